@@ -1,0 +1,536 @@
+"""What changed between the odds that are cached and those observed: pure functions.
+
+Nothing here awaits, reads a clock or touches a database; `detect` is given all that it judges by
+and gives back numbered changes together with the values that the cache holds from then on.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from odds_service.model.change import (
+    Change,
+    ChangeKind,
+    EventChange,
+    MarketChange,
+    Reason,
+    SourceChange,
+)
+from odds_service.model.event import Event, EventStatus
+from odds_service.model.market import Market, MarketKey, MarketStatus, ObservedMarket, same_prices
+from odds_service.model.observation import (
+    ANY,
+    Completeness,
+    Observation,
+    ObservedBookmaker,
+    ObservedEvent,
+    Scope,
+)
+from odds_service.model.snapshot import (
+    BookmakerKey,
+    BookmakerOdds,
+    EventOdds,
+    EventSource,
+    Snapshot,
+)
+from odds_service.model.source import SourceState, SourceStatus
+
+ABSENCES_UNTIL_GONE: Final = 2  # every event lost to one transient empty list came back unchanged
+
+_SOURCE_KINDS: Final = {
+    SourceStatus.UP: ChangeKind.SOURCE_UP,
+    SourceStatus.STALE: ChangeKind.SOURCE_STALE,
+    SourceStatus.DOWN: ChangeKind.SOURCE_DOWN,
+}
+
+Identify = Callable[[ObservedEvent], str]
+
+
+class Difference(Struct, frozen=True, gc=False):
+    """How one market differs; `observed` is None where it is gone or cannot be read."""
+
+    key: MarketKey
+    kind: ChangeKind
+    reason: str = ""
+    observed: ObservedMarket | None = None
+    other_line: str | None = None
+
+
+class Detected(Struct):
+    """The outcome of one observation: changes in revision order, and what the cache takes over.
+
+    entries: event id -> its new value, None where it ended. late: events whose observation was
+    older than the last applied one. duplicates: events that stood in the payload twice.
+    """
+
+    next_revision: int
+    detected_at: datetime
+    changes: list[Change] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    entries: dict[str, EventOdds | None] = field(default_factory=dict)
+    confirmed: list[BookmakerOdds] = field(default_factory=list)
+    markets: int = 0
+    late: int = 0
+    duplicates: int = 0
+
+    def revision(self) -> int:
+        """Hand out the next revision."""
+        taken = self.next_revision
+        self.next_revision = taken + 1
+        return taken
+
+
+def detect(
+    events: Mapping[str, EventOdds],
+    observation: Observation,
+    identify: Identify,
+    *,
+    first_revision: int,
+    detected_at: datetime,
+) -> Detected:
+    """Compare an observation with what is cached.
+
+    Events are taken in the order of their ids, so that a payload's order changes nothing.
+    A failed observation gives nothing here: it only bears on its source's state.
+    """
+    found = Detected(first_revision, detected_at)
+    if observation.completeness is Completeness.FAILED:
+        return found
+    named: dict[str, ObservedEvent] = {}
+    for observed in observation.events:
+        if named.setdefault(identify(observed), observed) is not observed:
+            found.duplicates += 1
+    for event_id in sorted(named):
+        _see_event(found, events.get(event_id), event_id, named[event_id], observation)
+    if observation.completeness is Completeness.COMPLETE and ANY not in observation.unreadable:
+        for entry in _missing(events, named, observation):
+            _miss_event(found, entry, observation)
+    return found
+
+
+def compare_markets(
+    current: Mapping[MarketKey, Market],
+    observed: ObservedBookmaker | None,
+    scope_markets: frozenset[str] | None = None,
+    gone_reason: str = Reason.SOURCE_REMOVED,
+) -> list[Difference]:
+    """The differences between a bookmaker's cached markets and those observed, in key order.
+
+    observed: None where the bookmaker is gone. Moved lines stand side by side. Markets outside
+    the scope, and those of an unreadable type, are never REMOVED.
+    """
+    seen: Mapping[MarketKey, ObservedMarket] = {} if observed is None else observed.markets
+    unreadable = frozenset() if observed is None else observed.unreadable
+    differences: list[Difference] = []
+    known = 0
+    for key, market in seen.items():
+        cached = current.get(key)
+        if cached is None:
+            differences.append(Difference(key, ChangeKind.ADDED, observed=market))
+            continue
+        known += 1
+        if cached.status is not market.status:
+            suspended = market.status is MarketStatus.SUSPENDED
+            kind = ChangeKind.SUSPENDED if suspended else ChangeKind.RESUMED
+            differences.append(Difference(key, kind, observed=market))
+        elif not (
+            cached.outcomes == market.outcomes or same_prices(cached.outcomes, market.outcomes)
+        ):
+            differences.append(Difference(key, ChangeKind.PRICES, observed=market))
+    if known < len(current):
+        for key, cached in current.items():
+            if key in seen:
+                continue
+            if ANY in unreadable or key.market in unreadable:
+                if cached.status is MarketStatus.OPEN:
+                    kind = ChangeKind.SUSPENDED
+                    differences.append(Difference(key, kind, Reason.UNREADABLE))
+            elif scope_markets is None or key.market in scope_markets:
+                differences.append(Difference(key, ChangeKind.REMOVED, gone_reason))
+    if len(differences) > 1:
+        differences.sort(key=lambda difference: difference.key)
+        differences = _pair_moved_lines(differences)
+    return differences
+
+
+def _pair_moved_lines(differences: list[Difference]) -> list[Difference]:
+    """Put each line that went beside the line that came, where it is clear which belong together.
+
+    That is so when as many lines of one market type and participant went as came: they are
+    paired in the order of their numbers.
+    """
+    went: dict[tuple[str, str], list[Difference]] = {}
+    came: dict[tuple[str, str], list[Difference]] = {}
+    for difference in differences:
+        if difference.key.line:
+            group = difference.key.market, difference.key.participant
+            if difference.kind is ChangeKind.REMOVED:
+                went.setdefault(group, []).append(difference)
+            elif difference.kind is ChangeKind.ADDED:
+                came.setdefault(group, []).append(difference)
+    pairs: dict[MarketKey, Difference] = {}
+    for group, old in went.items():
+        new = came.get(group, [])
+        if len(old) == len(new):
+            pairs |= {
+                gone.key: there
+                for gone, there in zip(_by_line(old), _by_line(new), strict=True)
+            }
+    if not pairs:
+        return differences
+    arrivals = {there.key for there in pairs.values()}
+    ordered: list[Difference] = []
+    for difference in differences:
+        there = pairs.get(difference.key)
+        if there is not None and difference.kind is ChangeKind.REMOVED:
+            lines = difference.key.line, there.key.line
+            ordered.append(replace(difference, reason=Reason.LINE_MOVED, other_line=lines[1]))
+            ordered.append(replace(there, reason=Reason.LINE_MOVED, other_line=lines[0]))
+        elif difference.key not in arrivals:
+            ordered.append(difference)
+    return ordered
+
+
+def _by_line(differences: Iterable[Difference]) -> list[Difference]:
+    return sorted(differences, key=lambda difference: float(difference.key.line))
+
+
+def _see_event(
+    found: Detected,
+    entry: EventOdds | None,
+    event_id: str,
+    observed: ObservedEvent,
+    observation: Observation,
+) -> None:
+    source = observation.source
+    carried = None if entry is None else entry.sources.get(source)
+    if _is_late(carried, observation):
+        found.late += 1
+        return
+    event = _described(entry, event_id, observed, observation)
+    if entry is None:
+        _change_event(found, ChangeKind.EVENT_ADDED, "", None, event, observation)
+    elif event != entry.event:
+        reason = _why_updated(entry.event, event)
+        _change_event(found, ChangeKind.EVENT_UPDATED, reason, entry.event, event, observation)
+    listing = observation.scope.listing
+    if listing is None and carried is not None:
+        listing = carried.listing
+    bookmakers = {} if entry is None else dict(entry.bookmakers)
+    for shown in sorted(observed.bookmakers, key=lambda shown: shown.bookmaker):
+        _see_bookmaker(found, bookmakers, event_id, shown, observation)
+    shown_names = {shown.bookmaker for shown in observed.bookmakers}
+    for key in sorted(bookmakers):
+        if key[0] == source and _may_be_gone(key[1], shown_names, observed, observation.scope):
+            _lose_bookmaker(found, bookmakers, bookmakers[key], observation, event)
+    sources = {} if entry is None else dict(entry.sources)
+    sources[source] = EventSource(
+        source, observed.source_event_id, listing, observation.started_at
+    )
+    found.entries[event_id] = EventOdds(event, sources, bookmakers)
+
+
+def _see_bookmaker(
+    found: Detected,
+    bookmakers: dict[BookmakerKey, BookmakerOdds],
+    event_id: str,
+    shown: ObservedBookmaker,
+    observation: Observation,
+) -> None:
+    key = observation.source, shown.bookmaker
+    current = bookmakers.get(key)
+    found.markets += len(shown.markets)
+    differences = compare_markets(
+        {} if current is None else current.markets, shown, observation.scope.markets
+    )
+    if differences or current is None:
+        if not differences:
+            return  # listed without a market, and not known before: nothing to show
+        updated = _apply(found, current, event_id, shown.bookmaker, differences, observation)
+        updated = replace(updated, source_updated_at=shown.source_updated_at)
+        found.snapshots.append(updated.snapshot())
+    else:
+        updated = replace(
+            current,
+            observed_at=observation.observed_at,
+            confirmed_at=observation.observed_at,
+            source_updated_at=shown.source_updated_at,
+        )
+        found.confirmed.append(updated)
+    if updated.markets:
+        bookmakers[key] = updated
+    else:
+        bookmakers.pop(key, None)
+
+
+def _lose_bookmaker(
+    found: Detected,
+    bookmakers: dict[BookmakerKey, BookmakerOdds],
+    current: BookmakerOdds,
+    observation: Observation,
+    event: Event,
+    reason: str = Reason.SOURCE_REMOVED,
+) -> None:
+    differences = compare_markets(current.markets, None, observation.scope.markets, reason)
+    if not differences:
+        return
+    updated = _apply(found, current, event.id, current.bookmaker, differences, observation)
+    found.snapshots.append(updated.snapshot())
+    if updated.markets:
+        bookmakers[current.key] = updated
+    else:
+        del bookmakers[current.key]
+
+
+def _apply(
+    found: Detected,
+    current: BookmakerOdds | None,
+    event_id: str,
+    bookmaker: str,
+    differences: list[Difference],
+    observation: Observation,
+) -> BookmakerOdds:
+    """Number the differences as changes of one new snapshot; give the bookmaker's new value."""
+    markets = {} if current is None else dict(current.markets)
+    snapshot_id = found.next_revision
+    observed_at = observation.observed_at
+    for difference in differences:
+        revision = found.revision()
+        before = markets.get(difference.key)
+        after = _after(difference, before, revision, observed_at)
+        if after.status is MarketStatus.REMOVED:
+            del markets[difference.key]
+        else:
+            markets[difference.key] = after
+        found.changes.append(
+            MarketChange(
+                revision,
+                difference.kind,
+                difference.reason,
+                event_id,
+                observation.source,
+                bookmaker,
+                snapshot_id,
+                observed_at,
+                found.detected_at,
+                before,
+                after,
+                difference.other_line,
+            )
+        )
+    return BookmakerOdds(
+        snapshot_id,
+        event_id,
+        observation.source,
+        bookmaker,
+        observed_at,
+        observed_at,
+        None if current is None else current.source_updated_at,
+        markets,
+    )
+
+
+def _after(
+    difference: Difference, before: Market | None, revision: int, changed_at: datetime
+) -> Market:
+    observed = difference.observed
+    if observed is not None:
+        return Market(
+            difference.key,
+            observed.status,
+            observed.outcomes,
+            revision,
+            changed_at,
+            observed.source_updated_at,
+        )
+    if difference.kind is ChangeKind.REMOVED or before is None:
+        return Market(difference.key, MarketStatus.REMOVED, (), revision, changed_at)
+    return replace(
+        before, status=MarketStatus.SUSPENDED, revision=revision, changed_at=changed_at, wire=None
+    )
+
+
+def _is_late(carried: EventSource | None, observation: Observation) -> bool:
+    """Whether a newer request than this observation's was applied to the event already."""
+    return (
+        carried is not None
+        and carried.applied_at is not None
+        and observation.started_at < carried.applied_at
+    )
+
+
+def _may_be_gone(
+    bookmaker: str, shown: set[str], observed: ObservedEvent, scope: Scope
+) -> bool:
+    """Whether the absence of a bookmaker from a present event says that it is gone."""
+    return (
+        bookmaker not in shown
+        and bookmaker not in observed.unreadable
+        and ANY not in observed.unreadable
+        and (scope.bookmakers is None or bookmaker in scope.bookmakers)
+    )
+
+
+def _missing(
+    events: Mapping[str, EventOdds], named: Mapping[str, ObservedEvent], observation: Observation
+) -> Iterator[EventOdds]:
+    """The cached events that a complete observation should have shown, in the order of ids."""
+    scope = observation.scope
+    for event_id in sorted(events):
+        entry = events[event_id]
+        carried = entry.sources.get(observation.source)
+        if carried is None or event_id in named:
+            continue
+        if scope.listing is not None and carried.listing != scope.listing:
+            continue
+        if scope.events is not None and carried.source_event_id not in scope.events:
+            continue
+        if carried.source_event_id not in observation.unreadable:
+            yield entry
+
+
+def _miss_event(found: Detected, entry: EventOdds, observation: Observation) -> None:
+    """An event is absent: at the first time its odds are no longer confirmed, then it is gone."""
+    source = observation.source
+    carried = entry.sources[source]
+    if _is_late(carried, observation):
+        found.late += 1
+        return
+    event = entry.event
+    sources = dict(entry.sources)
+    bookmakers = dict(entry.bookmakers)
+    mine = [key for key in sorted(bookmakers) if key[0] == source]
+    if carried.absences + 1 < ABSENCES_UNTIL_GONE:
+        sources[source] = replace(
+            carried, absences=carried.absences + 1, applied_at=observation.started_at
+        )
+        for key in mine:
+            bookmakers[key] = replace(bookmakers[key], observed_at=observation.observed_at)
+        found.entries[event.id] = EventOdds(event, sources, bookmakers)
+        return
+    started = observation.observed_at >= event.start_time
+    reason = Reason.EVENT_ENDED if started else Reason.SOURCE_REMOVED
+    del sources[source]
+    if not sources:
+        _end_event(found, entry, reason, observation)
+        return
+    kept = {name: id_ for name, id_ in event.source_ids.items() if name != source}
+    updated = replace(event, source_ids=kept)
+    _change_event(
+        found, ChangeKind.EVENT_UPDATED, Reason.SOURCE_LEFT, event, updated, observation
+    )
+    whole = replace(observation, scope=Scope())
+    for key in mine:
+        _lose_bookmaker(found, bookmakers, bookmakers[key], whole, updated, reason)
+    found.entries[event.id] = EventOdds(updated, sources, bookmakers)
+
+
+def _end_event(found: Detected, entry: EventOdds, reason: str, observation: Observation) -> None:
+    ended = replace(entry.event, status=EventStatus.ENDED)
+    shown = tuple(entry.bookmakers[key] for key in sorted(entry.bookmakers))
+    _change_event(
+        found, ChangeKind.EVENT_ENDED, reason, entry.event, ended, observation, shown
+    )
+    found.entries[ended.id] = None
+
+
+def _change_event(
+    found: Detected,
+    kind: ChangeKind,
+    reason: str,
+    before: Event | None,
+    after: Event,
+    observation: Observation,
+    ended: tuple[BookmakerOdds, ...] = (),
+) -> None:
+    found.changes.append(
+        EventChange(
+            found.revision(),
+            kind,
+            reason,
+            after.id,
+            observation.source,
+            observation.observed_at,
+            found.detected_at,
+            before,
+            after,
+            ended,
+        )
+    )
+
+
+def _described(
+    entry: EventOdds | None, event_id: str, observed: ObservedEvent, observation: Observation
+) -> Event:
+    """The event as it is now known.
+
+    The source that carried it first describes it (names, start), so that two sources that
+    disagree do not make it flip-flop; any source may say that it has started.
+    """
+    source = observation.source
+    if entry is None:
+        known = None
+        source_ids = {source: observed.source_event_id}
+    else:
+        known = entry.event
+        source_ids = known.source_ids | {source: observed.source_event_id}
+    describes = known is None or next(iter(known.source_ids), source) == source
+    start_time = observed.start_time if describes or known is None else known.start_time
+    status = observed.status
+    if status is None:
+        started = observation.observed_at >= start_time
+        status = EventStatus.IN_PLAY if started else EventStatus.SCHEDULED
+        if known is not None and not describes:
+            status = max(status, known.status)
+    if known is not None and not describes:
+        return replace(known, status=status, source_ids=source_ids)
+    return Event(
+        id=event_id,
+        sport=observed.sport,
+        competition=observed.competition,
+        home=observed.home,
+        away=observed.away,
+        start_time=start_time,
+        status=status,
+        source_ids=source_ids,
+    )
+
+
+def _why_updated(before: Event, after: Event) -> str:
+    """The most telling reason; the change itself carries all that differs."""
+    if (before.home, before.away) == (after.away, after.home) != (before.away, before.home):
+        return Reason.SIDES_SWAPPED
+    if before.status is EventStatus.SCHEDULED and after.status is EventStatus.IN_PLAY:
+        return Reason.EVENT_STARTED
+    if before.start_time != after.start_time:
+        return Reason.START_MOVED
+    if before.source_ids.keys() != after.source_ids.keys():
+        return Reason.SOURCE_JOINED
+    return Reason.RENAMED
+
+
+def source_change(
+    before: SourceState, after: SourceState, *, revision: int, detected_at: datetime
+) -> tuple[SourceState, SourceChange | None]:
+    """Number a change of a source's status, if it differs from the last one announced.
+
+    A STALE that only says `starting` is never announced: a restart is no change.
+    """
+    status = after.status
+    if status is after.announced or (status is SourceStatus.STALE and after.announced is None):
+        return after, None
+    announced = replace(after, announced=status)
+    change = SourceChange(
+        revision,
+        _SOURCE_KINDS[status],
+        after.reason,
+        after.source,
+        detected_at,
+        detected_at,
+        before,
+        announced,
+    )
+    return announced, change

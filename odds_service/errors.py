@@ -1,0 +1,33 @@
+"""What this service raises to its users: each text says what is wrong, where, and what to do."""
+
+
+class OddsServiceError(Exception):
+    """Base of all errors that are shown as one clear line instead of a traceback."""
+
+
+class SettingsError(OddsServiceError):
+    """A setting is wrong; the text names the file, the key and the reason."""
+
+
+class SourceError(OddsServiceError):
+    """A fetch from a source failed; `kind` is a short name to count it under.
+
+    retry_after_s: how long the source asked us to wait, None where it did not say.
+    """
+
+    def __init__(self, kind: str, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.retry_after_s = retry_after_s
+
+
+class StorageError(OddsServiceError):
+    """The database cannot be used as it is: wrong URL, schema, owner; retrying does not help."""
+
+
+class StorageUnavailable(OddsServiceError):
+    """The database does not answer now; retrying helps."""
+
+
+class Superseded(StorageError):
+    """Another process took this database over; this one must end."""

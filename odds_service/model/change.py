@@ -1,0 +1,121 @@
+"""Changes: what is numbered, streamed and kept. Of three subjects: market, event, source."""
+
+import enum
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from odds_service.model.event import Event
+from odds_service.model.market import Market
+from odds_service.model.snapshot import BookmakerOdds, Snapshot
+from odds_service.model.source import SourceState
+
+
+class ChangeKind(enum.IntEnum):
+    """The numbers are those of the wire and of the database; never reuse one."""
+
+    ADDED = 1
+    PRICES = 2
+    SUSPENDED = 3
+    RESUMED = 4
+    REMOVED = 5
+    EVENT_ADDED = 6
+    EVENT_UPDATED = 7
+    EVENT_ENDED = 8
+    SOURCE_UP = 9
+    SOURCE_STALE = 10
+    SOURCE_DOWN = 11
+
+
+class Reason:
+    """Reasons that changes carry; texts, so that a client may meet one it does not know."""
+
+    SOURCE_REMOVED: Final = "source_removed"  # gone from a complete payload
+    EVENT_ENDED: Final = "event_ended"  # gone after its start
+    EVENT_STARTED: Final = "event_started"
+    START_MOVED: Final = "start_moved"
+    SIDES_SWAPPED: Final = "sides_swapped"
+    RENAMED: Final = "renamed"
+    SOURCE_JOINED: Final = "source_joined"  # one more source carries the event
+    SOURCE_LEFT: Final = "source_left"
+    LINE_MOVED: Final = "line_moved"  # REMOVED and ADDED side by side, each naming the other line
+    UNREADABLE: Final = "unreadable"  # still offered, but its odds could not be decoded
+    MERGED: Final = "merged"  # found to be the same event as another
+    PURGED: Final = "purged"  # an ended event left the cache
+    LEFT_FILTER: Final = "left_filter"  # of a stream: the market no longer matches
+
+
+class MarketChange(Struct, frozen=True, gc=False):
+    """A market's odds after and before; a market is always whole in a change.
+
+    before: None where the market was not there. after: with status REMOVED and without outcomes
+    where it is gone. other_line: with LINE_MOVED the line it moved to or from.
+    """
+
+    revision: int
+    kind: ChangeKind
+    reason: str
+    event_id: str
+    source: str
+    bookmaker: str
+    snapshot_id: int
+    observed_at: datetime
+    detected_at: datetime
+    before: Market | None
+    after: Market
+    other_line: str | None = None
+    wire: bytes | None = None
+
+
+class EventChange(Struct, frozen=True, gc=False):
+    """An event added, updated or ended.
+
+    One EVENT_ENDED ends all its markets: `ended` holds what its bookmakers showed until then, so
+    that odds can be read back as of any revision before it.
+    """
+
+    revision: int
+    kind: ChangeKind
+    reason: str
+    event_id: str
+    source: str
+    observed_at: datetime
+    detected_at: datetime
+    before: Event | None
+    after: Event
+    ended: tuple[BookmakerOdds, ...] = ()
+    wire: bytes | None = None
+
+
+class SourceChange(Struct, frozen=True, gc=False):
+    """A source came up, went stale or went down."""
+
+    revision: int
+    kind: ChangeKind
+    reason: str
+    source: str
+    observed_at: datetime
+    detected_at: datetime
+    before: SourceState | None
+    after: SourceState
+    wire: bytes | None = None
+
+
+Change = MarketChange | EventChange | SourceChange
+
+
+class ChangeBatch(Struct, frozen=True, gc=False):
+    """Changes of one capture with consecutive revisions, and the snapshots that they made."""
+
+    changes: Sequence[Change]
+    snapshots: Sequence[Snapshot] = ()
+
+    @property
+    def first_revision(self) -> int:
+        return self.changes[0].revision
+
+    @property
+    def last_revision(self) -> int:
+        return self.changes[-1].revision

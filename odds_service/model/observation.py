@@ -1,0 +1,93 @@
+"""What one fetch of a source showed, and of what it can speak.
+
+A fetch ends as complete, partial or failed. Only what lies in the scope of a complete one can be
+missing: a failed fetch is not an empty one.
+"""
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct, field
+
+from odds_service.model.event import EventStatus
+from odds_service.model.market import MarketKey, ObservedMarket
+
+ANY: Final = "*"  # in `unreadable`: something could not even be named, so nothing may be missed
+
+
+class Completeness(enum.Enum):
+    """How much of its scope an observation saw."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """What was asked for.
+
+    listing: the part of the source's offer that was pulled whole (`soccer_epl`), None for a pull
+    of single events. events: the source's ids of the events asked for, None for all of the
+    listing. bookmakers, markets: keys and market types asked for, None for all.
+    """
+
+    listing: str | None = None
+    events: frozenset[str] | None = None
+    bookmakers: frozenset[str] | None = None
+    markets: frozenset[str] | None = None
+
+
+class ObservedBookmaker(Struct, frozen=True, kw_only=True):
+    """One bookmaker's markets for one event.
+
+    unreadable: market types that were there but could not be decoded (or ANY): not removed, but
+    suspended, since their prices cannot be confirmed.
+    """
+
+    bookmaker: str
+    markets: Mapping[MarketKey, ObservedMarket]
+    source_updated_at: datetime | None = None
+    unreadable: frozenset[str] = frozenset()
+
+
+class ObservedEvent(Struct, frozen=True, kw_only=True):
+    """One event as a source showed it.
+
+    shared_ids: namespace -> id, for ids that several sources use (`sr` for SportRadar).
+    status: where the source tells it; None derives it from the start time.
+    unreadable: bookmakers that were there but could not be decoded (or ANY): they stay untouched.
+    """
+
+    source_event_id: str
+    sport: str
+    competition: str
+    home: str
+    away: str
+    start_time: datetime
+    bookmakers: tuple[ObservedBookmaker, ...]
+    shared_ids: Mapping[str, str] = {}
+    status: EventStatus | None = None
+    unreadable: frozenset[str] = frozenset()
+
+
+class Observation(Struct, frozen=True, kw_only=True):
+    """The outcome of one fetch.
+
+    started_at: when its request started; an observation older than the last applied one of the
+    same source and event is discarded. observed_at: when its answer had come whole.
+    unreadable: the source's ids of events that could not be decoded (or ANY); they count as seen.
+    reason: why it failed or is partial, in words, without secrets. problems: name -> how many.
+    """
+
+    source: str
+    scope: Scope
+    completeness: Completeness
+    started_at: datetime
+    observed_at: datetime
+    events: tuple[ObservedEvent, ...] = ()
+    unreadable: frozenset[str] = frozenset()
+    reason: str = ""
+    problems: dict[str, int] = field(default_factory=dict)
+    quota_left: int | None = None

@@ -1,0 +1,88 @@
+"""Prices and lines: conversions into decimal odds and into canonical text."""
+
+import math
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from functools import lru_cache
+from typing import Final
+
+MIN_PRICE: Final = 1.0  # a price must be above it: at 1.0 nothing can be won
+MAX_PRICE: Final = 1_000_000.0  # above it lie sentinels (2147483647 occurs), not odds
+_MIN_AMERICAN: Final = 100  # by definition of the format no value lies between -100 and +100
+_MAX_AMERICAN: Final = 10_000_000  # -1000000 occurs for real; -2147483648 does too and is no price
+
+
+class BadPrice(ValueError):
+    """A price, or line, that no bet could be made at; the text says which and why."""
+
+
+def decimal_price(value: float) -> float:
+    """Check decimal odds. Raises BadPrice unless 1 < value <= MAX_PRICE (NaN fails too)."""
+    if not MIN_PRICE < value <= MAX_PRICE:
+        raise BadPrice(f"decimal price {value!r} is not between {MIN_PRICE} and {MAX_PRICE}")
+    return float(value)
+
+
+def american_price(value: float) -> float:
+    """Turn American odds (-110, +150) into decimal odds, to the nearest double.
+
+    Raises BadPrice for values between -100 and 100, beyond ±10,000,000, or not whole numbers.
+    """
+    if not math.isfinite(value) or value != int(value):
+        raise BadPrice(f"American price {value!r} is not a whole number")
+    if not _MIN_AMERICAN <= abs(value) <= _MAX_AMERICAN:
+        raise BadPrice(f"American price {value!r} is not from ±100 to ±{_MAX_AMERICAN}")
+    if value > 0:
+        return (value + 100) / 100
+    return (100 - value) / -value
+
+
+def fractional_price(text: str) -> float:
+    """Turn fractional odds (`5/2`, `evens`) into decimal odds, to the nearest double.
+
+    Raises BadPrice for anything else, and for odds of nothing.
+    """
+    if text.strip().lower() in {"evs", "evens", "even"}:
+        return 2.0
+    try:
+        fraction = Fraction(text.strip())
+    except (ValueError, ZeroDivisionError) as error:
+        raise BadPrice(f"fractional price {text!r} is not like '5/2'") from error
+    return decimal_price(float(fraction + 1))
+
+
+def as_american(price: float) -> int:
+    """Decimal odds as American odds, rounded to the whole number.
+
+    Exact for every price that american_price made; even odds are +100.
+    """
+    return round((price - 1) * 100) if price >= 2 else round(-100 / (price - 1))
+
+
+def as_fractional(price: float, max_denominator: int = 1000) -> str:
+    """Decimal odds as the nearest fraction, e.g. `5/2`."""
+    fraction = Fraction(price - 1).limit_denominator(max_denominator)
+    return f"{fraction.numerator}/{fraction.denominator}"
+
+
+@lru_cache(maxsize=4096)  # a provider has a few hundred lines; their texts are shared by all keys
+def canonical_line(value: float | str) -> str:
+    """A line as canonical decimal text: 2.50 -> `2.5`, -0.0 -> `0`, `+3` -> `3`.
+
+    Raises BadPrice when it is not a finite decimal number.
+    """
+    try:
+        number = Decimal(value.strip() if isinstance(value, str) else repr(value))
+    except InvalidOperation as error:
+        raise BadPrice(f"line {value!r} is not a decimal number") from error
+    if not number.is_finite() or abs(number) > MAX_PRICE:
+        raise BadPrice(f"line {value!r} is out of range")
+    text = format(number.normalize(), "f")
+    return "0" if text == "-0" else text
+
+
+def opposite_line(line: str) -> str:
+    """The other side's handicap: `-3.5` -> `3.5`, `0` -> `0`."""
+    if line == "0":
+        return line
+    return line[1:] if line.startswith("-") else f"-{line}"

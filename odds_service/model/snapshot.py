@@ -1,0 +1,80 @@
+"""What bookmakers show for an event now: the cache's values."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from msgspec import Struct
+
+from odds_service.model.event import Event
+from odds_service.model.market import Market, MarketKey
+
+BookmakerKey = tuple[str, str]  # (source, bookmaker): two sources may carry one bookmaker
+
+
+class Snapshot(Struct, frozen=True, gc=False):
+    """A capture that changed something: what one bookmaker shows for one event from then on.
+
+    snapshot_id: the first revision of the capture. Times as in BookmakerOdds.
+    """
+
+    snapshot_id: int
+    event_id: str
+    source: str
+    bookmaker: str
+    observed_at: datetime
+    confirmed_at: datetime
+    source_updated_at: datetime | None
+
+
+class BookmakerOdds(Struct, frozen=True):
+    """One bookmaker's odds for one event; the one immutable value that a capture replaces.
+
+    snapshot_id: the first revision of the last capture that changed something here.
+    observed_at: when we last looked; confirmed_at: when these odds were last seen true (earlier
+    than observed_at while the event is missing from its source); source_updated_at: the
+    bookmaker's own claim. `markets` is replaced, never changed in place.
+    `wire` is rpc's memo of the markets' encoded bytes, as in Market.
+    """
+
+    snapshot_id: int
+    event_id: str
+    source: str
+    bookmaker: str
+    observed_at: datetime
+    confirmed_at: datetime
+    source_updated_at: datetime | None
+    markets: Mapping[MarketKey, Market]
+    wire: bytes | None = None
+
+    @property
+    def key(self) -> BookmakerKey:
+        return self.source, self.bookmaker
+
+    def snapshot(self) -> Snapshot:
+        """The row that a store keeps of it."""
+        return Snapshot(
+            self.snapshot_id, self.event_id, self.source, self.bookmaker,
+            self.observed_at, self.confirmed_at, self.source_updated_at,
+        )  # fmt: skip
+
+
+class EventSource(Struct, frozen=True):
+    """How one source carries an event.
+
+    listing: where it was last seen. applied_at: start of the last request applied to it, None
+    after a restart. absences: complete fetches in a row that lacked it.
+    """
+
+    source: str
+    source_event_id: str
+    listing: str | None
+    applied_at: datetime | None
+    absences: int = 0
+
+
+class EventOdds(Struct, frozen=True):
+    """An event with all its bookmakers; replaced whole by every capture that touches it."""
+
+    event: Event
+    sources: Mapping[str, EventSource]
+    bookmakers: Mapping[BookmakerKey, BookmakerOdds]

@@ -1,0 +1,52 @@
+"""The state of a source, as watchers see it."""
+
+import enum
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+STALE_AFTER_INTERVALS: Final = 3  # without a success for so many intervals a source is STALE
+DOWN_AFTER_FAILURES: Final = 5  # after so many failures in a row a source is DOWN
+
+
+class SourceStatus(enum.IntEnum):
+    """UP: odds are current. STALE: too long without a success. DOWN: fails again and again."""
+
+    UP = 1
+    STALE = 2
+    DOWN = 3
+
+
+class SourceState(Struct, frozen=True, kw_only=True):
+    """What is known of a source now.
+
+    announced: the status of its last numbered change; a restart shows STALE without announcing
+    it, so that scraping the same odds again gives no change. interval_s: the pace of its slowest
+    ordinary pull. reason: why it is not UP, in words; quota_left: requests, None where none is told.
+    """
+
+    source: str
+    interval_s: float
+    status: SourceStatus = SourceStatus.STALE
+    announced: SourceStatus | None = None
+    last_success_at: datetime | None = None
+    watched_since: datetime | None = None
+    consecutive_failures: int = 0
+    reason: str = "starting"
+    quota_left: int | None = None
+
+
+def judged_status(state: SourceState, now: datetime) -> SourceStatus:
+    """The status that time and failures give; never UP before the first success.
+
+    A source that never succeeded is judged from `watched_since`: it stays STALE.
+    """
+    if state.consecutive_failures >= DOWN_AFTER_FAILURES:
+        return SourceStatus.DOWN
+    if state.last_success_at is None:
+        return SourceStatus.STALE
+    age_s = (now - state.last_success_at).total_seconds()
+    if age_s > STALE_AFTER_INTERVALS * state.interval_s:
+        return SourceStatus.STALE
+    return SourceStatus.UP

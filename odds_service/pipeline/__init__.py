@@ -1,0 +1,1 @@
+"""The stages between the bookmakers and the database, linked by bounded channels."""

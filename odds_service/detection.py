@@ -4,7 +4,7 @@ Nothing here awaits, reads a clock or touches a database; `detect` is given all 
 and gives back numbered changes together with the values that the cache holds from then on.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from datetime import datetime
 from typing import Final
 
@@ -72,6 +72,7 @@ class Detected(Struct):
     snapshots: list[Snapshot] = field(default_factory=list)
     entries: dict[str, EventOdds | None] = field(default_factory=dict)
     confirmed: list[BookmakerOdds] = field(default_factory=list)
+    event_sources: list[tuple[str, EventSource]] = field(default_factory=list)
     markets: int = 0
     late: int = 0
     duplicates: int = 0
@@ -90,11 +91,13 @@ def detect(
     *,
     first_revision: int,
     detected_at: datetime,
+    present: Set[str] = frozenset(),
 ) -> Detected:
     """Compare an observation with what is cached.
 
     Events are taken in the order of their ids, so that a payload's order changes nothing.
     A failed observation gives nothing here: it only bears on its source's state.
+    present: source's ids of events that other slices of the same fetch showed.
     """
     found = Detected(first_revision, detected_at)
     if observation.completeness is Completeness.FAILED:
@@ -106,7 +109,7 @@ def detect(
     for event_id in sorted(named):
         _see_event(found, events.get(event_id), event_id, named[event_id], observation)
     if observation.completeness is Completeness.COMPLETE and ANY not in observation.unreadable:
-        for entry in _missing(events, named, observation):
+        for entry in _missing(events, named, observation, present):
             _miss_event(found, entry, observation)
     return found
 
@@ -211,14 +214,13 @@ def _see_event(
         found.late += 1
         return
     event = _described(entry, event_id, observed, observation)
+    listing = _listing(carried, observation.scope)
+    moved = carried is None or carried.listing != listing
     if entry is None:
         _change_event(found, ChangeKind.EVENT_ADDED, "", None, event, observation)
-    elif event != entry.event:
+    elif event != entry.event or moved:
         reason = _why_updated(entry.event, event)
         _change_event(found, ChangeKind.EVENT_UPDATED, reason, entry.event, event, observation)
-    listing = observation.scope.listing
-    if listing is None and carried is not None:
-        listing = carried.listing
     bookmakers = {} if entry is None else dict(entry.bookmakers)
     for shown in sorted(observed.bookmakers, key=lambda shown: shown.bookmaker):
         _see_bookmaker(found, bookmakers, event_id, shown, observation)
@@ -230,6 +232,8 @@ def _see_event(
     sources[source] = EventSource(
         source, observed.source_event_id, listing, observation.started_at
     )
+    if moved:
+        found.event_sources.append((event_id, sources[source]))
     found.entries[event_id] = EventOdds(event, sources, bookmakers)
 
 
@@ -353,6 +357,16 @@ def _after(
     )
 
 
+def _listing(carried: EventSource | None, scope: Scope) -> str | None:
+    """Where the event's absence is judged: it stays with a listing until that one lacks it.
+
+    So an event that stands in two listings does not move to and fro.
+    """
+    if carried is None or (scope.listing is not None and carried.absences > 0):
+        return scope.listing
+    return scope.listing if carried.listing is None else carried.listing
+
+
 def _is_late(carried: EventSource | None, observation: Observation) -> bool:
     """Whether a newer request than this observation's was applied to the event already."""
     return (
@@ -375,7 +389,10 @@ def _may_be_gone(
 
 
 def _missing(
-    events: Mapping[str, EventOdds], named: Mapping[str, ObservedEvent], observation: Observation
+    events: Mapping[str, EventOdds],
+    named: Mapping[str, ObservedEvent],
+    observation: Observation,
+    present: Set[str],
 ) -> Iterator[EventOdds]:
     """The cached events that a complete observation should have shown, in the order of ids."""
     scope = observation.scope
@@ -388,7 +405,7 @@ def _missing(
             continue
         if scope.events is not None and carried.source_event_id not in scope.events:
             continue
-        if carried.source_event_id not in observation.unreadable:
+        if carried.source_event_id not in observation.unreadable | present:
             yield entry
 
 
@@ -509,7 +526,7 @@ def _why_updated(before: Event, after: Event) -> str:
         return Reason.START_MOVED
     if before.source_ids.keys() != after.source_ids.keys():
         return Reason.SOURCE_JOINED
-    return Reason.RENAMED
+    return Reason.LISTING_MOVED if before == after else Reason.RENAMED
 
 
 def source_change(

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from odds_service.model.event import Event
 from odds_service.model.market import Market
-from odds_service.model.snapshot import BookmakerOdds, Snapshot
+from odds_service.model.snapshot import BookmakerOdds, EventSource, Snapshot
 from odds_service.model.source import SourceState
 
 
@@ -38,6 +38,7 @@ class Reason:
     START_MOVED: Final = "start_moved"
     SIDES_SWAPPED: Final = "sides_swapped"
     RENAMED: Final = "renamed"
+    LISTING_MOVED: Final = "listing_moved"  # the source shows it elsewhere; nothing else differs
     SOURCE_JOINED: Final = "source_joined"  # one more source carries the event
     SOURCE_LEFT: Final = "source_left"
     LINE_MOVED: Final = "line_moved"  # REMOVED and ADDED side by side, each naming the other line
@@ -107,10 +108,14 @@ Change = MarketChange | EventChange | SourceChange
 
 
 class ChangeBatch(Struct, frozen=True, gc=False):
-    """Changes of one capture with consecutive revisions, and the snapshots that they made."""
+    """Changes of one capture with consecutive revisions, and the snapshots that they made.
+
+    event_sources: (event id, how a source carries it) for all that is new or moved.
+    """
 
     changes: Sequence[Change]
     snapshots: Sequence[Snapshot] = ()
+    event_sources: Sequence[tuple[str, EventSource]] = ()
 
     @property
     def first_revision(self) -> int:

@@ -8,12 +8,20 @@ import trio
 from msgspec import Struct
 
 from odds_service.model.change import ChangeBatch
+from odds_service.model.observation import Observation
 from odds_service.model.snapshot import BookmakerOdds
 
 OBSERVATIONS_WAITING: Final = 4  # decoded payloads are large; more would only hide that detect lags
 WRITE_QUEUE_CHANGES: Final = 100_000  # about 10 s of a store at 10,000 changes a second
 SCRAPE_RUNS_KEPT: Final = 10_000  # waiting to be stored; a record of pulls, never of odds
 _UNCOUNTED_BATCHES: Final = 10_000  # places for source-state changes, which pass a full queue
+
+
+class Fetched(Struct, frozen=True):
+    """What a scraper hands to detect: an observation and the pull that it came from."""
+
+    pull_key: str
+    observation: Observation
 
 
 class ScrapeRun(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,192 @@
+"""The detect stage: the only writer of the cache."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Final
+
+import structlog
+import trio
+from msgspec import Struct
+from msgspec.structs import replace
+
+from odds_service.cache import OddsCache
+from odds_service.detection import Detected, Identify, detect, source_change
+from odds_service.feed import ChangeFeed
+from odds_service.model.change import Change, ChangeBatch
+from odds_service.model.observation import Completeness, Observation
+from odds_service.model.source import SourceState, SourceStatus, judged_status
+from odds_service.pipeline.channels import Fetched, ScrapeRun, WriteQueue
+
+SLICE_EVENTS: Final = 32  # events compared at a stretch: keeps batches and pauses short
+TICK_S: Final = 1.0  # how often sources are judged by the clock
+
+log = structlog.get_logger(__name__)
+
+
+class Applied(Struct, frozen=True):
+    """What one observation gave: its changes in order, and the head after it."""
+
+    changes: list[Change]
+    head_revision: int
+    markets: int
+
+
+class Detector:
+    """Compares observations with the cache, numbers what changed, publishes and enqueues it.
+
+    `apply` is one synchronous function without an await inside, so nothing comes between the
+    comparison, the swap, the feed and the queue. `now` must give aware UTC times.
+    """
+
+    def __init__(
+        self,
+        cache: OddsCache,
+        feed: ChangeFeed,
+        queue: WriteQueue,
+        identify: Callable[[str], Identify],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._cache = cache
+        self._feed = feed
+        self._queue = queue
+        self._identify = identify
+        self._now = now
+        self.late_events = 0
+        self.duplicate_events = 0
+
+    async def observe(self, observation: Observation) -> Applied:
+        """Apply an observation in slices, each when the write queue has room.
+
+        Cancelled in between, the slices that were applied stand, in cache and queue alike; the
+        rest is as if it had not been fetched.
+        """
+        changes: list[Change] = []
+        markets = 0
+        for part, present in slices(observation):
+            await self._queue.room()
+            found = self.apply(part, present)
+            changes += found.changes
+            markets += found.markets
+        return Applied(changes, self._feed.head_revision, markets)
+
+    def apply(self, observation: Observation, present: frozenset[str] = frozenset()) -> Detected:
+        """Compare, update the cache for all that was seen, number and publish the changes."""
+        found = detect(
+            self._cache.events,
+            observation,
+            self._identify(observation.source),
+            first_revision=self._feed.head_revision + 1,
+            detected_at=self._stamp(),
+            present=present,
+        )
+        self.late_events += found.late
+        self.duplicate_events += found.duplicates
+        state = self._after_fetch(self._cache.sources[observation.source], observation)
+        self._publish(found, state)
+        return found
+
+    def judge_sources(self) -> None:
+        """Find the sources that time has made stale, or that have recovered; a clock's tick."""
+        for state in tuple(self._cache.sources.values()):
+            judged = self._judged(state, state.reason)
+            if judged.status is not state.status:
+                self._publish(Detected(self._feed.head_revision + 1, self._stamp()), judged)
+
+    def _after_fetch(self, state: SourceState, observation: Observation) -> SourceState:
+        if observation.completeness is Completeness.FAILED:
+            failures = state.consecutive_failures + 1
+            state = replace(state, consecutive_failures=failures, reason=observation.reason)
+        else:
+            state = replace(
+                state,
+                last_success_at=observation.observed_at,
+                consecutive_failures=0,
+                reason=observation.reason,
+            )
+        if observation.quota_left is not None:
+            state = replace(state, quota_left=observation.quota_left)
+        return self._judged(state, observation.reason)
+
+    def _judged(self, state: SourceState, reason: str) -> SourceState:
+        status = judged_status(state, self._now())
+        if status is SourceStatus.STALE and state.last_success_at is not None:
+            if self._queue.full:
+                reason = "storage_behind"
+            elif state.consecutive_failures == 0:
+                reason = f"no success since {state.last_success_at.isoformat(timespec='seconds')}"
+        return replace(state, status=status, reason=reason)
+
+    def _publish(self, found: Detected, state: SourceState) -> None:
+        before = self._cache.sources[state.source]
+        state, announced = source_change(
+            before, state, revision=found.next_revision, detected_at=found.detected_at
+        )
+        if announced is not None:
+            found.changes.append(announced)
+            log.info("source_state", source=state.source, status=state.status.name,
+                     reason=state.reason)  # fmt: skip
+        batch = None
+        if found.changes:
+            batch = ChangeBatch(found.changes, found.snapshots, found.event_sources)
+        self._cache.swap(found.entries, {state.source: state}, batch, found.detected_at)
+        if batch is not None:
+            self._queue.put(batch)
+        for odds in found.confirmed:
+            self._queue.confirm(odds)
+
+    def _stamp(self) -> datetime:
+        now, last = self._now(), self._feed.last_detected_at
+        return now if last is None else max(now, last)
+
+
+def slices(observation: Observation) -> Iterator[tuple[Observation, frozenset[str]]]:
+    """Cut an observation into pieces of SLICE_EVENTS events; only the last judges absences."""
+    events = observation.events
+    present: frozenset[str] = frozenset()
+    start = 0
+    while len(events) - start > SLICE_EVENTS:
+        piece = events[start : start + SLICE_EVENTS]
+        part = replace(observation, events=piece)
+        if part.completeness is Completeness.COMPLETE:
+            part = replace(part, completeness=Completeness.PARTIAL)
+        yield part, frozenset()
+        present |= {event.source_event_id for event in piece}
+        start += SLICE_EVENTS
+    yield (replace(observation, events=events[start:]) if start else observation), present
+
+
+async def detect_observations(
+    receive: trio.MemoryReceiveChannel[Fetched], detector: Detector, queue: WriteQueue
+) -> None:
+    """Apply what the scrapers fetched, in order; returns when all of them have closed their ends.
+
+    Cancelled, it loses the fetches that still wait, never half of one that was applied.
+    """
+    with receive:
+        async for fetched in receive:
+            applied = await detector.observe(fetched.observation)
+            queue.record(scrape_run(fetched, applied))
+
+
+def scrape_run(fetched: Fetched, applied: Applied) -> ScrapeRun:
+    """The operator's record of one pull."""
+    observation = fetched.observation
+    return ScrapeRun(
+        source=observation.source,
+        listing=fetched.pull_key,
+        started_at=observation.started_at,
+        finished_at=observation.observed_at,
+        outcome=observation.completeness.value,
+        reason=observation.reason,
+        events=len(observation.events),
+        markets=applied.markets,
+        changes=len(applied.changes),
+        problems=observation.problems,
+    )
+
+
+async def judge_by_clock(detector: Detector) -> None:
+    """Judge the sources every TICK_S seconds; returns only when cancelled."""
+    while True:
+        await trio.sleep(TICK_S)
+        detector.judge_sources()

@@ -46,7 +46,7 @@ _SOURCE_KINDS: Final = {
     SourceStatus.DOWN: ChangeKind.SOURCE_DOWN,
 }
 
-Identify = Callable[[ObservedEvent], str]
+Identify = Callable[[str, ObservedEvent], str]  # (source, event as it showed it) -> event id
 
 
 class Difference(Struct, frozen=True, gc=False):
@@ -104,7 +104,7 @@ def detect(
         return found
     named: dict[str, ObservedEvent] = {}
     for observed in observation.events:
-        if named.setdefault(identify(observed), observed) is not observed:
+        if named.setdefault(identify(observation.source, observed), observed) is not observed:
             found.duplicates += 1
     for event_id in sorted(named):
         _see_event(found, events.get(event_id), event_id, named[event_id], observation)

@@ -31,3 +31,18 @@ class StorageUnavailable(OddsServiceError):
 
 class Superseded(StorageError):
     """Another process took this database over; this one must end."""
+
+
+class UnknownEvent(OddsServiceError):
+    """No event of this id is known."""
+
+
+class NotDurableYet(OddsServiceError):
+    """A refresh was applied, and is served, but was not committed within its deadline.
+
+    revision: what to wait for; the changes stay queued and will be committed in their order.
+    """
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(f"applied, but revision {revision} is not committed yet")
+        self.revision = revision

@@ -43,7 +43,7 @@ class Detector:
         cache: OddsCache,
         feed: ChangeFeed,
         queue: WriteQueue,
-        identify: Callable[[str], Identify],
+        identify: Identify,
         now: Callable[[], datetime],
     ) -> None:
         self._cache = cache
@@ -74,7 +74,7 @@ class Detector:
         found = detect(
             self._cache.events,
             observation,
-            self._identify(observation.source),
+            self._identify,
             first_revision=self._feed.head_revision + 1,
             detected_at=self._stamp(),
             present=present,

@@ -1,0 +1,138 @@
+"""Settings: one TOML file, the environment and flags, checked before anything starts."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from odds_service.errors import SettingsError
+
+DEFAULT_LISTEN: Final = "127.0.0.1:50051"
+DEFAULT_DATABASE: Final = "sqlite:///odds.db"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(_Section):
+    """Where the gRPC server listens and whom it serves.
+
+    listen: `host:port`; port 0 takes a free one. A host that is not loopback needs TLS, tokens,
+    or `insecure_public = true`. tokens: bearer tokens, also one a line in tokens_file.
+    """
+
+    listen: str = DEFAULT_LISTEN
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    tokens: list[SecretStr] = []
+    tokens_file: Path | None = None
+    insecure_public: bool = False
+    max_streams: int = Field(default=2_000, gt=0)
+    max_streams_per_client: int = Field(default=1_000, gt=0)
+    max_requests_per_s: float = Field(default=5_000.0, gt=0)
+    max_refreshes: int = Field(default=8, gt=0)
+
+
+class DatabaseSettings(_Section):
+    """Which database, and how much may wait for it.
+
+    url: `sqlite:///file.db` or `postgresql://user:password@host/name`. migrate: bring a
+    PostgreSQL schema up to date at start (SQLite always is). queue_changes: capacity of the
+    write queue in changes; when it is full scraping holds.
+    """
+
+    url: SecretStr = SecretStr(DEFAULT_DATABASE)
+    migrate: bool = False
+    queue_changes: int = Field(default=100_000, ge=1)
+    spill_path: Path | None = None
+    history_days: float | None = Field(default=None, gt=0)
+
+
+class LifeSettings(_Section):
+    """Deadlines of the ordered stop, in seconds."""
+
+    drain_s: float = Field(default=20.0, gt=0)
+    grace_s: float = Field(default=5.0, gt=0)
+
+
+class LogSettings(_Section):
+    """level: the least that is logged. format: `auto` is pretty on a terminal, JSON elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "pretty"] = "auto"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Environment: ODDS_SERVER__LISTEN, ODDS_DATABASE__URL, …
+
+    sources: one table each; `kind` says which plug-in reads the rest of its keys.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="ODDS_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    server: ServerSettings = ServerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    life: LifeSettings = LifeSettings()
+    log: LogSettings = LogSettings()
+    sources: list[dict[str, Any]] = []
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes before the file; flags are merged into the file by load_settings."""
+        return env_settings, init_settings
+
+
+def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings:
+    """Read the file (none: defaults), then the environment, then flags, each over the one before.
+
+    flags: section -> key -> value; None values are left out. Raises SettingsError naming file, key
+    and reason; the text never holds a secret's value.
+    """
+    tables = _read_toml(path) if path is not None else {}
+    try:
+        settings = Settings(**tables)
+        for section, keys in flags.items():
+            given = {key: value for key, value in keys.items() if value is not None}
+            present = getattr(settings, section)
+            merged = type(present).model_validate(present.model_dump() | given)
+            settings = settings.model_copy(update={section: merged})
+    except ValidationError as error:
+        raise SettingsError(f"{path or 'settings'}: {explain(error)}") from None
+    return settings
+
+
+def explain(error: ValidationError) -> str:
+    """Pydantic's findings as `key: reason`, without the values (they may be secret)."""
+    findings = []
+    for finding in error.errors(include_input=False, include_url=False):
+        key = ".".join(str(part) for part in finding["loc"])
+        unknown = finding["type"] == "extra_forbidden"
+        findings.append(f"{key}: {'unknown key' if unknown else finding['msg']}")
+    return "; ".join(findings)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from None

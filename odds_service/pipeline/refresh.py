@@ -1,0 +1,140 @@
+"""The on-demand path: scrape one event now, through the same detector, committed before the reply."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import trio
+from msgspec import Struct
+
+from odds_service.cache import OddsCache
+from odds_service.errors import NotDurableYet, UnknownEvent
+from odds_service.model.change import Change, MarketChange
+from odds_service.model.observation import Completeness
+from odds_service.model.snapshot import EventSource
+from odds_service.pipeline.channels import Fetched, WriteQueue
+from odds_service.pipeline.detect import Detector, scrape_run
+from odds_service.pipeline.scrape import Scraper
+
+
+class Commits(Protocol):
+    """What is asked of the writer."""
+
+    async def committed(self, revision: int) -> None: ...
+
+
+class RefreshedSource(Struct, frozen=True):
+    """How the fetch from one source ended; `error` is empty where it went well."""
+
+    source: str
+    error_kind: str
+    error: str
+
+
+class Refreshed(Struct, frozen=True):
+    """What a refresh gave: its changes in order, and the revision that they are committed at."""
+
+    revision: int
+    changes: list[Change]
+    snapshot_ids: dict[tuple[str, str], int]
+    sources: list[RefreshedSource]
+
+
+class _Flight:
+    """One scrape of one event that any number of callers wait for."""
+
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.changes: list[Change] = []
+        self.sources: list[RefreshedSource] = []
+        self.revision = 0
+
+
+class Refresher:
+    """Refreshes events in a nursery of the service: concurrent calls for one share one scrape.
+
+    A caller that is cancelled cancels neither the scrape nor the others that wait for it.
+    """
+
+    def __init__(
+        self,
+        cache: OddsCache,
+        detector: Detector,
+        writer: Commits,
+        queue: WriteQueue,
+        scrapers: Mapping[str, Scraper],
+        nursery: trio.Nursery,
+    ) -> None:
+        self._cache = cache
+        self._detector = detector
+        self._writer = writer
+        self._queue = queue
+        self._scrapers = scrapers
+        self._nursery = nursery
+        self._flights: dict[str, _Flight] = {}
+
+    async def refresh(self, event_id: str, deadline_s: float) -> Refreshed:
+        """Scrape the event from all its sources, and return once that is committed.
+
+        Raises UnknownEvent, or NotDurableYet when `deadline_s` ran out before the commit (what was
+        scraped is served, and stays queued). A source that fails is named in the reply.
+        """
+        flight = self._flights.get(event_id)
+        if flight is None:
+            entry = self._cache.events.get(event_id)
+            if entry is None:
+                raise UnknownEvent(f"event {event_id!r} is not known")
+            flight = self._flights[event_id] = _Flight()
+            self._nursery.start_soon(self._fly, event_id, dict(entry.sources), flight)
+        revision = 0
+        with trio.move_on_after(deadline_s) as scope:
+            await flight.done.wait()
+            revision = flight.revision
+            await self._writer.committed(revision)
+        if scope.cancelled_caught:
+            raise NotDurableYet(revision)
+        snapshot_ids = {
+            (change.source, change.bookmaker): change.snapshot_id
+            for change in flight.changes
+            if isinstance(change, MarketChange)
+        }
+        entry = self._cache.events.get(event_id)
+        if entry is not None:
+            snapshot_ids |= {key: odds.snapshot_id for key, odds in entry.bookmakers.items()}
+        return Refreshed(revision, flight.changes, snapshot_ids, flight.sources)
+
+    async def _fly(
+        self, event_id: str, sources: Mapping[str, EventSource], flight: _Flight
+    ) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                for carried in sources.values():
+                    nursery.start_soon(self._refresh_from, carried, flight)
+        finally:
+            flight.changes.sort(key=lambda change: change.revision)
+            flight.revision = max(flight.revision, self._last_known(event_id))
+            del self._flights[event_id]
+            flight.done.set()
+
+    async def _refresh_from(self, carried: EventSource, flight: _Flight) -> None:
+        scraper = self._scrapers.get(carried.source)
+        if scraper is None:
+            kind, reason = "not_configured", "this source is not configured any more"
+            flight.sources.append(RefreshedSource(carried.source, kind, reason))
+            return
+        observation = await scraper.fetch_event(carried.source_event_id, carried.listing)
+        applied = await self._detector.observe(observation)
+        self._queue.record(scrape_run(Fetched("refresh", observation), applied))
+        failed = observation.completeness is Completeness.FAILED
+        kind = next(iter(observation.problems), "failed") if failed else ""
+        reason = observation.reason if failed else ""
+        flight.sources.append(RefreshedSource(carried.source, kind, reason))
+        flight.changes += applied.changes
+        if applied.changes:
+            flight.revision = max(flight.revision, applied.changes[-1].revision)
+
+    def _last_known(self, event_id: str) -> int:
+        """The newest revision among the event's odds: what a caller may read must be durable."""
+        entry = self._cache.events.get(event_id)
+        if entry is None:
+            return 0
+        return max((odds.snapshot_id for odds in entry.bookmakers.values()), default=0)

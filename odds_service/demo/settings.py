@@ -1,0 +1,87 @@
+"""How large the simulated bookmaker is, and how fast it moves."""
+
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from odds_service.demo.names import MOST_BOOKMAKERS
+
+
+class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes and paces of the simulation; the default mix follows recorded series.
+
+    A *share* is a probability per step and per thing that it can happen to. A step is what lies
+    between two bodies of a sport. ``tests/demo/test_mix.py`` holds the default shares to the mix of
+    recorded bodies; the sizes are free.
+
+    Raises:
+        ValueError: a size, share or duration out of its range, naming the field.
+    """
+
+    seed: int = 1
+    sports: int = 3
+    events: int = 30  # in all sports together, offered or absent for the moment
+    bookmakers: int = 6
+    # Of one bookmaker on one event, counted as (type, line, participant): 1 is h2h, 2 spreads,
+    # 3 totals; of what is beyond, a quarter alternate spreads, a quarter alternate totals, the
+    # rest player lines.
+    markets_per_bookmaker: int = 12
+    regions: tuple[str, ...] = ("uk", "eu")  # bookmakers are dealt to them in turn
+
+    # "poll": each answered poll of a sport's odds (all events or one) is a step, and its simulated
+    # time goes on by step_s from the start: the bodies depend on the seed and the polls alone.
+    # "clock": a step is due each step_s of the clock, however often somebody polls.
+    pace: Literal["poll", "clock"] = "poll"
+    step_s: float = 1.0  # `last_update` has whole seconds: under 1 s it cannot move at every step
+
+    lead_s: float = 1_200.0  # a new event starts up to so long after it arrives
+    in_play_s: float = 300.0  # and leaves so long after its start
+
+    change_share: float = 0.08  # of the markets of an event before its start
+    in_play_change_share: float = 0.3  # of those of an event in play
+    line_move_share: float = 0.6  # of changes of a market with a line: the line moves
+    still_share: float = 0.003  # of unchanged markets: `last_update` stands still
+
+    flicker_share: float = 0.25  # of absences: back within flicker_steps steps
+    flicker_steps: int = 3
+    absence_steps: int = 60  # the others last so long at most
+    line_absence_share: float = 0.000_2  # of one alternate or player line
+    outcome_absence_share: float = 0.000_1  # of the draw in a three-way h2h
+    market_absence_share: float = 0.002  # of one market key of a bookmaker on an event
+    bookmaker_absence_share: float = 0.004  # of a bookmaker on an event
+    event_absence_share: float = 0.002
+    empty_share: float = 0.000_5  # of bodies: empty, and the next has the same odds again
+
+    api_key: str | None = None  # None: any key will do, but there must be one
+    quota: int = 100_000_000  # credits; an odds body costs markets x regions
+    requests_per_s: int | None = None  # above it: 429
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("sports", "events", "bookmakers", "markets_per_bookmaker", "flicker_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if self.events < self.sports:
+            raise ValueError("events must be at least as many as sports")
+        if self.bookmakers > MOST_BOOKMAKERS:
+            raise ValueError(f"bookmakers must be at most {MOST_BOOKMAKERS}")
+        if self.absence_steps < self.flicker_steps:
+            raise ValueError("absence_steps must be at least flicker_steps")
+        if not self.regions:
+            raise ValueError("regions must name at least one")
+        for name in ("step_s", "lead_s", "in_play_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be more than 0")
+        for name in self.__struct_fields__:
+            if name.endswith("_share") and not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be within 0 and 1")
+        if self.quota < 0:
+            raise ValueError("quota must not be negative")
+        if self.requests_per_s is not None and self.requests_per_s < 1:
+            raise ValueError("requests_per_s must be at least 1, or absent")
+
+    @property
+    def step(self) -> timedelta:
+        """What a step takes."""
+        return timedelta(seconds=self.step_s)

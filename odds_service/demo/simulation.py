@@ -1,0 +1,281 @@
+"""The simulated events of one sport: they arrive, are priced by bookmakers, start and leave.
+
+The Odds API has no word for "suspended": what cannot be bet on is not in the body. So a suspension,
+a removal and a flicker are all absences here, of a line, a market, a bookmaker or an event, short
+or long.
+"""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Final
+
+import msgspec
+
+from odds_service.demo import names
+from odds_service.demo.settings import SimulationSettings
+from odds_service.demo.walk import Fair, Sides, WalkingMarket, chosen, open_markets
+
+MOST_CATCH_UP_STEPS: Final = 20  # by clock, after a pause: the walk of what nobody saw is left out
+POSTPONED_SHARE: Final = 0.000_3  # of events before their start, per step
+TEAMS: Final = 200
+
+
+class EventFields(msgspec.Struct, frozen=True):
+    """An event as `/events` lists it, and as the head of its odds."""
+
+    id: str
+    sport_key: str
+    sport_title: str
+    commence_time: str
+    home_team: str
+    away_team: str
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request asks for. An empty event set, and a time that is None, do not restrict."""
+
+    bookmakers: Collection[str]
+    markets: Collection[str]
+    event_ids: Collection[str] = ()
+    start_from: datetime | None = None
+    start_to: datetime | None = None
+    american: bool = False
+    bookmaker_stamps: bool = True  # the event endpoint leaves the bookmaker's `last_update` out
+
+
+class Book:
+    """One bookmaker on one event."""
+
+    __slots__ = ("absent_until", "head", "key", "lag_s", "markets", "stamp")
+
+    def __init__(self, key: str, title: str, lag_s: int, markets: list[WalkingMarket]) -> None:
+        self.key = key
+        self.lag_s = lag_s
+        self.markets = markets
+        self.absent_until = 0
+        self.stamp = b""
+        self.head = msgspec.json.encode({"key": key, "title": title})[:-1]
+
+
+class SimulatedEvent:
+    """One event with all its bookmakers."""
+
+    __slots__ = ("absent_until", "books", "fair", "fields", "head", "markets", "slots", "start")
+
+    def __init__(self, fields: EventFields, start: datetime, fair: Fair, books: list[Book]) -> None:
+        self.absent_until = 0
+        self.fair = fair
+        self.books = books
+        self.markets = [market for book in books for market in book.markets]
+        self.slots = [
+            (market, index) for market in self.markets for index in range(len(market.slots))
+        ]
+        self.fields = fields
+        self.set_start(start)
+
+    def set_start(self, start: datetime) -> None:
+        """Set or change when it starts."""
+        self.start = start
+        self.fields = msgspec.structs.replace(self.fields, commence_time=iso(start))
+        self.head = msgspec.json.encode(self.fields)[:-1] + b',"bookmakers":['
+
+
+class SimulatedSport:
+    """The events of a sport, moved on step by step; every body shows one whole step.
+
+    All randomness comes from one generator seeded by the settings' seed and the sport's key, so the
+    n-th step after a given start is always the same.
+    """
+
+    def __init__(
+        self, sport: names.Sport, events: int, settings: SimulationSettings, start: datetime
+    ) -> None:
+        self.sport = sport
+        self._settings = settings
+        self._rng = Random(f"{settings.seed}:{sport.key}")
+        self._start = start.replace(microsecond=0)
+        self._step = 0
+        self._empty = False
+        self._calm = False
+        self._bookmakers = names.bookmakers(settings.bookmakers)
+        self.events = [self._open_event(arriving=False) for _ in range(events)]
+        self._stamp_all()
+
+    @property
+    def now(self) -> datetime:
+        """The simulated time of the present step."""
+        return self._start + self._step * self._settings.step
+
+    def poll(self, now: datetime) -> None:
+        """Move on as the settings' pace says: one step, or to the step that is due at ``now``."""
+        if self._settings.pace == "poll":
+            self._advance()
+            return
+        due = (now - self._start) // self._settings.step
+        self._step = max(self._step, due - MOST_CATCH_UP_STEPS)
+        while self._step < due:
+            self._advance()
+
+    def listed(self) -> list[EventFields]:
+        """The events that are offered at this step, in the order of their start."""
+        return [event.fields for event in self._offered()]
+
+    def odds(self, wanted: Wanted) -> list[bytes]:
+        """The odds of all events as the pieces of one JSON array."""
+        pieces = [b"["]
+        for event in self._offered():
+            if wanted.event_ids and event.fields.id not in wanted.event_ids:
+                continue
+            if wanted.start_from is not None and event.start < wanted.start_from:
+                continue
+            if wanted.start_to is not None and event.start > wanted.start_to:
+                continue
+            if len(pieces) > 1:
+                pieces.append(b",")
+            pieces.append(self._event_odds(event, wanted))
+        pieces.append(b"]")
+        return pieces
+
+    def event_odds(self, event_id: str, wanted: Wanted) -> bytes | None:
+        """The odds of one event as a JSON object, None if it is not offered."""
+        for event in self._offered():
+            if event.fields.id == event_id:
+                return self._event_odds(event, wanted)
+        return None
+
+    def _offered(self) -> list[SimulatedEvent]:
+        if self._empty:
+            return []
+        return sorted(
+            (event for event in self.events if event.absent_until <= self._step),
+            key=lambda event: event.start,
+        )
+
+    def _event_odds(self, event: SimulatedEvent, wanted: Wanted) -> bytes:
+        step = self._step
+        books = []
+        for book in event.books:
+            if book.absent_until > step or book.key not in wanted.bookmakers:
+                continue
+            markets = []
+            for market in book.markets:
+                if market.absent_until > step or market.key not in wanted.markets:
+                    continue
+                if outcomes := market.outcomes(american=wanted.american):
+                    markets.append(
+                        b'{"key":"%b","last_update":"%b","outcomes":[%b]}'
+                        % (market.key.encode("ascii"), market.stamp, outcomes)
+                    )
+            if markets:
+                stamp = b',"last_update":"%b"' % book.stamp if wanted.bookmaker_stamps else b""
+                books.append(book.head + stamp + b',"markets":[' + b",".join(markets) + b"]}")
+        return event.head + b",".join(books) + b"]}"
+
+    def _advance(self) -> None:
+        """One step: all events, then all stamps."""
+        settings, rng = self._settings, self._rng
+        self._step += 1
+        if self._empty:
+            # What a transient empty list took away comes back as it was.
+            self._empty, self._calm = False, True
+        else:
+            self._calm = False
+            self._empty = rng.random() < settings.empty_share
+        if self._empty or self._calm:
+            if self._calm:
+                self._stamp_all()
+            return
+        now = self.now
+        in_play = timedelta(seconds=settings.in_play_s)
+        for index, event in enumerate(self.events):
+            if now >= event.start + in_play:
+                self.events[index] = self._open_event(arriving=True)
+            else:
+                self._move(event, now)
+        self._stamp_all()
+
+    def _move(self, event: SimulatedEvent, now: datetime) -> None:
+        settings, rng, step = self._settings, self._rng, self._step
+        in_play = now >= event.start
+        if not in_play and rng.random() < POSTPONED_SHARE:
+            event.set_start(event.start + timedelta(seconds=settings.in_play_s))
+        if event.absent_until <= step and rng.random() < settings.event_absence_share:
+            event.absent_until = step + self._absence_steps()
+        for book in event.books:
+            if book.absent_until <= step and rng.random() < settings.bookmaker_absence_share:
+                book.absent_until = step + self._absence_steps()
+        for index in chosen(len(event.markets), settings.market_absence_share, rng):
+            if event.markets[index].absent_until <= step:
+                event.markets[index].absent_until = step + self._absence_steps()
+        for market in event.markets:
+            market.return_due(step)
+        for index in chosen(len(event.slots), settings.line_absence_share, rng):
+            market, slot = event.slots[index]
+            if len(market.slots) > 1:
+                market.hide(slot, step + self._absence_steps())
+        for index in chosen(len(event.books), settings.outcome_absence_share, rng):
+            event.books[index].markets[0].drop_draw(step + self._absence_steps())
+        event.fair.drift(rng)
+        share = settings.in_play_change_share if in_play else settings.change_share
+        for index in chosen(len(event.slots), share, rng):
+            market, slot = event.slots[index]
+            market.move(slot, rng, settings.line_move_share)
+            market.stamp = b""  # a change never goes without a new stamp
+
+    def _absence_steps(self) -> int:
+        settings, rng = self._settings, self._rng
+        if rng.random() < settings.flicker_share:
+            return rng.randint(1, settings.flicker_steps)
+        return rng.randint(settings.flicker_steps, settings.absence_steps)
+
+    def _stamp_all(self) -> None:
+        """Move `last_update` of nearly every market, changed or not, as the real ones do."""
+        now, share, rng = self.now, self._settings.still_share, self._rng
+        stamps: dict[int, bytes] = {}
+
+        def stamp(lag_s: int) -> bytes:
+            if lag_s not in stamps:
+                stamps[lag_s] = iso(now - timedelta(seconds=lag_s)).encode("ascii")
+            return stamps[lag_s]
+
+        for event in self.events:
+            still = set(chosen(len(event.markets), share, rng))
+            number = 0
+            for book in event.books:
+                book.stamp = stamp(book.lag_s)
+                for market in book.markets:
+                    if number not in still or not market.stamp:
+                        # Some markets are older than their bookmaker says.
+                        market.stamp = stamp(book.lag_s + number % 3)
+                    number += 1
+
+    def _open_event(self, *, arriving: bool) -> SimulatedEvent:
+        """A new event; the first ones are anywhere in their life, later ones before their start."""
+        settings, rng, sport = self._settings, self._rng, self.sport
+        earliest = settings.lead_s / 2 if arriving else -settings.in_play_s
+        start = self.now + timedelta(seconds=rng.uniform(earliest, settings.lead_s))
+        home, away = rng.sample(range(TEAMS), 2)
+        sides = Sides(names.team(home), names.team(away), sport.draw)
+        # Two-way h2h of a sport that has a draw: real bookmakers offer that too.
+        two_way = msgspec.structs.replace(sides, draw=False)
+        fair = Fair(sport, rng)
+        books = []
+        for number, (key, title) in enumerate(self._bookmakers):
+            markets = open_markets(
+                settings.markets_per_bookmaker,
+                sport,
+                two_way if number % 6 == 5 else sides,
+                fair,
+                rng,
+            )
+            books.append(Book(key, title, 2 * number, markets))
+        fields = EventFields(
+            f"{rng.getrandbits(128):032x}", sport.key, sport.title, "", sides.home, sides.away
+        )
+        return SimulatedEvent(fields, start.replace(microsecond=0), fair, books)
+
+
+def iso(time: datetime) -> str:
+    """A time as The Odds API writes it: UTC, whole seconds, ``Z``."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,51 @@
+"""Every check that needs no test: `python -m tools.check`, or `make check`.
+
+All of them run, also after one failed; the exit code is 1 when any did.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PACKAGES: Final = ("odds_service", "tests", "tools")
+GENERATED: Final = ROOT / "odds_service" / "rpc" / "pb" / "odds"
+
+
+def sources() -> list[str]:
+    """Our own modules, relative to the root: flake8-async takes files, not folders."""
+    return [
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if GENERATED not in path.parents
+    ]
+
+
+def checks() -> dict[str, list[str]]:
+    """Name of each check -> its command."""
+    # Scripts stand beside the interpreter, which need not be first on the path.
+    beside = Path(sys.executable).parent
+    return {
+        "ruff check": [sys.executable, "-m", "ruff", "check", *PACKAGES],
+        "ruff format": [sys.executable, "-m", "ruff", "format", "--check", *PACKAGES],
+        "flake8-async": [str(beside / "flake8-async"), *sources()],
+        "mypy --strict": [sys.executable, "-m", "mypy", *PACKAGES],
+        "generated code and contract": [sys.executable, "-m", "tools.codegen", "--check"],
+    }
+
+
+def main() -> int:
+    """Run them in turn, each with its own output, and name those that failed."""
+    failed = []
+    for name, command in checks().items():
+        print(f"── {name}", flush=True)
+        if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
+            failed.append(name)
+    print(f"failed: {', '.join(failed)}" if failed else "all checks passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,244 @@
+"""A recorded series: bodies of The Odds API in a folder or a zip, read one at a time.
+
+Every ``.json`` file below the path is one body, in the order of the paths' names. A body belongs to
+the sport of its events; one with events of several sports is what `/v4/sports/upcoming/odds`
+answers, and belongs to the sport ``upcoming``. An empty body belongs to the series' only sport, or
+to the one its file is named after. A recorded `/v4/sports` listing gives the sports their names.
+"""
+
+import re
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from threading import Lock
+from types import TracebackType
+from typing import Final, Literal, Self
+
+import msgspec
+
+UPCOMING: Final = "upcoming"  # the API's own name for "the next events of all sports"
+LEAST_AMERICAN: Final = 100  # American odds are never nearer to 0; a decimal price may be as high
+RECORDED_AT: Final = re.compile(r"^(\d{8}T\d{6}Z)")
+
+OddsFormat = Literal["american", "decimal", "mixed", "unknown"]
+
+
+class ReplayError(ValueError):
+    """The series cannot be replayed: which file, and what is wrong with it."""
+
+
+class _Outcome(msgspec.Struct, gc=False):
+    price: float | int | None = None
+
+
+class _Market(msgspec.Struct):
+    outcomes: list[_Outcome] = []
+
+
+class _Book(msgspec.Struct):
+    markets: list[_Market] = []
+
+
+class _Event(msgspec.Struct):
+    """What has to be known of a recorded event; all else is served unread."""
+
+    id: str
+    sport_key: str
+    sport_title: str = ""
+    bookmakers: list[_Book] = []
+
+
+class ListedSport(msgspec.Struct, frozen=True):
+    """A sport as `/v4/sports` lists it."""
+
+    key: str
+    group: str = ""
+    title: str = ""
+    description: str = ""
+    active: bool = True
+    has_outrights: bool = False
+
+
+class Body(msgspec.Struct, frozen=True):
+    """One recorded body: where it is, and what was found when it was checked."""
+
+    name: str  # path in the folder or zip, with forward slashes
+    recorded_at: datetime | None  # from the file's name
+    odds_format: OddsFormat  # "unknown": it has no prices
+
+
+class Series:
+    """The bodies of a series by sport, in order. Holds the zip open: use it as a context manager.
+
+    Bodies are checked when the series is loaded and not kept: memory does not grow with the series'
+    length.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Check every body; takes about a second per 100 MB.
+
+        Raises:
+            ReplayError: the path is no folder and no zip, holds no body, or a file is not what it
+                has to be.
+        """
+        self._path = path
+        self._zip = _open_zip(path)
+        self._zip_lock = Lock()  # one file position serves all members
+        self.bodies: dict[str, list[Body]] = {}
+        self.sports: dict[str, ListedSport] = {}
+        try:
+            self._load()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the zip."""
+        if self._zip is not None:
+            self._zip.close()
+
+    def read(self, body: Body) -> bytes:
+        """The body's bytes as they were recorded. Blocks; may be called from any thread.
+
+        Raises:
+            ReplayError: the file has gone or cannot be read.
+        """
+        return self._read(body.name)
+
+    def _read(self, name: str) -> bytes:
+        try:
+            if self._zip is None:
+                return (self._path / name).read_bytes()
+            with self._zip_lock:
+                return self._zip.read(name)
+        except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+            raise ReplayError(f"{name}: cannot be read: {error}") from error
+
+    def _names(self) -> list[str]:
+        if self._zip is None:
+            found = [
+                path.relative_to(self._path).as_posix()
+                for path in self._path.rglob("*.json")
+                if path.is_file()
+            ]
+        else:
+            found = [name for name in self._zip.namelist() if name.endswith(".json")]
+        # A Mac's zip carries a shadow of every file.
+        return sorted(name for name in found if not name.startswith("__MACOSX/"))
+
+    def _load(self) -> None:
+        empty: list[tuple[int, Body]] = []
+        ordered: dict[str, list[tuple[int, Body]]] = {}
+        titles: dict[str, str] = {}
+        listed: dict[str, ListedSport] = {}
+        names = self._names()
+        for number, name in enumerate(names):
+            content = self._read(name)
+            if (listing := _sports_listing(content)) is not None:
+                listed.update((sport.key, sport) for sport in listing)
+                continue
+            events = _events(name, content)
+            body = Body(name, _recorded_at(name), _odds_format(events))
+            keys = {event.sport_key for event in events}
+            titles.update((event.sport_key, event.sport_title) for event in events)
+            if keys:
+                key = keys.pop() if len(keys) == 1 else UPCOMING
+                ordered.setdefault(key, []).append((number, body))
+            else:
+                empty.append((number, body))
+        if not ordered:
+            raise ReplayError(f"{self._path}: no body with events among {len(names)} .json files")
+        for number, body in empty:
+            stem = PurePosixPath(body.name).stem
+            if len(ordered) > 1 and stem not in ordered:
+                raise ReplayError(
+                    f"{body.name}: an empty array, and the series has {len(ordered)} sports: "
+                    "name the file after its sport's key"
+                )
+            ordered[stem if stem in ordered else next(iter(ordered))].append((number, body))
+        for key, numbered in sorted(ordered.items()):
+            self.bodies[key] = [body for _, body in sorted(numbered, key=lambda pair: pair[0])]
+            self.sports[key] = listed.get(key) or ListedSport(key, title=titles.get(key, ""))
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile | None:
+    if path.is_dir():
+        return None
+    try:
+        return zipfile.ZipFile(path)
+    except FileNotFoundError:
+        raise ReplayError(f"{path}: there is no such folder or file") from None
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ReplayError(f"{path}: neither a folder nor a readable zip: {error}") from error
+
+
+def _sports_listing(content: bytes) -> list[ListedSport] | None:
+    """The sports if this is a recorded `/v4/sports`, else None."""
+    try:
+        listing = _listing_decoder.decode(content)
+    except msgspec.DecodeError:
+        return None
+    return listing if listing and all(sport.group for sport in listing) else None
+
+
+def _events(name: str, content: bytes) -> list[_Event]:
+    try:
+        return _body_decoder.decode(content)
+    except msgspec.ValidationError as error:
+        if content.lstrip()[:1] != b"[":
+            raise ReplayError(f"{name}: an array of events was due: {error}") from error
+        raise ReplayError(f"{name}: not a body of The Odds API: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ReplayError(f"{name}: not JSON: {error}") from error
+
+
+def _recorded_at(name: str) -> datetime | None:
+    found = RECORDED_AT.match(PurePosixPath(name).name)
+    if found is None:
+        return None
+    try:
+        return datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise ReplayError(f"{name}: the name begins like a time and is none") from None
+
+
+def _odds_format(events: list[_Event]) -> OddsFormat:
+    """Whole prices of 100 and more, or below 0, are American; prices with a fraction are not.
+
+    A whole price from 100 on is decimal too where the body's other prices are (a long shot on an
+    exchange), so "mixed" needs a price that cannot be decimal.
+    """
+    american = decimal = ambiguous = False
+    for event in events:
+        for book in event.bookmakers:
+            for market in book.markets:
+                for outcome in market.outcomes:
+                    price = outcome.price
+                    if price is None:
+                        continue
+                    if price < 0:
+                        american = True
+                    elif price < LEAST_AMERICAN or price % 1:
+                        decimal = True
+                    else:
+                        ambiguous = True
+    if american and decimal:
+        return "mixed"
+    if decimal:
+        return "decimal"
+    return "american" if american or ambiguous else "unknown"
+
+
+_listing_decoder: Final = msgspec.json.Decoder(list[ListedSport])
+_body_decoder: Final = msgspec.json.Decoder(list[_Event])

@@ -1,0 +1,149 @@
+"""Small observations, and a fold of changes that knows nothing of the cache."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from odds_service.detection import Detected, detect
+from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange
+from odds_service.model.market import MarketKey, MarketStatus, Outcome, observed_market
+from odds_service.model.observation import (
+    Completeness,
+    Observation,
+    ObservedBookmaker,
+    ObservedEvent,
+    Scope,
+)
+from odds_service.model.snapshot import EventOdds
+
+NOON = datetime(2026, 8, 4, 12, tzinfo=UTC)
+
+Prices = Mapping[str, float | None]  # outcome key -> price, None where suspended
+Offer = Mapping[str, Mapping[str, Mapping[MarketKey, Prices]]]  # event -> bookmaker -> market
+Place = tuple[str, str, str, MarketKey]  # event, source, bookmaker, market
+Shown = tuple[MarketStatus, tuple[tuple[str, float | None, bool], ...]]
+
+
+def observed_event(
+    event_id: str,
+    bookmakers: Mapping[str, Mapping[MarketKey, Prices]],
+    *,
+    start_time: datetime = NOON + timedelta(hours=6),
+    home: str = "Home",
+    away: str = "Away",
+    unreadable: Mapping[str, frozenset[str]] = {},
+) -> ObservedEvent:
+    """One event; `unreadable`: bookmaker -> market types of it that could not be decoded."""
+    return ObservedEvent(
+        source_event_id=event_id,
+        sport="soccer",
+        competition="soccer_epl",
+        home=home,
+        away=away,
+        start_time=start_time,
+        bookmakers=tuple(
+            ObservedBookmaker(
+                bookmaker=name,
+                markets={
+                    key: observed_market(
+                        key,
+                        [
+                            Outcome(outcome, outcome.title(), price, price is not None)
+                            for outcome, price in prices.items()
+                        ],
+                    )
+                    for key, prices in markets.items()
+                },
+                unreadable=unreadable.get(name, frozenset()),
+            )
+            for name, markets in bookmakers.items()
+        ),
+    )
+
+
+def observe(
+    events: Iterable[ObservedEvent],
+    minute: float = 0,
+    *,
+    source: str = "toa",
+    scope: Scope | None = None,
+    completeness: Completeness = Completeness.COMPLETE,
+    unreadable: frozenset[str] = frozenset(),
+) -> Observation:
+    """A fetch that started and ended `minute` minutes after NOON."""
+    at = NOON + timedelta(minutes=minute)
+    return Observation(
+        source=source,
+        scope=scope or Scope(listing="soccer_epl"),
+        completeness=completeness,
+        started_at=at,
+        observed_at=at,
+        events=tuple(events),
+        unreadable=unreadable,
+    )
+
+
+def offered(offer: Offer) -> list[ObservedEvent]:
+    return [observed_event(event_id, bookmakers) for event_id, bookmakers in offer.items()]
+
+
+class Book:
+    """Cached entries and a log, driven by `detect` alone."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, EventOdds] = {}
+        self.log: list[Change] = []
+
+    def see(self, observation: Observation) -> Detected:
+        found = detect(
+            self.events,
+            observation,
+            lambda _source, event: event.source_event_id,
+            first_revision=len(self.log) + 1,
+            detected_at=observation.observed_at,
+        )
+        for event_id, entry in found.entries.items():
+            if entry is None:
+                del self.events[event_id]
+            else:
+                self.events[event_id] = entry
+        self.log += found.changes
+        return found
+
+
+def cached(events: Mapping[str, EventOdds]) -> dict[Place, Shown]:
+    """All markets of cached entries, flat and without names, times and revisions."""
+    return {
+        (event_id, source, bookmaker, key): (
+            market.status,
+            tuple((o.key, o.price, o.active) for o in market.outcomes),
+        )
+        for event_id, entry in events.items()
+        for (source, bookmaker), odds in entry.bookmakers.items()
+        for key, market in odds.markets.items()
+    }
+
+
+def fold(changes: Iterable[Change]) -> dict[Place, Shown]:
+    """What a reader of the log ends up with; asserts that every `before` is what it had."""
+    shown: dict[Place, Shown] = {}
+    last = 0
+    for change in changes:
+        assert change.revision == last + 1
+        last = change.revision
+        if isinstance(change, EventChange) and change.kind is ChangeKind.EVENT_ENDED:
+            for place in [place for place in shown if place[0] == change.event_id]:
+                del shown[place]
+        if not isinstance(change, MarketChange):
+            continue
+        place = (change.event_id, change.source, change.bookmaker, change.after.key)
+        before = change.before
+        had = shown.pop(place, None)
+        assert had == (
+            None
+            if before is None
+            else (before.status, tuple((o.key, o.price, o.active) for o in before.outcomes))
+        )
+        if change.after.status is not MarketStatus.REMOVED:
+            after = change.after
+            shown[place] = (after.status, tuple((o.key, o.price, o.active) for o in after.outcomes))
+    return shown

@@ -11,6 +11,11 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGES: Final = ("odds_service", "tests", "tools")
 GENERATED: Final = ROOT / "odds_service" / "rpc" / "pb" / "odds"
+NOT_ASKED: Final = (
+    "ASYNC9",  # checkpoints on every path: a library's promise, and off by default too
+    "ASYNC114",  # wants the name of every function with a task_status in a list
+    "ASYNC128",  # does not see a task_status that is handed on
+)
 
 
 def sources() -> list[str]:
@@ -30,7 +35,11 @@ def checks() -> dict[str, list[str]]:
     return {
         "ruff check": [sys.executable, "-m", "ruff", "check", *PACKAGES],
         "ruff format": [sys.executable, "-m", "ruff", "format", "--check", *PACKAGES],
-        "flake8-async": [str(beside / "flake8-async"), *sources()],
+        "flake8-async": [
+            str(beside / "flake8-async"),
+            f"--disable={','.join(NOT_ASKED)}",
+            *sources(),
+        ],
         "mypy --strict": [sys.executable, "-m", "mypy", *PACKAGES],
         "generated code and contract": [sys.executable, "-m", "tools.codegen", "--check"],
     }

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 import typer
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from grpc_tools import protoc  # type: ignore[import-untyped] # it has no types
+from grpc_tools import protoc
 
 from tools.compatibility import breaking_changes
 

@@ -1,0 +1,29 @@
+# docker build -t odds-service .
+# docker run -v "$PWD/odds.toml:/etc/odds/odds.toml:ro" -v odds:/var/lib/odds -p 50051:50051 odds-service
+#
+# In the settings, `listen = "0.0.0.0:50051"` is what a published port reaches; with it the server
+# wants TLS, tokens, or `insecure_public = true`. A relative SQLite path lies in the volume.
+
+FROM python:3.12-slim AS build
+RUN python -m venv /opt/odds
+WORKDIR /build
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY odds_service ./odds_service
+RUN /opt/odds/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
+
+FROM python:3.12-slim
+RUN useradd --system --user-group --create-home --home-dir /var/lib/odds odds
+COPY --from=build /opt/odds /opt/odds
+ENV PATH=/opt/odds/bin:$PATH \
+    PYTHONUNBUFFERED=1
+USER odds
+WORKDIR /var/lib/odds
+VOLUME /var/lib/odds
+EXPOSE 50051
+# SIGTERM drains the write queue; give it longer than life.drain_s (`docker stop --time 30`).
+STOPSIGNAL SIGTERM
+# Where the server wants TLS or a token, override it (`--health-cmd`) with the arguments for them.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["odds-service", "status", "--server", "127.0.0.1:50051"]
+ENTRYPOINT ["odds-service"]
+CMD ["serve", "--config", "/etc/odds/odds.toml"]

@@ -1,0 +1,40 @@
+# make run     odds changing in the terminal; ARGS="--seconds 20 --no-table" hands arguments on.
+#              With ODDS_API_KEY set, from The Odds API instead of the simulated bookmaker.
+# make test    the test suite; ARGS are pytest's
+# make check   linters, types, generated code, contract
+# make proto   the generated code anew, after proto/ was edited
+#
+# Each makes the environment it needs in VENV, and again when what it is made of has changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+MADE_OF = pyproject.toml constraints.txt
+
+.PHONY: run test check proto
+
+run: $(VENV)/.for-run
+	$(VENV)/bin/odds-service demo $(ARGS)
+
+test: $(VENV)/.for-dev
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+check: $(VENV)/.for-dev
+	$(VENV)/bin/python -m tools.check
+
+proto: $(VENV)/.for-dev
+	$(VENV)/bin/python -m tools.codegen
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The environment's own date says nothing: only whether it is there counts.
+$(VENV)/.for-run: $(MADE_OF) | $(VENV)/bin/python
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.for-dev: $(MADE_OF) | $(VENV)/bin/python
+	$(PIP_INSTALL) -e ".[dev]"
+	@touch $@

@@ -1,0 +1,1 @@
+"""The commands of `odds-service`, one file each."""

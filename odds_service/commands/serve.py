@@ -1,0 +1,72 @@
+"""`odds-service serve`: run the service until a signal stops it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import trio
+import typer
+
+from odds_service.config import LogSettings, Settings, load_settings
+from odds_service.errors import OddsServiceError
+from odds_service.logs import configure_logs
+from odds_service.service import run_until_signalled
+
+
+def serve(
+    *,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Settings file, TOML.")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(help="host:port of the gRPC server; port 0 takes a free one.")
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option(help="sqlite:///file.db or postgresql://user@host/name.")
+    ] = None,
+    migrate: Annotated[
+        bool | None, typer.Option("--migrate", help="Bring a PostgreSQL schema up to date first.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error.")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(help="auto, json or pretty.")] = None,
+) -> None:
+    """Scrape the configured sources and serve their odds over gRPC.
+
+    Settings come from the file, the environment (ODDS_SERVER__LISTEN, …) and the flags here, each
+    over the one before. SIGTERM and ^C stop in order; a second signal stops at once.
+    """
+    settings = load_settings(
+        config,
+        server={"listen": listen},
+        database={"url": database, "migrate": migrate},
+        log={"level": log_level, "format": log_format},
+    )
+    run(settings)
+
+
+def run(settings: Settings, log: LogSettings | None = None) -> None:
+    """Configure the logs and run until a signal.
+
+    Raises: OddsServiceError alone where that is why it ended; other crashes as they come, so that
+    their traceback is shown.
+    """
+    log = log or settings.log
+    configure_logs(log.level, log.format)
+    trio.run(_serve, settings)
+
+
+async def _serve(settings: Settings) -> None:
+    try:
+        await run_until_signalled(settings)
+    except* OddsServiceError as group:
+        raise only_error(group) from group
+
+
+def only_error(group: BaseExceptionGroup[OddsServiceError]) -> OddsServiceError:
+    """The first error of a group, out of its nesting."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, OddsServiceError)
+    return error

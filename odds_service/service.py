@@ -1,0 +1,254 @@
+"""The composition root: what the service is made of, how it starts, and the order it stops in.
+
+    schedule ─► scrape ══► detect ══► write ─► database
+                             │
+                             └─► cache + feed ─► gRPC server (a thread of its own)
+
+══► is a bounded channel. Everything lives in one nursery tree: a source that crashes is contained
+by its scraper; a crash in detect, write or the server ends the service with its traceback.
+"""
+
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+import trio
+from msgspec import Struct
+
+from odds_service import __version__
+from odds_service.bridge import TrioGate, open_bridge
+from odds_service.cache import OddsCache
+from odds_service.config import Settings
+from odds_service.feed import ChangeFeed
+from odds_service.model.source import SourceState
+from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
+from odds_service.pipeline.detect import Detector, detect_observations, judge_by_clock
+from odds_service.pipeline.refresh import Refresher
+from odds_service.pipeline.scrape import Scraper
+from odds_service.pipeline.write import Writer
+from odds_service.reconcile import Reconciler
+from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
+from odds_service.sources.base import Source
+from odds_service.sources.registry import open_source
+from odds_service.status import ChannelFill, ServiceStatus
+from odds_service.storage import Store, Stored, open_store
+
+SWITCH_INTERVAL_S: Final = 0.0005  # p99 of a call beside a busy Trio thread: 18.7 -> 6.8 ms
+
+log = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """The clock of the whole service."""
+    return datetime.now(UTC)
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """Everything the service is made of."""
+
+    settings: Settings
+    started_at: datetime
+    stored: Stored
+    store: Store
+    feed: ChangeFeed
+    cache: OddsCache
+    queue: WriteQueue
+    writer: Writer
+    reconciler: Reconciler
+    detector: Detector
+    scrapers: dict[str, Scraper]
+    fetched_send: trio.MemorySendChannel[Fetched]
+    fetched: trio.MemoryReceiveChannel[Fetched]
+
+    def status(self) -> ServiceStatus:
+        """What GetStatus tells; callable from any thread, since it reads single values."""
+        cut = self.cache.cut()
+        waiting = self.fetched.statistics().current_buffer_used
+        return ServiceStatus(
+            version=__version__,
+            started_at=self.started_at,
+            now=utc_now(),
+            sources=[
+                scraper.report(cut.sources[name]) for name, scraper in self.scrapers.items()
+            ],
+            channels=[
+                ChannelFill("fetched", waiting, OBSERVATIONS_WAITING, "observations"),
+                ChannelFill("write", self.queue.pending_changes, self.queue.capacity, "changes"),
+            ],
+            writer=self.writer.report(),
+            events=len(cut.events),
+            markets=sum(
+                len(odds.markets)
+                for entry in cut.events.values()
+                for odds in entry.bookmakers.values()
+            ),
+        )
+
+
+class Running(Struct, frozen=True):
+    """A started service and the address that it serves at."""
+
+    parts: Parts
+    server: RpcServer
+
+    @property
+    def address(self) -> str:
+        return self.server.address
+
+
+@asynccontextmanager
+async def assemble(settings: Settings, sources: list[Source]) -> AsyncIterator[Parts]:
+    """Open the database, warm the cache from it and wire the parts; nothing runs yet."""
+    database = settings.database
+    async with open_store(database.url.get_secret_value(), migrate=database.migrate) as store:
+        stored = await store.begin()
+        feed = ChangeFeed(stored.epoch, stored.revision, detected_at=stored.last_detected_at)
+        known = {state.source: state for state in stored.sources}
+        cache = OddsCache(
+            feed,
+            events=stored.events,
+            sources=[_starting(source, known.get(source.name)) for source in sources],
+        )
+        queue = WriteQueue(database.queue_changes)
+        reconciler = Reconciler()
+        send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
+        yield Parts(
+            settings=settings,
+            started_at=utc_now(),
+            stored=stored,
+            store=store,
+            feed=feed,
+            cache=cache,
+            queue=queue,
+            writer=Writer(store, queue, feed, spill_path=database.spill_path),
+            reconciler=reconciler,
+            detector=Detector(cache, feed, queue, reconciler.identify, utc_now),
+            scrapers={source.name: Scraper(source, send.clone(), utc_now) for source in sources},
+            fetched_send=send,
+            fetched=receive,
+        )
+
+
+def _starting(source: Source, known: SourceState | None) -> SourceState:
+    """A source is STALE until its first success; a restart announces nothing."""
+    return SourceState(
+        source=source.name,
+        interval_s=source.interval_s,
+        announced=None if known is None else known.announced,
+    )
+
+
+async def run_service(
+    settings: Settings,
+    stop: trio.Event,
+    *,
+    task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run until `stop` is set, then stop in order; started() means that it serves.
+
+    Resource handling: all that is opened here is closed here, also when cancelled, each step
+    within its deadline; what could not be written by then is spilled (see pipeline.write).
+
+    Raises: OddsServiceError for what the user can mend (settings, database); an exception group
+    for a crash of a core task.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    async with open_bridge(), AsyncExitStack() as opened:
+        sources = [
+            await opened.enter_async_context(open_source(table)) for table in settings.sources
+        ]
+        async with assemble(settings, sources) as parts:
+            await _supervise(parts, stop, task_status)
+
+
+async def _supervise(
+    parts: Parts, stop: trio.Event, task_status: trio.TaskStatus[Running]
+) -> None:
+    life = parts.settings.life
+    writing, scraping = trio.CancelScope(), trio.CancelScope()
+    written = trio.Event()
+    async with trio.open_nursery() as core:
+        core.start_soon(_write, parts.writer, writing, written)
+        server = await core.start(_serve, parts, core)
+        async with trio.open_nursery() as intake:
+            intake.start_soon(detect_observations, parts.fetched, parts.detector, parts.queue)
+            intake.start_soon(_scrape, parts, scraping)
+            await server.set_serving(True)
+            task_status.started(Running(parts, server))
+            log.info("serving", address=server.address, events=len(parts.cache.events))
+            await stop.wait()
+            log.info("stopping", pending_changes=parts.queue.pending_changes)
+            await server.set_serving(False)
+            # Left to right: the scrapers close their ends, detect applies what they had fetched,
+            # the writer drains. One deadline for all; after it the rest is spilled.
+            deadline = trio.current_time() + life.drain_s
+            scraping.cancel()
+            intake.cancel_scope.deadline = deadline
+        parts.queue.close()
+        writing.deadline = deadline
+        await written.wait()
+        parts.feed.close()
+        await server.stop(life.grace_s)
+        core.cancel_scope.cancel()
+    log.info("stopped", durable_revision=parts.feed.durable_revision,
+             head_revision=parts.feed.head_revision)  # fmt: skip
+
+
+async def _scrape(parts: Parts, scope: trio.CancelScope) -> None:
+    with scope, parts.fetched_send:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(judge_by_clock, parts.detector)
+            for scraper in parts.scrapers.values():
+                nursery.start_soon(scraper.run)
+
+
+async def _write(writer: Writer, scope: trio.CancelScope, done: trio.Event) -> None:
+    with scope:
+        await writer.run()
+    done.set()
+
+
+async def _serve(
+    parts: Parts, core: trio.Nursery, *, task_status: trio.TaskStatus[RpcServer]
+) -> None:
+    refresher = Refresher(
+        parts.cache, parts.detector, parts.writer, parts.queue, parts.scrapers, core
+    )
+    await serve_grpc(
+        RpcParts(
+            cache=parts.cache,
+            feed=parts.feed,
+            gate=TrioGate(core),
+            status=parts.status,
+            refresh=refresher.refresh,
+            store=parts.store,
+            settings=parts.settings.server,
+        ),
+        task_status=task_status,
+    )
+
+
+async def stop_on_signals(stop: trio.Event, at_once: trio.CancelScope) -> None:
+    """Set `stop` at the first SIGINT or SIGTERM, cancel `at_once` at the second.
+
+    Returns only when cancelled.
+    """
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            log.info("signal", signal=signal.Signals(number).name, again=stop.is_set())
+            if stop.is_set():
+                at_once.cancel()
+            stop.set()
+
+
+async def run_until_signalled(settings: Settings) -> None:
+    """run_service, stopped by signals: in order by the first one, at once by a second."""
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
+        await run_service(settings, stop)
+        nursery.cancel_scope.cancel()

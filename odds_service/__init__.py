@@ -1,5 +1,3 @@
 """The latest odds of every bookmaker, every change as it happens, and their history, over gRPC."""
 
-from typing import Final
-
-__version__: Final = "0.1.0"
+__version__ = "0.1.0"

@@ -32,13 +32,14 @@ class Schedule(Generic[D]):
         self._rng = rng or random.Random()  # noqa: S311  # spreads load, guards nothing
         self._heap: list[tuple[float, int, D]] = []
         self._known: dict[Hashable, D] = {}
+        self._out: set[Hashable] = set()
         self._order = 0
 
     def update(self, pulls: Iterable[D], now: float) -> None:
         """Take over the source's present pulls: new ones are due now, ones gone are dropped."""
         current = {pull.key: pull for pull in pulls}
         for key, pull in current.items():
-            if key not in self._known:
+            if key not in self._known and key not in self._out:
                 self._push(now, pull)
         self._known = current
 
@@ -53,6 +54,7 @@ class Schedule(Generic[D]):
         if due is None or due > now:
             return None
         _, _, pull = heapq.heappop(self._heap)
+        self._out.add(pull.key)
         return self._known[pull.key]
 
     def finished(self, pull: D, started: float, failures: int, retry_after_s: float | None) -> None:
@@ -60,6 +62,7 @@ class Schedule(Generic[D]):
 
         retry_after_s: what the source asked for, counted from the start too; the longer holds.
         """
+        self._out.discard(pull.key)
         wait_s = pull.interval_s * min(2.0 ** max(failures - 1, 0), MAX_BACKOFF_INTERVALS)
         wait_s *= 1 + JITTER * (self._rng.random() - 0.5)
         self._push(started + max(wait_s, retry_after_s or 0.0), pull)

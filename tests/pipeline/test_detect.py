@@ -1,0 +1,231 @@
+"""The detect stage: whatever cancels or holds it, cache, feed and write queue agree."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import trio
+import trio.testing
+
+from odds_service.cache import OddsCache
+from odds_service.feed import ChangeFeed
+from odds_service.model.change import Change, ChangeKind, SourceChange
+from odds_service.model.market import MarketKey
+from odds_service.model.observation import Completeness, Observation, ObservedEvent
+from odds_service.model.source import SourceState, SourceStatus
+from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
+from odds_service.pipeline.detect import (
+    SLICE_EVENTS,
+    Detector,
+    detect_observations,
+    judge_by_clock,
+    slices,
+)
+from tests.support.observations import NOON, Offer, cached, fold, observe, offered
+
+H2H = MarketKey("h2h")
+INTERVAL_S = 60.0
+
+
+def identify(_source: str, event: ObservedEvent) -> str:
+    return event.source_event_id
+
+
+class Stage:
+    """A detector with its real neighbours; its clock stands still unless moved."""
+
+    def __init__(self, *, capacity: int = 1_000, announced: SourceStatus | None = None) -> None:
+        self.now = NOON
+        self.feed = ChangeFeed("e1", 0)
+        state = SourceState(source="toa", interval_s=INTERVAL_S, announced=announced)
+        self.cache = OddsCache(self.feed, sources=[state])
+        self.queue = WriteQueue(capacity)
+        self.detector = Detector(self.cache, self.feed, self.queue, identify, lambda: self.now)
+
+    def published(self) -> list[Change]:
+        return [c for b in self.feed.read_after(0, 10_000) or [] for c in b.changes]
+
+    def enqueued(self) -> list[Change]:
+        changes: list[Change] = []
+        while True:
+            try:
+                changes += self.queue.receive.receive_nowait().changes
+            except trio.WouldBlock:
+                return changes
+
+    def agrees(self) -> list[Change]:
+        """Assert that cache, feed and queue hold the same; give the log."""
+        log = self.published()
+        assert self.enqueued() == log
+        assert fold(log) == cached(self.cache.events)
+        assert self.cache.cut().cursor.revision == len(log)
+        return log
+
+
+def big(events: int, price: float = 2.0) -> Offer:
+    return {f"e{n:04}": {"b": {H2H: {"home": price}}} for n in range(events)}
+
+
+async def test_cancelled_for_want_of_room_what_was_applied_is_in_all_three() -> None:
+    stage = Stage(capacity=SLICE_EVENTS)
+    with trio.move_on_after(60) as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stage.detector.observe, observe(offered(big(5 * SLICE_EVENTS))))
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+    log = stage.agrees()
+    assert SLICE_EVENTS <= len(log) < 2 * 5 * SLICE_EVENTS  # some were applied, not all
+
+
+async def test_room_lets_a_held_observation_go_on_and_nothing_is_missing() -> None:
+    stage = Stage(capacity=SLICE_EVENTS)
+    written: list[Change] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.detector.observe, observe(offered(big(5 * SLICE_EVENTS))))
+
+        async def write() -> None:
+            async with stage.queue.receive.clone() as batches:
+                while len(written) < 2 * 5 * SLICE_EVENTS + 1:
+                    batch = await batches.receive()
+                    written.extend(batch.changes)
+                    assert stage.queue.pending_changes <= 4 * SLICE_EVENTS
+                    await stage.queue.wrote(len(batch.changes))
+
+        nursery.start_soon(write)
+    assert written == stage.published()
+    assert fold(written) == cached(stage.cache.events)
+    assert stage.queue.pending_changes == 0
+
+
+async def test_slices_judge_absences_as_the_whole_does() -> None:
+    stage = Stage()
+    whole = observe(offered(big(3 * SLICE_EVENTS + 1)))
+    assert sum(len(part.events) for part, _ in slices(whole)) == len(whole.events)
+    await stage.detector.observe(whole)
+    fewer = dict(list(big(3 * SLICE_EVENTS + 1).items())[:-2])
+    for minute in (1, 2):
+        await stage.detector.observe(observe(offered(fewer), minute))
+    ended = [c.event_id for c in stage.agrees() if c.kind is ChangeKind.EVENT_ENDED
+             and not isinstance(c, SourceChange)]  # fmt: skip
+    assert ended == ["e0095", "e0096"]
+
+
+@pytest.mark.parametrize("observations", [0, 1, OBSERVATIONS_WAITING])
+async def test_the_stage_applies_all_that_was_fetched_once_the_scrapers_have_ended(
+    observations: int,
+) -> None:
+    stage = Stage()
+    send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
+    for minute in range(observations):
+        offer = big(3, 2.0 + minute)
+        await send.send(Fetched("soccer_epl", observe(offered(offer), minute)))
+    send.close()
+    with trio.fail_after(10):
+        await detect_observations(receive, stage.detector, stage.queue)
+    stage.agrees()
+    assert len(stage.queue.take_runs()) == observations
+
+
+async def test_a_full_channel_holds_the_scraper() -> None:
+    stage = Stage(capacity=1)
+    send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
+    sent = 0
+
+    async def scrape() -> None:
+        nonlocal sent
+        with send:
+            for minute in range(50):
+                offer = big(1, 2.0 + minute)
+                await send.send(Fetched("soccer_epl", observe(offered(offer), minute)))
+                sent += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scrape)
+        nursery.start_soon(detect_observations, receive, stage.detector, stage.queue)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sent == OBSERVATIONS_WAITING + 2  # one applied, one held by detect, the rest wait
+        nursery.cancel_scope.cancel()
+    stage.agrees()
+
+
+async def test_confirmations_are_coalesced_and_wait_for_their_snapshot() -> None:
+    stage = Stage()
+    for minute in range(5):
+        await stage.detector.observe(observe(offered(big(2)), minute))
+    assert stage.queue.take_confirmations(durable_revision=0) == []
+    taken = stage.queue.take_confirmations(durable_revision=stage.feed.head_revision)
+    assert [odds.confirmed_at for odds in taken] == [NOON + timedelta(minutes=4)] * 2
+    assert stage.queue.take_confirmations(durable_revision=stage.feed.head_revision) == []
+    stage.agrees()
+
+
+def failed(minute: float) -> Observation:
+    return observe([], minute, completeness=Completeness.FAILED)
+
+
+def source_kinds(stage: Stage) -> list[ChangeKind]:
+    return [c.kind for c in stage.published() if isinstance(c, SourceChange)]
+
+
+async def test_a_source_comes_up_goes_stale_and_down_and_up_again() -> None:
+    stage = Stage()
+    await stage.detector.observe(failed(0))
+    assert source_kinds(stage) == []  # starting is announced only when it is over
+    await stage.detector.observe(observe(offered(big(1)), 0))
+    stage.now = NOON + timedelta(seconds=3 * INTERVAL_S)
+    stage.detector.judge_sources()
+    assert source_kinds(stage) == [ChangeKind.SOURCE_UP]
+    stage.now += timedelta(seconds=1)
+    stage.detector.judge_sources()
+    stage.detector.judge_sources()
+    for _ in range(6):
+        await stage.detector.observe(failed(5))
+    stage.now = NOON + timedelta(minutes=6)
+    await stage.detector.observe(observe(offered(big(1)), 6))
+    assert source_kinds(stage) == [
+        ChangeKind.SOURCE_UP,
+        ChangeKind.SOURCE_STALE,
+        ChangeKind.SOURCE_DOWN,
+        ChangeKind.SOURCE_UP,
+    ]
+    stage.agrees()
+
+
+async def test_with_a_full_queue_a_source_turns_stale_and_says_why() -> None:
+    stage = Stage(capacity=2)
+    await stage.detector.observe(observe(offered(big(1)), 0))
+    assert stage.queue.full
+    stage.now += timedelta(seconds=10 * INTERVAL_S)
+    stage.detector.judge_sources()
+    state = stage.cache.sources["toa"]
+    assert (state.status, state.reason) == (SourceStatus.STALE, "storage_behind")
+    stage.agrees()
+
+
+async def test_after_a_restart_the_same_state_is_no_change() -> None:
+    stage = Stage(announced=SourceStatus.UP)
+    assert stage.cache.sources["toa"].status is SourceStatus.STALE
+    await stage.detector.observe(observe([], 0))
+    assert stage.cache.sources["toa"].status is SourceStatus.UP
+    assert stage.published() == []
+
+
+async def test_the_clock_judges_without_any_observation(autojump_clock: trio.testing.MockClock) -> None:
+    stage = Stage()
+    await stage.detector.observe(observe(offered(big(1)), 0))
+    began = trio.current_time()
+    clock = Detector(
+        stage.cache, stage.feed, stage.queue, identify,
+        lambda: NOON + timedelta(seconds=trio.current_time() - began),
+    )  # fmt: skip
+    with trio.move_on_after(4 * INTERVAL_S):
+        await judge_by_clock(clock)
+    assert source_kinds(stage)[-1] is ChangeKind.SOURCE_STALE
+
+
+async def test_stamps_never_decrease() -> None:
+    stage = Stage()
+    await stage.detector.observe(observe(offered(big(1)), 0))
+    stage.now = datetime(2026, 1, 1, tzinfo=UTC)
+    await stage.detector.observe(observe(offered(big(1, 3.0)), 1))
+    stamps = [change.detected_at for change in stage.published()]
+    assert stamps == sorted(stamps)

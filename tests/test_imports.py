@@ -1,0 +1,202 @@
+"""Imports go one way, and each foreign library has one place that knows it.
+
+Read from the syntax trees of all modules, so that imports inside functions and for type checking
+count too. A new part of the package has to be placed in LAYERS before these tests pass.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+PACKAGE: Final = "odds_service"
+ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
+
+# A part may import parts of the layers before its own, and its own modules; not its neighbours.
+LAYERS: Final[tuple[frozenset[str], ...]] = (
+    frozenset({"model", "errors"}),
+    frozenset({"config", "logs", "status", "bridge", "detection", "reconcile", "demo"}),
+    frozenset({"feed"}),
+    frozenset({"cache"}),
+    frozenset({"sources", "storage"}),
+    frozenset({"pipeline", "rpc"}),
+    frozenset({"service", "client"}),
+    frozenset({"commands"}),
+    frozenset({"cli"}),
+    frozenset({"__main__"}),
+)
+
+# (part, other part) -> all that the one may know of the other.
+ONLY: Final = {
+    ("pipeline", "sources"): "sources.base",  # what a source promises, and no provider
+    ("client", "rpc"): "rpc.pb",  # the contract, and not the server
+}
+
+# Library -> the parts, or single modules, that may import it.
+OWNERS: Final = {
+    "grpc": {"rpc", "client"},
+    "grpc_health": {"rpc", "client"},
+    "grpc_reflection": {"rpc"},
+    "grpc_status": {"rpc", "client"},
+    "google": {"rpc", "client"},
+    "sqlalchemy": {"storage"},
+    "asyncpg": {"storage"},
+    "aiosqlite": {"storage"},
+    "alembic": {"storage"},
+    "httpx": {"sources.http"},
+    "trio_asyncio": {"bridge"},
+    "asyncio": {"bridge", "rpc", "client", "storage"},
+    "typer": {"cli", "commands", "demo.__main__"},
+    "rich": {"cli", "commands"},
+    "pydantic_settings": {"config"},
+}
+
+# Values and synchronous parts: what they do is decided without a loop, so it can be tested so.
+WITHOUT_A_LOOP: Final = {"model", "detection", "reconcile", "feed", "cache", "errors"}
+LOOPS: Final = {"trio", "trio_asyncio", "asyncio", "anyio"}
+
+
+def package_sources() -> dict[str, str]:
+    """Module name below the package (`rpc.server`; empty: the package itself) -> its text."""
+    sources = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        sources[name] = path.read_text("utf-8")
+    return sources
+
+
+def imported(module: str, sources: Mapping[str, str]) -> Iterator[str]:
+    """Full names of what a module imports; for `from package import module` the module's."""
+    is_package = any(other.startswith(f"{module}.") for other in sources) or not module
+    here = [PACKAGE, *(part for part in module.split(".") if part)]
+    for node in ast.walk(ast.parse(sources[module])):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = here[: len(here) - node.level + is_package]
+                base = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                yield full if full.removeprefix(f"{PACKAGE}.") in sources else base
+
+
+def within(module: str, place: str) -> bool:
+    """Whether a module is that place or lies below it."""
+    return module == place or module.startswith(f"{place}.")
+
+
+def layer_of(part: str) -> int | None:
+    """Where a part stands; None when nobody has placed it."""
+    return next((height for height, parts in enumerate(LAYERS) if part in parts), None)
+
+
+def inner_violation(module: str, target: str) -> str | None:
+    """Say what is wrong with a module's import of another one of the package, if anything is."""
+    part, other = module.split(".")[0], target.split(".")[0]
+    if part == other or not target:
+        return None
+    height, other_height = layer_of(part), layer_of(other)
+    if height is None or other_height is None:
+        return f"{part if height is None else other} is in no layer"
+    if other_height >= height:
+        return f"{module} imports {target}, which is not below it"
+    allowed = ONLY.get((part, other))
+    if allowed is not None and not within(target, allowed):
+        return f"{module} imports {target}, and may know only {allowed}"
+    return None
+
+
+def outer_violation(module: str, library: str) -> str | None:
+    """Say what is wrong with a module's import of a library, if anything is."""
+    owners = OWNERS.get(library)
+    if owners is not None and not any(within(module, owner) for owner in owners):
+        return f"{module} imports {library}, which belongs to {', '.join(sorted(owners))}"
+    if library in LOOPS and module.split(".")[0] in WITHOUT_A_LOOP:
+        return f"{module} imports {library}, and should need no loop"
+    return None
+
+
+def violations(sources: Mapping[str, str]) -> list[str]:
+    """All that is wrong with the imports of a package, sorted, each once."""
+    found = set()
+    for module in sources:
+        part = module.split(".")[0]
+        if part and layer_of(part) is None:
+            found.add(f"{part} is in no layer")
+        for name in imported(module, sources):
+            if within(name, PACKAGE):
+                if not module and name != PACKAGE:
+                    found.add(f"the package itself imports {name}")
+                    continue
+                said = inner_violation(module, name.removeprefix(PACKAGE).removeprefix("."))
+            else:
+                said = outer_violation(module, name.split(".")[0])
+            if said is not None:
+                found.add(said)
+    return sorted(found)
+
+
+def test_imports_go_one_way() -> None:
+    sources = package_sources()
+    assert {"model.market", "detection", "rpc.pb.odds.v1.odds_pb2"} <= sources.keys()
+    assert violations(sources) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "said"),
+    [
+        ("model.market", "import trio", "model.market imports trio, and should need no loop"),
+        ("cache", "import asyncio", "cache imports asyncio, which belongs to"),
+        ("model.event", "from odds_service.feed import ChangeFeed", "model.event imports feed"),
+        ("model.event", "from ..errors import Refused", "model.event imports errors, which is"),
+        ("model.event", "from .. import feed", "model.event imports feed, which is not below"),
+        ("feed", "from odds_service import cache", "feed imports cache, which is not below it"),
+        ("feed", "import odds_service.service as s", "feed imports service, which is not below"),
+        ("storage", "import grpc.aio", "storage imports grpc, which belongs to client, rpc"),
+        ("cli", "from google.protobuf import json_format", "cli imports google, which belongs"),
+        ("rpc.encode", "from sqlalchemy.ext import asyncio", "rpc.encode imports sqlalchemy"),
+        ("rpc.encode", "from odds_service.pipeline import detect", "imports pipeline.detect"),
+        ("sources.base", "import httpx", "sources.base imports httpx, which belongs to"),
+        ("service", "import trio_asyncio", "service imports trio_asyncio, which belongs to bridge"),
+        ("pipeline.scrape", "from odds_service.sources import http", "may know only sources.base"),
+        ("client.watch", "from odds_service.rpc.server import serve", "may know only rpc.pb"),
+        ("demo.walk", "from odds_service.config import Settings", "demo.walk imports config"),
+        ("", "from odds_service.cache import OddsCache", "the package itself imports"),
+        ("newcomer", "", "newcomer is in no layer"),
+        ("cache", "def late():\n    import httpx", "cache imports httpx"),
+        ("cache", "if TYPE_CHECKING:\n    import sqlalchemy", "cache imports sqlalchemy"),
+    ],
+)
+def test_a_wrong_import_is_named(module: str, text: str, said: str) -> None:
+    known = dict.fromkeys(
+        ("", "model", "model.event", "cache", "feed", "pipeline.detect", "sources.http"), ""
+    )
+    found = violations(known | {module: text})
+    assert len(found) == 1
+    assert said in found[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("model.event", "from .market import Market\nfrom . import price"),
+        ("model.event", "from datetime import datetime\nimport msgspec"),
+        ("cache", "from odds_service.model import event\nfrom odds_service.feed import ChangeFeed"),
+        ("sources.http", "import httpx\nimport trio"),
+        ("sources.http.limits", "import httpx"),
+        ("storage.store", "from sqlalchemy import select\nfrom odds_service.bridge import across"),
+        ("pipeline.scrape", "from odds_service.sources.base import Source"),
+        ("client.watch", "from odds_service.rpc.pb.odds.v1 import odds_pb2\nimport grpc"),
+        ("commands.serve", "from odds_service import __version__, service"),
+        ("googly", "import googly_eyes"),
+    ],
+)
+def test_a_right_import_is_let_pass(module: str, text: str) -> None:
+    known = dict.fromkeys(("", "model.market", "model.price", "feed", "service"), "")
+    placed = [said for said in violations(known | {module: text}) if "in no layer" not in said]
+    assert placed == []

@@ -29,12 +29,14 @@ class BridgeFaults:
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log and count; trio_asyncio's own handler would end the loop and the service with it."""
         self.count += 1
-        log.error("asyncio_fault", message=context.get("message"), exc_info=context.get("exception"))
+        log.error(
+            "asyncio_fault", message=context.get("message"), exc_info=context.get("exception")
+        )
 
 
 @asynccontextmanager
 async def open_bridge() -> AsyncIterator[BridgeFaults]:
-    """Open asyncio's loop in this Trio thread; must be the outermost context of all that uses it."""
+    """Open asyncio's loop in this Trio thread; outermost of all contexts that use it."""
     faults = BridgeFaults()
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(faults)

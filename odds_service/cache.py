@@ -85,6 +85,4 @@ class OddsCache:
                     for event_id in event_ids
                     if (odds := self._events.get(event_id)) is not None
                 }
-            return Cut(
-                self._feed.cursor, self._feed.durable_revision, events, self._sources.copy()
-            )
+            return Cut(self._feed.cursor, self._feed.durable_revision, events, self._sources.copy())

@@ -4,7 +4,8 @@ Nothing here awaits, reads a clock or touches a database; `detect` is given all 
 and gives back numbered changes together with the values that the cache holds from then on.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 
@@ -91,7 +92,7 @@ def detect(
     *,
     first_revision: int,
     detected_at: datetime,
-    present: Set[str] = frozenset(),
+    present: AbstractSet[str] = frozenset(),
 ) -> Detected:
     """Compare an observation with what is cached.
 
@@ -179,8 +180,7 @@ def _pair_moved_lines(differences: list[Difference]) -> list[Difference]:
         new = came.get(group, [])
         if len(old) == len(new):
             pairs |= {
-                gone.key: there
-                for gone, there in zip(_by_line(old), _by_line(new), strict=True)
+                gone.key: there for gone, there in zip(_by_line(old), _by_line(new), strict=True)
             }
     if not pairs:
         return differences
@@ -229,9 +229,7 @@ def _see_event(
         if key[0] == source and _may_be_gone(key[1], shown_names, observed, observation.scope):
             _lose_bookmaker(found, bookmakers, bookmakers[key], observation, event)
     sources = {} if entry is None else dict(entry.sources)
-    sources[source] = EventSource(
-        source, observed.source_event_id, listing, observation.started_at
-    )
+    sources[source] = EventSource(source, observed.source_event_id, listing, observation.started_at)
     if moved:
         found.event_sources.append((event_id, sources[source]))
     found.entries[event_id] = EventOdds(event, sources, bookmakers)
@@ -376,9 +374,7 @@ def _is_late(carried: EventSource | None, observation: Observation) -> bool:
     )
 
 
-def _may_be_gone(
-    bookmaker: str, shown: set[str], observed: ObservedEvent, scope: Scope
-) -> bool:
+def _may_be_gone(bookmaker: str, shown: set[str], observed: ObservedEvent, scope: Scope) -> bool:
     """Whether the absence of a bookmaker from a present event says that it is gone."""
     return (
         bookmaker not in shown
@@ -392,7 +388,7 @@ def _missing(
     events: Mapping[str, EventOdds],
     named: Mapping[str, ObservedEvent],
     observation: Observation,
-    present: Set[str],
+    present: AbstractSet[str],
 ) -> Iterator[EventOdds]:
     """The cached events that a complete observation should have shown, in the order of ids."""
     scope = observation.scope
@@ -436,9 +432,7 @@ def _miss_event(found: Detected, entry: EventOdds, observation: Observation) -> 
         return
     kept = {name: id_ for name, id_ in event.source_ids.items() if name != source}
     updated = replace(event, source_ids=kept)
-    _change_event(
-        found, ChangeKind.EVENT_UPDATED, Reason.SOURCE_LEFT, event, updated, observation
-    )
+    _change_event(found, ChangeKind.EVENT_UPDATED, Reason.SOURCE_LEFT, event, updated, observation)
     whole = replace(observation, scope=Scope())
     for key in mine:
         _lose_bookmaker(found, bookmakers, bookmakers[key], whole, updated, reason)
@@ -448,9 +442,7 @@ def _miss_event(found: Detected, entry: EventOdds, observation: Observation) -> 
 def _end_event(found: Detected, entry: EventOdds, reason: str, observation: Observation) -> None:
     ended = replace(entry.event, status=EventStatus.ENDED)
     shown = tuple(entry.bookmakers[key] for key in sorted(entry.bookmakers))
-    _change_event(
-        found, ChangeKind.EVENT_ENDED, reason, entry.event, ended, observation, shown
-    )
+    _change_event(found, ChangeKind.EVENT_ENDED, reason, entry.event, ended, observation, shown)
     found.entries[ended.id] = None
 
 

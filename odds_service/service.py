@@ -72,9 +72,7 @@ class Parts(Struct, frozen=True, kw_only=True):
             version=__version__,
             started_at=self.started_at,
             now=utc_now(),
-            sources=[
-                scraper.report(cut.sources[name]) for name, scraper in self.scrapers.items()
-            ],
+            sources=[scraper.report(cut.sources[name]) for name, scraper in self.scrapers.items()],
             channels=[
                 ChannelFill("fetched", waiting, OBSERVATIONS_WAITING, "observations"),
                 ChannelFill("write", self.queue.pending_changes, self.queue.capacity, "changes"),
@@ -165,9 +163,7 @@ async def run_service(
             await _supervise(parts, stop, task_status)
 
 
-async def _supervise(
-    parts: Parts, stop: trio.Event, task_status: trio.TaskStatus[Running]
-) -> None:
+async def _supervise(parts: Parts, stop: trio.Event, task_status: trio.TaskStatus[Running]) -> None:
     life = parts.settings.life
     writing, scraping = trio.CancelScope(), trio.CancelScope()
     written = trio.Event()

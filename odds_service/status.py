@@ -1,4 +1,4 @@
-"""What the service tells of itself: plain values that every part fills for GetStatus and metrics."""
+"""What the service tells of itself: plain values for GetStatus and metrics."""
 
 from datetime import datetime
 

@@ -14,6 +14,8 @@ from tests.support.observations import (
     NOON,
     Book,
     Offer,
+    Place,
+    Shown,
     cached,
     fold,
     observe,
@@ -43,11 +45,11 @@ offers: st.SearchStrategy[Offer] = st.dictionaries(
 )
 
 
-def expected(offer: Offer) -> dict[object, object]:
+def expected(offer: Offer) -> dict[Place, Shown]:
     """What an offer shows, folded without any code of detection."""
     book = Book()
     book.see(observe(offered(offer)))
-    return dict(cached(book.events))
+    return cached(book.events)
 
 
 @given(st.lists(offers, max_size=5))

@@ -26,9 +26,7 @@ def serve(
     migrate: Annotated[
         bool | None, typer.Option("--migrate", help="Bring a PostgreSQL schema up to date first.")
     ] = None,
-    log_level: Annotated[
-        str | None, typer.Option(help="debug, info, warning or error.")
-    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, json or pretty.")] = None,
 ) -> None:
     """Scrape the configured sources and serve their odds over gRPC.
@@ -65,8 +63,5 @@ async def _serve(settings: Settings) -> None:
 
 def only_error(group: BaseExceptionGroup[OddsServiceError]) -> OddsServiceError:
     """The first error of a group, out of its nesting."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, OddsServiceError)
-    return error
+    first = group.exceptions[0]
+    return only_error(first) if isinstance(first, BaseExceptionGroup) else first

@@ -23,7 +23,8 @@ class SourceState(Struct, frozen=True, kw_only=True):
 
     announced: the status of its last numbered change; a restart shows STALE without announcing
     it, so that scraping the same odds again gives no change. interval_s: the pace of its slowest
-    ordinary pull. reason: why it is not UP, in words; quota_left: requests, None where none is told.
+    ordinary pull. reason: why it is not UP, in words; quota_left:
+    requests, None where none is told.
     """
 
     source: str

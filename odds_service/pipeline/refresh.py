@@ -1,4 +1,4 @@
-"""The on-demand path: scrape one event now, through the same detector, committed before the reply."""
+"""The on-demand path: one event scraped now, by the same detector, committed before the reply."""
 
 from collections.abc import Mapping
 from typing import Protocol

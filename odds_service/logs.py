@@ -10,7 +10,8 @@ from structlog.typing import EventDict, WrappedLogger
 
 # Query parameters and URL passwords that carry secrets, wherever a library may print them.
 _SECRETS: Final = re.compile(
-    r"(?i)((?:api_?key|token|password|secret|authorization)[=:]\s*)(?:bearer\s+)?[^\s&\"'<>]+"
+    r"(?i)((?:api_?key|token|password|secret|authorization)[\"']?[=:]\s*[\"']?)(?:bearer\s+)?"
+    r"[^\s&\"'<>]+"
     r"|(://[^\s:/@]*:)[^\s/@]+(?=@)"
 )
 HIDDEN: Final = "***"

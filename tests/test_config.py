@@ -1,0 +1,92 @@
+"""Settings: file, environment and flags; what is wrong is named, secrets are not shown."""
+
+from pathlib import Path
+
+import pytest
+
+from odds_service.config import load_settings
+from odds_service.errors import SettingsError
+from odds_service.logs import redact
+
+EXAMPLE = """
+[server]
+listen = "127.0.0.1:50052"
+
+[database]
+url = "postgresql://odds:hunter2@127.0.0.1/odds"
+
+[[sources]]
+kind = "the-odds-api"
+url = "http://127.0.0.1:8080"
+api_key = "k"
+sports = ["soccer_epl"]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "odds.toml"
+    path.write_text(EXAMPLE)
+    return path
+
+
+def test_flags_go_over_environment_over_file_over_defaults(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_settings().server.listen == "127.0.0.1:50051"
+    assert load_settings(file).server.listen == "127.0.0.1:50052"
+    monkeypatch.setenv("ODDS_SERVER__LISTEN", "127.0.0.1:50053")
+    assert load_settings(file).server.listen == "127.0.0.1:50053"
+    flagged = load_settings(file, server={"listen": "127.0.0.1:0"}, log={"level": None})
+    assert flagged.server.listen == "127.0.0.1:0"
+    assert flagged.log.level == "info"
+    assert flagged.sources[0]["sports"] == ["soccer_epl"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[server]\nlisen = 'x'", "server.lisen: unknown key"),
+        ("[databas]\nurl = 'x'", "databas: unknown key"),
+        ("[database]\nqueue_changes = 0", "database.queue_changes"),
+        ("[log]\nlevel = 'loud'", "log.level"),
+        ("[server\n", "not valid TOML"),
+        ("sources = 3", "sources"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "odds.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match="odds.toml") as caught:
+        load_settings(path)
+    assert named in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent\.toml: cannot be read"):
+        load_settings(tmp_path / "absent.toml")
+
+
+def test_secrets_are_not_shown(file: Path) -> None:
+    settings = load_settings(file)
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in str(settings.database)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET https://h/v4/sports?apiKey=hunter2&regions=uk",
+        "postgresql://odds:hunter2@127.0.0.1/odds refused",
+        "authorization: Bearer hunter2",
+        "{'api_key': 'hunter2'}",
+        '{"token": "hunter2"}',
+    ],
+)
+def test_logs_are_redacted(text: str) -> None:
+    assert "hunter2" not in redact(text)
+
+
+def test_ordinary_text_is_left_alone() -> None:
+    text = "token expired at 12:30:01, see http://127.0.0.1:8080/v4/sports?regions=uk"
+    assert redact(text) == text

@@ -18,7 +18,7 @@ import trio
 from odds_service.demo.http_message import App, Request, Response
 
 RECEIVE_BYTES: Final = 2**16  # 64 KiB, what one read takes at most
-SEND_BYTES: Final = 2**18  # 256 KiB, small pieces are joined up to here: fewer system calls
+SEND_BYTES: Final = 2**18  # 256 KiB, what one send takes at most; small pieces are joined
 GZIP_LEVEL: Final = 1  # odds shrink tenfold at the fastest level already
 GZIP_LEAST_BYTES: Final = 1_000  # below a packet there is nothing to win
 LINGER_S: Final = 1.0  # after an error: read on so long, or a reset would overtake the answer
@@ -254,9 +254,16 @@ class _Connection:
         return True
 
     async def _send(self, out: bytes | bytearray) -> None:
+        """Send all; large pieces in parts, so that the limit holds for a slow reader's part only.
+
+        Raises:
+            trio.BrokenResourceError: the client went away or stopped reading.
+        """
+        view = memoryview(out)
         try:
-            with trio.fail_after(self._limits.send_s):
-                await self._stream.send_all(out)
+            for begin in range(0, len(view), SEND_BYTES):
+                with trio.fail_after(self._limits.send_s):
+                    await self._stream.send_all(view[begin : begin + SEND_BYTES])
         except trio.TooSlowError as error:
             raise trio.BrokenResourceError("the client stopped reading") from error
 

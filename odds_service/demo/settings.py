@@ -38,12 +38,12 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     lead_s: float = 1_200.0  # a new event starts up to so long after it arrives
     in_play_s: float = 300.0  # and leaves so long after its start
 
-    change_share: float = 0.08  # of the markets of an event before its start
-    in_play_change_share: float = 0.3  # of those of an event in play
+    change_share: float = 0.07  # of the markets of an event before its start
+    in_play_change_share: float = 0.2  # of those of an event in play
     line_move_share: float = 0.6  # of changes of a market with a line: the line moves
     still_share: float = 0.003  # of unchanged markets: `last_update` stands still
 
-    flicker_share: float = 0.25  # of absences: back within flicker_steps steps
+    flicker_share: float = 0.18  # of absences: back within flicker_steps steps
     flicker_steps: int = 3
     absence_steps: int = 60  # the others last so long at most
     line_absence_share: float = 0.000_2  # of one alternate or player line

@@ -96,6 +96,9 @@ class SimulatedSport:
         self._rng = Random(f"{settings.seed}:{sport.key}")
         self._start = start.replace(microsecond=0)
         self._step = 0
+        self._walked = (
+            0  # steps that were no empty body, nor the one after it: absences count these
+        )
         self._empty = False
         self._calm = False
         self._bookmakers = names.bookmakers(settings.bookmakers)
@@ -148,12 +151,12 @@ class SimulatedSport:
         if self._empty:
             return []
         return sorted(
-            (event for event in self.events if event.absent_until <= self._step),
+            (event for event in self.events if event.absent_until <= self._walked),
             key=lambda event: event.start,
         )
 
     def _event_odds(self, event: SimulatedEvent, wanted: Wanted) -> bytes:
-        step = self._step
+        step = self._walked
         books = []
         for book in event.books:
             if book.absent_until > step or book.key not in wanted.bookmakers:
@@ -186,6 +189,7 @@ class SimulatedSport:
             if self._calm:
                 self._stamp_all()
             return
+        self._walked += 1
         now = self.now
         in_play = timedelta(seconds=settings.in_play_s)
         for index, event in enumerate(self.events):
@@ -196,7 +200,7 @@ class SimulatedSport:
         self._stamp_all()
 
     def _move(self, event: SimulatedEvent, now: datetime) -> None:
-        settings, rng, step = self._settings, self._rng, self._step
+        settings, rng, step = self._settings, self._rng, self._walked
         in_play = now >= event.start
         if not in_play and rng.random() < POSTPONED_SHARE:
             event.set_start(event.start + timedelta(seconds=settings.in_play_s))

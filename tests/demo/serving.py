@@ -1,0 +1,49 @@
+"""Real servers on port 0 for the tests of this folder, and where recorded series are."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+
+from odds_service.demo.http_message import App
+from odds_service.demo.http_server import HttpLimits, serve_http
+
+RECORDED = (
+    Path(
+        os.environ.get("ODDS_SHARED_DATA")
+        or Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    )
+    / "the_odds_api"
+)
+needs_recorded = pytest.mark.skipif(
+    not RECORDED.is_dir(), reason="the recorded series are not beside the repository"
+)
+
+
+@asynccontextmanager
+async def listening(
+    app: App, *, gzip: bool = False, limits: HttpLimits | None = None
+) -> AsyncIterator[int]:
+    """Serve ``app`` and give its port; stops at the end."""
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(partial(serve_http, app, gzip=gzip, limits=limits))
+        yield port
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def client_of(app: App, *, gzip: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve ``app`` and give a client of it; the client sends no Accept-Encoding of its own."""
+    async with listening(app, gzip=gzip) as port:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"accept-encoding": "identity"},
+            trust_env=False,
+            timeout=30.0,
+        ) as client:
+            yield client

@@ -61,8 +61,8 @@ class SimulatedBookmaker:
 
     ``now`` is the clock: of the start, of `pace="clock"` and of the frequency limit. ``on_served``
     is called with the path (without query) and the uncompressed body of every odds answer that went
-    out whole, in the order in which they did. Making and serving a body holds the thread: about
-    20 ms for 40,000 markets, so give large loads a process of their own.
+    out whole, in the order in which they did. Making a body holds the
+    thread, so give large loads a process of their own (``python -m odds_service.demo``).
 
     Raises:
         ValueError: ``now`` gives naive times.

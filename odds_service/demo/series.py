@@ -75,7 +75,7 @@ class Series:
     """
 
     def __init__(self, path: Path) -> None:
-        """Check every body; takes about a second per 100 MB.
+        """Check every body, each read once: blocks, so call it in a thread.
 
         Raises:
             ReplayError: the path is no folder and no zip, holds no body, or a file is not what it

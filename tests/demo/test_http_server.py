@@ -17,7 +17,7 @@ from tests.demo.serving import client_of, listening
 LARGE = b"x" * 2**25
 
 
-async def echo(request: Request) -> Response:
+async def echo(request: Request) -> Response:  # noqa: ASYNC124  # an App is async
     return Response(body=[request.method.encode(), b" ", request.path.encode(), request.body])
 
 
@@ -57,7 +57,7 @@ async def test_one_connection_carries_many_requests_also_pipelined() -> None:
 async def test_head_has_the_length_but_no_body_and_is_not_sent() -> None:
     sent: list[str] = []
 
-    async def app(request: Request) -> Response:
+    async def app(request: Request) -> Response:  # noqa: ASYNC124  # an App is async
         return Response(body=b"12345", on_sent=lambda: sent.append(request.method))
 
     async with client_of(app) as client:
@@ -96,7 +96,7 @@ def test_accept_encoding(accept: str, accepted: bool) -> None:
 
 
 async def test_gzip_only_where_it_is_on_and_accepted_and_worth_it() -> None:
-    async def app(request: Request) -> Response:
+    async def app(request: Request) -> Response:  # noqa: ASYNC124  # an App is async
         return Response(body=[b"odds " * 1_000, b"end"] if request.path == "/large" else b"odds")
 
     accept = {"accept-encoding": "gzip"}
@@ -160,7 +160,7 @@ class ConnectionEnds(trio.abc.Instrument):
 async def test_a_reader_that_stalls_is_cut_and_its_answer_does_not_count() -> None:
     sent: list[str] = []
 
-    async def app(request: Request) -> Response:
+    async def app(request: Request) -> Response:  # noqa: ASYNC124  # an App is async
         return Response(body=LARGE, on_sent=lambda: sent.append(request.path))
 
     ends = ConnectionEnds()
@@ -180,7 +180,7 @@ async def test_a_reader_that_stalls_is_cut_and_its_answer_does_not_count() -> No
 async def test_an_answer_cut_by_its_client_does_not_count() -> None:
     sent: list[str] = []
 
-    async def app(request: Request) -> Response:
+    async def app(request: Request) -> Response:  # noqa: ASYNC124  # an App is async
         return Response(body=LARGE, on_sent=lambda: sent.append(request.path))
 
     async with listening(app) as port:
@@ -194,7 +194,7 @@ async def test_an_answer_cut_by_its_client_does_not_count() -> None:
 
 
 async def test_an_application_that_fails_is_answered_and_logged_without_the_query() -> None:
-    async def app(request: Request) -> Response:
+    async def app(request: Request) -> Response:  # noqa: ASYNC124  # an App is async
         if request.path == "/bad":
             raise RuntimeError("broken")
         return Response(body=b"well")

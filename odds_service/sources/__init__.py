@@ -1,0 +1,1 @@
+"""Where odds are fetched: one module a provider, found by entry point."""

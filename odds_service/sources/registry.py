@@ -1,0 +1,41 @@
+"""Which kinds of source there are: built in and plugged in, found by entry point alike."""
+
+from collections import Counter
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import entry_points
+from typing import Any, Final, cast
+
+from odds_service.errors import SettingsError
+from odds_service.sources.base import Source
+
+GROUP: Final = "odds_service.sources"
+
+
+def source_kinds() -> list[str]:
+    """The installed kinds, by name."""
+    return sorted(entry.name for entry in entry_points(group=GROUP))
+
+
+def open_source(table: dict[str, Any]) -> AbstractAsyncContextManager[Source]:
+    """Make the source that a settings table describes; its name defaults to its kind.
+
+    Raises SettingsError when its kind is missing or not installed, or its keys are wrong.
+    """
+    kind = table.get("kind")
+    if not isinstance(kind, str):
+        raise SettingsError(f"sources: a table has no `kind`; one of {', '.join(source_kinds())}")
+    found = [entry for entry in entry_points(group=GROUP) if entry.name == kind]
+    if not found:
+        known = ", ".join(source_kinds())
+        raise SettingsError(f"sources: unknown kind {kind!r}; installed are {known}")
+    name = str(table.get("name", kind))
+    rest = {key: value for key, value in table.items() if key not in {"kind", "name"}}
+    return cast("type[Source]", found[0].load()).open(name, rest)
+
+
+def check_names(tables: list[dict[str, Any]]) -> None:
+    """Raise SettingsError when two sources would have one name: it is part of the identity."""
+    names = Counter(str(table.get("name", table.get("kind"))) for table in tables)
+    for name, times in names.items():
+        if times > 1:
+            raise SettingsError(f"sources: {times} are named {name!r}; give each its own `name`")

@@ -1,0 +1,219 @@
+"""The Odds API v4: settings, requests and answers.
+
+https://the-odds-api.com/liveapi/guides/v4/ documents the calls, the errors and the quota headers.
+"""
+
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, Self
+
+import msgspec
+import trio
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from odds_service.config import explain
+from odds_service.errors import SettingsError, SourceError
+from odds_service.model.observation import (
+    ANY,
+    Completeness,
+    Observation,
+    ObservedEvent,
+    Scope,
+)
+from odds_service.sources.base import Pull
+from odds_service.sources.http import Answer, HttpFetcher, HttpSettings, open_http, require_json
+from odds_service.sources.odds_api_body import BodyReader, PriceFormat, format_of
+
+EVENTS_AT_A_STRETCH: Final = 16  # decoded between two checkpoints: keeps pauses short
+_ADVICE: Final = {
+    "MISSING_KEY": "set `api_key`, `api_key_file` or ODDS_API_KEY",
+    "INVALID_KEY": "check `api_key`, `api_key_file` or ODDS_API_KEY",
+    "DEACTIVATED_KEY": "the key is switched off; ask The Odds API for another",
+    "OUT_OF_USAGE_CREDITS": "the quota is used up; raise `interval_s`, or buy more",
+    "EXCEEDED_FREQ_LIMIT": "too many calls a second; lower `http.concurrency`",
+    "UNKNOWN_SPORT": "check `sports` against /v4/sports",
+    "INVALID_MARKET": "check `markets`",
+    "INVALID_MARKET_COMBO": "these `markets` cannot be had for this sport",
+    "INVALID_REGION": "check `regions`",
+    "INVALID_BOOKMAKERS": "check `bookmakers`",
+}
+
+
+class TheOddsApiSettings(BaseModel):
+    """The keys of a `[[sources]]` table of kind `the-odds-api`.
+
+    api_key: else from api_key_file, else from the environment's ODDS_API_KEY. bookmakers: where
+    given, asked for instead of regions. interval_s: seconds between two pulls of one sport.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = "https://api.the-odds-api.com"
+    api_key: SecretStr | None = None
+    api_key_file: Path | None = None
+    sports: list[str] = Field(min_length=1)
+    regions: list[str] = ["uk", "eu"]
+    markets: list[str] = Field(default=["h2h", "spreads", "totals"], min_length=1)
+    bookmakers: list[str] = []
+    odds_format: Literal["decimal", "american"] = "decimal"
+    interval_s: float = Field(default=60.0, gt=0)
+    http: HttpSettings = HttpSettings()
+
+    def secret(self) -> str:
+        """The API key. Raises SettingsError when there is none to be found."""
+        if self.api_key is not None:
+            return self.api_key.get_secret_value()
+        if self.api_key_file is not None:
+            try:
+                return self.api_key_file.read_text().strip()
+            except OSError as error:
+                text = f"api_key_file {self.api_key_file}: {error.strerror}"
+                raise SettingsError(text) from None
+        key = os.environ.get("ODDS_API_KEY")
+        if not key:
+            raise SettingsError(
+                "the-odds-api: no API key; set `api_key`, `api_key_file` or ODDS_API_KEY"
+            )
+        return key
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+    error_code: str = ""
+
+
+class TheOddsApi:
+    """One account at The Odds API: a pull a sport, with all events and bookmakers in one body."""
+
+    kind: ClassVar[str] = "the-odds-api"
+
+    def __init__(self, name: str, settings: TheOddsApiSettings, http: HttpFetcher) -> None:
+        self.name = name
+        self.interval_s = settings.interval_s
+        self._settings = settings
+        self._key = settings.secret()
+        self._http = http
+        self._reader = BodyReader()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, name: str, table: dict[str, Any]) -> AsyncIterator[Self]:
+        """See sources.base.Source.open."""
+        try:
+            settings = TheOddsApiSettings.model_validate(table)
+        except ValidationError as error:
+            raise SettingsError(f"sources ({name}): {explain(error)}") from None
+        async with open_http(settings.url, settings.http) as http:
+            yield cls(name, settings, http)
+
+    async def pulls(self) -> Sequence[Pull]:
+        return [Pull(sport, self.interval_s) for sport in self._settings.sports]
+
+    async def fetch(self, pull: Pull) -> Observation:
+        scope = Scope(
+            # `upcoming` shows whatever comes next: what is not in it is not gone.
+            listing=None if pull.key == "upcoming" else pull.key,
+            bookmakers=self._asked_bookmakers(),
+            markets=self._asked_markets(),
+        )
+        return await self._observe(
+            f"/v4/sports/{pull.key}/odds", scope, whole=pull.key != "upcoming"
+        )
+
+    async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
+        if listing is None:
+            raise SourceError("unknown_listing", f"event {source_event_id}: its sport is not known")
+        scope = Scope(
+            events=frozenset({source_event_id}),
+            bookmakers=self._asked_bookmakers(),
+            markets=self._asked_markets(),
+        )
+        return await self._observe(f"/v4/sports/{listing}/events/{source_event_id}/odds", scope)
+
+    async def _observe(self, path: str, scope: Scope, *, whole: bool = True) -> Observation:
+        started_at = datetime.now(UTC)
+        answer = await self._http.get(path, self._params())
+        observed_at = datetime.now(UTC)
+        quota = answer.headers.get("x-requests-remaining", "")
+        events: list[ObservedEvent] = []
+        problems: Counter[str] = Counter()
+        unreadable: set[str] = set()
+        gone = answer.status == 404 and scope.events is not None
+        if gone and _error(answer).error_code != "EVENT_NOT_FOUND":
+            gone = False
+        if not gone:
+            raws = _event_bodies(path, answer)
+            await trio.lowlevel.checkpoint()
+            prices = format_of(answer.headers.get("x-odds-format"), self._settings.odds_format)
+            if prices is PriceFormat.MIXED:
+                prices = self._reader.guess_format(raws)
+            for place, raw in enumerate(raws, 1):
+                event = self._reader.read_event(raw, prices, problems, unreadable)
+                if event is not None:
+                    events.append(event)
+                if place % EVENTS_AT_A_STRETCH == 0:
+                    await trio.lowlevel.checkpoint()
+        partial = not whole or ANY in unreadable
+        return Observation(
+            source=self.name,
+            scope=scope,
+            completeness=Completeness.PARTIAL if partial else Completeness.COMPLETE,
+            started_at=started_at,
+            observed_at=observed_at,
+            events=tuple(events),
+            unreadable=frozenset(unreadable),
+            reason="",
+            problems=dict(problems),
+            quota_left=int(float(quota)) if quota.replace(".", "", 1).isdigit() else None,
+        )
+
+    def _params(self) -> dict[str, str]:
+        settings = self._settings
+        params = {
+            "apiKey": self._key,
+            "markets": ",".join(settings.markets),
+            "oddsFormat": settings.odds_format,
+            "dateFormat": "iso",
+        }
+        if settings.bookmakers:
+            return params | {"bookmakers": ",".join(settings.bookmakers)}
+        return params | {"regions": ",".join(settings.regions)}
+
+    def _asked_markets(self) -> frozenset[str]:
+        """What can be missing; exchanges answer `h2h` with `h2h_lay` beside it."""
+        asked = frozenset(self._settings.markets)
+        return asked | {"h2h_lay"} if "h2h" in asked else asked
+
+    def _asked_bookmakers(self) -> frozenset[str] | None:
+        return frozenset(self._settings.bookmakers) or None
+
+
+def _error(answer: Answer) -> _Error:
+    try:
+        return msgspec.json.decode(answer.body, type=_Error)
+    except msgspec.MsgspecError:
+        return _Error(message="no reason given")
+
+
+def _event_bodies(path: str, answer: Answer) -> list[msgspec.Raw]:
+    """The events of an answer, not decoded yet. Raises SourceError saying what to do."""
+    if answer.status != 200:
+        error = _error(answer)
+        kind = error.error_code.lower() or f"status_{answer.status}"
+        text = f"{path}: answered {answer.status}: {error.message}"
+        advice = _ADVICE.get(error.error_code)
+        raise SourceError(kind, f"{text} ({advice})" if advice else text)
+    body = require_json(path, answer)
+    try:
+        if body.lstrip()[:1] == b"[":
+            return msgspec.json.decode(body, type=list[msgspec.Raw])
+        one = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError as error:
+        raise SourceError("truncated", f"{path}: broken JSON: {error}") from None
+    if "error_code" in one or "message" in one:
+        raise SourceError("error_body", f"{path}: {_error(answer).message}")
+    return [msgspec.Raw(body)]

@@ -44,16 +44,12 @@ class ServerSettings(_Section):
 class DatabaseSettings(_Section):
     """Which database, and how much may wait for it.
 
-    url: `sqlite:///file.db` or `postgresql://user:password@host/name`. migrate: bring a
-    PostgreSQL schema up to date at start (SQLite always is). queue_changes: capacity of the
-    write queue in changes; when it is full scraping holds.
+    url: `sqlite:///file.db`. queue_changes: capacity of the write queue in changes; when it is
+    full scraping holds.
     """
 
     url: SecretStr = SecretStr(DEFAULT_DATABASE)
-    migrate: bool = False
     queue_changes: int = Field(default=100_000, ge=1)
-    spill_path: Path | None = None
-    history_days: float | None = Field(default=None, gt=0)
 
 
 class LifeSettings(_Section):

@@ -1,7 +1,6 @@
 """What links the stages: bounded channels, and the write queue that is counted in changes."""
 
 from collections import deque
-from datetime import datetime
 from typing import Final
 
 import trio
@@ -9,6 +8,7 @@ from msgspec import Struct
 
 from odds_service.model.change import ChangeBatch
 from odds_service.model.observation import Observation
+from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds
 
 OBSERVATIONS_WAITING: Final = 4  # decoded payloads are large; more would only hide that detect lags
@@ -22,21 +22,6 @@ class Fetched(Struct, frozen=True):
 
     pull_key: str
     observation: Observation
-
-
-class ScrapeRun(Struct, frozen=True, kw_only=True):
-    """One pull of a source, for the operator: when, how it ended, what it gave."""
-
-    source: str
-    listing: str
-    started_at: datetime
-    finished_at: datetime
-    outcome: str
-    reason: str
-    events: int
-    markets: int
-    changes: int
-    problems: dict[str, int]
 
 
 class WriteQueue:

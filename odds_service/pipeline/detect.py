@@ -14,8 +14,9 @@ from odds_service.detection import Detected, Identify, detect, source_change
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.observation import Completeness, Observation
+from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceState, SourceStatus, judged_status
-from odds_service.pipeline.channels import Fetched, ScrapeRun, WriteQueue
+from odds_service.pipeline.channels import Fetched, WriteQueue
 
 SLICE_EVENTS: Final = 32  # events compared at a stretch: keeps batches and pauses short
 TICK_S: Final = 1.0  # how often sources are judged by the clock

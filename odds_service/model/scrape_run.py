@@ -1,0 +1,20 @@
+"""The operator's record of one pull."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+
+class ScrapeRun(Struct, frozen=True, kw_only=True):
+    """One pull of a source, for the operator: when, how it ended, what it gave."""
+
+    source: str
+    listing: str
+    started_at: datetime
+    finished_at: datetime
+    outcome: str
+    reason: str
+    events: int
+    markets: int
+    changes: int
+    problems: dict[str, int]

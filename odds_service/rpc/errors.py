@@ -1,0 +1,108 @@
+"""What a caller is told when a call fails: gRPC codes with google.rpc details, in our own words."""
+
+import uuid
+from typing import Final, NoReturn, TypeAlias
+
+import structlog
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError, Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc import StatusCode, aio
+from grpc_status import rpc_status
+
+from odds_service.errors import (
+    NotDurableYet,
+    OddsServiceError,
+    SourceError,
+    StorageUnavailable,
+    UnknownEvent,
+)
+
+Context: TypeAlias = "aio.ServicerContext[bytes, bytes]"
+
+DOMAIN: Final = "odds.v1"  # of ErrorInfo
+_RETRY_S: Final = 1.0  # storage and the service itself come back within seconds
+
+log = structlog.get_logger(__name__)
+
+
+class Refused(Exception):
+    """A call that is answered with a status instead of a reply."""
+
+    def __init__(self, code: StatusCode, text: str, *details: Message) -> None:
+        super().__init__(text)
+        self.code = code
+        self.details = details
+
+
+def bad_request(field: str, reason: str) -> Refused:
+    """INVALID_ARGUMENT, naming the field of the request."""
+    violation = BadRequest.FieldViolation(field=field, description=reason)
+    text = f"{field}: {reason}" if field else reason
+    return Refused(StatusCode.INVALID_ARGUMENT, text, BadRequest(field_violations=[violation]))
+
+
+def exhausted(subject: str, text: str, retry_s: float | None = None) -> Refused:
+    """RESOURCE_EXHAUSTED, naming the limit, and when to try again where waiting helps."""
+    quota = QuotaFailure(violations=[QuotaFailure.Violation(subject=subject, description=text)])
+    retry = [] if retry_s is None else [retry_info(retry_s)]
+    return Refused(StatusCode.RESOURCE_EXHAUSTED, text, quota, *retry)
+
+
+def unavailable(text: str, reason: str, retry_s: float = _RETRY_S, **metadata: str) -> Refused:
+    """UNAVAILABLE for now; `reason` is a word for programs."""
+    info = error_info(reason, **metadata)
+    return Refused(StatusCode.UNAVAILABLE, text, info, retry_info(retry_s))
+
+
+def refused(code: StatusCode, text: str, reason: str, **metadata: str) -> Refused:
+    """Any other code, with a word for programs."""
+    return Refused(code, text, error_info(reason, **metadata))
+
+
+def error_info(reason: str, **metadata: str) -> ErrorInfo:
+    """What a program can tell failures apart by."""
+    return ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+
+
+def retry_info(retry_s: float) -> RetryInfo:
+    """How long to wait before the next try."""
+    delay = Duration()
+    delay.FromMilliseconds(round(retry_s * 1_000))
+    return RetryInfo(retry_delay=delay)
+
+
+def as_refusal(error: Exception) -> Refused:
+    """What the caller is told of an error; unexpected ones are logged under an id that it gets."""
+    match error:
+        case Refused():
+            return error
+        case DecodeError():
+            return bad_request("", "the request is no valid message of its type")
+        case UnknownEvent():
+            return refused(StatusCode.NOT_FOUND, str(error), "UNKNOWN_EVENT")
+        case NotDurableYet():
+            return unavailable(str(error), "NOT_DURABLE_YET", revision=str(error.revision))
+        case StorageUnavailable():
+            return unavailable("the database does not answer", "STORAGE_UNAVAILABLE")
+        case SourceError():
+            retry_s = error.retry_after_s or _RETRY_S
+            return unavailable(str(error), "SOURCE_FAILED", retry_s, kind=error.kind)
+        case OddsServiceError():
+            return refused(StatusCode.FAILED_PRECONDITION, str(error), type(error).__name__)
+        case ConnectionAbortedError():  # of the gate, when the service stops
+            return unavailable("the service is stopping", "STOPPING")
+    error_id = uuid.uuid4().hex[:12]
+    log.error("rpc_crashed", error_id=error_id, exc_info=error)
+    text = f"internal error {error_id}: the server's log has it under this id"
+    return refused(StatusCode.INTERNAL, text, "INTERNAL", error_id=error_id)
+
+
+async def abort(context: Context, refusal: Refused) -> NoReturn:
+    """End the call with the refusal's status. Raises grpc's AbortError, always."""
+    status = Status(code=refusal.code.value[0], message=str(refusal))
+    for detail in refusal.details:
+        status.details.add().Pack(detail)
+    trailing = rpc_status.to_status(status).trailing_metadata
+    await context.abort(refusal.code, str(refusal), trailing)

@@ -1,0 +1,145 @@
+"""What a filter makes of the log: changes that pass, and events that enter or leave it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from odds_service.model.change import (
+    Change,
+    ChangeKind,
+    EventChange,
+    MarketChange,
+    Reason,
+    SourceChange,
+)
+from odds_service.model.event import Event
+from odds_service.model.market import Market, MarketKey, MarketStatus
+from odds_service.rpc.selection import EVERYTHING, Selection
+
+Place = tuple[str, str, MarketKey]  # source, bookmaker, market of one event
+MarketsAt = Callable[[str, int], Mapping[Place, Market]]  # (event id, revision) -> its markets then
+
+ENTERED_FILTER: Final = "entered_filter"  # beside Reason.LEFT_FILTER; only streams have them
+
+
+class Selected(NamedTuple):
+    """A change as a stream sends it.
+
+    joined: it must not be parted from the one before it: the second half of a moved line, or of
+    what one change of the log gives.
+    """
+
+    change: Change
+    joined: bool
+
+
+def select(
+    selection: Selection,
+    changes: Iterable[Change],
+    events: Mapping[str, Event],
+    markets_at: MarketsAt,
+) -> Iterator[Selected]:
+    """The selected ones of consecutive changes.
+
+    events: those that the changes are of, as of the revision before the first; needed only where
+    the selection is `by_event`. markets_at: an event's markets after the change of a revision.
+    """
+    if selection is EVERYTHING:
+        for change in changes:
+            yield Selected(change, _completes_a_move(change))
+        return
+    known = dict(events)
+    for change in changes:
+        if isinstance(change, MarketChange):
+            if not selection.takes_market(change):
+                continue
+            if selection.by_event:
+                event = known.get(change.event_id)
+                if event is None or not selection.takes_event(event):
+                    continue
+            elif not selection.takes_event_id(change.event_id):
+                continue
+            yield Selected(change, _completes_a_move(change))
+        elif isinstance(change, SourceChange):
+            if selection.takes_source(change.source):
+                yield Selected(change, False)
+        elif selection.takes_event_id(change.event_id):
+            if change.kind is ChangeKind.EVENT_ENDED:
+                known.pop(change.event_id, None)
+            else:
+                known[change.event_id] = change.after
+            yield from _event_change(selection, change, markets_at)
+
+
+def _completes_a_move(change: Change) -> bool:
+    return change.kind is ChangeKind.ADDED and change.reason == Reason.LINE_MOVED
+
+
+def _event_change(
+    selection: Selection, change: EventChange, markets_at: MarketsAt
+) -> Iterator[Selected]:
+    was_in = change.before is not None and selection.takes_event(change.before)
+    if change.kind is ChangeKind.EVENT_ENDED:
+        if was_in:
+            yield Selected(change, False)
+        return
+    is_in = selection.takes_event(change.after)
+    if is_in and (was_in or change.before is None):
+        yield Selected(change, False)
+    elif is_in:
+        yield from _enter(selection, change, markets_at(change.event_id, change.revision))
+    elif was_in:
+        yield from _leave(selection, change, markets_at(change.event_id, change.revision))
+
+
+def _enter(
+    selection: Selection, change: EventChange, markets: Mapping[Place, Market]
+) -> Iterator[Selected]:
+    """The event first, then each of its markets as ADDED."""
+    yield Selected(replace(change, kind=ChangeKind.EVENT_ADDED, wire=None), False)
+    for place in sorted(markets):
+        market = markets[place]
+        added = _market_change(change, ChangeKind.ADDED, place, None, market, ENTERED_FILTER)
+        if selection.takes_market(added):
+            yield Selected(added, True)
+
+
+def _leave(
+    selection: Selection, change: EventChange, markets: Mapping[Place, Market]
+) -> Iterator[Selected]:
+    """Each market as REMOVED, then the event, which tells why: EVENT_UPDATED (left_filter)."""
+    joined = False
+    for place in sorted(markets):
+        before = markets[place]
+        gone = Market(before.key, MarketStatus.REMOVED, (), change.revision, change.observed_at)
+        left = Reason.LEFT_FILTER
+        removed = _market_change(change, ChangeKind.REMOVED, place, before, gone, left)
+        if selection.takes_market(removed):
+            yield Selected(removed, joined)
+            joined = True
+    yield Selected(replace(change, reason=Reason.LEFT_FILTER, wire=None), joined)
+
+
+def _market_change(
+    change: EventChange,
+    kind: ChangeKind,
+    place: Place,
+    before: Market | None,
+    after: Market,
+    reason: str,
+) -> MarketChange:
+    source, bookmaker, _ = place
+    return MarketChange(
+        revision=change.revision,
+        kind=kind,
+        reason=reason,
+        event_id=change.event_id,
+        source=source,
+        bookmaker=bookmaker,
+        snapshot_id=0,
+        observed_at=change.observed_at,
+        detected_at=change.detected_at,
+        before=before,
+        after=after,
+    )

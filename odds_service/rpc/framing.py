@@ -1,0 +1,86 @@
+"""The bytes of single protobuf fields, for joining what is encoded already.
+
+Protobuf defines that the concatenation of serialised fields is a serialised message; so a reply
+is joined from ready pieces instead of being built as objects and serialised as a whole.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from struct import Struct
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+VARINT: Final = 0
+_FIXED64: Final = 1
+_DELIMITED: Final = 2
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ONE_BYTE: Final = tuple(bytes((number,)) for number in range(0x80))
+
+pack_double: Final = Struct("<d").pack
+
+
+def varint(number: int) -> bytes:
+    """A number from 0 to 2**64 - 1, seven bits a byte."""
+    if number < 0x80:
+        return _ONE_BYTE[number]
+    packed = bytearray()
+    while number >= 0x80:
+        packed.append(number & 0x7F | 0x80)
+        number >>= 7
+    packed.append(number)
+    return bytes(packed)
+
+
+def number_tag(field: int) -> bytes:
+    """What stands before a varint: integers, enums, booleans."""
+    return varint(field << 3 | VARINT)
+
+
+def double_tag(field: int) -> bytes:
+    """What stands before a double."""
+    return varint(field << 3 | _FIXED64)
+
+
+def bytes_tag(field: int) -> bytes:
+    """What stands before a text or a message, which begin with their length."""
+    return varint(field << 3 | _DELIMITED)
+
+
+def delimited(payload: bytes) -> bytes:
+    """A payload behind its length."""
+    return varint(len(payload)) + payload
+
+
+def number(tag: bytes, value: int) -> bytes:
+    """A varint field; nothing for 0, which is the default."""
+    return tag + varint(value) if value else b""
+
+
+def text(tag: bytes, value: str) -> bytes:
+    """A text field; nothing for an empty one."""
+    return tag + delimited(value.encode()) if value else b""
+
+
+@lru_cache(maxsize=16_384)  # a poll stamps all that it showed with a handful of times
+def moment(at: datetime) -> bytes:
+    """An aware time as a delimited google.protobuf.Timestamp."""
+    return delimited(timestamp(at).SerializeToString())
+
+
+def timestamp(at: datetime) -> Timestamp:
+    """An aware time as a message, exact to the microsecond."""
+    since = at - _EPOCH
+    return Timestamp(
+        seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000
+    )
+
+
+def utc_time(message: Timestamp) -> datetime:
+    """A message as an aware time, to the microsecond. Raises ValueError for what is no time."""
+    if not 0 <= message.nanos < 1_000_000_000:
+        raise ValueError("nanos are out of range")
+    try:
+        return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1_000)
+    except OverflowError as error:
+        raise ValueError("the time is out of range") from error

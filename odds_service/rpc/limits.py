@@ -1,0 +1,73 @@
+"""What one client, and all together, may take: streams, requests a second, refreshes."""
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from odds_service.config import ServerSettings
+from odds_service.rpc.errors import exhausted
+
+_CLIENTS_REMEMBERED: Final = 10_000  # the one not heard of for longest starts anew
+_RETRY_S: Final = 1.0
+
+
+class Limits:
+    """Counts by client, as `auth` names it; used on the server's loop alone."""
+
+    def __init__(
+        self, settings: ServerSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._allowance: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._streams: Counter[str] = Counter()
+        self.streams = 0
+        self.refreshes = 0
+
+    def request(self, client: str) -> None:
+        """Count a call. A client may save up one second's worth; past that it is refused."""
+        rate = self._settings.max_requests_per_s
+        now = self._clock()
+        burst = max(rate, 1.0)
+        left, since = self._allowance.pop(client, (burst, now))
+        left = min(burst, left + (now - since) * rate)
+        if len(self._allowance) >= _CLIENTS_REMEMBERED:
+            self._allowance.popitem(last=False)
+        if left < 1.0:
+            self._allowance[client] = left, now
+            text = f"more than {rate:g} requests a second"
+            raise exhausted("requests per second", text, (1.0 - left) / rate)
+        self._allowance[client] = left - 1.0, now
+
+    @contextmanager
+    def stream(self, client: str) -> Iterator[None]:
+        """Hold a stream's place while it lasts."""
+        if self.streams >= self._settings.max_streams:
+            text = f"all {self._settings.max_streams} streams of this server are taken"
+            raise exhausted("streams", text, _RETRY_S)
+        if self._streams[client] >= self._settings.max_streams_per_client:
+            text = f"this client has {self._settings.max_streams_per_client} streams already"
+            raise exhausted("streams per client", text)
+        self.streams += 1
+        self._streams[client] += 1
+        try:
+            yield
+        finally:
+            self.streams -= 1
+            self._streams[client] -= 1
+            if not self._streams[client]:
+                del self._streams[client]
+
+    @contextmanager
+    def refresh(self) -> Iterator[None]:
+        """Hold the place of a refresh while somebody waits for it."""
+        if self.refreshes >= self._settings.max_refreshes:
+            text = f"{self._settings.max_refreshes} refreshes are under way"
+            raise exhausted("concurrent refreshes", text, _RETRY_S)
+        self.refreshes += 1
+        try:
+            yield
+        finally:
+            self.refreshes -= 1

@@ -1,0 +1,75 @@
+"""What the server is given; it knows only what it asks of the pipeline and the database."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from msgspec import Struct
+
+from odds_service.bridge import TrioGate
+from odds_service.cache import OddsCache
+from odds_service.config import ServerSettings
+from odds_service.feed import ChangeFeed
+from odds_service.model.change import Change
+from odds_service.status import ServiceStatus
+
+
+class History(Protocol):
+    """The stored log; both functions are Trio's."""
+
+    async def history(self, after: int, upto: int, limit: int) -> Sequence[Change]:
+        """Changes with after < revision <= upto, in order, at most `limit`."""
+        ...
+
+    async def oldest_revision(self) -> int | None:
+        """The oldest that is kept; None when there is none."""
+        ...
+
+
+class RefreshedSource(Protocol):
+    """How the fetch from one source ended; `error_kind` is empty where it went well."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def error_kind(self) -> str: ...
+    @property
+    def error(self) -> str: ...
+
+
+class Refreshed(Protocol):
+    """What a refresh gave; see pipeline.refresh."""
+
+    @property
+    def revision(self) -> int: ...
+    @property
+    def changes(self) -> Sequence[Change]: ...
+    @property
+    def snapshot_ids(self) -> Mapping[tuple[str, str], int]: ...
+    @property
+    def sources(self) -> Sequence[RefreshedSource]: ...
+
+
+def utc_now() -> datetime:
+    """The clock that staleness and heartbeats are told by."""
+    return datetime.now(UTC)
+
+
+class RpcParts(Struct, frozen=True, kw_only=True):
+    """All that the server reads and calls.
+
+    status: called in the Trio thread. refresh: a Trio function (event id, deadline in seconds).
+    epochs: (epoch, its first revision) in their order, the last the present one; empty where only
+    the feed's own is known. store, refresh: None where there is none; their calls then answer
+    UNIMPLEMENTED, and a reader that memory cannot serve gets an image.
+    """
+
+    cache: OddsCache
+    feed: ChangeFeed
+    gate: TrioGate
+    settings: ServerSettings
+    status: Callable[[], ServiceStatus]
+    refresh: Callable[[str, float], Awaitable[Refreshed]] | None = None
+    store: History | None = None
+    epochs: Sequence[tuple[str, int]] = ()
+    now: Callable[[], datetime] = utc_now

@@ -1,0 +1,109 @@
+"""What an event was at a revision in the past: the cached value, with later changes undone.
+
+A filter on start times or statuses asks it of each change, since what holds is the event as of
+that change and not as of now.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from odds_service.cache import OddsCache
+from odds_service.feed import ChangeFeed
+from odds_service.model.change import Change, ChangeBatch, ChangeKind, EventChange, MarketChange
+from odds_service.model.event import Event
+from odds_service.model.market import Market, MarketStatus
+from odds_service.model.snapshot import EventOdds
+from odds_service.rpc.filtering import Place
+
+_BATCHES: Final = 256  # read at a stretch under the lock
+
+
+class Timeline:
+    """The event changes that the feed's ring holds, by event; on the server's loop alone."""
+
+    def __init__(self, cache: OddsCache, feed: ChangeFeed) -> None:
+        self._cache = cache
+        self._feed = feed
+        self._before: dict[str, list[tuple[int, Event | None]]] = {}
+        self._read_to = feed.oldest_revision - 1
+        self._forgotten_to = self._read_to
+
+    def events_at(self, revision: int, event_ids: Collection[str]) -> dict[str, Event]:
+        """The events as of a revision that the ring still reaches back to."""
+        cut = self._cache.cut(event_ids)
+        self._extend(cut.cursor.revision)
+        found = {}
+        for event_id in event_ids:
+            event = self._event_at(revision, event_id, cut.events)
+            if event is not None:
+                found[event_id] = event
+        return found
+
+    def _event_at(
+        self, revision: int, event_id: str, current: Mapping[str, EventOdds]
+    ) -> Event | None:
+        later = self._before.get(event_id, ())
+        place = bisect_right(later, revision, key=lambda change: change[0])
+        if place < len(later):
+            return later[place][1]
+        entry = current.get(event_id)
+        return None if entry is None else entry.event
+
+    def _extend(self, revision: int) -> None:
+        """Read on in the ring up to `revision`, and forget what has left it."""
+        while self._read_to < revision:
+            batches = self._feed.read_after(self._read_to, _BATCHES)
+            if batches is None:  # trimmed meanwhile: what is gone, nobody can ask for any more
+                self._read_to = self._feed.oldest_revision - 1
+                continue
+            for batch in batches:
+                self._add(batch)
+        oldest = self._feed.oldest_revision
+        if oldest - self._forgotten_to > self._feed.capacity // 8:
+            self._forgotten_to = oldest
+            kept = {
+                event_id: [change for change in changes if change[0] >= oldest]
+                for event_id, changes in self._before.items()
+            }
+            self._before = {event_id: changes for event_id, changes in kept.items() if changes}
+
+    def _add(self, batch: ChangeBatch) -> None:
+        for change in batch.changes:
+            if isinstance(change, EventChange) and change.revision > self._read_to:
+                self._before.setdefault(change.event_id, []).append(
+                    (change.revision, change.before)
+                )
+        self._read_to = batch.last_revision
+
+
+def markets_at(
+    entry: EventOdds | None, later: Sequence[Change], event_id: str
+) -> dict[Place, Market]:
+    """An event's markets before `later`: its current entry with these changes undone.
+
+    later: all changes between then and the entry, in order; those of other events are passed over.
+    """
+    shown: dict[Place, Market] = {}
+    if entry is not None:
+        for (source, bookmaker), odds in entry.bookmakers.items():
+            for key, market in odds.markets.items():
+                shown[source, bookmaker, key] = market
+    for change in reversed(later):
+        if isinstance(change, MarketChange) and change.event_id == event_id:
+            place = change.source, change.bookmaker, change.after.key
+            if change.before is None or change.before.status is MarketStatus.REMOVED:
+                shown.pop(place, None)
+            else:
+                shown[place] = change.before
+        elif (
+            isinstance(change, EventChange)
+            and change.event_id == event_id
+            and change.kind is ChangeKind.EVENT_ENDED
+        ):
+            shown = {
+                (odds.source, odds.bookmaker, key): market
+                for odds in change.ended
+                for key, market in odds.markets.items()
+            }
+    return shown

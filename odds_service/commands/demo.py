@@ -1,0 +1,180 @@
+"""`odds-service demo`: a simulated bookmaker, the service, and a live table of what changes."""
+
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import trio
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from odds_service.client import Address, ServiceError, connect
+from odds_service.commands.options import key_text, prices_text
+from odds_service.commands.serve import only_error
+from odds_service.commands.watch import lines
+from odds_service.config import Settings, load_settings
+from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
+from odds_service.demo.settings import SimulationSettings
+from odds_service.errors import OddsServiceError
+from odds_service.logs import configure_logs
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.service import Running, run_service, stop_on_signals
+
+SIMULATION: Final = SimulationSettings(
+    sports=2, events=12, bookmakers=4, markets_per_bookmaker=5, pace="clock", step_s=1.0
+)
+ROWS: Final = 24  # what fits on a small terminal
+REFRESH_PER_S: Final = 4
+REAL_INTERVAL_S: Final = 60.0  # with a real key: each pull costs quota
+
+
+def demo(
+    *,
+    seconds: Annotated[
+        float | None, typer.Option(help="Stop after so long; without: at ^C.")
+    ] = None,
+    table: Annotated[bool, typer.Option(help="Live table, or one line a change.")] = True,
+    sport: Annotated[
+        list[str] | None, typer.Option("--sport", help="With ODDS_API_KEY: what to scrape.")
+    ] = None,
+    database: Annotated[
+        Path | None, typer.Option(help="SQLite file to keep; without: a temporary one.")
+    ] = None,
+    listen: Annotated[str, typer.Option(help="host:port of the gRPC server.")] = "127.0.0.1:50051",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+) -> None:
+    """Show odds as they change: scraped over HTTP, stored in SQLite, watched over gRPC.
+
+    The odds are a simulated bookmaker's; with ODDS_API_KEY set they are The Odds API's.
+    """
+    configure_logs(log_level, "auto")
+    with tempfile.TemporaryDirectory() if database is None else nullcontext() as folder:
+        path = Path(folder) / "odds.db" if folder is not None else database
+        flags = {"server": {"listen": listen}, "database": {"url": f"sqlite:///{path}"}}
+        trio.run(_demo, load_settings(None, **flags), sport or ["soccer_epl"], seconds, table)
+
+
+async def _demo(
+    settings: Settings, sports: list[str], seconds: float | None, with_table: bool
+) -> None:
+    stop = trio.Event()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
+            if os.environ.get("ODDS_API_KEY"):
+                source = {"sports": sports, "interval_s": REAL_INTERVAL_S}
+            else:
+                source = await _simulated(nursery)
+            table = {"kind": "the-odds-api"} | source
+            chosen = settings.model_copy(update={"sources": [table]})
+            async with trio.open_nursery() as serving:
+                running: Running = await serving.start(run_service, chosen, stop)
+                serving.start_soon(_show, running, with_table)
+                with trio.move_on_after(float("inf") if seconds is None else seconds):
+                    await stop.wait()
+                stop.set()
+            nursery.cancel_scope.cancel()
+    except* OddsServiceError as group:
+        raise only_error(group) from group
+
+
+async def _simulated(nursery: trio.Nursery) -> dict[str, Any]:
+    port: int = await nursery.start(run_bookmaker, SIMULATION)
+    offer = SimulatedBookmaker(SIMULATION)
+    return {
+        "url": f"http://127.0.0.1:{port}",
+        "api_key": "simulated",
+        "sports": offer.sport_keys,
+        "regions": list(SIMULATION.regions),
+        "markets": list(offer.market_keys),
+        "interval_s": SIMULATION.step_s,
+    }
+
+
+async def _show(running: Running, with_table: bool) -> None:
+    """Follow the service as any client does, in a thread, until it ends the stream."""
+    console = Console()
+    board = Board(running)
+    if with_table:
+        with Live(board.render(), console=console, refresh_per_second=REFRESH_PER_S) as live:
+
+            def take(message: pb.WatchChangesResponse) -> None:
+                board.take(message)
+                live.update(board.render())
+
+            await trio.to_thread.run_sync(partial(_follow, running.address, take))
+    else:
+
+        def write(message: pb.WatchChangesResponse) -> None:
+            board.take(message)
+            for line in lines(message):
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        await trio.to_thread.run_sync(partial(_follow, running.address, write))
+    console.print(board.summary())
+
+
+def _follow(address: str, take: Callable[[pb.WatchChangesResponse], None]) -> None:
+    try:
+        with connect(Address(address)) as stub:
+            for message in stub.WatchChanges(pb.WatchChangesRequest()):
+                take(message)
+    except ServiceError as error:
+        if error.code != "UNAVAILABLE":  # UNAVAILABLE is how a stopping server ends its streams
+            raise OddsServiceError(str(error)) from None
+
+
+class Board:
+    """The last changes, newest first, and what they amount to."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._rows: deque[tuple[str, ...]] = deque(maxlen=ROWS)
+        self._names: dict[str, str] = {}
+        self.changes = 0
+
+    def take(self, message: pb.WatchChangesResponse) -> None:
+        kind = message.WhichOneof("message")
+        if kind == "image":
+            self._names |= {entry.event.id: entry.event.name for entry in message.image.events}
+        if kind != "changes":
+            return
+        for change in message.changes.changes:
+            self.changes += 1
+            self._names |= {change.event.id: change.event.name} if change.HasField("event") else {}
+            market = change.HasField("after")
+            self._rows.appendleft(
+                (
+                    f"{change.detected_at.ToDatetime():%H:%M:%S}",
+                    pb.ChangeKind.Name(change.kind).removeprefix("CHANGE_KIND_").lower(),
+                    self._names.get(change.event_id, change.source),
+                    change.bookmaker,
+                    key_text(change.after.key) if market else "",
+                    prices_text(change.before) if change.HasField("before") else "",
+                    prices_text(change.after) if market else change.reason,
+                )
+            )
+
+    def render(self) -> Table:
+        table = Table(
+            "time", "change", "event", "bookmaker", "market", "before", "after",
+            title=f"odds as they change · gRPC at {self._running.address} · ^C ends",
+            caption=self.summary(),
+        )  # fmt: skip
+        for row in tuple(self._rows):
+            table.add_row(*row)
+        return table
+
+    def summary(self) -> str:
+        feed = self._running.parts.feed
+        return (
+            f"{self.changes} changes seen; revision {feed.head_revision}, "
+            f"stored up to {feed.durable_revision}; {len(self._running.parts.cache.events)} events"
+        )

@@ -1,0 +1,45 @@
+"""`odds-service replay`: serve a recorded series as if it were The Odds API."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import trio
+import typer
+from rich.console import Console
+
+from odds_service.demo.replay import run_replay
+from odds_service.demo.series import ReplayError
+from odds_service.errors import SettingsError
+
+
+def replay(
+    *,
+    path: Annotated[Path, typer.Argument(help="Folder or zip of timestamped JSON bodies.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any free port.")] = 8080,
+    speed: Annotated[
+        float | None,
+        typer.Option(help="By the clock, so many times as fast; without: a body a pull."),
+    ] = None,
+) -> None:
+    """Serve recorded odds over The Odds API's own HTTP shape, until ^C.
+
+    Point a source of kind `the-odds-api` at the address that is printed; any key will do.
+    """
+    trio.run(_replay, path, host, port, speed)
+
+
+async def _replay(path: Path, host: str, port: int, speed: float | None) -> None:
+    try:
+        async with trio.open_nursery() as nursery:
+            serve = partial(run_replay, path, host=host, port=port, speed=speed)
+            bound = await nursery.start(serve)
+            Console(stderr=True).print(f"replaying {path} at http://{host}:{bound}")
+    except* (ReplayError, ValueError, OSError) as group:
+        raise SettingsError(str(_first(group))) from group
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

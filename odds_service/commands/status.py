@@ -1,0 +1,66 @@
+"""`odds-service status`: how a service is."""
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from odds_service.client import connect, json_line
+from odds_service.commands.options import (
+    DEFAULT_SERVER,
+    AsJson,
+    Ca,
+    Server,
+    Token,
+    address_of,
+)
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+
+
+def status(
+    *,
+    server: Server = DEFAULT_SERVER,
+    ca: Ca = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print revisions, sources, queues, storage and subscribers."""
+    with connect(address_of(server, ca, token)) as stub:
+        reply = stub.GetStatus(pb.GetStatusRequest(), timeout=30)
+    if as_json:
+        typer.echo(json_line(reply))
+        return
+    console = Console()
+    console.print(
+        f"odds-service {reply.version}, up {reply.uptime.seconds} s; "
+        f"head {reply.head_revision}, durable {reply.durable_revision}, "
+        f"oldest in memory {reply.oldest_revision}\n"
+        f"{reply.events} events, {reply.markets} markets, {reply.subscriber_count} subscribers"
+    )
+    console.print(_sources(reply))
+    console.print(_queues(reply))
+
+
+def _sources(reply: pb.GetStatusResponse) -> Table:
+    table = Table("source", "state", "last success (UTC)", "failures", "quota left", "reason")
+    for source in reply.sources:
+        state = source.state
+        succeeded = state.HasField("last_success_at")
+        table.add_row(
+            state.source,
+            pb.SourceHealth.Name(state.state).removeprefix("SOURCE_HEALTH_"),
+            f"{state.last_success_at.ToDatetime():%Y-%m-%d %H:%M:%S}" if succeeded else "never",
+            f"{source.failures} of {source.pulls}",
+            str(state.quota_left) if state.HasField("quota_left") else "not told",
+            state.reason,
+        )
+    return table
+
+
+def _queues(reply: pb.GetStatusResponse) -> Table:
+    table = Table("queue", "fill", "capacity", "unit")
+    for channel in reply.channels:
+        table.add_row(channel.name, str(channel.fill), str(channel.capacity), channel.unit)
+    writer = pb.WriterState.Name(reply.writer.state).removeprefix("WRITER_STATE_").lower()
+    lag = f"lag {reply.writer.lag_s:.1f} s"
+    table.caption = f"writer {writer}, {lag} {reply.writer.reason}".rstrip()
+    return table

@@ -217,8 +217,10 @@ def change_wire(change: Change) -> bytes:
     return wire
 
 
-def conflated_wire(change: MarketChange, count: int, suspended_meanwhile: bool) -> bytes:
+def conflated_wire(change: Change, count: int, suspended_meanwhile: bool) -> bytes:
     """One change that stands for `count` of them, as a field of Changes."""
+    if not count:
+        return change_wire(change)
     payload = change_payload(change) + number(_CHANGE_CONFLATED, count)
     return _CHANGES + delimited(payload + _CHANGE_MEANWHILE if suspended_meanwhile else payload)
 

@@ -49,6 +49,7 @@ class Hub:
         self.wake_ups = 0
         self._loop = loop
         self._waiting: set[asyncio.Future[None]] = set()
+        self._sleeping: set[asyncio.Future[None]] = set()
         self._woken_head = -1
         self._pending = False
         self._timer: asyncio.TimerHandle | None = None
@@ -95,6 +96,8 @@ class Hub:
             MAX_PACE_S, PACE_S_PER_STREAM * len(self.subscribers)
         )
         waiting, self._waiting = self._waiting, set()
+        if self.feed.closed:
+            waiting |= self._sleeping
         self.wake_ups += 1
         self._resume(list(waiting))
 
@@ -105,22 +108,24 @@ class Hub:
         if len(waiting) > _WOKEN_AT_ONCE:
             self._loop.call_soon(self._resume, waiting[_WOKEN_AT_ONCE:])
 
-    async def wait(self, revision: int, until: float) -> None:
+    async def wait(self, revision: int, until: float, *, woken: bool = True) -> None:
         """Wait for the next wake-up past `revision`, or loop time `until`.
 
-        The pace holds for a stream that reads on too: what was published since the last wake-up
-        comes with the next one.
+        woken: False waits for the time, or the feed's end, whatever is published meanwhile. The
+        pace holds for a stream that reads on too: what was published since the last wake-up comes
+        with the next one.
         """
-        if revision < self._woken_head or self.feed.closed:
+        if (woken and revision < self._woken_head) or self.feed.closed:
             return
         future = self._loop.create_future()
         timer = self._loop.call_at(until, _settle, future)
-        self._waiting.add(future)
+        (self._waiting if woken else self._sleeping).add(future)
         try:
             await future
         finally:
             timer.cancel()
             self._waiting.discard(future)
+            self._sleeping.discard(future)
 
     async def reached(self, revision: int, timeout_s: float) -> bool:
         """Wait until the head is at `revision` or beyond it; False when it was not in time."""

@@ -18,6 +18,7 @@ from odds_service.rpc.timeline import Timeline, markets_at
 MESSAGE_BYTES: Final = 2**20  # 1 MiB: a quarter of what gRPC clients take by default
 _BODY_BYTES: Final = MESSAGE_BYTES - 256  # room for what stands around the changes in a message
 _BATCHES: Final = 64  # read at a stretch; a piece ends before, at its size
+_CONFLATED_BATCHES: Final = 4_096  # of one interval: a whole cycle's
 _REMEMBERED_BYTES: Final = 8 * 2**20  # of pieces that several streams read
 
 _CHANGES: Final = bytes_tag(pb.WatchChangesResponse.CHANGES_FIELD_NUMBER)
@@ -98,6 +99,22 @@ def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
     return Piece(start, end, bodies)
 
 
+def bodies_of(frames: Iterable[bytes]) -> list[bytes]:
+    """Join frames into as few bodies as fit a message each."""
+    bodies: list[bytes] = []
+    held: list[bytes] = []
+    size = 0
+    for frame in frames:
+        if held and size + len(frame) > _BODY_BYTES:
+            bodies.append(b"".join(held))
+            held, size = [], 0
+        held.append(frame)
+        size += len(frame)
+    if held:
+        bodies.append(b"".join(held))
+    return bodies
+
+
 class LogReader:
     """Reads the feed's ring for all streams; on the server's loop alone.
 
@@ -131,12 +148,12 @@ class LogReader:
 
         Raises LeftRing, also while the iterator is read.
         """
-        changes = self._after(revision)
+        changes = self._after(revision, _CONFLATED_BATCHES)
         reached = changes[-1].revision if changes else revision
         return self._select(selection, changes, revision), reached
 
-    def _after(self, revision: int) -> list[Change]:
-        batches = self._feed.read_after(revision, _BATCHES)
+    def _after(self, revision: int, max_batches: int = _BATCHES) -> list[Change]:
+        batches = self._feed.read_after(revision, max_batches)
         if batches is None:
             raise LeftRing(revision)
         return [

@@ -677,12 +677,15 @@ class BestMarket(_message.Message):
     COMBINED_OVERROUND_FIELD_NUMBER: _builtins.int
     EXCLUSIONS_FIELD_NUMBER: _builtins.int
     combined_overround: _builtins.float
-    """Σ 1/price of the best prices − 1; below 0 the best prices together return more than they cost."""
+    """Σ 1/price of the best prices − 1; below 0 the best prices together return more than they cost.
+    This and the overrounds are there only for outcomes of which exactly one comes true (home,
+    draw, away; over, under; yes, no): of others it is not known whether any are missing.
+    """
     @_builtins.property
     def key(self) -> Global___MarketKey: ...
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___BestPrice]:
-        """One for each outcome, in canonical order."""
+        """One for each outcome, in canonical order; none when no bookmaker's odds are live."""
 
     @_builtins.property
     def overrounds(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookmakerOverround]:
@@ -698,14 +701,16 @@ class BestMarket(_message.Message):
         key: Global___MarketKey | None = ...,
         prices: _abc.Iterable[Global___BestPrice] | None = ...,
         overrounds: _abc.Iterable[Global___BookmakerOverround] | None = ...,
-        combined_overround: _builtins.float = ...,
+        combined_overround: _builtins.float | None = ...,
         exclusions: _abc.Iterable[Global___Exclusion] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_combined_overround", b"_combined_overround", "combined_overround", b"combined_overround", "key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["combined_overround", b"combined_overround", "exclusions", b"exclusions", "key", b"key", "overrounds", b"overrounds", "prices", b"prices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_combined_overround", b"_combined_overround", "combined_overround", b"combined_overround", "exclusions", b"exclusions", "key", b"key", "overrounds", b"overrounds", "prices", b"prices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__combined_overround: _TypeAlias = _typing.Literal["combined_overround"]  # noqa: Y015
+    _WhichOneofArgType__combined_overround: _TypeAlias = _typing.Literal["_combined_overround", b"_combined_overround"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__combined_overround) -> _WhichOneofReturnType__combined_overround | None: ...
 
 Global___BestMarket: _TypeAlias = BestMarket  # noqa: Y015
 
@@ -881,7 +886,10 @@ class Change(_message.Message):
     """In all changes; in changes of events the source that gave rise to it."""
     reason: _builtins.str
     """Why, where there is more to say than the kind: `source_removed`, `event_started`,
-    `event_ended`, `line_moved`, `left_filter` …
+    `event_ended`, `line_moved` …
+    Where an event enters the filter: EVENT_ADDED, then ADDED (`entered_filter`) for its markets.
+    Where it leaves: REMOVED (`left_filter`) for its markets, then EVENT_UPDATED (`left_filter`):
+    forget the event. All of these have the revision of the change that moved it.
     """
     other_line: _builtins.float
     """With `line_moved`: the line it moved to (in REMOVED) or from (in ADDED). The two changes are
@@ -1080,7 +1088,7 @@ class GetOddsResponse(_message.Message):
 
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceState]:
-        """All sources of the events above."""
+        """All sources that the filter selects."""
 
     @_builtins.property
     def cursor(self) -> Global___Cursor:
@@ -1227,6 +1235,7 @@ class Opened(_message.Message):
     CONFLATE_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     intent: Global___Intent.ValueType
     reason: Global___IntentReason.ValueType
     durable_revision: _builtins.int
@@ -1244,6 +1253,10 @@ class Opened(_message.Message):
     def heartbeat(self) -> _duration_pb2.Duration:
         """The effective longest silence."""
 
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceState]:
+        """The sources that the filter selects, as they are now."""
+
     def __init__(
         self,
         *,
@@ -1254,10 +1267,11 @@ class Opened(_message.Message):
         conflate: _duration_pb2.Duration | None = ...,
         heartbeat: _duration_pb2.Duration | None = ...,
         policy: Global___SlowReaderPolicy.ValueType = ...,
+        sources: _abc.Iterable[Global___SourceState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conflate", b"conflate", "cursor", b"cursor", "heartbeat", b"heartbeat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflate", b"conflate", "cursor", b"cursor", "durable_revision", b"durable_revision", "heartbeat", b"heartbeat", "intent", b"intent", "policy", b"policy", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflate", b"conflate", "cursor", b"cursor", "durable_revision", b"durable_revision", "heartbeat", b"heartbeat", "intent", b"intent", "policy", b"policy", "reason", b"reason", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

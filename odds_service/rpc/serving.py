@@ -1,0 +1,72 @@
+"""What all calls of one server share; on the server's loop alone."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from odds_service.model.cursor import Cursor
+from odds_service.rpc.encode import EventWires
+from odds_service.rpc.hub import Hub
+from odds_service.rpc.limits import Limits
+from odds_service.rpc.parts import RpcParts
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.reading import LogReader
+from odds_service.rpc.selection import Selection, selection
+
+T = TypeVar("T")
+
+REPLAYS_AT_ONCE: Final = 8  # readers of the database; the others wait for their turn
+_SELECTIONS_REMEMBERED: Final = 1_000
+
+
+class Serving:
+    """The parts, and the state that calls share."""
+
+    def __init__(self, parts: RpcParts, loop: asyncio.AbstractEventLoop) -> None:
+        self.parts = parts
+        self.loop = loop
+        self.hub = Hub(parts.feed, loop)
+        self.reader = LogReader(parts.cache, parts.feed)
+        self.wires = EventWires()
+        self.limits = Limits(parts.settings)
+        self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
+        self._epochs = list(parts.epochs) or [(parts.feed.epoch, 0)]
+        self._selections: OrderedDict[bytes, Selection] = OrderedDict()
+
+    def selection(self, request: pb.Filter) -> Selection:
+        """Check a filter; equal filters give one object, so that they share what is encoded."""
+        key = request.SerializeToString(deterministic=True)
+        chosen = self._selections.pop(key, None) or selection(request)
+        self._selections[key] = chosen
+        if len(self._selections) > _SELECTIONS_REMEMBERED:
+            self._selections.popitem(last=False)
+        return chosen
+
+    def verdict(self, cursor: pb.Cursor) -> pb.IntentReason.ValueType:
+        """Whether a cursor is good: INTENT_REASON_RESUMED, or why not.
+
+        It is when its epoch is known, and its revision lies below the first one of the epoch
+        after it (what came later there was lost in a crash) and not beyond the head.
+        """
+        after = [first for _, first in self._epochs[1:]]
+        for place, (epoch, _) in enumerate(self._epochs):
+            if epoch != cursor.epoch:
+                continue
+            if place < len(after):
+                good = cursor.revision < after[place]
+                return pb.INTENT_REASON_RESUMED if good else pb.INTENT_REASON_EPOCH_CHANGED
+            ahead = cursor.revision > self.parts.feed.head_revision
+            return pb.INTENT_REASON_AHEAD_OF_SERVER if ahead else pb.INTENT_REASON_RESUMED
+        return pb.INTENT_REASON_EPOCH_CHANGED
+
+    def cursor(self, revision: int) -> pb.Cursor:
+        """A cursor to resume at, in the present epoch."""
+        return pb.Cursor(epoch=self.parts.feed.epoch, revision=revision)
+
+    def head(self) -> Cursor:
+        return self.parts.feed.cursor
+
+    async def ask(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
+        """Await a Trio function of the service."""
+        return await self.parts.gate.call(work, *args)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import sqlalchemy.exc
+import trio
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -22,6 +23,7 @@ from odds_service.storage.base import Stored, WriteGroup
 P = ParamSpec("P")
 T = TypeVar("T")
 
+CLOSE_S: Final = 5.0  # for the connections to close, also when cancelled
 BUSY_S: Final = 5.0  # how long a statement waits for another program's lock on the file
 
 
@@ -91,6 +93,7 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqliteStore]:
         try:
             yield SqliteStore(engine)
         finally:
-            await aio(engine.dispose)
+            with trio.move_on_after(CLOSE_S, shield=True):
+                await aio(engine.dispose)
     finally:
         os.close(lock)

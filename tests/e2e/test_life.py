@@ -215,7 +215,7 @@ async def test_a_signal_drains_and_ends_with_0_and_no_secret_is_logged(
         assert await served.end() == 0
         assert fold.closing is not None
         assert watcher.error is not None
-        assert watcher.error.code().name == "UNAVAILABLE"  # type: ignore[attr-defined]  # a Call too
+        assert watcher.error.code().name == "UNAVAILABLE"
     ((durable,),) = stored(tmp_path / "odds.db", "SELECT durable_revision FROM feed_state")
     assert isinstance(durable, int)
     assert fold.cursor is not None

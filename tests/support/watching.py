@@ -98,7 +98,7 @@ class Watcher:
     def __init__(self, address: str, request: pb.WatchChangesRequest, fold: Fold) -> None:
         self.fold = fold
         self.error: grpc.RpcError | None = None
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
         self._channel = grpc.insecure_channel(address)
         self._call = pb_grpc.OddsServiceStub(self._channel).WatchChanges(request)
         self._moved = threading.Condition()

@@ -57,7 +57,7 @@ def test_flags_go_over_environment_over_file_over_defaults(
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, named: str) -> None:
     path = tmp_path / "odds.toml"
     path.write_text(text)
-    with pytest.raises(SettingsError, match="odds.toml") as caught:
+    with pytest.raises(SettingsError, match=r"odds\.toml") as caught:
         load_settings(path)
     assert named in str(caught.value)
 

@@ -114,7 +114,7 @@ class Watcher:
                     self._moved.notify_all()
         except grpc.RpcError as error:
             self.error = error
-        except BaseException as error:  # shown by whoever waits
+        except Exception as error:  # shown by whoever waits
             self.failure = error
         with self._moved:
             self._ended = True

@@ -33,7 +33,7 @@ from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
 from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
 from odds_service.sources.base import Source
-from odds_service.sources.registry import open_source
+from odds_service.sources.registry import check_names, open_source
 from odds_service.status import ChannelFill, ServiceStatus
 from odds_service.storage import Store, Stored, open_store
 
@@ -156,6 +156,7 @@ async def run_service(
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with open_bridge(), AsyncExitStack() as opened:
+        check_names(settings.sources)
         sources = [
             await opened.enter_async_context(open_source(table)) for table in settings.sources
         ]
@@ -222,6 +223,7 @@ async def _serve(
             status=parts.status,
             refresh=refresher.refresh,
             store=parts.store,
+            epochs=parts.stored.epochs,
             settings=parts.settings.server,
         ),
         task_status=task_status,

@@ -79,9 +79,7 @@ def _add_market(entries: dict[_Key, _Entry], key: _Key, change: MarketChange) ->
     held.count += 1
 
 
-def _add_event(
-    entries: dict[_Key, _Entry], key: _Key, change: EventChange, ends: bool
-) -> None:
+def _add_event(entries: dict[_Key, _Entry], key: _Key, change: EventChange, ends: bool) -> None:
     held = entries.pop(key, None) if ends else entries.get(key)
     if held is None:
         entries[key] = _Entry(change, change)

@@ -71,9 +71,7 @@ def moment(at: datetime) -> bytes:
 def timestamp(at: datetime) -> Timestamp:
     """An aware time as a message, exact to the microsecond."""
     since = at - _EPOCH
-    return Timestamp(
-        seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000
-    )
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
 def utc_time(message: Timestamp) -> datetime:

@@ -52,6 +52,7 @@ class Hub:
         self._sleeping: set[asyncio.Future[None]] = set()
         self._woken_head = -1
         self._pending = False
+        self._ended = False
         self._timer: asyncio.TimerHandle | None = None
         self._next_at = 0.0
 
@@ -65,6 +66,22 @@ class Hub:
             leave()
             if self._timer is not None:
                 self._timer.cancel()
+
+    @property
+    def closed(self) -> bool:
+        """Whether streams are to end: the feed gives nothing more, or the server stops."""
+        return self._ended or self.feed.closed
+
+    def end(self) -> None:
+        """Have all streams end where they are."""
+        self._ended = True
+        self._fan_out()
+
+    async def emptied(self, until: float) -> None:
+        """Wait until no stream is left, or loop time `until`."""
+        while self.subscribers and (left_s := until - self._loop.time()) > 0:
+            tasks = [each.task for each in self.subscribers if each.task is not None]
+            await asyncio.wait(tasks, timeout=left_s)
 
     def _published(self) -> None:
         """Called on the publishing thread: hand one wake-up over, unless one is on its way."""
@@ -87,7 +104,7 @@ class Hub:
             self._timer = self._loop.call_at(self._next_at, self._fan_out)
 
     def _news(self) -> bool:
-        return self.feed.head_revision != self._woken_head or self.feed.closed
+        return self.feed.head_revision != self._woken_head or self.closed
 
     def _fan_out(self) -> None:
         self._timer = None
@@ -96,7 +113,7 @@ class Hub:
             MAX_PACE_S, PACE_S_PER_STREAM * len(self.subscribers)
         )
         waiting, self._waiting = self._waiting, set()
-        if self.feed.closed:
+        if self.closed:
             waiting |= self._sleeping
         self.wake_ups += 1
         self._resume(list(waiting))
@@ -115,7 +132,7 @@ class Hub:
         pace holds for a stream that reads on too: what was published since the last wake-up comes
         with the next one.
         """
-        if (woken and revision < self._woken_head) or self.feed.closed:
+        if (woken and revision < self._woken_head) or self.closed:
             return
         future = self._loop.create_future()
         timer = self._loop.call_at(until, _settle, future)
@@ -131,7 +148,7 @@ class Hub:
         """Wait until the head is at `revision` or beyond it; False when it was not in time."""
         until = self._loop.time() + timeout_s
         while self.feed.head_revision < revision:
-            if self._loop.time() >= until or self.feed.closed:
+            if self._loop.time() >= until or self.closed:
                 return False
             await self.wait(self.feed.head_revision, until)
         return True
@@ -160,5 +177,3 @@ class Hub:
 def _settle(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-

@@ -1,10 +1,11 @@
 """A cut of the cache as bytes: for GetOdds in one reply, for images in pieces of bounded size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from odds_service.cache import Cut
+from odds_service.model.market import Market
 from odds_service.model.overround import Standing, standing
 from odds_service.model.snapshot import BookmakerOdds, EventOdds
 from odds_service.rpc.encode import (
@@ -55,6 +56,10 @@ class OddsView:
         for key in sorted(entry.bookmakers):
             if self._selection.takes_bookmaker(*key):
                 yield entry.bookmakers[key]
+
+    def markets_of(self, odds: BookmakerOdds) -> Iterable[Market]:
+        """The selected markets of a selected bookmaker."""
+        return self._selection.markets_of(odds)
 
     def standing(self, odds: BookmakerOdds) -> Standing:
         """Whether a bookmaker's odds are live."""

@@ -172,9 +172,7 @@ class LogReader:
     ) -> Iterator[Selected]:
         if not selection.by_event:
             return select(selection, changes, {}, self._markets_at)
-        event_ids = {
-            change.event_id for change in changes if not isinstance(change, SourceChange)
-        }
+        event_ids = {change.event_id for change in changes if not isinstance(change, SourceChange)}
         events = self._timeline.events_at(revision, event_ids)
         return select(selection, changes, events, self._markets_at)
 

@@ -48,15 +48,17 @@ class Replay:
         self._revision = revision
         self._events: dict[str, Event] | None = None
 
-    async def next_page(self) -> tuple[list[Selected], int]:
+    async def next_page(self, upto: int | None = None) -> tuple[list[Selected], int]:
         """The selected ones of the next changes, and the revision that they reach to.
 
-        Holds one of the few places for such reads only while it reads. Raises HistoryGap.
+        upto: the last revision wanted; None: the durable one. There must be one to read. Holds one
+        of the few places for such reads only while it reads. Raises HistoryGap.
         """
         async with self._serving.replays:
             if self._selection.by_event and self._events is None:
                 self._events = await self._events_then()
-            changes = await self._read(self._revision, self._serving.parts.feed.durable_revision)
+            durable = self._serving.parts.feed.durable_revision
+            changes = await self._read(self._revision, durable if upto is None else upto)
             markets = await self._markets_of_moves(changes)
         events = {} if self._events is None else self._events
         selected = list(
@@ -67,9 +69,7 @@ class Replay:
 
     async def _read(self, after: int, upto: int) -> list[Change]:
         """The next page, never empty, never parting a moved line. Raises HistoryGap."""
-        changes = list(
-            await self._serving.ask(self._store.history, after, upto, PAGE_CHANGES)
-        )
+        changes = list(await self._serving.ask(self._store.history, after, upto, PAGE_CHANGES))
         oldest = await self._serving.ask(self._store.oldest_revision)
         if oldest is None or oldest > after + 1:
             raise HistoryGap(pb.INTENT_REASON_TOO_OLD)
@@ -92,9 +92,7 @@ class Replay:
             if isinstance(change, EventChange):
                 events.setdefault(change.event_id, change.before)
         now = {event_id: entry.event for event_id, entry in cut.events.items()}
-        return {
-            event_id: event for event_id, event in (now | events).items() if event is not None
-        }
+        return {event_id: event for event_id, event in (now | events).items() if event is not None}
 
     async def _markets_of_moves(
         self, changes: list[Change]

@@ -217,7 +217,7 @@ class Watch:
 
     async def _wait(self, until: float, *, woken: bool = True) -> None:
         """Wait for news (unless not `woken`) or a time; end the stream at the service's stop."""
-        if self._feed.closed:
+        if self._serving.hub.closed:
             if self._revision == self._feed.head_revision:
                 await self._close()
             until = 0.0  # what is left is sent at once
@@ -248,7 +248,7 @@ class Watch:
                 finally:
                     page.cancel()
                 await self._send_page(selected, reached)
-                if self._feed.closed:
+                if self._serving.hub.closed:
                     await self._close()
         except HistoryGap as gap:
             raise Lost(gap.reason) from None
@@ -380,4 +380,3 @@ class Watch:
 def _not_kept(reason: pb.IntentReason.ValueType) -> Exception:
     text = "the changes after this cursor are not to be had, and no image is wanted"
     return refused(StatusCode.OUT_OF_RANGE, text, pb.IntentReason.Name(reason))
-

@@ -1,0 +1,169 @@
+"""The gRPC server: grpc.aio in a thread of its own, supervised by a Trio task."""
+
+import asyncio
+from typing import Final
+
+import structlog
+import trio
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from odds_service.config import ServerSettings
+from odds_service.errors import SettingsError
+from odds_service.rpc.auth import Tokens, check_address, credentials, read_tokens
+from odds_service.rpc.handlers import SERVICE, service_handler
+from odds_service.rpc.parts import RpcParts
+from odds_service.rpc.serving import Serving
+from odds_service.rpc.thread import LoopThread
+
+MAX_REQUEST_BYTES: Final = 2**20  # 1 MiB: a filter that names 10,000 events fits
+MAX_MESSAGE_BYTES: Final = 8 * 2**20  # above every limit of our own, which answer with a reason
+KEEPALIVE_S: Final = 30  # a peer that is silent for so long is asked whether it lives
+# A living reader may keep its TCP window shut for minutes, and answers no ping meanwhile.
+KEEPALIVE_TIMEOUT_S: Final = 600
+PING_EVERY_S: Final = 10  # clients may ask us as often as this
+HANDSHAKE_S: Final = 20
+UNARY_AT_ONCE: Final = 1_000  # beside the streams
+HEALTH_S: Final = 2.0  # a watcher of health that does not read must not hold up the stop
+
+log = structlog.get_logger(__name__)
+
+__all__ = ["RpcParts", "RpcServer", "serve_grpc"]
+
+
+class RpcServer:
+    """A serving server, as the service sees it; used from Trio."""
+
+    def __init__(self, address: str, thread: LoopThread, running: "_Running") -> None:
+        self.address = address
+        self._thread = thread
+        self._running = running
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that it serves on; None once it has ended."""
+        return self._thread.loop
+
+    @property
+    def subscribers(self) -> int:
+        """How many streams of changes there are."""
+        return len(self._running.serving.hub.subscribers)
+
+    async def set_serving(self, serving: bool) -> None:
+        """Tell health's askers and watchers."""
+        await self._thread.call(self._running.set_serving, serving)
+
+    async def stop(self, grace_s: float) -> None:
+        """End streams (each with its closing message), let calls end, then close all.
+
+        Takes `grace_s` at most, and what is cut off by then is cancelled. The task that serves
+        returns after it.
+        """
+        try:
+            await self._thread.call(self._running.stop, grace_s)
+        except ConnectionAbortedError:
+            log.debug("server_stopped_already")
+        self._thread.request_stop()
+
+
+class _Running:
+    """The server on its loop."""
+
+    def __init__(self, parts: RpcParts, tokens: Tokens) -> None:
+        self.serving = Serving(parts, asyncio.get_running_loop())
+        self._server = aio.server(
+            options=channel_options(parts.settings),
+            maximum_concurrent_rpcs=parts.settings.max_streams + UNARY_AT_ONCE,
+        )
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
+        self._server.add_generic_rpc_handlers([service_handler(self.serving, tokens)])
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, settings: ServerSettings) -> str:
+        """Listen, and give the address with the port that it has."""
+        host = settings.listen.rpartition(":")[0]
+        secure = credentials(settings)
+        try:
+            if secure is None:
+                port = self._server.add_insecure_port(settings.listen)
+            else:
+                port = self._server.add_secure_port(settings.listen, secure)
+        except RuntimeError:
+            text = f"server.listen: cannot listen on {settings.listen}: in use, or not ours"
+            raise SettingsError(text) from None
+        await self.set_serving(False)
+        await self._server.start()
+        return f"{host}:{port}"
+
+    async def set_serving(self, serving: bool) -> None:
+        status = health_pb2.HealthCheckResponse.ServingStatus
+        now = status.SERVING if serving else status.NOT_SERVING
+        for name in (health.OVERALL_HEALTH, SERVICE):
+            try:
+                async with asyncio.timeout(HEALTH_S):
+                    await self._health.set(name, now)
+            except TimeoutError:
+                log.warning("health_watcher_stalled", service=name)
+
+    async def stop(self, grace_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace_s
+        hub = self.serving.hub
+        hub.end()
+        await hub.emptied(until)
+        await self._server.stop(max(0.0, until - loop.time()))
+
+
+def channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
+    """gRPC's own settings, set on purpose."""
+    return [
+        # A second server on the port must fail, not share it.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_concurrent_streams", settings.max_streams_per_client + UNARY_AT_ONCE),
+        ("grpc.keepalive_time_ms", KEEPALIVE_S * 1_000),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_S * 1_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", PING_EVERY_S * 1_000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_EVERY_S * 1_000),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_S * 1_000),
+    ]
+
+
+async def serve_grpc(
+    parts: RpcParts, *, task_status: trio.TaskStatus[RpcServer] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve until `RpcServer.stop`; started() hands over a server that takes calls.
+
+    Resource handling: the thread, its loop and the port are given back when this returns; when
+    cancelled, within thread.STOP_DEADLINE_S, and streams are cut off without a last message.
+
+    Raises: SettingsError before anything is served; whatever crashed the server's thread.
+    """
+    check_address(parts.settings)
+    tokens = Tokens(read_tokens(parts.settings))
+    thread = LoopThread("grpc")
+    token = trio.lowlevel.current_trio_token()
+    servers: list[RpcServer] = []
+    ready = trio.Event()
+
+    async def main(stop: asyncio.Event) -> None:
+        running = _Running(parts, tokens)
+        servers.append(RpcServer(await running.start(parts.settings), thread, running))
+        with running.serving.hub.listening():
+            stalled = asyncio.create_task(running.serving.hub.watch_stalled())
+            token.run_sync_soon(ready.set)
+            try:
+                await stop.wait()
+            finally:
+                stalled.cancel()
+                await running.stop(0.0)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(thread.run, main)
+        await ready.wait()
+        task_status.started(servers[0])

@@ -1,0 +1,117 @@
+"""GetStatus: what the service tells of itself, joined with what the server knows."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+
+from odds_service.rpc.encode import source_message
+from odds_service.rpc.errors import Context
+from odds_service.rpc.framing import timestamp
+from odds_service.rpc.hub import Subscriber
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.serving import Serving
+from odds_service.status import ServiceStatus, SourceReport, WriterReport
+
+SUBSCRIBERS_LISTED: Final = 100  # those furthest behind
+
+
+async def get_status(serving: Serving, _request: pb.GetStatusRequest, _context: Context) -> bytes:
+    """Revisions, sources, queues, storage, subscribers."""
+    service = await serving.ask(_ask, serving.parts.status)
+    feed = serving.parts.feed
+    cut = serving.parts.cache.cut()
+    carried = Counter(source for entry in cut.events.values() for source in entry.sources)
+    subscribers = sorted(serving.hub.subscribers, key=lambda each: each.revision)
+    return pb.GetStatusResponse(
+        version=service.version,
+        uptime=_duration(service.now - service.started_at),
+        epoch=feed.epoch,
+        head_revision=cut.cursor.revision,
+        durable_revision=cut.durable_revision,
+        oldest_revision=feed.oldest_revision,
+        sources=[_source(report, carried) for report in service.sources],
+        channels=[
+            pb.ChannelStatus(
+                name=channel.name,
+                fill=channel.fill,
+                capacity=channel.capacity,
+                unit=channel.unit,
+            )
+            for channel in service.channels
+        ],
+        writer=_writer(service.writer),
+        subscriber_count=len(subscribers),
+        subscribers=[
+            _subscriber(serving, each, service) for each in subscribers[:SUBSCRIBERS_LISTED]
+        ],
+        events=len(cut.events),
+        bookmakers=sum(len(entry.bookmakers) for entry in cut.events.values()),
+        markets=service.markets,
+    ).SerializeToString()
+
+
+async def _ask(status: Callable[[], ServiceStatus]) -> ServiceStatus:
+    return status()
+
+
+def _duration(span: timedelta) -> Duration:
+    duration = Duration()
+    duration.FromTimedelta(span)
+    return duration
+
+
+def _source(report: SourceReport, carried: Counter[str]) -> pb.SourceStatus:
+    due, latency_s = report.next_due_at, report.latency_s
+    return pb.SourceStatus(
+        state=source_message(report.state),
+        interval=_duration(timedelta(seconds=report.state.interval_s)),
+        next_due=None if due is None else timestamp(due),
+        latency=None if latency_s is None else _duration(timedelta(seconds=latency_s)),
+        pulls=report.pulls,
+        failures=report.failures,
+        problems=report.problems,
+        events=carried[report.state.source],
+    )
+
+
+_WRITER_STATES: Final = {
+    "idle": pb.WRITER_STATE_IDLE,
+    "writing": pb.WRITER_STATE_WRITING,
+    "retrying": pb.WRITER_STATE_RETRYING,
+    "draining": pb.WRITER_STATE_DRAINING,
+}
+
+
+def _writer(report: WriterReport) -> pb.WriterStatus:
+    return pb.WriterStatus(
+        state=_WRITER_STATES.get(report.state, pb.WRITER_STATE_UNSPECIFIED),
+        lag_s=report.lag_s,
+        pending_changes=report.pending_changes,
+        bridged_s=report.bridged_s,
+        reason=report.reason,
+        retries=report.retries,
+        dead_letters=report.dead_letters,
+    )
+
+
+def _subscriber(
+    serving: Serving, subscriber: Subscriber, service: ServiceStatus
+) -> pb.SubscriberStatus:
+    feed = serving.parts.feed
+    behind = feed.read_after(subscriber.revision, 1)
+    lag_s = 0.0
+    if behind is None:  # older than all that memory holds: at least as old as its oldest change
+        behind = feed.read_after(feed.oldest_revision - 1, 1)
+    if behind:
+        lag_s = max(0.0, (service.now - behind[0].changes[0].detected_at).total_seconds())
+    return pb.SubscriberStatus(
+        revision=subscriber.revision,
+        lag_changes=max(0, feed.head_revision - subscriber.revision),
+        lag_s=lag_s,
+        connected_at=timestamp(subscriber.connected_at),
+        replaying=subscriber.replaying,
+        peer=subscriber.peer,
+    )

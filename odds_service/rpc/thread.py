@@ -1,0 +1,126 @@
+"""An asyncio loop in a thread of its own, supervised by a Trio task."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+import structlog
+import trio
+
+T = TypeVar("T")
+
+STOP_DEADLINE_S: Final = 10.0  # for a loop that was told to end; then its thread is left behind
+
+log = structlog.get_logger(__name__)
+
+
+class LoopThread:
+    """Runs `main` on a loop in a thread; `main` returns when its `stop` event is set.
+
+    The loop is made explicitly: trio_asyncio changes asyncio's policy, and what asyncio.run gives
+    in such a process is not the plain loop.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+
+    async def run(self, main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+        """Run until `main` returns. Raises what it raised.
+
+        Cancelled, it asks `main` to end and waits STOP_DEADLINE_S for it; a thread that does not
+        end then is left behind (it is a daemon), and said so.
+        """
+        ended = trio.Event()
+        async with trio.open_nursery() as nursery:
+            life = trio.CancelScope(shield=True)
+            nursery.start_soon(self._run_shielded, life, ended, main)
+            try:
+                await ended.wait()
+            finally:
+                life.deadline = trio.current_time() + STOP_DEADLINE_S
+                self.request_stop()
+
+    async def _run_shielded(
+        self,
+        life: trio.CancelScope,
+        ended: trio.Event,
+        main: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
+    ) -> None:
+        try:
+            with life:
+                await trio.to_thread.run_sync(
+                    self._thread,
+                    main,
+                    abandon_on_cancel=True,
+                    limiter=trio.CapacityLimiter(1),
+                    thread_name=self.name,
+                )
+            if life.cancelled_caught:
+                log.error("thread_left_behind", thread=self.name, after_s=STOP_DEADLINE_S)
+        finally:
+            ended.set()
+
+    def _thread(self, main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+        loop = asyncio.SelectorEventLoop()
+        asyncio.set_event_loop(loop)
+        try:
+            self._stop = asyncio.Event()
+            self.loop = loop
+            loop.run_until_complete(main(self._stop))
+        finally:
+            self.loop = None
+            try:
+                _cancel_tasks(loop)
+                loop.run_until_complete(loop.shutdown_asyncgens())
+            finally:
+                asyncio.set_event_loop(None)
+                loop.close()
+
+    def request_stop(self) -> None:
+        """Ask `main` to end; from any thread, any number of times."""
+        loop, stop = self.loop, self._stop
+        if loop is None or stop is None:
+            return
+        try:
+            loop.call_soon_threadsafe(stop.set)
+        except RuntimeError:
+            log.debug("stop_after_loop_closed", thread=self.name)
+
+    async def call(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
+        """Await an asyncio function on the loop, from Trio. Raises what it raised.
+
+        Raises ConnectionAbortedError when the loop has ended. Cancelling it cancels the function
+        and does not wait for its end.
+        """
+        if self.loop is None:
+            raise ConnectionAbortedError(f"{self.name} has ended")
+        done = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+
+        async def run() -> T:
+            return await work(*args)
+
+        future = asyncio.run_coroutine_threadsafe(run(), self.loop)
+        future.add_done_callback(lambda _: _set_soon(token, done))
+        try:
+            await done.wait()
+        finally:
+            future.cancel()
+        return future.result()
+
+
+def _set_soon(token: trio.lowlevel.TrioToken, done: trio.Event) -> None:
+    try:
+        token.run_sync_soon(done.set)
+    except trio.RunFinishedError:
+        log.debug("reply_after_trio_ended")
+
+
+def _cancel_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.wait(tasks, timeout=STOP_DEADLINE_S / 2))

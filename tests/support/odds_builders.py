@@ -1,0 +1,129 @@
+"""A cache and a feed that small observations are applied to, and a gRPC server over them."""
+
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import trio
+
+from odds_service.bridge import TrioGate
+from odds_service.cache import OddsCache
+from odds_service.config import ServerSettings
+from odds_service.detection import Detected, detect
+from odds_service.feed import RING_CHANGES, ChangeFeed
+from odds_service.model.change import Change, ChangeBatch
+from odds_service.model.observation import Observation
+from odds_service.model.source import SourceState, SourceStatus
+from odds_service.rpc.parts import RpcParts
+from odds_service.rpc.server import RpcServer, serve_grpc
+from odds_service.status import ServiceStatus, WriterReport
+from tests.support.observations import NOON
+
+EPOCH = "e1"
+
+
+class Bookkeeping:
+    """What detect does, without a pipeline: applies observations and keeps the whole log.
+
+    It is the store of the server too: `stored_from` is the oldest revision that it gives out,
+    `refused` are revisions that a database would have refused.
+    """
+
+    def __init__(self, *, capacity: int = RING_CHANGES, sources: Sequence[str] = ("toa",)) -> None:
+        self.feed = ChangeFeed(EPOCH, 0, capacity=capacity)
+        self.cache = OddsCache(
+            self.feed,
+            sources=[
+                SourceState(
+                    source=name,
+                    interval_s=60.0,
+                    status=SourceStatus.UP,
+                    announced=SourceStatus.UP,
+                    last_success_at=NOON,
+                )
+                for name in sources
+            ],
+        )
+        self.log: list[Change] = []
+        self.now = NOON
+        self.stored_from = 1
+        self.refused: set[int] = set()
+        self.reads = 0
+
+    def see(self, observation: Observation, *, durable: bool = True) -> Detected:
+        """Apply, publish and (if `durable`) store an observation."""
+        found = detect(
+            self.cache.events,
+            observation,
+            lambda _source, event: event.source_event_id,
+            first_revision=self.feed.head_revision + 1,
+            detected_at=observation.observed_at,
+        )
+        self.now = max(self.now, observation.observed_at)
+        batch = ChangeBatch(found.changes, found.snapshots) if found.changes else None
+        self.log += found.changes
+        self.cache.swap(found.entries, {}, batch, found.detected_at)
+        if durable:
+            self.feed.advance_durable(self.feed.head_revision)
+        return found
+
+    async def history(self, after: int, upto: int, limit: int) -> list[Change]:
+        """As storage.Store."""
+        await trio.lowlevel.checkpoint()
+        self.reads += 1
+        after = max(after, self.stored_from - 1)
+        return [c for c in self.log[after:upto] if c.revision not in self.refused][:limit]
+
+    async def oldest_revision(self) -> int | None:
+        """As storage.Store."""
+        await trio.lowlevel.checkpoint()
+        return self.stored_from if self.log else None
+
+    def status(self) -> ServiceStatus:
+        """As service.Parts; only callable in Trio's thread."""
+        trio.lowlevel.current_task()
+        cut = self.cache.cut()
+        return ServiceStatus(
+            version="0",
+            started_at=NOON,
+            now=self.now,
+            sources=[],
+            channels=[],
+            writer=WriterReport(
+                state="idle",
+                reason="",
+                lag_s=0.0,
+                pending_changes=0,
+                retries=0,
+                dead_letters=0,
+                bridged_s=None,
+            ),
+            events=len(cut.events),
+            markets=0,
+        )
+
+
+@asynccontextmanager
+async def serving(
+    book: Bookkeeping, *, stored: bool = True, settings: ServerSettings | None = None
+) -> AsyncIterator[RpcServer]:
+    """A server over the book on a port of its own; stopped in order at the end."""
+    async with trio.open_nursery() as nursery:
+        parts = RpcParts(
+            cache=book.cache,
+            feed=book.feed,
+            gate=TrioGate(nursery),
+            settings=settings or ServerSettings(listen="127.0.0.1:0"),
+            status=book.status,
+            store=book if stored else None,
+            epochs=[(EPOCH, 1)],
+            now=lambda: book.now,
+        )
+        server = await nursery.start(serve_grpc, parts)
+        assert isinstance(server, RpcServer)
+        await server.set_serving(True)
+        yield server
+        await server.stop(2.0)
+
+

@@ -167,9 +167,7 @@ def _best(key: MarketKey, outcomes: tuple[str, ...], quotes: list[Quote]) -> Bes
 def _prices(quote: Quote) -> list[float]:
     """The prices that can be had; shorter than the outcomes where one is missing."""
     return [
-        outcome.price
-        for outcome in quote.outcomes
-        if outcome.price is not None and outcome.active
+        outcome.price for outcome in quote.outcomes if outcome.price is not None and outcome.active
     ]
 
 

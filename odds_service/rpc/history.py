@@ -1,14 +1,14 @@
 """GetHistory: stored changes in the order of their revisions, page by page."""
 
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from grpc import StatusCode
 
-from odds_service.model.change import Change
 from odds_service.rpc.errors import Context, Refused, refused
 from odds_service.rpc.filtering import Selected
 from odds_service.rpc.framing import bytes_tag
+from odds_service.rpc.parts import History
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.reading import piece_of
 from odds_service.rpc.replay import HistoryGap, Replay
@@ -18,42 +18,20 @@ from odds_service.rpc.serving import Serving
 _CHANGES: Final = bytes_tag(pb.HistoryPage.CHANGES_FIELD_NUMBER)
 
 
-class Span(NamedTuple):
-    """What is asked for: after < revision <= upto, and detected in [from_time, to_time)."""
-
-    after: int
-    upto: int
-    from_time: datetime | None
-    to_time: datetime | None
-
-    def holds(self, change: Change) -> bool:
-        return (self.from_time is None or change.detected_at >= self.from_time) and (
-            self.to_time is None or change.detected_at < self.to_time
-        )
-
-
 async def get_history(serving: Serving, request: pb.GetHistoryRequest, context: Context) -> None:
     """Stream what the filter selects of a span. Raises Refused."""
     store = serving.parts.store
     if store is None:
         raise refused(StatusCode.UNIMPLEMENTED, "nothing is stored here", "NO_STORE")
     selection = serving.selection(request.filter)
-    span = await _span(serving, request)
-    replay = Replay(serving, store, selection, span.after)
-    reached = span.after
-    while reached < span.upto:
+    reached, upto = await _span(serving, store, request)
+    replay = Replay(serving, store, selection, reached)
+    while reached < upto:
         try:
-            selected, reached = await replay.next_page(span.upto)
+            selected, reached = await replay.next_page(upto)
         except HistoryGap as gap:
             raise _not_kept(gap) from None
-        ended = span.to_time is not None and any(
-            each.change.detected_at >= span.to_time for each in selected
-        )
-        await _send(
-            serving, context, [each for each in selected if span.holds(each.change)], reached
-        )
-        if ended:
-            return
+        await _send(serving, context, selected, reached)
 
 
 async def _send(serving: Serving, context: Context, selected: list[Selected], reached: int) -> None:
@@ -74,25 +52,42 @@ async def _send(serving: Serving, context: Context, selected: list[Selected], re
             return
 
 
-async def _span(serving: Serving, request: pb.GetHistoryRequest) -> Span:
+async def _span(serving: Serving, store: History, request: pb.GetHistoryRequest) -> tuple[int, int]:
+    """The revisions that are asked for: after the first, up to the second."""
     durable = serving.parts.feed.durable_revision
-    after, upto = -1, durable
-    from_time = to_time = None
+    oldest = await serving.ask(store.oldest_revision)
+    kept_after = durable if oldest is None else oldest - 1
+    after, upto = kept_after, durable
     if request.HasField("from_cursor"):
         _check(serving, "from_cursor", request.from_cursor)
         after = request.from_cursor.revision
     elif request.HasField("from_time"):
-        from_time = checked_time("from_time", request.from_time)
+        at = checked_time("from_time", request.from_time)
+        after = await _last_before(serving, store, at, kept_after, durable)
     if request.HasField("to_cursor"):
         _check(serving, "to_cursor", request.to_cursor)
         upto = min(durable, request.to_cursor.revision)
     elif request.HasField("to_time"):
-        to_time = checked_time("to_time", request.to_time)
-    if after < 0:
-        store = serving.parts.store
-        oldest = None if store is None else await serving.ask(store.oldest_revision)
-        after = durable if oldest is None else oldest - 1
-    return Span(after, upto, from_time, to_time)
+        at = checked_time("to_time", request.to_time)
+        upto = await _last_before(serving, store, at, kept_after, durable)
+    return after, upto
+
+
+async def _last_before(
+    serving: Serving, store: History, at: datetime, after: int, upto: int
+) -> int:
+    """The last revision in (after, upto] that was detected before a time, or `after`.
+
+    A binary search: the times of detection never decrease along the log.
+    """
+    while after < upto:
+        middle = (after + upto + 1) // 2
+        found = await serving.ask(store.history, middle - 1, upto, 1)
+        if not found or found[0].detected_at >= at:
+            upto = middle - 1
+        else:
+            after = found[0].revision
+    return after
 
 
 def _check(serving: Serving, field: str, cursor: pb.Cursor) -> None:

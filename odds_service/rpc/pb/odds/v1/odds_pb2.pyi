@@ -1673,7 +1673,7 @@ class GetHistoryRequest(_message.Message):
     TO_CURSOR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def filter(self) -> Global___Filter:
-        """Start times and statuses are those of the events now."""
+        """Of the events as they were at the time: they enter and leave it as in the live stream."""
 
     @_builtins.property
     def from_time(self) -> _timestamp_pb2.Timestamp:

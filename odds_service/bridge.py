@@ -6,6 +6,7 @@ thread: `TrioGate` lets them await a Trio function.
 """
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -62,6 +63,8 @@ class TrioGate:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
+        # What the token runs has no context of ours; the bridge's loop is found by the context.
+        self._context = contextvars.copy_context()
 
     async def call(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
         """Await `work(*args)` in the Trio thread, from asyncio.
@@ -101,7 +104,7 @@ class TrioGate:
 
         def start() -> None:
             try:
-                self._nursery.start_soon(run)
+                self._context.run(self._nursery.start_soon, run)
             except RuntimeError:
                 hand_over(None, ConnectionAbortedError("the service is stopping"))
 

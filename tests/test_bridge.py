@@ -89,6 +89,20 @@ async def test_the_gate_gives_back_values_and_errors_of_trio_functions() -> None
         other.close()
 
 
+async def test_a_call_through_the_gate_reaches_the_bridges_loop() -> None:
+    async def work() -> int:
+        await asyncio.sleep(0)
+        return 3
+
+    other = OtherLoop()
+    try:
+        async with open_bridge(), trio.open_nursery() as nursery:
+            gate = TrioGate(nursery)
+            assert await other.run(lambda: gate.call(aio, work)) == 3
+    finally:
+        other.close()
+
+
 async def test_a_caller_that_goes_away_cancels_its_own_call_only() -> None:
     cancelled = trio.Event()
     started = trio.Event()

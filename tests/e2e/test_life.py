@@ -109,9 +109,9 @@ async def test_the_ordered_stop_loses_nothing_and_a_restart_resumes_every_cursor
                 running.parts.cache.events
             )
             with watching(again.address, pb.WatchChangesRequest(resume=resumed), fold) as watcher:
+                opened = await watcher.begun()
+                assert opened.intent != pb.INTENT_IMAGE
                 await watcher.reach(head)
-                assert fold.opened is not None
-                assert fold.opened.intent != pb.INTENT_IMAGE
                 if fold.cursor.revision == head:
                     assert fold.odds == at_the_end
 

@@ -137,6 +137,16 @@ class Watcher:
             raise self.failure
         assert reached, f"not at {revision} within {WAIT_S} s: {self.fold.cursor}"
 
+    async def begun(self) -> pb.Opened:
+        """Wait for the first message."""
+        await trio.to_thread.run_sync(self._wait_begun)
+        assert self.fold.opened is not None
+        return self.fold.opened
+
+    def _wait_begun(self) -> None:
+        with self._moved:
+            assert self._moved.wait_for(lambda: self.fold.opened is not None, WAIT_S)
+
     def wait_ended(self) -> None:
         self._thread.join(WAIT_S)
         assert not self._thread.is_alive()

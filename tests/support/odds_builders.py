@@ -1,9 +1,9 @@
 """A cache and a feed that small observations are applied to, and a gRPC server over them."""
 
-import threading
-from collections.abc import AsyncIterator, Sequence
+import random
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import trio
 
@@ -13,12 +13,13 @@ from odds_service.config import ServerSettings
 from odds_service.detection import Detected, detect
 from odds_service.feed import RING_CHANGES, ChangeFeed
 from odds_service.model.change import Change, ChangeBatch
+from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.server import RpcServer, serve_grpc
 from odds_service.status import ServiceStatus, WriterReport
-from tests.support.observations import NOON
+from tests.support.observations import NOON, Prices, observe, observed_event
 
 EPOCH = "e1"
 
@@ -127,3 +128,37 @@ async def serving(
         await server.stop(2.0)
 
 
+def random_observations(rng: random.Random, count: int) -> Iterator[Observation]:
+    """Polls a minute apart in which anything may happen that a payload can show.
+
+    Events come, move, start, vanish and come back; bookmakers and lines come and go; prices move
+    and are suspended.
+    """
+    start_minutes = {f"e{n}": rng.choice([-30, 5, 20, 60, 600]) for n in range(4)}
+    for minute in range(count):
+        shown = []
+        for event_id in rng.sample(sorted(start_minutes), rng.randint(1, len(start_minutes))):
+            if rng.random() < 0.2:
+                start_minutes[event_id] += rng.choice([-40, -10, 10, 40])
+            shown.append(
+                observed_event(
+                    event_id,
+                    _random_bookmakers(rng),
+                    start_time=NOON + timedelta(minutes=start_minutes[event_id]),
+                )
+            )
+        yield observe(shown, minute)
+
+
+def _random_bookmakers(rng: random.Random) -> dict[str, dict[MarketKey, Prices]]:
+    bookmakers: dict[str, dict[MarketKey, Prices]] = {}
+    for name in rng.sample(["b1", "b2"], rng.randint(1, 2)):
+        markets: dict[MarketKey, Prices] = {}
+        if rng.random() < 0.9:
+            prices = rng.choice([(1.5, 2.5), (1.6, 2.4), (1.7, 2.2)])
+            markets[MarketKey("h2h")] = dict(zip(("home", "away"), prices, strict=True))
+        for line in rng.sample(["1.5", "2.5", "3.5"], rng.randint(0, 2)):
+            price = rng.choice([1.8, 1.9, None])
+            markets[MarketKey("totals", line)] = {"over": price, "under": price}
+        bookmakers[name] = markets
+    return bookmakers

@@ -1,0 +1,89 @@
+"""What a window of changes comes to: kinds, counts, and what stays visible."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from odds_service.model.change import Change, ChangeKind
+from odds_service.model.market import MarketKey
+from odds_service.rpc.conflation import conflate
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tests.support.observations import Book, Prices, observe, offered
+
+H2H = MarketKey("h2h")
+OTHER = MarketKey("btts")
+LOW: Prices = {"home": 1.5}
+HIGH: Prices = {"home": 1.8}
+SHUT: Prices = {"home": None}
+
+
+def window(first: Prices | None, *later: Prices | None) -> list[pb.Change]:
+    """The conflated changes of one market that was `first`, and then each of `later`."""
+    book = Book()
+    seen: list[Change] = []
+    for minute, prices in enumerate((first, *later)):
+        markets = {OTHER: LOW} if prices is None else {OTHER: LOW, H2H: prices}
+        found = book.see(observe(offered({"e": {"b": markets}}), minute))
+        if minute:
+            seen += found.changes
+    return conflated(seen)
+
+
+def conflated(changes: Sequence[Change]) -> list[pb.Change]:
+    return list(pb.Changes.FromString(b"".join(conflate(changes))).changes)
+
+
+@pytest.mark.parametrize(
+    ("states", "kind", "count", "meanwhile"),
+    [
+        ((LOW, HIGH), "PRICES", 0, False),
+        ((LOW, {"home": 1.6}, HIGH), "PRICES", 2, False),
+        ((LOW, SHUT, LOW), "RESUMED", 2, True),
+        ((LOW, SHUT, HIGH), "PRICES", 2, True),
+        ((LOW, None, LOW), "RESUMED", 2, True),
+        ((LOW, HIGH, SHUT), "SUSPENDED", 2, False),
+        ((SHUT, HIGH, LOW), "RESUMED", 2, False),
+        ((LOW, HIGH, None), "REMOVED", 2, False),
+        ((None, LOW, HIGH), "ADDED", 2, False),
+        ((LOW, SHUT, LOW, SHUT), "SUSPENDED", 3, True),
+    ],
+)
+def test_the_net_change_of_a_market(
+    states: tuple[Prices | None, ...], kind: str, count: int, meanwhile: bool
+) -> None:
+    (change,) = window(*states)
+    assert pb.ChangeKind.Name(change.kind) == f"CHANGE_KIND_{kind}"
+    assert change.conflated_count == count
+    assert change.suspended_meanwhile is meanwhile
+    assert change.HasField("before") is (states[0] is not None)
+
+
+@pytest.mark.parametrize("states", [(LOW, HIGH, LOW), (None, LOW, None), (None, SHUT, None)])
+def test_what_comes_to_nothing_is_left_out(states: tuple[Prices | None, ...]) -> None:
+    assert window(*states) == []
+
+
+def test_an_event_that_ends_takes_its_markets_along_and_may_come_back() -> None:
+    book = Book()
+    book.see(observe(offered({"e": {"b": {H2H: LOW}}})))
+    seen: list[Change] = []
+    for minute, offer in enumerate(
+        [{"e": {"b": {H2H: HIGH}}}, {}, {}, {"e": {"b": {H2H: LOW}}}], start=1
+    ):
+        seen += book.see(observe(offered(offer), minute)).changes
+    kinds = [change.kind for change in conflated(seen)]
+    assert kinds == [
+        pb.CHANGE_KIND_EVENT_ENDED,
+        pb.CHANGE_KIND_EVENT_ADDED,
+        pb.CHANGE_KIND_ADDED,
+    ]
+    assert [change.kind for change in conflated(seen[:-2])] == [pb.CHANGE_KIND_EVENT_ENDED]
+
+
+def test_an_event_that_came_and_went_is_nothing() -> None:
+    book = Book()
+    seen: list[Change] = []
+    for minute, offer in enumerate([{"e": {"b": {H2H: HIGH}}}, {}, {}]):
+        seen += book.see(observe(offered(offer), minute)).changes
+    assert [change.kind for change in seen][-1] is ChangeKind.EVENT_ENDED
+    assert conflated(seen) == []

@@ -1,0 +1,202 @@
+"""A filtered stream folds to what the filter selects of all odds, at every place in the log."""
+
+import random
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+import pytest
+
+from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange, Reason
+from odds_service.model.market import MarketStatus
+from odds_service.model.snapshot import EventOdds
+from odds_service.rpc.conflation import conflate
+from odds_service.rpc.filtering import ENTERED_FILTER
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.reading import LogReader
+from odds_service.rpc.selection import EVERYTHING, Selection
+from tests.support.observations import NOON, Place, Shown, cached
+from tests.support.odds_builders import Bookkeeping, random_observations
+
+SELECTIONS = {
+    "everything": EVERYTHING,
+    "events": Selection(event_ids=frozenset({"e0", "e1"})),
+    "bookmaker": Selection(bookmakers=frozenset({"b1"})),
+    "market": Selection(markets=frozenset({"totals"})),
+    "other sport": Selection(sports=frozenset({"tennis"})),
+    "sport": Selection(sports=frozenset({"soccer"}), markets=frozenset({"h2h"})),
+    "not in play": Selection(in_play=False),
+    "in play": Selection(in_play=True),
+    "starts soon": Selection(
+        start_from=NOON, start_to=NOON + timedelta(minutes=45), markets=frozenset({"totals"})
+    ),
+}
+
+
+def wanted(selection: Selection, events: dict[str, EventOdds]) -> dict[Place, Shown]:
+    """What the selection shows of cached entries, told by the plainest reading of the filter."""
+    chosen = {id_: entry for id_, entry in events.items() if selection.takes_event(entry.event)}
+    return {
+        place: shown
+        for place, shown in cached(chosen).items()
+        if selection.takes_bookmaker(place[1], place[2])
+        and (selection.markets is None or place[3].market in selection.markets)
+    }
+
+
+def fold_selected(
+    held: dict[Place, Shown], events: set[str], changes: Iterable[Change], *, exact: bool = True
+) -> None:
+    """Apply selected changes as a client does; `exact`: every `before` must be what was held."""
+    for change in changes:
+        if isinstance(change, EventChange):
+            if change.kind is ChangeKind.EVENT_ENDED:
+                for place in [place for place in held if place[0] == change.event_id]:
+                    del held[place]
+                events.remove(change.event_id)
+            elif change.reason == Reason.LEFT_FILTER:
+                assert not any(place[0] == change.event_id for place in held)
+                events.remove(change.event_id)
+            else:
+                assert (change.event_id in events) is (change.kind is ChangeKind.EVENT_UPDATED)
+                events.add(change.event_id)
+        elif isinstance(change, MarketChange):
+            place = (change.event_id, change.source, change.bookmaker, change.after.key)
+            assert change.event_id in events  # its event came before it
+            before = change.before
+            had = held.pop(place, None)
+            if exact:
+                assert had == (
+                    None
+                    if before is None
+                    else (before.status, tuple((o.key, o.price, o.active) for o in before.outcomes))
+                )
+            if change.after.status is not MarketStatus.REMOVED:
+                shown = tuple((o.key, o.price, o.active) for o in change.after.outcomes)
+                held[place] = (change.after.status, shown)
+
+
+def read_all(reader: LogReader, selection: Selection, revision: int, head: int) -> list[Change]:
+    changes: list[Change] = []
+    while revision < head:
+        selected, revision = reader.changes(selection, revision)
+        changes += [each.change for each in selected]
+    return changes
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_fold_of_the_stream_is_the_filtered_cache(name: str, seed: int) -> None:
+    selection = SELECTIONS[name]
+    book = Bookkeeping()
+    reader = LogReader(book.cache, book.feed)
+    held: dict[Place, Shown] = {}
+    events: set[str] = set()
+    live: list[Change] = []
+    expected = {0: held.copy()}
+    for observation in random_observations(random.Random(seed), 60):
+        before = book.feed.head_revision
+        book.see(observation)
+        head = book.feed.head_revision
+        new = read_all(reader, selection, before, head)
+        fold_selected(held, events, new)
+        live += new
+        expected[head] = held.copy()
+        assert held == wanted(selection, dict(book.cache.events))
+    head = book.feed.head_revision
+    late = LogReader(book.cache, book.feed)
+    if name in ("not in play", "in play", "starts soon"):
+        assert any(
+            change.reason in (ENTERED_FILTER, Reason.LEFT_FILTER)
+            for change in live
+            if isinstance(change, MarketChange)
+        )
+    for revision in expected:
+        # Read long after, and from any place: the same changes, each as of its time.
+        assert read_all(late, selection, revision, head) == [
+            change for change in live if change.revision > revision
+        ]
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_pieces_give_the_same_bytes_whatever_the_place_they_are_read_from(name: str) -> None:
+    selection = SELECTIONS[name]
+    book = Bookkeeping()
+    for observation in random_observations(random.Random(9), 40):
+        book.see(observation)
+    head = book.feed.head_revision
+
+    def revisions(start: int, make: Callable[[], LogReader]) -> list[tuple[int, int]]:
+        found, revision = [], start
+        reader = make()
+        while revision < head:
+            piece = reader.read(selection, revision)
+            for body in piece.bodies:
+                found += [(c.revision, c.kind) for c in pb.Changes.FromString(body).changes]
+            assert piece.revision > revision
+            revision = piece.revision
+        return found
+
+    whole = revisions(0, lambda: LogReader(book.cache, book.feed))
+    for start in range(0, head, 7):
+        cut = revisions(start, lambda: LogReader(book.cache, book.feed))
+        assert cut == [each for each in whole if each[0] > start]
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+@pytest.mark.parametrize("window", [1, 3, 10])
+def test_conflated_windows_fold_to_the_same(name: str, window: int) -> None:
+    selection = SELECTIONS[name]
+    book = Bookkeeping()
+    reader = LogReader(book.cache, book.feed)
+    held: dict[tuple[str, str, str, str, float | None], pb.Market] = {}
+    known: set[str] = set()
+    revision = 0
+    for number, observation in enumerate(random_observations(random.Random(window), 60), 1):
+        book.see(observation)
+        if number % window:
+            continue
+        changes = read_all(reader, selection, revision, book.feed.head_revision)
+        revision = book.feed.head_revision
+        seen = set()
+        for change in pb.Changes.FromString(b"".join(conflate(changes))).changes:
+            apply(held, known, change)
+            if change.HasField("after"):
+                line = change.after.key.line if change.after.key.HasField("line") else None
+                seen_key = (change.event_id, change.bookmaker, change.after.key.market, line)
+                assert seen_key not in seen  # at most one a market in a window
+                seen.add(seen_key)
+        expected = wanted(selection, dict(book.cache.events))
+        assert {
+            (event, source, bookmaker, market, line): tuple(
+                (o.key, o.price if o.HasField("price") else None, o.active) for o in shown.outcomes
+            )
+            for (event, source, bookmaker, market, line), shown in held.items()
+        } == {
+            (event, source, bookmaker, key.market, float(key.line) if key.line else None): outcomes
+            for (event, source, bookmaker, key), (_, outcomes) in expected.items()
+        }
+
+
+def apply(
+    held: dict[tuple[str, str, str, str, float | None], pb.Market],
+    known: set[str],
+    change: pb.Change,
+) -> None:
+    if change.HasField("event"):
+        if change.kind == pb.CHANGE_KIND_EVENT_ENDED or change.reason == Reason.LEFT_FILTER:
+            for place in [place for place in held if place[0] == change.event_id]:
+                del held[place]
+            known.discard(change.event_id)
+        else:
+            known.add(change.event_id)
+    elif change.HasField("after"):
+        assert change.event_id in known
+        key = change.after.key
+        line = key.line if key.HasField("line") else None
+        place = (change.event_id, change.source, change.bookmaker, key.market, line)
+        if change.after.status == pb.MARKET_STATUS_REMOVED:
+            # Of the same odds; what came and went meanwhile was left out with its revision.
+            assert list(held.pop(place).outcomes) == list(change.before.outcomes)
+        else:
+            assert (place in held) is change.HasField("before")
+            held[place] = change.after

@@ -168,6 +168,8 @@ class Board:
             title=f"odds as they change · gRPC at {self._running.address} · ^C ends",
             caption=self.summary(),
         )  # fmt: skip
+        for column in table.columns:  # one line a change, also on a narrow terminal
+            column.no_wrap, column.overflow = True, "ellipsis"
         for row in tuple(self._rows):
             table.add_row(*row)
         return table

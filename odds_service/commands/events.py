@@ -32,7 +32,10 @@ def events(
     as_json: AsJson = False,
 ) -> None:
     """List the events in the order of their start."""
-    table = Table("start (UTC)", "event", "competition", "id", "bookmakers", "markets")
+    table = Table("start (UTC)", "event", "competition")
+    table.add_column("id", overflow="fold", no_wrap=True)  # it is there to be copied
+    table.add_column("bookmakers")
+    table.add_column("markets")
     with connect(address_of(server, ca, token)) as stub:
         for listed in _all(stub, pb.ListEventsRequest(filter=filter_of(sport, None, bookmaker))):
             if as_json:

@@ -1,5 +1,6 @@
 """`odds-service replay`: serve a recorded series as if it were The Odds API."""
 
+import signal
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +36,12 @@ async def _replay(path: Path, host: str, port: int, speed: float | None) -> None
         async with trio.open_nursery() as nursery:
             serve = partial(run_replay, path, host=host, port=port, speed=speed)
             bound = await nursery.start(serve)
-            Console(stderr=True).print(f"replaying {path} at http://{host}:{bound}")
+            Console(stderr=True, soft_wrap=True).print(
+                f"replaying {path} at http://{host}:{bound}", highlight=False
+            )
+            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for _ in signals:
+                    nursery.cancel_scope.cancel()
     except* (ReplayError, ValueError, OSError) as group:
         raise SettingsError(str(_first(group))) from group
 

@@ -126,7 +126,8 @@ def test_pieces_give_the_same_bytes_whatever_the_place_they_are_read_from(name: 
     head = book.feed.head_revision
 
     def revisions(start: int, make: Callable[[], LogReader]) -> list[tuple[int, int]]:
-        found, revision = [], start
+        found: list[tuple[int, int]] = []
+        revision = start
         reader = make()
         while revision < head:
             piece = reader.read(selection, revision)

@@ -85,7 +85,7 @@ def test_a_malformed_filter_names_its_field(field: str) -> None:
 
 def test_an_empty_filter_selects_everything_and_unknown_values_nothing_wrong() -> None:
     assert selection(pb.Filter()) is EVERYTHING
-    assert selection(pb.Filter(sports=["quidditch"])).sports == {"quidditch"}
+    assert selection(pb.Filter(sports=["quidditch"])).sports == frozenset({"quidditch"})
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,11 @@ class RpcServer:
         """How many streams of changes there are."""
         return len(self._running.serving.hub.subscribers)
 
+    @property
+    def pieces_made(self) -> int:
+        """How many pieces of the log were encoded, however many streams they went to."""
+        return self._running.serving.reader.pieces_made
+
     async def set_serving(self, serving: bool) -> None:
         """Tell health's askers and watchers."""
         await self._thread.call(self._running.set_serving, serving)

@@ -1,11 +1,14 @@
 """A cache and a feed that small observations are applied to, and a gRPC server over them."""
 
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from datetime import timedelta
+from typing import Any
 
+import grpc
 import trio
+from google.protobuf.message import Message
 
 from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
@@ -17,11 +20,15 @@ from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc.parts import RpcParts
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from odds_service.rpc.server import RpcServer, serve_grpc
 from odds_service.status import ServiceStatus, WriterReport
 from tests.support.observations import NOON, Prices, observe, observed_event
 
 EPOCH = "e1"
+# Without it, channels to one address share a connection.
+_OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 
 
 class Bookkeeping:
@@ -162,3 +169,88 @@ def _random_bookmakers(rng: random.Random) -> dict[str, dict[MarketKey, Prices]]
             markets[MarketKey("totals", line)] = {"over": price, "under": price}
         bookmakers[name] = markets
     return bookmakers
+
+
+class Client:
+    """A synchronous client in threads, so that it runs beside the test's own Trio tasks."""
+
+    def __init__(self, channel: grpc.Channel, metadata: Sequence[tuple[str, str]] = ()) -> None:
+        self.channel = channel
+        self.stub = pb_grpc.OddsServiceStub(channel)
+        self._metadata = metadata
+
+    async def call(self, name: str, request: Message, timeout_s: float = 20.0) -> Any:
+        """The reply of a unary call. Raises grpc.RpcError."""
+        method = getattr(self.stub, name)
+        return await trio.to_thread.run_sync(
+            lambda: method(request, timeout=timeout_s, metadata=self._metadata)
+        )
+
+    @contextmanager
+    def stream(self, name: str, request: Message) -> Iterator["Stream"]:
+        """A server stream, cancelled at the end."""
+        call = getattr(self.stub, name)(request, metadata=self._metadata)
+        try:
+            yield Stream(call)
+        finally:
+            call.cancel()
+
+    def watch(self, **fields: Any) -> AbstractContextManager["Stream"]:
+        return self.stream("WatchChanges", pb.WatchChangesRequest(**fields))
+
+
+class Stream:
+    """Messages of a server stream, one at a time."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def next(self, within_s: float = 20.0) -> Any:
+        """The next message. Raises grpc.RpcError, StopIteration is turned into EOFError."""
+
+        def read() -> Any:
+            return next(self._call, None)
+
+        with trio.fail_after(within_s):
+            message = await trio.to_thread.run_sync(read, abandon_on_cancel=True)
+        if message is None:
+            raise EOFError
+        return message
+
+    async def until(self, kind: str) -> list[pb.WatchChangesResponse]:
+        """Messages up to the first of a kind, with it; checks that each follows the one before."""
+        messages: list[pb.WatchChangesResponse] = []
+        while not messages or messages[-1].WhichOneof("message") != kind:
+            messages.append(await self.next())
+        return messages
+
+    async def error(self) -> grpc.RpcError:
+        """Read to the end, which is an error."""
+        try:
+            while True:
+                await self.next()
+        except grpc.RpcError as error:
+            return error
+
+
+@contextmanager
+def connected(address: str, **metadata: str) -> Iterator[Client]:
+    """A client on a channel of its own."""
+    with grpc.insecure_channel(address, _OWN_CONNECTION) as channel:
+        yield Client(channel, tuple(metadata.items()))
+
+
+def changes_of(messages: Iterable[pb.WatchChangesResponse]) -> list[pb.Change]:
+    return [change for message in messages for change in message.changes.changes]
+
+
+def assert_unbroken(messages: Sequence[pb.WatchChangesResponse]) -> None:
+    """Each message names the cursor of the one before: nothing is missing."""
+    held: int | None = None
+    for message in messages:
+        kind = message.WhichOneof("message")
+        assert kind is not None
+        body = getattr(message, kind)
+        if held is not None:
+            assert body.prev_revision == held
+        held = body.cursor.revision

@@ -11,14 +11,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from odds_service.model.market import (
     NO_LINE,
     MarketKey,
+    MarketStatus,
     ObservedMarket,
     Outcome,
-    observed_market,
+    outcome_order,
 )
 from odds_service.model.observation import ANY, ObservedBookmaker, ObservedEvent
 from odds_service.model.price import (
@@ -36,6 +37,12 @@ _KNOWN_OUTCOMES: Final = {
 }  # fmt: skip
 _NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
 _MIN_AMERICAN: Final = 100
+_MOST_SHARED: Final = 2**18  # values kept to be shared; then sharing starts anew
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
+class _BadText(ValueError):
+    """A text that no database should be given."""
 
 
 class PriceFormat(enum.Enum):
@@ -49,20 +56,20 @@ class PriceFormat(enum.Enum):
 class _Outcome(Struct, gc=False):
     name: str
     price: float
-    point: float | UnsetType | None = UNSET
-    description: str | UnsetType | None = UNSET
+    point: float | None = None
+    description: str | None = None
 
 
 class _Market(Struct):
     key: str
     outcomes: list[_Outcome]
-    last_update: datetime | UnsetType | None = UNSET
+    last_update: datetime | None = None
 
 
 class _Bookmaker(Struct):
     key: str
     markets: list[_Market]
-    last_update: datetime | UnsetType | None = UNSET
+    last_update: datetime | None = None
 
 
 class _Event(Struct):
@@ -126,8 +133,13 @@ class BodyReader:
     """Reads bodies of one source; shares equal keys between markets, so that many stay small."""
 
     def __init__(self) -> None:
-        self._keys: dict[MarketKey, MarketKey] = {}
+        self._keys: dict[tuple[str, str, str], MarketKey] = {}
         self._texts: dict[str, str] = {}
+        self._swaps: dict[tuple[str, str], bool] = {}
+        # (key, name, price as written) -> its outcome
+        self._shown: dict[PriceFormat, dict[tuple[str, str, float], Outcome]] = {
+            prices: {} for prices in PriceFormat
+        }
 
     def guess_format(self, raws: Sequence[msgspec.Raw]) -> PriceFormat:
         """AMERICAN when every price of the body is whole and at least 100 up or down."""
@@ -249,64 +261,119 @@ class BodyReader:
     ) -> ObservedBookmaker:
         markets: dict[MarketKey, ObservedMarket] = {}
         for market in bookmaker.markets:
-            if _NUL in market.key:
+            name = market.key
+            if _NUL in name:
                 problems["bad_market"] += 1
                 bad.add(ANY)
                 continue
-            lines = self._read_market(market, keys, prices, problems)
+            lines = self._read_outcomes(market, keys, prices, problems)
             if not lines and market.outcomes:
                 problems["bad_market"] += 1
-                bad.add(market.key)
-            updated_at = market.last_update or None
-            for key, outcomes in lines.items():
-                if len(outcomes) > 1:
-                    outcomes = distinct_outcomes(outcomes, problems)
-                shared = self._keys.setdefault(key, key)
-                if shared in markets:
+                bad.add(name)
+            updated_at = market.last_update
+            for (line, participant), outcomes in lines.items():
+                key = self._market_key(name, line, participant)
+                if key in markets:
                     problems["repeated_market"] += 1
-                    both = [*markets[shared].outcomes, *outcomes]
-                    outcomes = distinct_outcomes(both, problems)
-                markets[shared] = observed_market(shared, outcomes, source_updated_at=updated_at)
+                    outcomes = [*markets[key].outcomes, *outcomes]
+                ordered = self._ordered(outcomes, problems)
+                markets[key] = ObservedMarket(key, MarketStatus.OPEN, ordered, updated_at)
         return ObservedBookmaker(
             bookmaker=self._text(bookmaker.key),
             markets=markets,
-            source_updated_at=bookmaker.last_update or None,
-            unreadable=frozenset(bad),
+            source_updated_at=bookmaker.last_update,
+            unreadable=frozenset(bad) if bad else _NOTHING,
         )
 
-    def _read_market(
+    def _read_outcomes(
         self,
         market: _Market,
         keys: dict[str, str],
         prices: PriceFormat,
         problems: Counter[str],
-    ) -> dict[MarketKey, list[Outcome]]:
-        """A market's outcomes by identity: the lines and players of one payload market apart."""
+    ) -> dict[tuple[str, str], list[Outcome]]:
+        """A market's outcomes by (line, participant): those of one payload market apart.
+
+        This runs for every price of every poll: what is not needed each time is looked up.
+        """
         handicap = "spreads" in market.key
-        convert = american_price if prices is PriceFormat.AMERICAN else decimal_price
-        found: dict[MarketKey, list[Outcome]] = {}
+        shown = self._shown[prices]
+        found: dict[tuple[str, str], list[Outcome]] = {}
         for outcome in market.outcomes:
             name = outcome.name
             key = keys.get(name, name)
+            known = shown.get((key, name, outcome.price))
             try:
-                price = convert(outcome.price)
+                if known is None:
+                    known = self._show(key, name, outcome.price, prices)
                 point = outcome.point
-                line = NO_LINE if point is None or point is UNSET else canonical_line(point)
+                line = NO_LINE if point is None else canonical_line(point)
             except BadPrice:
                 problems["bad_price"] += 1
                 continue
-            if line and handicap and key == "away":
-                line = opposite_line(line)
-            participant = outcome.description or ""
-            if _NUL in name or _NUL in participant:
+            except _BadText:
                 problems["bad_outcome"] += 1
                 continue
-            identity = MarketKey(self._text(market.key), line, participant)
-            shown = Outcome(self._text(key), self._text(name), price)
-            found.setdefault(identity, []).append(shown)
+            if handicap and line and key == "away":
+                line = opposite_line(line)
+            participant = outcome.description
+            if participant is None:
+                participant = ""
+            elif _NUL in participant:
+                problems["bad_outcome"] += 1
+                continue
+            identity = line, participant
+            same = found.get(identity)
+            if same is None:
+                found[identity] = [known]
+            else:
+                same.append(known)
         return found
 
+    def _show(self, key: str, name: str, price: float, prices: PriceFormat) -> Outcome:
+        """The one value that all outcomes of this name and price share.
+
+        Raises BadPrice, or _BadText.
+        """
+        if _NUL in name:
+            raise _BadText
+        decimal = american_price(price) if prices is PriceFormat.AMERICAN else decimal_price(price)
+        shown = self._shown[prices]
+        if len(shown) >= _MOST_SHARED:
+            shown.clear()
+        outcome = Outcome(self._text(key), self._text(name), decimal)
+        shown[key, name, price] = outcome
+        return outcome
+
+    def _ordered(self, outcomes: list[Outcome], problems: Counter[str]) -> tuple[Outcome, ...]:
+        """Outcomes with unique keys in canonical order."""
+        count = len(outcomes)
+        if count == 1:
+            return (outcomes[0],)
+        if count == 2:
+            one, other = outcomes
+            pair = one.key, other.key
+            swap = self._swaps.get(pair)
+            if swap is None and pair[0] != pair[1]:
+                if len(self._swaps) >= _MOST_SHARED:
+                    self._swaps.clear()
+                swap = self._swaps[pair] = outcome_order(one) > outcome_order(other)
+            if swap is not None:
+                return (other, one) if swap else (one, other)
+        return tuple(sorted(distinct_outcomes(outcomes, problems), key=outcome_order))
+
+    def _market_key(self, market: str, line: str, participant: str) -> MarketKey:
+        key = self._keys.get((market, line, participant))
+        if key is None:
+            if len(self._keys) >= _MOST_SHARED:
+                self._keys.clear()
+            key = MarketKey(self._text(market), line, self._text(participant))
+            self._keys[key] = key
+        return key
+
     def _text(self, text: str) -> str:
+        if len(self._texts) >= _MOST_SHARED:
+            self._texts.clear()
         return self._texts.setdefault(text, text)
 
 

@@ -4,13 +4,17 @@ The only importer of httpx. One client per source; what it raises is SourceError
 holds a query (API keys travel there).
 """
 
-from collections.abc import AsyncIterator, Mapping
+import codecs
+import logging
+from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 import stamina
 import trio
 from msgspec import Struct
@@ -18,19 +22,25 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from odds_service import __version__
 from odds_service.errors import SourceError
+from odds_service.sources.breaker import Breaker
+from odds_service.sources.http_body import Kept, KeptBodies, decompressed
 
 USER_AGENT: Final = f"odds-service/{__version__}"
 _RETRIED_STATUS: Final = frozenset({429, 500, 502, 503, 504})
-_CHUNK_LIMIT_ERRORS: Final = "too_large"
 _REASON_BYTES: Final = 2**16  # 64 KiB: an error's body is read no further, it is only shown
 _MAX_RETRY_AFTER_S: Final = 30.0  # a longer wait is the schedule's, not a retry's
+logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it logs URLs whole, with their keys
+_NAMED_STATUS: Final = {401: "unauthorized", 403: "forbidden", 404: "not_found"}
 
 
 class HttpSettings(BaseModel):
     """How to fetch; times in seconds, sizes in bytes.
 
-    max_body_bytes bounds what comes over the wire and what it decompresses to. attempts and
-    retry_s bound the retries of one fetch in number and in time.
+    user_agent: say who you are; servers may refuse what they do not know. max_body_bytes bounds
+    what comes over the wire, max_decompressed_bytes what that becomes. concurrency: requests under
+    way at once; requests_per_s: how many may start (none: no limit). attempts and retry_s bound
+    the retries of one fetch in number and in time. breaker_failures requests failed in a row leave
+    the source alone for breaker_cool_s. kept_bytes: bodies kept for servers that answer 304.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,14 +49,19 @@ class HttpSettings(BaseModel):
     connect_s: float = Field(default=10.0, gt=0)
     read_s: float = Field(default=20.0, gt=0)
     total_s: float = Field(default=60.0, gt=0)
-    max_body_bytes: int = Field(default=64 * 2**20, gt=0)  # 64 MiB; the largest seen is 5 MB
+    max_body_bytes: int = Field(default=16 * 2**20, gt=0)  # 16 MiB; the largest seen is 5 MB
+    max_decompressed_bytes: int = Field(default=64 * 2**20, gt=0)  # 64 MiB
     concurrency: int = Field(default=2, gt=0)
+    requests_per_s: float | None = Field(default=None, gt=0)
     attempts: int = Field(default=3, ge=1)
     retry_s: float = Field(default=30.0, gt=0)
+    breaker_failures: int = Field(default=10, ge=1)
+    breaker_cool_s: float = Field(default=30.0, gt=0)
+    kept_bytes: int = Field(default=32 * 2**20, ge=0)  # 32 MiB
 
 
 class Answer(Struct, frozen=True):
-    """A whole answer; header names in lower case."""
+    """A whole answer; header names in lower case. A body confirmed by 304 comes back as 200."""
 
     status: int
     headers: Mapping[str, str]
@@ -67,15 +82,35 @@ class HttpFetcher:
     def __init__(self, client: httpx.AsyncClient, settings: HttpSettings) -> None:
         self._client = client
         self._settings = settings
+        self._breaker = Breaker(
+            settings.breaker_failures, settings.breaker_cool_s, trio.current_time
+        )
+        self._kept = KeptBodies(settings.kept_bytes)
         # No more requests than connections: cancelling while httpx's pool is full leaks its slots.
         self._slots = trio.CapacityLimiter(settings.concurrency)
+        self._next_start = 0.0
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much is kept of bodies that the server may confirm."""
+        return self._kept.size_bytes
 
     async def get(self, path: str, params: Mapping[str, str]) -> Answer:
         """GET, with retries of what may pass; any status that is not retried comes back.
 
         Raises SourceError of kind timeout, connection, redirect, truncated, too_large,
-        rate_limited or server_error. Cancelling loses the answer under way.
+        bad_encoding, rate_limited, server_error or circuit_open. Cancelling loses the answer
+        under way.
         """
+        return await self._fetch("GET", path, params, None)
+
+    async def post(self, path: str, body: Any) -> Answer:
+        """POST a JSON body (a query that is too long for a URL); raises as `get`."""
+        return await self._fetch("POST", path, {}, msgspec.json.encode(body))
+
+    async def _fetch(
+        self, method: str, path: str, params: Mapping[str, str], content: bytes | None
+    ) -> Answer:
         settings = self._settings
         try:
             async for attempt in stamina.retry_context(
@@ -87,17 +122,52 @@ class HttpFetcher:
             ):
                 with attempt:
                     async with self._slots:
-                        return await self._get_once(path, params)
+                        await self._pace()
+                        return await self._guarded(method, path, params, content)
         except _Retry as failure:
             raise failure.error from None
         raise AssertionError("stamina ends with a result or an error")
 
-    async def _get_once(self, path: str, params: Mapping[str, str]) -> Answer:
+    async def _pace(self) -> None:
+        if self._settings.requests_per_s is None:
+            return
+        start = max(trio.current_time(), self._next_start)
+        self._next_start = start + 1 / self._settings.requests_per_s
+        await trio.sleep_until(start)
+
+    async def _guarded(
+        self, method: str, path: str, params: Mapping[str, str], content: bytes | None
+    ) -> Answer:
+        self._breaker.admit()
+        try:
+            answer = await self._fetch_once(method, path, params, content)
+        except _Retry as failure:
+            self._breaker.failed(failure.error)
+            raise
+        except SourceError as error:
+            self._breaker.failed(error)
+            raise
+        except BaseException:
+            self._breaker.given_up()
+            raise
+        self._breaker.succeeded()
+        return answer
+
+    async def _fetch_once(
+        self, method: str, path: str, params: Mapping[str, str], content: bytes | None
+    ) -> Answer:
         settings = self._settings
+        request_key = (path, tuple(params.items()), content)
+        kept = self._kept.get(request_key)
+        headers = {} if kept is None else kept.conditions()
+        if content is not None:
+            headers["content-type"] = "application/json"
         try:
             with trio.fail_after(settings.total_s):
-                async with self._client.stream("GET", path, params=dict(params)) as response:
-                    answer = await self._read(path, response)
+                async with self._client.stream(
+                    method, path, params=dict(params), content=content, headers=headers
+                ) as response:
+                    answer = await self._read(path, response, request_key, kept)
         except trio.TooSlowError:
             text = f"{path}: no whole answer within {settings.total_s:g} s"
             raise _Retry(SourceError("timeout", text)) from None
@@ -107,34 +177,57 @@ class HttpFetcher:
         except httpx.RemoteProtocolError as error:
             text = f"{path}: the answer broke off or is not HTTP: {error}"
             raise _Retry(SourceError("truncated", text)) from None
-        except httpx.DecodingError as error:
-            text = f"{path}: the body does not decompress: {error}"
-            raise SourceError("truncated", text) from None
         except httpx.TransportError as error:
             text = f"{path}: {type(error).__name__}: {error}"
             raise _Retry(SourceError("connection", text)) from None
         if 300 <= answer.status < 400:
-            raise SourceError("redirect", f"{path}: redirected (a login, or a moved address?)")
+            where = urlsplit(answer.headers.get("location", ""))
+            to = f"{where.netloc}{where.path}" or "nowhere"
+            raise SourceError("redirect", f"{path}: redirected to {to} (a login, or moved?)")
         if answer.status in _RETRIED_STATUS:
             raise _Retry(_status_error(path, answer))
         return answer
 
-    async def _read(self, path: str, response: httpx.Response) -> Answer:
-        limit = self._settings.max_body_bytes
-        if response.status_code >= 400:
-            limit = min(limit, _REASON_BYTES)
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.aiter_bytes(2**16):
+    async def _read(
+        self, path: str, response: httpx.Response, request_key: Hashable, kept: Kept | None
+    ) -> Answer:
+        settings = self._settings
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        status = response.status_code
+        if status == 304 and kept is not None:
+            limit = settings.max_decompressed_bytes
+            body = await decompressed(path, kept.encoding, kept.wire, limit)
+            return Answer(200, headers, body)
+        limit = settings.max_body_bytes if status < 400 else _REASON_BYTES
+        wire = await _wire_bytes(response, limit)
+        if wire is None:
+            if status >= 400:
+                return Answer(status, headers, b"")
+            raise SourceError("too_large", f"{path}: the body is over {limit} bytes")
+        encoding = headers.get("content-encoding", "").strip().lower()
+        body = await decompressed(path, encoding, wire, settings.max_decompressed_bytes)
+        if status == 200:
+            validators = headers.get("etag"), headers.get("last-modified")
+            self._kept.keep(request_key, Kept(*validators, encoding, wire))
+        return Answer(status, headers, body)
+
+
+async def _wire_bytes(response: httpx.Response, limit: int) -> bytes | None:
+    """The body as it came, None when it is over the limit: the rest is not read."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in response.aiter_raw():
             size += len(chunk)
-            if size > limit and response.status_code < 400:
-                text = f"{path}: the body is over {limit} bytes"
-                raise SourceError(_CHUNK_LIMIT_ERRORS, text)
             chunks.append(chunk)
             if size > limit:
-                break
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, b"".join(chunks))
+                # Leaving the loop would leave httpx's nested generators to the garbage collector;
+                # closed, the response ends them all with an error.
+                await response.aclose()
+    except httpx.TransportError:
+        if size <= limit:
+            raise
+    return b"".join(chunks) if size <= limit else None
 
 
 def _waits_little(error: Exception) -> bool | float:
@@ -158,15 +251,27 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     """The header's seconds or date as seconds from now; None where there is none to understand."""
     if header is None:
         return None
-    if header.strip().isdigit():
-        return float(header)
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
     try:
-        at = parsedate_to_datetime(header)
+        at = parsedate_to_datetime(text)
     except ValueError:
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     return max(0.0, (at - now).total_seconds())
+
+
+def require_ok(path: str, answer: Answer) -> Answer:
+    """The answer, when it is a 200.
+
+    Raises SourceError of kind unauthorized, forbidden, not_found, or bad_request for the others.
+    """
+    if answer.status == 200:
+        return answer
+    kind = _NAMED_STATUS.get(answer.status, "bad_request")
+    raise SourceError(kind, f"{path}: answered {answer.status}")
 
 
 def require_json(path: str, answer: Answer) -> bytes:
@@ -175,20 +280,31 @@ def require_json(path: str, answer: Answer) -> bytes:
     Raises SourceError of kind html for a page (anti-bot, login), not_json for anything else that
     does not begin like JSON.
     """
-    start = answer.body[:256].lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<")):
+    body = answer.body.removeprefix(codecs.BOM_UTF8)
+    start = body[:256].lstrip()[:1]
+    if start == b"<":
         raise SourceError("html", f"{path}: a page came where JSON was due (blocked, or a login?)")
-    if not start.startswith((b"[", b"{")):
+    if start not in {b"[", b"{"}:
         raise SourceError("not_json", f"{path}: the body is not JSON")
-    return answer.body
+    return body
 
 
 @asynccontextmanager
-async def open_http(base_url: str, settings: HttpSettings) -> AsyncIterator[HttpFetcher]:
-    """Open a client for one source; redirects are not followed."""
+async def open_http(
+    base_url: str, settings: HttpSettings, headers: Mapping[str, str] | None = None
+) -> AsyncIterator[HttpFetcher]:
+    """Open a client for one source; redirects are not followed, proxies of the environment unused.
+
+    headers: sent with every request beside the user agent.
+    """
     client = httpx.AsyncClient(
         base_url=base_url,
-        headers={"user-agent": settings.user_agent, "accept": "application/json"},
+        headers={
+            "user-agent": settings.user_agent,
+            "accept": "application/json",
+            "accept-encoding": "gzip",  # we decompress it ourselves, within bounds
+            **(headers or {}),
+        },
         timeout=httpx.Timeout(settings.read_s, connect=settings.connect_s),
         limits=httpx.Limits(
             max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency

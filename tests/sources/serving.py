@@ -1,0 +1,75 @@
+"""HTTP servers for the tests of sources: good ones, and ones that answer any bytes at all."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from odds_service.demo.http_message import App, Request, Response
+from odds_service.demo.http_server import serve_http
+
+# (stream, request line and headers) -> True when the connection may carry another request
+Answer = Callable[[trio.SocketStream, bytes], Awaitable[None]]
+
+
+@asynccontextmanager
+async def listening(app: App, *, gzip: bool = False) -> AsyncIterator[str]:
+    """Serve a well-behaved application; gives its base URL."""
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(lambda **kw: serve_http(app, gzip=gzip, **kw))
+        yield f"http://127.0.0.1:{port}"
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def answering(answer: Answer) -> AsyncIterator[str]:
+    """Serve raw bytes: after each request's head `answer` may do to the stream what it likes.
+
+    The connection is closed after it; a request's body is not read.
+    """
+
+    async def serve(stream: trio.SocketStream) -> None:
+        async with stream:
+            head = b""
+            try:
+                while b"\r\n\r\n" not in head:
+                    received = await stream.receive_some(2**16)
+                    if not received:
+                        return
+                    head += received
+                await answer(stream, head)
+            except trio.BrokenResourceError:
+                return  # the client had enough of it
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, serve, 0)
+        yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel()
+
+
+def head_of(status: int, *headers: str, length: int | None = None) -> bytes:
+    """The head of an answer; `length` for a Content-Length header."""
+    lines = [f"HTTP/1.1 {status} As It Is", *headers]
+    if length is not None:
+        lines.append(f"Content-Length: {length}")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def json_of(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A well-formed JSON answer."""
+    return Response(status, json.dumps(value).encode(), headers=list((headers or {}).items()))
+
+
+class Scripted:
+    """An application that gives its answers in order, the last for ever, and keeps the requests."""
+
+    def __init__(self, *answers: Response) -> None:
+        self.answers = list(answers)
+        self.requests: list[Request] = []
+
+    async def __call__(self, request: Request) -> Response:
+        await trio.lowlevel.checkpoint()
+        self.requests.append(request)
+        return self.answers[min(len(self.requests), len(self.answers)) - 1]

@@ -16,8 +16,9 @@ import trio
 
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
+from odds_service.pipeline.detect import Detector
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.service import Running
+from odds_service.service import Running, run_service
 from tests.support.observations import cached
 from tests.support.serving import call, service, settings_for, status_of, wait_until
 from tests.support.watching import Fold, Odds, odds_in, watching
@@ -241,6 +242,41 @@ async def test_killed_in_the_middle_it_starts_again_by_itself(tmp_path: Path) ->
     ((rows, last),) = stored(path, "SELECT count(*), max(revision) FROM odds_history")
     assert rows == last == durable
     assert len(stored(path, "SELECT epoch FROM epochs")) == 3
+
+
+async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    async with bookmaker(BUSY) as (port, _):
+        served = Process(config(tmp_path, port, SimulatedBookmaker(BUSY).sport_keys))
+        await served.logged("serving")
+        lock = sqlite3.connect(tmp_path / "odds.db", isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")  # nothing can be drained any more
+        await served.logged("storage_away")
+        served.process.send_signal(signal.SIGTERM)
+        await served.logged("stopping")
+        served.process.send_signal(signal.SIGTERM)
+        began = trio.current_time()
+        code = await served.end()
+        took_s = trio.current_time() - began
+        lock.close()
+    assert code == 0
+    assert took_s < 15  # SQLite's own wait for the lock is 5 s; draining would take 20 s
+    assert any("changes_not_stored" in line for line in served.log)
+
+
+async def test_a_crash_of_a_core_task_brings_the_service_down_with_its_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise LookupError("a bug in detect")
+
+    monkeypatch.setattr(Detector, "apply", crash)
+    async with bookmaker(STILL) as (port, table):
+        settings = settings_for(tmp_path, port, **table)  # type: ignore[arg-type]  # a table
+        with pytest.RaisesGroup(
+            pytest.RaisesExc(LookupError, match="a bug in detect"), flatten_subgroups=True
+        ):
+            with trio.fail_after(30):
+                await run_service(settings, trio.Event())
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from odds_service.model.market import MarketKey
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.write import Writer
-from odds_service.storage import WriteGroup, open_store
+from odds_service.storage import Store, WriteGroup, open_store
 from tests.support.observations import NOON, Book, Offer, cached, fold, observe, offered
 
 H2H, TOTALS, MOVED = MarketKey("h2h"), MarketKey("totals", "2.5"), MarketKey("totals", "3")
@@ -198,3 +198,65 @@ async def test_another_programs_lock_is_waited_for(tmp_path: Path) -> None:
             other.rollback()
         other.close()
         assert len(await store.history(0, 10**9, 10**6)) == batches[-1].last_revision
+
+
+class Blocked:
+    """A store whose writes wait at a gate before or after the real one."""
+
+    def __init__(self, store: Store, *, after: bool) -> None:
+        self._store = store
+        self._after = after
+        self.reached = trio.Event()
+
+    async def write(self, group: WriteGroup) -> None:
+        if self._after:
+            await self._store.write(group)
+        self.reached.set()
+        await trio.sleep_forever()
+
+
+class Refusing:
+    """A store that is away for ever."""
+
+    def __init__(self) -> None:
+        self.reached = trio.Event()
+
+    async def write(self, _: WriteGroup) -> None:
+        self.reached.set()
+        await trio.lowlevel.checkpoint()
+        raise StorageUnavailable("away")
+
+
+@pytest.mark.parametrize("state", ["waiting", "before the commit", "after the commit", "retrying"])
+async def test_a_cancelled_writer_claims_nothing_and_another_goes_on_from_the_store(
+    tmp_path: Path, state: str
+) -> None:
+    book, batches = written(SERIES)
+    async with open_bridge():
+        async with open_store(url(tmp_path)) as store:
+            await store.begin()
+            feed, queue = ChangeFeed("e", 0), WriteQueue()
+            blocked: Blocked | Refusing
+            if state == "retrying":
+                blocked = Refusing()
+            else:
+                blocked = Blocked(store, after=state == "after the commit")
+            writer = Writer(blocked, queue, feed)  # type: ignore[arg-type]  # it only writes
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(writer.run)
+                if state != "waiting":
+                    for batch in batches:
+                        with feed.lock:
+                            feed.append_locked(batch, NOON)
+                        queue.put(batch)
+                    await blocked.reached.wait()
+                nursery.cancel_scope.cancel()
+            assert feed.durable_revision == 0
+            assert queue.pending_changes == feed.head_revision
+        async with open_store(url(tmp_path)) as store:
+            stored = await store.begin()
+            everything = await store.history(0, 10**9, 10**6)
+            assert everything == (book.log if state == "after the commit" else [])
+            assert stored.revision == len(everything)
+            await store.write(WriteGroup(batches))
+            assert await store.history(0, 10**9, 10**6) == book.log

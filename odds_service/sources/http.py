@@ -28,6 +28,7 @@ from odds_service.sources.http_body import Kept, KeptBodies, decompressed
 USER_AGENT: Final = f"odds-service/{__version__}"
 _RETRIED_STATUS: Final = frozenset({429, 500, 502, 503, 504})
 _REASON_BYTES: Final = 2**16  # 64 KiB: an error's body is read no further, it is only shown
+_MESSAGE_CHARS: Final = 200  # of a server's own words, in our errors
 _MAX_RETRY_AFTER_S: Final = 30.0  # a longer wait is the schedule's, not a retry's
 logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it logs URLs whole, with their keys
 _NAMED_STATUS: Final = {401: "unauthorized", 403: "forbidden", 404: "not_found"}
@@ -79,8 +80,11 @@ class _Retry(Exception):
 class HttpFetcher:
     """One source's HTTP client; use as given by `open_http`."""
 
-    def __init__(self, client: httpx.AsyncClient, settings: HttpSettings) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, settings: HttpSettings, secret: str | None
+    ) -> None:
         self._client = client
+        self._secret = None if secret is None else secret.encode()
         self._settings = settings
         self._breaker = Breaker(
             settings.breaker_failures, settings.breaker_cool_s, trio.current_time
@@ -206,6 +210,8 @@ class HttpFetcher:
             raise SourceError("too_large", f"{path}: the body is over {limit} bytes")
         encoding = headers.get("content-encoding", "").strip().lower()
         body = await decompressed(path, encoding, wire, settings.max_decompressed_bytes)
+        if status >= 400 and self._secret:
+            body = body.replace(self._secret, b"***")  # some servers quote the key they refuse
         if status == 200:
             validators = headers.get("etag"), headers.get("last-modified")
             self._kept.keep(request_key, Kept(*validators, encoding, wire))
@@ -243,8 +249,21 @@ def _waits_little(error: Exception) -> bool | float:
 def _status_error(path: str, answer: Answer) -> SourceError:
     kind = "rate_limited" if answer.status == 429 else "server_error"
     retry_after_s = retry_after(answer.headers.get("retry-after"), datetime.now(UTC))
-    text = f"{path}: answered {answer.status}"
-    return SourceError(kind, text, retry_after_s=retry_after_s)
+    return SourceError(kind, f"{path}: {_said(answer)}", retry_after_s=retry_after_s)
+
+
+class _Said(Struct):
+    message: str = ""
+
+
+def _said(answer: Answer) -> str:
+    """What an error answer says of itself, as far as it is JSON with a message."""
+    text = f"answered {answer.status}"
+    try:
+        message = msgspec.json.decode(answer.body, type=_Said).message
+    except msgspec.MsgspecError:
+        return text
+    return f"{text}: {message[:_MESSAGE_CHARS]}" if message else text
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
@@ -271,7 +290,7 @@ def require_ok(path: str, answer: Answer) -> Answer:
     if answer.status == 200:
         return answer
     kind = _NAMED_STATUS.get(answer.status, "bad_request")
-    raise SourceError(kind, f"{path}: answered {answer.status}")
+    raise SourceError(kind, f"{path}: {_said(answer)}")
 
 
 def require_json(path: str, answer: Answer) -> bytes:
@@ -291,11 +310,14 @@ def require_json(path: str, answer: Answer) -> bytes:
 
 @asynccontextmanager
 async def open_http(
-    base_url: str, settings: HttpSettings, headers: Mapping[str, str] | None = None
+    base_url: str,
+    settings: HttpSettings,
+    headers: Mapping[str, str] | None = None,
+    secret: str | None = None,
 ) -> AsyncIterator[HttpFetcher]:
     """Open a client for one source; redirects are not followed, proxies of the environment unused.
 
-    headers: sent with every request beside the user agent.
+    headers: sent with every request beside the user agent. secret: hidden in what servers say.
     """
     client = httpx.AsyncClient(
         base_url=base_url,
@@ -314,4 +336,4 @@ async def open_http(
         trust_env=False,
     )
     async with client:
-        yield HttpFetcher(client, settings)
+        yield HttpFetcher(client, settings, secret)

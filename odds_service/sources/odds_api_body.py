@@ -5,6 +5,7 @@ and skipped; its neighbours are kept.
 """
 
 import enum
+import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -27,7 +28,6 @@ from odds_service.model.price import (
     american_price,
     canonical_line,
     decimal_price,
-    opposite_line,
 )
 from odds_service.sources.base import distinct_outcomes
 
@@ -35,6 +35,7 @@ SHARED_NAMESPACE: Final = "toa"  # of the ids, which are the same in every accou
 _KNOWN_OUTCOMES: Final = {
     "Draw": "draw", "Over": "over", "Under": "under", "Yes": "yes", "No": "no"
 }  # fmt: skip
+_OPEN: Final = MarketStatus.OPEN
 _NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
 _MIN_AMERICAN: Final = 100
 _MOST_SHARED: Final = 2**18  # values kept to be shared; then sharing starts anew
@@ -260,6 +261,8 @@ class BodyReader:
         problems: Counter[str],
     ) -> ObservedBookmaker:
         markets: dict[MarketKey, ObservedMarket] = {}
+        known_keys = self._keys
+        swaps = self._swaps
         for market in bookmaker.markets:
             name = market.key
             if _NUL in name:
@@ -272,12 +275,22 @@ class BodyReader:
                 bad.add(name)
             updated_at = market.last_update
             for (line, participant), outcomes in lines.items():
-                key = self._market_key(name, line, participant)
+                key = known_keys.get((name, line, participant))
+                if key is None:
+                    key = self._market_key(name, line, participant)
                 if key in markets:
                     problems["repeated_market"] += 1
                     outcomes = [*markets[key].outcomes, *outcomes]
-                ordered = self._ordered(outcomes, problems)
-                markets[key] = ObservedMarket(key, MarketStatus.OPEN, ordered, updated_at)
+                if len(outcomes) == 2:
+                    one, other = outcomes
+                    swap = swaps.get((one.key, other.key))
+                    if swap is None:
+                        ordered = self._ordered(outcomes, problems)
+                    else:
+                        ordered = (other, one) if swap else (one, other)
+                else:
+                    ordered = self._ordered(outcomes, problems)
+                markets[key] = ObservedMarket(key, _OPEN, ordered, updated_at)
         return ObservedBookmaker(
             bookmaker=self._text(bookmaker.key),
             markets=markets,
@@ -299,35 +312,37 @@ class BodyReader:
         handicap = "spreads" in market.key
         shown = self._shown[prices]
         found: dict[tuple[str, str], list[Outcome]] = {}
+        same: list[Outcome] = []
+        last_point: float | None = math.nan  # differs from every point, and from none
+        last_participant: str | None = None
         for outcome in market.outcomes:
             name = outcome.name
             key = keys.get(name, name)
             known = shown.get((key, name, outcome.price))
+            point = outcome.point
+            if handicap and key == "away" and point is not None:
+                point = -point
+            participant = outcome.description
+            if known is not None and point == last_point and participant == last_participant:
+                same.append(known)
+                continue
             try:
                 if known is None:
                     known = self._show(key, name, outcome.price, prices)
-                point = outcome.point
                 line = NO_LINE if point is None else canonical_line(point)
+                if participant is not None and _NUL in participant:
+                    raise _BadText
             except BadPrice:
                 problems["bad_price"] += 1
                 continue
             except _BadText:
                 problems["bad_outcome"] += 1
                 continue
-            if handicap and line and key == "away":
-                line = opposite_line(line)
-            participant = outcome.description
-            if participant is None:
-                participant = ""
-            elif _NUL in participant:
-                problems["bad_outcome"] += 1
-                continue
-            identity = line, participant
-            same = found.get(identity)
-            if same is None:
-                found[identity] = [known]
-            else:
-                same.append(known)
+            # A team's market is the home or the away side's, whatever the team is called.
+            who = "" if participant is None else keys.get(participant, participant)
+            same = found.setdefault((line, who), [])
+            same.append(known)
+            last_point, last_participant = point, participant
         return found
 
     def _show(self, key: str, name: str, price: float, prices: PriceFormat) -> Outcome:
@@ -346,20 +361,14 @@ class BodyReader:
         return outcome
 
     def _ordered(self, outcomes: list[Outcome], problems: Counter[str]) -> tuple[Outcome, ...]:
-        """Outcomes with unique keys in canonical order."""
-        count = len(outcomes)
-        if count == 1:
+        """Outcomes with unique keys in canonical order; how a pair stands is remembered."""
+        if len(outcomes) == 1:
             return (outcomes[0],)
-        if count == 2:
+        if len(outcomes) == 2 and outcomes[0].key != outcomes[1].key:
+            if len(self._swaps) >= _MOST_SHARED:
+                self._swaps.clear()
             one, other = outcomes
-            pair = one.key, other.key
-            swap = self._swaps.get(pair)
-            if swap is None and pair[0] != pair[1]:
-                if len(self._swaps) >= _MOST_SHARED:
-                    self._swaps.clear()
-                swap = self._swaps[pair] = outcome_order(one) > outcome_order(other)
-            if swap is not None:
-                return (other, one) if swap else (one, other)
+            self._swaps[one.key, other.key] = outcome_order(one) > outcome_order(other)
         return tuple(sorted(distinct_outcomes(outcomes, problems), key=outcome_order))
 
     def _market_key(self, market: str, line: str, participant: str) -> MarketKey:

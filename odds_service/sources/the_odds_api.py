@@ -107,7 +107,7 @@ class TheOddsApi:
             settings = TheOddsApiSettings.model_validate(table)
         except ValidationError as error:
             raise SettingsError(f"sources ({name}): {explain(error)}") from None
-        async with open_http(settings.url, settings.http) as http:
+        async with open_http(settings.url, settings.http, secret=settings.secret()) as http:
             yield cls(name, settings, http)
 
     async def pulls(self) -> Sequence[Pull]:
@@ -157,6 +157,8 @@ class TheOddsApi:
                     events.append(event)
                 if place % EVENTS_AT_A_STRETCH == 0:
                     await trio.lowlevel.checkpoint()
+            if prices is PriceFormat.DECIMAL and problems["bad_price"]:
+                self._refuse_american(path, raws)
         partial = not whole or ANY in unreadable
         return Observation(
             source=self.name,
@@ -170,6 +172,12 @@ class TheOddsApi:
             problems=dict(problems),
             quota_left=int(float(quota)) if quota.replace(".", "", 1).isdigit() else None,
         )
+
+    def _refuse_american(self, path: str, raws: list[msgspec.Raw]) -> None:
+        """Raise SourceError when a body is American that should be decimal: 150 is not 150.0."""
+        if self._reader.guess_format(raws) is PriceFormat.AMERICAN:
+            text = f"{path}: the prices are American, decimal ones were asked for"
+            raise SourceError("wrong_format", text)
 
     def _params(self) -> dict[str, str]:
         settings = self._settings

@@ -4,6 +4,7 @@ The wrapper is in place of a stack of interceptors, of which three that do nothi
 of a unary call. It admits the caller, reads the request and turns errors into statuses.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, TypeVar
 
@@ -12,7 +13,7 @@ from google.protobuf.message import Message
 
 from odds_service.rpc import calls, history, status
 from odds_service.rpc.auth import Tokens
-from odds_service.rpc.errors import Context, abort, as_refusal
+from odds_service.rpc.errors import Context, abort, as_refusal, unavailable
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.serving import Serving
@@ -37,8 +38,16 @@ async def watch_changes(
     terms = terms_of(serving, request)
     parts = serving.parts
     subscriber = Subscriber(context.peer(), parts.now(), parts.feed.head_revision)
-    with serving.hub.subscribed(subscriber):
-        await Watch(serving, terms, request, context, subscriber).run()
+    try:
+        with serving.hub.subscribed(subscriber):
+            await Watch(serving, terms, request, context, subscriber).run()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not subscriber.given_up or task is None:
+            raise
+        task.uncancel()  # the hub's doing, which is the reader's to know
+        gone = unavailable("nothing was read for too long", "STALLED_READER")
+        raise gone from None  # noqa: ASYNC104  # the hub's own cancellation, told as a status
 
 
 def service_handler(serving: Serving, tokens: Tokens) -> "grpc.GenericRpcHandler[bytes, bytes]":

@@ -1,0 +1,248 @@
+"""The server's life: start, stop, crash, health, and who is let in."""
+
+import asyncio
+import subprocess
+import threading
+from pathlib import Path
+
+import grpc
+import pytest
+import trio
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+from pydantic import SecretStr
+
+from odds_service.bridge import TrioGate, open_bridge
+from odds_service.config import ServerSettings
+from odds_service.errors import OddsServiceError
+from odds_service.model.market import MarketKey
+from odds_service.rpc.parts import RpcParts
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.server import RpcServer, serve_grpc
+from odds_service.rpc.thread import LoopThread
+from tests.support.observations import observe, offered
+from tests.support.odds_builders import Bookkeeping, Client, connected, serving
+
+LOCAL = ServerSettings(listen="127.0.0.1:0")
+
+
+def small_book() -> Bookkeeping:
+    book = Bookkeeping()
+    book.see(observe(offered({"e": {"b": {MarketKey("h2h"): {"home": 1.5, "away": 2.5}}}})))
+    return book
+
+
+def parts_of(book: Bookkeeping, nursery: trio.Nursery, settings: ServerSettings) -> RpcParts:
+    return RpcParts(
+        cache=book.cache,
+        feed=book.feed,
+        gate=TrioGate(nursery),
+        settings=settings,
+        status=book.status,
+        store=book,
+    )
+
+
+async def test_thirty_starts_and_stops_leave_no_thread_and_no_listener() -> None:
+    before = threading.active_count()
+    async with open_bridge():  # asyncio's policy is trio_asyncio's here, as in the service
+        for round_ in range(30):
+            book = small_book()
+            async with serving(book) as server:
+                assert type(server.loop) is asyncio.SelectorEventLoop
+                with connected(server.address) as client:
+                    reply = await client.call("GetOdds", pb.GetOddsRequest())
+                    assert len(reply.events) == 1
+                    if round_ % 3 == 0:
+                        with client.watch() as stream:
+                            await stream.until("image_end")
+                            await server.stop(1.0)
+                            assert (await stream.error()).code() is grpc.StatusCode.UNAVAILABLE
+            assert book.feed._listeners == []
+            assert server.loop is None
+    # Trio keeps its idle worker threads for a while; the server's own is among them.
+    assert threading.active_count() <= before + 6
+
+
+async def test_cancelling_stops_it_within_its_deadline() -> None:
+    book = small_book()
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(serve_grpc, parts_of(book, nursery, LOCAL))
+        assert isinstance(server, RpcServer)
+        with connected(server.address) as client, client.watch() as stream:
+            await stream.until("image_end")
+            with trio.fail_after(5):
+                nursery.cancel_scope.cancel()
+                await trio.lowlevel.checkpoint_if_cancelled()
+
+
+async def test_a_taken_port_is_said_before_anything_is_served() -> None:
+    book = small_book()
+    async with serving(book) as server:
+        settings = ServerSettings(listen=server.address)
+        with pytest.RaisesGroup(
+            pytest.RaisesExc(OddsServiceError, match="cannot listen"), flatten_subgroups=True
+        ):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(serve_grpc, parts_of(book, nursery, settings))
+
+
+async def test_a_crash_in_the_thread_is_raised_in_the_nursery() -> None:
+    async def crash(stop: asyncio.Event) -> None:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+        await LoopThread("crashing").run(crash)
+
+
+async def test_calls_into_a_thread_that_ended_fail_at_once() -> None:
+    thread = LoopThread("ended")
+
+    async def main(stop: asyncio.Event) -> None:
+        stop.set()
+        await stop.wait()
+
+    await thread.run(main)
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        raise AssertionError("runs nowhere")
+
+    with pytest.raises(ConnectionAbortedError):
+        await thread.call(work)
+    thread.request_stop()
+
+
+async def test_health_follows_the_service_and_can_be_watched() -> None:
+    status = health_pb2.HealthCheckResponse
+    async with serving(small_book()) as server:
+        with connected(server.address) as client:
+            stub = health_pb2_grpc.HealthStub(client.channel)
+            request = health_pb2.HealthCheckRequest(service="odds.v1.OddsService")
+            seen: list[int] = []
+            watching = trio.Event()
+            token = trio.lowlevel.current_trio_token()
+
+            def watch() -> None:
+                for reply in stub.Watch(request, timeout=20):
+                    seen.append(reply.status)
+                    token.run_sync_soon(watching.set)
+                    if len(seen) == 2:
+                        return
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.to_thread.run_sync, watch)
+                await watching.wait()
+                await server.set_serving(False)
+            assert seen == [status.SERVING, status.NOT_SERVING]
+
+
+async def test_reflection_names_the_services() -> None:
+    async with serving(small_book()) as server:
+        with connected(server.address) as client:
+            stub = reflection_pb2_grpc.ServerReflectionStub(client.channel)
+            request = reflection_pb2.ServerReflectionRequest(list_services="")
+
+            def ask() -> set[str]:
+                (reply,) = stub.ServerReflectionInfo(iter([request]), timeout=20)
+                return {service.name for service in reply.list_services_response.service}
+
+            names = await trio.to_thread.run_sync(ask)
+    assert {"odds.v1.OddsService", "grpc.health.v1.Health"} <= names
+
+
+async def test_only_a_known_token_is_let_in() -> None:
+    settings = ServerSettings(
+        listen="127.0.0.1:0", tokens=[SecretStr("first"), SecretStr("second")]
+    )
+    async with serving(small_book(), settings=settings) as server:
+        for header in ("Bearer first", "bearer second"):
+            with connected(server.address, authorization=header) as client:
+                assert (await client.call("GetOdds", pb.GetOddsRequest())).events
+        for metadata in ({}, {"authorization": "Bearer third"}, {"authorization": "first"}):
+            with connected(server.address, **metadata) as client:
+                with pytest.raises(grpc.RpcError) as refused:
+                    await client.call("GetOdds", pb.GetOddsRequest())
+                assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+                assert "third" not in str(refused.value)
+                with client.watch() as stream:
+                    error = await stream.error()
+                assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def make_certificates(folder: Path) -> None:
+    """An authority, and certificates of it for the server and for a client."""
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca")
+    for name in ("server", "client"):
+        openssl(
+            "req", "-x509", *curve, "-keyout", f"{name}.key", "-out", f"{name}.pem",
+            "-subj", f"/CN={name}", "-CA", "ca.pem", "-CAkey", "ca.key",
+            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-addext", "basicConstraints=critical,CA:FALSE",
+        )  # fmt: skip
+
+
+async def test_tls_and_mutual_tls(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    plain = ServerSettings(
+        listen="127.0.0.1:0",
+        tls_certificate=tmp_path / "server.pem",
+        tls_key=tmp_path / "server.key",
+    )
+    mutual = plain.model_copy(update={"tls_client_ca": tmp_path / "ca.pem"})
+    authority = (tmp_path / "ca.pem").read_bytes()
+    anonymous = grpc.ssl_channel_credentials(authority)
+    known = grpc.ssl_channel_credentials(
+        authority, (tmp_path / "client.key").read_bytes(), (tmp_path / "client.pem").read_bytes()
+    )
+    for settings, credentials, let_in in (
+        (plain, anonymous, True),
+        (mutual, known, True),
+        (mutual, anonymous, False),
+        (plain, None, False),
+    ):
+        async with serving(small_book(), settings=settings) as server:
+            channel = (
+                grpc.insecure_channel(server.address)
+                if credentials is None
+                else grpc.secure_channel(server.address, credentials)
+            )
+            with channel:
+                client = Client(channel)
+                if let_in:
+                    assert (await client.call("GetOdds", pb.GetOddsRequest())).events
+                else:
+                    with pytest.raises(grpc.RpcError) as refused:
+                        await client.call("GetOdds", pb.GetOddsRequest())
+                    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_an_unexpected_error_is_internal_with_an_id(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    book = small_book()
+
+    def broken() -> None:
+        raise ZeroDivisionError("/secret/path of a library")
+
+    monkeypatch.setattr(book, "status", broken)
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            with pytest.raises(grpc.RpcError) as refused:
+                await client.call("GetStatus", pb.GetStatusRequest())
+    error = refused.value
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in str(error.details())
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # its stub wants a Call, which it is
+    assert status is not None
+    info = ErrorInfo()
+    status.details[0].Unpack(info)
+    assert info.metadata["error_id"] in str(error.details())

@@ -1,0 +1,136 @@
+"""Readers that take nothing: they delay nobody, hold little, and miss nothing untold."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import trio
+
+from odds_service.model.market import MarketKey
+from odds_service.rpc import hub
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tests.support.observations import observe, offered
+from tests.support.odds_builders import (
+    Bookkeeping,
+    assert_unbroken,
+    changes_of,
+    connected,
+    serving,
+)
+from tests.support.stalled import StalledReader
+
+LINES = [MarketKey("totals", str(n)) for n in range(200)]
+
+
+@contextmanager
+def stalled(address: str, **fields: object) -> Iterator[StalledReader]:
+    reader = StalledReader(address, pb.WatchChangesRequest(**fields))  # type: ignore[arg-type]  # fields by name
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def move(book: Bookkeeping, minute: int) -> None:
+    """200 changes, about 60 kB of them."""
+    prices = {"over": 1.5 + minute % 2, "under": 1.9}
+    book.see(observe(offered({"e": {"b": dict.fromkeys(LINES, prices)}}), minute))
+
+
+async def read_up_to(reader: StalledReader, head: int) -> list[pb.WatchChangesResponse]:
+    """Open the window and read until the head is reached."""
+    messages: list[pb.WatchChangesResponse] = []
+
+    def read() -> None:
+        while not messages or position(messages[-1]) < head:
+            messages.extend(reader.read(opening=True))
+
+    with trio.fail_after(30):
+        await trio.to_thread.run_sync(read)
+    return messages
+
+
+def position(message: pb.WatchChangesResponse) -> int:
+    kind = message.WhichOneof("message")
+    assert kind is not None
+    if kind in ("image_begin", "image", "opened", "lagged"):
+        return -1
+    revision = getattr(message, kind).cursor.revision
+    assert isinstance(revision, int)
+    return revision
+
+
+@pytest.mark.parametrize("capacity", [500, 100_000])
+async def test_a_stalled_lossless_reader_delays_nobody_and_gets_every_change(capacity: int) -> None:
+    book = Bookkeeping(capacity=capacity)
+    move(book, 0)
+    async with serving(book) as server:
+        # A filter of its own: what others read alike is kept for a while, and would serve it.
+        mine = pb.Filter(event_ids=["e"])
+        with (
+            stalled(server.address, filter=mine) as slow,
+            connected(server.address) as client,
+        ):
+            with client.watch() as fast:
+                await fast.until("image_end")
+                start = book.feed.head_revision
+                # The image alone fills the first window, and nothing opens it.
+                for minute in range(1, 81):
+                    move(book, minute)
+                    with trio.fail_after(5):
+                        while True:
+                            message = await fast.next()
+                            if position(message) == book.feed.head_revision:
+                                break
+                status = await client.call("GetStatus", pb.GetStatusRequest())
+                lags = sorted(each.lag_changes for each in status.subscribers)
+                assert lags[0] == 0
+                assert lags[1] > 10_000  # of 16,000: it holds a message or two, not its backlog
+            messages = await read_up_to(slow, book.feed.head_revision)
+            assert_unbroken(messages)
+            assert not any(message.HasField("lagged") for message in messages)
+            assert [c.revision for c in changes_of(messages)] == list(
+                range(start + 1, book.feed.head_revision + 1)
+            )
+            assert (book.reads > 0) is (capacity == 500)
+
+
+async def test_a_stalled_latest_reader_is_told_and_gets_an_image() -> None:
+    book = Bookkeeping(capacity=500)
+    move(book, 0)
+    async with serving(book) as server:
+        with stalled(server.address, policy=pb.SLOW_READER_POLICY_LATEST) as slow:
+            with trio.fail_after(5):
+                while not server.subscribers:  # noqa: ASYNC110  # the server has no event for it
+                    await trio.sleep(0.01)
+            for minute in range(1, 81):
+                move(book, minute)
+                await trio.sleep(0.002)
+            messages = await read_up_to(slow, book.feed.head_revision)
+            assert_unbroken(messages)
+            (lagged,) = [message.lagged for message in messages if message.HasField("lagged")]
+            assert lagged.lost_to == book.feed.head_revision
+            assert lagged.lost_from <= 10_000
+            assert book.reads == 0
+            assert messages[-1].WhichOneof("message") == "image_end"
+
+
+async def test_a_reader_that_takes_nothing_for_too_long_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub.Hub.watch_stalled, "__defaults__", (0.2,))
+    book = Bookkeeping()
+    move(book, 0)
+    async with serving(book) as server:
+        with stalled(server.address) as slow:
+            with trio.fail_after(5):
+                while not server.subscribers:  # noqa: ASYNC110  # the server has no event for it
+                    await trio.sleep(0.01)
+            for minute in range(1, 40):
+                move(book, minute)
+                await trio.sleep(0.002)
+            with trio.fail_after(5):
+                while server.subscribers:  # noqa: ASYNC110  # the server has no event for it
+                    await trio.sleep(0.01)
+            with pytest.raises(EOFError):
+                await read_up_to(slow, book.feed.head_revision)

@@ -33,6 +33,14 @@ class Superseded(StorageError):
     """Another process took this database over; this one must end."""
 
 
+class BelowFloor(OddsServiceError):
+    """The history does not reach back so far, or does not hold it yet."""
+
+    def __init__(self, floor_revision: int) -> None:
+        super().__init__(f"history is kept from revision {floor_revision} on")
+        self.floor_revision = floor_revision
+
+
 class UnknownEvent(OddsServiceError):
     """No event of this id is known."""
 

@@ -8,10 +8,14 @@ from typing import Final
 
 import msgspec
 from grpc import StatusCode
+from msgspec.structs import replace
 
+from odds_service.cache import Cut
 from odds_service.model.change import Change
+from odds_service.model.cursor import Cursor
 from odds_service.model.overround import BestMarket, Standing, best_markets
 from odds_service.model.snapshot import EventOdds
+from odds_service.model.source import SourceStatus
 from odds_service.rpc.encode import (
     change_wire,
     cursor_message,
@@ -29,8 +33,9 @@ from odds_service.rpc.errors import (
 )
 from odds_service.rpc.framing import bytes_tag, delimited, timestamp, varint
 from odds_service.rpc.odds import OddsView
-from odds_service.rpc.parts import Refreshed
+from odds_service.rpc.parts import Past, Refreshed
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.selection import checked_time
 from odds_service.rpc.serving import Serving
 
 MAX_REPLY_BYTES: Final = 4 * 2**20  # 4 MiB: what gRPC clients take unless told otherwise
@@ -49,13 +54,14 @@ _BEST: Final = bytes_tag(pb.EventOdds.BEST_FIELD_NUMBER)
 async def get_odds(serving: Serving, request: pb.GetOddsRequest, context: Context) -> bytes:
     """One consistent cut, joined from ready bytes."""
     selection = serving.selection(request.filter)
-    if request.WhichOneof("as_of") is not None:
-        text = "odds of the past are not served yet"
-        raise refused(StatusCode.UNIMPLEMENTED, text, "AS_OF_UNIMPLEMENTED")
+    parts = serving.parts
     if request.HasField("min_cursor"):
         await _reach(serving, request.min_cursor, context)
-    parts = serving.parts
-    view = OddsView(parts.cache.cut(selection.event_ids), selection, parts.now(), serving.wires)
+    if request.WhichOneof("as_of") is not None:
+        cut, now = await past_cut(serving, request, selection.event_ids)
+    else:
+        cut, now = parts.cache.cut(selection.event_ids), parts.now()
+    view = OddsView(cut, selection, now, serving.wires)
     fields: list[bytes] = []
     size = 0
     yield_at = serving.loop.time() + _STRETCH_S
@@ -69,9 +75,10 @@ async def get_odds(serving: Serving, request: pb.GetOddsRequest, context: Contex
         if serving.loop.time() > yield_at:
             await asyncio.sleep(0)
             yield_at = serving.loop.time() + _STRETCH_S
-    states = [state for state in view.cut.sources.values() if selection.takes_source(state.source)]
+    # How the sources were in the past is not known.
+    states = () if request.WhichOneof("as_of") else view.cut.sources.values()
     tail = pb.GetOddsResponse(
-        sources=[source_message(state) for state in states],
+        sources=[source_message(state) for state in states if selection.takes_source(state.source)],
         cursor=cursor_message(view.cut.cursor),
         durable_revision=view.cut.durable_revision,
     )
@@ -100,6 +107,38 @@ async def _reach(serving: Serving, cursor: pb.Cursor, context: Context) -> None:
         head = serving.head().revision
         text = f"revision {cursor.revision} was not reached in time; the newest is {head}"
         raise refused(StatusCode.DEADLINE_EXCEEDED, text, "NOT_REACHED", head=str(head))
+
+
+async def past_cut(
+    serving: Serving, request: pb.GetOddsRequest, event_ids: frozenset[str] | None
+) -> tuple[Cut, datetime]:
+    """The odds as of a cursor or a time, and that time; raises Refused, BelowFloor.
+
+    Of a source it is not known how it was then: its odds are stale only by their own times.
+    """
+    parts = serving.parts
+    store: object = parts.store
+    if not isinstance(store, Past):
+        raise refused(StatusCode.UNIMPLEMENTED, "odds of the past are not kept", "NO_PAST")
+    at: datetime | None = None
+    if request.HasField("as_of_cursor"):
+        revision = request.as_of_cursor.revision
+        reason = serving.verdict(request.as_of_cursor)
+        if reason != pb.INTENT_REASON_RESUMED:
+            name = pb.IntentReason.Name(reason)
+            text = f"as_of_cursor is not of this log: {name}"
+            raise refused(StatusCode.OUT_OF_RANGE, text, name)
+    else:
+        at = checked_time("as_of_time", request.as_of_time)
+        revision = await serving.ask(store.revision_at, at)
+    past = await serving.ask(store.odds_at, revision, sorted(event_ids or ()), at)
+    sources = {
+        name: replace(state, status=SourceStatus.UP)
+        for name, state in parts.cache.cut(()).sources.items()
+    }
+    events = {entry.event.id: entry for entry in past.events}
+    cursor = Cursor(parts.feed.epoch, past.revision)
+    return Cut(cursor, parts.feed.durable_revision, events, sources), past.at or parts.now()
 
 
 def _best_fields(view: OddsView, entry: EventOdds) -> bytes:

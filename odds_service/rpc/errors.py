@@ -12,6 +12,7 @@ from grpc import StatusCode, aio
 from grpc_status import rpc_status
 
 from odds_service.errors import (
+    BelowFloor,
     NotDurableYet,
     OddsServiceError,
     SourceError,
@@ -82,6 +83,9 @@ def as_refusal(error: Exception) -> Refused:
             return bad_request("", "the request is no valid message of its type")
         case UnknownEvent():
             return refused(StatusCode.NOT_FOUND, str(error), "UNKNOWN_EVENT")
+        case BelowFloor():
+            floor = str(error.floor_revision)
+            return refused(StatusCode.OUT_OF_RANGE, str(error), "NOT_KEPT", floor=floor)
         case NotDurableYet():
             return unavailable(str(error), "NOT_DURABLE_YET", revision=str(error.revision))
         case StorageUnavailable():

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -11,6 +11,7 @@ from odds_service.cache import OddsCache
 from odds_service.config import ServerSettings
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change
+from odds_service.model.snapshot import EventOdds
 from odds_service.status import ServiceStatus
 
 
@@ -23,6 +24,32 @@ class History(Protocol):
 
     async def oldest_revision(self) -> int | None:
         """The oldest that is kept; None when there is none."""
+        ...
+
+
+class PastOdds(Protocol):
+    """Odds as they were at a revision; `at`: when that was detected, None before the first."""
+
+    @property
+    def revision(self) -> int: ...
+    @property
+    def at(self) -> datetime | None: ...
+    @property
+    def events(self) -> Sequence[EventOdds]: ...
+
+
+@runtime_checkable
+class Past(Protocol):
+    """A store that can also tell the odds of the past; both functions raise BelowFloor."""
+
+    async def revision_at(self, at: datetime) -> int:
+        """The last revision detected at or before a time."""
+        ...
+
+    async def odds_at(
+        self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
+    ) -> PastOdds:
+        """The odds of all events, or of some, as of a revision (seen by `at`, if that is given)."""
         ...
 
 

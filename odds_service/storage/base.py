@@ -1,12 +1,13 @@
 """What a store promises, whatever the database."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from msgspec import Struct
 
 from odds_service.model.change import Change, ChangeBatch
+from odds_service.model.market import Market
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds, EventOdds
 from odds_service.model.source import SourceState
@@ -17,6 +18,8 @@ class Stored(Struct, frozen=True, kw_only=True):
 
     events: the live ones, with their live odds. sources: their last announced states. revision:
     the durable one. epochs: (epoch, its first revision) in their order; the last is this start's.
+    dead_letters: how many are kept. replayed: changes stored from the last stop's spill file;
+    misfits: changes of it that did not fit and are dead letters now.
     """
 
     events: list[EventOdds]
@@ -25,6 +28,10 @@ class Stored(Struct, frozen=True, kw_only=True):
     epoch: str
     epochs: list[tuple[str, int]]
     last_detected_at: datetime | None
+    database_id: str
+    dead_letters: int = 0
+    replayed: int = 0
+    misfits: int = 0
 
 
 class WriteGroup(Struct):
@@ -39,28 +46,199 @@ class WriteGroup(Struct):
         return self.batches[-1].last_revision if self.batches else None
 
 
+class HistoryFilter(Struct, frozen=True, kw_only=True):
+    """Which changes; a field left empty does not restrict.
+
+    bookmakers and markets restrict changes of markets, not those of events; event ids pass no
+    change of a source, sources restrict all.
+    """
+
+    event_ids: frozenset[str] = frozenset()
+    sources: frozenset[str] = frozenset()
+    bookmakers: frozenset[str] = frozenset()
+    markets: frozenset[str] = frozenset()
+
+
+class HistoryPage(Struct, frozen=True):
+    """Some of the log, in order.
+
+    upto: everything that the filter selects up to here is in it. unstored: revisions of changes
+    that the database refused; whether the filter would have selected them is not known.
+    """
+
+    changes: list[Change]
+    upto: int
+    unstored: list[int]
+
+
+class PastOdds(Struct, frozen=True):
+    """The odds as they were at a revision, and when that was (None before the first change).
+
+    unstored: how many changes after it are unknown (refused, and dropped from the dead letters);
+    where it is not 0, a market may show the odds from before or after one of them.
+    """
+
+    revision: int
+    at: datetime | None
+    events: list[EventOdds]
+    unstored: int
+
+
+class ClosingOdds(Struct, frozen=True):
+    """The last OPEN odds of a market before its event's start.
+
+    confirmed_at: when they were last seen true, the start at the latest. offered: whether they
+    stood until the start (else the market had been suspended or removed by then).
+    """
+
+    event_id: str
+    start_time: datetime
+    source: str
+    bookmaker: str
+    market: Market
+    confirmed_at: datetime
+    offered: bool
+
+    @property
+    def age_s(self) -> float:
+        """Seconds from the last confirmation to the start."""
+        return (self.start_time - self.confirmed_at).total_seconds()
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A change that is not in the history, and why. change: None where it cannot be read back."""
+
+    letter_id: int
+    epoch: str
+    revision: int
+    reason: str
+    kept_at: datetime
+    attempts: int
+    change: Change | None
+
+
+class Retention(Struct, frozen=True, kw_only=True):
+    """How long things are kept; None for ever.
+
+    history: changes, and the snapshots and ended events that they refer to. runs: the records of
+    pulls. ended: the last odds of events that ended, which the history holds as well.
+    """
+
+    history: timedelta | None = None
+    runs: timedelta | None = timedelta(days=30)
+    ended: timedelta | None = timedelta(days=1)
+
+
+class Retained(Struct, kw_only=True):
+    """How many rows (on PostgreSQL: partitions of the history) one round of retention took out."""
+
+    history: int = 0
+    partitions: int = 0
+    current: int = 0
+    snapshots: int = 0
+    events: int = 0
+    runs: int = 0
+
+
+class Verified(Struct, frozen=True):
+    """odds_current beside the fold of odds_history.
+
+    markets: how many live ones were compared. faults: what differs, in words, at most some; faulty:
+    how many differ. unstored: placeholders, whose changes no fold can contain.
+    """
+
+    markets: int
+    revision: int
+    faulty: int
+    faults: list[str]
+    unstored: int
+
+
 class Store(Protocol):
-    """One database, owned by one process at a time; to be used inside an open bridge."""
+    """One database, owned by one process at a time; to be used inside an open bridge.
+
+    All functions raise StorageUnavailable when the database does not answer now.
+    """
 
     async def begin(self) -> Stored:
-        """Open a new epoch and read what there is. Raises StorageError, StorageUnavailable."""
+        """Store the last stop's spill, open a new epoch, read what there is.
+
+        Raises StorageError.
+        """
         ...
 
-    async def write(self, group: WriteGroup) -> None:
+    async def write(self, group: WriteGroup) -> int:
         """Store a group in one transaction, whole or not at all; a repeat changes nothing.
 
-        Raises StorageUnavailable (try again), Superseded (another process took over). Cancelled,
-        it may have been stored or not: write it again.
+        Gives how many of its changes the database refused: they are dead letters now.
+        Raises Superseded (another process took over). Cancelled, it may have been stored or not:
+        write it again.
+        """
+        ...
+
+    def spill(self, batches: Sequence[ChangeBatch]) -> str:
+        """Keep batches that could not be written in a file for the next start; gives its name.
+
+        Blocks until they are on the disk. Raises OSError.
         """
         ...
 
     async def history(self, after: int, upto: int, limit: int) -> list[Change]:
         """Stored changes with after < revision <= upto, in order, at most `limit`.
 
-        Raises StorageUnavailable.
+        Revisions without a stored change are left out: who counts on all of them looks for holes.
         """
         ...
 
-    async def oldest_revision(self) -> int | None:
-        """The oldest revision in history, None when there is none."""
+    async def history_page(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = HistoryFilter()
+    ) -> HistoryPage:
+        """Like `history`, of the changes that a filter selects, with its holes named."""
+        ...
+
+    async def oldest_revision(self) -> int:
+        """The first revision that history still holds, or will hold when it is empty."""
+        ...
+
+    async def revision_at(self, at: datetime) -> int:
+        """The last revision detected at or before a time, as far as history reaches back.
+
+        Raises BelowFloor for a time before that.
+        """
+        ...
+
+    async def odds_at(
+        self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
+    ) -> PastOdds:
+        """The odds as of a revision, of all events or of some.
+
+        at: what was seen later is not told; None for when the revision was detected.
+        Raises BelowFloor where history does not reach back so far, or not up to there yet.
+        """
+        ...
+
+    async def closing_odds(self, event_ids: Sequence[str]) -> list[ClosingOdds]:
+        """The closing odds of events, as far as history reaches back."""
+        ...
+
+    async def dead_letters(self, after: int = 0, limit: int = 1_000) -> list[DeadLetter]:
+        """Kept letters with a higher id than `after`, in order, at most `limit`."""
+        ...
+
+    async def retry_dead_letter(self, letter_id: int) -> str:
+        """Try to store a letter's change in its place; gives why not, empty when it is stored."""
+        ...
+
+    async def drop_dead_letter(self, letter_id: int) -> bool:
+        """Forget a letter; its placeholder stays. Whether there was one."""
+        ...
+
+    async def retain(self, policy: Retention, now: datetime) -> Retained:
+        """Take out what is too old, in short transactions; on PostgreSQL also make partitions
+        ahead. Cancelled, what was taken out is gone, the rest waits for the next round.
+        """
+        ...
+
+    async def verify(self) -> Verified:
+        """Compare odds_current with the fold of odds_history."""
         ...

@@ -1,37 +1,77 @@
 """From a database URL to a store."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import Final, TypeVar
 
+import trio
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from odds_service.bridge import aio
 from odds_service.errors import StorageError
 from odds_service.storage.base import Store
-from odds_service.storage.sqlite import open_sqlite
+from odds_service.storage.database import CLOSE_S, Database
+from odds_service.storage.postgres import Postgres
+from odds_service.storage.sqlite import Sqlite, owned
+from odds_service.storage.store import DatabaseStore, check_schema, run
+
+D = TypeVar("D", bound=Database)
+
+_EXAMPLES: Final = "sqlite:///odds.db or postgresql://user@host/name"
+_POSTGRES: Final = ("postgresql", "postgres")  # libpq takes both for a scheme
 
 
 def parse_url(text: str) -> URL:
     """The URL in parts. Raises StorageError, without what may be a password."""
     try:
         url = make_url(text)
-    except ArgumentError:
-        raise StorageError("database.url is no URL; write sqlite:///odds.db") from None
-    if url.get_backend_name() != "sqlite":
-        kind = url.drivername
-        raise StorageError(f"database.url: {kind} is not supported; write sqlite:///odds.db")
+    except (ArgumentError, ValueError):
+        raise StorageError(f"database.url is no URL; write {_EXAMPLES}") from None
+    kind = url.drivername.partition("+")[0]
+    if kind in _POSTGRES:
+        return url.set(drivername="postgresql")
+    if kind != "sqlite":
+        raise StorageError(f"database.url: {kind} is not supported; write {_EXAMPLES}")
     if not url.database or url.database == ":memory:":
         raise StorageError("database.url names no file; write sqlite:///odds.db")
     return url
 
 
 @asynccontextmanager
-async def open_store(text: str) -> AsyncIterator[Store]:
+async def open_store(
+    text: str, *, migrate: bool = False, owner: bool = True, spill_folder: Path = Path()
+) -> AsyncIterator[Store]:
     """Open the store that the URL names; inside an open bridge only.
 
-    Raises StorageError: the URL, the file, or its owner is not right.
+    migrate: bring PostgreSQL's tables up to date where they are not; SQLite's are always.
+    owner: be the only one, as who begins and writes must; False for tools beside a service.
+    spill_folder: where a stop leaves what it could not write to PostgreSQL (SQLite: beside the
+    file). Raises StorageError: the URL, the file, the schema, or its owner is not right;
+    StorageUnavailable: the server does not answer.
     """
     url = parse_url(text)
-    async with open_sqlite(Path(url.database or "")) as store:
-        yield store
+    if url.drivername == "sqlite":
+        path = Path(url.database or "")
+        if not path.parent.is_dir():
+            raise StorageError(f"database {path}: the folder {path.parent} does not exist")
+        with owned(path) if owner else nullcontext():
+            async with _closing(Sqlite(path)) as database:
+                await check_schema(database, migrate=migrate)
+                yield DatabaseStore(database, lambda _: path.with_name(path.name + ".spill"))
+        return
+    async with _closing(Postgres(url)) as database:
+        if owner:
+            await run(database, database.aio_own)
+        await check_schema(database, migrate=migrate)
+        yield DatabaseStore(database, lambda id_: spill_folder / f"odds-service-{id_[:12]}.spill")
+
+
+@asynccontextmanager
+async def _closing(database: D) -> AsyncIterator[D]:
+    try:
+        yield database
+    finally:
+        with trio.move_on_after(CLOSE_S, shield=True):
+            await aio(database.aio_dispose)

@@ -2,10 +2,9 @@
 
 import zlib
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from sqlalchemy import Row
 
 from odds_service.model.change import (
     Change,
@@ -17,20 +16,89 @@ from odds_service.model.change import (
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.scrape_run import ScrapeRun
-from odds_service.model.snapshot import BookmakerOdds
+from odds_service.model.snapshot import BookmakerOdds, EventSource
 from odds_service.model.source import SourceState
+from odds_service.storage.schema import UNSTORED
 
 Values = dict[str, Any]
 
 
-class _Odds(msgspec.Struct, array_like=True):
-    """A market without its key: status, outcomes, revision and times."""
+class HistoryRow(NamedTuple):
+    """A row of odds_history, for changes of markets, events and sources alike."""
+
+    revision: int
+    detected_at: datetime
+    kind: int
+    reason: str
+    event_id: str
+    source: str
+    bookmaker: str
+    market: str
+    line: str
+    participant: str
+    status: int | None
+    snapshot_id: int | None
+    observed_at: datetime
+    before: str | None
+    after: str | None
+    other_line: str | None
+    ended: bytes | None
+
+
+class StoredRow(Protocol):
+    """What a change is made of again: a HistoryRow, or a row that a database gave."""
+
+    @property
+    def revision(self) -> int: ...
+    @property
+    def detected_at(self) -> datetime: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def bookmaker(self) -> str: ...
+    @property
+    def market(self) -> str: ...
+    @property
+    def line(self) -> str: ...
+    @property
+    def participant(self) -> str: ...
+    @property
+    def snapshot_id(self) -> int | None: ...
+    @property
+    def observed_at(self) -> datetime: ...
+    @property
+    def before(self) -> str | None: ...
+    @property
+    def after(self) -> str | None: ...
+    @property
+    def other_line(self) -> str | None: ...
+    @property
+    def ended(self) -> bytes | None: ...
+
+
+class _Outcome(msgspec.Struct, array_like=True, gc=False):
+    """name: None where it is the key."""
+
+    key: str
+    price: float | None
+    name: str | None = None
+    active: bool = True
+
+
+class _Odds(msgspec.Struct, array_like=True, gc=False):
+    """A market without its key; its last fields are left out where the row itself tells them."""
 
     status: MarketStatus
-    outcomes: list[tuple[str, str, float | None, bool]]
-    revision: int
-    changed_at: datetime
-    source_updated_at: datetime | None
+    outcomes: list[_Outcome]
+    source_updated_at: datetime | None = None
+    changed_at: datetime | None = None
+    revision: int = 0
 
 
 class _Ended(msgspec.Struct, array_like=True):
@@ -46,63 +114,73 @@ class _Ended(msgspec.Struct, array_like=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_odds = msgspec.json.Decoder(_Odds)
-_ended = msgspec.json.Decoder(list[_Ended])
-_event = msgspec.json.Decoder(Event)
-_state = msgspec.json.Decoder(SourceState)
+_decode_odds = msgspec.json.Decoder(_Odds).decode
+_decode_ended = msgspec.json.Decoder(list[_Ended]).decode
+_decode_event = msgspec.json.Decoder(Event).decode
+_decode_state = msgspec.json.Decoder(SourceState).decode
 
 
-def _packed(market: Market) -> _Odds:
-    outcomes = [(o.key, o.name, o.price, o.active) for o in market.outcomes]
-    return _Odds(
-        market.status, outcomes, market.revision, market.changed_at, market.source_updated_at
+def _outcomes(market: Market) -> list[tuple[Any, ...]]:
+    return [
+        ((o.key, o.price) if o.name == o.key else (o.key, o.price, o.name))
+        if o.active
+        else (o.key, o.price, o.name, False)
+        for o in market.outcomes
+    ]
+
+
+def _whole(market: Market) -> tuple[Any, ...]:
+    """A market with all that it knows, as _Odds."""
+    return (
+        int(market.status),
+        _outcomes(market),
+        market.source_updated_at,
+        market.changed_at,
+        market.revision,
     )
 
 
-def _unpacked(key: MarketKey, odds: _Odds) -> Market:
+def _after_text(market: Market, revision: int, changed_at: datetime) -> str:
+    if market.revision != revision or market.changed_at != changed_at:
+        return _encode(_whole(market)).decode()
+    claimed = market.source_updated_at
+    if claimed is None:
+        return _encode((int(market.status), _outcomes(market))).decode()
+    return _encode((int(market.status), _outcomes(market), claimed)).decode()
+
+
+def _market(key: MarketKey, odds: _Odds, revision: int, changed_at: datetime) -> Market:
     return Market(
         key,
         odds.status,
-        tuple(Outcome(*outcome) for outcome in odds.outcomes),
-        odds.revision,
-        odds.changed_at,
+        tuple(
+            [Outcome(o.key, o.key if o.name is None else o.name, o.price, o.active)
+             for o in odds.outcomes]
+        ),
+        odds.revision or revision,
+        odds.changed_at or changed_at,
         odds.source_updated_at,
-    )
+    )  # fmt: skip
 
 
-def market_from(key: MarketKey, odds: bytes) -> Market:
-    return _unpacked(key, _odds.decode(odds))
+def market_from(key: MarketKey, odds: str, revision: int, changed_at: datetime) -> Market:
+    """A market; its revision and time are the row's where its text does not tell them."""
+    return _market(key, _decode_odds(odds), revision, changed_at)
 
 
-def event_from(event: bytes) -> Event:
-    return _event.decode(event)
+def event_from(event: str) -> Event:
+    return _decode_event(event)
 
 
-def state_from(state: bytes) -> SourceState:
-    return _state.decode(state)
-
-
-def current_row(change: MarketChange) -> Values:
-    """The row of odds_current that a change leaves; a REMOVED one is a tombstone."""
-    key = change.after.key
-    return {
-        "event_id": change.event_id,
-        "source": change.source,
-        "bookmaker": change.bookmaker,
-        "market": key.market,
-        "line": key.line,
-        "participant": key.participant,
-        "status": int(change.after.status),
-        "odds": _encode(_packed(change.after)),
-        "revision": change.revision,
-    }
+def state_from(state: str) -> SourceState:
+    return _decode_state(state)
 
 
 def event_row(change: EventChange) -> Values:
     event = change.after
     return {
         "event_id": event.id,
-        "event": _encode(event),
+        "event": _encode(event).decode(),
         "sport": event.sport,
         "competition": event.competition,
         "start_time": event.start_time,
@@ -112,71 +190,96 @@ def event_row(change: EventChange) -> Values:
     }
 
 
-def state_row(state: SourceState) -> Values:
-    return {"source": state.source, "state": _encode(state)}
+def carried_row(event_id: str, carried: EventSource) -> Values:
+    return {
+        "event_id": event_id,
+        "source": carried.source,
+        "source_event_id": carried.source_event_id,
+        "listing": carried.listing,
+    }
+
+
+def state_row(change: SourceChange) -> Values:
+    return {
+        "source": change.source,
+        "state": _encode(change.after).decode(),
+        "revision": change.revision,
+    }
 
 
 def run_row(run: ScrapeRun) -> Values:
-    return msgspec.structs.asdict(run) | {"problems": _encode(run.problems)}
+    return msgspec.structs.asdict(run) | {"problems": _encode(run.problems).decode()}
 
 
-def history_row(change: Change) -> Values:
-    """One appended row; its columns are the same for changes of markets, events and sources."""
-    row: Values = {
-        "revision": change.revision,
-        "detected_at": change.detected_at,
-        "kind": int(change.kind),
-        "reason": change.reason,
-        "event_id": "",
-        "source": change.source,
-        "bookmaker": "",
-        "market": "",
-        "line": "",
-        "participant": "",
-        "snapshot_id": None,
-        "observed_at": change.observed_at,
-        "before": None,
-        "other_line": None,
-        "ended": None,
-    }
+def history_row(change: Change) -> HistoryRow:
+    """The appended row. Raises UnicodeEncodeError for text that is no Unicode."""
     if isinstance(change, MarketChange):
-        key = change.after.key
-        return row | {
-            "event_id": change.event_id,
-            "bookmaker": change.bookmaker,
-            "market": key.market,
-            "line": key.line,
-            "participant": key.participant,
-            "snapshot_id": change.snapshot_id,
-            "before": None if change.before is None else _encode(_packed(change.before)),
-            "after": _encode(_packed(change.after)),
-            "other_line": change.other_line,
-        }
-    before = None if change.before is None else _encode(change.before)
-    row |= {"before": before, "after": _encode(change.after)}
-    if isinstance(change, EventChange):
-        ended = [_packed_ended(odds) for odds in change.ended]
-        row |= {
-            "event_id": change.event_id,
-            "ended": zlib.compress(_encode(ended)) if ended else None,
-        }
-    return row
+        before, after = change.before, change.after
+        market, line, participant = after.key
+        return HistoryRow(
+            change.revision,
+            change.detected_at,
+            int(change.kind),
+            change.reason,
+            change.event_id,
+            change.source,
+            change.bookmaker,
+            market,
+            line,
+            participant,
+            int(after.status),
+            change.snapshot_id,
+            change.observed_at,
+            None if before is None else _encode(_whole(before)).decode(),
+            _after_text(after, change.revision, change.observed_at),
+            change.other_line,
+            None,
+        )
+    event = change if isinstance(change, EventChange) else None
+    packed = [] if event is None else [_packed_ended(odds) for odds in event.ended]
+    return HistoryRow(
+        change.revision,
+        change.detected_at,
+        int(change.kind),
+        change.reason,
+        "" if event is None else event.event_id,
+        change.source,
+        "",
+        "",
+        "",
+        "",
+        None,
+        None,
+        change.observed_at,
+        None if change.before is None else _encode(change.before).decode(),
+        _encode(change.after).decode(),
+        None,
+        zlib.compress(_encode(packed)) if packed else None,
+    )
 
 
-def _packed_ended(odds: BookmakerOdds) -> _Ended:
-    return _Ended(
+def placeholder(change: Change) -> HistoryRow:
+    """What stands in history for a change that was refused: its revision and times, no text."""
+    return HistoryRow(
+        change.revision, change.detected_at, UNSTORED, "", "", "", "", "", "", "",
+        None, None, change.observed_at, None, None, None, None,
+    )  # fmt: skip
+
+
+def _packed_ended(odds: BookmakerOdds) -> tuple[Any, ...]:
+    return (
         odds.snapshot_id,
         odds.source,
         odds.bookmaker,
         odds.observed_at,
         odds.confirmed_at,
         odds.source_updated_at,
-        [(*key, _packed(market)) for key, market in odds.markets.items()],
+        [(*key, _whole(market)) for key, market in odds.markets.items()],
     )
 
 
-def change_from(row: Row[Any]) -> Change:
-    """A row of odds_history as the change it was."""
+def change_from(row: StoredRow) -> Change:
+    """A row of odds_history as the change it was; placeholders are none."""
     kind = ChangeKind(row.kind)
     if kind <= ChangeKind.REMOVED:
         key = MarketKey(row.market, row.line, row.participant)
@@ -187,15 +290,14 @@ def change_from(row: Row[Any]) -> Change:
             row.event_id,
             row.source,
             row.bookmaker,
-            row.snapshot_id,
+            row.snapshot_id or 0,
             row.observed_at,
             row.detected_at,
-            None if row.before is None else market_from(key, row.before),
-            market_from(key, row.after),
+            before_of(row),
+            market_from(key, row.after or "", row.revision, row.observed_at),
             row.other_line,
         )
     if kind <= ChangeKind.EVENT_ENDED:
-        packed = [] if row.ended is None else _ended.decode(zlib.decompress(row.ended))
         return EventChange(
             row.revision,
             kind,
@@ -205,8 +307,8 @@ def change_from(row: Row[Any]) -> Change:
             row.observed_at,
             row.detected_at,
             None if row.before is None else event_from(row.before),
-            event_from(row.after),
-            tuple(_unpacked_ended(row.event_id, ended) for ended in packed),
+            event_from(row.after or ""),
+            ended_of(row),
         )
     return SourceChange(
         row.revision,
@@ -216,19 +318,36 @@ def change_from(row: Row[Any]) -> Change:
         row.observed_at,
         row.detected_at,
         None if row.before is None else state_from(row.before),
-        state_from(row.after),
+        state_from(row.after or ""),
     )
 
 
-def _unpacked_ended(event_id: str, ended: _Ended) -> BookmakerOdds:
-    keys = [(MarketKey(*parts), odds) for *parts, odds in ended.markets]
-    return BookmakerOdds(
-        ended.snapshot_id,
-        event_id,
-        ended.source,
-        ended.bookmaker,
-        ended.observed_at,
-        ended.confirmed_at,
-        ended.source_updated_at,
-        {key: _unpacked(key, odds) for key, odds in keys},
+def before_of(row: StoredRow) -> Market | None:
+    """The market before a change of it."""
+    if row.before is None:
+        return None
+    key = MarketKey(row.market, row.line, row.participant)
+    return market_from(key, row.before, row.revision, row.observed_at)
+
+
+def ended_of(row: StoredRow) -> tuple[BookmakerOdds, ...]:
+    """What the bookmakers showed until an event's end."""
+    if row.ended is None:
+        return ()
+    return tuple(
+        BookmakerOdds(
+            ended.snapshot_id,
+            row.event_id,
+            ended.source,
+            ended.bookmaker,
+            ended.observed_at,
+            ended.confirmed_at,
+            ended.source_updated_at,
+            {
+                key: _market(key, odds, 0, row.observed_at)
+                for market, line, participant, odds in ended.markets
+                for key in (MarketKey(market, line, participant),)
+            },
+        )
+        for ended in _decode_ended(zlib.decompress(row.ended))
     )

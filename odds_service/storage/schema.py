@@ -1,13 +1,19 @@
-"""The tables. Times are aware UTC; line and participant are never null ('' is none)."""
+"""The tables, as the statements know them; `migrations/` makes them.
+
+Times are aware UTC. `line` and `participant` are never null ('' is none). Odds and events are
+compact JSON as text: it can be read with SQL, is as small as JSONB, and goes through COPY as it
+is. Columns of one name mean the same in every table.
+"""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    DateTime,
     Dialect,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -16,29 +22,61 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
 )
+from sqlalchemy.types import TypeEngine
 
-SCHEMA_VERSION: Final = 1
+UNSTORED: Final = 0  # kind of a placeholder: the database refused the change, see dead_letters
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class NaiveTime(ValueError):
+    """A time without an offset: nobody can say what it means."""
+
+    def __init__(self, value: datetime) -> None:
+        super().__init__(f"naive time {value.isoformat()}: only aware times are stored")
+
+
+@lru_cache(maxsize=1024)  # the changes of one capture share their times
+def microseconds(value: datetime) -> int:
+    """Whole microseconds since 1970 in UTC. Raises NaiveTime."""
+    if value.tzinfo is None:
+        raise NaiveTime(value)
+    return (value - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(value: int) -> datetime:
+    """The time that `microseconds` made a number of."""
+    return _EPOCH + timedelta(microseconds=value)
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware time as whole microseconds since 1970 in UTC; a naive one is refused.
+    """An aware time; a naive one is refused.
 
-    Integers keep their order, take 8 bytes and mean the same on every database.
+    TIMESTAMPTZ on PostgreSQL; on SQLite microseconds since 1970, which keep their order and take
+    8 bytes.
     """
 
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> Any:
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(DateTime(timezone=True))
+        return dialect.type_descriptor(BigInteger())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
+        if dialect.name != "postgresql":
+            return microseconds(value)
         if value.tzinfo is None:
-            raise ValueError(f"naive time {value!r}: only aware UTC times are stored")
-        return (value - _EPOCH) // timedelta(microseconds=1)
+            raise NaiveTime(value)
+        return value
 
-    def process_result_value(self, value: Any | None, _dialect: Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return from_microseconds(value)
 
 
 metadata = MetaData()
@@ -49,7 +87,11 @@ feed_state = Table(
     Column("one", Integer, primary_key=True),
     Column("database_id", Text, nullable=False),
     Column("epoch", Text, nullable=False),
+    # Everything up to here is in odds_history, or has its placeholder there.
     Column("durable_revision", BigInteger, nullable=False),
+    # Everything up to here was taken out of odds_history again, because of its age.
+    Column("floor_revision", BigInteger, nullable=False),
+    Column("floor_at", UtcTime),  # that of the floor's own detection, or a little later
     Column("detected_at", UtcTime),
 )
 
@@ -57,7 +99,7 @@ epochs = Table(
     "epochs",
     metadata,
     Column("place", Integer, primary_key=True),
-    Column("epoch", Text, nullable=False, unique=True),
+    Column("epoch", Text, nullable=False),
     Column("first_revision", BigInteger, nullable=False),
     Column("opened_at", UtcTime, nullable=False),
 )
@@ -66,10 +108,10 @@ events = Table(
     "events",
     metadata,
     Column("event_id", Text, primary_key=True),
-    Column("event", LargeBinary, nullable=False),
+    Column("event", Text, nullable=False),
     Column("sport", Text, nullable=False),
     Column("competition", Text, nullable=False),
-    Column("start_time", UtcTime, nullable=False, index=True),
+    Column("start_time", UtcTime, nullable=False),
     Column("status", SmallInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
     # A row of odds_current is alive when it is no tombstone and newer than this.
@@ -102,7 +144,6 @@ snapshots = Table(
     Column("observed_at", UtcTime, nullable=False),
     Column("confirmed_at", UtcTime, nullable=False),
     Column("source_updated_at", UtcTime),
-    Index("snapshots_of", "event_id", "source", "bookmaker", "snapshot_id"),
 )
 
 odds_current = Table(
@@ -115,16 +156,21 @@ odds_current = Table(
     Column("line", Text, primary_key=True),
     Column("participant", Text, primary_key=True),
     Column("status", SmallInteger, nullable=False),
-    Column("odds", LargeBinary, nullable=False),
+    Column("odds", Text, nullable=False),
+    Column("changed_at", UtcTime, nullable=False),
     Column("revision", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
+    Column("snapshot_id", BigInteger, nullable=False),
 )
 
+# What makes a market one and the same over time; the key of odds_current.
+PLACE: Final = ("event_id", "source", "bookmaker", "market", "line", "participant")
+
+# The order of the columns is that of rows.HistoryRow.
 odds_history = Table(
     "odds_history",
     metadata,
     Column("revision", BigInteger, primary_key=True, autoincrement=False),
-    Column("detected_at", UtcTime, primary_key=True),
+    Column("detected_at", UtcTime, nullable=False),
     Column("kind", SmallInteger, nullable=False),
     Column("reason", Text, nullable=False),
     Column("event_id", Text, nullable=False),
@@ -133,35 +179,46 @@ odds_history = Table(
     Column("market", Text, nullable=False),
     Column("line", Text, nullable=False),
     Column("participant", Text, nullable=False),
+    Column("status", SmallInteger),  # of a market after the change
     Column("snapshot_id", BigInteger),
     Column("observed_at", UtcTime, nullable=False),
-    Column("before", LargeBinary),
-    Column("after", LargeBinary, nullable=False),
+    Column("before", Text),
+    Column("after", Text),
     Column("other_line", Text),
-    Column("ended", LargeBinary),
-    Index("history_of", "event_id", "market", "revision"),
-    sqlite_with_rowid=False,
+    Column("ended", LargeBinary),  # what an event's bookmakers showed until its end; zlib
 )
 
 source_states = Table(
     "source_states",
     metadata,
     Column("source", Text, primary_key=True),
-    Column("state", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
 )
 
 scrape_runs = Table(
     "scrape_runs",
     metadata,
-    Column("run_id", Integer, primary_key=True),
-    Column("source", Text, nullable=False),
-    Column("listing", Text, nullable=False),
-    Column("started_at", UtcTime, nullable=False, index=True),
+    Column("started_at", UtcTime, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("listing", Text, primary_key=True),
     Column("finished_at", UtcTime, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("events", Integer, nullable=False),
     Column("markets", Integer, nullable=False),
     Column("changes", Integer, nullable=False),
-    Column("problems", LargeBinary, nullable=False),
+    Column("problems", Text, nullable=False),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("letter_id", Integer, primary_key=True),
+    Column("epoch", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("kept_at", UtcTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("letter", LargeBinary, nullable=False),
 )

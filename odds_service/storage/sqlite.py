@@ -1,68 +1,118 @@
-"""The embedded store: one SQLite file in WAL mode, owned by one process through a lock file."""
+"""The embedded database: one SQLite file in WAL mode, owned by one process through a lock file."""
 
 import fcntl
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
 import sqlalchemy.exc
-import trio
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Connection, Select, Table, event
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from odds_service.bridge import aio
-from odds_service.errors import StorageError, StorageUnavailable
-from odds_service.model.change import Change
-from odds_service.storage import sql
-from odds_service.storage.base import Stored, WriteGroup
+from odds_service.errors import OddsServiceError, StorageError, StorageUnavailable
+from odds_service.storage import migrating
+from odds_service.storage.database import Database, time_columns
+from odds_service.storage.schema import NaiveTime, from_microseconds, microseconds
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-CLOSE_S: Final = 5.0  # for the connections to close, also when cancelled
 BUSY_S: Final = 5.0  # how long a statement waits for another program's lock on the file
 
+# What the driver says of a value that it cannot hand over, before SQLite has seen it.
+_UNFIT: Final = (NaiveTime, UnicodeEncodeError, OverflowError)
+_REFUSED: Final = (sqlite3.IntegrityError, sqlite3.DataError)
 
-class SqliteStore:
-    """See storage.base.Store."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._epoch = ""
+class Sqlite(Database):
+    """See storage.database.Database."""
 
-    async def begin(self) -> Stored:
-        stored = await self._run(sql.aio_begin, datetime.now(UTC))
-        self._epoch = stored.epoch
-        return stored
+    name = "sqlite"
+    locks_rows = False
 
-    async def write(self, group: WriteGroup) -> None:
-        await self._run(sql.aio_write, self._epoch, group)
+    def __init__(self, path: Path) -> None:
+        # isolation_level None: Python's sqlite3 begins no transactions of its own.
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{path}", connect_args={"isolation_level": None}
+        )
+        event.listen(engine.sync_engine, "connect", _set_up)
+        event.listen(engine.sync_engine, "begin", _begin)
+        super().__init__(engine, sqlite.insert)
+        self._writing = engine.execution_options(begin="IMMEDIATE")
 
-    async def history(self, after: int, upto: int, limit: int) -> list[Change]:
-        return await self._run(sql.aio_history, after, upto, limit)
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        async with self._writing.begin() as connection:
+            yield connection
 
-    async def oldest_revision(self) -> int | None:
-        return await self._run(sql.aio_oldest_revision)
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        async with self.engine.connect() as connection:
+            yield connection
 
-    async def _run(
-        self,
-        work: Callable[Concatenate[AsyncEngine, P], Awaitable[T]],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        try:
-            return await aio(work, self._engine, *args, **kwargs)
-        except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError) as error:
+    async def aio_append(
+        self, connection: AsyncConnection, table: Table, listed: Sequence[Sequence[Any]]
+    ) -> None:
+        times = time_columns(table)
+        converted = []
+        for row in listed:
+            values = list(row)
+            for place in times:
+                if values[place] is not None:
+                    values[place] = microseconds(values[place])
+            converted.append(tuple(values))
+        if converted:
+            await connection.exec_driver_sql(_insert_text(table), converted)
+
+    async def chunks(
+        self, connection: AsyncConnection, query: Select[Any]
+    ) -> AsyncIterator[Sequence[Any]]:
+        text = query.compile(dialect=self.engine.dialect, compile_kwargs={"literal_binds": True})
+        yield (await connection.exec_driver_sql(str(text))).all()
+
+    def read_time(self, value: Any) -> datetime:
+        return from_microseconds(value)
+
+    async def aio_make_room(
+        self, connection: AsyncConnection, begin: datetime, end: datetime
+    ) -> None:
+        """One table takes them all."""
+
+    def whole_periods(self, cutoff: datetime) -> datetime:
+        return cutoff
+
+    async def aio_drop_history(self, connection: AsyncConnection, cutoff: datetime) -> int:
+        return 0
+
+    def refusal(self, error: Exception) -> str | None:
+        if isinstance(error, sqlalchemy.exc.StatementError) and error.orig is not None:
+            cause: BaseException = error.orig
+        else:
+            cause = error
+        if isinstance(cause, _UNFIT):
+            return f"{type(cause).__name__}: {cause}"
+        return str(cause) if isinstance(cause, _REFUSED) else None
+
+    def trouble(self, error: Exception) -> OddsServiceError | None:
+        if isinstance(error, sqlalchemy.exc.TimeoutError):
+            return StorageUnavailable("SQLite: all connections are in use")
+        if not isinstance(error, sqlalchemy.exc.DBAPIError):
+            return None
+        said = str(error.orig)
+        if "malformed" in said or "not a database" in said:
+            return StorageError(f"SQLite: {said}")
+        if isinstance(error.orig, sqlite3.OperationalError):
             # Locked by another program, disk full, file gone: all may pass.
-            raise StorageUnavailable(f"SQLite: {error.orig}") from None
-        except sqlalchemy.exc.DatabaseError as error:
-            if "malformed" in str(error.orig) or "not a database" in str(error.orig):
-                raise StorageError(f"SQLite: {error.orig}") from None
-            raise
+            return StorageUnavailable(f"SQLite: {said}")
+        return None
+
+    def check_schema(self, connection: Connection, *, migrate: bool) -> None:
+        if migrating.version_of(connection) != migrating.head_version():
+            migrating.upgrade(connection)
 
 
 def _set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:
@@ -73,11 +123,19 @@ def _set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:
     cursor.close()
 
 
-@asynccontextmanager
-async def open_sqlite(path: Path) -> AsyncIterator[SqliteStore]:
-    """Open the file, made when it is missing. Raises StorageError: not usable, or in use."""
-    if not path.parent.is_dir():
-        raise StorageError(f"database {path}: the folder {path.parent} does not exist")
+def _begin(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+@lru_cache
+def _insert_text(table: Table) -> str:
+    return str(table.insert().compile(dialect=sqlite.dialect()))
+
+
+@contextmanager
+def owned(path: Path) -> Iterator[None]:
+    """Own the database file, through a lock on a file beside it. Raises StorageError."""
     lock_path = path.with_name(path.name + ".lock")
     try:
         lock = os.open(lock_path, os.O_CREAT | os.O_RDWR, 0o600)
@@ -88,12 +146,6 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqliteStore]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StorageError(f"database {path} is in use by another odds-service") from None
-        engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
-        event.listen(engine.sync_engine, "connect", _set_up)
-        try:
-            yield SqliteStore(engine)
-        finally:
-            with trio.move_on_after(CLOSE_S, shield=True):
-                await aio(engine.dispose)
+        yield
     finally:
         os.close(lock)

@@ -41,11 +41,11 @@ def plain(outcomes: Outcomes | None) -> Plain:
     return None if outcomes is None else tuple(sorted((k, float(p)) for k, p in outcomes))
 
 
-def stored_odds(odds: bytes | None) -> Plain:
+def stored_odds(odds: str | None) -> Plain:
     if odds is None:
         return None
     _status, outcomes, *_ = json.loads(odds)
-    return tuple(sorted((key, price) for key, _name, price, _active in outcomes))
+    return tuple(sorted((key, price) for key, price, *_ in outcomes))
 
 
 def history(path: Path) -> Counter[Told]:

@@ -103,6 +103,38 @@ async def test_all_odds_and_every_filter() -> None:
             assert await ask(in_play=True) | await ask(in_play=False) == whole
 
 
+async def test_the_odds_of_the_past_by_cursor_and_by_time() -> None:
+    book = Bookkeeping(keeps_past=True)
+    expected = {}
+    for minute, observation in enumerate(random_observations(random.Random(7), 25)):
+        book.see(observation)
+        expected[minute] = (book.feed.head_revision, flat(book))
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            for minute, (revision, odds) in expected.items():
+                at = timestamp(NOON + timedelta(minutes=minute, seconds=30))
+                cursor = pb.Cursor(epoch=EPOCH, revision=revision)
+                for request in (
+                    pb.GetOddsRequest(as_of_cursor=cursor),
+                    pb.GetOddsRequest(as_of_time=at),
+                ):
+                    reply = await client.call("GetOdds", request)
+                    assert shown(reply) == odds
+                    assert reply.cursor == cursor
+                    assert not reply.sources
+            some = pb.Filter(event_ids=["e1"], bookmakers=["b1"])
+            reply = await client.call(
+                "GetOdds", pb.GetOddsRequest(as_of_cursor=cursor, filter=some)
+            )
+            assert {place[:3] for place in shown(reply)} <= {("e1", "toa", "b1")}
+            for request in (
+                pb.GetOddsRequest(as_of_time=timestamp(NOON - timedelta(days=1))),
+                pb.GetOddsRequest(as_of_cursor=pb.Cursor(epoch="another")),
+            ):
+                error = await refusal(client, "GetOdds", request)
+                assert error.code() is grpc.StatusCode.OUT_OF_RANGE
+
+
 async def test_every_reply_is_one_consistent_cut_while_odds_are_swapped() -> None:
     """A swap in another thread, as fast as it can; each reply equals the log at its revision."""
     book = Bookkeeping()

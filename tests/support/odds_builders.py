@@ -3,8 +3,8 @@
 import random
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 import grpc
 import trio
@@ -14,10 +14,12 @@ from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
 from odds_service.config import ServerSettings
 from odds_service.detection import Detected, detect
+from odds_service.errors import BelowFloor
 from odds_service.feed import RING_CHANGES, ChangeFeed
 from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation
+from odds_service.model.snapshot import EventOdds
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
@@ -31,6 +33,14 @@ EPOCH = "e1"
 _OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 
 
+class Past(NamedTuple):
+    """As storage.PastOdds."""
+
+    revision: int
+    at: datetime | None
+    events: list[EventOdds]
+
+
 class Bookkeeping:
     """What detect does, without a pipeline: applies observations and keeps the whole log.
 
@@ -38,7 +48,14 @@ class Bookkeeping:
     `refused` are revisions that a database would have refused.
     """
 
-    def __init__(self, *, capacity: int = RING_CHANGES, sources: Sequence[str] = ("toa",)) -> None:
+    def __init__(
+        self,
+        *,
+        capacity: int = RING_CHANGES,
+        sources: Sequence[str] = ("toa",),
+        keeps_past: bool = False,
+    ) -> None:
+        self.keeps_past = keeps_past
         self.feed = ChangeFeed(EPOCH, 0, capacity=capacity)
         self.cache = OddsCache(
             self.feed,
@@ -58,6 +75,7 @@ class Bookkeeping:
         self.stored_from = 1
         self.refused: set[int] = set()
         self.reads = 0
+        self.noted: dict[int, dict[str, EventOdds]] = {}
 
     def see(self, observation: Observation, *, durable: bool = True) -> Detected:
         """Apply, publish and (if `durable`) store an observation."""
@@ -74,6 +92,8 @@ class Bookkeeping:
         self.cache.swap(found.entries, {}, batch, found.detected_at)
         if durable:
             self.feed.advance_durable(self.feed.head_revision)
+        if self.keeps_past:
+            self.noted[self.feed.head_revision] = dict(self.cache.events)
         return found
 
     async def history(self, after: int, upto: int, limit: int) -> list[Change]:
@@ -87,6 +107,25 @@ class Bookkeeping:
         """As storage.Store."""
         await trio.lowlevel.checkpoint()
         return self.stored_from if self.log else None
+
+    async def revision_at(self, at: datetime) -> int:
+        """As storage.Store."""
+        await trio.lowlevel.checkpoint()
+        if at < self.log[self.stored_from - 1].detected_at:
+            raise BelowFloor(self.stored_from)
+        return max(change.revision for change in self.log if change.detected_at <= at)
+
+    async def odds_at(
+        self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
+    ) -> Past:
+        """As storage.Store: what was noted when that revision was the head."""
+        await trio.lowlevel.checkpoint()
+        if revision not in self.noted:
+            raise BelowFloor(self.stored_from)
+        entries = self.noted[revision].values()
+        chosen = [each for each in entries if not event_ids or each.event.id in event_ids]
+        then = self.log[revision - 1].detected_at if revision else None
+        return Past(revision, at or then, chosen)
 
     def status(self) -> ServiceStatus:
         """As service.Parts; only callable in Trio's thread."""

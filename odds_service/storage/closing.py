@@ -1,0 +1,98 @@
+"""Closing odds: what each bookmaker showed last, open, before an event began."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from odds_service.model.change import ChangeKind
+from odds_service.model.market import MarketKey, MarketStatus
+from odds_service.storage import rows
+from odds_service.storage.base import ClosingOdds
+from odds_service.storage.schema import PLACE, events, odds_history, snapshots
+
+_Key = tuple[str, ...]  # the values of PLACE
+
+
+async def aio_closing(connection: AsyncConnection, event_ids: Sequence[str]) -> list[ClosingOdds]:
+    """See storage.base.Store.closing_odds. One event at a time, so that its rows bound memory."""
+    query = select(events.c.event_id, events.c.start_time).where(events.c.event_id.in_(event_ids))
+    found = []
+    for event in (await connection.execute(query.order_by(events.c.event_id))).all():
+        found += await _aio_closing_of(connection, event.event_id, event.start_time)
+    return found
+
+
+async def _aio_closing_of(
+    connection: AsyncConnection, event_id: str, start_time: datetime
+) -> list[ClosingOdds]:
+    closing: dict[_Key, Row[Any]] = {}
+    followed: dict[_Key, int] = {}  # the revision that replaced the closing odds, ever
+    late: set[_Key] = set()  # replaced at or after the start: they stood until then
+    for row in await _aio_changes(connection, event_id):
+        before_start = row.observed_at < start_time
+        if row.kind == ChangeKind.EVENT_ENDED:
+            for place in closing.keys() - followed.keys():
+                followed[place] = row.revision
+                if not before_start:
+                    late.add(place)
+            continue
+        place = tuple(getattr(row, name) for name in PLACE)
+        if before_start and row.status == MarketStatus.OPEN:
+            closing[place] = row
+            followed.pop(place, None)
+        elif place in closing and place not in followed:
+            followed[place] = row.revision
+            if not before_start:
+                late.add(place)
+    captures = await _aio_captures(connection, event_id)
+    found = []
+    for place, row in sorted(closing.items()):
+        upto = followed.get(place)
+        seen = [
+            capture.confirmed_at
+            for capture in captures.get((row.source, row.bookmaker), ())
+            if capture.snapshot_id >= row.snapshot_id
+            and (upto is None or capture.snapshot_id < upto)
+        ]
+        key = MarketKey(row.market, row.line, row.participant)
+        confirmed_at = min(max(seen, default=row.observed_at), start_time)
+        found.append(
+            ClosingOdds(
+                event_id,
+                start_time,
+                row.source,
+                row.bookmaker,
+                rows.market_from(key, row.after, row.revision, row.observed_at),
+                confirmed_at,
+                upto is None or place in late,
+            )
+        )
+    return found
+
+
+async def _aio_changes(connection: AsyncConnection, event_id: str) -> Sequence[Row[Any]]:
+    """The event's market changes and ends, in order."""
+    kind = odds_history.c.kind
+    query = (
+        select(odds_history)
+        .where(
+            odds_history.c.event_id == event_id,
+            kind.between(int(ChangeKind.ADDED), int(ChangeKind.REMOVED))
+            | (kind == int(ChangeKind.EVENT_ENDED)),
+        )
+        .order_by(odds_history.c.revision)
+    )
+    return (await connection.execute(query)).all()
+
+
+async def _aio_captures(
+    connection: AsyncConnection, event_id: str
+) -> dict[tuple[str, str], list[Row[Any]]]:
+    found: dict[tuple[str, str], list[Row[Any]]] = {}
+    query = select(snapshots).where(snapshots.c.event_id == event_id)
+    for row in await connection.execute(query):
+        found.setdefault((row.source, row.bookmaker), []).append(row)
+    return found

@@ -1,0 +1,115 @@
+"""The dead letters: changes that are not in the history, and why."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Row, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from odds_service.model.change import Change
+from odds_service.model.snapshot import EventSource, Snapshot
+from odds_service.storage import rows
+from odds_service.storage.base import DeadLetter
+from odds_service.storage.database import Database
+from odds_service.storage.schema import dead_letters
+
+_REASON_CHARS: Final = 500  # of a database's words, which may quote a whole row
+
+
+class Letter(msgspec.Struct, frozen=True, array_like=True):
+    """A change as its row, with what is stored along with it."""
+
+    row: rows.HistoryRow
+    snapshot: Snapshot | None
+    carried: tuple[EventSource, ...]
+
+
+_decode = msgspec.json.Decoder(Letter).decode
+
+
+async def aio_keep(
+    connection: AsyncConnection,
+    epoch: str,
+    listed: Sequence[tuple[Change, Snapshot | None, tuple[EventSource, ...]]],
+    reason: str,
+    now: datetime,
+) -> None:
+    """Keep changes with the reason why they are not stored."""
+    values = [
+        {
+            "epoch": epoch,
+            "revision": change.revision,
+            "reason": reason[:_REASON_CHARS].replace("\0", " "),
+            "kept_at": now,
+            "attempts": 1,
+            "letter": _written(change, snapshot, carried),
+        }
+        for change, snapshot, carried in listed
+    ]
+    await connection.execute(dead_letters.insert(), values)
+
+
+def _written(change: Change, snapshot: Snapshot | None, carried: tuple[EventSource, ...]) -> bytes:
+    """A letter as JSON; empty for text that is no Unicode: no database could ever take it."""
+    try:
+        return msgspec.json.encode(Letter(rows.history_row(change), snapshot, carried))
+    except UnicodeEncodeError:
+        return b""
+
+
+def read_letter(letter: bytes) -> Letter | None:
+    """A letter that was kept; None where it could not be written down."""
+    return _decode(letter) if letter else None
+
+
+async def aio_letters(connection: AsyncConnection, after: int, limit: int) -> list[DeadLetter]:
+    """See storage.base.Store.dead_letters."""
+    query = (
+        select(dead_letters)
+        .where(dead_letters.c.letter_id > after)
+        .order_by(dead_letters.c.letter_id)
+        .limit(limit)
+    )
+    return [_shown(row) for row in await connection.execute(query)]
+
+
+def _shown(row: Row[Any]) -> DeadLetter:
+    letter = read_letter(row.letter)
+    return DeadLetter(
+        letter_id=row.letter_id,
+        epoch=row.epoch,
+        revision=row.revision,
+        reason=row.reason,
+        kept_at=row.kept_at,
+        attempts=row.attempts,
+        change=None if letter is None else rows.change_from(letter.row),
+    )
+
+
+async def aio_changes_kept(
+    connection: AsyncConnection, epoch_of: dict[int, str]
+) -> dict[int, Change]:
+    """The changes that the letters of these revisions hold; epoch_of: whose revisions they are."""
+    query = select(dead_letters).where(dead_letters.c.revision.in_(epoch_of))
+    found = {}
+    for row in await connection.execute(query):
+        letter = read_letter(row.letter)
+        if letter is not None and row.epoch == epoch_of[row.revision]:
+            found[row.revision] = rows.change_from(letter.row)
+    return found
+
+
+async def aio_count(connection: AsyncConnection) -> int:
+    count: int | None = await connection.scalar(select(func.count()).select_from(dead_letters))
+    return count or 0
+
+
+async def aio_drop(database: Database, letter_id: int) -> bool:
+    """See storage.base.Store.drop_dead_letter."""
+    async with database.writing() as connection:
+        found = await connection.execute(
+            delete(dead_letters).where(dead_letters.c.letter_id == letter_id)
+        )
+        return found.rowcount > 0

@@ -1,0 +1,53 @@
+"""Migrations: where a database stands, and bringing it up to date."""
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+
+from odds_service.errors import StorageError
+
+_SCRIPTS: Final = Path(__file__).parent / "migrations"
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def head_version() -> str:
+    """The version of the tables that this program wants."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise AssertionError("the package lacks its migrations")
+    return head
+
+
+def version_of(connection: Connection) -> str | None:
+    """The version of a database's tables; None for one without. Raises StorageError."""
+    version = MigrationContext.configure(connection).get_current_revision()
+    if version is None and inspect(connection).has_table("feed_state"):
+        raise StorageError(
+            "the database was made by a development version without migrations; start a new one"
+        )
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if version is not None and version not in known:
+        raise StorageError(
+            f"the database is at schema {version}, which this version does not know: "
+            "it was upgraded by a newer one"
+        )
+    return version
+
+
+def upgrade(connection: Connection, version: str = "head") -> None:
+    """Bring the tables up to a version, inside the connection's transaction.
+
+    There is no way back: keep a copy where that may be wanted.
+    """
+    command.upgrade(_config(connection), version)

@@ -1,0 +1,1 @@
+"""One file a step, forward only: what was released is never edited."""

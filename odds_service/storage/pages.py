@@ -1,0 +1,90 @@
+"""The log read back, page by page, and the revision that a time belongs to."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from odds_service.errors import BelowFloor
+from odds_service.model.change import Change, ChangeKind
+from odds_service.storage import rows
+from odds_service.storage.base import HistoryFilter, HistoryPage
+from odds_service.storage.schema import UNSTORED, feed_state, odds_history
+
+_MARKET = odds_history.c.kind.between(int(ChangeKind.ADDED), int(ChangeKind.REMOVED))
+
+
+def _between(after: int, upto: int, limit: int) -> Select[Any]:
+    return (
+        select(odds_history)
+        .where(odds_history.c.revision > after, odds_history.c.revision <= upto)
+        .order_by(odds_history.c.revision)
+        .limit(limit)
+    )
+
+
+async def aio_history(
+    connection: AsyncConnection, after: int, upto: int, limit: int
+) -> list[Change]:
+    """See storage.base.Store.history."""
+    query = _between(after, upto, limit).where(odds_history.c.kind != UNSTORED)
+    return [rows.change_from(row) for row in await connection.execute(query)]
+
+
+async def aio_page(
+    connection: AsyncConnection, after: int, upto: int, limit: int, only: HistoryFilter
+) -> HistoryPage:
+    """See storage.base.Store.history_page."""
+    query = _between(after, upto, limit)
+    selected: list[ColumnElement[bool]] = []
+    if only.event_ids:
+        selected.append(odds_history.c.event_id.in_(only.event_ids))
+    if only.sources:
+        selected.append(odds_history.c.source.in_(only.sources))
+    if only.bookmakers:
+        selected.append(or_(~_MARKET, odds_history.c.bookmaker.in_(only.bookmakers)))
+    if only.markets:
+        selected.append(or_(~_MARKET, odds_history.c.market.in_(only.markets)))
+    if selected:
+        unknown = odds_history.c.kind == UNSTORED
+        for condition in selected:
+            query = query.where(or_(unknown, condition))
+    found = (await connection.execute(query)).all()
+    return HistoryPage(
+        [rows.change_from(row) for row in found if row.kind != UNSTORED],
+        found[-1].revision if len(found) == limit else upto,
+        [row.revision for row in found if row.kind == UNSTORED],
+    )
+
+
+async def aio_floor(connection: AsyncConnection) -> int:
+    """Everything up to this revision was taken out, because of its age."""
+    return int(await connection.scalar(select(feed_state.c.floor_revision)) or 0)
+
+
+async def aio_revision_at(connection: AsyncConnection, at: datetime) -> int:
+    """See storage.base.Store.revision_at.
+
+    A binary search: times of detection never decrease along the log, so they need no index.
+    """
+    state = (await connection.execute(select(feed_state))).one()
+    if state.floor_at is not None and at < state.floor_at:
+        raise BelowFloor(state.floor_revision)
+    lowest, highest = state.floor_revision, state.durable_revision
+    while lowest < highest:
+        middle = (lowest + highest + 1) // 2
+        detected_at = await aio_detected_at(connection, middle)
+        if detected_at is None or detected_at > at:
+            highest = middle - 1
+        else:
+            lowest = middle
+    return int(lowest)
+
+
+async def aio_detected_at(connection: AsyncConnection, revision: int) -> datetime | None:
+    """When a stored change was detected."""
+    time: datetime | None = await connection.scalar(
+        select(odds_history.c.detected_at).where(odds_history.c.revision == revision)
+    )
+    return time

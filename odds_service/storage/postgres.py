@@ -1,0 +1,263 @@
+"""PostgreSQL: COPY for the bulk of the rows, history in partitions by day, one owner by a lock."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import asyncpg
+import sqlalchemy.exc
+from sqlalchemy import URL, Connection, Select, Table, func, literal, select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from odds_service.errors import OddsServiceError, StorageError, StorageUnavailable
+from odds_service.storage import migrating
+from odds_service.storage.database import Database, days_between, time_columns
+from odds_service.storage.schema import NaiveTime
+
+CONNECT_S: Final = 10.0
+STATEMENT_S: Final = 60.0  # a network that swallows everything is noticed after it
+LOCK_S: Final = 5.0  # a table that somebody locked is tried again, and the reason is told
+OWNER_WAIT_S: Final = 5.0  # for the connections of a former owner that was killed to be noticed
+POOL: Final = 6
+
+_CHUNK: Final = 10_000  # rows of a large result at a time
+_PREFIX: Final = "odds_history_p"
+_LOCK_SPACE: Final = 0x6F646473  # 'odds': the first half of the advisory lock's key
+
+# SQLSTATE classes that speak of a row: data exception, integrity constraint, program limit (an
+# index entry too long), and what a trigger raised.
+_REFUSED: Final = ("22", "23", "54", "P0001")
+# Waiting does not mend these at a start: wrong role or password, no such database, no right to it.
+_WRONG: Final = ("28", "3D", "42501")
+_NO_SUCH_TABLE: Final = "42P01"
+# What the driver says of a value that it cannot hand over, before the server has seen it.
+_UNFIT: Final = (NaiveTime, UnicodeEncodeError, OverflowError, asyncpg.exceptions.DataError)
+
+
+class Postgres(Database):
+    """See storage.database.Database."""
+
+    name = "postgresql"
+    locks_rows = True
+
+    def __init__(self, url: URL) -> None:
+        settings = {
+            "application_name": "odds-service",
+            "statement_timeout": f"{STATEMENT_S * 1000:.0f}",
+            "lock_timeout": f"{LOCK_S * 1000:.0f}",
+            # A client that vanished without a word must not hold locks for hours.
+            "idle_in_transaction_session_timeout": f"{STATEMENT_S * 1000:.0f}",
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
+            "client_connection_check_interval": "5s",
+        }
+        arguments = {
+            "timeout": CONNECT_S, "command_timeout": STATEMENT_S, "server_settings": settings
+        }  # fmt: skip
+        engine = create_async_engine(
+            url.set(drivername="postgresql+asyncpg"),
+            connect_args=arguments,
+            pool_size=POOL,
+            max_overflow=POOL,
+            pool_timeout=CONNECT_S,
+        )
+        super().__init__(engine, postgresql.insert)
+        self._reading = engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        self._owner: AsyncConnection | None = None
+        self._days: set[datetime] = set()  # that are known to have a partition
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        async with self.engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        async with self._reading.connect() as connection:
+            yield connection
+
+    async def aio_append(
+        self, connection: AsyncConnection, table: Table, listed: Sequence[Sequence[Any]]
+    ) -> None:
+        for place in time_columns(table):
+            for row in listed:
+                if row[place] is not None and row[place].tzinfo is None:
+                    raise NaiveTime(row[place])
+        driver = await _aio_driver(connection)
+        await driver.copy_records_to_table(
+            table.name, records=listed, columns=[column.name for column in table.columns]
+        )
+
+    async def chunks(
+        self, connection: AsyncConnection, query: Select[Any]
+    ) -> AsyncIterator[Sequence[Any]]:
+        compiled = query.compile(
+            dialect=self.engine.dialect, compile_kwargs={"literal_binds": True}
+        )
+        await connection.execute(select(1))  # begins the transaction that a cursor lives in
+        cursor = await (await _aio_driver(connection)).cursor(str(compiled))
+        while rows := await cursor.fetch(_CHUNK):
+            yield rows
+
+    def read_time(self, value: Any) -> datetime:
+        time: datetime = value
+        return time
+
+    async def aio_make_room(
+        self, connection: AsyncConnection, begin: datetime, end: datetime
+    ) -> None:
+        """Make the partitions that are missing, beside the table and then attached to it.
+
+        That way readers of the history are not waited for, and do not wait.
+        """
+        days = days_between(begin.astimezone(UTC), end.astimezone(UTC))
+        if self._days.issuperset(days):
+            return
+        there = self._days = await _aio_partitions(connection)
+        for day in days:
+            if day not in there:
+                name = f"{_PREFIX}{day:%Y%m%d}"
+                await connection.execute(
+                    text(f"CREATE TABLE {name} (LIKE odds_history INCLUDING DEFAULTS "
+                         "INCLUDING CONSTRAINTS INCLUDING STORAGE)")
+                )  # fmt: skip
+                upto = day + timedelta(days=1)
+                await connection.execute(
+                    text(f"ALTER TABLE odds_history ATTACH PARTITION {name} FOR VALUES "
+                         f"FROM ('{day.isoformat()}') TO ('{upto.isoformat()}')")
+                )  # fmt: skip
+
+    def whole_periods(self, cutoff: datetime) -> datetime:
+        return days_between(cutoff.astimezone(UTC), cutoff.astimezone(UTC))[0]
+
+    async def aio_drop_history(self, connection: AsyncConnection, cutoff: datetime) -> int:
+        days = await _aio_partitions(connection)
+        self._days = set()
+        old = [day for day in sorted(days) if day + timedelta(days=1) <= cutoff]
+        for day in old:
+            await connection.execute(text(f"DROP TABLE {_PREFIX}{day:%Y%m%d}"))
+        return len(old)
+
+    def refusal(self, error: Exception) -> str | None:
+        cause = _cause(error)
+        if isinstance(cause, _UNFIT):
+            return f"{type(cause).__name__}: {cause}"
+        state = _state(cause)
+        if not state.startswith(_REFUSED):
+            return None
+        constraint = getattr(cause, "constraint_name", None)
+        if state == "23514" and constraint is None:
+            return None  # no partition takes it: the row is not to blame
+        return str(cause)
+
+    def trouble(self, error: Exception) -> OddsServiceError | None:
+        self._days = set()  # it may be another database, or one without its partitions, after this
+        cause = _cause(error)
+        state = _state(cause)
+        if state.startswith(_WRONG):
+            return StorageError(f"PostgreSQL: {cause}")
+        if state == _NO_SUCH_TABLE:
+            return StorageUnavailable(f"PostgreSQL: {cause}; was the database replaced?")
+        if isinstance(
+            cause,
+            asyncpg.PostgresError
+            | asyncpg.InterfaceError
+            | asyncpg.InternalClientError
+            | OSError
+            | asyncio.TimeoutError
+            | sqlalchemy.exc.TimeoutError,
+        ):
+            return StorageUnavailable(f"PostgreSQL: {cause or type(cause).__name__}")
+        return None
+
+    def check_schema(self, connection: Connection, *, migrate: bool) -> None:
+        version, wanted = migrating.version_of(connection), migrating.head_version()
+        if version == wanted:
+            return
+        if migrate:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            migrating.upgrade(connection)
+            return
+        stands = "has no tables yet" if version is None else f"is at schema {version}"
+        raise StorageError(
+            f"the database {stands}, this version wants {wanted}: "
+            "run `odds-service db upgrade`, or start with --migrate"
+        )
+
+    async def aio_own(self) -> None:
+        """Become the database's one owner, until `aio_dispose`. Raises StorageError.
+
+        The lock belongs to a session of its own. Where that session is lost (the server was
+        restarted), what keeps a second owner from writing is the epoch, see storage.writing.
+        """
+        connection = await self.engine.connect()
+        try:
+            connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            key = literal(_LOCK_SPACE), func.hashtext(func.current_schema())
+            deadline = asyncio.get_running_loop().time() + OWNER_WAIT_S
+            while not await connection.scalar(select(func.pg_try_advisory_lock(*key))):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise StorageError(await _aio_who_owns(connection))
+                await asyncio.sleep(0.2)
+        except BaseException:
+            await connection.close()
+            raise
+        self._owner = connection
+
+    async def aio_dispose(self) -> None:
+        if self._owner is not None:
+            await self._owner.invalidate()  # ends the session, and with it the lock
+            await self._owner.close()
+        await super().aio_dispose()
+
+
+async def _aio_driver(connection: AsyncConnection) -> Any:
+    """asyncpg's own connection, inside the transaction of SQLAlchemy's."""
+    return (await connection.get_raw_connection()).driver_connection
+
+
+async def _aio_partitions(connection: AsyncConnection) -> set[datetime]:
+    """The days that have a partition."""
+    names = await connection.scalars(
+        text("SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
+             "WHERE inhparent = 'odds_history'::regclass")
+    )  # fmt: skip
+    return {
+        datetime.strptime(name.removeprefix(_PREFIX), "%Y%m%d").replace(tzinfo=UTC)
+        for name in names
+    }
+
+
+async def _aio_who_owns(connection: AsyncConnection) -> str:
+    found = await connection.execute(
+        text("SELECT pid, coalesce(client_addr::text, 'this machine') AS place, backend_start "
+             "FROM pg_locks JOIN pg_stat_activity USING (pid) "
+             "WHERE locktype = 'advisory' AND granted AND classid = :space"),
+        {"space": _LOCK_SPACE},
+    )  # fmt: skip
+    owners = [
+        f"from {row.place} since {row.backend_start:%Y-%m-%d %H:%M:%S}Z (pid {row.pid})"
+        for row in found
+    ]
+    return f"the database is in use by another odds-service, {', '.join(owners) or 'just gone'}"
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The driver's own error inside SQLAlchemy's."""
+    while True:
+        inner = getattr(error, "orig", None) or (
+            error.__cause__ if hasattr(error, "pgcode") else None
+        )
+        if not isinstance(inner, BaseException):
+            return error
+        error = inner
+
+
+def _state(cause: BaseException) -> str:
+    return getattr(cause, "sqlstate", None) or ""

@@ -1,0 +1,263 @@
+"""One transaction of the writer: a group of changes, whole, in order, and once.
+
+asyncio-flavoured (`aio_…`); storage.store runs them on the bridge.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import structlog
+from sqlalchemy import Executable, Row, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from odds_service.errors import StorageUnavailable, Superseded
+from odds_service.model.change import Change, ChangeBatch, EventChange, MarketChange, SourceChange
+from odds_service.model.snapshot import BookmakerOdds, EventSource, Snapshot
+from odds_service.storage import rows
+from odds_service.storage.base import WriteGroup
+from odds_service.storage.database import Database
+from odds_service.storage.letters import aio_keep
+from odds_service.storage.schema import feed_state, odds_history, snapshots
+
+_REASON_CHARS: Final = 500  # of a database's words, in the log
+
+log = structlog.get_logger(__name__)
+
+
+class Entry(NamedTuple):
+    """A change, with what is stored along with it; what is refused is refused together."""
+
+    change: Change
+    snapshot: Snapshot | None
+    carried: tuple[EventSource, ...]
+
+
+async def aio_write(database: Database, epoch: str, group: WriteGroup) -> int:
+    """See storage.base.Store.write."""
+    async with database.writing() as connection:
+        state = await aio_locked_state(database, connection)
+        if state.epoch != epoch:
+            raise Superseded("another process opened this database; this one must end")
+        refused = await aio_write_batches(database, connection, state, group.batches)
+        await _aio_each(
+            database,
+            connection,
+            database.statements.confirm,
+            [_confirmation(odds) for odds in group.confirmations],
+        )
+        await _aio_each(
+            database,
+            connection,
+            database.statements.add_run,
+            [rows.run_row(run) for run in group.runs],
+        )
+    return refused
+
+
+async def aio_locked_state(database: Database, connection: AsyncConnection) -> Row[Any]:
+    """The row of feed_state, locked until the transaction ends: one writer at a time."""
+    query = select(feed_state)
+    if database.locks_rows:
+        query = query.with_for_update()
+    return (await connection.execute(query)).one()
+
+
+async def aio_write_batches(
+    database: Database, connection: AsyncConnection, state: Row[Any], batches: Sequence[ChangeBatch]
+) -> int:
+    """Store what is not stored yet, and move the durable revision; gives how many were refused.
+
+    A group that is covered by the durable revision was stored by a commit whose reply got lost.
+    """
+    entries = [
+        entry
+        for batch in batches
+        if batch.last_revision > state.durable_revision
+        for entry in entries_of(batch)
+        if entry.change.revision > state.durable_revision
+    ]
+    if not entries:
+        return 0
+    first, last = entries[0].change, entries[-1].change
+    if first.revision != state.durable_revision + 1:
+        raise AssertionError(f"revision {first.revision} follows {state.durable_revision}")
+    await database.aio_make_room(connection, first.detected_at, last.detected_at)
+    refused = await _aio_store(database, connection, state.epoch, entries)
+    await connection.execute(
+        update(feed_state).values(durable_revision=last.revision, detected_at=last.detected_at)
+    )
+    return refused
+
+
+def entries_of(batch: ChangeBatch) -> Iterable[Entry]:
+    """A batch's changes, each with the snapshot and the listings that belong to it."""
+    captured = {snapshot.snapshot_id: snapshot for snapshot in batch.snapshots}
+    carried: dict[str, list[EventSource]] = {}
+    for event_id, source in batch.event_sources:
+        carried.setdefault(event_id, []).append(source)
+    for change in batch.changes:
+        if isinstance(change, MarketChange):
+            yield Entry(change, captured.get(change.snapshot_id), ())
+        elif isinstance(change, EventChange):
+            yield Entry(change, None, tuple(carried.get(change.event_id, ())))
+        else:
+            yield Entry(change, None, ())
+
+
+async def _aio_store(
+    database: Database,
+    connection: AsyncConnection,
+    epoch: str,
+    entries: Sequence[Entry],
+    *,
+    again: bool = False,
+) -> int:
+    """Store a stretch of the log; where the database refuses a row, halve it until that is found.
+
+    The refused row leaves its placeholder in history and goes to the dead letters.
+    """
+    try:
+        async with connection.begin_nested():
+            await aio_insert(database, connection, entries, again=again)
+    except Exception as error:
+        reason = database.refusal(error)
+        if reason is None:
+            raise
+    else:
+        return 0
+    if len(entries) > 1:
+        middle = len(entries) // 2
+        halves = (entries[:middle], entries[middle:])
+        return sum(
+            [await _aio_store(database, connection, epoch, half, again=True) for half in halves]
+        )
+    (entry,) = entries
+    log.error(
+        "change_refused",
+        revision=entry.change.revision,
+        kind=entry.change.kind.name,
+        reason=reason[:_REASON_CHARS],
+    )
+    try:
+        await aio_keep(connection, epoch, entries, reason, datetime.now(UTC))
+        held = rows.placeholder(entry.change)
+        await database.aio_append(connection, odds_history, [held])
+    except Exception as error:
+        if database.refusal(error) is None:
+            raise
+        raise StorageUnavailable(
+            f"the database refuses revision {entry.change.revision}, and its placeholder too: "
+            f"{reason[:_REASON_CHARS]}"
+        ) from error
+    return 1
+
+
+async def aio_insert(
+    database: Database,
+    connection: AsyncConnection,
+    entries: Sequence[Entry],
+    *,
+    again: bool,
+) -> None:
+    """All rows of a stretch of the log. `again`: some of its snapshots may be stored already."""
+    await database.aio_append(
+        connection, odds_history, [rows.history_row(entry.change) for entry in entries]
+    )
+    described: dict[str, rows.Values] = {}
+    states: list[rows.Values] = []
+    carried: list[rows.Values] = []
+    captured: dict[int, Snapshot] = {}
+    seen: dict[str, datetime] = {}
+    for change, snapshot, sources in entries:
+        if isinstance(change, MarketChange):
+            seen.setdefault(change.bookmaker, change.observed_at)
+            if snapshot is not None:
+                captured[snapshot.snapshot_id] = snapshot
+        elif isinstance(change, EventChange):
+            row = rows.event_row(change)
+            before = described.pop(change.event_id, {"ended_revision": 0})
+            row["ended_revision"] = max(row["ended_revision"], before["ended_revision"])
+            described[change.event_id] = row
+            carried += [rows.carried_row(change.event_id, source) for source in sources]
+        elif isinstance(change, SourceChange):
+            states.append(rows.state_row(change))
+    statements = database.statements
+    if seen:
+        first, last = entries[0].change, entries[-1].change
+        stretch = {
+            "first": first.revision,
+            "last": last.revision,
+            "begin": first.detected_at,
+            "end": last.detected_at,
+        }
+        await connection.execute(statements.put_current, stretch)
+        named = [{"bookmaker": name, "first_seen_at": at} for name, at in seen.items()]
+        await connection.execute(statements.add_bookmaker, named)
+    if captured and again:
+        values = [
+            {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
+            for snapshot in captured.values()
+        ]
+        await connection.execute(statements.add_snapshot, values)
+    elif captured:
+        await database.aio_append(
+            connection, snapshots, [_snapshot_row(snapshot) for snapshot in captured.values()]
+        )
+    for statement, listed in (
+        (statements.put_event, list(described.values())),
+        (statements.put_carried, carried),
+        (statements.put_state, states),
+    ):
+        if listed:
+            await connection.execute(statement, listed)
+
+
+def _snapshot_row(snapshot: Snapshot) -> tuple[Any, ...]:
+    return (
+        snapshot.snapshot_id,
+        snapshot.event_id,
+        snapshot.source,
+        snapshot.bookmaker,
+        snapshot.observed_at,
+        snapshot.confirmed_at,
+        snapshot.source_updated_at,
+    )
+
+
+def _confirmation(odds: BookmakerOdds) -> rows.Values:
+    return {
+        "of": odds.snapshot_id,
+        "seen_at": odds.observed_at,
+        "true_at": odds.confirmed_at,
+        "claimed_at": odds.source_updated_at,
+    }
+
+
+async def _aio_each(
+    database: Database,
+    connection: AsyncConnection,
+    statement: Executable,
+    values: Sequence[rows.Values],
+) -> None:
+    """Execute for all values; one that the database refuses is left out, and logged.
+
+    For records that the next pull brings again, or that are of the operator's interest alone.
+    """
+    if not values:
+        return
+    try:
+        async with connection.begin_nested():
+            await connection.execute(statement, list(values))
+    except Exception as error:
+        reason = database.refusal(error)
+        if reason is None:
+            raise
+    else:
+        return
+    if len(values) == 1:
+        log.error("record_refused", reason=reason[:_REASON_CHARS])
+        return
+    middle = len(values) // 2
+    for half in (values[:middle], values[middle:]):
+        await _aio_each(database, connection, statement, half)

@@ -1,27 +1,66 @@
 """`odds-service`: the service, its demo, and clients of any server."""
 
-import os
+import importlib
 import sys
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
-from odds_service.client import ServiceError
-from odds_service.commands.demo import demo
-from odds_service.commands.events import events
-from odds_service.commands.get import get
-from odds_service.commands.replay import replay
-from odds_service.commands.serve import serve
-from odds_service.commands.status import status
-from odds_service.commands.watch import watch
 from odds_service.errors import OddsServiceError
 
+# Command -> its line in the overview. The commands' modules, with gRPC and all of the service, are
+# imported when a command is run; a test holds these lines to the commands' own.
+COMMANDS: Final = {
+    "serve": "Scrape the configured sources and serve their odds over gRPC.",
+    "demo": "Show odds as they change: scraped over HTTP, stored in SQLite, watched over gRPC.",
+    "replay": "Serve recorded odds over The Odds API's own HTTP shape, until ^C.",
+    "get": "Print the current odds, bookmakers side by side.",
+    "watch": "Print changes until ^C; resumes by itself where it was when the connection breaks.",
+    "events": "List the events in the order of their start.",
+    "status": "Print revisions, sources, queues, storage and subscribers.",
+    "history": "Print stored changes in their order; with --json one a line.",
+    "refresh": "Fetch one event now, from all its sources; returns when the result is stored.",
+}
+
+
+class LateCommands(TyperGroup):
+    """Commands that are imported when they are run, and only named in the overview."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Put the command itself in the place of its name."""
+        name = args[0]
+        if name in COMMANDS:
+            self.commands[name] = load(name)
+        return super().resolve_command(ctx, args)
+
+
+def load(name: str) -> Any:
+    """A command as typer runs it."""
+    function = getattr(importlib.import_module(f"odds_service.commands.{name}"), name)
+    single = typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
+    )
+    single.command(name)(function)
+    return typer.main.get_command(single)
+
+
 app = typer.Typer(
-    help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    cls=LateCommands,
+    help=__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
-for command in (serve, demo, replay, get, watch, events, status):
-    app.command()(command)
+
+
+def _named(name: str) -> None:
+    app.command(name, help=COMMANDS[name])(lambda: None)
+
+
+for _name in COMMANDS:
+    _named(_name)
 
 
 def main() -> NoReturn:
@@ -31,17 +70,10 @@ def main() -> NoReturn:
     """
     try:
         app()
-    except (OddsServiceError, ServiceError) as error:
-        Console(stderr=True, soft_wrap=True).print(f"[red]error:[/] {_plain(str(error))}")
+    except OddsServiceError as error:
+        text = f"error: {error}"
+        Console(stderr=True, soft_wrap=True).print(text, style="red", markup=False, highlight=False)
         sys.exit(1)
-    except BrokenPipeError:
-        # The reader of our output has gone; Python's own flush at exit must not complain of it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")

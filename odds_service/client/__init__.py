@@ -1,6 +1,116 @@
-"""What a user of the service imports; it knows the contract and nothing else of the service."""
+"""What a user imports: clients of a running service, and the values that they hand out.
 
-from odds_service.client.sync import Address, ServiceError, connect
-from odds_service.client.text import json_line
+    async with open_client("127.0.0.1:50051") as client:  # under Trio and under asyncio
+        async for change in client.watch(Filter(sports=["soccer"])):
+            ...
 
-__all__ = ["Address", "ServiceError", "connect", "json_line"]
+    with open_sync_client("127.0.0.1:50051") as client:
+        for event_id, entry in client.get_odds().events.items():
+            ...
+
+It knows the contract (proto/odds/v1/odds.proto) and nothing else of the service.
+"""
+
+from odds_service.client.address import Address
+from odds_service.client.asynchronous import AsyncClient, AsyncHistory, AsyncWatch, open_client
+from odds_service.client.errors import AddressError, ClientError, ServiceError, StreamGap
+from odds_service.client.odds_map import OddsMap
+from odds_service.client.requests import (
+    filter_message,
+    history_request,
+    odds_request,
+    refresh_request,
+)
+from odds_service.client.sync import SyncClient, SyncWatch, connect, open_sync_client
+from odds_service.client.text import enum_word, json_line
+from odds_service.client.values import (
+    EVERYTHING,
+    BookmakerOdds,
+    Change,
+    ChangeKind,
+    Changes,
+    Closing,
+    Disconnected,
+    EventChange,
+    EventOdds,
+    Filter,
+    Heartbeat,
+    HistoricalChange,
+    ImageLoaded,
+    Lagged,
+    ListedBookmaker,
+    ListedEvent,
+    MarketChange,
+    Odds,
+    Opened,
+    Refreshed,
+    RefreshedSource,
+    SourceChange,
+    SourceState,
+    Step,
+    UnknownChange,
+)
+from odds_service.model.cursor import Cursor
+from odds_service.model.event import Event, EventStatus
+from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
+from odds_service.model.overround import BestMarket, BestPrice, Exclusion
+from odds_service.model.source import SourceStatus
+
+__all__ = [
+    "EVERYTHING",
+    "Address",
+    "AddressError",
+    "AsyncClient",
+    "AsyncHistory",
+    "AsyncWatch",
+    "BestMarket",
+    "BestPrice",
+    "BookmakerOdds",
+    "Change",
+    "ChangeKind",
+    "Changes",
+    "ClientError",
+    "Closing",
+    "Cursor",
+    "Disconnected",
+    "Event",
+    "EventChange",
+    "EventOdds",
+    "EventStatus",
+    "Exclusion",
+    "Filter",
+    "Heartbeat",
+    "HistoricalChange",
+    "ImageLoaded",
+    "Lagged",
+    "ListedBookmaker",
+    "ListedEvent",
+    "Market",
+    "MarketChange",
+    "MarketKey",
+    "MarketStatus",
+    "Odds",
+    "OddsMap",
+    "Opened",
+    "Outcome",
+    "Refreshed",
+    "RefreshedSource",
+    "ServiceError",
+    "SourceChange",
+    "SourceState",
+    "SourceStatus",
+    "Step",
+    "StreamGap",
+    "SyncClient",
+    "SyncWatch",
+    "UnknownChange",
+    "connect",
+    "enum_word",
+    "filter_message",
+    "history_request",
+    "json_line",
+    "odds_request",
+    "open_client",
+    "open_sync_client",
+    "refresh_request",
+]

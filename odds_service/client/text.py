@@ -1,9 +1,22 @@
-"""Messages as text: protobuf's JSON mapping, one object a line."""
+"""Messages as text."""
+
+from collections.abc import Callable
 
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
 
 def json_line(message: Message) -> str:
-    """The message without line breaks; 64-bit integers are strings there, times RFC 3339."""
+    """Protobuf's JSON mapping on one line; 64-bit integers are strings there, times RFC 3339."""
     return MessageToJson(message, indent=None)
+
+
+def enum_word(name_of: Callable[..., str], number: int, prefix: str) -> str:
+    """An enum's value as a word: (IntentReason.Name, 3, "INTENT_REASON_") -> `too_old`.
+
+    A value that is newer than this client is told by its number.
+    """
+    try:
+        return name_of(number).removeprefix(prefix).lower()
+    except ValueError:
+        return str(number)

@@ -16,9 +16,8 @@ from rich.live import Live
 from rich.table import Table
 
 from odds_service.client import Address, ServiceError, connect
-from odds_service.commands.options import key_text, prices_text
 from odds_service.commands.serve import only_error
-from odds_service.commands.watch import lines
+from odds_service.commands.text import key_text, lines, prices_text
 from odds_service.config import Settings, load_settings
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings

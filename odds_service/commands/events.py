@@ -1,43 +1,29 @@
 """`odds-service events`: which events there are, and who prices them."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from odds_service.client import connect, json_line
-from odds_service.commands.options import (
-    DEFAULT_SERVER,
-    AsJson,
-    Bookmakers,
-    Ca,
-    Server,
-    Sports,
-    Token,
-    address_of,
-    filter_of,
-)
+from odds_service.client import Address, Filter, connect, filter_message, json_line
+from odds_service.commands.options import AsJson, connection, selection, takes
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
+CALL_S: Final = 60  # for each page
 
-def events(
-    *,
-    sport: Sports = None,
-    bookmaker: Bookmakers = None,
-    server: Server = DEFAULT_SERVER,
-    ca: Ca = None,
-    token: Token = None,
-    as_json: AsJson = False,
-) -> None:
+
+@takes(address=connection, where=selection)
+def events(*, as_json: AsJson = False, address: Address, where: Filter) -> None:
     """List the events in the order of their start."""
     table = Table("start (UTC)", "event", "competition")
     table.add_column("id", overflow="fold", no_wrap=True)  # it is there to be copied
     table.add_column("bookmakers")
     table.add_column("markets")
-    with connect(address_of(server, ca, token)) as stub:
-        for listed in _all(stub, pb.ListEventsRequest(filter=filter_of(sport, None, bookmaker))):
+    with connect(address) as stub:
+        for listed in _all(stub, pb.ListEventsRequest(filter=filter_message(where))):
             if as_json:
                 typer.echo(json_line(listed))
                 continue
@@ -56,7 +42,7 @@ def events(
 
 def _all(stub: pb_grpc.OddsServiceStub, request: pb.ListEventsRequest) -> Iterator[pb.ListedEvent]:
     while True:
-        page = stub.ListEvents(request, timeout=60)
+        page = stub.ListEvents(request, timeout=CALL_S)
         yield from page.events
         if not page.next_page_token:
             return

@@ -1,61 +1,124 @@
-"""Options that the client commands share, and how they print."""
+"""Options that the client commands share: where the server is, what to select, how to print."""
 
+import inspect
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from odds_service.client import Address
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.client import Address, AddressError, Filter
 
 DEFAULT_SERVER: Final = "127.0.0.1:50051"
+TIME_FORMATS: Final = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
 
-Server = Annotated[str, typer.Option(envvar="ODDS_SERVER", help="host:port of the service.")]
-Ca = Annotated[Path | None, typer.Option(help="Certificates to trust; without: no TLS.")]
-Token = Annotated[str | None, typer.Option(envvar="ODDS_TOKEN", help="Bearer token; needs --ca.")]
-Sports = Annotated[list[str] | None, typer.Option("--sport", help="Only this sport; repeatable.")]
-Events = Annotated[list[str] | None, typer.Option("--event", help="Only this event; repeatable.")]
-Bookmakers = Annotated[
-    list[str] | None, typer.Option("--bookmaker", help="Only this bookmaker; repeatable.")
-]
-Markets = Annotated[
-    list[str] | None, typer.Option("--market", help="Only this market type; repeatable.")
-]
 AsJson = Annotated[
     bool, typer.Option("--json", help="One JSON object a line (protobuf's JSON mapping).")
 ]
 
 
-def address_of(server: str, ca: Path | None, token: str | None) -> Address:
-    if token is not None and ca is None:
-        raise typer.BadParameter("a token is sent over TLS only: give --ca", param_hint="--token")
-    return Address(server, ca, token)
+def connection(
+    *,
+    server: Annotated[
+        str, typer.Option(envvar="ODDS_SERVER", help="host:port of the service.")
+    ] = DEFAULT_SERVER,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Encrypt; trust the system's authorities.")
+    ] = False,
+    ca: Annotated[
+        Path | None, typer.Option(help="Encrypt; trust the certificates in this file.")
+    ] = None,
+    cert: Annotated[Path | None, typer.Option(help="Our own certificate, for mutual TLS.")] = None,
+    key: Annotated[Path | None, typer.Option(help="The key of --cert.")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="ODDS_TOKEN", help="Bearer token; better in the environment."),
+    ] = None,
+    token_file: Annotated[Path | None, typer.Option(help="File with the bearer token.")] = None,
+) -> Address:
+    """Where the server is and how to reach it."""
+    if token_file is not None:
+        try:
+            token = token_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise AddressError(f"--token-file: {token_file} cannot be read: {error}") from None
+    return Address(server=server, tls=tls, ca=ca, certificate=cert, key=key, token=token)
 
 
-def filter_of(
-    sports: list[str] | None = None,
-    events: list[str] | None = None,
-    bookmakers: list[str] | None = None,
-    markets: list[str] | None = None,
-) -> pb.Filter:
-    return pb.Filter(
-        sports=sports or [], event_ids=events or [], bookmakers=bookmakers or [],
-        markets=markets or [],
-    )  # fmt: skip
+def selection(
+    *,
+    sport: Annotated[
+        list[str] | None, typer.Option("--sport", help="Only this sport; repeatable, as all these.")
+    ] = None,
+    competition: Annotated[
+        list[str] | None, typer.Option("--competition", help="Only this competition.")
+    ] = None,
+    event: Annotated[
+        list[str] | None, typer.Option("--event", help="Only this event (id).")
+    ] = None,
+    bookmaker: Annotated[
+        list[str] | None, typer.Option("--bookmaker", help="Only this bookmaker.")
+    ] = None,
+    market: Annotated[
+        list[str] | None, typer.Option("--market", help="Only this market type.")
+    ] = None,
+    source: Annotated[list[str] | None, typer.Option("--source", help="Only this source.")] = None,
+    start_from: Annotated[
+        datetime | None,
+        typer.Option(formats=TIME_FORMATS, help="Only events that start then or later (UTC)."),
+    ] = None,
+    start_to: Annotated[
+        datetime | None,
+        typer.Option(formats=TIME_FORMATS, help="Only events that start before (UTC)."),
+    ] = None,
+    in_play: Annotated[
+        bool | None, typer.Option("--in-play/--not-in-play", help="Only such events.")
+    ] = None,
+) -> Filter:
+    """What to select."""
+    return Filter(
+        sports=sport or (),
+        competitions=competition or (),
+        event_ids=event or (),
+        bookmakers=bookmaker or (),
+        markets=market or (),
+        sources=source or (),
+        start_from=utc(start_from),
+        start_to=utc(start_to),
+        in_play=in_play,
+    )
 
 
-def key_text(key: pb.MarketKey) -> str:
-    """A market as people write it: `totals 2.5`, `player_points 7.5 A Player`."""
-    line = f" {key.line:g}" if key.HasField("line") else ""
-    participant = f" {key.participant}" if key.participant else ""
-    return f"{key.market}{line}{participant}"
+def utc(at: datetime | None) -> datetime | None:
+    """A time of the command line, which is UTC."""
+    return None if at is None else at.replace(tzinfo=UTC)
 
 
-def prices_text(market: pb.Market) -> str:
-    """The outcomes with their prices; – where there is none, (…) where it cannot be bet on."""
-    parts = []
-    for outcome in market.outcomes:
-        price = f"{outcome.price:.3g}" if outcome.price < 100 else f"{outcome.price:.0f}"
-        price = price if outcome.HasField("price") else "–"
-        parts.append(f"{outcome.key} {price if outcome.active else f'({price})'}")
-    return "  ".join(parts)
+def takes(**builders: Callable[..., object]) -> Callable[[Callable[..., None]], Any]:
+    """Replace parameters of a command by the options that they are built from.
+
+    builders: parameter -> a function whose parameters are those options; the command gets what
+    it returns.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        options = {name: inspect.signature(build).parameters for name, build in builders.items()}
+        own = inspect.signature(command).parameters
+        kept = [parameter for name, parameter in own.items() if name not in builders]
+        added = [parameter for shared in options.values() for parameter in shared.values()]
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            built = {
+                name: build(**{option: given.pop(option) for option in options[name]})
+                for name, build in builders.items()
+            }
+            command(**given, **built)
+
+        run.__dict__["__signature__"] = inspect.Signature([*kept, *added])
+        run.__annotations__ = {each.name: each.annotation for each in (*kept, *added)}
+        return run
+
+    return decorate

@@ -1,31 +1,23 @@
 """`odds-service status`: how a service is."""
 
+from typing import Final
+
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from odds_service.client import connect, json_line
-from odds_service.commands.options import (
-    DEFAULT_SERVER,
-    AsJson,
-    Ca,
-    Server,
-    Token,
-    address_of,
-)
+from odds_service.client import Address, connect, enum_word, json_line
+from odds_service.commands.options import AsJson, connection, takes
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 
+CALL_S: Final = 30
 
-def status(
-    *,
-    server: Server = DEFAULT_SERVER,
-    ca: Ca = None,
-    token: Token = None,
-    as_json: AsJson = False,
-) -> None:
+
+@takes(address=connection)
+def status(*, as_json: AsJson = False, address: Address) -> None:
     """Print revisions, sources, queues, storage and subscribers."""
-    with connect(address_of(server, ca, token)) as stub:
-        reply = stub.GetStatus(pb.GetStatusRequest(), timeout=30)
+    with connect(address) as stub:
+        reply = stub.GetStatus(pb.GetStatusRequest(), timeout=CALL_S)
     if as_json:
         typer.echo(json_line(reply))
         return
@@ -47,7 +39,7 @@ def _sources(reply: pb.GetStatusResponse) -> Table:
         succeeded = state.HasField("last_success_at")
         table.add_row(
             state.source,
-            pb.SourceHealth.Name(state.state).removeprefix("SOURCE_HEALTH_"),
+            enum_word(pb.SourceHealth.Name, state.state, "SOURCE_HEALTH_"),
             f"{state.last_success_at.ToDatetime():%Y-%m-%d %H:%M:%S}" if succeeded else "never",
             f"{source.failures} of {source.pulls}",
             str(state.quota_left) if state.HasField("quota_left") else "not told",
@@ -60,7 +52,7 @@ def _queues(reply: pb.GetStatusResponse) -> Table:
     table = Table("queue", "fill", "capacity", "unit")
     for channel in reply.channels:
         table.add_row(channel.name, str(channel.fill), str(channel.capacity), channel.unit)
-    writer = pb.WriterState.Name(reply.writer.state).removeprefix("WRITER_STATE_").lower()
+    writer = enum_word(pb.WriterState.Name, reply.writer.state, "WRITER_STATE_")
     lag = f"lag {reply.writer.lag_s:.1f} s"
     table.caption = f"writer {writer}, {lag} {reply.writer.reason}".rstrip()
     return table

@@ -1,0 +1,100 @@
+"""Where a server is, and how to reach it safely."""
+
+import ipaddress
+from pathlib import Path
+from typing import Final
+
+import grpc
+from msgspec import Struct
+
+from odds_service.client.errors import AddressError
+
+MAX_MESSAGE_BYTES: Final = 16 * 2**20  # 16 MiB; the server's own limit is lower
+KEEPALIVE_MS: Final = 30_000  # a silent stream is asked so often whether its server lives
+KEEPALIVE_TIMEOUT_MS: Final = 20_000  # a ping without an answer for so long ends the connection
+RECONNECT_MAX_MS: Final = 5_000  # gRPC's own back-off; ours lies above it
+
+
+class Address(Struct, frozen=True):
+    """Where a server is and how to reach it.
+
+    server: `host:port`. tls: encrypt, trusting the system's authorities, or those in the file
+    `ca` (which implies it). certificate, key: files with ours, for a server that asks for one.
+    token: sent as a bearer token with every call; without TLS only to this machine itself, never
+    to travel in the clear.
+    """
+
+    server: str
+    tls: bool = False
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Address({self.server!r}, tls={self.secure})"  # never the token
+
+    @property
+    def secure(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.tls or self.ca is not None or self.certificate is not None
+
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """What a channel needs; None for a plain one.
+
+        Raises AddressError naming what is wrong, also rather than show a token to others.
+        """
+        host, _, port = self.server.rpartition(":")
+        if not host or not port.isdigit():
+            raise AddressError(f"{self.server!r} is not host:port")
+        if (self.certificate is None) != (self.key is None):
+            raise AddressError("a certificate and its key belong together: give both")
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
+            raise AddressError("the token holds characters that no token has")
+        if self.secure:
+            channel = grpc.ssl_channel_credentials(
+                root_certificates=_read(self.ca),
+                private_key=_read(self.key),
+                certificate_chain=_read(self.certificate),
+            )
+        elif self.token is None:
+            return None
+        elif _is_here(host):
+            channel = grpc.local_channel_credentials()  # plain, and refused for any other machine
+        else:
+            raise AddressError(f"a token is not sent to {self.server} in the clear: use TLS")
+        if self.token is None:
+            return channel
+        bearer = grpc.access_token_call_credentials(self.token)
+        return grpc.composite_channel_credentials(channel, bearer)
+
+
+def channel_options() -> list[tuple[str, int]]:
+    """gRPC's own settings, the same under every face."""
+    return [
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.max_reconnect_backoff_ms", RECONNECT_MAX_MS),
+    ]
+
+
+def address_of(server: "Address | str") -> Address:
+    """An address, also from a bare `host:port`."""
+    return Address(server=server) if isinstance(server, str) else server
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise AddressError(f"{path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,256 @@
+"""Messages of the contract as values."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from odds_service.client.values import (
+    BookmakerOdds,
+    Change,
+    ChangeKind,
+    EventChange,
+    EventOdds,
+    HistoricalChange,
+    ListedBookmaker,
+    ListedEvent,
+    MarketChange,
+    Odds,
+    Refreshed,
+    RefreshedSource,
+    SourceChange,
+    SourceState,
+    UnknownChange,
+)
+from odds_service.model.cursor import Cursor
+from odds_service.model.event import Event, EventStatus
+from odds_service.model.market import NO_LINE, Market, MarketKey, MarketStatus, Outcome
+from odds_service.model.overround import BestMarket, BestPrice, Exclusion
+from odds_service.model.price import canonical_line
+from odds_service.model.source import SourceStatus
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+
+E = TypeVar("E")
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_KINDS: Final = {int(kind): kind for kind in ChangeKind}
+_MARKET_STATUSES: Final = {int(status): status for status in MarketStatus}
+_EVENT_STATUSES: Final = {int(status): status for status in EventStatus}
+_SOURCE_STATUSES: Final = {int(status): status for status in SourceStatus}
+_EXCLUSIONS: Final = {int(exclusion): exclusion for exclusion in Exclusion}
+
+
+def moment(at: Timestamp) -> datetime:
+    """An aware time, to the microsecond."""
+    return _EPOCH + timedelta(seconds=at.seconds, microseconds=at.nanos // 1_000)
+
+
+def cursor(message: pb.Cursor) -> Cursor:
+    return Cursor(message.epoch, message.revision)
+
+
+def event(message: pb.Event) -> Event:
+    return Event(
+        id=message.id,
+        sport=message.sport,
+        competition=message.competition,
+        home=message.home,
+        away=message.away,
+        start_time=moment(message.start_time),
+        status=_EVENT_STATUSES.get(message.status, EventStatus.SCHEDULED),
+        source_ids=dict(message.source_ids),
+    )
+
+
+def market_key(message: pb.MarketKey) -> MarketKey:
+    line = canonical_line(message.line) if message.HasField("line") else NO_LINE
+    return MarketKey(message.market, line, message.participant)
+
+
+def market(message: pb.Market) -> Market:
+    return Market(
+        market_key(message.key),
+        _MARKET_STATUSES.get(message.status, MarketStatus.SUSPENDED),
+        tuple(
+            Outcome(o.key, o.name, o.price if o.HasField("price") else None, o.active)
+            for o in message.outcomes
+        ),
+        message.revision,
+        moment(message.changed_at),
+        moment(message.source_updated_at) if message.HasField("source_updated_at") else None,
+    )
+
+
+def bookmaker_odds(event_id: str, message: pb.BookmakerOdds) -> BookmakerOdds:
+    markets = [market(each) for each in message.markets]
+    return BookmakerOdds(
+        snapshot_id=message.snapshot_id,
+        event_id=event_id,
+        source=message.source,
+        bookmaker=message.bookmaker,
+        observed_at=moment(message.observed_at),
+        confirmed_at=moment(message.confirmed_at),
+        source_updated_at=(
+            moment(message.source_updated_at) if message.HasField("source_updated_at") else None
+        ),
+        markets={each.key: each for each in markets},
+        stale=message.stale,
+    )
+
+
+def event_odds(message: pb.EventOdds) -> EventOdds:
+    shown = event(message.event)
+    bookmakers = [bookmaker_odds(shown.id, each) for each in message.bookmakers]
+    by_key = {each.key: each for each in bookmakers}
+    confirmed = {key: each.confirmed_at for key, each in by_key.items()}
+    return EventOdds(shown, by_key, tuple(best_market(best, confirmed) for best in message.best))
+
+
+def best_market(
+    message: pb.BestMarket, confirmed_at: dict[tuple[str, str], datetime]
+) -> BestMarket:
+    """confirmed_at: when the odds of each bookmaker of the same reply were."""
+    prices = tuple(
+        BestPrice(
+            price.outcome,
+            price.name,
+            price.price,
+            price.source,
+            price.bookmaker,
+            confirmed_at[price.source, price.bookmaker],
+        )
+        for price in message.prices
+    )
+    combined = message.combined_overround if message.HasField("combined_overround") else None
+    return BestMarket(
+        market_key(message.key),
+        tuple(price.outcome for price in prices),
+        prices,
+        {(each.source, each.bookmaker): each.overround for each in message.overrounds},
+        combined,
+        {
+            (each.source, each.bookmaker): _EXCLUSIONS.get(each.reason, Exclusion.STALE)
+            for each in message.exclusions
+        },
+    )
+
+
+def source_state(message: pb.SourceState) -> SourceState:
+    return SourceState(
+        source=message.source,
+        status=_SOURCE_STATUSES.get(message.state, SourceStatus.STALE),
+        last_success_at=(
+            moment(message.last_success_at) if message.HasField("last_success_at") else None
+        ),
+        consecutive_failures=message.consecutive_failures,
+        reason=message.reason,
+        quota_left=message.quota_left if message.HasField("quota_left") else None,
+    )
+
+
+def odds(message: pb.GetOddsResponse) -> Odds:
+    entries = [event_odds(each) for each in message.events]
+    states = [source_state(each) for each in message.sources]
+    return Odds(
+        cursor(message.cursor),
+        message.durable_revision,
+        {each.event.id: each for each in entries},
+        {each.source: each for each in states},
+    )
+
+
+def historical_change(message: pb.Change) -> HistoricalChange:
+    """Any change; what it is of is told by what it holds, so that new kinds can be read."""
+    kind = _KINDS.get(message.kind, ChangeKind.UNSPECIFIED)
+    if kind is not ChangeKind.UNSTORED:
+        if message.HasField("after"):
+            return _market_change(kind, message)
+        if message.HasField("source_state"):
+            return SourceChange(
+                revision=message.revision,
+                kind=kind,
+                state=source_state(message.source_state),
+                observed_at=moment(message.observed_at),
+                detected_at=moment(message.detected_at),
+                reason=message.reason,
+                conflated_count=message.conflated_count,
+            )
+        if message.HasField("event"):
+            return EventChange(
+                revision=message.revision,
+                kind=kind,
+                event=event(message.event),
+                source=message.source,
+                observed_at=moment(message.observed_at),
+                detected_at=moment(message.detected_at),
+                reason=message.reason,
+                conflated_count=message.conflated_count,
+            )
+    return UnknownChange(
+        revision=message.revision,
+        kind=kind,
+        event_id=message.event_id,
+        source=message.source,
+        bookmaker=message.bookmaker,
+        detected_at=moment(message.detected_at),
+        reason=message.reason,
+    )
+
+
+def _market_change(kind: ChangeKind, message: pb.Change) -> MarketChange:
+    return MarketChange(
+        revision=message.revision,
+        kind=kind,
+        event_id=message.event_id,
+        source=message.source,
+        bookmaker=message.bookmaker,
+        before=market(message.before) if message.HasField("before") else None,
+        after=market(message.after),
+        observed_at=moment(message.observed_at),
+        detected_at=moment(message.detected_at),
+        reason=message.reason,
+        other_line=canonical_line(message.other_line) if message.HasField("other_line") else None,
+        snapshot_id=message.snapshot_id,
+        conflated_count=message.conflated_count,
+        suspended_meanwhile=message.suspended_meanwhile,
+    )
+
+
+def listed_event(message: pb.ListedEvent) -> ListedEvent:
+    return ListedEvent(
+        event=event(message.event),
+        bookmakers=tuple(
+            ListedBookmaker(
+                bookmaker=each.bookmaker,
+                source=each.source,
+                markets=each.markets,
+                confirmed_at=moment(each.confirmed_at),
+                stale=each.stale,
+            )
+            for each in message.bookmakers
+        ),
+    )
+
+
+def known_changes(changes: list[HistoricalChange]) -> tuple[Change, ...]:
+    """All but those of which the odds are not known."""
+    return tuple(change for change in changes if not isinstance(change, UnknownChange))
+
+
+def refreshed(message: pb.RefreshEventResponse) -> Refreshed:
+    return Refreshed(
+        cursor=cursor(message.cursor),
+        durable_revision=message.durable_revision,
+        changes=known_changes([historical_change(each) for each in message.changes]),
+        snapshots={(each.source, each.bookmaker): each.snapshot_id for each in message.snapshots},
+        sources=tuple(
+            RefreshedSource(
+                source=each.source,
+                ok=each.ok,
+                error_code=each.error_code,
+                error_message=each.error_message,
+                latency_s=each.latency.ToTimedelta().total_seconds(),
+            )
+            for each in message.sources
+        ),
+    )

@@ -1,0 +1,108 @@
+"""What the client raises, and how it reads gRPC's statuses and their google.rpc details."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from odds_service.errors import OddsServiceError
+
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+
+# Trying again with the same request may help. RESOURCE_EXHAUSTED only where the server says when.
+_PASSING: Final = frozenset(
+    {"UNAVAILABLE", "UNKNOWN", "INTERNAL", "ABORTED", "CANCELLED", "DEADLINE_EXCEEDED"}
+)
+
+
+class ClientError(OddsServiceError):
+    """Base of what this package raises."""
+
+
+class AddressError(ClientError):
+    """An address or what belongs to it cannot be used; nothing was sent."""
+
+
+class StreamGap(ClientError):
+    """A stream broke its promise: changes may be missing, so the map is not to be trusted.
+
+    Never expected. It ends the watch; a new one begins with an image.
+    """
+
+
+class ServiceError(ClientError):
+    """A call failed; the text is the server's own.
+
+    code: gRPC's name of the status. reason: the server's word for programs, empty where it gave
+    none; `metadata` goes with it. fields: field of the request -> what is wrong with it.
+    retry_after_s: how long the server asks to wait, None where it does not.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        text: str,
+        *,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.code = code
+        self.reason = reason
+        self.metadata = metadata or {}
+        self.fields = fields or {}
+        self.retry_after_s = retry_after_s
+
+    @property
+    def passing(self) -> bool:
+        """Whether trying again may help."""
+        exhausted = self.code == "RESOURCE_EXHAUSTED" and self.retry_after_s is not None
+        return exhausted or self.code in _PASSING
+
+
+def service_error(error: grpc.RpcError, server: str) -> ServiceError:
+    """What the server, or the way to it, says."""
+    # grpc raises classes that are both an error and a call; its stubs know no class of both.
+    call: object = error
+    if not isinstance(call, grpc.aio.AioRpcError | grpc.Call):
+        return ServiceError("UNKNOWN", str(error))
+    trailing: Iterable[object] | None = call.trailing_metadata()
+    code = call.code().name
+    text = call.details() or "no reason given"
+    if code == "UNAVAILABLE" and "failed to connect" in text:
+        return ServiceError(code, f"no server answers at {server}: {_why(text)}")
+    for entry in trailing or ():
+        match entry:
+            case (str(key), bytes(value)) if key == _DETAILS_KEY:
+                return _detailed(code, text, value)
+    return ServiceError(code, text)
+
+
+def _why(text: str) -> str:
+    """The last cause of gRPC's `failed to connect to all addresses; last error: …`."""
+    return text.rpartition("last error: ")[2].rpartition(": ")[2].rstrip(". ") or text
+
+
+def _detailed(code: str, text: str, packed: bytes) -> ServiceError:
+    info, retry, bad = ErrorInfo(), RetryInfo(), BadRequest()
+    asked = False
+    try:
+        for detail in Status.FromString(packed).details:
+            asked = detail.Unpack(retry) or asked
+            if not detail.Unpack(info):
+                detail.Unpack(bad)
+    except DecodeError:
+        return ServiceError(code, text)  # something between us and the server wrote it
+    return ServiceError(
+        code,
+        text,
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        fields={violation.field: violation.description for violation in bad.field_violations},
+        retry_after_s=retry.retry_delay.ToTimedelta().total_seconds() if asked else None,
+    )

@@ -1,0 +1,160 @@
+"""Following a stream over disconnects: what to ask for, when to try again, when to give up. No I/O.
+
+The faces open the stream, read it and sleep; everything that they have to decide is here.
+"""
+
+import random
+from collections import deque
+from typing import Final
+
+from odds_service.client import decode
+from odds_service.client.errors import ServiceError
+from odds_service.client.odds_map import OddsMap
+from odds_service.client.requests import cursor_message
+from odds_service.client.values import (
+    Change,
+    Changes,
+    Disconnected,
+    Heartbeat,
+    HistoricalChange,
+    Odds,
+    Opened,
+    Step,
+)
+from odds_service.model.cursor import Cursor
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+
+RETRY_FIRST_S: Final = 0.25
+RETRY_MAX_S: Final = 15.0  # a server that is back is found within this
+
+
+class Backoff:
+    """Waits between attempts: each twice the one before, capped, less up to half at random.
+
+    The jitter keeps the clients of a server that restarts from coming back all at once.
+    """
+
+    def __init__(self, rng: random.Random | None = None) -> None:
+        self._rng = rng or random.Random()  # noqa: S311  # spreads load, hides nothing
+        self._next_s = RETRY_FIRST_S
+
+    def wait_s(self, at_least_s: float = 0.0) -> float:
+        """How long to wait before the next attempt; the server may ask for more."""
+        wait_s = self._next_s * self._rng.uniform(0.5, 1.0)
+        self._next_s = min(2 * self._next_s, RETRY_MAX_S)
+        return max(wait_s, at_least_s)
+
+    def reset(self) -> None:
+        """What was tried works."""
+        self._next_s = RETRY_FIRST_S
+
+
+class Ended(Exception):
+    """The server sent all that was asked for."""
+
+
+class WatchFollower:
+    """One watch over any number of streams.
+
+    cursor: up to where changes were handed out; save it after dealing with a change, and a watch
+    that resumes at it gives everything after (again what came in one message with it, if the
+    message was not dealt with to its end).
+    """
+
+    def __init__(
+        self,
+        request: pb.WatchChangesRequest,
+        start: Odds | Cursor | None,
+        *,
+        wait_for_server: bool,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.odds = OddsMap(start)
+        self.cursor = self.odds.cursor
+        self._request = request
+        self._wait_for_server = wait_for_server
+        self._backoff = backoff or Backoff()
+        self._retry_after_s = 0.0
+        self._waiting: deque[Change] = deque()
+
+    def request(self) -> pb.WatchChangesRequest:
+        """What to open the next stream with."""
+        self.odds.restart()
+        request = pb.WatchChangesRequest()
+        request.CopyFrom(self._request)
+        if self.odds.cursor is not None:
+            request.resume.CopyFrom(cursor_message(self.odds.cursor))
+        return request
+
+    def take(self, message: pb.WatchChangesResponse) -> Step | None:
+        """Fold a message into the map. Raises StreamGap."""
+        step = self.odds.take(message)
+        self._wait_for_server = True  # from here on a disconnect is one, and no wrong address
+        if isinstance(step, Changes | Heartbeat) or (isinstance(step, Opened) and not step.image):
+            self._backoff.reset()
+        self._retry_after_s = 0.0
+        if message.HasField("closing"):
+            self._retry_after_s = message.closing.retry_after.ToTimedelta().total_seconds()
+        return step
+
+    def ended(self, error: ServiceError | None) -> Disconnected:
+        """The stream ended, with an error or (None) without.
+
+        Raises Ended when that is all; the error when trying again does not help, or when no
+        server was ever reached and none is to be waited for.
+        """
+        if error is None:
+            if self._request.image == pb.IMAGE_MODE_ONLY and self.odds.whole:
+                raise Ended
+            error = ServiceError("UNAVAILABLE", "the server ended the stream")
+        if not error.passing or not self._wait_for_server:
+            raise error
+        at_least_s = max(self._retry_after_s, error.retry_after_s or 0.0)
+        return Disconnected(error=error, retry_in_s=self._backoff.wait_s(at_least_s))
+
+    def hand_out(self, step: Step | None, *, whole: bool) -> None:
+        """The caller gets a step: `whole`, or only its changes, by next_change."""
+        if isinstance(step, Changes) and not whole:
+            self._waiting.extend(step.changes)
+        if not self._waiting:
+            self.cursor = self.odds.cursor
+
+    def next_change(self) -> Change | None:
+        """The next change to hand out; None: read on."""
+        if not self._waiting:
+            return None
+        change = self._waiting.popleft()
+        if not self._waiting:
+            self.cursor = self.odds.cursor
+        return change
+
+
+class HistoryFollower:
+    """One reading of the stored log; a page that was read is not asked for again."""
+
+    def __init__(self, request: pb.GetHistoryRequest, *, backoff: Backoff | None = None) -> None:
+        self.cursor: Cursor | None = None
+        self._request = request
+        self._backoff = backoff or Backoff()
+
+    def request(self) -> pb.GetHistoryRequest:
+        """What to open the next stream with."""
+        request = pb.GetHistoryRequest()
+        request.CopyFrom(self._request)
+        if self.cursor is not None:
+            request.from_cursor.CopyFrom(cursor_message(self.cursor))
+        return request
+
+    def take(self, page: pb.HistoryPage) -> tuple[HistoricalChange, ...]:
+        """The changes of a page."""
+        self._backoff.reset()
+        self.cursor = decode.cursor(page.cursor)
+        return tuple(decode.historical_change(change) for change in page.changes)
+
+    def ended(self, error: ServiceError | None) -> Disconnected:
+        """As WatchFollower's."""
+        if error is None:
+            raise Ended
+        if not error.passing or self.cursor is None:
+            raise error
+        return Disconnected(error=error, retry_in_s=self._backoff.wait_s(error.retry_after_s or 0))

@@ -1,0 +1,95 @@
+"""grpc.aio under asyncio."""
+
+import asyncio
+from typing import Any, Final, Generic, TypeVar, cast
+
+from grpc import aio
+
+from odds_service.client.address import Address, channel_options
+from odds_service.client.errors import service_error
+from odds_service.client.transport import Flag, Streaming, Unary
+from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+
+Q = TypeVar("Q")
+M = TypeVar("M")
+
+_END: Final[object] = aio.EOF  # type: ignore[attr-defined]  # not in grpc-stubs
+
+
+class AsyncioTransport:
+    """One channel on the running asyncio loop."""
+
+    def __init__(self, address: Address) -> None:
+        credentials = address.credentials()
+        if credentials is None:
+            self._channel = aio.insecure_channel(address.server, channel_options())
+        else:
+            self._channel = aio.secure_channel(address.server, credentials, channel_options())
+        self._server = address.server
+        # The stub's type is that of the synchronous one, whose methods are named alike.
+        self._stub: Any = pb_grpc.OddsServiceStub(self._channel)
+
+    async def call(self, chosen: "Unary[Q, M]", request: Q, timeout_s: float) -> M:
+        method = cast("aio.UnaryUnaryMultiCallable[Q, M]", chosen(self._stub))
+        try:
+            return await method(request, timeout=timeout_s)
+        except aio.AioRpcError as error:
+            raise service_error(error, self._server) from None
+
+    def open(self, chosen: "Streaming[Q, M]", request: Q) -> "AsyncioStream[M]":
+        method = cast("aio.UnaryStreamMultiCallable[Q, M]", chosen(self._stub))
+        return AsyncioStream(method(request), self._server)
+
+    def flag(self) -> Flag:
+        return asyncio.Event()
+
+    async def wait(self, flag: Flag, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await cast("asyncio.Event", flag).wait()
+        except TimeoutError:
+            return
+
+    async def aclose(self) -> None:
+        await self._channel.close(None)
+
+
+class AsyncioStream(Generic[M]):
+    """A streamed reply.
+
+    Each read is a task of its own, because grpc.aio cancels the whole stream when a read is
+    cancelled; here it goes on, and the next read takes it up.
+    """
+
+    def __init__(self, call: "aio.UnaryStreamCall[Any, M]", server: str) -> None:
+        self._call = call
+        self._server = server
+        self._reading: asyncio.Future[object] | None = None
+        self._closed = False
+
+    async def read(self) -> M | None:
+        """As transport.Stream."""
+        if self._closed:
+            return None
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._call.read())
+        reading = self._reading
+        await asyncio.wait({reading})
+        self._reading = None
+        if reading.cancelled():
+            return None
+        try:
+            message = reading.result()
+        except aio.AioRpcError as error:
+            raise service_error(error, self._server) from None
+        return None if message is _END else cast("M", message)
+
+    async def aclose(self) -> None:
+        """As transport.Stream."""
+        self._closed = True
+        self._call.cancel()
+        reading = self._reading
+        if reading is not None:
+            await asyncio.wait({reading})
+            if not reading.cancelled():
+                reading.exception()  # seen: asyncio complains of those that nobody saw

@@ -1,0 +1,97 @@
+"""What callers ask for, as messages of the contract."""
+
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from odds_service.client.values import Filter
+from odds_service.model.cursor import Cursor
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+
+
+def timestamp(at: datetime) -> Timestamp:
+    """Raises ValueError for a time without a zone: it could mean another instant."""
+    if at.tzinfo is None:
+        raise ValueError(f"{at.isoformat()} has no time zone")
+    message = Timestamp()
+    message.FromDatetime(at.astimezone(UTC))
+    return message
+
+
+def duration(seconds: float) -> Duration:
+    message = Duration()
+    message.FromTimedelta(timedelta(seconds=seconds))
+    return message
+
+
+def cursor_message(cursor: Cursor) -> pb.Cursor:
+    return pb.Cursor(epoch=cursor.epoch, revision=cursor.revision)
+
+
+def filter_message(where: Filter) -> pb.Filter:
+    return pb.Filter(
+        sports=where.sports,
+        competitions=where.competitions,
+        event_ids=where.event_ids,
+        bookmakers=where.bookmakers,
+        markets=where.markets,
+        sources=where.sources,
+        start_from=None if where.start_from is None else timestamp(where.start_from),
+        start_to=None if where.start_to is None else timestamp(where.start_to),
+        in_play=where.in_play,
+    )
+
+
+def odds_request(
+    where: Filter,
+    at_least: Cursor | None = None,
+    include_best: bool = False,
+    as_of: Cursor | datetime | None = None,
+) -> pb.GetOddsRequest:
+    request = pb.GetOddsRequest(filter=filter_message(where), include_best=include_best)
+    if at_least is not None:
+        request.min_cursor.CopyFrom(cursor_message(at_least))
+    if isinstance(as_of, Cursor):
+        request.as_of_cursor.CopyFrom(cursor_message(as_of))
+    elif as_of is not None:
+        request.as_of_time.CopyFrom(timestamp(as_of))
+    return request
+
+
+def history_request(
+    where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
+) -> pb.GetHistoryRequest:
+    request = pb.GetHistoryRequest(filter=filter_message(where))
+    if isinstance(start, Cursor):
+        request.from_cursor.CopyFrom(cursor_message(start))
+    elif start is not None:
+        request.from_time.CopyFrom(timestamp(start))
+    if isinstance(end, Cursor):
+        request.to_cursor.CopyFrom(cursor_message(end))
+    elif end is not None:
+        request.to_time.CopyFrom(timestamp(end))
+    return request
+
+
+def watch_request(
+    where: Filter,
+    conflate_s: float,
+    heartbeat_s: float | None,
+    latest: bool,
+    image_only: bool,
+) -> pb.WatchChangesRequest:
+    """Without a cursor to resume at; that is the follower's to add."""
+    return pb.WatchChangesRequest(
+        filter=filter_message(where),
+        conflate=duration(conflate_s) if conflate_s else None,
+        heartbeat=None if heartbeat_s is None else duration(heartbeat_s),
+        policy=pb.SLOW_READER_POLICY_LATEST if latest else pb.SLOW_READER_POLICY_LOSSLESS,
+        image=pb.IMAGE_MODE_ONLY if image_only else pb.IMAGE_MODE_AUTO,
+    )
+
+
+def refresh_request(event_id: str, deadline_s: float | None) -> pb.RefreshEventRequest:
+    return pb.RefreshEventRequest(
+        event_id=event_id, deadline=None if deadline_s is None else duration(deadline_s)
+    )

@@ -26,9 +26,9 @@ from rich.table import Table
 from odds_service.bridge import open_bridge
 from odds_service.cache import OddsCache
 from odds_service.demo.bookmaker import SimulatedBookmaker
-from odds_service.demo.http_message import Request
 from odds_service.demo.settings import SimulationSettings
 from odds_service.feed import ChangeFeed
+from odds_service.http.message import Request
 from odds_service.model.change import MarketChange
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
 from odds_service.model.source import SourceState

@@ -15,8 +15,8 @@ import trio
 import typer
 
 from odds_service.demo.bookmaker import SimulatedBookmaker
-from odds_service.demo.http_server import serve_http
 from odds_service.demo.settings import SimulationSettings
+from odds_service.http.server import serve_http
 
 _DEFAULT = SimulationSettings()
 

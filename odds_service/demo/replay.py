@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import trio
 
-from odds_service.demo.http_message import Request, Response
-from odds_service.demo.http_server import serve_http
 from odds_service.demo.series import Body, ReplayError, Series
+from odds_service.http.message import Request, Response
+from odds_service.http.server import serve_http
 
 
 class Position(msgspec.Struct):

@@ -11,8 +11,8 @@ from typing import Any, Final
 import pytest
 import trio
 
-from odds_service.demo.http_message import Response
 from odds_service.errors import SourceError
+from odds_service.http.message import Response
 from odds_service.sources.http import (
     Answer,
     HttpSettings,

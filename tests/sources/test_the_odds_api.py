@@ -10,9 +10,9 @@ from typing import Any, Final
 import pytest
 
 from odds_service.demo.bookmaker import SimulatedBookmaker
-from odds_service.demo.http_message import App, Response
 from odds_service.demo.settings import SimulationSettings
 from odds_service.errors import SettingsError, SourceError
+from odds_service.http.message import App, Response
 from odds_service.model.observation import ANY, Completeness, Observation
 from odds_service.sources.base import Pull
 from odds_service.sources.registry import open_source

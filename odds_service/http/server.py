@@ -15,7 +15,7 @@ import msgspec
 import structlog
 import trio
 
-from odds_service.demo.http_message import App, Request, Response
+from odds_service.http.message import App, Request, Response
 
 RECEIVE_BYTES: Final = 2**16  # 64 KiB, what one read takes at most
 SEND_BYTES: Final = 2**18  # 256 KiB, what one send takes at most; small pieces are joined
@@ -132,7 +132,7 @@ class _Server:
             response = await self._app(request)
         except Exception:
             # Not the query: it holds the API key.
-            log.exception("demo_app_failed", method=request.method, path=request.path)
+            log.exception("http_app_failed", method=request.method, path=request.path)
             await connection.refuse(500, "the application failed; the log says how")
             return False
         sent = await connection.send_response(

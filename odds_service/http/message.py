@@ -1,4 +1,4 @@
-"""What an application of the demo's HTTP server takes and gives."""
+"""What an application of the HTTP server takes and gives."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Self

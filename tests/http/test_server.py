@@ -9,8 +9,8 @@ import structlog.testing
 import trio
 from typing_extensions import override
 
-from odds_service.demo.http_message import Request, Response
-from odds_service.demo.http_server import HttpLimits, accepts_gzip, serve_http
+from odds_service.http.message import Request, Response
+from odds_service.http.server import HttpLimits, accepts_gzip, serve_http
 from tests.demo.serving import client_of, listening
 
 # More than the socket buffers of both ends can hold: it cannot go out unless it is read.
@@ -204,7 +204,7 @@ async def test_an_application_that_fails_is_answered_and_logged_without_the_quer
             bad = await client.get("/bad?apiKey=secret")
             well = await client.get("/well")
     assert (bad.status_code, well.content) == (500, b"well")
-    assert [entry["event"] for entry in logs] == ["demo_app_failed"]
+    assert [entry["event"] for entry in logs] == ["http_app_failed"]
     assert "secret" not in str(logs)
     assert "broken" not in bad.text
 

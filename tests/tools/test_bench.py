@@ -1,0 +1,114 @@
+"""The benchmark judges by medians, keeps within its bounds, and every part gives a report."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tools.bench import PARTS
+from tools.benchmarks.everything import BEGIN, END, ROOT, renew
+from tools.benchmarks.figures import (
+    LEAST_TURNS,
+    Bounds,
+    Figure,
+    Measured,
+    Report,
+    at_least,
+    at_most,
+    short,
+)
+from tools.benchmarks.showing import markdown, tables
+
+# The options that make a part's run a matter of seconds; a new part states its own.
+SMALL = {"pipeline": ["--events", "6", "--markets", "10"]}
+
+
+def figure(*samples: float) -> Figure:
+    return Figure("figure", "ms", list(samples))
+
+
+@pytest.mark.parametrize(
+    ("samples", "aim", "verdict"),
+    [
+        ((1.0, 2.0, 3.0), at_most(3.0), "met"),
+        ((1.0, 2.0, 3.0), at_most(2.5), "met?"),
+        ((1.0, 2.0, 3.0), at_most(1.5), "missed?"),
+        ((1.0, 2.0, 3.0), at_most(0.5), "missed"),
+        ((1.0, 2.0, 3.0), at_least(1.0), "met"),
+        ((1.0, 2.0, 3.0), at_least(2.5), "missed?"),
+        ((1.0, 2.0, 3.0), at_least(4.0), "missed"),
+    ],
+)
+def test_the_median_is_judged(samples: tuple[float, ...], aim: object, verdict: str) -> None:
+    judged = figure(*samples)
+    judged.aim = aim  # type: ignore[assignment]  # parametrize hides the type
+    assert judged.verdict == verdict
+
+
+def test_ratios_are_taken_turn_by_turn() -> None:
+    found = Measured("part", "title")
+    for ours, ceiling in ((10.0, 5.0), (40.0, 10.0), (90.0, 30.0)):
+        found.add("ours", ours, "ms")
+        found.add("ceiling", ceiling, "ms")
+    found.ratio("of the ceiling", "ours", "ceiling", at_most(4))
+    ratio = found.report().figure("of the ceiling")
+    assert ratio.samples == [2.0, 4.0, 3.0]
+    assert (ratio.median, ratio.least, ratio.greatest) == (3.0, 2.0, 4.0)
+    found.add("ours", 1.0, "ms")
+    with pytest.raises(ValueError, match="shorter"):
+        found.ratio("of the ceiling", "ours", "ceiling")
+
+
+def test_turns_end_with_the_time_but_not_before_a_spread() -> None:
+    assert list(Bounds(repeats=7, seconds=3_600.0).turns()) == list(range(7))
+    assert list(Bounds(repeats=7, seconds=0.0).turns()) == list(range(LEAST_TURNS))
+
+
+def test_the_written_report_is_renewed_between_its_marks(tmp_path: Path) -> None:
+    path = tmp_path / "performance.md"
+    path.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n", "utf-8")
+    renew(path, "new")
+    renew(path, "newer")
+    assert path.read_text("utf-8") == f"above\n{BEGIN}\n\nnewer\n{END}\nbelow\n"
+    fresh = tmp_path / "fresh.md"
+    renew(fresh, "new")
+    assert fresh.read_text("utf-8") == f"{BEGIN}\n\nnew\n{END}\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.012_34, "0.012"), (0.5, "0.50"), (1.234, "1.23"), (12.34, "12.3"),
+     (390_000, "390,000")],
+)  # fmt: skip
+def test_numbers_are_short(value: float, text: str) -> None:
+    assert short(value) == text
+
+
+@pytest.mark.parametrize("part", [part.name for part in PARTS])
+def test_every_part_gives_a_report_and_a_plot(part: str, tmp_path: Path) -> None:
+    arguments = [*SMALL[part], "--seconds", "0", "--json", "--plots", str(tmp_path)]
+    ran = subprocess.run(
+        [sys.executable, "-m", "tools.bench", part, *arguments],
+        cwd=ROOT, capture_output=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr.decode()
+    report = msgspec.json.decode(ran.stdout, type=Report)
+    assert report.part == part
+    assert any(figure.aim for figure in report.figures)
+    costs = next(each.costs for each in PARTS if each.name == part)
+    assert all(report.figure(name).unit == "ms" for name in costs)
+    assert set(costs.values()) <= report.facts.keys()
+    assert all(table.row_count for table in tables(report))
+    assert all(figure.name in markdown(report) for figure in report.figures)
+    assert (tmp_path / f"{part}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_unknown_option_is_named() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "tools.bench", "pipeline", "--evens", "6"],
+        cwd=ROOT, capture_output=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 2
+    assert b"--evens" in ran.stderr

@@ -14,7 +14,7 @@ from odds_service.errors import OddsServiceError
 # imported when a command is run; a test holds these lines to the commands' own.
 COMMANDS: Final = {
     "serve": "Scrape the configured sources and serve their odds over gRPC.",
-    "demo": "Show odds as they change: scraped over HTTP, stored in SQLite, watched over gRPC.",
+    "demo": "Show odds as they change: scraped over HTTP, stored, and watched over gRPC.",
     "replay": "Serve recorded odds over The Odds API's own HTTP shape, until ^C.",
     "get": "Print the current odds, bookmakers side by side.",
     "watch": "Print changes until ^C; resumes by itself where it was when the connection breaks.",
@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "status": "Print revisions, sources, queues, storage and subscribers.",
     "history": "Print stored changes in their order; with --json one a line.",
     "refresh": "Fetch one event now, from all its sources; returns when the result is stored.",
+    "db": "Upgrade or check the database, see its dead letters; where it is as for serve.",
 }
 
 
@@ -38,11 +39,13 @@ class LateCommands(TyperGroup):
 
 def load(name: str) -> Any:
     """A command as typer runs it."""
-    function = getattr(importlib.import_module(f"odds_service.commands.{name}"), name)
+    found = getattr(importlib.import_module(f"odds_service.commands.{name}"), name)
+    if isinstance(found, typer.Typer):  # a command that has commands of its own
+        return typer.main.get_command(found)
     single = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
-    single.command(name)(function)
+    single.command(name)(found)
     return typer.main.get_command(single)
 
 

@@ -44,12 +44,16 @@ class ServerSettings(_Section):
 class DatabaseSettings(_Section):
     """Which database, and how much may wait for it.
 
-    url: `sqlite:///file.db`. queue_changes: capacity of the write queue in changes; when it is
-    full scraping holds.
+    url: `sqlite:///file.db` or `postgresql://user@host/name`. migrate: bring PostgreSQL's tables
+    up to date at the start (SQLite's always are). queue_changes: capacity of the write queue in
+    changes; when it is full scraping holds. spill_folder: where a stop leaves what PostgreSQL did
+    not take in time (with SQLite: beside the file).
     """
 
     url: SecretStr = SecretStr(DEFAULT_DATABASE)
+    migrate: bool = False
     queue_changes: int = Field(default=100_000, ge=1)
+    spill_folder: Path = Path()
 
 
 class LifeSettings(_Section):

@@ -102,7 +102,11 @@ class Running(Struct, frozen=True):
 async def assemble(settings: Settings, sources: list[Source]) -> AsyncIterator[Parts]:
     """Open the database, warm the cache from it and wire the parts; nothing runs yet."""
     database = settings.database
-    async with open_store(database.url.get_secret_value()) as store:
+    async with open_store(
+        database.url.get_secret_value(),
+        migrate=database.migrate,
+        spill_folder=database.spill_folder,
+    ) as store:
         stored = await store.begin()
         feed = ChangeFeed(stored.epoch, stored.revision, detected_at=stored.last_detected_at)
         known = {state.source: state for state in stored.sources}
@@ -122,7 +126,7 @@ async def assemble(settings: Settings, sources: list[Source]) -> AsyncIterator[P
             feed=feed,
             cache=cache,
             queue=queue,
-            writer=Writer(store, queue, feed),
+            writer=Writer(store, queue, feed, dead_letters=stored.dead_letters),
             reconciler=reconciler,
             detector=Detector(cache, feed, queue, reconciler.identify, utc_now),
             scrapers={source.name: Scraper(source, send.clone(), utc_now) for source in sources},

@@ -31,7 +31,8 @@ class ChannelFill(Struct, frozen=True):
 class WriterReport(Struct, frozen=True, kw_only=True):
     """How the way into the database stands.
 
-    state: `ok`, `retrying` or `stopped`. lag_s: age of the oldest change that is not durable.
+    state: `idle`, `writing`, `retrying` (reason: why) or `draining` (the service stops).
+    lag_s: age of the oldest change that is not durable. dead_letters: how many are kept.
     bridged_s: how long the rest of the queue lasts at the present rate of changes, None while
     nothing changes.
     """

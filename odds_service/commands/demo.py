@@ -44,20 +44,22 @@ def demo(
         list[str] | None, typer.Option("--sport", help="With ODDS_API_KEY: what to scrape.")
     ] = None,
     database: Annotated[
-        Path | None, typer.Option(help="SQLite file to keep; without: a temporary one.")
+        str | None,
+        typer.Option(help="SQLite file, or URL, of a database to keep; without: a temporary one."),
     ] = None,
     listen: Annotated[str, typer.Option(help="host:port of the gRPC server.")] = "127.0.0.1:50051",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
 ) -> None:
-    """Show odds as they change: scraped over HTTP, stored in SQLite, watched over gRPC.
+    """Show odds as they change: scraped over HTTP, stored, and watched over gRPC.
 
     The odds are a simulated bookmaker's; with ODDS_API_KEY set they are The Odds API's.
     """
     configure_logs(log_level, "auto")
     with tempfile.TemporaryDirectory() if database is None else nullcontext() as folder:
-        path = Path(folder) / "odds.db" if folder is not None else database
-        flags = {"server": {"listen": listen}, "database": {"url": f"sqlite:///{path}"}}
-        trio.run(_demo, load_settings(None, **flags), sport or ["soccer_epl"], seconds, table)
+        place = database or str(Path(folder or "") / "odds.db")
+        url = place if "://" in place else f"sqlite:///{place}"
+        settings = load_settings(server={"listen": listen}, database={"url": url, "migrate": True})
+        trio.run(_demo, settings, sport or ["soccer_epl"], seconds, table)
 
 
 async def _demo(

@@ -20,7 +20,12 @@ def serve(
     listen: Annotated[
         str | None, typer.Option(help="host:port of the gRPC server; port 0 takes a free one.")
     ] = None,
-    database: Annotated[str | None, typer.Option(help="sqlite:///file.db")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="sqlite:///file.db or postgresql://user@host/name")
+    ] = None,
+    migrate: Annotated[
+        bool | None, typer.Option("--migrate", help="Bring PostgreSQL's tables up to date first.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, json or pretty.")] = None,
 ) -> None:
@@ -32,7 +37,7 @@ def serve(
     settings = load_settings(
         config,
         server={"listen": listen},
-        database={"url": database},
+        database={"url": database, "migrate": migrate},
         log={"level": log_level, "format": log_format},
     )
     run(settings)

@@ -40,6 +40,7 @@ class WriteQueue:
         self.capacity = capacity
         self.pending_changes = 0
         self.runs_dropped = 0
+        self.closed = False
         self._send, self.receive = trio.open_memory_channel[ChangeBatch](
             capacity + _UNCOUNTED_BATCHES
         )
@@ -93,4 +94,5 @@ class WriteQueue:
 
     def close(self) -> None:
         """No more batches: the writer drains what is there and ends."""
+        self.closed = True
         self._send.close()

@@ -18,6 +18,7 @@ GROUP_CHANGES: Final = 5_000  # a transaction's size: past it a commit costs lit
 FLUSH_S: Final = 1.0  # how often confirmations and scrape runs are stored while nothing changes
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
+SPILL_S: Final = 10.0  # for the rest to reach a file; a full queue takes about 2 s
 _PACE_S: Final = 60.0  # the window that the pace of changes is told from
 
 log = structlog.get_logger(__name__)
@@ -27,32 +28,35 @@ class Writer:
     """Takes what waits in the queue into one transaction, and says how far the log is durable.
 
     A group that the database does not take is tried again for ever, in its order: the queue fills
-    meanwhile, and that holds the scrapers.
+    meanwhile, and that holds the scrapers. dead_letters: how many were kept at the start.
     """
 
-    def __init__(self, store: Store, queue: WriteQueue, feed: ChangeFeed) -> None:
+    def __init__(
+        self, store: Store, queue: WriteQueue, feed: ChangeFeed, *, dead_letters: int = 0
+    ) -> None:
         self._store = store
         self._queue = queue
         self._feed = feed
         self._durable = trio.Condition()
-        self._waiting_since: datetime | None = None
+        self._in_hand: list[ChangeBatch] = []
         self._paces: deque[tuple[float, int]] = deque()
+        self.dead_letters = dead_letters
         self.retries = 0
         self.reason = ""
 
     async def run(self) -> None:
         """Write until the queue is closed and empty.
 
-        Cancelled, the group in hand may have been stored or not; what is not is reported in the
-        log, and `durable_revision` says up to where everything is.
+        Cancelled, or at an error of the store, all that is not durable goes to the spill file,
+        the group in hand too (it may have been stored or not: a replay knows), within SPILL_S.
+        What did not get there either is reported in the log.
         """
         try:
-            with self._queue.receive as receive:
-                while (batches := await self._next_batches(receive)) is not None:
-                    await self._write(batches)
+            while (batches := await self._next_batches()) is not None:
+                await self._write(batches)
             await self._write([])
-        except trio.Cancelled:
-            self._report_loss()
+        except BaseException:
+            await self._spill()
             raise
 
     async def committed(self, revision: int) -> None:
@@ -62,36 +66,46 @@ class Writer:
                 await self._durable.wait()
 
     def report(self) -> WriterReport:
-        """What GetStatus tells of it."""
-        since = self._waiting_since
-        state = "retrying" if self.reason else "writing" if self._queue.pending_changes else "idle"
+        """What GetStatus tells of it; from any thread."""
+        pending = self._queue.pending_changes
+        if self._queue.closed:
+            state = "draining"
+        elif self.reason:
+            state = "retrying"
+        else:
+            state = "writing" if pending else "idle"
         return WriterReport(
             state=state,
             reason=self.reason,
-            lag_s=0.0 if since is None else (datetime.now(UTC) - since).total_seconds(),
-            pending_changes=self._queue.pending_changes,
+            lag_s=self._lag_s(),
+            pending_changes=pending,
             retries=self.retries,
-            dead_letters=0,
+            dead_letters=self.dead_letters,
             bridged_s=self._bridged_s(),
         )
 
-    async def _next_batches(
-        self, receive: trio.MemoryReceiveChannel[ChangeBatch]
-    ) -> list[ChangeBatch] | None:
+    async def _next_batches(self) -> list[ChangeBatch] | None:
         """What waits now, up to GROUP_CHANGES; empty when FLUSH_S passed, None at the end."""
         batches: list[ChangeBatch] = []
         with trio.move_on_after(FLUSH_S):
             try:
-                batches.append(await receive.receive())
+                batches.append(await self._queue.receive.receive())
             except trio.EndOfChannel:
                 return None
-        changes = sum(len(batch.changes) for batch in batches)
-        while batches and changes < GROUP_CHANGES:
+        if batches:
+            batches += self._waiting(GROUP_CHANGES - len(batches[0].changes))
+        self._in_hand = batches
+        return batches
+
+    def _waiting(self, changes: float) -> list[ChangeBatch]:
+        """Take what waits in the queue, until it is that many changes or more."""
+        batches: list[ChangeBatch] = []
+        while changes > 0:
             try:
-                batches.append(receive.receive_nowait())
+                batches.append(self._queue.receive.receive_nowait())
             except (trio.WouldBlock, trio.EndOfChannel):
                 break
-            changes += len(batches[-1].changes)
+            changes -= len(batches[-1].changes)
         return batches
 
     async def _write(self, batches: list[ChangeBatch]) -> None:
@@ -99,13 +113,11 @@ class Writer:
         group = WriteGroup(batches, self._queue.take_confirmations(upto), self._queue.take_runs())
         if not (batches or group.confirmations or group.runs):
             return
-        if batches:
-            self._waiting_since = batches[0].changes[0].detected_at
         await self._write_until_stored(group)
-        self._waiting_since = None
         if batches:
             changes = sum(len(batch.changes) for batch in batches)
             self._note_pace(changes)
+            self._in_hand = []
             self._feed.advance_durable(upto)
             async with self._durable:
                 self._durable.notify_all()
@@ -115,7 +127,7 @@ class Writer:
         wait_s = RETRY_FIRST_S
         while True:
             try:
-                await self._store.write(group)
+                self.dead_letters += await self._store.write(group)
             except StorageUnavailable as error:
                 self.retries += 1
                 if not self.reason:
@@ -129,14 +141,41 @@ class Writer:
                 self.reason = ""
                 return
 
-    def _report_loss(self) -> None:
-        if self._queue.pending_changes:
-            log.error(
-                "changes_not_stored",
-                changes=self._queue.pending_changes,
-                from_revision=self._feed.durable_revision + 1,
-                to_revision=self._feed.head_revision,
-            )
+    async def _spill(self) -> None:
+        """Leave what is not durable to the next start, within SPILL_S.
+
+        After an error detect may go on for a moment: what it adds meanwhile is spilled as well.
+        """
+        rest, path, why = self._in_hand, "", f"not within {SPILL_S:.0f} s"
+        try:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + SPILL_S):
+                while (more := self._waiting(float("inf"))) or (rest and not path):
+                    rest, path = [*rest, *more], ""
+                    path = await trio.to_thread.run_sync(
+                        self._store.spill, rest, abandon_on_cancel=True
+                    )
+        except OSError as error:
+            why = str(error)
+        if not rest:
+            return
+        stretch = {
+            "changes": sum(len(batch.changes) for batch in rest),
+            "from_revision": rest[0].first_revision,
+            "to_revision": rest[-1].last_revision,
+        }
+        if path:
+            log.warning("changes_spilled", path=path, **stretch)
+        else:
+            log.error("changes_not_stored", reason=why, **stretch)
+
+    def _lag_s(self) -> float:
+        """Age of the oldest change that is not durable."""
+        durable = self._feed.durable_revision
+        for batch in self._feed.read_after(durable, 1) or ():
+            for change in batch.changes:
+                if change.revision > durable:
+                    return max(0.0, (datetime.now(UTC) - change.detected_at).total_seconds())
+        return 0.0
 
     def _note_pace(self, changes: int) -> None:
         now = trio.current_time()

@@ -1,5 +1,6 @@
 """From a database URL to a store."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -45,27 +46,35 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """Open the store that the URL names; inside an open bridge only.
 
-    migrate: bring PostgreSQL's tables up to date where they are not; SQLite's are always.
-    owner: be the only one, as who begins and writes must; False for tools beside a service.
+    migrate: bring PostgreSQL's tables up to date where they are not; an owner's on SQLite are
+    always. owner: be the only one, as who begins and writes must; False for tools beside a service.
     spill_folder: where a stop leaves what it could not write to PostgreSQL (SQLite: beside the
-    file). Raises StorageError: the URL, the file, the schema, or its owner is not right;
+    file). Raises StorageError: the URL, the file, a folder, the schema, or its owner is not right;
     StorageUnavailable: the server does not answer.
     """
     url = parse_url(text)
     if url.drivername == "sqlite":
         path = Path(url.database or "")
-        if not path.parent.is_dir():
-            raise StorageError(f"database {path}: the folder {path.parent} does not exist")
+        _check_path(path, owner=owner)
         with owned(path) if owner else nullcontext():
             async with _closing(Sqlite(path)) as database:
-                await check_schema(database, migrate=migrate)
+                await check_schema(database, migrate=owner)
                 yield DatabaseStore(database, lambda _: path.with_name(path.name + ".spill"))
         return
+    if owner and not os.access(spill_folder, os.W_OK):
+        raise StorageError(f"database.spill_folder: {spill_folder} cannot be written to")
     async with _closing(Postgres(url)) as database:
         if owner:
             await run(database, database.aio_own)
         await check_schema(database, migrate=migrate)
         yield DatabaseStore(database, lambda id_: spill_folder / f"odds-service-{id_[:12]}.spill")
+
+
+def _check_path(path: Path, *, owner: bool) -> None:
+    if not path.parent.is_dir():
+        raise StorageError(f"database {path}: the folder {path.parent} does not exist")
+    if not owner and not path.is_file():
+        raise StorageError(f"database {path}: there is no such file")
 
 
 @asynccontextmanager

@@ -111,8 +111,12 @@ class Sqlite(Database):
         return None
 
     def check_schema(self, connection: Connection, *, migrate: bool) -> None:
-        if migrating.version_of(connection) != migrating.head_version():
-            migrating.upgrade(connection)
+        version, wanted = migrating.version_of(connection), migrating.head_version()
+        if version == wanted:
+            return
+        if not migrate:
+            raise StorageError(f"the database is at schema {version}, this version wants {wanted}")
+        migrating.upgrade(connection)
 
 
 def _set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:

@@ -244,9 +244,12 @@ async def test_killed_in_the_middle_it_starts_again_by_itself(tmp_path: Path) ->
     assert len(stored(path, "SELECT epoch FROM epochs")) == 3
 
 
-async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+async def test_a_second_signal_stops_at_once_and_the_next_start_stores_the_rest(
+    tmp_path: Path,
+) -> None:
     async with bookmaker(BUSY) as (port, _):
-        served = Process(config(tmp_path, port, SimulatedBookmaker(BUSY).sport_keys))
+        settings = config(tmp_path, port, SimulatedBookmaker(BUSY).sport_keys)
+        served = Process(settings)
         await served.logged("serving")
         lock = sqlite3.connect(tmp_path / "odds.db", isolation_level=None)
         lock.execute("BEGIN IMMEDIATE")  # nothing can be drained any more
@@ -258,9 +261,17 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         code = await served.end()
         took_s = trio.current_time() - began
         lock.close()
-    assert code == 0
-    assert took_s < 15  # SQLite's own wait for the lock is 5 s; draining would take 20 s
-    assert any("changes_not_stored" in line for line in served.log)
+        assert code == 0
+        assert took_s < 15  # SQLite's own wait for the lock is 5 s; draining would take 20 s
+        (spilled,) = [json.loads(line) for line in served.log if "changes_spilled" in line]
+        again = Process(settings)
+        replayed = await again.logged("spill_stored")
+        again.process.send_signal(signal.SIGTERM)
+        assert await again.end() == 0
+    assert replayed["last"] == spilled["to_revision"]
+    query = "SELECT count(DISTINCT revision), max(revision) FROM odds_history WHERE kind > 0"
+    ((rows, last),) = stored(tmp_path / "odds.db", query)
+    assert rows == last >= spilled["to_revision"]
 
 
 async def test_a_crash_of_a_core_task_brings_the_service_down_with_its_cause(

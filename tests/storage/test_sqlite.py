@@ -144,11 +144,11 @@ class Away:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
-    async def write(self, group: WriteGroup) -> None:
+    async def write(self, group: WriteGroup) -> int:
         if self.times:
             self.times -= 1
             raise StorageUnavailable("away")
-        await self._store.write(group)  # type: ignore[attr-defined]  # any store
+        return await self._store.write(group)  # type: ignore[attr-defined,no-any-return]  # any store
 
 
 @pytest.mark.parametrize("outage", [0, 3])
@@ -200,48 +200,37 @@ async def test_another_programs_lock_is_waited_for(tmp_path: Path) -> None:
         assert len(await store.history(0, 10**9, 10**6)) == batches[-1].last_revision
 
 
-class Blocked:
-    """A store whose writes wait at a gate before or after the real one."""
+class Held:
+    """A store whose writes wait before or after the real ones, or whose database is away."""
 
-    def __init__(self, store: Store, *, after: bool) -> None:
+    def __init__(self, store: Store, state: str) -> None:
         self._store = store
-        self._after = after
+        self._state = state
         self.reached = trio.Event()
+        self.spill = store.spill
 
-    async def write(self, group: WriteGroup) -> None:
-        if self._after:
+    async def write(self, group: WriteGroup) -> int:
+        if self._state == "after the commit":
             await self._store.write(group)
         self.reached.set()
+        if self._state == "retrying":
+            await trio.lowlevel.checkpoint()
+            raise StorageUnavailable("away")
         await trio.sleep_forever()
-
-
-class Refusing:
-    """A store that is away for ever."""
-
-    def __init__(self) -> None:
-        self.reached = trio.Event()
-
-    async def write(self, _: WriteGroup) -> None:
-        self.reached.set()
-        await trio.lowlevel.checkpoint()
-        raise StorageUnavailable("away")
+        raise AssertionError
 
 
 @pytest.mark.parametrize("state", ["waiting", "before the commit", "after the commit", "retrying"])
-async def test_a_cancelled_writer_claims_nothing_and_another_goes_on_from_the_store(
+async def test_a_cancelled_writer_claims_nothing_and_spills_what_the_next_start_stores(
     tmp_path: Path, state: str
 ) -> None:
     book, batches = written(SERIES)
     async with open_bridge():
         async with open_store(url(tmp_path)) as store:
-            await store.begin()
-            feed, queue = ChangeFeed("e", 0), WriteQueue()
-            blocked: Blocked | Refusing
-            if state == "retrying":
-                blocked = Refusing()
-            else:
-                blocked = Blocked(store, after=state == "after the commit")
-            writer = Writer(blocked, queue, feed)  # type: ignore[arg-type]  # it only writes
+            first = await store.begin()
+            feed, queue = ChangeFeed(first.epoch, 0), WriteQueue()
+            held = Held(store, state)
+            writer = Writer(held, queue, feed)  # type: ignore[arg-type]  # it only writes
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(writer.run)
                 if state != "waiting":
@@ -249,14 +238,14 @@ async def test_a_cancelled_writer_claims_nothing_and_another_goes_on_from_the_st
                         with feed.lock:
                             feed.append_locked(batch, NOON)
                         queue.put(batch)
-                    await blocked.reached.wait()
+                    await held.reached.wait()
                 nursery.cancel_scope.cancel()
             assert feed.durable_revision == 0
             assert queue.pending_changes == feed.head_revision
+        assert (tmp_path / "odds.db.spill").exists() == (state != "waiting")
         async with open_store(url(tmp_path)) as store:
             stored = await store.begin()
-            everything = await store.history(0, 10**9, 10**6)
-            assert everything == (book.log if state == "after the commit" else [])
-            assert stored.revision == len(everything)
-            await store.write(WriteGroup(batches))
-            assert await store.history(0, 10**9, 10**6) == book.log
+            assert await store.history(0, 10**9, 10**6) == ([] if state == "waiting" else book.log)
+            assert stored.revision == stored.replayed == feed.head_revision
+            assert stored.misfits == 0
+        assert not (tmp_path / "odds.db.spill").exists()

@@ -1,0 +1,193 @@
+"""`odds-service db`: the database itself, also beside a running service."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import trio
+import typer
+from rich.console import Console
+
+from odds_service.bridge import open_bridge
+from odds_service.client import json_line
+from odds_service.commands.serve import only_error
+from odds_service.commands.text import change_text
+from odds_service.config import Settings, load_settings
+from odds_service.errors import OddsServiceError
+from odds_service.model.change import Change
+from odds_service.rpc.encode import change_wire
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.storage import DeadLetter, Store, open_store
+from odds_service.storage.migrating import head_version
+
+T = TypeVar("T")
+
+PAGE: Final = 500  # letters read at a time
+
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file, TOML.")]
+Url = Annotated[
+    str | None, typer.Option("--database", help="sqlite:///file.db or postgresql://user@host/name")
+]
+Letters = Annotated[list[int] | None, typer.Argument(help="Ids that `list` shows.", metavar="ID…")]
+Every = Annotated[bool, typer.Option("--all", help="Instead of ids: all that are kept.")]
+
+db = typer.Typer(
+    help="Upgrade or check the database, see its dead letters; where it is as for serve.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+dead_letters = typer.Typer(
+    help="Changes that the database refused: list them, try them again, drop them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+db.add_typer(dead_letters, name="dead-letters")
+
+
+@db.command()
+def upgrade(*, config: Config = None, database: Url = None) -> None:
+    """Bring the tables up to date; no service may be using them."""
+
+    async def opened(_: Store) -> None:
+        await trio.lowlevel.checkpoint()
+
+    _run(_settings(config, database), opened, owner=True, migrate=True)
+    typer.echo(f"the database is at schema {head_version()}")
+
+
+@db.command()
+def verify(*, config: Config = None, database: Url = None) -> None:
+    """Compare the current odds with what the history gives; exit code 1 where they differ."""
+    found = _run(_settings(config, database), lambda store: store.verify())
+    for fault in found.faults:
+        typer.echo(fault)
+    verdict = f"{found.faulty} faults" if found.faulty else "no fault"
+    typer.echo(
+        f"{verdict}: {found.markets} live markets, history up to revision {found.revision}, "
+        f"{found.unstored} changes of it refused"
+    )
+    if found.faulty:
+        raise typer.Exit(1)
+
+
+@dead_letters.command("list")
+def list_letters(
+    *,
+    config: Config = None,
+    database: Url = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Show what is kept, and why."""
+    console = Console(soft_wrap=True)
+
+    async def show(store: Store) -> int:
+        count = last = 0
+        while page := await store.dead_letters(last, PAGE):
+            for letter in page:
+                for line in [_as_json(letter)] if as_json else _lines(letter):
+                    console.print(line, markup=False, highlight=False)
+            count, last = count + len(page), page[-1].letter_id
+        return count
+
+    count = _run(_settings(config, database), show)
+    if not as_json:
+        typer.echo(f"{count} dead letters")
+
+
+@dead_letters.command()
+def retry(
+    letters: Letters = None, *, every: Every = False, config: Config = None, database: Url = None
+) -> None:
+    """Store them in the places that history holds for them; exit code 1 where one was refused."""
+
+    async def store_again(store: Store) -> int:
+        refused = 0
+        for letter_id in await _chosen(store, letters, every=every):
+            why = await store.retry_dead_letter(letter_id)
+            typer.echo(f"{letter_id}: {why or 'stored'}")
+            refused += bool(why)
+        return refused
+
+    if _run(_settings(config, database), store_again):
+        raise typer.Exit(1)
+
+
+@dead_letters.command()
+def drop(
+    letters: Letters = None, *, every: Every = False, config: Config = None, database: Url = None
+) -> None:
+    """Forget them; history keeps their places, so that readers know of the gap."""
+
+    async def forget(store: Store) -> int:
+        missing = 0
+        for letter_id in await _chosen(store, letters, every=every):
+            there = await store.drop_dead_letter(letter_id)
+            typer.echo(f"{letter_id}: {'dropped' if there else 'there is no such letter'}")
+            missing += not there
+        return missing
+
+    if _run(_settings(config, database), forget):
+        raise typer.Exit(1)
+
+
+def _settings(config: Path | None, url: str | None) -> Settings:
+    return load_settings(config, database={"url": url})
+
+
+def _run(
+    settings: Settings,
+    work: Callable[[Store], Awaitable[T]],
+    *,
+    owner: bool = False,
+    migrate: bool = False,
+) -> T:
+    url = settings.database.url.get_secret_value()
+
+    async def run() -> T:
+        async with open_bridge(), open_store(url, owner=owner, migrate=migrate) as store:
+            return await work(store)
+
+    try:
+        return trio.run(run)
+    except* OddsServiceError as group:
+        raise only_error(group) from None
+
+
+async def _chosen(store: Store, given: list[int] | None, *, every: bool) -> list[int]:
+    if every:
+        chosen: list[int] = []
+        while page := await store.dead_letters(chosen[-1] if chosen else 0, PAGE):
+            chosen += [letter.letter_id for letter in page]
+        return chosen
+    if not given:
+        raise OddsServiceError("say which letters: their ids, or --all")
+    return given
+
+
+def _lines(letter: DeadLetter) -> Iterator[str]:
+    tries = "1 try" if letter.attempts == 1 else f"{letter.attempts} tries"
+    what = "unreadable" if letter.change is None else change_text(_message(letter.change))
+    yield f"{letter.letter_id}  revision {letter.revision}  {what}"
+    yield f"    kept {letter.kept_at:%Y-%m-%d %H:%M:%S}Z, {tries}: {letter.reason}"
+
+
+def _as_json(letter: DeadLetter) -> str:
+    change = letter.change
+    return json.dumps(
+        {
+            "letterId": letter.letter_id,
+            "epoch": letter.epoch,
+            "revision": letter.revision,
+            "reason": letter.reason,
+            "keptAt": letter.kept_at.isoformat(),
+            "attempts": letter.attempts,
+            "change": None if change is None else json.loads(json_line(_message(change))),
+        }
+    )
+
+
+def _message(change: Change) -> pb.Change:
+    return pb.Changes.FromString(change_wire(change)).changes[0]

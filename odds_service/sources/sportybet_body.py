@@ -1,0 +1,247 @@
+"""Reading SportyBet's event: one bookmaker's markets of one match, all in one body.
+
+`bizCode` 10000 is success. Odds are texts, `0.00` where there are none; a market's `status` 1 is a
+suspension although its outcomes say `isActive`; what a market's line is, its `specifier` tells.
+"""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from odds_service.errors import SourceError
+from odds_service.model.event import EventStatus
+from odds_service.model.observation import ObservedBookmaker, ObservedEvent
+from odds_service.sources.markets.coverage import Coverage
+from odds_service.sources.markets.schema import SAME
+from odds_service.sources.markets.shelf import Shelf
+from odds_service.sources.markets.table import Reading, table
+from odds_service.sources.naming import key_text, sportradar_id
+
+BOOKMAKER: Final = "sportybet"
+_SUCCESS: Final = 10_000
+_OPEN: Final = 0  # a market's status
+_STATUSES: Final = {0: EventStatus.SCHEDULED, 1: EventStatus.IN_PLAY, 2: EventStatus.IN_PLAY}
+_NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
+
+
+class _Outcome(Struct, gc=False):
+    id: str
+    odds: str
+    isActive: int = 1
+    desc: str = ""
+
+
+class _Market(Struct):
+    id: str
+    outcomes: list[_Outcome]
+    status: int = _OPEN
+    specifier: str | None = None
+    name: str | None = None
+    desc: str | None = None
+    lastOddsChangeTime: int | None = None
+
+
+class _RawMarket(Struct):
+    id: str
+    outcomes: list[msgspec.Raw]
+    status: int = _OPEN
+    specifier: str | None = None
+    name: str | None = None
+    desc: str | None = None
+
+
+class _Named(Struct):
+    id: str
+
+
+class _Tournament(Struct):
+    name: str = ""
+
+
+class _Category(Struct):
+    name: str = ""
+    tournament: _Tournament = msgspec.field(default_factory=_Tournament)
+
+
+class _Sport(Struct):
+    id: str
+    name: str = ""
+    category: _Category = msgspec.field(default_factory=_Category)
+
+
+class _Event(Struct):
+    eventId: str
+    homeTeamName: str
+    awayTeamName: str
+    estimateStartTime: int
+    sport: _Sport
+    markets: list[_Market] = []
+    status: int | None = None
+
+
+class _RawEvent(Struct):
+    eventId: str
+    homeTeamName: str
+    awayTeamName: str
+    estimateStartTime: int
+    sport: _Sport
+    markets: list[msgspec.Raw] = []
+    status: int | None = None
+
+
+class _Answer(Struct):
+    bizCode: int
+    message: str | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_event = msgspec.json.Decoder(_Event)
+_raw_event = msgspec.json.Decoder(_RawEvent)
+_market = msgspec.json.Decoder(_Market)
+_raw_market = msgspec.json.Decoder(_RawMarket)
+_outcome = msgspec.json.Decoder(_Outcome)
+_named = msgspec.json.Decoder(_Named)
+
+
+def read_event(
+    body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
+) -> ObservedEvent:
+    """One event with all its markets; coverage counts what the market table knew of them.
+
+    Raises SourceError: `wrong_shape`, `refused` (another `bizCode`), `unknown_event`.
+    """
+    try:
+        answer = _answer.decode(body)
+    except msgspec.MsgspecError as error:
+        raise SourceError("wrong_shape", f"SportyBet: no answer of its kind: {error}") from None
+    if answer.bizCode != _SUCCESS:
+        text = f"SportyBet: bizCode {answer.bizCode}: {answer.message or 'no reason given'}"
+        raise SourceError("refused", text)
+    if bytes(answer.data).strip() == b"null":
+        raise SourceError("unknown_event", "SportyBet: it knows no such event")
+    event = _read_shell(answer.data)
+    sport = table().sport(BOOKMAKER, event.sport.id) or key_text(event.sport.name)
+    shelf = Shelf(problems, coverage or Coverage())
+    reading = table().reading(BOOKMAKER, sport)
+    for market in event.markets:
+        whole = market if isinstance(market, _Market) else _whole_market(market, reading, shelf)
+        if whole is not None:
+            _read_market(whole, reading, shelf)
+    category = event.sport.category
+    return ObservedEvent(
+        source_event_id=event.eventId,
+        sport=sport,
+        competition=key_text(sport, category.name, category.tournament.name),
+        home=event.homeTeamName,
+        away=event.awayTeamName,
+        start_time=_start(event.estimateStartTime),
+        bookmakers=(
+            ObservedBookmaker(
+                bookmaker=BOOKMAKER,
+                markets=shelf.markets(),
+                unreadable=frozenset(shelf.unreadable),
+            ),
+        ),
+        shared_ids=sportradar_id(event.eventId),
+        status=None if event.status is None else _STATUSES.get(event.status),
+    )
+
+
+def _read_shell(raw: msgspec.Raw) -> _Event | _RawEvent:
+    try:
+        event: _Event | _RawEvent = _event.decode(raw)
+    except msgspec.MsgspecError:
+        try:
+            event = _raw_event.decode(raw)
+        except msgspec.MsgspecError as error:
+            raise SourceError("wrong_shape", f"SportyBet: no event of its kind: {error}") from None
+    if _NUL in event.eventId + event.homeTeamName + event.awayTeamName:
+        raise SourceError("wrong_shape", "SportyBet: a NUL in the event's id or names")
+    return event
+
+
+def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> _Market | None:
+    """A market with the outcomes that can be read."""
+    try:
+        return _market.decode(raw)
+    except msgspec.MsgspecError:
+        pass
+    try:
+        shell = _raw_market.decode(raw)
+    except msgspec.MsgspecError:
+        _lose(raw, reading, shelf)
+        return None
+    outcomes = []
+    for part in shell.outcomes:
+        try:
+            outcomes.append(_outcome.decode(part))
+        except msgspec.MsgspecError:
+            shelf.problems["bad_outcome"] += 1
+    if not outcomes and shell.outcomes:
+        _lose(raw, reading, shelf)
+        return None
+    return _Market(shell.id, outcomes, shell.status, shell.specifier, shell.name, shell.desc)
+
+
+def _lose(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> None:
+    try:
+        types = reading.types(_named.decode(raw).id)
+    except msgspec.MsgspecError:
+        types = None
+    shelf.lose(types)
+
+
+def _read_market(market: _Market, reading: Reading, shelf: Shelf) -> None:
+    placed = reading.market(market.id, market.specifier or "")
+    coverage = shelf.coverage
+    if placed is None:
+        coverage.unmapped[_name(market)] += 1
+        return
+    known = read = 0
+    keys = set()
+    for outcome in market.outcomes:
+        target = placed.target(outcome.id) or placed.target(SAME + outcome.desc)
+        if target is None:
+            continue
+        known += 1
+        if _NUL in outcome.desc:
+            shelf.problems["bad_outcome"] += 1
+            continue
+        if shelf.put(target, outcome.desc, outcome.odds, active=outcome.isActive == 1):
+            read += 1
+            keys.add(target.key)
+    if known and not read:
+        shelf.lose(placed.types)
+    if known == len(market.outcomes):
+        coverage.mapped += 1
+    else:
+        coverage.unmapped[_name(market)] += 1
+    updated_at = _time(market.lastOddsChangeTime)
+    for key in keys:
+        if market.status != _OPEN:
+            shelf.close(key)
+        if updated_at is not None:
+            shelf.updated(key, updated_at)
+
+
+def _name(market: _Market) -> str:
+    return f"{market.name or market.desc or 'without a name'} ({market.id})"
+
+
+def _start(epoch_ms: int) -> datetime:
+    start = _time(epoch_ms)
+    if start is None:
+        raise SourceError("wrong_shape", f"SportyBet: start {epoch_ms} ms is no time")
+    return start
+
+
+def _time(epoch_ms: int | None) -> datetime | None:
+    """A time of theirs, None where it is none."""
+    try:
+        return None if epoch_ms is None else datetime.fromtimestamp(epoch_ms / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None

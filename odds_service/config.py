@@ -56,6 +56,20 @@ class DatabaseSettings(_Section):
     spill_folder: Path = Path()
 
 
+class RetentionSettings(_Section):
+    """How long things are kept.
+
+    history_days: changes in the database, None for ever. runs_days: the records of pulls.
+    over_hours: an event stays so long after its start, or after its last confirmation where that is
+    later. unconfirmed_hours: odds stay so long after their last confirmation, whatever the start.
+    """
+
+    history_days: float | None = Field(default=None, gt=0)
+    runs_days: float = Field(default=30.0, gt=0)
+    over_hours: float = Field(default=6.0, gt=0)
+    unconfirmed_hours: float = Field(default=72.0, gt=0)
+
+
 class LifeSettings(_Section):
     """Deadlines of the ordered stop, in seconds."""
 
@@ -82,6 +96,7 @@ class Settings(BaseSettings):
 
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = DatabaseSettings()
+    retention: RetentionSettings = RetentionSettings()
     life: LifeSettings = LifeSettings()
     log: LogSettings = LogSettings()
     sources: list[dict[str, Any]] = []

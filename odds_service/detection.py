@@ -115,6 +115,43 @@ def detect(
     return found
 
 
+def purge(
+    events: Mapping[str, EventOdds],
+    due: Mapping[str, AbstractSet[str]],
+    *,
+    first_revision: int,
+    detected_at: datetime,
+) -> Detected:
+    """Let sources go that no longer confirm their events: event id -> those of its sources.
+
+    With the last of its sources the event leaves; that is one change, as any event's end.
+    """
+    found = Detected(first_revision, detected_at)
+    for event_id in sorted(due):
+        entry = events.get(event_id)
+        if entry is None:
+            continue
+        going = sorted(due[event_id] & entry.sources.keys())
+        if len(going) == len(entry.sources):
+            _end_event(found, entry, Reason.PURGED, _unseen(going[0], detected_at))
+            continue
+        for source in going:
+            _drop_source(found, entry, Reason.PURGED, _unseen(source, detected_at))
+            entry = found.entries[event_id] or entry
+    return found
+
+
+def _unseen(source: str, now: datetime) -> Observation:
+    """An observation of nothing, for what time alone decides."""
+    return Observation(
+        source=source,
+        scope=Scope(),
+        completeness=Completeness.PARTIAL,
+        started_at=now,
+        observed_at=now,
+    )
+
+
 def compare_markets(
     current: Mapping[MarketKey, Market],
     observed: ObservedBookmaker | None,
@@ -413,29 +450,38 @@ def _miss_event(found: Detected, entry: EventOdds, observation: Observation) -> 
         found.late += 1
         return
     event = entry.event
-    sources = dict(entry.sources)
-    bookmakers = dict(entry.bookmakers)
-    mine = [key for key in sorted(bookmakers) if key[0] == source]
     if carried.absences + 1 < ABSENCES_UNTIL_GONE:
+        sources = dict(entry.sources)
         sources[source] = replace(
             carried, absences=carried.absences + 1, applied_at=observation.started_at
         )
-        for key in mine:
-            bookmakers[key] = replace(bookmakers[key], observed_at=observation.observed_at)
+        bookmakers = {
+            key: replace(odds, observed_at=observation.observed_at) if key[0] == source else odds
+            for key, odds in entry.bookmakers.items()
+        }
         found.entries[event.id] = EventOdds(event, sources, bookmakers)
         return
     started = observation.observed_at >= event.start_time
-    reason = Reason.EVENT_ENDED if started else Reason.SOURCE_REMOVED
-    del sources[source]
+    _drop_source(
+        found, entry, Reason.EVENT_ENDED if started else Reason.SOURCE_REMOVED, observation
+    )
+
+
+def _drop_source(found: Detected, entry: EventOdds, reason: str, observation: Observation) -> None:
+    """A source no longer carries the event: its odds go, with the last source the event itself."""
+    source, event = observation.source, entry.event
+    sources = {name: carried for name, carried in entry.sources.items() if name != source}
     if not sources:
         _end_event(found, entry, reason, observation)
         return
+    bookmakers = dict(entry.bookmakers)
     kept = {name: id_ for name, id_ in event.source_ids.items() if name != source}
     updated = replace(event, source_ids=kept)
     _change_event(found, ChangeKind.EVENT_UPDATED, Reason.SOURCE_LEFT, event, updated, observation)
     whole = replace(observation, scope=Scope())
-    for key in mine:
-        _lose_bookmaker(found, bookmakers, bookmakers[key], whole, updated, reason)
+    for key in sorted(bookmakers):
+        if key[0] == source:
+            _lose_bookmaker(found, bookmakers, bookmakers[key], whole, updated, reason)
     found.entries[event.id] = EventOdds(updated, sources, bookmakers)
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -28,6 +28,7 @@ from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
 from odds_service.pipeline.detect import Detector, detect_observations, judge_by_clock
 from odds_service.pipeline.refresh import Refresher
+from odds_service.pipeline.retention import PurgePolicy, purge_by_clock, retain_by_clock
 from odds_service.pipeline.scrape import Scraper
 from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
@@ -35,7 +36,7 @@ from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
 from odds_service.sources.base import Source
 from odds_service.sources.registry import check_names, open_source
 from odds_service.status import ChannelFill, ServiceStatus
-from odds_service.storage import Store, Stored, open_store
+from odds_service.storage import Retention, Store, Stored, open_store
 
 SWITCH_INTERVAL_S: Final = 0.0005  # p99 of a call beside a busy Trio thread: 18.7 -> 6.8 ms
 
@@ -203,8 +204,23 @@ async def _scrape(parts: Parts, scope: trio.CancelScope) -> None:
     with scope, parts.fetched_send:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(judge_by_clock, parts.detector)
+            nursery.start_soon(_forget, parts)
             for scraper in parts.scrapers.values():
                 nursery.start_soon(scraper.run)
+
+
+async def _forget(parts: Parts) -> None:
+    kept = parts.settings.retention
+    policy = PurgePolicy(
+        over=timedelta(hours=kept.over_hours), unconfirmed=timedelta(hours=kept.unconfirmed_hours)
+    )
+    days = kept.history_days
+    retention = Retention(
+        history=None if days is None else timedelta(days=days), runs=timedelta(days=kept.runs_days)
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(purge_by_clock, parts.cache, parts.detector, policy, utc_now)
+        nursery.start_soon(retain_by_clock, parts.store, parts.writer, retention, utc_now)
 
 
 async def _write(writer: Writer, scope: trio.CancelScope, done: trio.Event) -> None:

@@ -1,6 +1,7 @@
 """The detect stage: the only writer of the cache."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 
@@ -10,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from odds_service.cache import OddsCache
-from odds_service.detection import Detected, Identify, detect, source_change
+from odds_service.detection import Detected, Identify, detect, purge, source_change
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.observation import Completeness, Observation
@@ -93,6 +94,27 @@ class Detector:
             if judged.status is not state.status:
                 self._publish(Detected(self._feed.head_revision + 1, self._stamp()), judged)
 
+    async def purge(self, due: Callable[[], Mapping[str, AbstractSet[str]]]) -> int:
+        """Let go of sources that no longer confirm their events; gives how many changes that made.
+
+        due: event id -> which sources. It is asked anew for each batch, once the write queue has
+        room: what was confirmed meanwhile stays.
+        """
+        changes = 0
+        while True:
+            await self._queue.room()
+            going = due()
+            if not going:
+                return changes
+            found = purge(
+                self._cache.events,
+                {event_id: going[event_id] for event_id in sorted(going)[:SLICE_EVENTS]},
+                first_revision=self._feed.head_revision + 1,
+                detected_at=self._stamp(),
+            )
+            self._publish(found)
+            changes += len(found.changes)
+
     def _after_fetch(self, state: SourceState, observation: Observation) -> SourceState:
         if observation.completeness is Completeness.FAILED:
             failures = state.consecutive_failures + 1
@@ -117,19 +139,22 @@ class Detector:
                 reason = f"no success since {state.last_success_at.isoformat(timespec='seconds')}"
         return replace(state, status=status, reason=reason)
 
-    def _publish(self, found: Detected, state: SourceState) -> None:
-        before = self._cache.sources[state.source]
-        state, announced = source_change(
-            before, state, revision=found.next_revision, detected_at=found.detected_at
-        )
-        if announced is not None:
-            found.changes.append(announced)
-            log.info("source_state", source=state.source, status=state.status.name,
-                     reason=state.reason)  # fmt: skip
+    def _publish(self, found: Detected, state: SourceState | None = None) -> None:
+        states = {}
+        if state is not None:
+            before = self._cache.sources[state.source]
+            state, announced = source_change(
+                before, state, revision=found.next_revision, detected_at=found.detected_at
+            )
+            states[state.source] = state
+            if announced is not None:
+                found.changes.append(announced)
+                log.info("source_state", source=state.source, status=state.status.name,
+                         reason=state.reason)  # fmt: skip
         batch = None
         if found.changes:
             batch = ChangeBatch(found.changes, found.snapshots, found.event_sources)
-        self._cache.swap(found.entries, {state.source: state}, batch, found.detected_at)
+        self._cache.swap(found.entries, states, batch, found.detected_at)
         if batch is not None:
             self._queue.put(batch)
         for odds in found.confirmed:

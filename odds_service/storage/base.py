@@ -225,6 +225,10 @@ class Store(Protocol):
         """Kept letters with a higher id than `after`, in order, at most `limit`."""
         ...
 
+    async def count_dead_letters(self) -> int:
+        """How many letters are kept."""
+        ...
+
     async def retry_dead_letter(self, letter_id: int) -> str:
         """Try to store a letter's change in its place; gives why not, empty when it is stored."""
         ...

@@ -101,6 +101,9 @@ class DatabaseStore:
     async def dead_letters(self, after: int = 0, limit: int = 1_000) -> list[DeadLetter]:
         return await self._read(letters.aio_letters, after, limit)
 
+    async def count_dead_letters(self) -> int:
+        return await self._read(letters.aio_count)
+
     async def retry_dead_letter(self, letter_id: int) -> str:
         return await self._run(retrying.aio_retry, self._database, letter_id)
 

@@ -123,7 +123,7 @@ async def test_the_clock_purges_what_is_due_and_what_was_confirmed_meanwhile_sta
         nursery.start_soon(purge_by_clock, stage.cache, stage.detector, POLICY, now)
         await trio.sleep(TICK_S / 2)
         again = dict(list(big(40).items())[:3])
-        later = replace(observe(offered(again), 60 * 50), completeness=observe([]).completeness)
+        later = replace(observe(offered(again), 60 * 58), completeness=observe([]).completeness)
         await stage.detector.observe(replace(later, scope=replace(later.scope, listing="other")))
         await trio.sleep(TICK_S)
         nursery.cancel_scope.cancel()

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -21,24 +21,42 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ServerSettings(_Section):
-    """Where the gRPC server listens and whom it serves.
+class ListenSettings(_Section):
+    """Where a port is opened, and to whom; see access.
 
     listen: `host:port`; port 0 takes a free one. A host that is not loopback needs TLS, tokens,
     or `insecure_public = true`. tokens: bearer tokens, also one a line in tokens_file.
     """
 
-    listen: str = DEFAULT_LISTEN
+    section: ClassVar[str]  # what errors call it
+
+    listen: str
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
     tokens: list[SecretStr] = []
     tokens_file: Path | None = None
     insecure_public: bool = False
+
+
+class ServerSettings(ListenSettings):
+    """The gRPC server, and what one client, and all together, may take of it."""
+
+    section = "server"
+
+    listen: str = DEFAULT_LISTEN
     max_streams: int = Field(default=2_000, gt=0)
     max_streams_per_client: int = Field(default=1_000, gt=0)
     max_requests_per_s: float = Field(default=5_000.0, gt=0)
     max_refreshes: int = Field(default=8, gt=0)
+
+
+class MetricsSettings(ListenSettings):
+    """Prometheus metrics over HTTP, at `/metrics`; not served while `listen` is empty."""
+
+    section = "metrics"
+
+    listen: str = ""
 
 
 class DatabaseSettings(_Section):
@@ -99,6 +117,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     life: LifeSettings = LifeSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     sources: list[dict[str, Any]] = []
 
     @classmethod

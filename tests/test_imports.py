@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"model", "errors", "http"}),
     frozenset({"config", "logs", "status", "bridge", "detection", "reconcile", "demo"}),
-    frozenset({"feed"}),
+    frozenset({"feed", "access"}),
     frozenset({"cache"}),
     frozenset({"sources", "storage"}),
     frozenset({"pipeline", "rpc"}),

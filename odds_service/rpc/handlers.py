@@ -11,8 +11,9 @@ from typing import Any, Final, Protocol, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from odds_service.access import Tokens
 from odds_service.rpc import calls, history, status
-from odds_service.rpc.auth import Tokens
+from odds_service.rpc.auth import caller
 from odds_service.rpc.errors import Context, abort, as_refusal, unavailable
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
@@ -79,7 +80,7 @@ def _answering(
 
     async def handle(request: bytes, context: Context) -> bytes:
         try:
-            serving.limits.request(tokens.caller(context))
+            serving.limits.request(caller(tokens, context))
             return await call(serving, read(request), context)
         except grpc.aio.AbortError:
             raise
@@ -96,7 +97,7 @@ def _streaming(
 
     async def handle(request: bytes, context: Context) -> None:
         try:
-            client = tokens.caller(context)
+            client = caller(tokens, context)
             serving.limits.request(client)
             with serving.limits.stream(client):
                 await call(serving, read(request), context)

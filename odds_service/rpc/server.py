@@ -9,9 +9,10 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from odds_service.access import Tokens, check_address
 from odds_service.config import ServerSettings
 from odds_service.errors import SettingsError
-from odds_service.rpc.auth import Tokens, check_address, credentials, read_tokens
+from odds_service.rpc.auth import credentials
 from odds_service.rpc.handlers import SERVICE, service_handler
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.serving import Serving
@@ -150,7 +151,7 @@ async def serve_grpc(
     Raises: SettingsError before anything is served; whatever crashed the server's thread.
     """
     check_address(parts.settings)
-    tokens = Tokens(read_tokens(parts.settings))
+    tokens = Tokens(parts.settings)
     thread = LoopThread("grpc")
     token = trio.lowlevel.current_trio_token()
     servers: list[RpcServer] = []

@@ -7,6 +7,7 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from pydantic import SecretStr
 
+from odds_service.access import check_address, read_tokens
 from odds_service.config import ServerSettings
 from odds_service.errors import (
     NotDurableYet,
@@ -15,7 +16,7 @@ from odds_service.errors import (
     StorageUnavailable,
     UnknownEvent,
 )
-from odds_service.rpc.auth import check_address, credentials, peer_host, read_tokens
+from odds_service.rpc.auth import credentials, peer_host
 from odds_service.rpc.errors import Refused, as_refusal
 from odds_service.rpc.limits import Limits
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb

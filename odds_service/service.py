@@ -10,6 +10,7 @@ by its scraper; a crash in detect, write or the server ends the service with its
 
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,10 +21,12 @@ import trio
 from msgspec import Struct
 
 from odds_service import __version__
-from odds_service.bridge import TrioGate, open_bridge
+from odds_service.bridge import BridgeFaults, TrioGate, open_bridge
 from odds_service.cache import OddsCache
 from odds_service.config import Settings
 from odds_service.feed import ChangeFeed
+from odds_service.metrics.families import Readings
+from odds_service.metrics.serve import serve_metrics
 from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
 from odds_service.pipeline.detect import Detector, detect_observations, judge_by_clock
@@ -35,7 +38,7 @@ from odds_service.reconcile import Reconciler
 from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
 from odds_service.sources.base import Source
 from odds_service.sources.registry import check_names, open_source
-from odds_service.status import ChannelFill, ServiceStatus
+from odds_service.status import ChannelFill, RpcReport, ServiceStatus
 from odds_service.storage import Retention, Store, Stored, open_store
 
 SWITCH_INTERVAL_S: Final = 0.0005  # p99 of a call beside a busy Trio thread: 18.7 -> 6.8 ms
@@ -52,6 +55,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     """Everything the service is made of."""
 
     settings: Settings
+    faults: BridgeFaults
     started_at: datetime
     stored: Stored
     store: Store
@@ -66,7 +70,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     fetched: trio.MemoryReceiveChannel[Fetched]
 
     def status(self) -> ServiceStatus:
-        """What GetStatus tells; callable from any thread, since it reads single values."""
+        """What GetStatus tells; in the Trio thread."""
         cut = self.cache.cut()
         waiting = self.fetched.statistics().current_buffer_used
         return ServiceStatus(
@@ -85,14 +89,32 @@ class Parts(Struct, frozen=True, kw_only=True):
                 for entry in cut.events.values()
                 for odds in entry.bookmakers.values()
             ),
+            late_events=self.detector.late_events,
+            duplicate_events=self.detector.duplicate_events,
+        )
+
+    def readings(self, rpc: RpcReport) -> Readings:
+        """What metrics are made of; in the Trio thread."""
+        cut = self.cache.cut()
+        entries = cut.events.values()
+        return Readings(
+            status=self.status(),
+            head_revision=cut.cursor.revision,
+            durable_revision=cut.durable_revision,
+            oldest_revision=self.feed.oldest_revision,
+            bookmakers=sum(len(entry.bookmakers) for entry in entries),
+            source_events=Counter(source for entry in entries for source in entry.sources),
+            rpc=rpc,
+            asyncio_faults=self.faults.count,
         )
 
 
 class Running(Struct, frozen=True):
-    """A started service and the address that it serves at."""
+    """A started service and the addresses that it serves at; metrics: empty where they are off."""
 
     parts: Parts
     server: RpcServer
+    metrics: str = ""
 
     @property
     def address(self) -> str:
@@ -100,7 +122,9 @@ class Running(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def assemble(settings: Settings, sources: list[Source]) -> AsyncIterator[Parts]:
+async def assemble(
+    settings: Settings, sources: list[Source], faults: BridgeFaults
+) -> AsyncIterator[Parts]:
     """Open the database, warm the cache from it and wire the parts; nothing runs yet."""
     database = settings.database
     async with open_store(
@@ -121,6 +145,7 @@ async def assemble(settings: Settings, sources: list[Source]) -> AsyncIterator[P
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
         yield Parts(
             settings=settings,
+            faults=faults,
             started_at=utc_now(),
             stored=stored,
             store=store,
@@ -160,12 +185,12 @@ async def run_service(
     for a crash of a core task.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    async with open_bridge(), AsyncExitStack() as opened:
+    async with open_bridge() as faults, AsyncExitStack() as opened:
         check_names(settings.sources)
         sources = [
             await opened.enter_async_context(open_source(table)) for table in settings.sources
         ]
-        async with assemble(settings, sources) as parts:
+        async with assemble(settings, sources, faults) as parts:
             await _supervise(parts, stop, task_status)
 
 
@@ -176,11 +201,12 @@ async def _supervise(parts: Parts, stop: trio.Event, task_status: trio.TaskStatu
     async with trio.open_nursery() as core:
         core.start_soon(_write, parts.writer, writing, written)
         server = await core.start(_serve, parts, core)
+        metrics = await core.start(_measure, parts, server)
         async with trio.open_nursery() as intake:
             intake.start_soon(detect_observations, parts.fetched, parts.detector, parts.queue)
             intake.start_soon(_scrape, parts, scraping)
             await server.set_serving(True)
-            task_status.started(Running(parts, server))
+            task_status.started(Running(parts, server, metrics))
             log.info("serving", address=server.address, events=len(parts.cache.events))
             await stop.wait()
             log.info("stopping", pending_changes=parts.queue.pending_changes)
@@ -247,6 +273,17 @@ async def _serve(
             settings=parts.settings.server,
         ),
         task_status=task_status,
+    )
+
+
+async def _measure(parts: Parts, server: RpcServer, *, task_status: trio.TaskStatus[str]) -> None:
+    """Serve metrics, where they are asked for; to the end, so that a drain can be watched."""
+    settings = parts.settings.metrics
+    if not settings.listen:
+        task_status.started("")
+        return
+    await serve_metrics(
+        settings, lambda: parts.readings(server.report(utc_now())), task_status=task_status
     )
 
 

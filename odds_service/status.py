@@ -1,6 +1,7 @@
 """What the service tells of itself: plain values for GetStatus and metrics."""
 
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 
@@ -57,3 +58,43 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
     writer: WriterReport
     events: int
     markets: int
+    late_events: int = 0
+    duplicate_events: int = 0
+
+
+# Upper bounds in seconds; what takes longer is in one bucket more, which has none.
+LATENCY_BUCKETS_S: Final = (
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+
+
+class CallReport(Struct, frozen=True, kw_only=True):
+    """One method of the API since the start.
+
+    handled: name of gRPC's code -> how many ended so. buckets: how many took how long, by
+    LATENCY_BUCKETS_S, not cumulative; total_s is their sum. Both empty for streams, which last
+    as long as their readers want.
+    """
+
+    method: str
+    streams: bool
+    started: int
+    handled: dict[str, int]
+    buckets: list[int]
+    total_s: float
+
+
+class SubscriberReport(Struct, frozen=True):
+    """How far a stream of changes is behind the head, in changes and in seconds."""
+
+    changes: int
+    seconds: float
+    replaying: bool
+
+
+class RpcReport(Struct, frozen=True):
+    """What the gRPC server adds; encoded: pieces of the log, however many streams read them."""
+
+    calls: list[CallReport]
+    subscribers: list[SubscriberReport]
+    encoded: int

@@ -5,6 +5,7 @@ It serves plain async callables, ``Request -> Response``. What it has beyond the
 advance; and every size and time is bounded, because tests throw garbage at it.
 """
 
+import ssl
 import zlib
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
@@ -27,13 +28,14 @@ log = structlog.get_logger(__name__)
 
 
 class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of one connection; sizes in bytes, times in seconds."""
+    """Bounds of a server and of each connection; sizes in bytes, times in seconds."""
 
     head_bytes: int = 2**14  # 16 KiB for request line and headers together
     body_bytes: int = 2**16  # 64 KiB; a bookmaker's clients send none
     idle_s: float = 75.0  # between two requests on a kept-open connection
     request_s: float = 10.0  # from a request's first byte to its last
     send_s: float = 30.0  # for each send of at most 256 KiB; a stalled reader is cut
+    connections: int = 1_000  # at once; more are closed as they come
     drain_s: float = 1.0  # answers under way when the server is told to stop
 
 
@@ -43,6 +45,7 @@ async def serve_http(
     host: str = "127.0.0.1",
     port: int = 0,
     gzip: bool = False,
+    tls: ssl.SSLContext | None = None,
     limits: HttpLimits | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -50,13 +53,13 @@ async def serve_http(
 
     On cancellation the listeners close at once, idle connections too; answers under way have
     ``limits.drain_s`` to finish, then they are cut. With ``gzip`` bodies are compressed for clients
-    that accept it. A client's disconnect ends its connection and nothing else; an exception in
-    ``app`` is answered by 500 and logged.
+    that accept it; with ``tls`` all is encrypted. A client's disconnect ends its connection and
+    nothing else; an exception in ``app`` is answered by 500 and logged.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    server = _Server(app, gzip, limits or HttpLimits())
+    server = _Server(app, gzip, tls, limits or HttpLimits())
     listeners = await trio.open_tcp_listeners(port, host=host)
     async with trio.open_nursery() as supervisor:
         connections = await supervisor.start(server.hold_connections)
@@ -72,9 +75,13 @@ async def serve_http(
 class _Server:
     """What the connections of one server share."""
 
-    def __init__(self, app: App, gzip: bool, limits: HttpLimits) -> None:
+    def __init__(
+        self, app: App, gzip: bool, tls: ssl.SSLContext | None, limits: HttpLimits
+    ) -> None:
         self._app = app
         self._gzip = gzip
+        self._tls = tls
+        self._open = 0
         self._limits = limits
         self._stopping = trio.Event()
         self._idle: set[trio.CancelScope] = set()
@@ -98,22 +105,41 @@ class _Server:
     async def serve_connection(self, stream: trio.SocketStream) -> None:
         """Serve one client until either side closes."""
         async with stream:
-            connection = _Connection(stream, self._limits)
+            if self._open >= self._limits.connections:
+                return
+            self._open += 1
             try:
-                while not self._stopping.is_set():
-                    with trio.CancelScope() as scope:
-                        scope.deadline = trio.current_time() + self._limits.idle_s
-                        self._idle.add(scope)
-                        try:
-                            alive = await connection.wait_for_request()
-                        finally:
-                            self._idle.discard(scope)
-                    if scope.cancelled_caught or not alive:
-                        return
-                    if not await self._serve_request(connection):
-                        return
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                return  # the client went away: its own business
+                if self._tls is None:
+                    await self._serve_requests(stream)
+                else:
+                    await self._serve_encrypted(stream, self._tls)
+            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+                return  # the client went away, or it cannot speak TLS with us: its own business
+            finally:
+                self._open -= 1
+
+    async def _serve_encrypted(self, stream: trio.SocketStream, tls: ssl.SSLContext) -> None:
+        encrypted = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
+        with trio.fail_after(self._limits.request_s):
+            await encrypted.do_handshake()
+        await self._serve_requests(encrypted)
+        with trio.move_on_after(LINGER_S):
+            await encrypted.aclose()
+
+    async def _serve_requests(self, stream: trio.abc.Stream) -> None:
+        connection = _Connection(stream, self._limits)
+        while not self._stopping.is_set():
+            with trio.CancelScope() as scope:
+                scope.deadline = trio.current_time() + self._limits.idle_s
+                self._idle.add(scope)
+                try:
+                    alive = await connection.wait_for_request()
+                finally:
+                    self._idle.discard(scope)
+            if scope.cancelled_caught or not alive:
+                return
+            if not await self._serve_request(connection):
+                return
 
     async def _serve_request(self, connection: "_Connection") -> bool:
         """Answer one request; True if the connection can carry another."""
@@ -146,7 +172,7 @@ class _Server:
 class _Connection:
     """One client's stream and what h11 knows about it."""
 
-    def __init__(self, stream: trio.SocketStream, limits: HttpLimits) -> None:
+    def __init__(self, stream: trio.abc.Stream, limits: HttpLimits) -> None:
         self._stream = stream
         self._limits = limits
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
@@ -241,7 +267,8 @@ class _Connection:
                 out = self._http.send(head) or b""
                 out += self._http.send(h11.Data(data=body)) or b""
                 await self._send(out + (self._http.send(h11.EndOfMessage()) or b""))
-            await self._stream.send_eof()
+            if isinstance(self._stream, trio.abc.HalfCloseableStream):
+                await self._stream.send_eof()
             with trio.move_on_after(LINGER_S):
                 while await self._stream.receive_some(RECEIVE_BYTES):
                     pass

@@ -14,13 +14,19 @@ from google.protobuf.message import Message
 from odds_service.access import Tokens
 from odds_service.rpc import calls, history, status
 from odds_service.rpc.auth import caller
-from odds_service.rpc.errors import Context, abort, as_refusal, unavailable
+from odds_service.rpc.errors import Context, abort, as_refusal, exhausted, unavailable
 from odds_service.rpc.hub import Subscriber
+from odds_service.rpc.meter import Meter
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.serving import Serving
 from odds_service.rpc.watch import Watch, terms_of
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["OddsService"].full_name
+
+MAX_REQUEST_BYTES: Final = 2**20  # 1 MiB: a filter that names 10,000 events fits
+_OK: Final = grpc.StatusCode.OK.name
+# The caller went away, or its deadline has passed: grpc.aio tells a handler no difference.
+_CANCELLED: Final = grpc.StatusCode.CANCELLED.name
 
 R = TypeVar("R", bound=Message, contravariant=True)
 T = TypeVar("T", covariant=True)
@@ -63,47 +69,66 @@ def service_handler(serving: Serving, tokens: Tokens) -> "grpc.GenericRpcHandler
         "WatchChanges": (pb.WatchChangesRequest, watch_changes),
         "GetHistory": (pb.GetHistoryRequest, history.get_history),
     }
-    table = {
-        name: grpc.unary_unary_rpc_method_handler(_answering(serving, tokens, request, call))
-        for name, (request, call) in unary.items()
-    } | {
-        name: grpc.unary_stream_rpc_method_handler(_streaming(serving, tokens, request, call))
-        for name, (request, call) in streams.items()
-    }
+    table = {}
+    for name, (request, call) in unary.items():
+        meter = serving.meter(name, streams=False)
+        table[name] = grpc.unary_unary_rpc_method_handler(
+            _answering(serving, tokens, meter, request, call)
+        )
+    for name, (request, stream) in streams.items():
+        meter = serving.meter(name, streams=True)
+        table[name] = grpc.unary_stream_rpc_method_handler(
+            _streaming(serving, tokens, meter, request, stream)
+        )
     return grpc.method_handlers_generic_handler(SERVICE, table)
 
 
 def _answering(
-    serving: Serving, tokens: Tokens, request_type: Any, call: Call[Any, bytes]
+    serving: Serving, tokens: Tokens, meter: Meter, request_type: Any, call: Call[Any, bytes]
 ) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    read = request_type.FromString
-
     async def handle(request: bytes, context: Context) -> bytes:
+        began = meter.begin()
         try:
             serving.limits.request(caller(tokens, context))
-            return await call(serving, read(request), context)
-        except grpc.aio.AbortError:
+            reply = await call(serving, _read(request_type, request), context)
+        except asyncio.CancelledError:
+            meter.end(_CANCELLED, began)
             raise
         except Exception as error:  # one wrapper for all: nothing unmapped gets out
-            await abort(context, as_refusal(error))
+            refusal = as_refusal(error)
+            meter.end(refusal.code.name, began)
+            await abort(context, refusal)
+        meter.end(_OK, began)
+        return reply
 
     return handle
 
 
 def _streaming(
-    serving: Serving, tokens: Tokens, request_type: Any, call: Call[Any, None]
+    serving: Serving, tokens: Tokens, meter: Meter, request_type: Any, call: Call[Any, None]
 ) -> Callable[[bytes, Context], Awaitable[None]]:
-    read = request_type.FromString
-
     async def handle(request: bytes, context: Context) -> None:
+        began = meter.begin()
         try:
             client = caller(tokens, context)
             serving.limits.request(client)
             with serving.limits.stream(client):
-                await call(serving, read(request), context)
-        except grpc.aio.AbortError:
+                await call(serving, _read(request_type, request), context)
+        except asyncio.CancelledError:
+            meter.end(_CANCELLED, began)
             raise
         except Exception as error:  # one wrapper for all: nothing unmapped gets out
-            await abort(context, as_refusal(error))
+            refusal = as_refusal(error)
+            meter.end(refusal.code.name, began)
+            await abort(context, refusal)
+        meter.end(_OK, began)
 
     return handle
+
+
+def _read(request_type: Any, request: bytes) -> Any:
+    """The request's message. Raises Refused, DecodeError."""
+    if len(request) > MAX_REQUEST_BYTES:
+        text = f"a request of {len(request):,} bytes; at most {MAX_REQUEST_BYTES:,} are read"
+        raise exhausted("request size", text)
+    return request_type.FromString(request)

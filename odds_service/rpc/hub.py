@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from odds_service.feed import ChangeFeed
+from odds_service.status import SubscriberReport
 
 PACE_S_PER_STREAM: Final = 60e-6  # what a wake-up costs one stream; paced so, half the CPU is left
 MAX_PACE_S: Final = 0.1  # no stream waits longer than this for others to be served
@@ -161,6 +162,28 @@ class Hub:
             yield
         finally:
             self.subscribers.discard(subscriber)
+
+    def report(self, now: datetime) -> list[SubscriberReport]:
+        """How far each stream is behind; from any thread."""
+        held = [(each.revision, each.replaying) for each in tuple(self.subscribers)]
+        ages = {revision: self.lag_s(revision, now) for revision in {at for at, _ in held}}
+        head = self.feed.head_revision
+        return [
+            SubscriberReport(max(0, head - revision), ages[revision], replaying)
+            for revision, replaying in held
+        ]
+
+    def lag_s(self, revision: int, now: datetime) -> float:
+        """Age of the first change after a revision, 0 at the head.
+
+        For one older than all that memory holds: at least the age of the oldest change there.
+        """
+        behind = self.feed.read_after(revision, 1)
+        if behind is None:
+            behind = self.feed.read_after(self.feed.oldest_revision - 1, 1)
+        if not behind:
+            return 0.0
+        return max(0.0, (now - behind[0].changes[0].detected_at).total_seconds())
 
     async def watch_stalled(self, timeout_s: float = WRITE_TIMEOUT_S) -> None:
         """End the streams whose reader took nothing for `timeout_s`; runs until cancelled."""

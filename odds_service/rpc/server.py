@@ -1,6 +1,7 @@
 """The gRPC server: grpc.aio in a thread of its own, supervised by a Trio task."""
 
 import asyncio
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -17,8 +18,10 @@ from odds_service.rpc.handlers import SERVICE, service_handler
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.serving import Serving
 from odds_service.rpc.thread import LoopThread
+from odds_service.status import RpcReport
 
-MAX_REQUEST_BYTES: Final = 2**20  # 1 MiB: a filter that names 10,000 events fits
+# gRPC's own default; what is between it and handlers.MAX_REQUEST_BYTES is refused with details.
+MAX_RECEIVED_BYTES: Final = 4 * 2**20
 MAX_MESSAGE_BYTES: Final = 8 * 2**20  # above every limit of our own, which answer with a reason
 KEEPALIVE_S: Final = 30  # a peer that is silent for so long is asked whether it lives
 # A living reader may keep its TCP window shut for minutes, and answers no ping meanwhile.
@@ -55,6 +58,10 @@ class RpcServer:
     def pieces_made(self) -> int:
         """How many pieces of the log were encoded, however many streams they went to."""
         return self._running.serving.reader.pieces_made
+
+    def report(self, now: datetime) -> RpcReport:
+        """Calls and streams, for metrics; from any thread."""
+        return self._running.serving.report(now)
 
     async def set_serving(self, serving: bool) -> None:
         """Tell health's askers and watchers."""
@@ -128,7 +135,7 @@ def channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
         # A second server on the port must fail, not share it.
         ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+        ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_concurrent_streams", settings.max_streams_per_client + UNARY_AT_ONCE),
         ("grpc.keepalive_time_ms", KEEPALIVE_S * 1_000),

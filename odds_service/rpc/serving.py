@@ -3,16 +3,19 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Final, TypeVar
 
 from odds_service.model.cursor import Cursor
 from odds_service.rpc.encode import EventWires
 from odds_service.rpc.hub import Hub
 from odds_service.rpc.limits import Limits
+from odds_service.rpc.meter import Meter
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.reading import LogReader
 from odds_service.rpc.selection import Selection, selection
+from odds_service.status import RpcReport
 
 T = TypeVar("T")
 
@@ -31,8 +34,23 @@ class Serving:
         self.wires = EventWires()
         self.limits = Limits(parts.settings)
         self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
+        self.meters: list[Meter] = []
         self._epochs = list(parts.epochs) or [(parts.feed.epoch, 0)]
         self._selections: OrderedDict[bytes, Selection] = OrderedDict()
+
+    def meter(self, method: str, *, streams: bool) -> Meter:
+        """A new meter for one method."""
+        meter = Meter(method, streams=streams)
+        self.meters.append(meter)
+        return meter
+
+    def report(self, now: datetime) -> RpcReport:
+        """Calls and streams, for metrics; from any thread."""
+        return RpcReport(
+            calls=[meter.report() for meter in self.meters],
+            subscribers=self.hub.report(now),
+            encoded=self.reader.pieces_made,
+        )
 
     def selection(self, request: pb.Filter) -> Selection:
         """Check a filter; equal filters give one object, so that they share what is encoded."""

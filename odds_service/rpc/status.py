@@ -101,16 +101,10 @@ def _subscriber(
     serving: Serving, subscriber: Subscriber, service: ServiceStatus
 ) -> pb.SubscriberStatus:
     feed = serving.parts.feed
-    behind = feed.read_after(subscriber.revision, 1)
-    lag_s = 0.0
-    if behind is None:  # older than all that memory holds: at least as old as its oldest change
-        behind = feed.read_after(feed.oldest_revision - 1, 1)
-    if behind:
-        lag_s = max(0.0, (service.now - behind[0].changes[0].detected_at).total_seconds())
     return pb.SubscriberStatus(
         revision=subscriber.revision,
         lag_changes=max(0, feed.head_revision - subscriber.revision),
-        lag_s=lag_s,
+        lag_s=serving.hub.lag_s(subscriber.revision, service.now),
         connected_at=timestamp(subscriber.connected_at),
         replaying=subscriber.replaying,
         peer=subscriber.peer,

@@ -1,7 +1,6 @@
 """The server's life: start, stop, crash, health, and who is let in."""
 
 import asyncio
-import subprocess
 import threading
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.server import RpcServer, serve_grpc
 from odds_service.rpc.thread import LoopThread
+from tests.support.certificates import make_certificates
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import Bookkeeping, Client, connected, serving
 
@@ -171,23 +171,6 @@ async def test_only_a_known_token_is_let_in() -> None:
                 with client.watch() as stream:
                     error = await stream.error()
                 assert error.code() is grpc.StatusCode.UNAUTHENTICATED
-
-
-def make_certificates(folder: Path) -> None:
-    """An authority, and certificates of it for the server and for a client."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca")
-    for name in ("server", "client"):
-        openssl(
-            "req", "-x509", *curve, "-keyout", f"{name}.key", "-out", f"{name}.pem",
-            "-subj", f"/CN={name}", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-            "-addext", "basicConstraints=critical,CA:FALSE",
-        )  # fmt: skip
 
 
 async def test_tls_and_mutual_tls(tmp_path: Path) -> None:

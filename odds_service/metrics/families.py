@@ -1,0 +1,227 @@
+"""The metrics: their names, labels and meaning, made from one reading of the service.
+
+Labels have few values: names of sources, channels and methods, states, codes, and kinds of problem
+(the commonest MAX_PROBLEMS of a source; the rest count as `other`). Never a peer, an event or a
+text of somebody else.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Final
+
+from msgspec import Struct
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeHistogramMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from odds_service.model.source import SourceStatus
+from odds_service.status import (
+    LATENCY_BUCKETS_S,
+    CallReport,
+    ChannelFill,
+    RpcReport,
+    ServiceStatus,
+    SourceReport,
+    SubscriberReport,
+    WriterReport,
+)
+
+MAX_PROBLEMS: Final = 50
+LAG_CHANGES: Final = (0, 10, 100, 1_000, 10_000, 100_000)
+LAG_S: Final = (0.0, 0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
+_WRITER_STATES: Final = ("idle", "writing", "retrying", "draining")
+
+
+class Readings(Struct, frozen=True, kw_only=True):
+    """All that the metrics are made of. source_events: source -> events that it carries."""
+
+    status: ServiceStatus
+    head_revision: int
+    durable_revision: int
+    oldest_revision: int
+    bookmakers: int
+    source_events: dict[str, int]
+    rpc: RpcReport
+    asyncio_faults: int
+
+
+def families(read: Readings) -> Iterator[Metric]:
+    """Every metric, in the order of the data's way through the service."""
+    status = read.status
+    yield _gauge("odds_build_info", "The version that runs.", [((status.version,), 1)], "version")
+    yield from _sources(status.sources, read)
+    yield from _channels(status.channels)
+    yield _counter("odds_detect_late_events", "Observed too late and left out.", status.late_events)
+    duplicates = "Observed twice in one answer; the first stood."
+    yield _counter("odds_detect_duplicate_events", duplicates, status.duplicate_events)
+    yield from _writer(status.writer)
+    yield _gauge("odds_head_revision", "The newest change.", read.head_revision)
+    durable = "The last change that is stored; its rate is the changes stored a second."
+    yield _gauge("odds_durable_revision", durable, read.durable_revision)
+    oldest = "The oldest change in memory; readers of older ones read the database."
+    yield _gauge("odds_oldest_revision", oldest, read.oldest_revision)
+    yield _gauge("odds_cache_events", "Events in the cache.", status.events)
+    held = "What a bookmaker shows of an event, in the cache."
+    yield _gauge("odds_cache_bookmakers", held, read.bookmakers)
+    yield _gauge("odds_cache_markets", "Markets in the cache.", status.markets)
+    yield from _subscribers(read.rpc.subscribers)
+    encoded = "Pieces of the log encoded, each once for all its readers."
+    yield _counter("odds_encoded_pieces", encoded, read.rpc.encoded)
+    yield from _calls(read.rpc.calls)
+    faults = "Errors that reached asyncio's handler: each is a bug."
+    yield _counter("odds_asyncio_faults", faults, read.asyncio_faults)
+
+
+def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric]:
+    def gauge(name: str, text: str, values: Iterable[tuple[str, float | None]]) -> Metric:
+        told = [((source,), value) for source, value in values if value is not None]
+        return _gauge(f"odds_source_{name}", text, told, "source")
+
+    now = read.status.now
+    named = [(report.state.source, report) for report in sources]
+    yield _gauge(
+        "odds_source_info", "The kind of plug-in.",
+        [((name, report.kind), 1) for name, report in named], "source", "kind",
+    )  # fmt: skip
+    yield _gauge(
+        "odds_source_state", "1 for the state that it is in.",
+        [
+            ((name, each.name.lower()), each is report.state.status)
+            for name, report in named for each in SourceStatus
+        ],
+        "source", "state",
+    )  # fmt: skip
+    pulls = [((name,), report.pulls) for name, report in named]
+    yield _counter("odds_source_pulls", "Fetches begun.", pulls, "source")
+    failures = [((name,), report.failures) for name, report in named]
+    yield _counter("odds_source_failures", "Fetches that failed as a whole.", failures, "source")
+    problems = [
+        ((name, problem), count) for name, report in named
+        for problem, count in _bounded(report.problems).items()
+    ]  # fmt: skip
+    text = "What was wrong, by name: kinds of failure, and what could not be read."
+    yield _counter("odds_source_problems", text, problems, "source", "problem")
+    yield gauge(
+        "consecutive_failures", "Failures in a row.",
+        [(name, report.state.consecutive_failures) for name, report in named],
+    )  # fmt: skip
+    yield gauge(
+        "last_pull_seconds", "How long its last fetch took.",
+        [(name, report.latency_s) for name, report in named],
+    )  # fmt: skip
+    yield gauge(
+        "interval_seconds", "The pace of its slowest ordinary fetch.",
+        [(name, report.state.interval_s) for name, report in named],
+    )  # fmt: skip
+    yield gauge(
+        "last_success_age_seconds", "Since its last success; absent before the first.",
+        [
+            (name, None if at is None else (now - at).total_seconds())
+            for name, at in ((name, report.state.last_success_at) for name, report in named)
+        ],
+    )  # fmt: skip
+    yield gauge(
+        "quota_left", "Requests left, where it tells.",
+        [(name, report.state.quota_left) for name, report in named],
+    )  # fmt: skip
+    yield gauge(
+        "events", "Events in the cache that it carries.",
+        [(name, read.source_events.get(name, 0)) for name, _ in named],
+    )  # fmt: skip
+
+
+def _bounded(problems: dict[str, int]) -> dict[str, int]:
+    counted = Counter(problems)
+    kept = dict(counted.most_common(MAX_PROBLEMS))
+    other = counted.total() - sum(kept.values())
+    return kept | ({"other": kept.get("other", 0) + other} if other else {})
+
+
+def _channels(channels: Sequence[ChannelFill]) -> Iterator[Metric]:
+    fills = [((each.name, each.unit), each.fill) for each in channels]
+    yield _gauge("odds_channel_fill", "What waits in a channel.", fills, "channel", "unit")
+    bounds = [((each.name, each.unit), each.capacity) for each in channels]
+    text = "How much may wait; then the stage before it is held."
+    yield _gauge("odds_channel_capacity", text, bounds, "channel", "unit")
+
+
+def _writer(writer: WriterReport) -> Iterator[Metric]:
+    states = [((state,), state == writer.state) for state in _WRITER_STATES]
+    yield _gauge("odds_writer_state", "1 for the state that it is in.", states, "state")
+    yield _gauge("odds_writer_lag_seconds", "Age of the oldest unstored change.", writer.lag_s)
+    yield _gauge("odds_writer_pending_changes", "Changes not stored yet.", writer.pending_changes)
+    bridged = [] if writer.bridged_s is None else [((), writer.bridged_s)]
+    text = "How long the rest of the queue lasts at the pace of the last minute."
+    yield _gauge("odds_writer_bridged_seconds", text, bridged)
+    yield _counter("odds_writer_retries", "Writes that were tried again.", writer.retries)
+    letters = "Changes that the database refused, kept beside the history."
+    yield _gauge("odds_dead_letters", letters, writer.dead_letters)
+
+
+def _subscribers(subscribers: Sequence[SubscriberReport]) -> Iterator[Metric]:
+    yield _gauge("odds_subscribers", "Open streams of changes.", len(subscribers))
+    replaying = sum(each.replaying for each in subscribers)
+    yield _gauge("odds_subscribers_replaying", "Those that read from the database.", replaying)
+    changes = [each.changes for each in subscribers]
+    seconds = [each.seconds for each in subscribers]
+    most = "Of the stream that is furthest behind."
+    yield _gauge("odds_subscriber_lag_max_changes", most, max(changes, default=0))
+    yield _gauge("odds_subscriber_lag_max_seconds", most, max(seconds, default=0))
+    how = "How many streams are at most so far behind the newest change now"
+    yield _distribution("odds_subscriber_lag_changes", f"{how}, in changes.", changes, LAG_CHANGES)
+    yield _distribution("odds_subscriber_lag_seconds", f"{how}, by its age.", seconds, LAG_S)
+
+
+def _distribution(name: str, text: str, values: Sequence[float], bounds: Sequence[float]) -> Metric:
+    counts = [(str(float(bound)), float(sum(v <= bound for v in values))) for bound in bounds]
+    return GaugeHistogramMetricFamily(
+        name, text, buckets=[*counts, ("+Inf", len(values))], gsum_value=sum(values)
+    )
+
+
+def _calls(calls: Sequence[CallReport]) -> Iterator[Metric]:
+    """Named as most gRPC servers name theirs, so that ready dashboards find them."""
+    service = "odds.v1.OddsService"
+    named = [(each, ("server_stream" if each.streams else "unary", service, each.method))
+             for each in calls]  # fmt: skip
+    labels = ("grpc_type", "grpc_service", "grpc_method")
+    started = [(key, each.started) for each, key in named]
+    yield _counter("grpc_server_started", "Calls that came in.", started, *labels)
+    handled = [((*key, code), count) for each, key in named for code, count in each.handled.items()]
+    text = "Calls that ended, by gRPC's code (CANCELLED: also by a deadline)."
+    yield _counter("grpc_server_handled", text, handled, *labels, "grpc_code")
+    latency = HistogramMetricFamily(
+        "grpc_server_handling_seconds", "How long unary calls took.", labels=labels
+    )
+    for each, key in named:
+        if not each.streams:
+            bounds = [*(str(bound) for bound in LATENCY_BUCKETS_S), "+Inf"]
+            counts = zip(bounds, accumulate(each.buckets), strict=True)
+            latency.add_metric(key, list(counts), each.total_s)
+    yield latency
+
+
+Values = float | Iterable[tuple[Sequence[str], float]]
+
+
+def _gauge(name: str, text: str, values: Values, *labels: str) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for key, value in _listed(values):
+        family.add_metric(key, value)
+    return family
+
+
+def _counter(name: str, text: str, values: Values, *labels: str) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for key, value in _listed(values):
+        family.add_metric(key, value)
+    return family
+
+
+def _listed(values: Values) -> Iterable[tuple[Sequence[str], float]]:
+    return [((), values)] if isinstance(values, int | float) else values

@@ -1,0 +1,101 @@
+"""Metrics over HTTP, on an address of their own."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+import trio
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
+from prometheus_client.registry import Collector
+
+from odds_service.access import Tokens, check_address, tls_context
+from odds_service.config import MetricsSettings
+from odds_service.errors import SettingsError
+from odds_service.http.message import Request, Response
+from odds_service.http.server import HttpLimits, serve_http
+from odds_service.metrics.families import Readings, families
+
+PATH: Final = "/metrics"
+LIMITS: Final = HttpLimits(connections=64, body_bytes=0)
+_TEXT: Final = "text/plain; charset=utf-8"
+
+log = structlog.get_logger(__name__)
+
+
+class ServiceCollector(Collector):
+    """Reads the service when it is asked; in the thread that `read` wants."""
+
+    def __init__(self, read: Callable[[], Readings]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: otherwise registering it would read a service that does not serve yet."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        return families(self._read())
+
+
+def registry_of(read: Callable[[], Readings]) -> CollectorRegistry:
+    """The service's metrics with those of its process, its Python and its garbage collector."""
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(read))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+async def serve_metrics(
+    settings: MetricsSettings,
+    read: Callable[[], Readings],
+    *,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled; started() hands over the address, with the port that it has.
+
+    read: called in this thread, once a scrape. A scrape that fails is answered by 500 and logged;
+    it ends nothing else. Raises SettingsError before anything is served.
+    """
+    check_address(settings)
+    tokens, tls = Tokens(settings), tls_context(settings)
+    host, _, port = settings.listen.rpartition(":")
+    registry = registry_of(read)
+
+    async def answer(request: Request) -> Response:  # noqa: ASYNC124  # an App is async
+        if tokens.asked and tokens.holder(request.header("authorization")) is None:
+            asked = [("www-authenticate", "Bearer")]
+            return Response(401, b"send a bearer token\n", asked, content_type=_TEXT)
+        if request.path != PATH:
+            return Response(404, f"metrics are at {PATH}\n".encode(), content_type=_TEXT)
+        if request.method not in {"GET", "HEAD"}:
+            return Response(405, b"", [("allow", "GET, HEAD")], content_type=_TEXT)
+        try:
+            encode, content_type = choose_encoder(request.header("accept"))
+        except (TypeError, ValueError):  # a version that is no number
+            encode, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
+        return Response(body=encode(registry), content_type=content_type)
+
+    async with trio.open_nursery() as nursery:
+        try:
+            bound: int = await nursery.start(
+                lambda *, task_status: serve_http(
+                    answer, host=host.strip("[]"), port=int(port), gzip=True, tls=tls,
+                    limits=LIMITS, task_status=task_status,
+                )
+            )  # fmt: skip
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            text = f"metrics.listen: cannot listen on {settings.listen}: {reason}"
+            raise SettingsError(text) from None
+        address = f"{host}:{bound}"
+        log.info("metrics_serving", address=address, path=PATH)
+        task_status.started(address)

@@ -1,0 +1,46 @@
+"""Counting calls: by method, by how they ended, and by how long they took.
+
+A call costs it half a microsecond (`python -m tools.bench` has the whole), which is why it is not
+prometheus_client's own histogram: that takes three locks a call, and is read once in 15 seconds.
+"""
+
+from bisect import bisect_left
+from time import perf_counter
+
+from odds_service.status import LATENCY_BUCKETS_S, CallReport
+
+
+class Meter:
+    """One method's counts; written on the server's loop alone, read from any thread."""
+
+    def __init__(self, method: str, *, streams: bool) -> None:
+        self._method = method
+        self._streams = streams
+        self._started = 0
+        self._handled: dict[str, int] = {}
+        self._buckets = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        self._total_s = 0.0
+
+    def begin(self) -> float:
+        """Count a call that came in; gives what `end` wants."""
+        self._started += 1
+        return perf_counter()
+
+    def end(self, code: str, began: float) -> None:
+        """Count how it ended: the name of gRPC's code."""
+        self._handled[code] = self._handled.get(code, 0) + 1
+        if not self._streams:
+            took_s = perf_counter() - began
+            self._buckets[bisect_left(LATENCY_BUCKETS_S, took_s)] += 1
+            self._total_s += took_s
+
+    def report(self) -> CallReport:
+        """Where it stands."""
+        return CallReport(
+            method=self._method,
+            streams=self._streams,
+            started=self._started,
+            handled=dict(self._handled),
+            buckets=[] if self._streams else list(self._buckets),
+            total_s=self._total_s,
+        )

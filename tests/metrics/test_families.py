@@ -1,0 +1,129 @@
+"""What one reading of the service becomes."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+from prometheus_client import CollectorRegistry, generate_latest
+
+from odds_service.metrics.families import MAX_PROBLEMS, Readings
+from odds_service.metrics.serve import ServiceCollector
+from odds_service.model.source import SourceState, SourceStatus
+from odds_service.status import (
+    LATENCY_BUCKETS_S,
+    ChannelFill,
+    RpcReport,
+    ServiceStatus,
+    SourceReport,
+    SubscriberReport,
+    WriterReport,
+)
+from tests.metrics.scraping import Scrape
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SOURCE = SourceReport(
+    state=SourceState(
+        source="toa",
+        interval_s=60.0,
+        status=SourceStatus.DOWN,
+        last_success_at=NOON - timedelta(seconds=90),
+        consecutive_failures=5,
+        reason="text of somebody else",
+    ),
+    kind="the-odds-api",
+    next_due_at=None,
+    pulls=9,
+    failures=5,
+    problems={"timeout": 4, "html": 1},
+    latency_s=None,
+)
+NEWCOMER = replace(SOURCE, state=SourceState(source="new", interval_s=5.0, quota_left=0))
+READ = Readings(
+    status=ServiceStatus(
+        version="1.2.3",
+        started_at=NOON,
+        now=NOON,
+        sources=[SOURCE, NEWCOMER],
+        channels=[ChannelFill("write", 7, 100, "changes")],
+        writer=WriterReport(
+            state="retrying", reason="text of somebody else", lag_s=3.0, pending_changes=7,
+            retries=2, dead_letters=1, bridged_s=None,
+        ),
+        events=3,
+        markets=4,
+    ),
+    head_revision=107,
+    durable_revision=100,
+    oldest_revision=50,
+    bookmakers=2,
+    source_events={"toa": 3},
+    rpc=RpcReport([], [], 0),
+    asyncio_faults=0,
+)  # fmt: skip
+
+
+def shown(read: Readings) -> Scrape:
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(lambda: read))
+    return Scrape(generate_latest(registry).decode())
+
+
+def test_states_are_one_of_several() -> None:
+    scrape = shown(READ)
+    states = {s: scrape.value("odds_source_state", source="toa", state=s)
+              for s in ("up", "stale", "down")}  # fmt: skip
+    assert states == {"up": 0, "stale": 0, "down": 1}
+    assert scrape.value("odds_source_state", source="new", state="stale") == 1
+    assert scrape.value("odds_writer_state", state="retrying") == 1
+    assert scrape.value("odds_writer_state", state="idle") == 0
+
+
+def test_what_is_not_known_is_absent_and_not_0() -> None:
+    scrape = shown(READ)
+    assert scrape.value("odds_source_last_success_age_seconds", source="toa") == 90
+    assert scrape.value("odds_source_quota_left", source="new") == 0
+    for name, source in (
+        ("odds_source_last_success_age_seconds", "new"),
+        ("odds_source_quota_left", "toa"),
+        ("odds_source_last_pull_seconds", "toa"),
+    ):
+        assert (name, frozenset({("source", source)})) not in scrape.samples
+    assert "odds_writer_bridged_seconds" not in scrape.names
+
+
+def test_no_text_of_others_and_no_peer_is_shown() -> None:
+    assert "somebody else" not in shown(READ).text
+
+
+@pytest.mark.parametrize("kinds", [MAX_PROBLEMS, MAX_PROBLEMS + 1, 1_000])
+def test_kinds_of_problem_are_bounded_and_none_is_lost(kinds: int) -> None:
+    problems = {f"p{number}": number + 1 for number in range(kinds)} | {"other": 5}
+    status = replace(READ.status, sources=[replace(SOURCE, problems=problems)])
+    scrape = shown(replace(READ, status=status))
+    counted = {k: v for k, v in scrape.samples.items() if k[0] == "odds_source_problems_total"}
+    assert len(counted) <= MAX_PROBLEMS + 1
+    assert sum(counted.values()) == sum(problems.values())
+
+
+def test_lag_is_a_distribution_of_all_streams_and_a_maximum() -> None:
+    subscribers = [
+        SubscriberReport(0, 0.0, False),
+        SubscriberReport(0, 0.0, False),
+        SubscriberReport(50, 0.5, False),
+        SubscriberReport(200_000, 1_000.0, True),
+    ]
+    scrape = shown(replace(READ, rpc=RpcReport([], subscribers, 0)))
+    assert scrape.value("odds_subscribers") == 4
+    assert scrape.value("odds_subscribers_replaying") == 1
+    assert scrape.value("odds_subscriber_lag_max_changes") == 200_000
+    assert scrape.value("odds_subscriber_lag_max_seconds") == 1_000
+    for name, bound, count in (
+        ("changes", "0.0", 2), ("changes", "100.0", 3), ("changes", "100000.0", 3),
+        ("changes", "+Inf", 4), ("seconds", "0.1", 2), ("seconds", "1.0", 3),
+        ("seconds", "900.0", 3), ("seconds", "+Inf", 4),
+    ):  # fmt: skip
+        assert scrape.value(f"odds_subscriber_lag_{name}_bucket", le=bound) == count
+
+
+def test_latency_buckets_ascend() -> None:
+    assert list(LATENCY_BUCKETS_S) == sorted(set(LATENCY_BUCKETS_S))

@@ -35,7 +35,8 @@ class WriterReport(Struct, frozen=True, kw_only=True):
     state: `idle`, `writing`, `retrying` (reason: why) or `draining` (the service stops).
     lag_s: age of the oldest change that is not durable. dead_letters: how many are kept.
     bridged_s: how long the rest of the queue lasts at the present rate of changes, None while
-    nothing changes.
+    nothing changes. groups: transactions that were committed; confirmations: snapshots that were
+    seen again unchanged, as far as that is stored.
     """
 
     state: str
@@ -45,6 +46,8 @@ class WriterReport(Struct, frozen=True, kw_only=True):
     retries: int
     dead_letters: int
     bridged_s: float | None
+    groups: int = 0
+    confirmations: int = 0
 
 
 class ServiceStatus(Struct, frozen=True, kw_only=True):

@@ -20,6 +20,9 @@ def serve(
     listen: Annotated[
         str | None, typer.Option(help="host:port of the gRPC server; port 0 takes a free one.")
     ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="host:port of Prometheus metrics over HTTP; off without.")
+    ] = None,
     database: Annotated[
         str | None, typer.Option(help="sqlite:///file.db or postgresql://user@host/name")
     ] = None,
@@ -37,6 +40,7 @@ def serve(
     settings = load_settings(
         config,
         server={"listen": listen},
+        metrics={"listen": metrics},
         database={"url": database, "migrate": migrate},
         log={"level": log_level, "format": log_format},
     )

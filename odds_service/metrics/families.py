@@ -159,6 +159,9 @@ def _writer(writer: WriterReport) -> Iterator[Metric]:
     text = "How long the rest of the queue lasts at the pace of the last minute."
     yield _gauge("odds_writer_bridged_seconds", text, bridged)
     yield _counter("odds_writer_retries", "Writes that were tried again.", writer.retries)
+    yield _counter("odds_writer_groups", "Transactions committed.", writer.groups)
+    confirmed = "Snapshots seen again unchanged, as far as that is stored."
+    yield _counter("odds_writer_confirmations", confirmed, writer.confirmations)
     letters = "Changes that the database refused, kept beside the history."
     yield _gauge("odds_dead_letters", letters, writer.dead_letters)
 

@@ -41,6 +41,8 @@ class Writer:
         self._in_hand: list[ChangeBatch] = []
         self._paces: deque[tuple[float, int]] = deque()
         self.dead_letters = dead_letters
+        self.groups = 0
+        self.confirmations = 0
         self.retries = 0
         self.reason = ""
 
@@ -82,6 +84,8 @@ class Writer:
             retries=self.retries,
             dead_letters=self.dead_letters,
             bridged_s=self._bridged_s(),
+            groups=self.groups,
+            confirmations=self.confirmations,
         )
 
     async def _next_batches(self) -> list[ChangeBatch] | None:
@@ -114,6 +118,8 @@ class Writer:
         if not (batches or group.confirmations or group.runs):
             return
         await self._write_until_stored(group)
+        self.groups += 1
+        self.confirmations += len(group.confirmations)
         if batches:
             changes = sum(len(batch.changes) for batch in batches)
             self._note_pace(changes)

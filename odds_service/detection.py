@@ -429,6 +429,11 @@ def _missing(
 ) -> Iterator[EventOdds]:
     """The cached events that a complete observation should have shown, in the order of ids."""
     scope = observation.scope
+    if scope.events is not None:
+        # A pull of single events that were all there: no need to look through the cache.
+        shown = {observed.source_event_id for observed in observation.events}
+        if scope.events <= shown | observation.unreadable | present:
+            return
     for event_id in sorted(events):
         entry = events[event_id]
         carried = entry.sources.get(observation.source)

@@ -29,6 +29,7 @@ from odds_service.metrics.families import Readings
 from odds_service.metrics.serve import serve_metrics
 from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
+from odds_service.pipeline.coverage import Coverage
 from odds_service.pipeline.detect import Detector, detect_observations, judge_by_clock
 from odds_service.pipeline.refresh import Refresher
 from odds_service.pipeline.retention import PurgePolicy, purge_by_clock, retain_by_clock
@@ -143,6 +144,7 @@ async def assemble(
         queue = WriteQueue(database.queue_changes)
         reconciler = Reconciler()
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
+        coverage = Coverage(cache)
         yield Parts(
             settings=settings,
             faults=faults,
@@ -155,7 +157,9 @@ async def assemble(
             writer=Writer(store, queue, feed, dead_letters=stored.dead_letters),
             reconciler=reconciler,
             detector=Detector(cache, feed, queue, reconciler.identify, utc_now),
-            scrapers={source.name: Scraper(source, send.clone(), utc_now) for source in sources},
+            scrapers={
+                source.name: Scraper(source, send.clone(), utc_now, coverage) for source in sources
+            },
             fetched_send=send,
             fetched=receive,
         )
@@ -163,9 +167,12 @@ async def assemble(
 
 def _starting(source: Source, known: SourceState | None) -> SourceState:
     """A source is STALE until its first success; a restart announces nothing."""
+    pace = source.pace
     return SourceState(
         source=source.name,
-        interval_s=source.interval_s,
+        # Of single events some answer at every look at least: that is when it can be missed.
+        interval_s=min(pace.slowest_s, pace.discovery_s) if pace.by_event else pace.slowest_s,
+        paces=tuple((tier.within_s, tier.interval_s) for tier in pace.tiers),
         announced=None if known is None else known.announced,
     )
 

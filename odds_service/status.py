@@ -8,6 +8,21 @@ from msgspec import Struct
 from odds_service.model.source import SourceState
 
 
+class TierFreshness(Struct, frozen=True, kw_only=True):
+    """How one tier keeps its target: `fresh` of `pulls` succeeded within the last `target_s`.
+
+    in_time, late: successes since the start that came within, or after, the target since the one
+    before; a first success is counted from when its pull was known.
+    """
+
+    tier: str
+    target_s: float
+    pulls: int
+    fresh: int
+    in_time: int
+    late: int
+
+
 class SourceReport(Struct, frozen=True, kw_only=True):
     """One source, seen by an operator. problems: name -> how many since the start."""
 
@@ -18,6 +33,7 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     failures: int
     problems: dict[str, int]
     latency_s: float | None
+    freshness: list[TierFreshness] = []
 
 
 class ChannelFill(Struct, frozen=True):

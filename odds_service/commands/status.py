@@ -33,7 +33,9 @@ def status(*, as_json: AsJson = False, address: Address) -> None:
 
 
 def _sources(reply: pb.GetStatusResponse) -> Table:
-    table = Table("source", "state", "last success (UTC)", "failures", "quota left", "reason")
+    table = Table(
+        "source", "state", "last success (UTC)", "failures", "fresh", "quota left", "reason"
+    )
     for source in reply.sources:
         state = source.state
         succeeded = state.HasField("last_success_at")
@@ -42,10 +44,18 @@ def _sources(reply: pb.GetStatusResponse) -> Table:
             enum_word(pb.SourceHealth.Name, state.state, "SOURCE_HEALTH_"),
             f"{state.last_success_at.ToDatetime():%Y-%m-%d %H:%M:%S}" if succeeded else "never",
             f"{source.failures} of {source.pulls}",
+            _fresh(source),
             str(state.quota_left) if state.HasField("quota_left") else "not told",
             state.reason,
         )
     return table
+
+
+def _fresh(source: pb.SourceStatus) -> str:
+    """How many pulls of each tier keep the tier's target now; empty tiers are left out."""
+    return ", ".join(
+        f"{tier.tier} {tier.fresh} of {tier.pulls}" for tier in source.freshness if tier.pulls
+    )
 
 
 def _queues(reply: pb.GetStatusResponse) -> Table:

@@ -14,7 +14,12 @@ from msgspec import Struct
 
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.snapshot import BookmakerOdds
-from odds_service.model.source import STALE_AFTER_INTERVALS, SourceState, SourceStatus
+from odds_service.model.source import (
+    STALE_AFTER_INTERVALS,
+    SourceState,
+    SourceStatus,
+    event_interval_s,
+)
 
 # Exactly one outcome of such a set comes true, so Σ 1/price says something. Of other sets (a list
 # of scorers, say) it is not known whether they are complete and exclude each other.
@@ -86,17 +91,21 @@ class BestMarket(Struct, frozen=True):
         return min((price.confirmed_at for price in self.prices), default=None)
 
 
-def standing(odds: BookmakerOdds, source: SourceState | None, now: datetime) -> Standing:
+def standing(
+    odds: BookmakerOdds, source: SourceState | None, now: datetime, start_time: datetime
+) -> Standing:
     """Whether a bookmaker's odds of an event are live.
 
-    source: None where it is not configured any more.
+    source: None where it is not configured any more. start_time: of the event, since the near ones
+    are fetched more often.
     """
     if odds.confirmed_at < odds.observed_at:
         return Standing.ABSENT
     if source is None or source.status is not SourceStatus.UP:
         return Standing.STALE
     age_s = (now - odds.confirmed_at).total_seconds()
-    return Standing.STALE if age_s > STALE_AFTER_INTERVALS * source.interval_s else Standing.LIVE
+    interval_s = event_interval_s(source, (start_time - now).total_seconds())
+    return Standing.STALE if age_s > STALE_AFTER_INTERVALS * interval_s else Standing.LIVE
 
 
 def best_markets(

@@ -22,13 +22,15 @@ class SourceState(Struct, frozen=True, kw_only=True):
     """What is known of a source now.
 
     announced: the status of its last numbered change; a restart shows STALE without announcing
-    it, so that scraping the same odds again gives no change. interval_s: the pace of its slowest
-    ordinary pull. reason: why it is not UP, in words; quota_left:
-    requests, None where none is told.
+    it, so that scraping the same odds again gives no change. interval_s: how long a success may be
+    away in the ordinary way. paces: (within so many seconds of the start, None for the rest;
+    seconds between two fetches of such an event), the most urgent first. reason: why it is not UP,
+    in words; quota_left: requests, None where none is told.
     """
 
     source: str
     interval_s: float
+    paces: tuple[tuple[float | None, float], ...] = ()
     status: SourceStatus = SourceStatus.STALE
     announced: SourceStatus | None = None
     last_success_at: datetime | None = None
@@ -51,3 +53,11 @@ def judged_status(state: SourceState, now: datetime) -> SourceStatus:
     if age_s > STALE_AFTER_INTERVALS * state.interval_s:
         return SourceStatus.STALE
     return SourceStatus.UP
+
+
+def event_interval_s(state: SourceState, starts_in_s: float) -> float:
+    """How often the source is asked for an event that starts in so many seconds."""
+    for within_s, interval_s in state.paces:
+        if within_s is None or starts_in_s <= within_s:
+            return interval_s
+    return state.interval_s

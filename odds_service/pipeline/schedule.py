@@ -1,76 +1,247 @@
-"""When each pull of a source is due: earliest deadline first, no pull overlapping itself."""
+"""When each pull of a source is due: earliest deadline first, no pull overlapping itself.
+
+A pull is *due* one interval of its tier after its last start, and its *deadline* is when its odds
+get older than the tier's target. Of those that are due, the one with the earliest deadline goes
+first; among deadlines within the same second, the event that more bookmakers price. So what is in
+play goes before what is far away, and still everything has its turn: a deadline that has come
+near is not overtaken by pulls that fall due later.
+"""
 
 import heapq
 import random
-from collections.abc import Hashable, Iterable
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Iterable, Sequence
+from math import inf
+from typing import Final
+
+from msgspec import Struct
+
+from odds_service.pipeline.budget import Budget
+from odds_service.sources.base import Tier
+from odds_service.status import TierFreshness
 
 JITTER: Final = 0.05  # share of the interval by which pulls are spread, so that they do not align
-MAX_BACKOFF_INTERVALS: Final = 8.0  # a pull that fails again and again is still tried this often
+MAX_BACKOFF: Final = 8.0  # intervals: a pull that fails again and again is still tried this often
+EQUAL_S: Final = 1.0  # deadlines in the same second are equal: then coverage decides
+MOST_IN_PLAY_S: Final = 5 * 3_600.0  # so long after its start an event is urgent no more
 
 
-class Due(Protocol):
-    """What can be scheduled: a name that stays the same, and a pace in seconds."""
+class Job(Struct, frozen=True, kw_only=True):
+    """A pull as the schedule sees it.
 
-    @property
-    def key(self) -> Hashable: ...
-    @property
-    def interval_s(self) -> float: ...
-
-
-D = TypeVar("D", bound=Due)
-
-
-class Schedule(Generic[D]):
-    """Due times of one source's pulls, on a monotonic clock in seconds; pure but for its jitter.
-
-    A pull handed out by `take` comes back only after `finished`, so it never overlaps itself. New
-    pulls are due at once, spread over their first interval only by the source's own limits.
+    starts_at: when the event starts on the schedule's clock, None for what has no start. in_play:
+    the source says so. coverage: how many bookmakers price it. cost: credits.
     """
 
-    def __init__(self, rng: random.Random | None = None) -> None:
+    key: str
+    starts_at: float | None = None
+    in_play: bool = False
+    coverage: int = 0
+    cost: float = 1.0
+
+
+class _Entry:
+    """What the schedule knows of one job; `ticket` makes older places in the heaps void."""
+
+    __slots__ = ("due", "failures", "fresh_at", "job", "out", "started", "ticket")
+
+    def __init__(self, job: Job, now: float) -> None:
+        self.job = job
+        self.fresh_at = now
+        self.started: float | None = None
+        self.failures = 0
+        self.out = False
+        self.due = now
+        self.ticket = 0
+
+
+class Schedule:
+    """Due times of one source's pulls on a monotonic clock in seconds; pure but for its jitter.
+
+    A pull handed out by `take` comes back only after `finished`, so it never overlaps itself, and
+    none is handed out over the budget. New pulls are due at once, spread by the budget alone.
+    """
+
+    def __init__(
+        self, tiers: Sequence[Tier], budget: Budget, rng: random.Random | None = None
+    ) -> None:
+        self.budget = budget
+        self._tiers = tuple(tiers)
         self._rng = rng or random.Random()  # noqa: S311  # spreads load, guards nothing
-        self._heap: list[tuple[float, int, D]] = []
-        self._known: dict[Hashable, D] = {}
-        self._out: set[Hashable] = set()
-        self._order = 0
+        self._entries: dict[str, _Entry] = {}
+        self._dropped: set[str] = set()
+        self._waiting: list[tuple[float, int, str]] = []
+        self._ready: list[tuple[float, int, float, int, str]] = []
+        self._tickets = 0
+        self._in_time = dict.fromkeys((tier.name for tier in tiers), 0)
+        self._late = dict.fromkeys((tier.name for tier in tiers), 0)
 
-    def update(self, pulls: Iterable[D], now: float) -> None:
-        """Take over the source's present pulls: new ones are due now, ones gone are dropped."""
-        current = {pull.key: pull for pull in pulls}
-        for key, pull in current.items():
-            if key not in self._known and key not in self._out:
-                self._push(now, pull)
-        self._known = current
+    def update(self, jobs: Iterable[Job], now: float) -> None:
+        """Take over the source's present jobs: new ones are due now, ones gone are dropped.
 
-    def next_due(self) -> float | None:
-        """When the next pull is due; None while none waits."""
-        self._forget_dropped()
-        return self._heap[0][0] if self._heap else None
-
-    def take(self, now: float) -> D | None:
-        """The most urgent pull that is due, if any; it is out until `finished`."""
-        due = self.next_due()
-        if due is None or due > now:
-            return None
-        _, _, pull = heapq.heappop(self._heap)
-        self._out.add(pull.key)
-        return self._known[pull.key]
-
-    def finished(self, pull: D, started: float, failures: int, retry_after_s: float | None) -> None:
-        """Put a pull back: one interval after its start, later after failures in a row.
-
-        retry_after_s: what the source asked for, counted from the start too; the longer holds.
+        A job that is under way when it is dropped stays known until it has finished, so that it
+        does not overlap itself when it comes back meanwhile.
         """
-        self._out.discard(pull.key)
-        wait_s = pull.interval_s * min(2.0 ** max(failures - 1, 0), MAX_BACKOFF_INTERVALS)
-        wait_s *= 1 + JITTER * (self._rng.random() - 0.5)
-        self._push(started + max(wait_s, retry_after_s or 0.0), pull)
+        current = {job.key: job for job in jobs}
+        for key, job in current.items():
+            entry = self._entries.get(key)
+            if entry is None:
+                self._entries[key] = entry = _Entry(job, now)
+                self._wait(entry, now)
+            elif entry.job != job:
+                entry.job = job
+                if not entry.out:
+                    self._wait(entry, self._due(entry))
+        for key in self._entries.keys() - current.keys():
+            if not self._entries[key].out:
+                del self._entries[key]
+        self._dropped = self._entries.keys() - current.keys()
 
-    def _push(self, due: float, pull: D) -> None:
-        self._order += 1
-        heapq.heappush(self._heap, (due, self._order, pull))
+    def next_due(self, now: float) -> float | None:
+        """When `take` is worth calling again; None while only `finished` or `update` can help."""
+        if self.budget.full:
+            return None
+        self._release(now)
+        first = self._first_ready()
+        if first is not None:
+            return max(now, self.budget.opens_at(now, first.job.cost))
+        return self._waiting[0][0] if self._waiting else None
 
-    def _forget_dropped(self) -> None:
-        while self._heap and self._heap[0][2].key not in self._known:
-            heapq.heappop(self._heap)
+    def take(self, now: float) -> Job | None:
+        """The most urgent job that is due, if the budget allows it; it is out until `finished`."""
+        if self.budget.full:
+            return None
+        self._release(now)
+        entry = self._first_ready()
+        if entry is None or self.budget.opens_at(now, entry.job.cost) > now:
+            return None
+        heapq.heappop(self._ready)
+        entry.out = True
+        entry.started = now
+        self._tickets += 1
+        entry.ticket = self._tickets
+        self.budget.start(now, entry.job.cost)
+        return entry.job
+
+    def finished(self, key: str, now: float, *, ok: bool) -> None:
+        """Put a job back: due one interval after its start, later after failures in a row."""
+        self.budget.end()
+        entry = self._entries[key]
+        entry.out = False
+        if key in self._dropped:
+            del self._entries[key]
+            return
+        if ok:
+            self._freshen(entry, now)
+        else:
+            entry.failures += 1
+        self._wait(entry, self._due(entry))
+
+    def refreshed(self, key: str, started: float, now: float) -> None:
+        """A job's odds have come by a fetch beside the schedule: it is due an interval later."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        self._freshen(entry, now)
+        if not entry.out:
+            entry.started = started
+            self._wait(entry, self._due(entry))
+
+    def freshness(self, now: float) -> list[TierFreshness]:
+        """How each tier keeps its target; the most urgent first."""
+        pulls = dict.fromkeys(self._in_time, 0)
+        fresh = dict.fromkeys(self._in_time, 0)
+        for entry in self._entries.values():
+            tier = self.tier_at(entry.job, now)
+            pulls[tier.name] += 1
+            fresh[tier.name] += now - entry.fresh_at <= tier.target_s
+        return [
+            TierFreshness(
+                tier=tier.name,
+                target_s=tier.target_s,
+                pulls=pulls[tier.name],
+                fresh=fresh[tier.name],
+                in_time=self._in_time[tier.name],
+                late=self._late[tier.name],
+            )
+            for tier in self._tiers
+        ]
+
+    def tier_at(self, job: Job, at: float) -> Tier:
+        """How urgent a job is at a time."""
+        if _is_over(job, at):
+            return self._tiers[-1]
+        for tier in self._tiers:
+            if at >= self._enters_at(job, tier):
+                return tier
+        return self._tiers[-1]
+
+    def _freshen(self, entry: _Entry, now: float) -> None:
+        tier = self.tier_at(entry.job, now)
+        kept = now - entry.fresh_at <= tier.target_s
+        (self._in_time if kept else self._late)[tier.name] += 1
+        entry.fresh_at = now
+        entry.failures = 0
+
+    def _enters_at(self, job: Job, tier: Tier) -> float:
+        """From when on a tier holds for a job; the tiers before it go before it."""
+        if tier.within_s is None:
+            return -inf
+        if job.in_play:
+            return -inf if tier is self._tiers[0] else inf
+        if job.starts_at is None:
+            return inf
+        return job.starts_at - tier.within_s
+
+    def _due(self, entry: _Entry) -> float:
+        """When a job is due again: its tier may change before its interval is over.
+
+        It is due as soon as the interval of the tier that holds by then has passed; nearer tiers
+        have the shorter intervals, so that is the least over all tiers.
+        """
+        if entry.started is None:
+            return entry.due
+        factor = min(2.0 ** max(entry.failures - 1, 0), MAX_BACKOFF)
+        factor *= 1 + JITTER * (self._rng.random() - 0.5)
+        job, started = entry.job, entry.started
+        if _is_over(job, started):
+            return started + self._tiers[-1].interval_s * factor
+        return min(
+            max(started + tier.interval_s * factor, self._enters_at(job, tier))
+            for tier in self._tiers
+        )
+
+    def _wait(self, entry: _Entry, due: float) -> None:
+        self._tickets += 1
+        entry.ticket = self._tickets
+        entry.due = due
+        heapq.heappush(self._waiting, (due, entry.ticket, entry.job.key))
+
+    def _release(self, now: float) -> None:
+        """Move what has become due to the ready ones, ranked; forget void places."""
+        while self._waiting:
+            due, ticket, key = self._waiting[0]
+            entry = self._entries.get(key)
+            valid = entry is not None and entry.ticket == ticket
+            if valid and due > now:
+                return
+            heapq.heappop(self._waiting)
+            if entry is None or not valid:
+                continue
+            tier = self.tier_at(entry.job, due)
+            deadline = due + max(0.0, tier.target_s - tier.interval_s)
+            rank = deadline // EQUAL_S, -entry.job.coverage, deadline, ticket, key
+            heapq.heappush(self._ready, rank)
+
+    def _first_ready(self) -> _Entry | None:
+        while self._ready:
+            *_, ticket, key = self._ready[0]
+            entry = self._entries.get(key)
+            if entry is not None and entry.ticket == ticket:
+                return entry
+            heapq.heappop(self._ready)
+        return None
+
+
+def _is_over(job: Job, at: float) -> bool:
+    """Whether an event has started so long ago that it should have ended."""
+    return job.starts_at is not None and not job.in_play and at >= job.starts_at + MOST_IN_PLAY_S

@@ -1,8 +1,8 @@
-"""The scrape stage: one supervised task a source, slowed by whatever comes after it."""
+"""The scrape stage: one supervised scraper a source, slowed by whatever comes after it."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -11,13 +11,16 @@ import trio
 from odds_service.errors import SourceError
 from odds_service.model.observation import Completeness, Observation, Scope
 from odds_service.model.source import SourceState
+from odds_service.pipeline.budget import DAY_S, Budget
 from odds_service.pipeline.channels import Fetched
-from odds_service.pipeline.schedule import Schedule
-from odds_service.sources.base import Pull, Source
+from odds_service.pipeline.coverage import Coverage
+from odds_service.pipeline.schedule import Job, Schedule
+from odds_service.sources.base import Offer, Pull, Source
 from odds_service.status import SourceReport
 
-DISCOVERY_S: Final = 300.0  # how often a source is asked anew what it offers
 _DISCOVERY_RETRY_S: Final = 10.0
+_PLAN_S: Final = 15.0  # how often coverage, and what the source lists no more, are looked at anew
+_DISCOVERY: Final = "discovery"
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +29,8 @@ class Scraper:
     """Pulls one source by its schedule and hands every outcome on, also the failed ones.
 
     A crash in the source stays here: it is logged with its traceback, counted as a failure and
-    backed off. `now` gives aware UTC times.
+    backed off. A place within the source's budget is kept until the outcome is handed on, so a
+    stage that lags holds the fetches. `now` gives aware UTC times.
     """
 
     def __init__(
@@ -34,8 +38,7 @@ class Scraper:
         source: Source,
         send: trio.MemorySendChannel[Fetched],
         now: Callable[[], datetime],
-        *,
-        concurrency: int = 1,
+        coverage: Coverage,
     ) -> None:
         self.source = source
         self.problems: Counter[str] = Counter()
@@ -44,10 +47,11 @@ class Scraper:
         self.latency_s: float | None = None
         self._send = send
         self._now = now
-        self._slots = trio.CapacityLimiter(concurrency)
-        self._schedule: Schedule[Pull] = Schedule()
-        self._failures_in_row = 0
+        self._coverage = coverage
+        self._schedule: Schedule | None = None
+        self._planned: dict[str, Pull] = {}
         self._changed = trio.Event()
+        self._waiting_refreshes = 0
 
     async def run(self) -> None:
         """Scrape until cancelled; closes its end of the channel.
@@ -56,16 +60,16 @@ class Scraper:
         """
         with self._send:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._discover)
+                nursery.start_soon(self._look_regularly)
                 while True:
                     pull = await self._next_pull()
-                    await self._slots.acquire_on_behalf_of(pull)
                     nursery.start_soon(self._pull, pull)
 
     def report(self, state: SourceState) -> SourceReport:
         """What GetStatus tells of the source."""
-        due = self._schedule.next_due()
-        wait_s = None if due is None else max(0.0, due - trio.current_time())
+        now = trio.current_time()
+        due = self.schedule.next_due(now)
+        wait_s = None if due is None else max(0.0, due - now)
         return SourceReport(
             state=state,
             kind=self.source.kind,
@@ -74,80 +78,194 @@ class Scraper:
             failures=self.failures,
             problems=dict(self.problems),
             latency_s=self.latency_s,
+            freshness=self.schedule.freshness(now),
         )
+
+    @property
+    def schedule(self) -> Schedule:
+        """When what is due; made at its first use, since it reads Trio's clock."""
+        if self._schedule is None:
+            pace, wall = self.source.pace, self._now().astimezone(UTC)
+            midnight = wall.replace(hour=0, minute=0, second=0, microsecond=0)
+            budget = Budget(
+                concurrency=pace.concurrency,
+                requests_per_s=pace.requests_per_s,
+                quota_per_day=pace.quota_per_day,
+                day_offset_s=((wall - midnight).total_seconds() - trio.current_time()) % DAY_S,
+            )
+            self._schedule = Schedule(pace.tiers, budget)
+        return self._schedule
 
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
         """Fetch one event now, outside the schedule; a failure is an observation too.
 
-        It waits for a place within the source's concurrency like any pull.
+        It goes before the pulls that are due, but waits for a place within the source's budget
+        like any of them.
         """
         scope = Scope(events=frozenset({source_event_id}))
-        async with self._slots:
-            observation, _ = await self._observe(
+        like = self._planned.get(source_event_id) or self._planned.get(listing or "")
+        cost = 1.0 if like is None else like.cost
+        await self._turn(cost)
+        started = trio.current_time()
+        try:
+            observation = await self._observe(
                 lambda: self.source.fetch_event(source_event_id, listing), scope
             )
+        finally:
+            self.schedule.budget.end()
+            self._wake()
+        if observation.completeness is not Completeness.FAILED:
+            self.schedule.refreshed(source_event_id, started, trio.current_time())
         return observation
 
-    async def _discover(self) -> None:
+    async def _turn(self, cost: float) -> None:
+        """Wait until the budget has room for a refresh, and take it."""
+        budget = self.schedule.budget
+        self._waiting_refreshes += 1
+        try:
+            while True:
+                now = trio.current_time()
+                at = budget.opens_at(now, cost)
+                if at <= now and not budget.full:
+                    budget.start(now, cost)
+                    return
+                await self._sleep_until(None if budget.full else at)
+        finally:
+            self._waiting_refreshes -= 1
+            self._wake()
+
+    async def _look_regularly(self) -> None:
+        """Discover what there is, and plan by it; returns only when cancelled."""
+        pace = self.source.pace
+        offer = Offer(())
+        failures, seen = 0, -1
         while True:
-            wait_s = DISCOVERY_S
-            started_at = self._now()
+            started_at, wait_s = self._now(), pace.discovery_s
             try:
-                pulls = await self.source.pulls()
+                offer = await self.source.discover()
             except Exception as error:  # a crash in a source stays in that source
+                failures += 1
                 observation = self._failed(error, started_at, Scope())
-                await self._send.send(Fetched("discovery", observation))
-                wait_s = _DISCOVERY_RETRY_S
+                await self._send.send(Fetched(_DISCOVERY, observation))
+                wait_s = min(pace.discovery_s, _DISCOVERY_RETRY_S * 2 ** min(failures - 1, 10))
             else:
-                self._schedule.update(pulls, trio.current_time())
-                self._changed.set()
-            await trio.sleep(wait_s)
+                failures = 0
+                self.problems.update(offer.problems)
+                self._coverage.tell(self.source.name, offer.pulls)
+                if pace.by_event and (not offer.pulls or seen == self.pulls):
+                    # Nothing was due: nothing else says that it answers.
+                    await self._send.send(Fetched(_DISCOVERY, self._answered(offer, started_at)))
+                seen = self.pulls
+            again_at = trio.current_time() + wait_s
+            while True:
+                self._plan(offer)
+                left_s = again_at - trio.current_time()
+                await trio.sleep(max(0.0, min(left_s, _PLAN_S)))
+                if left_s <= _PLAN_S:
+                    break
+
+    def _plan(self, offer: Offer) -> None:
+        """Hand the schedule what is listed, and the events in the cache that are listed no more.
+
+        Those are pulled on until the source says itself that they are gone: what discovery leaves
+        out may have started, and is still priced.
+        """
+        source = self.source.name
+        planned = {pull.key: pull for pull in offer.pulls}
+        carried = self._coverage.carried(source) if self.source.pace.by_event else {}
+        for key, event in carried.items():
+            if key not in planned:
+                planned[key] = Pull(
+                    key=key, event=True, listing=event.listing, start_time=event.start_time
+                )
+        now, wall = trio.current_time(), self._now()
+        jobs = []
+        for key, pull in planned.items():
+            known = carried.get(key)
+            priced = 0 if known is None else known.bookmakers
+            starts_at = None
+            if pull.start_time is not None:
+                starts_at = round(now + (pull.start_time - wall).total_seconds())
+            jobs.append(
+                Job(
+                    key=key,
+                    starts_at=starts_at,
+                    in_play=pull.in_play,
+                    coverage=max(priced, self._coverage.listings(pull)),
+                    cost=pull.cost,
+                )
+            )
+        self._planned = planned
+        self.schedule.update(jobs, now)
+        self._wake()
 
     async def _next_pull(self) -> Pull:
         while True:
             now = trio.current_time()
-            pull = self._schedule.take(now)
-            if pull is not None:
-                return pull
-            due = self._schedule.next_due()
-            self._changed = trio.Event()
-            with trio.move_on_at(now + DISCOVERY_S if due is None else due):
-                await self._changed.wait()
+            if not self._waiting_refreshes:
+                job = self.schedule.take(now)
+                if job is not None:
+                    return self._planned[job.key]
+            await self._sleep_until(self.schedule.next_due(now))
+
+    async def _sleep_until(self, at: float | None) -> None:
+        """Sleep until then, or until something has changed."""
+        changed = self._changed
+        if at is None or (self._waiting_refreshes and at <= trio.current_time()):
+            await changed.wait()
+            return
+        with trio.move_on_at(at):
+            await changed.wait()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
 
     async def _pull(self, pull: Pull) -> None:
         started = trio.current_time()
-        try:
-            observation, retry_after_s = await self._observe(
-                lambda: self.source.fetch(pull), Scope(listing=pull.key)
-            )
-            self.latency_s = trio.current_time() - started
-            failed = observation.completeness is Completeness.FAILED
-            self._failures_in_row = self._failures_in_row + 1 if failed else 0
-            await self._send.send(Fetched(pull.key, observation))
-        finally:
-            self._slots.release_on_behalf_of(pull)
-        self._schedule.finished(pull, started, self._failures_in_row, retry_after_s)
-        self._changed.set()
+        scope = Scope(events=frozenset({pull.key})) if pull.event else Scope(listing=pull.key)
+        observation = await self._observe(lambda: self.source.fetch(pull), scope)
+        self.latency_s = trio.current_time() - started
+        # The place in the budget is kept until detect has room: that is the back-pressure.
+        await self._send.send(Fetched(pull.key, observation))
+        ok = observation.completeness is not Completeness.FAILED
+        self.schedule.finished(pull.key, trio.current_time(), ok=ok)
+        self._wake()
 
     async def _observe(
         self, fetch: Callable[[], Awaitable[Observation]], scope: Scope
-    ) -> tuple[Observation, float | None]:
-        """The observation of a fetch, and how long the source asks to be left alone."""
+    ) -> Observation:
+        """The observation of a fetch, and what it tells of how to treat the source."""
         self.pulls += 1
         started_at = self._now()
         try:
             observation = await fetch()
         except Exception as error:  # a crash in a source stays in that source
-            retry_after_s = error.retry_after_s if isinstance(error, SourceError) else None
-            return self._failed(error, started_at, scope), retry_after_s
+            return self._failed(error, started_at, scope)
         self.problems.update(observation.problems)
-        return observation, None
+        if observation.quota_left is not None:
+            self.schedule.budget.told(trio.current_time(), observation.quota_left)
+        return observation
+
+    def _answered(self, offer: Offer, started_at: datetime) -> Observation:
+        """The source answered, though there was nothing to be pulled since the last time."""
+        return Observation(
+            source=self.source.name,
+            scope=Scope(events=frozenset()),
+            completeness=Completeness.PARTIAL,
+            started_at=started_at,
+            observed_at=self._now(),
+            problems=dict(offer.problems),
+        )
 
     def _failed(self, error: Exception, started_at: datetime, scope: Scope) -> Observation:
         self.failures += 1
         if isinstance(error, SourceError):
             kind, reason = error.kind, str(error)
             log.warning("fetch_failed", source=self.source.name, kind=kind, reason=reason)
+            if error.retry_after_s is not None:
+                # It bears on the whole source: nothing else is asked until then.
+                self.schedule.budget.hold(trio.current_time() + error.retry_after_s)
         else:
             kind, reason = "crash", f"the source crashed: {type(error).__name__}"
             log.error("source_crashed", source=self.source.name, exc_info=error)

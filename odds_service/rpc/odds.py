@@ -63,7 +63,8 @@ class OddsView:
 
     def standing(self, odds: BookmakerOdds) -> Standing:
         """Whether a bookmaker's odds are live."""
-        return standing(odds, self.cut.sources.get(odds.source), self.now)
+        start_time = self.cut.events[odds.event_id].event.start_time
+        return standing(odds, self.cut.sources.get(odds.source), self.now, start_time)
 
     def event_odds(self, entry: EventOdds, best: bytes = b"") -> bytes:
         """A selected event as a whole, without tag and length."""

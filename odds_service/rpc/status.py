@@ -74,6 +74,17 @@ def _source(report: SourceReport, carried: Counter[str]) -> pb.SourceStatus:
         failures=report.failures,
         problems=report.problems,
         events=carried[report.state.source],
+        freshness=[
+            pb.FreshnessStatus(
+                tier=tier.tier,
+                target=_duration(timedelta(seconds=tier.target_s)),
+                pulls=tier.pulls,
+                fresh=tier.fresh,
+                in_time=tier.in_time,
+                late=tier.late,
+            )
+            for tier in report.freshness
+        ],
     )
 
 

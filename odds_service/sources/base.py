@@ -1,32 +1,120 @@
 """What a source is: the protocol that the scrapers know, and what all providers share."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar, Protocol, Self
+from datetime import datetime
+from typing import Any, ClassVar, Final, Protocol, Self
 
 from msgspec import Struct
 
 from odds_service.model.market import Outcome
 from odds_service.model.observation import Observation
 
+TARGET_INTERVALS: Final = 2.0  # unless told: a fetch may be late by a whole interval
 
-class Pull(Struct, frozen=True):
-    """One unit of regular work: a part of the offer, fetched every `interval_s` seconds."""
+
+class Tier(Struct, frozen=True, kw_only=True):
+    """How urgent an event is, by how soon it starts.
+
+    within_s: for events that start within so many seconds (0: those in play), None for all others.
+    interval_s: seconds between two fetches of one event. target_s: how old its odds may get; the
+    share of events that keep it is reported.
+    """
+
+    name: str
+    within_s: float | None
+    interval_s: float
+    target_s: float
+
+
+class Pace(Struct, frozen=True, kw_only=True):
+    """What a source may be asked, and when.
+
+    tiers: the most urgent first; the last one has no `within_s`. concurrency: requests under way
+    at once; requests_per_s: how many may start (None: no limit). quota_per_day: credits that may
+    be spent in one day (UTC), spread over it (None: no limit of our own). discovery_s: seconds
+    between two looks at what there is. by_event: whether pulls are of single events, so that those
+    which discovery lists no more are pulled on until the source says that they are gone.
+    """
+
+    tiers: tuple[Tier, ...]
+    concurrency: int = 2
+    requests_per_s: float | None = None
+    quota_per_day: float | None = None
+    discovery_s: float = 300.0
+    by_event: bool = False
+
+    @classmethod
+    def steady(
+        cls,
+        interval_s: float,
+        *,
+        concurrency: int = 2,
+        requests_per_s: float | None = None,
+        quota_per_day: float | None = None,
+        discovery_s: float = 300.0,
+    ) -> Self:
+        """One pace for all that a source has."""
+        return cls(
+            tiers=(steady_tier(interval_s),),
+            concurrency=concurrency,
+            requests_per_s=requests_per_s,
+            quota_per_day=quota_per_day,
+            discovery_s=discovery_s,
+        )
+
+    @property
+    def slowest_s(self) -> float:
+        """The interval of what is asked for the least often."""
+        return self.tiers[-1].interval_s
+
+
+def steady_tier(interval_s: float) -> Tier:
+    """The only tier of a source whose pulls are all alike."""
+    return Tier(
+        name="all", within_s=None, interval_s=interval_s, target_s=interval_s * TARGET_INTERVALS
+    )
+
+
+class Pull(Struct, frozen=True, kw_only=True):
+    """One unit of regular work: a listing with all its events, or a single event.
+
+    key: its name, unique in its source; for a single event the source's id of it, where `event`
+    is True. listing: the part of the offer that a single event stands in. start_time, in_play: what
+    its urgency is judged by; a pull without either falls in the last tier. shared_ids: as in
+    ObservedEvent; what several sources list comes first among equals. cost: credits of the
+    source's quota that it takes.
+    """
 
     key: str
-    interval_s: float
+    event: bool = False
+    listing: str | None = None
+    start_time: datetime | None = None
+    in_play: bool = False
+    shared_ids: Mapping[str, str] = {}
+    cost: float = 1.0
+
+
+class Offer(Struct, frozen=True):
+    """What a source has to be pulled; problems: name -> how many parts could not be looked at.
+
+    What stood in such a part before must be in `pulls` again: not looked at is not gone.
+    """
+
+    pulls: tuple[Pull, ...]
+    problems: Mapping[str, int] = {}
 
 
 class Source(Protocol):
     """A place that odds are fetched from; one source may carry many bookmakers.
 
-    name: unique among the configured sources; interval_s: the pace of its slowest pull.
+    name: unique among the configured sources. pace: how often it may be asked for what.
     """
 
     kind: ClassVar[str]
     name: str
-    interval_s: float
+    pace: Pace
 
     @classmethod
     def open(cls, name: str, table: dict[str, Any]) -> AbstractAsyncContextManager[Self]:
@@ -36,14 +124,18 @@ class Source(Protocol):
         """
         ...
 
-    async def pulls(self) -> Sequence[Pull]:
-        """What to fetch regularly. Raises SourceError when that cannot be found out now."""
+    async def discover(self) -> Offer:
+        """What to fetch regularly, asked every `pace.discovery_s` seconds.
+
+        Raises SourceError when that cannot be found out now; then the last offer stands.
+        """
         ...
 
     async def fetch(self, pull: Pull) -> Observation:
-        """Fetch one part whole.
+        """Fetch one pull whole: a listing, or one event with a scope of that event.
 
-        Raises SourceError when it failed as a whole: an empty observation says that there is
+        An event that the source knows no more is a complete observation without events. Raises
+        SourceError when it failed as a whole: an empty observation says that there is
         nothing. What cannot be decoded is counted in `problems`, named in `unreadable`, skipped.
         """
         ...

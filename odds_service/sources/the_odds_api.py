@@ -5,7 +5,7 @@ https://the-odds-api.com/liveapi/guides/v4/ documents the calls, the errors and 
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 import msgspec
 import trio
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from odds_service.config import explain
 from odds_service.errors import SettingsError, SourceError
@@ -24,10 +24,13 @@ from odds_service.model.observation import (
     ObservedEvent,
     Scope,
 )
-from odds_service.sources.base import Pull
+from odds_service.sources.base import Offer, Pace, Pull, steady_tier
 from odds_service.sources.http import Answer, HttpFetcher, HttpSettings, open_http, require_json
-from odds_service.sources.odds_api_body import BodyReader, PriceFormat, format_of
+from odds_service.sources.odds_api_body import SHARED_NAMESPACE, BodyReader, PriceFormat, format_of
+from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 
+BOOKMAKERS_A_REGION: Final = 10  # so many named bookmakers cost as much as one region
+MOST_EVENTS: Final = 10_000  # of one sport; the largest has some hundreds
 EVENTS_AT_A_STRETCH: Final = 16  # decoded between two checkpoints: keeps pauses short
 _ADVICE: Final = {
     "MISSING_KEY": "set `api_key`, `api_key_file` or ODDS_API_KEY",
@@ -48,6 +51,9 @@ class TheOddsApiSettings(BaseModel):
 
     api_key: else from api_key_file, else from the environment's ODDS_API_KEY. bookmakers: where
     given, asked for instead of regions. interval_s: seconds between two pulls of one sport.
+    by_event: pull each event by itself, which costs more and is the only way to markets beyond the
+    featured ones; then `tiers` say how often, and interval_s nothing. quota_per_day: credits that
+    may be spent in one day (UTC), spread over it; discovery_s: between two looks at the events.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,7 +67,33 @@ class TheOddsApiSettings(BaseModel):
     bookmakers: list[str] = []
     odds_format: Literal["decimal", "american"] = "decimal"
     interval_s: float = Field(default=60.0, gt=0)
+    by_event: bool = False
+    tiers: tuple[TierSettings, ...] = DEFAULT_TIERS
+    quota_per_day: float | None = Field(default=None, gt=0)
+    discovery_s: float = Field(default=300.0, gt=0)
     http: HttpSettings = HttpSettings()
+
+    @field_validator("tiers")
+    @classmethod
+    def _tiers_are_ordered(cls, tiers: tuple[TierSettings, ...]) -> tuple[TierSettings, ...]:
+        tiers_of(tiers)
+        return tiers
+
+    def pace(self) -> Pace:
+        """How often it is asked for what."""
+        return Pace(
+            tiers=tiers_of(self.tiers) if self.by_event else (steady_tier(self.interval_s),),
+            concurrency=self.http.concurrency,
+            requests_per_s=self.http.requests_per_s,
+            quota_per_day=self.quota_per_day,
+            discovery_s=self.discovery_s,
+            by_event=self.by_event,
+        )
+
+    def cost(self) -> float:
+        """Credits of one answer, as documented: markets x regions, ten bookmakers being one."""
+        named = -(-len(set(self.bookmakers)) // BOOKMAKERS_A_REGION)
+        return float((named or len(set(self.regions))) * len(set(self.markets)))
 
     def secret(self) -> str:
         """The API key. Raises SettingsError when there is none to be found."""
@@ -86,18 +118,24 @@ class _Error(msgspec.Struct):
     error_code: str = ""
 
 
+class _Listed(msgspec.Struct):
+    id: str
+    commence_time: datetime
+
+
 class TheOddsApi:
-    """One account at The Odds API: a pull a sport, with all events and bookmakers in one body."""
+    """One account at The Odds API: a pull is a sport with all its events, or one event."""
 
     kind: ClassVar[str] = "the-odds-api"
 
     def __init__(self, name: str, settings: TheOddsApiSettings, http: HttpFetcher) -> None:
         self.name = name
-        self.interval_s = settings.interval_s
+        self.pace = settings.pace()
         self._settings = settings
         self._key = settings.secret()
         self._http = http
         self._reader = BodyReader()
+        self._listed: dict[str, tuple[Pull, ...]] = {}
 
     @classmethod
     @asynccontextmanager
@@ -110,10 +148,46 @@ class TheOddsApi:
         async with open_http(settings.url, settings.http, secret=settings.secret()) as http:
             yield cls(name, settings, http)
 
-    async def pulls(self) -> Sequence[Pull]:
-        return [Pull(sport, self.interval_s) for sport in self._settings.sports]
+    async def discover(self) -> Offer:
+        sports, cost = self._settings.sports, self._settings.cost()
+        if not self._settings.by_event:
+            await trio.lowlevel.checkpoint()
+            return Offer(tuple(Pull(key=sport, cost=cost) for sport in sports))
+        problems: Counter[str] = Counter()
+        for sport in sports:
+            try:
+                self._listed[sport] = await self._events_of(sport, cost)
+            except SourceError as error:
+                problems[error.kind] += 1
+                if problems.total() == len(sports):
+                    raise
+        return Offer(tuple(pull for pulls in self._listed.values() for pull in pulls), problems)
+
+    async def _events_of(self, sport: str, cost: float) -> tuple[Pull, ...]:
+        """The events of a sport, which costs nothing."""
+        path = f"/v4/sports/{sport}/events"
+        answer = await self._http.get(path, {"apiKey": self._key, "dateFormat": "iso"})
+        pulls = []
+        for raw in _event_bodies(path, answer)[:MOST_EVENTS]:
+            try:
+                listed = msgspec.json.decode(raw, type=_Listed)
+            except msgspec.MsgspecError as error:
+                raise SourceError("bad_event", f"{path}: {error}") from None
+            pulls.append(
+                Pull(
+                    key=listed.id,
+                    event=True,
+                    listing=sport,
+                    start_time=listed.commence_time,
+                    shared_ids={SHARED_NAMESPACE: listed.id},
+                    cost=cost,
+                )
+            )
+        return tuple(pulls)
 
     async def fetch(self, pull: Pull) -> Observation:
+        if pull.event:
+            return await self.fetch_event(pull.key, pull.listing)
         scope = Scope(
             # `upcoming` shows whatever comes next: what is not in it is not gone.
             listing=None if pull.key == "upcoming" else pull.key,

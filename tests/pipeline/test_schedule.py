@@ -1,88 +1,296 @@
-"""The schedule: earliest deadline first, no overlap, later after failures."""
+"""The schedule: urgent first, nobody starved, nothing twice at once, never over the budget."""
 
 import random
-from collections.abc import Hashable
+from collections import deque
+from itertools import pairwise
 
-from msgspec import Struct
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from odds_service.pipeline.schedule import JITTER, MAX_BACKOFF_INTERVALS, Schedule
+from odds_service.pipeline.budget import DAY_S, RENEWAL_S, Budget
+from odds_service.pipeline.schedule import (
+    EQUAL_S,
+    JITTER,
+    MAX_BACKOFF,
+    MOST_IN_PLAY_S,
+    Job,
+    Schedule,
+)
+from odds_service.sources.base import Tier, steady_tier
+from odds_service.status import TierFreshness
+
+TIERS = (
+    Tier(name="in_play", within_s=0, interval_s=10, target_s=20),
+    Tier(name="hour", within_s=3_600, interval_s=60, target_s=120),
+    Tier(name="later", within_s=None, interval_s=900, target_s=1_800),
+)
 
 
-class Job(Struct, frozen=True):
-    key: Hashable
-    interval_s: float
-
-
-def schedule_of(*jobs: Job) -> Schedule[Job]:
-    schedule: Schedule[Job] = Schedule(random.Random(1))
+def schedule_of(*jobs: Job, tiers: tuple[Tier, ...] = TIERS, **limits: float) -> Schedule:
+    budget = Budget(**({"concurrency": 1_000} | limits))  # type: ignore[arg-type]  # as written
+    schedule = Schedule(tiers, budget, random.Random(1))
     schedule.update(jobs, 0.0)
     return schedule
 
 
+def steady(*keys: str, interval_s: float = 10) -> Schedule:
+    return schedule_of(*(Job(key=key) for key in keys), tiers=(steady_tier(interval_s),))
+
+
+def due(schedule: Schedule, now: float = 0.0) -> float:
+    at = schedule.next_due(now)
+    assert at is not None
+    return at
+
+
 def test_a_pull_is_out_until_it_has_finished() -> None:
-    job = Job("a", 10)
-    schedule = schedule_of(job)
-    assert schedule.take(0) is job
+    schedule = steady("a")
+    assert schedule.take(0) == Job(key="a")
     assert schedule.take(100) is None
-    assert schedule.next_due() is None
-    schedule.finished(job, 0, 0, None)
-    due = schedule.next_due()
-    assert due is not None
-    assert abs(due - 10) <= 10 * JITTER
-    assert schedule.take(due - 0.001) is None
-    assert schedule.take(due) is job
+    assert schedule.next_due(100) is None
+    schedule.finished("a", 1, ok=True)
+    assert abs(due(schedule) - 10) <= 10 * JITTER
+    assert schedule.take(due(schedule) - 0.001) is None
+    assert schedule.take(due(schedule)) == Job(key="a")
 
 
-def test_the_most_urgent_first_and_each_at_its_pace() -> None:
-    fast, slow = Job("fast", 1), Job("slow", 10)
-    schedule = schedule_of(slow, fast)
-    now, taken = 0.0, {"fast": 0, "slow": 0}
-    while now < 100:
-        job = schedule.take(now)
-        if job is None:
-            now = schedule.next_due() or now
-            continue
-        taken[str(job.key)] += 1
-        schedule.finished(job, now, 0, None)
-    assert 90 <= taken["fast"] <= 110
-    assert 9 <= taken["slow"] <= 11
+def taken_at(schedule: Schedule, now: float) -> list[str]:
+    """All that may start now."""
+    keys = []
+    while (job := schedule.take(now)) is not None:
+        keys.append(job.key)
+    return keys
 
 
-def test_failures_back_off_to_a_bound_and_the_source_may_ask_for_more() -> None:
-    job = Job("a", 10)
-    schedule = schedule_of(job)
-    waits = []
-    for failures in range(10):
-        assert schedule.take(1e9) is job
-        schedule.finished(job, 0, failures, None)
-        waits.append(schedule.next_due() or 0)
-    assert max(waits) <= 10 * MAX_BACKOFF_INTERVALS * (1 + JITTER)
-    assert waits[4] > 3 * waits[1]
-    schedule.take(1e9)
-    schedule.finished(job, 0, 0, 500.0)
-    assert schedule.next_due() == 500.0
+def test_failures_back_off_to_a_bound_each_pull_for_itself() -> None:
+    schedule = steady("good", "bad")
+    starts: dict[str, list[float]] = {"good": [], "bad": []}
+    now = 0.0
+    while now < 400:
+        for key in taken_at(schedule, now):
+            starts[key].append(now)
+            schedule.finished(key, now, ok=key == "good")
+        now = due(schedule, now)
+    gaps = [later - sooner for sooner, later in pairwise(starts["bad"])]
+    assert [round(gap / 10) for gap in gaps[:6]] == [1, 2, 4, 8, 8, 8]
+    assert max(gaps) <= 10 * MAX_BACKOFF * (1 + JITTER)
+    assert max(b - a for a, b in pairwise(starts["good"])) <= 10 * (1 + JITTER)
 
 
 def test_dropped_pulls_go_and_new_ones_come() -> None:
-    schedule = schedule_of(Job("a", 10), Job("b", 10))
+    schedule = steady("a", "b")
     running = schedule.take(0)
     assert running is not None
-    schedule.update([Job("c", 10)], 5)
-    schedule.finished(running, 0, 0, None)
-    assert schedule.take(1e9) == Job("c", 10)
+    schedule.update([Job(key="c")], 5)
+    schedule.finished(running.key, 6, ok=True)
+    assert schedule.take(1e9) == Job(key="c")
     assert schedule.take(1e9) is None
-    schedule.update([Job("c", 3)], 6)
-    schedule.finished(Job("c", 10), 6, 0, None)
-    assert schedule.take(1e9) == Job("c", 3)  # its new pace holds from then on
 
 
 def test_a_pull_dropped_and_back_while_it_runs_does_not_overlap_itself() -> None:
-    job = Job("a", 10)
-    schedule = schedule_of(job)
-    assert schedule.take(0) is job
+    schedule = steady("a")
+    assert schedule.take(0) is not None
     schedule.update([], 1)
-    schedule.update([job], 2)
+    schedule.update([Job(key="a")], 2)
     assert schedule.take(1e9) is None
-    schedule.finished(job, 0, 0, None)
-    assert schedule.take(1e9) is job
+    schedule.finished("a", 3, ok=True)
+    assert schedule.take(1e9) is not None
     assert schedule.take(1e9) is None
+
+
+def test_urgency_follows_the_start() -> None:
+    job = Job(key="a", starts_at=10_000)
+    schedule = schedule_of(job)
+    names = [schedule.tier_at(job, at).name for at in (0, 6_399, 6_400, 9_999, 10_000, 20_000)]
+    assert names == ["later", "later", "hour", "hour", "in_play", "in_play"]
+    assert schedule.tier_at(job, 10_000 + MOST_IN_PLAY_S).name == "later"  # and seldom again
+    assert schedule.tier_at(replace(job, in_play=True), 0).name == "in_play"
+    assert schedule.tier_at(Job(key="b"), 0).name == "later"
+
+
+def test_a_pull_is_due_when_its_event_comes_near_not_an_interval_later() -> None:
+    schedule = schedule_of(Job(key="a", starts_at=4_000))  # within the hour from 400 on
+    assert schedule.take(0) is not None
+    schedule.finished("a", 1, ok=True)
+    assert due(schedule) == 400
+    assert schedule.take(400) is not None
+    schedule.finished("a", 401, ok=True)
+    assert abs(due(schedule) - 460) <= 60 * JITTER
+
+
+def test_a_start_that_moves_moves_the_pull() -> None:
+    job = Job(key="a", starts_at=1e6)
+    schedule = schedule_of(job)
+    schedule.take(0)
+    schedule.finished("a", 1, ok=True)
+    assert due(schedule) > 800
+    schedule.update([replace(job, starts_at=2_000)], 2)
+    assert abs(due(schedule) - 60) <= 60 * JITTER
+
+
+def test_the_earliest_deadline_goes_first_and_coverage_among_equals() -> None:
+    jobs = [
+        Job(key="later", coverage=9),
+        Job(key="one", starts_at=100, coverage=1),
+        Job(key="three", starts_at=100, coverage=3),
+        Job(key="live", in_play=True),
+    ]
+    schedule = schedule_of(*jobs)
+    assert taken_at(schedule, 0) == ["live", "three", "one", "later"]
+
+
+def test_what_was_refreshed_beside_the_schedule_is_due_later() -> None:
+    schedule = steady("a")
+    schedule.refreshed("a", 3.0, 4.0)
+    schedule.refreshed("unknown", 3.0, 4.0)
+    assert abs(due(schedule) - 13) <= 10 * JITTER
+
+
+def test_freshness_is_told_by_tier() -> None:
+    schedule = schedule_of(Job(key="live", in_play=True), Job(key="other", in_play=True))
+    for now, key in ((5, "live"), (40, "other")):
+        assert schedule.take(now) is not None
+        schedule.finished(key, now, ok=True)
+    told = schedule.freshness(45)
+    assert told[0] == TierFreshness(
+        tier="in_play", target_s=20, pulls=2, fresh=1, in_time=1, late=1
+    )
+    assert [tier.pulls for tier in told] == [2, 0, 0]
+
+
+# -- the budget ------------------------------------------------------------------------------------
+
+
+def test_a_hold_holds_all() -> None:
+    schedule = steady("a", "b")
+    schedule.budget.hold(500)
+    assert schedule.take(499) is None
+    assert due(schedule, 499) == 500
+    assert schedule.take(500) is not None
+
+
+def test_a_days_credits_are_spread_over_the_day() -> None:
+    budget = Budget(concurrency=1, quota_per_day=240)
+    starts, now = [], 0.0
+    while now < 2 * DAY_S:
+        now = max(now, budget.opens_at(now, 10))
+        if now >= 2 * DAY_S:
+            break
+        budget.start(now, 10)
+        budget.end()
+        starts.append(now)
+    days = [sum(at // DAY_S == day for at in starts) for day in (0, 1)]
+    assert days == [24, 24]
+    gaps = [later - sooner for sooner, later in pairwise(starts)]
+    assert min(gaps) == pytest.approx(3_600)
+    assert max(gaps) == pytest.approx(3_600)
+
+
+def test_a_start_in_mid_day_has_the_rest_of_the_days_credits() -> None:
+    budget = Budget(concurrency=1, quota_per_day=100, day_offset_s=DAY_S * 0.75)
+    starts, now = 0, 0.0
+    while (now := max(now, budget.opens_at(now, 1))) < DAY_S * 0.25:
+        budget.start(now, 1)
+        budget.end()
+        starts += 1
+    assert starts == 25
+
+
+def test_what_the_source_says_is_left_goes_before() -> None:
+    budget = Budget(concurrency=1, quota_per_day=1_000)
+    budget.told(0, 10)
+    for _ in range(5):
+        at = budget.opens_at(0, 2)
+        budget.start(max(0, at), 2)
+    assert budget.opens_at(10, 2) >= DAY_S * 0.99
+    budget.told(20, 1)
+    lone = Budget(concurrency=1)
+    lone.told(20, 1)
+    assert lone.opens_at(20, 2) == 20 + RENEWAL_S
+    lone.start(20 + RENEWAL_S, 2)  # tried again: it may have been renewed
+    assert lone.opens_at(20 + RENEWAL_S, 2) == 20 + 2 * RENEWAL_S
+    lone.told(20 + RENEWAL_S, 500)
+    assert lone.opens_at(20 + RENEWAL_S, 2) <= 20 + RENEWAL_S
+
+
+# -- properties ------------------------------------------------------------------------------------
+
+a_job = st.builds(
+    Job,
+    key=st.sampled_from([f"e{n}" for n in range(12)]),
+    starts_at=st.none() | st.floats(-5_000, 9_000),
+    in_play=st.booleans(),
+    coverage=st.integers(0, 3),
+)
+offers = st.lists(a_job, max_size=12, unique_by=lambda job: job.key)
+# What happens next: time goes on, a pull ends (well or not), the offer changes.
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("wait"), st.floats(0, 400)),
+        st.tuples(st.just("end"), st.booleans()),
+        st.tuples(st.just("offer"), offers),
+    ),
+    max_size=60,
+)
+
+
+@given(steps, st.integers(1, 4), st.sampled_from([None, 0.05, 1.0, 20.0]))
+@settings(max_examples=150, deadline=None)
+def test_never_overlapping_never_over_budget_always_the_most_urgent(
+    script: list[tuple[str, object]], concurrency: int, rate: float | None
+) -> None:
+    budget = Budget(concurrency=concurrency, requests_per_s=rate)
+    schedule = Schedule(TIERS, budget, random.Random(2))
+    now = 0.0
+    under_way: deque[str] = deque()
+    starts: list[float] = []
+    for what, value in script:
+        if what == "wait":
+            assert isinstance(value, float)
+            now += value
+        elif what == "offer":
+            assert isinstance(value, list)
+            schedule.update(value, now)
+        elif under_way:
+            schedule.finished(under_way.popleft(), now, ok=bool(value))
+        while (job := schedule.take(now)) is not None:
+            assert job.key not in under_way
+            under_way.append(job.key)
+            starts.append(now)
+            assert len(under_way) <= concurrency
+            if rate is not None:
+                assert len(starts) < 2 or starts[-1] - starts[-2] >= 1 / rate * (1 - 1e-9)
+        if len(under_way) < concurrency and (at := schedule.next_due(now)) is not None:
+            assert at > now  # whoever sleeps until then does not spin
+
+
+@given(
+    st.lists(st.tuples(st.floats(-2_000, 8_000), st.integers(0, 3)), min_size=1, max_size=30),
+    st.floats(1.0, 30.0),
+)
+@settings(max_examples=60, deadline=None)
+def test_nobody_is_starved_however_much_too_much_there_is(
+    events: list[tuple[float, int]], service_s: float
+) -> None:
+    jobs = [
+        Job(key=str(n), starts_at=start, coverage=coverage)
+        for n, (start, coverage) in enumerate(events)
+    ]
+    schedule = schedule_of(*jobs, concurrency=1)
+    now = 0.0
+    last = dict.fromkeys((job.key for job in jobs), 0.0)
+    while now < 8_000:
+        job = schedule.take(now)
+        if job is None:
+            now = due(schedule, now)
+            continue
+        # Due an interval after its last start; then at most its slack, and once all the others.
+        slowest = max(tier.target_s for tier in TIERS) * (1 + JITTER)
+        assert now - last[job.key] <= slowest + EQUAL_S + (len(jobs) + 1) * service_s
+        last[job.key] = now
+        now += service_s
+        schedule.finished(job.key, now, ok=True)
+    for at in last.values():
+        assert now - at <= 1_800 * (1 + JITTER) + EQUAL_S + (len(jobs) + 1) * service_s

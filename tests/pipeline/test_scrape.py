@@ -1,7 +1,8 @@
 """The scrape stage: a failure or a crash stays in its source; cancelled anywhere, it lets go."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 import pytest
@@ -9,15 +10,21 @@ import structlog
 import trio
 import trio.testing
 
+from odds_service.cache import OddsCache
 from odds_service.errors import SourceError
+from odds_service.feed import ChangeFeed
+from odds_service.model.event import Event
 from odds_service.model.market import MarketKey
-from odds_service.model.observation import Completeness, Observation
+from odds_service.model.observation import Completeness, Observation, Scope
+from odds_service.model.snapshot import EventOdds, EventSource
 from odds_service.pipeline.channels import Fetched
+from odds_service.pipeline.coverage import Coverage
 from odds_service.pipeline.scrape import Scraper
-from odds_service.sources.base import Pull
+from odds_service.sources.base import Offer, Pace, Pull, Tier
 from tests.support.observations import NOON, observe, offered
 
 GOOD = observe(offered({"e": {"b": {MarketKey("h2h"): {"home": 2.0}}}}))
+Step = Callable[[], Awaitable[Observation]]
 
 
 class Scripted:
@@ -25,12 +32,15 @@ class Scripted:
 
     kind: ClassVar[str] = "scripted"
 
-    def __init__(self, *steps: Callable[[], Awaitable[Observation]], pulls: int = 1) -> None:
+    def __init__(self, *steps: Step, pulls: int = 1, concurrency: int = 1) -> None:
         self.name = "toa"
-        self.interval_s = 10.0
-        self.fetched = 0
+        self.pace = Pace.steady(10.0, concurrency=concurrency)
+        self.offers: list[Offer | Exception] = [
+            Offer(tuple(Pull(key=f"listing{n}") for n in range(pulls)))
+        ]
+        self.fetched: list[str] = []
+        self.discovered = 0
         self._steps = steps
-        self._pulls = pulls
 
     @classmethod
     @asynccontextmanager
@@ -38,13 +48,17 @@ class Scripted:
         del name, table
         yield cls()
 
-    async def pulls(self) -> Sequence[Pull]:
-        return [Pull(f"listing{n}", self.interval_s) for n in range(self._pulls)]
+    async def discover(self) -> Offer:
+        await trio.lowlevel.checkpoint()
+        offer = self.offers[min(self.discovered, len(self.offers) - 1)]
+        self.discovered += 1
+        if isinstance(offer, Exception):
+            raise offer
+        return offer
 
     async def fetch(self, pull: Pull) -> Observation:
-        del pull
-        step = self._steps[min(self.fetched, len(self._steps) - 1)]
-        self.fetched += 1
+        step = self._steps[min(len(self.fetched), len(self._steps) - 1)]
+        self.fetched.append(pull.key)
         return await step()
 
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
@@ -69,9 +83,15 @@ async def hang() -> Observation:
     raise AssertionError
 
 
-def scraper_of(source: Scripted) -> tuple[Scraper, trio.MemoryReceiveChannel[Fetched]]:
-    send, receive = trio.open_memory_channel[Fetched](0)
-    return Scraper(source, send, lambda: NOON), receive
+def coverage_of(*entries: EventOdds) -> Coverage:
+    return Coverage(OddsCache(ChangeFeed("epoch", 0), events=entries))
+
+
+def scraper_of(
+    source: Scripted, coverage: Coverage | None = None, *, capacity: float = 0
+) -> tuple[Scraper, trio.MemoryReceiveChannel[Fetched]]:
+    send, receive = trio.open_memory_channel[Fetched](capacity)
+    return Scraper(source, send, lambda: NOON, coverage or coverage_of()), receive
 
 
 async def test_failures_and_crashes_are_outcomes_and_scraping_goes_on(
@@ -111,7 +131,7 @@ async def test_cancelled_in_each_state_it_closes_its_end(
         nursery.cancel_scope.cancel()
     with pytest.raises(trio.EndOfChannel):
         await receive.receive()
-    assert source.fetched == 1
+    assert len(source.fetched) == 1
 
 
 async def test_no_more_fetches_at_once_than_allowed(
@@ -127,8 +147,7 @@ async def test_no_more_fetches_at_once_than_allowed(
         running -= 1
         return GOOD
 
-    send, receive = trio.open_memory_channel[Fetched](100)
-    scraper = Scraper(Scripted(slow, pulls=9), send, lambda: NOON, concurrency=3)
+    scraper, receive = scraper_of(Scripted(slow, pulls=9, concurrency=3), capacity=100)
     with trio.move_on_after(30):
         await scraper.run()
     assert most == 3
@@ -142,3 +161,165 @@ async def test_one_event_on_demand_and_its_failure() -> None:
     assert observation.completeness is Completeness.FAILED
     assert observation.scope.events == frozenset({"e"})
     assert observation.reason == "too fast"
+
+
+# -- by event --------------------------------------------------------------------------------------
+
+TIERS = (
+    Tier(name="soon", within_s=3_600, interval_s=10, target_s=20),
+    Tier(name="later", within_s=None, interval_s=300, target_s=600),
+)
+
+
+def by_event(source: Scripted, *pulls: Pull) -> Scripted:
+    source.pace = Pace(tiers=TIERS, by_event=True, discovery_s=100, concurrency=1)
+    source.offers = [Offer(pulls)]
+    return source
+
+
+def carried(event_id: str, *, starts_in_s: float, source: str = "toa") -> EventOdds:
+    start_time = NOON + timedelta(seconds=starts_in_s)
+    event = Event(
+        id=event_id, sport="s", competition="c", home="h", away="a", start_time=start_time
+    )
+    mine = EventSource(source, event_id.removeprefix("toa:"), "listing", None)
+    return EventOdds(event, {source: mine}, {})
+
+
+def pull_of(key: str, starts_in_s: float, **more: Any) -> Pull:
+    return Pull(key=key, event=True, start_time=NOON + timedelta(seconds=starts_in_s), **more)
+
+
+async def test_urgent_events_are_pulled_more_often(autojump_clock: trio.testing.MockClock) -> None:
+    source = by_event(Scripted(good), pull_of("far", 90_000), pull_of("near", 60))
+    scraper, receive = scraper_of(source, capacity=1_000)
+    with trio.move_on_after(95):
+        await scraper.run()
+    assert source.fetched.count("far") == 1
+    assert 9 <= source.fetched.count("near") <= 11
+    assert receive.statistics().current_buffer_used == len(source.fetched)
+    (soon, later) = scraper.schedule.freshness(trio.current_time())
+    assert (soon.pulls, soon.fresh, soon.late) == (1, 1, 0)
+    assert (later.pulls, later.fresh) == (1, 1)
+
+
+async def test_an_event_that_is_listed_no_more_is_pulled_until_the_cache_lets_it_go(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    entries = [carried("toa:left", starts_in_s=60), carried("x", starts_in_s=60, source="other")]
+    coverage = coverage_of(*entries)
+    source = by_event(Scripted(good))
+    scraper, _ = scraper_of(source, coverage, capacity=1_000)
+    with trio.move_on_after(45):
+        await scraper.run()
+    assert set(source.fetched) == {"left"}
+    assert len(source.fetched) >= 4
+    coverage = coverage_of(*entries[1:])  # detect saw it absent twice
+    fetched = len(source.fetched)
+    again, _ = scraper_of(source, coverage, capacity=1_000)
+    with trio.move_on_after(45):
+        await again.run()
+    assert len(source.fetched) == fetched
+
+
+async def test_a_failed_discovery_leaves_the_last_offer_standing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    source = Scripted(good)
+    down = SourceError("server_error", "500")
+    source.offers = [*source.offers, down]
+    scraper, _receive = scraper_of(source, capacity=1_000)
+    with structlog.testing.capture_logs(), trio.move_on_after(300 + 25):
+        await scraper.run()
+    assert source.discovered == 3  # after 300 s, 10 s later, and 20 s after that not yet
+    assert len(source.fetched) >= 31
+    assert scraper.problems == {"server_error": 2}
+
+
+async def test_what_several_sources_list_comes_first_among_equals(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    coverage = coverage_of()
+    coverage.tell("other", [Pull(key="o", shared_ids={"sr": "2"})])
+    pulls = [pull_of(f"e{n}", 60, shared_ids={"sr": str(n)}) for n in range(4)]
+    source = by_event(Scripted(good), *pulls)
+    scraper, _ = scraper_of(source, coverage, capacity=1_000)
+    with trio.move_on_after(1):
+        await scraper.run()
+    assert source.fetched[0] == "e2"
+    assert len(source.fetched) == 4
+
+
+async def test_a_source_without_events_is_up_by_its_discovery(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    scraper, receive = scraper_of(by_event(Scripted(good)), capacity=10)
+    with trio.move_on_after(1):
+        await scraper.run()
+    fetched = receive.receive_nowait()
+    assert fetched.pull_key == "discovery"
+    assert fetched.observation.completeness is Completeness.PARTIAL
+
+
+# -- budgets and back-pressure ---------------------------------------------------------------------
+
+
+async def test_a_stage_that_lags_holds_the_fetches(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    source = Scripted(good, pulls=9, concurrency=2)
+    scraper, receive = scraper_of(source)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scraper.run)
+        await trio.sleep(100)
+        assert len(source.fetched) == 2  # both wait for detect
+        await receive.receive()
+        await trio.sleep(1)
+        assert len(source.fetched) == 3
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_refresh_keeps_to_the_budget_and_goes_before_pulls(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    order: list[str] = []
+
+    async def slow() -> Observation:
+        order.append("start")
+        await trio.sleep(5)
+        order.append("end")
+        return GOOD
+
+    source = Scripted(slow, pulls=5)
+    scraper, _ = scraper_of(source, capacity=100)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scraper.run)
+        await trio.sleep(1)
+        await scraper.fetch_event("e", "listing0")
+        assert order == ["start", "end"] * 2  # one pull was under way, none overtook
+        assert len(source.fetched) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_credits_that_are_used_up_hold_pulls_and_refreshes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def told() -> Observation:  # noqa: ASYNC124  # a step is awaited
+        return Observation(
+            source="toa", scope=Scope(listing="listing0"), completeness=Completeness.COMPLETE,
+            started_at=NOON, observed_at=NOON, quota_left=3,
+        )  # fmt: skip
+
+    source = Scripted(told)
+    source.offers = [Offer((Pull(key="listing0", cost=6.0),))]
+    scraper, _ = scraper_of(source, capacity=1_000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scraper.run)
+        await trio.sleep(3_000)
+        assert len(source.fetched) == 1
+        with trio.move_on_after(100) as scope:
+            await scraper.fetch_event("e", "listing0")
+        assert scope.cancelled_caught
+        await trio.sleep(1_000)
+        assert len(source.fetched) == 2  # after an hour: it may have been renewed
+        nursery.cancel_scope.cancel()

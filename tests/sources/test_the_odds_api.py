@@ -22,7 +22,7 @@ from tests.support.recorded import ODDS_API, bodies_of, needs_recorded
 
 KEY: Final = "key-of-the-test"
 RECORDED_ERRORS: Final = sorted(set(bodies_of(ODDS_API / "errors"))) if ODDS_API.is_dir() else [b""]
-PULL: Final = Pull("soccer_epl", 60.0)
+PULL: Final = Pull(key="soccer_epl")
 
 
 @asynccontextmanager
@@ -72,10 +72,11 @@ async def test_a_sport_is_pulled_whole() -> None:
         "sports": [sport], "markets": bookmaker.market_keys, "interval_s": 5.0
     }  # fmt: skip
     async with source_of(bookmaker, **table) as source:
-        (pull,) = await source.pulls()
+        (pull,) = (await source.discover()).pulls
         before = datetime.now(UTC)
         seen = await source.fetch(pull)
-    assert pull == Pull(sport, 5.0)
+        assert source.pace.tiers[0].interval_s == 5.0
+    assert pull == Pull(key=sport, cost=2.0 * len(bookmaker.market_keys))
     assert (seen.source, seen.completeness, seen.problems) == ("toa", Completeness.COMPLETE, {})
     assert seen.scope.listing == sport
     assert seen.scope.events is None
@@ -95,7 +96,7 @@ async def test_one_event_on_demand_and_one_that_has_gone() -> None:
     )
     (sport,) = bookmaker.sport_keys
     async with source_of(bookmaker, sports=[sport]) as source:
-        whole = await source.fetch(Pull(sport, 60.0))
+        whole = await source.fetch(Pull(key=sport))
         event_id = whole.events[0].source_event_id
         seen = await source.fetch_event(event_id, sport)
         gone = await source.fetch_event("0" * 32, sport)
@@ -125,7 +126,7 @@ async def test_what_is_asked() -> None:
 
 async def test_upcoming_never_says_that_something_is_missing() -> None:
     async with source_of(Scripted(json_of([])), sports=["upcoming"]) as source:
-        seen = await source.fetch(Pull("upcoming", 60.0))
+        seen = await source.fetch(Pull(key="upcoming"))
     assert (seen.completeness, seen.scope.listing) == (Completeness.PARTIAL, None)
 
 
@@ -183,9 +184,9 @@ async def test_too_many_calls_a_second() -> None:
     bookmaker = SimulatedBookmaker(SimulationSettings(sports=1, requests_per_s=1))
     (sport,) = bookmaker.sport_keys
     async with source_of(bookmaker, sports=[sport]) as source:
-        await source.fetch(Pull(sport, 60.0))
+        await source.fetch(Pull(key=sport))
         with pytest.raises(SourceError) as caught:
-            await source.fetch(Pull(sport, 60.0))
+            await source.fetch(Pull(key=sport))
     assert caught.value.kind == "rate_limited"
     assert "limited to 1 a second" in str(caught.value)
 
@@ -224,7 +225,7 @@ async def test_recorded_errors(body: bytes) -> None:
 async def test_recorded_upcoming_events_and_player_markets() -> None:
     upcoming = (ODDS_API / "upcoming_odds.json").read_bytes()
     async with source_of(Scripted(Response(200, upcoming)), sports=["upcoming"]) as source:
-        seen = await source.fetch(Pull("upcoming", 60.0))
+        seen = await source.fetch(Pull(key="upcoming"))
     assert len(seen.events) == 10
     assert len({event.sport for event in seen.events}) > 1
     players = (ODDS_API / "event_odds_player_points.json").read_bytes()

@@ -1916,6 +1916,52 @@ class GetStatusRequest(_message.Message):
 Global___GetStatusRequest: _TypeAlias = GetStatusRequest  # noqa: Y015
 
 @_typing.final
+class FreshnessStatus(_message.Message):
+    """How one tier of urgency of a source keeps its freshness target."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIER_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    PULLS_FIELD_NUMBER: _builtins.int
+    FRESH_FIELD_NUMBER: _builtins.int
+    IN_TIME_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    tier: _builtins.str
+    """`in_play`, `hour` …, as the source's settings name it."""
+    pulls: _builtins.int
+    """What is in the tier now (events, or listings of them), and how much of it was fetched
+    successfully within the target.
+    """
+    fresh: _builtins.int
+    in_time: _builtins.int
+    """Successful fetches since the start of the service that came within, or after, the target since
+    the one before.
+    """
+    late: _builtins.int
+    @_builtins.property
+    def target(self) -> _duration_pb2.Duration:
+        """How old the odds of its events may get."""
+
+    def __init__(
+        self,
+        *,
+        tier: _builtins.str = ...,
+        target: _duration_pb2.Duration | None = ...,
+        pulls: _builtins.int = ...,
+        fresh: _builtins.int = ...,
+        in_time: _builtins.int = ...,
+        late: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fresh", b"fresh", "in_time", b"in_time", "late", b"late", "pulls", b"pulls", "target", b"target", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FreshnessStatus: _TypeAlias = FreshnessStatus  # noqa: Y015
+
+@_typing.final
 class SourceStatus(_message.Message):
     """A source, for operators."""
 
@@ -1949,6 +1995,7 @@ class SourceStatus(_message.Message):
     FAILURES_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
     pulls: _builtins.int
     """Since the start of the service."""
     failures: _builtins.int
@@ -1970,6 +2017,10 @@ class SourceStatus(_message.Message):
     def problems(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """What was wrong in its answers and skipped, by name (`bad_price`), counted since the start."""
 
+    @_builtins.property
+    def freshness(self) -> _containers.RepeatedCompositeFieldContainer[Global___FreshnessStatus]:
+        """The most urgent tier first."""
+
     def __init__(
         self,
         *,
@@ -1981,10 +2032,11 @@ class SourceStatus(_message.Message):
         failures: _builtins.int = ...,
         problems: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         events: _builtins.int = ...,
+        freshness: _abc.Iterable[Global___FreshnessStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "latency", b"latency", "next_due", b"next_due", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "failures", b"failures", "interval", b"interval", "latency", b"latency", "next_due", b"next_due", "problems", b"problems", "pulls", b"pulls", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "failures", b"failures", "freshness", b"freshness", "interval", b"interval", "latency", b"latency", "next_due", b"next_due", "problems", b"problems", "pulls", b"pulls", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -213,9 +213,7 @@ class OddsMap:
         for part in piece.events:
             entry = decode.event_odds(part)
             held = events.get(entry.event.id)
-            if held is not None:
-                entry = EventOdds(entry.event, {**held.bookmakers, **entry.bookmakers})
-            events[entry.event.id] = entry
+            events[entry.event.id] = entry if held is None else _joined(held, entry)
 
     def _end_image(self, end: pb.ImageEnd) -> ImageLoaded:
         self._follow(end.prev_revision, end.cursor)
@@ -344,6 +342,17 @@ class OddsMap:
         else:
             bookmakers.pop(place, None)
         self._events[change.event_id] = EventOdds(entry.event, bookmakers)
+
+
+def _joined(held: EventOdds, more: EventOdds) -> EventOdds:
+    """One event out of two parts of it; a large bookmaker may be in both."""
+    bookmakers = dict(held.bookmakers)
+    for place, odds in more.bookmakers.items():
+        before = bookmakers.get(place)
+        if before is not None:
+            odds = replace(odds, markets={**before.markets, **odds.markets})
+        bookmakers[place] = odds
+    return EventOdds(more.event, bookmakers)
 
 
 def _known(change: Change | UnknownChange) -> Change:

@@ -10,6 +10,7 @@ from odds_service.model.change import Change, ChangeKind, EventChange, MarketCha
 from odds_service.model.market import MarketKey, MarketStatus, same_prices
 from odds_service.rpc.encode import conflated_wire
 
+# An event in one of its lives, a market, a source.
 _Key: TypeAlias = tuple[str, int] | tuple[str, str, str, MarketKey] | str
 
 
@@ -22,74 +23,92 @@ class _Entry(Struct):
     suspended_meanwhile: bool = False
 
 
-def conflate(changes: Iterable[Change]) -> Iterator[bytes]:
-    """Changes of a window as fields of Changes, in the order of each subject's first change.
+class Window:
+    """Folds the changes of one interval.
 
-    What makes no net difference is left out, unless the market was suspended or gone meanwhile.
+    An event may end in it and be there again: each of its lives has a change of its own. One that
+    leaves the filter and enters it again has only been updated.
     """
-    for entry in _fold(changes).values():
-        if entry.count == 1:
-            yield conflated_wire(entry.last, 0, False)
-            continue
-        last = entry.last
-        if isinstance(last, MarketChange) and isinstance(entry.first, MarketChange):
-            net = _net(entry.first, last, entry.suspended_meanwhile)
-            if net is not None:
-                yield conflated_wire(net, entry.count, entry.suspended_meanwhile)
-        else:
-            yield conflated_wire(last, entry.count, False)
 
+    def __init__(self) -> None:
+        self._entries: dict[_Key, _Entry] = {}
+        self._lives: dict[str, int] = {}
+        self._markets: dict[str, set[_Key]] = {}
 
-def _fold(changes: Iterable[Change]) -> dict[_Key, _Entry]:
-    entries: dict[_Key, _Entry] = {}
-    lives: dict[str, int] = {}  # of an event: it may end, and be there again, within a window
-    markets: dict[str, set[_Key]] = {}
-    for change in changes:
-        if isinstance(change, MarketChange):
-            key: _Key = (change.event_id, change.source, change.bookmaker, change.after.key)
-            markets.setdefault(change.event_id, set()).add(key)
-            _add_market(entries, key, change)
-        elif isinstance(change, EventChange):
-            life = lives.setdefault(change.event_id, 0)
-            ends = change.kind is ChangeKind.EVENT_ENDED or change.reason == Reason.LEFT_FILTER
-            if change.kind is ChangeKind.EVENT_ENDED:
-                for gone in markets.pop(change.event_id, ()):
-                    entries.pop(gone, None)
-            _add_event(entries, (change.event_id, life), change, ends)
-            if ends:
-                lives[change.event_id] = life + 1
-        else:
-            held = entries.get(change.source)
-            entries[change.source] = (
-                _Entry(change, change)
-                if held is None
-                else _Entry(held.first, change, held.count + 1)
-            )
-    return entries
+    def __len__(self) -> int:
+        return len(self._entries)
 
+    def add(self, changes: Iterable[Change]) -> None:
+        """Fold in what comes next in the log."""
+        for change in changes:
+            if isinstance(change, MarketChange):
+                self._add_market(change)
+            elif isinstance(change, EventChange):
+                self._add_event(change)
+            else:
+                self._add_source(change)
 
-def _add_market(entries: dict[_Key, _Entry], key: _Key, change: MarketChange) -> None:
-    held = entries.get(key)
-    if held is None:
-        entries[key] = _Entry(change, change)
-        return
-    if isinstance(held.last, MarketChange) and held.last.after.status is not MarketStatus.OPEN:
-        held.suspended_meanwhile = True
-    held.last = change
-    held.count += 1
+    def frames(self) -> Iterator[bytes]:
+        """One change a subject as fields of Changes, in the order of each subject's first change.
 
+        What makes no net difference is left out, unless the market was suspended or gone
+        meanwhile.
+        """
+        for entry in self._entries.values():
+            last = entry.last
+            if entry.count == 1:
+                yield conflated_wire(last, 0, False)
+            elif isinstance(last, MarketChange) and isinstance(entry.first, MarketChange):
+                net = _net(entry.first, last, entry.suspended_meanwhile)
+                if net is not None:
+                    yield conflated_wire(net, entry.count, entry.suspended_meanwhile)
+            else:
+                yield conflated_wire(last, entry.count, False)
 
-def _add_event(entries: dict[_Key, _Entry], key: _Key, change: EventChange, ends: bool) -> None:
-    held = entries.pop(key, None) if ends else entries.get(key)
-    if held is None:
-        entries[key] = _Entry(change, change)
-    elif not ends:
-        # It stays where it was, ahead of its markets, and an ADDED stays one.
-        kind = held.first.kind
-        held.last = change if kind is change.kind else replace(change, kind=kind, wire=None)
+    def _add_market(self, change: MarketChange) -> None:
+        key = change.event_id, change.source, change.bookmaker, change.after.key
+        held = self._entries.get(key)
+        if held is None:
+            self._entries[key] = _Entry(change, change)
+            self._markets.setdefault(change.event_id, set()).add(key)
+            return
+        if isinstance(held.last, MarketChange) and held.last.after.status is not MarketStatus.OPEN:
+            held.suspended_meanwhile = True
+        held.last = change
         held.count += 1
-    elif held.first.kind is not ChangeKind.EVENT_ADDED:
-        entries[key] = _Entry(held.first, change, held.count + 1)
+
+    def _add_event(self, change: EventChange) -> None:
+        life = self._lives.get(change.event_id, 0)
+        key = change.event_id, life
+        ended = change.kind is ChangeKind.EVENT_ENDED
+        if not (ended or change.reason == Reason.LEFT_FILTER):
+            held = self._entries.get(key)
+            if held is None:
+                self._entries[key] = _Entry(change, change)
+            else:  # it stays where it was, ahead of its markets, and an ADDED stays one
+                kind = held.first.kind
+                held.last = change if kind is change.kind else replace(change, kind=kind, wire=None)
+                held.count += 1
+            return
+        held = self._entries.pop(key, None)
+        came_in_it = held is not None and held.first.kind is ChangeKind.EVENT_ADDED
+        if ended or came_in_it:  # else each of its markets is REMOVED by itself
+            for market in self._markets.pop(change.event_id, ()):
+                del self._entries[market]
+        if ended:
+            self._lives[change.event_id] = life + 1
+        if held is None:
+            self._entries[key] = _Entry(change, change)
+        elif not came_in_it:
+            self._entries[key] = _Entry(held.first, change, held.count + 1)
+
+    def _add_source(self, change: Change) -> None:
+        held = self._entries.get(change.source)
+        if held is None:
+            self._entries[change.source] = _Entry(change, change)
+        else:
+            held.last = change
+            held.count += 1
 
 
 def _net(first: MarketChange, last: MarketChange, meanwhile: bool) -> MarketChange | None:

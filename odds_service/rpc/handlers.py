@@ -19,7 +19,8 @@ from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.meter import Meter
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.serving import Serving
-from odds_service.rpc.watch import Watch, terms_of
+from odds_service.rpc.terms import terms_of
+from odds_service.rpc.watch import Watch
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["OddsService"].full_name
 

@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 class Subscriber:
     """One stream of changes, as GetStatus and the hub see it.
 
-    revision: how far it has read. sent: the cursor of its last message. blocked_since: loop time
-    at which the message in hand was offered, None while none is.
+    revision: how far it has read. blocked_since: loop time at which the message in hand was
+    offered, None while none is.
     """
 
     def __init__(self, peer: str, connected_at: datetime, revision: int) -> None:

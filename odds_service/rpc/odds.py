@@ -1,6 +1,6 @@
 """A cut of the cache as bytes: for GetOdds in one reply, for images in pieces of bounded size."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -13,6 +13,7 @@ from odds_service.rpc.encode import (
     bookmaker_field,
     bookmaker_head,
     join_markets,
+    market_wire,
     markets_wire,
 )
 from odds_service.rpc.framing import varint
@@ -74,12 +75,12 @@ class OddsView:
     def parts(self, entry: EventOdds, limit_bytes: int) -> Iterator[Part]:
         """A selected event in parts of about `limit_bytes`; each names the event.
 
-        One bookmaker is never cut in two.
+        A bookmaker is cut in two only when it alone is larger.
         """
         event = self._wires.field(entry.event)
         fields = [event]
         size, markets, first = len(event), 0, True
-        for field, count in self._bookmaker_fields(entry):
+        for field, count in self._bookmaker_fields(entry, limit_bytes):
             if markets and size + len(field) > limit_bytes:
                 yield Part(b"".join(fields), markets, first)
                 fields, size, markets, first = [event], len(event), 0, False
@@ -88,18 +89,40 @@ class OddsView:
             markets += count
         yield Part(b"".join(fields), markets, first)
 
-    def _bookmaker_fields(self, entry: EventOdds) -> Iterator[tuple[bytes, int]]:
+    def _bookmaker_fields(
+        self, entry: EventOdds, limit_bytes: int | None = None
+    ) -> Iterator[tuple[bytes, int]]:
         for odds in self.bookmakers(entry):
             if self._selection.markets is None:
-                markets, count = markets_wire(odds), len(odds.markets)
+                chosen: Collection[Market] = odds.markets.values()
+                markets = markets_wire(odds)
             else:
                 chosen = list(self._selection.markets_of(odds))
                 if not chosen:
                     continue
-                markets, count = join_markets(chosen), len(chosen)
+                markets = join_markets(chosen)
             stale = self.standing(odds) is not Standing.LIVE
             head = bookmaker_head(odds, self.cut.durable_revision, stale)
-            yield bookmaker_field(head, markets), count
+            if limit_bytes is None or len(markets) <= limit_bytes:
+                yield bookmaker_field(head, markets), len(chosen)
+                continue
+            for some in _cut(chosen, limit_bytes):
+                yield bookmaker_field(head, join_markets(some)), len(some)
+
+
+def _cut(markets: Iterable[Market], limit_bytes: int) -> Iterator[list[Market]]:
+    """Markets in groups of at most `limit_bytes`, at least one in each."""
+    group: list[Market] = []
+    size = 0
+    for market in markets:
+        length = len(market_wire(market))
+        if group and size + length > limit_bytes:
+            yield group
+            group, size = [], 0
+        group.append(market)
+        size += length
+    if group:
+        yield group
 
 
 class ImagePiece(NamedTuple):
@@ -112,10 +135,10 @@ class ImagePiece(NamedTuple):
 
 def image_pieces(
     view: OddsView, tag: bytes, limit_bytes: int = IMAGE_PIECE_BYTES
-) -> Iterator[ImagePiece]:
+) -> Generator[ImagePiece, None, None]:
     """Everything that a view selects, event by event; each piece is encoded when it is asked for.
 
-    tag: of the field that holds an event. A piece goes over the limit only by one bookmaker.
+    tag: of the field that holds an event. A piece may be twice as large as the limit: by one part.
     """
     fields: list[bytes] = []
     size = events = markets = 0

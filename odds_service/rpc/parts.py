@@ -13,13 +13,20 @@ from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change
 from odds_service.model.snapshot import EventOdds
 from odds_service.status import ServiceStatus
+from odds_service.storage.base import HistoryFilter, HistoryPage
 
 
 class History(Protocol):
-    """The stored log; both functions are Trio's."""
+    """The stored log, as storage.base.Store has it; all functions are Trio's."""
 
     async def history(self, after: int, upto: int, limit: int) -> Sequence[Change]:
         """Changes with after < revision <= upto, in order, at most `limit`."""
+        ...
+
+    async def history_page(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = ...
+    ) -> HistoryPage:
+        """The same of the changes that a filter selects, with the holes named."""
         ...
 
     async def oldest_revision(self) -> int | None:

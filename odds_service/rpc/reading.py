@@ -13,12 +13,11 @@ from odds_service.rpc.filtering import Place, Selected, select
 from odds_service.rpc.framing import bytes_tag, varint
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import Selection
-from odds_service.rpc.timeline import Timeline, markets_at
+from odds_service.rpc.timeline import Timeline
 
 MESSAGE_BYTES: Final = 2**20  # 1 MiB: a quarter of what gRPC clients take by default
 _BODY_BYTES: Final = MESSAGE_BYTES - 256  # room for what stands around the changes in a message
 _BATCHES: Final = 64  # read at a stretch; a piece ends before, at its size
-_CONFLATED_BATCHES: Final = 4_096  # of one interval: a whole cycle's
 _REMEMBERED_BYTES: Final = 8 * 2**20  # of pieces that several streams read
 
 _CHANGES: Final = bytes_tag(pb.WatchChangesResponse.CHANGES_FIELD_NUMBER)
@@ -35,26 +34,31 @@ class Piece:
     more than fits a message. Then only the last reaches `revision`, the others stand at `start`.
     """
 
-    __slots__ = ("_messages", "_prev_revision", "bodies", "revision", "start")
+    __slots__ = ("_messages", "_prev_revision", "bodies", "durable_revision", "revision", "start")
 
     def __init__(self, start: int, revision: int, bodies: Sequence[bytes]) -> None:
         self.start = start
         self.revision = revision
         self.bodies = bodies
         self._prev_revision = -1
+        self.durable_revision = -1
         self._messages: list[bytes] = []
 
     @property
     def size_bytes(self) -> int:
         return 2 * sum(map(len, self.bodies)) + 400  # with its messages, and the objects around
 
-    def messages(self, prev_revision: int, epoch: str, durable_revision: int) -> list[bytes]:
+    def messages(
+        self, prev_revision: int, epoch: str, durable_revision: int, told_durable: int
+    ) -> list[bytes]:
         """The piece as messages that follow one with the cursor `prev_revision`.
 
-        Made once for all streams that were sent the same message before.
+        Made once for all streams that were sent the same message before, unless one of them was
+        told of a later durable revision than the messages do.
         """
-        if self._prev_revision != prev_revision:
+        if self._prev_revision != prev_revision or self.durable_revision < told_durable:
             self._prev_revision = prev_revision
+            self.durable_revision = durable_revision
             self._messages = []
             for place, body in enumerate(self.bodies, 1):
                 reached = self.revision if place == len(self.bodies) else self.start
@@ -143,17 +147,17 @@ class LogReader:
         self._remember(selection, revision, piece)
         return piece
 
-    def changes(self, selection: Selection, revision: int) -> tuple[Iterator[Selected], int]:
-        """What is selected of the next changes after `revision`, as values, and how far they reach.
+    def changes(self, selection: Selection, revision: int) -> tuple[list[Selected], int]:
+        """What is selected of some changes after `revision`, as values, and how far they reach.
 
-        Raises LeftRing, also while the iterator is read.
+        Raises LeftRing.
         """
-        changes = self._after(revision, _CONFLATED_BATCHES)
+        changes = self._after(revision)
         reached = changes[-1].revision if changes else revision
-        return self._select(selection, changes, revision), reached
+        return list(self._select(selection, changes, revision)), reached
 
-    def _after(self, revision: int, max_batches: int = _BATCHES) -> list[Change]:
-        batches = self._feed.read_after(revision, max_batches)
+    def _after(self, revision: int) -> list[Change]:
+        batches = self._feed.read_after(revision, _BATCHES)
         if batches is None:
             raise LeftRing(revision)
         return [
@@ -162,10 +166,10 @@ class LogReader:
 
     def _remember(self, selection: Selection, revision: int, piece: Piece) -> None:
         self._pieces[selection, revision] = piece
-        self._remembered_bytes += piece.size_bytes
+        self._remembered_bytes += piece.size_bytes + selection.size_bytes
         while self._remembered_bytes > _REMEMBERED_BYTES:
-            _, dropped = self._pieces.popitem(last=False)
-            self._remembered_bytes -= dropped.size_bytes
+            (whose, _), dropped = self._pieces.popitem(last=False)
+            self._remembered_bytes -= dropped.size_bytes + whose.size_bytes
 
     def _select(
         self, selection: Selection, changes: Sequence[Change], revision: int
@@ -177,12 +181,7 @@ class LogReader:
         return select(selection, changes, events, self._markets_at)
 
     def _markets_at(self, event_id: str, revision: int) -> dict[Place, Market]:
-        """An event's markets as of a revision in the ring."""
-        cut = self._cache.cut([event_id])
-        later: list[Change] = []
-        reached = revision
-        while reached < cut.cursor.revision:
-            later += [change for change in self._after(reached) if change.revision > reached]
-            reached = later[-1].revision
-        later = [change for change in later if change.revision <= cut.cursor.revision]
-        return markets_at(cut.events.get(event_id), later, event_id)
+        markets = self._timeline.markets_at(revision, event_id)
+        if markets is None:
+            raise LeftRing(revision)
+        return markets

@@ -1,6 +1,6 @@
 """A stretch of the log read from the database, for a reader that memory no longer serves."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 from odds_service.model.change import (
@@ -18,10 +18,14 @@ from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import Selection
 from odds_service.rpc.serving import Serving
 from odds_service.rpc.timeline import markets_at
+from odds_service.storage.base import HistoryFilter
 
 PAGE_CHANGES: Final = 1_000  # about half a message; what a stalled reader holds at most
 
 _BATCHES: Final = 64
+_EVERYTHING: Final = HistoryFilter()
+# No market type has this name: changes of events and sources alone.
+_NO_MARKETS: Final = HistoryFilter(markets=frozenset({"-"}))
 
 
 class HistoryGap(Exception):
@@ -30,6 +34,19 @@ class HistoryGap(Exception):
     def __init__(self, reason: pb.IntentReason.ValueType) -> None:
         super().__init__(pb.IntentReason.Name(reason))
         self.reason = reason
+
+
+async def gap_after(
+    serving: Serving, store: History, revision: int, upto: int
+) -> HistoryGap | None:
+    """What a replay of (revision, upto] would meet, as far as it can be told beforehand."""
+    oldest = await serving.ask(store.oldest_revision)
+    if oldest is None or oldest > revision + 1:
+        return HistoryGap(pb.INTENT_REASON_TOO_OLD)
+    # No event has this id: only what could not be stored comes back.
+    nothing = HistoryFilter(event_ids=frozenset({"-"}))
+    page = await serving.ask(store.history_page, revision, upto, 1, nothing)
+    return HistoryGap(pb.INTENT_REASON_HISTORY_GAP) if page.unstored else None
 
 
 class Replay:
@@ -47,6 +64,11 @@ class Replay:
         self._selection = selection
         self._revision = revision
         self._events: dict[str, Event] | None = None
+        # Event ids and sources are not left to the database: there they restrict more than here.
+        self._only = HistoryFilter(
+            bookmakers=selection.bookmakers or frozenset(),
+            markets=selection.markets or frozenset(),
+        )
 
     async def next_page(self, upto: int | None = None) -> tuple[list[Selected], int]:
         """The selected ones of the next changes, and the revision that they reach to.
@@ -58,37 +80,48 @@ class Replay:
             if self._selection.by_event and self._events is None:
                 self._events = await self._events_then()
             durable = self._serving.parts.feed.durable_revision
-            changes = await self._read(self._revision, durable if upto is None else upto)
+            changes, reached = await self._read(
+                self._revision, durable if upto is None else upto, self._only
+            )
             markets = await self._markets_of_moves(changes)
         events = {} if self._events is None else self._events
         selected = list(
             select(self._selection, changes, events, lambda event_id, at: markets[event_id, at])
         )
-        self._revision = changes[-1].revision
-        return selected, self._revision
+        if self._events is not None:
+            _keep_up(self._events, changes)
+        self._revision = reached
+        return selected, reached
 
-    async def _read(self, after: int, upto: int) -> list[Change]:
-        """The next page, never empty, never parting a moved line. Raises HistoryGap."""
-        changes = list(await self._serving.ask(self._store.history, after, upto, PAGE_CHANGES))
-        oldest = await self._serving.ask(self._store.oldest_revision)
+    async def _read(
+        self, after: int, upto: int, only: HistoryFilter = _EVERYTHING
+    ) -> tuple[list[Change], int]:
+        """The next page and how far it reaches, further than `after`; a moved line is not parted.
+
+        Raises HistoryGap.
+        """
+        ask, store = self._serving.ask, self._store
+        page = await ask(store.history_page, after, upto, PAGE_CHANGES, only)
+        oldest = await ask(store.oldest_revision)
         if oldest is None or oldest > after + 1:
             raise HistoryGap(pb.INTENT_REASON_TOO_OLD)
-        for place, change in enumerate(changes, after + 1):
-            if change.revision != place:
-                raise HistoryGap(pb.INTENT_REASON_HISTORY_GAP)
-        if not changes:
+        changes, reached = list(page.changes), page.upto
+        missing = only == _EVERYTHING and len(changes) != reached - after
+        if page.unstored or missing or reached <= after:
             raise HistoryGap(pb.INTENT_REASON_HISTORY_GAP)
-        last = changes[-1]
-        moving = last.kind is ChangeKind.REMOVED and last.reason == Reason.LINE_MOVED
-        if moving and last.revision < upto and len(changes) > 1:
-            changes.pop()
-        return changes
+        if (
+            len(changes) > 1
+            and _begins_a_move(changes[-1])
+            and changes[-1].revision == reached < upto
+        ):
+            reached = changes.pop().revision - 1
+        return changes, reached
 
     async def _events_then(self) -> dict[str, Event]:
         """All events as of the replay's start."""
         cut = self._serving.parts.cache.cut()
         events: dict[str, Event | None] = {}
-        async for change in self._until(self._revision, cut.cursor.revision):
+        async for change in self._until(self._revision, cut.cursor.revision, _NO_MARKETS):
             if isinstance(change, EventChange):
                 events.setdefault(change.event_id, change.before)
         now = {event_id: entry.event for event_id, entry in cut.events.items()}
@@ -98,38 +131,59 @@ class Replay:
         self, changes: list[Change]
     ) -> dict[tuple[str, int], dict[Place, Market]]:
         """The markets, at that time, of the events that enter or leave the filter in a page."""
+        moves = [
+            change
+            for change in changes
+            if isinstance(change, EventChange)
+            and change.kind is ChangeKind.EVENT_UPDATED
+            and change.before is not None
+            and self._selection.takes_event(change.before)
+            is not self._selection.takes_event(change.after)
+        ]
+        if not moves:
+            return {}
+        of_moves = frozenset(move.event_id for move in moves)
+        cut = self._serving.parts.cache.cut(of_moves)
+        later: dict[str, list[Change]] = {event_id: [] for event_id in of_moves}
+        only = HistoryFilter(event_ids=of_moves)
+        async for change in self._until(moves[0].revision, cut.cursor.revision, only):
+            if not isinstance(change, SourceChange) and change.event_id in later:
+                later[change.event_id].append(change)
         found: dict[tuple[str, int], dict[Place, Market]] = {}
-        for change in changes:
-            if (
-                isinstance(change, EventChange)
-                and change.kind is ChangeKind.EVENT_UPDATED
-                and change.before is not None
-                and self._selection.takes_event(change.before)
-                is not self._selection.takes_event(change.after)
-            ):
-                key = change.event_id, change.revision
-                found[key] = await self._markets_at(*key)
+        for move in moves:
+            since = [each for each in later[move.event_id] if each.revision > move.revision]
+            entry = cut.events.get(move.event_id)
+            found[move.event_id, move.revision] = markets_at(entry, since, move.event_id)
         return found
 
-    async def _markets_at(self, event_id: str, revision: int) -> dict[Place, Market]:
-        cut = self._serving.parts.cache.cut([event_id])
-        later = [
-            change
-            async for change in self._until(revision, cut.cursor.revision)
-            if not isinstance(change, SourceChange) and change.event_id == event_id
-        ]
-        return markets_at(cut.events.get(event_id), later, event_id)
+    async def _until(self, after: int, upto: int, only: HistoryFilter) -> AsyncIterator[Change]:
+        """Changes with after < revision <= upto, from the database, then from memory.
 
-    async def _until(self, after: int, upto: int) -> AsyncIterator[Change]:
-        """All changes with after < revision <= upto, from the database, then from memory."""
+        only: may be left out by it; from memory all come.
+        """
         feed = self._serving.parts.feed
         while after < upto:
             batches = feed.read_after(after, _BATCHES)
             if batches is None:
-                changes = await self._read(after, feed.durable_revision)
+                changes, reached = await self._read(after, feed.durable_revision, only)
             else:
                 changes = [change for batch in batches for change in batch.changes]
+                reached = changes[-1].revision
             for change in changes:
                 if after < change.revision <= upto:
                     yield change
-            after = changes[-1].revision
+            after = reached
+
+
+def _begins_a_move(change: Change) -> bool:
+    return change.kind is ChangeKind.REMOVED and change.reason == Reason.LINE_MOVED
+
+
+def _keep_up(events: dict[str, Event], changes: Iterable[Change]) -> None:
+    for change in changes:
+        if not isinstance(change, EventChange):
+            continue
+        if change.kind is ChangeKind.EVENT_ENDED:
+            events.pop(change.event_id, None)
+        else:
+            events[change.event_id] = change.after

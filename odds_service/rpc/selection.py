@@ -19,8 +19,11 @@ MAX_VALUES: Final = 10_000  # in one field of a filter; ids of a whole season
 MAX_VALUE_CHARS: Final = 256  # no name is longer
 
 
-class Selection(Struct, frozen=True, eq=False, kw_only=True):
-    """A checked filter; None does not restrict. Two are the same only when they are one object."""
+class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
+    """A checked filter; None does not restrict. Two are the same only when they are one object.
+
+    size_bytes: about what it holds in memory.
+    """
 
     sports: frozenset[str] | None = None
     competitions: frozenset[str] | None = None
@@ -31,6 +34,7 @@ class Selection(Struct, frozen=True, eq=False, kw_only=True):
     start_from: datetime | None = None
     start_to: datetime | None = None
     in_play: bool | None = None
+    size_bytes: int = 0
 
     @property
     def by_event(self) -> bool:
@@ -97,6 +101,7 @@ def selection(request: pb.Filter) -> Selection:
         start_from=start_from,
         start_to=start_to,
         in_play=request.in_play if request.HasField("in_play") else None,
+        size_bytes=3 * request.ByteSize(),  # short texts weigh more than their letters
     )
     unrestricted = chosen.event_ids is None and not (chosen.by_event or chosen.of_markets)
     return EVERYTHING if unrestricted else chosen

@@ -1,10 +1,11 @@
 """What all calls of one server share; on the server's loop alone."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from hashlib import sha256
 from typing import Final, TypeVar
+from weakref import WeakValueDictionary
 
 from odds_service.model.cursor import Cursor
 from odds_service.rpc.encode import EventWires
@@ -20,7 +21,6 @@ from odds_service.status import RpcReport
 T = TypeVar("T")
 
 REPLAYS_AT_ONCE: Final = 8  # readers of the database; the others wait for their turn
-_SELECTIONS_REMEMBERED: Final = 1_000
 
 
 class Serving:
@@ -36,7 +36,7 @@ class Serving:
         self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self.meters: list[Meter] = []
         self._epochs = list(parts.epochs) or [(parts.feed.epoch, 0)]
-        self._selections: OrderedDict[bytes, Selection] = OrderedDict()
+        self._selections: WeakValueDictionary[bytes, Selection] = WeakValueDictionary()
 
     def meter(self, method: str, *, streams: bool) -> Meter:
         """A new meter for one method."""
@@ -53,12 +53,14 @@ class Serving:
         )
 
     def selection(self, request: pb.Filter) -> Selection:
-        """Check a filter; equal filters give one object, so that they share what is encoded."""
-        key = request.SerializeToString(deterministic=True)
-        chosen = self._selections.pop(key, None) or selection(request)
-        self._selections[key] = chosen
-        if len(self._selections) > _SELECTIONS_REMEMBERED:
-            self._selections.popitem(last=False)
+        """Check a filter; equal filters give one object, so that they share what is encoded.
+
+        Remembered while a call uses it: a caller who goes leaves nothing behind.
+        """
+        key = sha256(request.SerializeToString(deterministic=True)).digest()
+        chosen = self._selections.get(key)
+        if chosen is None:
+            chosen = self._selections[key] = selection(request)
         return chosen
 
     def verdict(self, cursor: pb.Cursor) -> pb.IntentReason.ValueType:

@@ -4,28 +4,41 @@ A filter on start times or statuses asks it of each change, since what holds is 
 that change and not as of now.
 """
 
-from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, TypeVar
 
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import Change, ChangeBatch, ChangeKind, EventChange, MarketChange
+from odds_service.model.change import (
+    Change,
+    ChangeBatch,
+    ChangeKind,
+    EventChange,
+    MarketChange,
+    SourceChange,
+)
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketStatus
 from odds_service.model.snapshot import EventOdds
 from odds_service.rpc.filtering import Place
 
+T = TypeVar("T")
+
 _BATCHES: Final = 256  # read at a stretch under the lock
 
 
 class Timeline:
-    """The event changes that the feed's ring holds, by event; on the server's loop alone."""
+    """The changes that the feed's ring holds, by event; on the server's loop alone.
+
+    It is read on only when it is asked: without such filters it costs nothing.
+    """
 
     def __init__(self, cache: OddsCache, feed: ChangeFeed) -> None:
         self._cache = cache
         self._feed = feed
         self._before: dict[str, list[tuple[int, Event | None]]] = {}
+        self._changes: dict[str, list[EventChange | MarketChange]] = {}
         self._read_to = feed.oldest_revision - 1
         self._forgotten_to = self._read_to
 
@@ -39,6 +52,18 @@ class Timeline:
             if event is not None:
                 found[event_id] = event
         return found
+
+    def markets_at(self, revision: int, event_id: str) -> dict[Place, Market] | None:
+        """An event's markets as of a revision; None when the ring does not reach back so far."""
+        cut = self._cache.cut([event_id])
+        self._extend(cut.cursor.revision)
+        if revision < self._feed.oldest_revision - 1:
+            return None
+        changes = self._changes.get(event_id, [])
+        begin = bisect_right(changes, revision, key=lambda change: change.revision)
+        # What was read beyond the cut is not in its entry.
+        end = bisect_right(changes, cut.cursor.revision, key=lambda change: change.revision)
+        return markets_at(cut.events.get(event_id), changes[begin:end], event_id)
 
     def _event_at(
         self, revision: int, event_id: str, current: Mapping[str, EventOdds]
@@ -62,19 +87,29 @@ class Timeline:
         oldest = self._feed.oldest_revision
         if oldest - self._forgotten_to > self._feed.capacity // 8:
             self._forgotten_to = oldest
-            kept = {
-                event_id: [change for change in changes if change[0] >= oldest]
-                for event_id, changes in self._before.items()
-            }
-            self._before = {event_id: changes for event_id, changes in kept.items() if changes}
+            self._before = _since(oldest, self._before, lambda change: change[0])
+            self._changes = _since(oldest, self._changes, lambda change: change.revision)
 
     def _add(self, batch: ChangeBatch) -> None:
         for change in batch.changes:
-            if isinstance(change, EventChange) and change.revision > self._read_to:
+            if isinstance(change, SourceChange) or change.revision <= self._read_to:
+                continue
+            self._changes.setdefault(change.event_id, []).append(change)
+            if isinstance(change, EventChange):
                 self._before.setdefault(change.event_id, []).append(
                     (change.revision, change.before)
                 )
         self._read_to = batch.last_revision
+
+
+def _since(
+    oldest: int, listed: dict[str, list[T]], revision_of: Callable[[T], int]
+) -> dict[str, list[T]]:
+    return {
+        event_id: changes[bisect_left(changes, oldest, key=revision_of) :]
+        for event_id, changes in listed.items()
+        if revision_of(changes[-1]) >= oldest
+    }
 
 
 def markets_at(

@@ -1,55 +1,37 @@
-"""One stream of changes: how it opens, reads on, falls behind and ends.
+"""One stream of changes: how it reads on, falls behind and ends.
 
 A stream holds a revision and nothing else: it reads the shared log at the pace at which its reader
 takes messages, so that one that stalls costs the message in hand.
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import Final, NamedTuple, NoReturn
+from collections.abc import Iterator
+from typing import Final, NoReturn
 
-from google.protobuf.duration_pb2 import Duration
 from grpc import StatusCode
-from msgspec import Struct
 
-from odds_service.rpc.conflation import conflate
+from odds_service.cache import Cut
+from odds_service.rpc.conflation import Window
 from odds_service.rpc.encode import source_message
-from odds_service.rpc.errors import Context, bad_request, refused, unavailable
+from odds_service.rpc.errors import Context, refused, unavailable
 from odds_service.rpc.filtering import Selected
 from odds_service.rpc.framing import bytes_tag, delimited, timestamp
 from odds_service.rpc.hub import Subscriber
-from odds_service.rpc.odds import OddsView, image_pieces
+from odds_service.rpc.odds import ImagePiece, OddsView, image_pieces
+from odds_service.rpc.opening import Start, start_of
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.reading import LeftRing, Piece, bodies_of, piece_of
 from odds_service.rpc.replay import HistoryGap, Replay
-from odds_service.rpc.selection import Selection
 from odds_service.rpc.serving import Serving
+from odds_service.rpc.terms import Terms, duration
 
-HEARTBEAT_S: Final = 10.0
-HEARTBEAT_BOUNDS_S: Final = (0.5, 60.0)
-CONFLATE_BOUNDS_S: Final = (0.05, 60.0)
+IMAGE_STALL_S: Final = 30.0  # what an image in hand may keep alive of old odds
 _RESUME_AFTER_S: Final = 1.0  # a restart takes about that long
+_FRAMES_AT_A_STRETCH: Final = 500  # about 10 ms to encode
+_WINDOW_SUBJECTS: Final = 20_000  # of a replay: what is folded before it is sent, about 30 MB
 
 _IMAGE: Final = bytes_tag(pb.WatchChangesResponse.IMAGE_FIELD_NUMBER)
 _IMAGE_EVENTS: Final = bytes_tag(pb.Image.EVENTS_FIELD_NUMBER)
-
-
-class Terms(Struct, frozen=True):
-    """What a stream runs with; conflate_s 0: off."""
-
-    selection: Selection
-    image: pb.ImageMode.ValueType
-    policy: pb.SlowReaderPolicy.ValueType
-    heartbeat_s: float
-    conflate_s: float
-
-
-class Start(NamedTuple):
-    """How a stream opens, and after which revision."""
-
-    intent: pb.Intent.ValueType
-    reason: pb.IntentReason.ValueType
-    revision: int
 
 
 class Lost(Exception):
@@ -58,38 +40,6 @@ class Lost(Exception):
     def __init__(self, reason: pb.IntentReason.ValueType) -> None:
         super().__init__(pb.IntentReason.Name(reason))
         self.reason = reason
-
-
-def terms_of(serving: Serving, request: pb.WatchChangesRequest) -> Terms:
-    """Check a request and bound what it asks for. Raises Refused naming the field."""
-    asked = _seconds("heartbeat", request.heartbeat)
-    heartbeat_s = _bounded(asked, HEARTBEAT_BOUNDS_S) if asked else HEARTBEAT_S
-    asked = _seconds("conflate", request.conflate)
-    latest = pb.SLOW_READER_POLICY_LATEST
-    return Terms(
-        selection=serving.selection(request.filter),
-        image=request.image,
-        policy=latest if request.policy == latest else pb.SLOW_READER_POLICY_LOSSLESS,
-        heartbeat_s=heartbeat_s,
-        conflate_s=_bounded(asked, CONFLATE_BOUNDS_S) if asked else 0.0,
-    )
-
-
-def _seconds(field: str, duration: Duration) -> float:
-    seconds = duration.seconds + duration.nanos / 1e9
-    if seconds < 0:
-        raise bad_request(field, "is negative")
-    return seconds
-
-
-def _bounded(seconds: float, bounds: tuple[float, float]) -> float:
-    return min(max(seconds, bounds[0]), bounds[1])
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromMicroseconds(round(seconds * 1e6))
-    return duration
 
 
 class Watch:
@@ -110,6 +60,7 @@ class Watch:
         self._context = context
         self._subscriber = subscriber
         self._sent = 0  # the cursor of the last message
+        self._durable = 0  # the latest durable revision that the reader was told
         self._last_at = serving.loop.time()
         self._flush_at = 0.0
 
@@ -128,14 +79,14 @@ class Watch:
         Raises Refused: UNAVAILABLE at the service's stop, after the closing message; OUT_OF_RANGE
         where only an image could help and none is wanted.
         """
-        start = await self._start()
+        start = await start_of(self._serving, self._terms, self._resume)
         never = self._terms.image == pb.IMAGE_MODE_NEVER
         if start.intent == pb.INTENT_IMAGE and never:
             raise _not_kept(start.reason)
         self._revision = self._sent = start.revision
         await self._open(start)
         if start.intent == pb.INTENT_IMAGE:
-            await self._image()
+            await self._image(self._cut())
             if self._terms.image == pb.IMAGE_MODE_ONLY:
                 return
         while True:
@@ -144,38 +95,7 @@ class Watch:
             except Lost as lost:
                 if never:
                     raise _not_kept(lost.reason) from None
-                await self._lag(lost.reason)
-                await self._image()
-
-    async def _start(self) -> Start:
-        head = self._feed.head_revision
-        if self._terms.image == pb.IMAGE_MODE_ONLY or (
-            self._resume is None and self._terms.image != pb.IMAGE_MODE_NEVER
-        ):
-            return Start(pb.INTENT_IMAGE, pb.INTENT_REASON_NO_CURSOR, head)
-        if self._resume is None:
-            return Start(pb.INTENT_UP_TO_DATE, pb.INTENT_REASON_NO_CURSOR, head)
-        revision = self._resume.revision
-        reason = self._serving.verdict(self._resume)
-        if reason == pb.INTENT_REASON_RESUMED:
-            if revision == head:
-                return Start(pb.INTENT_UP_TO_DATE, reason, revision)
-            reason = await self._reaches_back(revision)
-            if reason == pb.INTENT_REASON_RESUMED:
-                return Start(pb.INTENT_CHANGES, reason, revision)
-        return Start(pb.INTENT_IMAGE, reason, head)
-
-    async def _reaches_back(self, revision: int) -> pb.IntentReason.ValueType:
-        """Whether all changes after a revision can be had, RESUMED, or why not."""
-        if revision >= self._feed.oldest_revision - 1:
-            return pb.INTENT_REASON_RESUMED
-        store = self._serving.parts.store
-        if store is None or self._terms.policy == pb.SLOW_READER_POLICY_LATEST:
-            return pb.INTENT_REASON_TOO_OLD
-        oldest = await self._serving.ask(store.oldest_revision)
-        if oldest is None or oldest > revision + 1:
-            return pb.INTENT_REASON_TOO_OLD
-        return pb.INTENT_REASON_RESUMED
+                await self._image(await self._lag(lost.reason))
 
     async def _step(self) -> None:
         """Send what comes next in the log, or wait for it."""
@@ -194,26 +114,37 @@ class Watch:
 
     async def _conflated_step(self) -> None:
         """Fold what came since the last message, not before the interval is over."""
-        now = self._serving.loop.time()
         heartbeat_at = self._last_at + self._terms.heartbeat_s
-        if now < self._flush_at:
+        if self._serving.loop.time() < self._flush_at:
             await self._wait(min(self._flush_at, heartbeat_at), woken=False)
             return
-        try:
-            selected, reached = self._serving.reader.changes(self._terms.selection, self._revision)
-            if reached == self._revision:
-                await self._wait(heartbeat_at)
-                return
-            piece = self._conflated(selected, reached)
-        except LeftRing:
-            await self._replay()
+        head, reached = self._feed.head_revision, self._revision
+        if reached == head:
+            await self._wait(heartbeat_at)
             return
-        self._flush_at = now + self._terms.conflate_s
-        await self._send_piece(piece)
+        window = Window()
+        while reached < head:
+            try:
+                selected, upto = self._serving.reader.changes(self._terms.selection, reached)
+            except LeftRing:
+                if reached == self._revision:
+                    await self._replay()
+                    return
+                break  # what is folded goes out; the rest is read from the database
+            window.add(each.change for each in selected)
+            reached = upto
+            await asyncio.sleep(0)
+        await self._flush(window, reached)
 
-    def _conflated(self, selected: Iterable[Selected], reached: int) -> Piece:
-        frames = conflate(change for change, _ in selected)
-        return Piece(self._revision, reached, bodies_of(frames))
+    async def _flush(self, window: Window, reached: int) -> None:
+        """Send what a window comes to."""
+        self._flush_at = self._serving.loop.time() + self._terms.conflate_s
+        frames: list[bytes] = []
+        for frame in window.frames():
+            frames.append(frame)
+            if len(frames) % _FRAMES_AT_A_STRETCH == 0:
+                await asyncio.sleep(0)
+        await self._send_piece(Piece(self._revision, reached, bodies_of(frames)))
 
     async def _wait(self, until: float, *, woken: bool = True) -> None:
         """Wait for news (unless not `woken`) or a time; end the stream at the service's stop."""
@@ -234,44 +165,68 @@ class Watch:
         if store is None or self._terms.policy == pb.SLOW_READER_POLICY_LATEST:
             raise Lost(pb.INTENT_REASON_TOO_OLD)
         self._subscriber.replaying = True
+        replay = Replay(self._serving, store, self._terms.selection, self._revision)
         try:
-            replay = Replay(self._serving, store, self._terms.selection, self._revision)
-            while self._revision < self._feed.oldest_revision - 1:
-                page = asyncio.ensure_future(replay.next_page())
-                try:
-                    while not page.done():
-                        due = self._last_at + self._terms.heartbeat_s - self._serving.loop.time()
-                        await asyncio.wait({page}, timeout=max(0.0, due))
-                        if not page.done():
-                            await self._heartbeat()
-                    selected, reached = page.result()
-                finally:
-                    page.cancel()
-                await self._send_page(selected, reached)
-                if self._serving.hub.closed:
-                    await self._close()
+            if self._terms.conflate_s:
+                await self._replay_conflated(replay)
+            else:
+                await self._replay_all(replay)
         except HistoryGap as gap:
             raise Lost(gap.reason) from None
         finally:
             self._subscriber.replaying = False
 
-    async def _send_page(self, selected: list[Selected], reached: int) -> None:
-        if self._terms.conflate_s:
-            await self._send_piece(self._conflated(selected, reached))
-            return
-        while self._revision < reached:
-            await self._send_piece(piece_of(selected, self._revision, reached))
-            selected = [each for each in selected if each.change.revision > self._revision]
+    async def _replay_all(self, replay: Replay) -> None:
+        while self._revision < self._feed.oldest_revision - 1:
+            selected, reached = await self._page(replay)
+            while self._revision < reached:
+                await self._send_piece(piece_of(selected, self._revision, reached))
+                selected = [each for each in selected if each.change.revision > self._revision]
+            if self._serving.hub.closed:
+                await self._close()
+
+    async def _replay_conflated(self, replay: Replay) -> None:
+        """As many pages as an interval has time for become one message."""
+        window, reached = Window(), self._revision
+        while reached < self._feed.oldest_revision - 1:
+            selected, reached = await self._page(replay)
+            window.add(each.change for each in selected)
+            now, stopping = self._serving.loop.time(), self._serving.hub.closed
+            if now >= self._flush_at or len(window) >= _WINDOW_SUBJECTS or stopping:
+                await self._flush(window, reached)
+                window = Window()
+            if stopping:
+                await self._close()
+        if reached > self._revision:
+            await self._flush(window, reached)
+
+    async def _page(self, replay: Replay) -> tuple[list[Selected], int]:
+        """The next page of a replay, and heartbeats while it is waited for."""
+        page = asyncio.ensure_future(replay.next_page())
+        try:
+            while not page.done():
+                due = self._last_at + self._terms.heartbeat_s - self._serving.loop.time()
+                await asyncio.wait({page}, timeout=max(0.0, due))
+                if not page.done():
+                    await self._heartbeat()
+            return page.result()
+        finally:
+            page.cancel()
 
     async def _send_piece(self, piece: Piece) -> None:
         feed = self._feed
-        for message in piece.messages(self._sent, feed.epoch, feed.durable_revision):
+        durable = feed.durable_revision
+        for message in piece.messages(self._sent, feed.epoch, durable, self._durable):
             await self._write(message)
         self._revision = piece.revision
         if piece.bodies:
             self._sent = piece.revision
-        elif self._revision - self._sent > feed.capacity // 2:
-            await self._heartbeat()  # before the log is trimmed under a quiet subscriber
+            self._durable = max(self._durable, piece.durable_revision)
+            return
+        due = self._last_at + self._terms.heartbeat_s
+        # A quiet reader is told before the log is trimmed under it.
+        if self._revision - self._sent > feed.capacity // 2 or self._serving.loop.time() >= due:
+            await self._heartbeat()
         else:
             await asyncio.sleep(0)  # a filter that selects nothing must not hold up the others
 
@@ -282,9 +237,9 @@ class Watch:
                     cursor=self._serving.cursor(start.revision),
                     intent=start.intent,
                     reason=start.reason,
-                    durable_revision=self._feed.durable_revision,
-                    conflate=_duration(self._terms.conflate_s),
-                    heartbeat=_duration(self._terms.heartbeat_s),
+                    durable_revision=self._told(),
+                    conflate=duration(self._terms.conflate_s),
+                    heartbeat=duration(self._terms.heartbeat_s),
                     policy=self._terms.policy,
                     sources=self._sources(),
                 )
@@ -301,38 +256,71 @@ class Watch:
         revision = self._revision
         heartbeat = pb.Heartbeat(
             cursor=self._serving.cursor(revision),
-            durable_revision=self._feed.durable_revision,
+            durable_revision=self._told(),
             prev_revision=self._sent,
             sent_at=timestamp(self._serving.parts.now()),
         )
         await self._send(pb.WatchChangesResponse(heartbeat=heartbeat))
         self._sent = revision
 
-    async def _image(self) -> None:
-        """All odds that the filter selects, at one place in the log; changes go on from there."""
-        parts, selection = self._serving.parts, self._terms.selection
-        cut = parts.cache.cut(selection.event_ids)
-        view = OddsView(cut, selection, parts.now(), self._serving.wires)
-        cursor = self._serving.cursor(cut.cursor.revision)
-        sources = [
-            source_message(state)
-            for state in cut.sources.values()
-            if selection.takes_source(state.source)
-        ]
+    def _told(self) -> int:
+        """The durable revision, which the reader is about to be told: it never goes back."""
+        self._durable = self._feed.durable_revision
+        return self._durable
+
+    def _cut(self) -> Cut:
+        return self._serving.parts.cache.cut(self._terms.selection.event_ids)
+
+    async def _lag(self, reason: pb.IntentReason.ValueType) -> Cut:
+        """Tell exactly what is lost, and give the cut that the image is to be made of."""
+        lost_from = self._revision + 1
+        while True:
+            lost_to = self._feed.head_revision
+            lagged = pb.Lagged(
+                lost_from=lost_from,
+                lost_to=lost_to,
+                cursor=self._serving.cursor(self._revision),
+                prev_revision=self._sent,
+                reason=reason,
+            )
+            await self._send(pb.WatchChangesResponse(lagged=lagged))
+            self._sent = self._revision
+            cut = self._cut()
+            if cut.cursor.revision == lost_to:
+                return cut
+            lost_from = lost_to + 1  # published while this was written, which may take long
+
+    async def _image(self, cut: Cut) -> None:
+        """All odds that the filter selects, at one place in the log; changes go on from there.
+
+        A cut keeps alive what has been replaced since. So when the reader stops in the middle for
+        IMAGE_STALL_S, the cut is let go, and the image begins anew once the reader is back.
+        """
+        image = _ImageInHand(self._serving, self._terms, cut)
+        del cut
+        while not await self._whole_image(image):
+            image = _ImageInHand(self._serving, self._terms, self._cut())
+
+    async def _whole_image(self, image: "_ImageInHand") -> bool:
+        cursor = self._serving.cursor(image.revision)
         begin = pb.ImageBegin(
             cursor=cursor,
             prev_revision=self._sent,
-            durable_revision=cut.durable_revision,
-            sources=sources,
+            durable_revision=self._told(),
+            sources=image.sources,
         )
-        await self._send(pb.WatchChangesResponse(image_begin=begin))
+        self._sent = image.revision
+        await self._send_held(image, pb.WatchChangesResponse(image_begin=begin).SerializeToString())
         number = events = markets = 0
-        for number, piece in enumerate(image_pieces(view, _IMAGE_EVENTS), 1):
+        for number, piece in enumerate(image, 1):
             tail = pb.Image(cursor=cursor, prev_revision=cursor.revision, piece=number)
-            await self._write(_IMAGE + delimited(piece.body + tail.SerializeToString()))
+            message = _IMAGE + delimited(piece.body + tail.SerializeToString())
+            await self._send_held(image, message)
             events += piece.events
             markets += piece.markets
             await asyncio.sleep(0)  # calls of others go in between
+        if image.dropped:
+            return False
         end = pb.ImageEnd(
             cursor=cursor,
             prev_revision=cursor.revision,
@@ -341,18 +329,15 @@ class Watch:
             markets=markets,
         )
         await self._send(pb.WatchChangesResponse(image_end=end))
-        self._revision = self._sent = cursor.revision
+        self._revision = cursor.revision
+        return True
 
-    async def _lag(self, reason: pb.IntentReason.ValueType) -> None:
-        lagged = pb.Lagged(
-            lost_from=self._revision + 1,
-            lost_to=self._feed.head_revision,
-            cursor=self._serving.cursor(self._revision),
-            prev_revision=self._sent,
-            reason=reason,
-        )
-        await self._send(pb.WatchChangesResponse(lagged=lagged))
-        self._sent = self._revision
+    async def _send_held(self, image: "_ImageInHand", message: bytes) -> None:
+        timer = self._serving.loop.call_later(IMAGE_STALL_S, image.drop)
+        try:
+            await self._write(message)
+        finally:
+            timer.cancel()
 
     async def _close(self) -> NoReturn:
         """The last message. Raises Refused (UNAVAILABLE), always."""
@@ -360,8 +345,8 @@ class Watch:
             cursor=self._serving.cursor(self._revision),
             prev_revision=self._sent,
             reason="server_stopping",
-            retry_after=_duration(_RESUME_AFTER_S),
-            durable_revision=self._feed.durable_revision,
+            retry_after=duration(_RESUME_AFTER_S),
+            durable_revision=self._told(),
         )
         await self._send(pb.WatchChangesResponse(closing=closing))
         raise unavailable("the server is stopping; resume at the last cursor", "SERVER_STOPPING")
@@ -375,6 +360,26 @@ class Watch:
         await self._context.write(message)
         self._subscriber.blocked_since = None
         self._last_at = self._serving.loop.time()
+
+
+class _ImageInHand:
+    """The pieces of an image that are still to be sent."""
+
+    def __init__(self, serving: Serving, terms: Terms, cut: Cut) -> None:
+        takes = terms.selection.takes_source
+        self.revision = cut.cursor.revision
+        self.sources = [source_message(s) for s in cut.sources.values() if takes(s.source)]
+        self.dropped = False
+        view = OddsView(cut, terms.selection, serving.parts.now(), serving.wires)
+        self._pieces = image_pieces(view, _IMAGE_EVENTS)
+
+    def __iter__(self) -> Iterator[ImagePiece]:
+        return self._pieces
+
+    def drop(self) -> None:
+        """Let go of the cut; the pieces end here."""
+        self.dropped = True
+        self._pieces.close()
 
 
 def _not_kept(reason: pb.IntentReason.ValueType) -> Exception:

@@ -1,14 +1,17 @@
 """What a window of changes comes to: kinds, counts, and what stays visible."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
-from odds_service.model.change import Change, ChangeKind
+from odds_service.model.change import Change, ChangeKind, Reason
 from odds_service.model.market import MarketKey
-from odds_service.rpc.conflation import conflate
+from odds_service.rpc.conflation import Window
+from odds_service.rpc.filtering import Selected, select
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from tests.support.observations import Book, Prices, observe, offered
+from odds_service.rpc.selection import Selection
+from tests.support.observations import NOON, Book, Prices, observe, observed_event, offered
 
 H2H = MarketKey("h2h")
 OTHER = MarketKey("btts")
@@ -30,7 +33,9 @@ def window(first: Prices | None, *later: Prices | None) -> list[pb.Change]:
 
 
 def conflated(changes: Sequence[Change]) -> list[pb.Change]:
-    return list(pb.Changes.FromString(b"".join(conflate(changes))).changes)
+    fold = Window()
+    fold.add(changes)
+    return list(pb.Changes.FromString(b"".join(fold.frames())).changes)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +83,35 @@ def test_an_event_that_ends_takes_its_markets_along_and_may_come_back() -> None:
         pb.CHANGE_KIND_ADDED,
     ]
     assert [change.kind for change in conflated(seen[:-2])] == [pb.CHANGE_KIND_EVENT_ENDED]
+
+
+def test_an_event_that_leaves_the_filter_and_enters_again_keeps_its_markets() -> None:
+    """Its start moves out of the window of times and back."""
+    until = Selection(start_to=NOON + timedelta(hours=7))
+    book = Book()
+    book.see(observe([observed_event("e", {"b": {H2H: LOW}})]))
+    seen: list[Selected] = []
+    for minute, hours in enumerate((8, 6), start=1):
+        start = NOON + timedelta(hours=hours)
+        then = {"e": book.events["e"].event}
+        found = book.see(
+            observe([observed_event("e", {"b": {H2H: LOW}}, start_time=start)], minute)
+        )
+        markets = {
+            (source, bookmaker, key): market
+            for (source, bookmaker), odds in book.events["e"].bookmakers.items()
+            for key, market in odds.markets.items()
+        }
+        seen += select(until, found.changes, then, lambda *_, then=markets: then)
+    changes = [each.change for each in seen]
+    resumed, updated = conflated(changes)
+    assert (updated.kind, updated.reason) == (pb.CHANGE_KIND_EVENT_UPDATED, Reason.START_MOVED)
+    assert (resumed.kind, resumed.suspended_meanwhile) == (pb.CHANGE_KIND_RESUMED, True)
+    assert [change.kind for change in conflated(changes[2:])] == [
+        pb.CHANGE_KIND_EVENT_ADDED,
+        pb.CHANGE_KIND_ADDED,
+    ]
+    assert conflated([*changes[2:], *changes[:2]]) == []  # came and went
 
 
 def test_an_event_that_came_and_went_is_nothing() -> None:

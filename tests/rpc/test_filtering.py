@@ -9,7 +9,7 @@ import pytest
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.market import MarketStatus
 from odds_service.model.snapshot import EventOdds
-from odds_service.rpc.conflation import conflate
+from odds_service.rpc.conflation import Window
 from odds_service.rpc.filtering import ENTERED_FILTER
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.reading import LogReader
@@ -159,7 +159,9 @@ def test_conflated_windows_fold_to_the_same(name: str, window: int) -> None:
         changes = read_all(reader, selection, revision, book.feed.head_revision)
         revision = book.feed.head_revision
         seen = set()
-        for change in pb.Changes.FromString(b"".join(conflate(changes))).changes:
+        folded = Window()
+        folded.add(changes)
+        for change in pb.Changes.FromString(b"".join(folded.frames())).changes:
             apply(held, known, change)
             if change.HasField("after"):
                 line = change.after.key.line if change.after.key.HasField("line") else None

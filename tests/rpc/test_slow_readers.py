@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import pytest
 import trio
 
+from odds_service.client import OddsMap
 from odds_service.model.market import MarketKey
-from odds_service.rpc import hub
+from odds_service.rpc import hub, watch
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import (
@@ -134,3 +135,36 @@ async def test_a_reader_that_takes_nothing_for_too_long_is_given_up(
                     await trio.sleep(0.01)
             with pytest.raises(EOFError):
                 await read_up_to(slow, book.feed.head_revision)
+
+
+async def test_an_image_is_begun_anew_when_its_reader_stopped_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half an image in hand would keep alive all odds that are replaced meanwhile."""
+    monkeypatch.setattr(watch, "IMAGE_STALL_S", 0.2)
+    offer = {f"e{n:03}": {"b": {key: {"over": 1.5} for key in LINES}} for n in range(150)}
+    book = Bookkeeping()
+    book.see(observe(offered(offer), 0))
+    async with serving(book) as server:
+        with stalled(server.address) as slow:
+            with trio.fail_after(5):
+                while not server.subscribers:  # noqa: ASYNC110  # the server has no event for it
+                    await trio.sleep(0.01)
+            await trio.sleep(1.0)
+            later = {name: {"b": {key: {"over": 2.5} for key in LINES}} for name in offer}
+            book.see(observe(offered(later), 1))
+            messages = await read_up_to(slow, book.feed.head_revision)
+    begun = [m.image_begin.cursor.revision for m in messages if m.HasField("image_begin")]
+    assert begun == [begun[0], book.feed.head_revision]
+    assert_unbroken(messages)
+    odds = OddsMap()
+    for message in messages:
+        odds.take(message)
+    prices = {
+        outcome.price
+        for entry in odds.events.values()
+        for shown in entry.bookmakers.values()
+        for market in shown.markets.values()
+        for outcome in market.outcomes
+    }
+    assert prices == {2.5}

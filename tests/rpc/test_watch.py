@@ -6,14 +6,18 @@ from contextlib import ExitStack
 import grpc
 import pytest
 import trio
+import trio.lowlevel
 from google.protobuf.duration_pb2 import Duration
 
+from odds_service.client import OddsMap
 from odds_service.config import ServerSettings
 from odds_service.model.market import MarketKey
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.storage.base import HistoryFilter, HistoryPage
 from tests.support.observations import Prices, observe, offered
 from tests.support.odds_builders import (
     EPOCH,
+    EVERYTHING,
     Bookkeeping,
     Client,
     Stream,
@@ -184,20 +188,35 @@ async def test_every_intent_and_reason() -> None:
                 assert error.code() is grpc.StatusCode.OUT_OF_RANGE
 
 
+class RefusingLater(Bookkeeping):
+    """A store that refuses a change after it was asked for the first time."""
+
+    async def history_page(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = EVERYTHING
+    ) -> HistoryPage:
+        page = await super().history_page(after, upto, limit, only)
+        self.refused = {9}
+        return page
+
+
 async def test_a_change_that_could_not_be_stored_is_told_and_an_image_follows() -> None:
-    book = Bookkeeping(capacity=4)
+    book = RefusingLater(capacity=4)
     for minute in range(20):
         book.see(observe(offered(priced(minute)), minute))
-    book.refused = {9}
     async with serving(book) as server:
         with connected(server.address) as client, client.watch(resume=cursor(2)) as stream:
             messages = await read_to(stream, book.feed.head_revision)
+            assert messages[0].opened.reason == pb.INTENT_REASON_RESUMED
             lagged = next(m.lagged for m in messages if m.HasField("lagged"))
             assert lagged.reason == pb.INTENT_REASON_HISTORY_GAP
             assert lagged.lost_to == book.feed.head_revision
             assert kinds(messages)[-1] == "image_end"
             assert lagged.lost_from == max([2, *(c.revision for c in changes_of(messages))]) + 1
             assert_unbroken(messages)
+        for resumed, reason in ((2, "HISTORY_GAP"), (8, "HISTORY_GAP"), (9, "RESUMED")):
+            with connected(server.address) as client:
+                opened = await opened_with(client, resume=cursor(resumed))
+                assert pb.IntentReason.Name(opened.reason) == f"INTENT_REASON_{reason}", resumed
 
 
 async def test_image_only_ends_with_ok_and_in_pieces() -> None:
@@ -232,6 +251,65 @@ async def test_image_only_ends_with_ok_and_in_pieces() -> None:
             )
             assert shown == end.markets
             assert_unbroken(messages)
+
+
+async def test_no_message_is_over_a_mebibyte_also_with_one_huge_bookmaker() -> None:
+    lines = {
+        MarketKey("player_points", str(n), f"A player with a long name, number {n:06}"): {
+            "over": 1.9,
+            "under": 1.9,
+        }
+        for n in range(12_000)
+    }
+    book = Bookkeeping()
+    book.see(observe(offered({"e": {"big": lines}, "f": {"small": {H2H: {"home": 2.0}}}}), 0))
+    async with serving(book) as server:
+        with connected(server.address) as client, client.watch() as stream:
+            messages = await stream.until("image_end")
+            assert sum(message.ByteSize() for message in messages) > 2**20
+            book.see(observe(offered({"e": {"big": {key: {"over": 2.0} for key in lines}}}), 1))
+            messages += await read_to(stream, book.feed.head_revision)
+            assert max(message.ByteSize() for message in messages) <= 2**20
+            assert_unbroken(messages)
+            odds = OddsMap()
+            for message in messages:
+                odds.take(message)
+            assert len(odds.events["e"].bookmakers["toa", "big"].markets) == 12_000
+
+
+async def test_a_conflated_stream_keeps_up_with_many_small_batches() -> None:
+    book = Bookkeeping()
+    book.see(observe(offered(priced(0)), 0))
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            with client.watch(conflate=Duration(nanos=200_000_000)) as stream:
+                messages = await stream.until("image_end")
+                for minute in range(1, 6_001):  # a batch each
+                    book.see(observe(offered(priced(minute % 97)), minute / 60))
+                    if minute % 100 == 0:
+                        await trio.lowlevel.checkpoint()
+                messages += await read_to(stream, book.feed.head_revision)
+                assert sum(message.HasField("changes") for message in messages) <= 20
+                assert_unbroken(messages)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"image": 77}, "image"),
+        ({"policy": 77}, "policy"),
+        ({"heartbeat": Duration(seconds=-1)}, "heartbeat"),
+        ({"conflate": Duration(nanos=-1)}, "conflate"),
+        ({"conflate": Duration(nanos=1_000_000_000)}, "conflate"),
+        ({"filter": pb.Filter(sports=[""])}, "filter.sports"),
+    ],
+)
+async def test_a_malformed_request_names_its_field(fields: dict[str, object], named: str) -> None:
+    async with serving(Bookkeeping()) as server:
+        with connected(server.address) as client, client.watch(**fields) as stream:
+            error = await stream.error()
+            assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert (error.details() or "").startswith(f"{named}: ")
 
 
 async def test_heartbeats_tell_the_cursor_past_what_the_filter_leaves_out() -> None:

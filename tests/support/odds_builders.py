@@ -16,7 +16,7 @@ from odds_service.config import ServerSettings
 from odds_service.detection import Detected, detect
 from odds_service.errors import BelowFloor
 from odds_service.feed import RING_CHANGES, ChangeFeed
-from odds_service.model.change import Change, ChangeBatch
+from odds_service.model.change import Change, ChangeBatch, MarketChange, SourceChange
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation
 from odds_service.model.snapshot import EventOdds
@@ -26,9 +26,11 @@ from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from odds_service.rpc.server import RpcServer, serve_grpc
 from odds_service.status import ServiceStatus, WriterReport
+from odds_service.storage.base import HistoryFilter, HistoryPage
 from tests.support.observations import NOON, Prices, observe, observed_event
 
 EPOCH = "e1"
+EVERYTHING = HistoryFilter()
 # Without it, channels to one address share a connection.
 _OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 
@@ -103,6 +105,23 @@ class Bookkeeping:
         after = max(after, self.stored_from - 1)
         return [c for c in self.log[after:upto] if c.revision not in self.refused][:limit]
 
+    async def history_page(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = EVERYTHING
+    ) -> HistoryPage:
+        """As storage.Store."""
+        await trio.lowlevel.checkpoint()
+        self.reads += 1
+        found = [
+            change
+            for change in self.log[max(after, self.stored_from - 1) : upto]
+            if change.revision in self.refused or _passes(only, change)
+        ][:limit]
+        return HistoryPage(
+            [change for change in found if change.revision not in self.refused],
+            found[-1].revision if len(found) == limit else upto,
+            [change.revision for change in found if change.revision in self.refused],
+        )
+
     async def oldest_revision(self) -> int | None:
         """As storage.Store."""
         await trio.lowlevel.checkpoint()
@@ -149,6 +168,20 @@ class Bookkeeping:
             events=len(cut.events),
             markets=0,
         )
+
+
+def _passes(only: HistoryFilter, change: Change) -> bool:
+    if isinstance(change, SourceChange):
+        return not only.event_ids and (not only.sources or change.source in only.sources)
+    if only.event_ids and change.event_id not in only.event_ids:
+        return False
+    if only.sources and change.source not in only.sources:
+        return False
+    if not isinstance(change, MarketChange):
+        return True
+    return (not only.bookmakers or change.bookmaker in only.bookmakers) and (
+        not only.markets or change.after.key.market in only.markets
+    )
 
 
 @asynccontextmanager

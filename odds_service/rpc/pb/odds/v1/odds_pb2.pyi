@@ -1350,7 +1350,9 @@ Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 
 @_typing.final
 class ImageBegin(_message.Message):
-    """Starts an image: all current odds that the filter selects, at one place in the log."""
+    """Starts an image: all current odds that the filter selects, at one place in the log. It may come
+    again before image_end, when the reader stopped in the middle for long: collect anew.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1399,7 +1401,9 @@ class Image(_message.Message):
     """From 1, without gaps."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventOdds]:
-        """The bookmakers of one event may be spread over several pieces: join them by event id."""
+        """An event may be spread over several pieces, and so may a bookmaker with very many markets: join
+        bookmakers by event id, and markets by source and bookmaker.
+        """
 
     @_builtins.property
     def cursor(self) -> Global___Cursor: ...

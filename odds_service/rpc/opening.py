@@ -1,0 +1,45 @@
+"""How a stream of changes begins: with changes or with an image, and why."""
+
+from typing import NamedTuple
+
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.replay import gap_after
+from odds_service.rpc.serving import Serving
+from odds_service.rpc.terms import Terms
+
+
+class Start(NamedTuple):
+    """How a stream opens, and after which revision."""
+
+    intent: pb.Intent.ValueType
+    reason: pb.IntentReason.ValueType
+    revision: int
+
+
+async def start_of(serving: Serving, terms: Terms, resume: pb.Cursor | None) -> Start:
+    """What a stream that wants to resume at a cursor, or at none, opens with."""
+    head = serving.parts.feed.head_revision
+    if terms.image == pb.IMAGE_MODE_ONLY or (resume is None and terms.image != pb.IMAGE_MODE_NEVER):
+        return Start(pb.INTENT_IMAGE, pb.INTENT_REASON_NO_CURSOR, head)
+    if resume is None:
+        return Start(pb.INTENT_UP_TO_DATE, pb.INTENT_REASON_NO_CURSOR, head)
+    reason = serving.verdict(resume)
+    if reason == pb.INTENT_REASON_RESUMED:
+        if resume.revision == head:
+            return Start(pb.INTENT_UP_TO_DATE, reason, head)
+        reason = await _reaches_back(serving, terms, resume.revision)
+        if reason == pb.INTENT_REASON_RESUMED:
+            return Start(pb.INTENT_CHANGES, reason, resume.revision)
+    return Start(pb.INTENT_IMAGE, reason, serving.parts.feed.head_revision)
+
+
+async def _reaches_back(serving: Serving, terms: Terms, revision: int) -> pb.IntentReason.ValueType:
+    """Whether all changes after a revision can be had, RESUMED, or why not."""
+    oldest_in_memory = serving.parts.feed.oldest_revision
+    if revision >= oldest_in_memory - 1:
+        return pb.INTENT_REASON_RESUMED
+    store = serving.parts.store
+    if store is None or terms.policy == pb.SLOW_READER_POLICY_LATEST:
+        return pb.INTENT_REASON_TOO_OLD
+    gap = await gap_after(serving, store, revision, oldest_in_memory - 1)
+    return pb.INTENT_REASON_RESUMED if gap is None else gap.reason

@@ -16,6 +16,7 @@ from odds_service.client.asynchronous import AsyncClient, AsyncHistory, AsyncWat
 from odds_service.client.errors import AddressError, ClientError, ServiceError, StreamGap
 from odds_service.client.odds_map import OddsMap
 from odds_service.client.requests import (
+    closing_request,
     filter_message,
     history_request,
     odds_request,
@@ -29,7 +30,9 @@ from odds_service.client.values import (
     Change,
     ChangeKind,
     Changes,
+    ClosedEvent,
     Closing,
+    ClosingOdds,
     Disconnected,
     EventChange,
     EventOdds,
@@ -70,7 +73,9 @@ __all__ = [
     "ChangeKind",
     "Changes",
     "ClientError",
+    "ClosedEvent",
     "Closing",
+    "ClosingOdds",
     "Cursor",
     "Disconnected",
     "Event",
@@ -104,6 +109,7 @@ __all__ = [
     "SyncClient",
     "SyncWatch",
     "UnknownChange",
+    "closing_request",
     "connect",
     "enum_word",
     "filter_message",

@@ -16,6 +16,7 @@ from odds_service.client.transport import Stream, Streaming, Transport
 from odds_service.client.values import (
     EVERYTHING,
     Change,
+    ClosedEvent,
     Disconnected,
     Filter,
     HistoricalChange,
@@ -103,6 +104,21 @@ class AsyncClient:
                 return found
             request.page_token = page.next_page_token
 
+    async def closing_odds(self, where: Filter = EVERYTHING) -> list[ClosedEvent]:
+        """The closing odds of events that have started, in order of their start.
+
+        All of them at once: give a filter that selects what can be held.
+        """
+        request = requests.closing_request(where)
+        stream = self._transport.open(lambda stub: stub.GetClosingOdds, request)
+        pages: list[pb.ClosingOddsPage] = []
+        try:
+            while (page := await stream.read()) is not None:
+                pages.append(page)
+        finally:
+            await stream.aclose()
+        return list(decode.closed_events(pages))
+
     async def refresh(
         self, event_id: str, *, deadline_s: float | None = None, timeout_s: float = CALL_S
     ) -> Refreshed:
@@ -165,9 +181,12 @@ class AsyncClient:
         self._open.add(stream)
 
     async def aclose(self) -> None:
-        """End all watches and give the channel back."""
+        """End all watches and give the channel back; all of them also when it is cancelled."""
+        streams = tuple(self._open)
+        for stream in streams:
+            stream.end()
         try:
-            for stream in self._open:
+            for stream in streams:
                 await stream.aclose()
         finally:
             await self._transport.aclose()
@@ -219,17 +238,19 @@ class _Reading(Generic[Q, M, S]):
                 return message, await self._take(message)
         if self.closed:
             raise StopAsyncIteration
-        await self._stream.aclose()
-        self._stream = None
+        # What comes next is settled before anything can be cancelled here.
+        ended, self._stream = self._stream, None
         try:
             disconnected = self._follower.ended(error)
+            self._wait_s = disconnected.retry_in_s
         except Ended:
-            await self.aclose()
+            self._closed.set()
             raise StopAsyncIteration from None
         except ServiceError:
-            await self.aclose()
+            self._closed.set()
             raise
-        self._wait_s = disconnected.retry_in_s
+        finally:
+            await ended.aclose()
         return disconnected
 
     async def _take(self, message: M) -> S:
@@ -239,8 +260,13 @@ class _Reading(Generic[Q, M, S]):
             await self.aclose()
             raise
 
-    async def aclose(self) -> None:
+    def end(self) -> None:
         self._closed.set()
+        if self._stream is not None:
+            self._stream.end()
+
+    async def aclose(self) -> None:
+        self.end()
         if self._stream is not None:
             await self._stream.aclose()
 
@@ -351,17 +377,22 @@ class AsyncWatch(_Closing):
         advanced = await self._reading.advance()
         return (None, advanced) if isinstance(advanced, Disconnected) else advanced
 
+    def end(self) -> None:
+        """End it, without waiting until its resources are free."""
+        self._reading.end()
+
     async def aclose(self) -> None:
         """End it; an iteration in another task stops too."""
         await self._reading.aclose()
 
 
 class AsyncHistory(_Closing):
-    """Stored changes; goes on by itself after a disconnect, from the last page it got."""
+    """Stored changes; goes on by itself after a disconnect, from the last page it got.
 
-    def __init__(
-        self, reading: _Reading[pb.GetHistoryRequest, pb.HistoryPage, tuple[HistoricalChange, ...]]
-    ) -> None:
+    Iterate over it for changes, or over pages(); not over both.
+    """
+
+    def __init__(self, reading: _Reading[pb.GetHistoryRequest, pb.HistoryPage, None]) -> None:
         self._reading = reading
         self._page: list[HistoricalChange] = []
 
@@ -374,10 +405,23 @@ class AsyncHistory(_Closing):
 
     async def __anext__(self) -> HistoricalChange:
         while not self._page:
+            self._page = list(decode.history_page(await self._next_page()))
+            self._page.reverse()
+        return self._page.pop()
+
+    def pages(self) -> AsyncIterator[pb.HistoryPage]:
+        """The messages of the contract as they came."""
+        return _Each(self._next_page)
+
+    async def _next_page(self) -> pb.HistoryPage:
+        while True:
             advanced = await self._reading.advance()
             if not isinstance(advanced, Disconnected):
-                self._page = list(reversed(advanced[1]))
-        return self._page.pop()
+                return advanced[0]
+
+    def end(self) -> None:
+        """End it, without waiting until its resources are free."""
+        self._reading.end()
 
     async def aclose(self) -> None:
         await self._reading.aclose()

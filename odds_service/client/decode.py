@@ -1,6 +1,8 @@
 """Messages of the contract as values."""
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Final, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,6 +11,8 @@ from odds_service.client.values import (
     BookmakerOdds,
     Change,
     ChangeKind,
+    ClosedEvent,
+    ClosingOdds,
     EventChange,
     EventOdds,
     HistoricalChange,
@@ -192,7 +196,7 @@ def historical_change(message: pb.Change) -> HistoricalChange:
         event_id=message.event_id,
         source=message.source,
         bookmaker=message.bookmaker,
-        detected_at=moment(message.detected_at),
+        detected_at=moment(message.detected_at) if message.HasField("detected_at") else None,
         reason=message.reason,
     )
 
@@ -230,6 +234,36 @@ def listed_event(message: pb.ListedEvent) -> ListedEvent:
             for each in message.bookmakers
         ),
     )
+
+
+def closed_event(message: pb.ClosedEvent) -> ClosedEvent:
+    return ClosedEvent(
+        event=event(message.event),
+        odds=tuple(
+            ClosingOdds(
+                bookmaker=each.bookmaker,
+                source=each.source,
+                market=market(each.market),
+                confirmed_at=moment(each.confirmed_at),
+                age_s=each.age.ToTimedelta().total_seconds(),
+                offered=each.offered,
+            )
+            for each in message.odds
+        ),
+    )
+
+
+def closed_events(pages: Iterable[pb.ClosingOddsPage]) -> Iterator[ClosedEvent]:
+    """Events whose odds may be spread over several pages, joined."""
+    entries = (closed_event(message) for page in pages for message in page.events)
+    for _, parts in groupby(entries, key=lambda entry: entry.event.id):
+        first, *others = parts
+        odds = (*first.odds, *(each for other in others for each in other.odds))
+        yield ClosedEvent(event=first.event, odds=odds)
+
+
+def history_page(page: pb.HistoryPage) -> Iterator[HistoricalChange]:
+    return map(historical_change, page.changes)
 
 
 def known_changes(changes: list[HistoricalChange]) -> tuple[Change, ...]:

@@ -3,6 +3,7 @@
 The faces open the stream, read it and sleep; everything that they have to decide is here.
 """
 
+import logging
 import random
 from collections import deque
 from typing import Final
@@ -16,13 +17,14 @@ from odds_service.client.values import (
     Changes,
     Disconnected,
     Heartbeat,
-    HistoricalChange,
     Odds,
     Opened,
     Step,
 )
 from odds_service.model.cursor import Cursor
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+
+log = logging.getLogger(__name__)
 
 RETRY_FIRST_S: Final = 0.25
 RETRY_MAX_S: Final = 15.0  # a server that is back is found within this
@@ -110,7 +112,7 @@ class WatchFollower:
         if not error.passing or not self._wait_for_server:
             raise error
         at_least_s = max(self._retry_after_s, error.retry_after_s or 0.0)
-        return Disconnected(error=error, retry_in_s=self._backoff.wait_s(at_least_s))
+        return _again(error, self._backoff.wait_s(at_least_s))
 
     def hand_out(self, step: Step | None, *, whole: bool) -> None:
         """The caller gets a step: `whole`, or only its changes, by next_change."""
@@ -145,11 +147,10 @@ class HistoryFollower:
             request.from_cursor.CopyFrom(cursor_message(self.cursor))
         return request
 
-    def take(self, page: pb.HistoryPage) -> tuple[HistoricalChange, ...]:
-        """The changes of a page."""
+    def take(self, page: pb.HistoryPage) -> None:
+        """A page was read, and is not asked for again."""
         self._backoff.reset()
         self.cursor = decode.cursor(page.cursor)
-        return tuple(decode.historical_change(change) for change in page.changes)
 
     def ended(self, error: ServiceError | None) -> Disconnected:
         """As WatchFollower's."""
@@ -157,4 +158,10 @@ class HistoryFollower:
             raise Ended
         if not error.passing or self.cursor is None:
             raise error
-        return Disconnected(error=error, retry_in_s=self._backoff.wait_s(error.retry_after_s or 0))
+        return _again(error, self._backoff.wait_s(error.retry_after_s or 0.0))
+
+
+def _again(error: ServiceError, wait_s: float) -> Disconnected:
+    """Told to whoever reads steps, and in the log for those who read only changes."""
+    log.info("%s; trying again in %.1f s", error, wait_s)
+    return Disconnected(error=error, retry_in_s=wait_s)

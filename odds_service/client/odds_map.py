@@ -132,8 +132,16 @@ class OddsMap:
     def take(self, message: pb.WatchChangesResponse) -> Step | None:
         """Fold the next message of the stream in; None for what says nothing to act on.
 
-        Raises StreamGap when the stream does not keep what it promises.
+        Raises StreamGap when the stream does not keep what it promises; then the map is not whole
+        any more.
         """
+        try:
+            return self._take(message)
+        except StreamGap:
+            self.whole = self._holds_odds = False
+            raise
+
+    def _take(self, message: pb.WatchChangesResponse) -> Step | None:
         match message.WhichOneof("message"):
             case "opened":
                 return self._opened(message.opened)

@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 from grpc import aio
 
 from odds_service.client.address import Address, channel_options
-from odds_service.client.errors import service_error
+from odds_service.client.errors import ServiceError, service_error
 from odds_service.client.transport import Flag, Streaming, Unary
 from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
@@ -31,10 +31,17 @@ class AsyncioTransport:
 
     async def call(self, chosen: "Unary[Q, M]", request: Q, timeout_s: float) -> M:
         method = cast("aio.UnaryUnaryMultiCallable[Q, M]", chosen(self._stub))
+        task = asyncio.current_task()
         try:
             return await method(request, timeout=timeout_s)
         except aio.AioRpcError as error:
             raise service_error(error, self._server) from None
+        except asyncio.CancelledError:
+            if task is not None and task.cancelling():
+                raise
+            # Nobody cancelled the caller: grpc.aio says so that the channel was closed.
+            closed = ServiceError("CANCELLED", "the client was closed")
+            raise closed from None  # noqa: ASYNC104  # see above
 
     def open(self, chosen: "Streaming[Q, M]", request: Q) -> "AsyncioStream[M]":
         method = cast("aio.UnaryStreamMultiCallable[Q, M]", chosen(self._stub))
@@ -84,12 +91,21 @@ class AsyncioStream(Generic[M]):
             raise service_error(error, self._server) from None
         return None if message is _END else cast("M", message)
 
-    async def aclose(self) -> None:
+    def end(self) -> None:
         """As transport.Stream."""
         self._closed = True
         self._call.cancel()
-        reading = self._reading
-        if reading is not None:
-            await asyncio.wait({reading})
-            if not reading.cancelled():
-                reading.exception()  # seen: asyncio complains of those that nobody saw
+        if self._reading is not None:
+            self._reading.add_done_callback(_seen)
+
+    async def aclose(self) -> None:
+        """As transport.Stream."""
+        self.end()
+        if self._reading is not None:
+            await asyncio.wait({self._reading})
+
+
+def _seen(reading: "asyncio.Future[object]") -> None:
+    """Asyncio complains of errors that nobody looked at."""
+    if not reading.cancelled():
+        reading.exception()

@@ -47,6 +47,8 @@ class TrioTransport:
             future.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
         try:
             return future.result()
+        except grpc.FutureCancelledError:
+            raise ServiceError("CANCELLED", "the client was closed") from None
         except grpc.RpcError as error:
             raise service_error(error, self._server) from None
 
@@ -85,21 +87,25 @@ class TrioStream(Generic[M]):
         thread.start()
 
     def _run(self) -> None:
-        error = None
+        error = ServiceError("UNKNOWN", "reading the stream failed; see the traceback")
         try:
             for message in self._call:
                 self._free.acquire()
                 if self._closed or not _run_soon(self._token, self._deliver, message):
                     break
+            _run_soon(self._token, self._end, None)
         except grpc.RpcError as raised:
             error = service_error(raised, self._server)
-        _run_soon(self._token, self._end, error)
+        finally:
+            _run_soon(self._token, self._end, error)
 
     def _deliver(self, message: M) -> None:
         if not self._closed:
             self._send.send_nowait(message)  # never full: `_free` counts what is in it
 
     def _end(self, error: ServiceError | None) -> None:
+        if self._ended.is_set():
+            return
         self._error = error
         self._send.close()
         self._ended.set()
@@ -115,12 +121,16 @@ class TrioStream(Generic[M]):
         self._free.release()
         return message
 
-    async def aclose(self) -> None:
-        """As transport.Stream; when cancelled it still waits for the thread, CLOSE_S at most."""
+    def end(self) -> None:
+        """As transport.Stream."""
         self._closed = True
         self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
         self._free.release()
         self._receive.close()
+
+    async def aclose(self) -> None:
+        """As transport.Stream; when cancelled it still waits for the thread, CLOSE_S at most."""
+        self.end()
         with trio.move_on_after(CLOSE_S, shield=True):
             await self._ended.wait()
         await trio.lowlevel.checkpoint_if_cancelled()

@@ -74,6 +74,10 @@ def history_request(
     return request
 
 
+def closing_request(where: Filter) -> pb.GetClosingOddsRequest:
+    return pb.GetClosingOddsRequest(filter=filter_message(where))
+
+
 def watch_request(
     where: Filter,
     conflate_s: float,

@@ -17,6 +17,7 @@ from odds_service.client.odds_map import OddsMap
 from odds_service.client.values import (
     EVERYTHING,
     Change,
+    ClosedEvent,
     Disconnected,
     Filter,
     HistoricalChange,
@@ -76,6 +77,7 @@ class SyncClient:
         self._stub = stub
         self._server = server
         self._watches: set[SyncWatch] = set()
+        self._closed = threading.Event()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -114,6 +116,15 @@ class SyncClient:
                 return
             request.page_token = page.next_page_token
 
+    def closing_odds(self, where: Filter = EVERYTHING) -> Iterator[ClosedEvent]:
+        """The closing odds of events that have started, in order of their start."""
+        call = self._stub.GetClosingOdds(requests.closing_request(where))
+        try:
+            with self._errors():
+                yield from decode.closed_events(call)
+        finally:
+            call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
+
     def refresh(
         self, event_id: str, *, deadline_s: float | None = None, timeout_s: float = CALL_S
     ) -> Refreshed:
@@ -140,13 +151,25 @@ class SyncClient:
     ) -> Iterator[HistoricalChange]:
         """Stored changes in order, from `start` (after a cursor, or at a time; None: the oldest
         kept) up to and with a cursor or before a time; goes on by itself after a disconnect."""
+        for page in self.history_pages(where, start=start, end=end):
+            yield from decode.history_page(page)
+
+    def history_pages(
+        self,
+        where: Filter = EVERYTHING,
+        *,
+        start: Cursor | datetime | None = None,
+        end: Cursor | datetime | None = None,
+    ) -> Iterator[pb.HistoryPage]:
+        """As history, in the messages of the contract."""
         follower = HistoryFollower(requests.history_request(where, start, end))
         while True:
             call = self._stub.GetHistory(follower.request())
             error = None
             try:
                 for page in call:
-                    yield from follower.take(page)
+                    follower.take(page)
+                    yield page
             except grpc.RpcError as raised:
                 error = service_error(raised, self._server)
             finally:
@@ -155,7 +178,8 @@ class SyncClient:
                 disconnected = follower.ended(error)
             except Ended:
                 return
-            threading.Event().wait(disconnected.retry_in_s)
+            if self._closed.wait(disconnected.retry_in_s):
+                raise ServiceError("CANCELLED", "the client was closed")
 
     def watch(
         self,
@@ -182,7 +206,8 @@ class SyncClient:
         return watch
 
     def close(self) -> None:
-        """End all watches."""
+        """End all watches, and readings of history with an error."""
+        self._closed.set()
         for watch in tuple(self._watches):
             watch.close()
 

@@ -34,6 +34,10 @@ class Stream(Protocol[M_co]):
         """
         ...
 
+    def end(self) -> None:
+        """End it, without waiting until its resources are free."""
+        ...
+
     async def aclose(self) -> None:
         """End it and wait until its resources are free; any number of times."""
         ...

@@ -173,14 +173,18 @@ class SourceChange(Struct, frozen=True, kw_only=True):
 
 
 class UnknownChange(Struct, frozen=True, kw_only=True):
-    """A change of which the odds are not known; only in history (kind UNSTORED)."""
+    """A change of which the odds are not known; only in history (kind UNSTORED).
+
+    The database refused it: nothing but its place in the log is told for certain, and it may be of
+    anything, whatever the filter. Of a kind that is newer than this client, the rest is told too.
+    """
 
     revision: int
     kind: ChangeKind
-    event_id: str
-    source: str
-    bookmaker: str
-    detected_at: datetime
+    event_id: str = ""
+    source: str = ""
+    bookmaker: str = ""
+    detected_at: datetime | None = None
     reason: str = ""
 
 
@@ -268,6 +272,29 @@ class ListedEvent(Struct, frozen=True, kw_only=True):
 
     event: Event
     bookmakers: tuple[ListedBookmaker, ...]
+
+
+class ClosingOdds(Struct, frozen=True, kw_only=True):
+    """The last odds of a market that were open before its event started.
+
+    confirmed_at: when they were last seen true, the start at the latest; age_s: from then to the
+    start. offered: whether they stood until the start; else the market was suspended or removed
+    before it.
+    """
+
+    bookmaker: str
+    source: str
+    market: Market
+    confirmed_at: datetime
+    age_s: float
+    offered: bool
+
+
+class ClosedEvent(Struct, frozen=True, kw_only=True):
+    """An event that has started, with its closing odds by source, bookmaker and market."""
+
+    event: Event
+    odds: tuple[ClosingOdds, ...]
 
 
 class RefreshedSource(Struct, frozen=True, kw_only=True):

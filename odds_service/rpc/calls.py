@@ -128,6 +128,9 @@ async def past_cut(
             name = pb.IntentReason.Name(reason)
             text = f"as_of_cursor is not of this log: {name}"
             raise refused(StatusCode.OUT_OF_RANGE, text, name)
+        if revision > parts.feed.durable_revision:
+            text = f"revision {revision} is not committed yet"
+            raise unavailable(text, "NOT_DURABLE_YET", revision=str(revision))
     else:
         at = checked_time("as_of_time", request.as_of_time)
         revision = await serving.ask(store.revision_at, at)

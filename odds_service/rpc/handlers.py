@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from odds_service.access import Tokens
-from odds_service.rpc import calls, history, status
+from odds_service.rpc import calls, closing, history, status
 from odds_service.rpc.auth import caller
 from odds_service.rpc.errors import Context, abort, as_refusal, exhausted, unavailable
 from odds_service.rpc.hub import Subscriber
@@ -69,6 +69,7 @@ def service_handler(serving: Serving, tokens: Tokens) -> "grpc.GenericRpcHandler
     streams: dict[str, tuple[Any, Call[Any, None]]] = {
         "WatchChanges": (pb.WatchChangesRequest, watch_changes),
         "GetHistory": (pb.GetHistoryRequest, history.get_history),
+        "GetClosingOdds": (pb.GetClosingOddsRequest, closing.get_closing_odds),
     }
     table = {}
     for name, (request, call) in unary.items():

@@ -1,93 +1,127 @@
 """GetHistory: stored changes in the order of their revisions, page by page."""
 
-from datetime import datetime
-from typing import Final
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from grpc import StatusCode
 
-from odds_service.rpc.errors import Context, Refused, refused
+from odds_service.errors import BelowFloor
+from odds_service.rpc.encode import change_wire
+from odds_service.rpc.errors import Context, refused
 from odds_service.rpc.filtering import Selected
-from odds_service.rpc.framing import bytes_tag
-from odds_service.rpc.parts import History
+from odds_service.rpc.framing import bytes_tag, delimited
+from odds_service.rpc.parts import History, Past
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.reading import piece_of
-from odds_service.rpc.replay import HistoryGap, Replay
+from odds_service.rpc.reading import MESSAGE_BYTES
 from odds_service.rpc.selection import checked_time
 from odds_service.rpc.serving import Serving
+from odds_service.rpc.stored import StoredLog, StoredPage
 
 _CHANGES: Final = bytes_tag(pb.HistoryPage.CHANGES_FIELD_NUMBER)
+_BODY_BYTES: Final = MESSAGE_BYTES - 256  # room for the cursor
+_INSTANT: Final = timedelta(microseconds=1)  # what times are kept to
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 async def get_history(serving: Serving, request: pb.GetHistoryRequest, context: Context) -> None:
-    """Stream what the filter selects of a span. Raises Refused."""
+    """Stream what the filter selects of a span; holds one page at a time.
+
+    Raises Refused, BelowFloor.
+    """
     store = serving.parts.store
     if store is None:
         raise refused(StatusCode.UNIMPLEMENTED, "nothing is stored here", "NO_STORE")
     selection = serving.selection(request.filter)
     reached, upto = await _span(serving, store, request)
-    replay = Replay(serving, store, selection, reached)
+    log = StoredLog(serving, store, selection, reached)
     while reached < upto:
-        try:
-            selected, reached = await replay.next_page(upto)
-        except HistoryGap as gap:
-            raise _not_kept(gap) from None
-        await _send(serving, context, selected, reached)
-
-
-async def _send(serving: Serving, context: Context, selected: list[Selected], reached: int) -> None:
-    """Send a page in as many messages as it needs, at least one: it tells how far was read."""
-    start = selected[0].change.revision - 1 if selected else reached
-    while True:
-        piece = piece_of(selected, start, reached)
-        bodies = piece.bodies or [b""]
-        for body in bodies:
+        page = await log.next_page(upto)
+        for body, revision in bodies(page, reached):
             tail = pb.HistoryPage(
-                cursor=serving.cursor(piece.revision if body is bodies[-1] else start),
+                cursor=serving.cursor(revision),
                 durable_revision=serving.parts.feed.durable_revision,
             )
             await context.write(body + tail.SerializeToString())
-        start = piece.revision
-        selected = [each for each in selected if each.change.revision > start]
-        if not selected:
-            return
+        reached = page.reached
+
+
+class _Frame(NamedTuple):
+    """A change as bytes; those of one group go into one message where they fit."""
+
+    revision: int
+    group: int
+    wire: bytes
+
+
+def bodies(page: StoredPage, start: int) -> Iterator[tuple[bytes, int]]:
+    """A page as the bodies of messages, at least one, each with the revision that it reaches to.
+
+    start: the revision that the page lies after. A group that alone is too large is spread over
+    several bodies, of which only the last reaches beyond it.
+    """
+    frames = merge(_frames(page.selected), _gaps(page.unstored), key=itemgetter(0))
+    held: list[bytes] = []
+    size = 0
+    for first, group in groupby(frames, key=itemgetter(1)):
+        wires = [wire for _, _, wire in group]
+        if held and size + sum(map(len, wires)) > _BODY_BYTES:
+            yield b"".join(held), first - 1
+            held, size = [], 0
+        for wire in wires:
+            if held and size + len(wire) > _BODY_BYTES:
+                yield b"".join(held), first - 1
+                held, size = [], 0
+            held.append(wire)
+            size += len(wire)
+    yield b"".join(held), page.reached
+
+
+def _frames(selected: Iterable[Selected]) -> Iterator[_Frame]:
+    group = 0
+    for change, joined in selected:
+        group = group if joined and group else change.revision
+        yield _Frame(change.revision, group, change_wire(change))
+
+
+def _gaps(unstored: Iterable[int]) -> Iterator[_Frame]:
+    for revision in unstored:
+        change = pb.Change(revision=revision, kind=pb.CHANGE_KIND_UNSTORED)
+        yield _Frame(revision, revision, _CHANGES + delimited(change.SerializeToString()))
 
 
 async def _span(serving: Serving, store: History, request: pb.GetHistoryRequest) -> tuple[int, int]:
     """The revisions that are asked for: after the first, up to the second."""
     durable = serving.parts.feed.durable_revision
     oldest = await serving.ask(store.oldest_revision)
-    kept_after = durable if oldest is None else oldest - 1
-    after, upto = kept_after, durable
+    after, upto = durable if oldest is None else oldest - 1, durable
     if request.HasField("from_cursor"):
         _check(serving, "from_cursor", request.from_cursor)
+        if request.from_cursor.revision < after:
+            raise BelowFloor(after)
         after = request.from_cursor.revision
     elif request.HasField("from_time"):
-        at = checked_time("from_time", request.from_time)
-        after = await _last_before(serving, store, at, kept_after, durable)
+        after = await _last_before(serving, store, "from_time", request)
     if request.HasField("to_cursor"):
         _check(serving, "to_cursor", request.to_cursor)
         upto = min(durable, request.to_cursor.revision)
     elif request.HasField("to_time"):
-        at = checked_time("to_time", request.to_time)
-        upto = await _last_before(serving, store, at, kept_after, durable)
+        upto = min(durable, await _last_before(serving, store, "to_time", request))
     return after, upto
 
 
 async def _last_before(
-    serving: Serving, store: History, at: datetime, after: int, upto: int
+    serving: Serving, store: object, field: str, request: pb.GetHistoryRequest
 ) -> int:
-    """The last revision in (after, upto] that was detected before a time, or `after`.
-
-    A binary search: the times of detection never decrease along the log.
-    """
-    while after < upto:
-        middle = (after + upto + 1) // 2
-        found = await serving.ask(store.history, middle - 1, upto, 1)
-        if not found or found[0].detected_at >= at:
-            upto = middle - 1
-        else:
-            after = found[0].revision
-    return after
+    """The last revision that was detected before the time in a field. Raises BelowFloor."""
+    at = checked_time(field, getattr(request, field))
+    if not isinstance(store, Past):
+        raise refused(StatusCode.UNIMPLEMENTED, "history by time is not kept here", "NO_PAST")
+    before = at if at == _FIRST else at - _INSTANT
+    return await serving.ask(store.revision_at, before)
 
 
 def _check(serving: Serving, field: str, cursor: pb.Cursor) -> None:
@@ -95,10 +129,3 @@ def _check(serving: Serving, field: str, cursor: pb.Cursor) -> None:
     if reason != pb.INTENT_REASON_RESUMED:
         name = pb.IntentReason.Name(reason)
         raise refused(StatusCode.OUT_OF_RANGE, f"{field} is not of this log: {name}", name)
-
-
-def _not_kept(gap: HistoryGap) -> Refused:
-    text = "changes after this cursor are not kept any more"
-    if gap.reason == pb.INTENT_REASON_HISTORY_GAP:
-        text = "a change after this cursor could not be stored"
-    return refused(StatusCode.OUT_OF_RANGE, text, pb.IntentReason.Name(gap.reason))

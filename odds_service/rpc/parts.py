@@ -11,9 +11,10 @@ from odds_service.cache import OddsCache
 from odds_service.config import ServerSettings
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change
+from odds_service.model.event import Event
 from odds_service.model.snapshot import EventOdds
 from odds_service.status import ServiceStatus
-from odds_service.storage.base import HistoryFilter, HistoryPage
+from odds_service.storage.base import ClosingOdds, HistoryFilter, HistoryPage, StartedEvents
 
 
 class History(Protocol):
@@ -57,6 +58,21 @@ class Past(Protocol):
         self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
     ) -> PastOdds:
         """The odds of all events, or of some, as of a revision (seen by `at`, if that is given)."""
+        ...
+
+
+@runtime_checkable
+class Closings(Protocol):
+    """A store that can also tell closing odds; both functions are Trio's."""
+
+    async def started_events(
+        self, only: StartedEvents, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[Event]:
+        """Events in the order of (start, id), from after such a place on, at most `limit`."""
+        ...
+
+    async def closing_odds(self, event_ids: Sequence[str]) -> Sequence[ClosingOdds]:
+        """The closing odds of events."""
         ...
 
 

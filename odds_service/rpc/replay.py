@@ -24,8 +24,7 @@ PAGE_CHANGES: Final = 1_000  # about half a message; what a stalled reader holds
 
 _BATCHES: Final = 64
 _EVERYTHING: Final = HistoryFilter()
-# No market type has this name: changes of events and sources alone.
-_NO_MARKETS: Final = HistoryFilter(markets=frozenset({"-"}))
+_NO_MARKETS: Final = HistoryFilter(of_markets=False, ended=False)
 
 
 class HistoryGap(Exception):
@@ -43,8 +42,8 @@ async def gap_after(
     oldest = await serving.ask(store.oldest_revision)
     if oldest is None or oldest > revision + 1:
         return HistoryGap(pb.INTENT_REASON_TOO_OLD)
-    # No event has this id: only what could not be stored comes back.
-    nothing = HistoryFilter(event_ids=frozenset({"-"}))
+    # No event or source is named so: only what could not be stored comes back.
+    nothing = HistoryFilter(event_ids=frozenset({"-"}), sources=frozenset({"-"}), of_markets=False)
     page = await serving.ask(store.history_page, revision, upto, 1, nothing)
     return HistoryGap(pb.INTENT_REASON_HISTORY_GAP) if page.unstored else None
 
@@ -64,8 +63,9 @@ class Replay:
         self._selection = selection
         self._revision = revision
         self._events: dict[str, Event] | None = None
-        # Event ids and sources are not left to the database: there they restrict more than here.
         self._only = HistoryFilter(
+            event_ids=selection.event_ids or frozenset(),
+            sources=selection.sources or frozenset(),
             bookmakers=selection.bookmakers or frozenset(),
             markets=selection.markets or frozenset(),
         )

@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from odds_service.model.change import Change, ChangeBatch
+from odds_service.model.event import Event
 from odds_service.model.market import Market
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds, EventOdds
@@ -47,16 +48,19 @@ class WriteGroup(Struct):
 
 
 class HistoryFilter(Struct, frozen=True, kw_only=True):
-    """Which changes; a field left empty does not restrict.
+    """Which changes, by the rules of the contract's Filter; a field left empty does not restrict.
 
-    bookmakers and markets restrict changes of markets, not those of events; event ids pass no
-    change of a source, sources restrict all.
+    Changes of events pass those of bookmakers, markets and sources, changes of sources all but
+    that of sources. of_markets: False leaves changes of markets out. ended: False leaves out what
+    the bookmakers showed until an event's end, which is megabytes in a page of such changes.
     """
 
     event_ids: frozenset[str] = frozenset()
     sources: frozenset[str] = frozenset()
     bookmakers: frozenset[str] = frozenset()
     markets: frozenset[str] = frozenset()
+    of_markets: bool = True
+    ended: bool = True
 
 
 class HistoryPage(Struct, frozen=True):
@@ -82,6 +86,16 @@ class PastOdds(Struct, frozen=True):
     at: datetime | None
     events: list[EventOdds]
     unstored: int
+
+
+class StartedEvents(Struct, frozen=True, kw_only=True):
+    """Which events that began before a time; a field left empty does not restrict."""
+
+    before: datetime
+    event_ids: frozenset[str] = frozenset()
+    sports: frozenset[str] = frozenset()
+    competitions: frozenset[str] = frozenset()
+    start_from: datetime | None = None
 
 
 class ClosingOdds(Struct, frozen=True):
@@ -215,6 +229,12 @@ class Store(Protocol):
         at: what was seen later is not told; None for when the revision was detected.
         Raises BelowFloor where history does not reach back so far, or not up to there yet.
         """
+        ...
+
+    async def started_events(
+        self, only: StartedEvents, after: tuple[datetime, str] | None, limit: int
+    ) -> list[Event]:
+        """Known events in the order of (start, id), from after such a place on, at most `limit`."""
         ...
 
     async def closing_odds(self, event_ids: Sequence[str]) -> list[ClosingOdds]:

@@ -4,16 +4,42 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.model.change import ChangeKind
+from odds_service.model.event import Event
 from odds_service.model.market import MarketKey, MarketStatus
 from odds_service.storage import rows
-from odds_service.storage.base import ClosingOdds
+from odds_service.storage.base import ClosingOdds, StartedEvents
 from odds_service.storage.schema import PLACE, events, odds_history, snapshots
 
 _Key = tuple[str, ...]  # the values of PLACE
+
+
+async def aio_started(
+    connection: AsyncConnection,
+    only: StartedEvents,
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> list[Event]:
+    """See storage.base.Store.started_events."""
+    column = events.c
+    query = select(column.event).where(column.start_time < only.before)
+    if only.event_ids:
+        query = query.where(column.event_id.in_(only.event_ids))
+    if only.sports:
+        query = query.where(column.sport.in_(only.sports))
+    if only.competitions:
+        query = query.where(column.competition.in_(only.competitions))
+    if only.start_from is not None:
+        query = query.where(column.start_time >= only.start_from)
+    if after is not None:
+        start_time, event_id = after
+        later_id = and_(column.start_time == start_time, column.event_id > event_id)
+        query = query.where(or_(column.start_time > start_time, later_id))
+    query = query.order_by(column.start_time, column.event_id).limit(limit)
+    return [rows.event_from(event) for event in await connection.scalars(query)]
 
 
 async def aio_closing(connection: AsyncConnection, event_ids: Sequence[str]) -> list[ClosingOdds]:

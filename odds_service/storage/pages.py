@@ -1,9 +1,10 @@
 """The log read back, page by page, and the revision that a time belongs to."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import Select, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.errors import BelowFloor
@@ -13,11 +14,17 @@ from odds_service.storage.base import HistoryFilter, HistoryPage
 from odds_service.storage.schema import UNSTORED, feed_state, odds_history
 
 _MARKET = odds_history.c.kind.between(int(ChangeKind.ADDED), int(ChangeKind.REMOVED))
+_EVENT = odds_history.c.kind.between(int(ChangeKind.EVENT_ADDED), int(ChangeKind.EVENT_ENDED))
 
 
-def _between(after: int, upto: int, limit: int) -> Select[Any]:
+_WITHOUT_ENDED = (*(c for c in odds_history.c if c.name != "ended"), null().label("ended"))
+
+
+def _between(
+    after: int, upto: int, limit: int, columns: Sequence[Any] = (odds_history,)
+) -> Select[Any]:
     return (
-        select(odds_history)
+        select(*columns)
         .where(odds_history.c.revision > after, odds_history.c.revision <= upto)
         .order_by(odds_history.c.revision)
         .limit(limit)
@@ -36,20 +43,18 @@ async def aio_page(
     connection: AsyncConnection, after: int, upto: int, limit: int, only: HistoryFilter
 ) -> HistoryPage:
     """See storage.base.Store.history_page."""
-    query = _between(after, upto, limit)
-    selected: list[ColumnElement[bool]] = []
-    if only.event_ids:
-        selected.append(odds_history.c.event_id.in_(only.event_ids))
+    column = odds_history.c
+    query = _between(after, upto, limit, (odds_history,) if only.ended else _WITHOUT_ENDED)
+    if only.event_ids:  # changes of sources, and placeholders, have none
+        query = query.where(column.event_id.in_([*sorted(only.event_ids), ""]))
     if only.sources:
-        selected.append(odds_history.c.source.in_(only.sources))
+        query = query.where(or_(_EVENT, column.kind == UNSTORED, column.source.in_(only.sources)))
     if only.bookmakers:
-        selected.append(or_(~_MARKET, odds_history.c.bookmaker.in_(only.bookmakers)))
+        query = query.where(or_(~_MARKET, column.bookmaker.in_(only.bookmakers)))
     if only.markets:
-        selected.append(or_(~_MARKET, odds_history.c.market.in_(only.markets)))
-    if selected:
-        unknown = odds_history.c.kind == UNSTORED
-        for condition in selected:
-            query = query.where(or_(unknown, condition))
+        query = query.where(or_(~_MARKET, column.market.in_(only.markets)))
+    if not only.of_markets:
+        query = query.where(~_MARKET)
     found = (await connection.execute(query)).all()
     return HistoryPage(
         [rows.change_from(row) for row in found if row.kind != UNSTORED],

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.bridge import aio
 from odds_service.model.change import Change, ChangeBatch
+from odds_service.model.event import Event
 from odds_service.storage import (
     closing,
     letters,
@@ -30,6 +31,7 @@ from odds_service.storage.base import (
     PastOdds,
     Retained,
     Retention,
+    StartedEvents,
     Stored,
     Verified,
     WriteGroup,
@@ -94,6 +96,11 @@ class DatabaseStore:
         self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
     ) -> PastOdds:
         return await self._read(past.aio_odds_at, revision, event_ids, at)
+
+    async def started_events(
+        self, only: StartedEvents, after: tuple[datetime, str] | None, limit: int
+    ) -> list[Event]:
+        return await self._read(closing.aio_started, only, after, limit)
 
     async def closing_odds(self, event_ids: Sequence[str]) -> list[ClosingOdds]:
         return await self._read(closing.aio_closing, event_ids)

@@ -21,7 +21,7 @@ from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation
 from odds_service.model.snapshot import EventOdds
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.rpc.parts import RpcParts
+from odds_service.rpc.parts import History, RpcParts
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from odds_service.rpc.server import RpcServer, serve_grpc
@@ -56,9 +56,10 @@ class Bookkeeping:
         capacity: int = RING_CHANGES,
         sources: Sequence[str] = ("toa",),
         keeps_past: bool = False,
+        revision: int = 0,
     ) -> None:
         self.keeps_past = keeps_past
-        self.feed = ChangeFeed(EPOCH, 0, capacity=capacity)
+        self.feed = ChangeFeed(EPOCH, revision, capacity=capacity)
         self.cache = OddsCache(
             self.feed,
             sources=[
@@ -73,6 +74,7 @@ class Bookkeeping:
             ],
         )
         self.log: list[Change] = []
+        self.batches: list[ChangeBatch] = []
         self.now = NOON
         self.stored_from = 1
         self.refused: set[int] = set()
@@ -91,6 +93,8 @@ class Bookkeeping:
         self.now = max(self.now, observation.observed_at)
         batch = ChangeBatch(found.changes, found.snapshots) if found.changes else None
         self.log += found.changes
+        if found.changes:
+            self.batches.append(ChangeBatch(found.changes, found.snapshots, found.event_sources))
         self.cache.swap(found.entries, {}, batch, found.detected_at)
         if durable:
             self.feed.advance_durable(self.feed.head_revision)
@@ -130,9 +134,9 @@ class Bookkeeping:
     async def revision_at(self, at: datetime) -> int:
         """As storage.Store."""
         await trio.lowlevel.checkpoint()
-        if at < self.log[self.stored_from - 1].detected_at:
+        if self.stored_from > 1 and at < self.log[self.stored_from - 1].detected_at:
             raise BelowFloor(self.stored_from)
-        return max(change.revision for change in self.log if change.detected_at <= at)
+        return max((change.revision for change in self.log if change.detected_at <= at), default=0)
 
     async def odds_at(
         self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
@@ -172,13 +176,13 @@ class Bookkeeping:
 
 def _passes(only: HistoryFilter, change: Change) -> bool:
     if isinstance(change, SourceChange):
-        return not only.event_ids and (not only.sources or change.source in only.sources)
+        return not only.sources or change.source in only.sources
     if only.event_ids and change.event_id not in only.event_ids:
-        return False
-    if only.sources and change.source not in only.sources:
         return False
     if not isinstance(change, MarketChange):
         return True
+    if not only.of_markets or (only.sources and change.source not in only.sources):
+        return False
     return (not only.bookmakers or change.bookmaker in only.bookmakers) and (
         not only.markets or change.after.key.market in only.markets
     )
@@ -186,9 +190,16 @@ def _passes(only: HistoryFilter, change: Change) -> bool:
 
 @asynccontextmanager
 async def serving(
-    book: Bookkeeping, *, stored: bool = True, settings: ServerSettings | None = None
+    book: Bookkeeping,
+    *,
+    stored: bool = True,
+    settings: ServerSettings | None = None,
+    store: History | None = None,
 ) -> AsyncIterator[RpcServer]:
-    """A server over the book on a port of its own; stopped in order at the end."""
+    """A server over the book on a port of its own; stopped in order at the end.
+
+    store: a real one, in place of the book.
+    """
     async with trio.open_nursery() as nursery:
         parts = RpcParts(
             cache=book.cache,
@@ -196,7 +207,7 @@ async def serving(
             gate=TrioGate(nursery),
             settings=settings or ServerSettings(listen="127.0.0.1:0"),
             status=book.status,
-            store=book if stored else None,
+            store=(store or book) if stored else None,
             epochs=[(EPOCH, 1)],
             now=lambda: book.now,
         )

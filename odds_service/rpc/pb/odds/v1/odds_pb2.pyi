@@ -1721,7 +1721,7 @@ Global___GetHistoryRequest: _TypeAlias = GetHistoryRequest  # noqa: Y015
 
 @_typing.final
 class HistoryPage(_message.Message):
-    """A piece of history, at most 1 MiB."""
+    """A piece of history, at most 1 MiB; without changes where a long stretch has none for the filter."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1750,6 +1750,129 @@ class HistoryPage(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HistoryPage: _TypeAlias = HistoryPage  # noqa: Y015
+
+@_typing.final
+class GetClosingOddsRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    GetClosingOdds
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """Of the events as they are known now."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___Filter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClosingOddsRequest: _TypeAlias = GetClosingOddsRequest  # noqa: Y015
+
+@_typing.final
+class ClosingOdds(_message.Message):
+    """The last odds of a market that were open before its event started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKMAKER_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    MARKET_FIELD_NUMBER: _builtins.int
+    CONFIRMED_AT_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
+    OFFERED_FIELD_NUMBER: _builtins.int
+    bookmaker: _builtins.str
+    source: _builtins.str
+    offered: _builtins.bool
+    """Whether they stood until the start; false: the market was suspended or removed before it."""
+    @_builtins.property
+    def market(self) -> Global___Market:
+        """`changed_at` tells when these odds were first seen."""
+
+    @_builtins.property
+    def confirmed_at(self) -> _timestamp_pb2.Timestamp:
+        """When they were last seen true before the start; not later than the start."""
+
+    @_builtins.property
+    def age(self) -> _duration_pb2.Duration:
+        """From then to the start: how old the closing odds are."""
+
+    def __init__(
+        self,
+        *,
+        bookmaker: _builtins.str = ...,
+        source: _builtins.str = ...,
+        market: Global___Market | None = ...,
+        confirmed_at: _timestamp_pb2.Timestamp | None = ...,
+        age: _duration_pb2.Duration | None = ...,
+        offered: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "confirmed_at", b"confirmed_at", "market", b"market"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "bookmaker", b"bookmaker", "confirmed_at", b"confirmed_at", "market", b"market", "offered", b"offered", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClosingOdds: _TypeAlias = ClosingOdds  # noqa: Y015
+
+@_typing.final
+class ClosedEvent(_message.Message):
+    """An event with its closing odds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    ODDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> Global___Event: ...
+    @_builtins.property
+    def odds(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClosingOdds]: ...
+    def __init__(
+        self,
+        *,
+        event: Global___Event | None = ...,
+        odds: _abc.Iterable[Global___ClosingOdds] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "odds", b"odds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClosedEvent: _TypeAlias = ClosedEvent  # noqa: Y015
+
+@_typing.final
+class ClosingOddsPage(_message.Message):
+    """A piece of the closing odds, at most 1 MiB."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClosedEvent]:
+        """The odds of one event may be spread over several pages: join them by event id."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___ClosedEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClosingOddsPage: _TypeAlias = ClosingOddsPage  # noqa: Y015
 
 @_typing.final
 class RefreshEventRequest(_message.Message):

@@ -58,6 +58,11 @@ class OddsServiceStub:
                 request_serializer=odds_dot_v1_dot_odds__pb2.GetHistoryRequest.SerializeToString,
                 response_deserializer=odds_dot_v1_dot_odds__pb2.HistoryPage.FromString,
                 _registered_method=True)
+        self.GetClosingOdds = channel.unary_stream(
+                '/odds.v1.OddsService/GetClosingOdds',
+                request_serializer=odds_dot_v1_dot_odds__pb2.GetClosingOddsRequest.SerializeToString,
+                response_deserializer=odds_dot_v1_dot_odds__pb2.ClosingOddsPage.FromString,
+                _registered_method=True)
         self.RefreshEvent = channel.unary_unary(
                 '/odds.v1.OddsService/RefreshEvent',
                 request_serializer=odds_dot_v1_dot_odds__pb2.RefreshEventRequest.SerializeToString,
@@ -84,7 +89,8 @@ class OddsServiceServicer:
         RESOURCE_EXHAUSTED when the reply would exceed 4 MiB, the default limit of gRPC clients: narrow
         the filter, or use WatchChanges with IMAGE_MODE_ONLY, which sends the same in pieces.
         DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline.
-        OUT_OF_RANGE when as_of lies before what is kept.
+        OUT_OF_RANGE when as_of lies before what is kept; ErrorInfo then has the `floor`, the first
+        revision that can be asked for. UNAVAILABLE when it is not committed yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,7 +119,18 @@ class OddsServiceServicer:
         """Stored changes in the order of their revisions, hours or months back: the same messages as the
         live stream's. The stream ends at the bound asked for, or at the durable revision.
 
-        OUT_OF_RANGE when the start lies before what is kept.
+        A change that the database refused is told in its place, with kind UNSTORED, whatever the
+        filter. OUT_OF_RANGE when the start lies before what is kept; ErrorInfo then has the `floor`,
+        the revision from which on it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetClosingOdds(self, request, context):
+        """The closing odds of events that have started, in the order of their start: per bookmaker and
+        market the last odds that were open before the start. Out of the database, as far back as it
+        reaches; also of events that are over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +176,11 @@ def add_OddsServiceServicer_to_server(servicer, server):
                     servicer.GetHistory,
                     request_deserializer=odds_dot_v1_dot_odds__pb2.GetHistoryRequest.FromString,
                     response_serializer=odds_dot_v1_dot_odds__pb2.HistoryPage.SerializeToString,
+            ),
+            'GetClosingOdds': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetClosingOdds,
+                    request_deserializer=odds_dot_v1_dot_odds__pb2.GetClosingOddsRequest.FromString,
+                    response_serializer=odds_dot_v1_dot_odds__pb2.ClosingOddsPage.SerializeToString,
             ),
             'RefreshEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.RefreshEvent,
@@ -283,6 +305,33 @@ class OddsService:
             '/odds.v1.OddsService/GetHistory',
             odds_dot_v1_dot_odds__pb2.GetHistoryRequest.SerializeToString,
             odds_dot_v1_dot_odds__pb2.HistoryPage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetClosingOdds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/odds.v1.OddsService/GetClosingOdds',
+            odds_dot_v1_dot_odds__pb2.GetClosingOddsRequest.SerializeToString,
+            odds_dot_v1_dot_odds__pb2.ClosingOddsPage.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,7 +54,8 @@ class OddsServiceStub:
     RESOURCE_EXHAUSTED when the reply would exceed 4 MiB, the default limit of gRPC clients: narrow
     the filter, or use WatchChanges with IMAGE_MODE_ONLY, which sends the same in pieces.
     DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline.
-    OUT_OF_RANGE when as_of lies before what is kept.
+    OUT_OF_RANGE when as_of lies before what is kept; ErrorInfo then has the `floor`, the first
+    revision that can be asked for. UNAVAILABLE when it is not committed yet.
     """
     WatchChanges: _grpc.UnaryStreamMultiCallable[_odds_pb2.WatchChangesRequest, _odds_pb2.WatchChangesResponse]
     """Every change that the filter selects, in order, none twice, none missed, until one side ends.
@@ -71,7 +72,14 @@ class OddsServiceStub:
     """Stored changes in the order of their revisions, hours or months back: the same messages as the
     live stream's. The stream ends at the bound asked for, or at the durable revision.
 
-    OUT_OF_RANGE when the start lies before what is kept.
+    A change that the database refused is told in its place, with kind UNSTORED, whatever the
+    filter. OUT_OF_RANGE when the start lies before what is kept; ErrorInfo then has the `floor`,
+    the revision from which on it is.
+    """
+    GetClosingOdds: _grpc.UnaryStreamMultiCallable[_odds_pb2.GetClosingOddsRequest, _odds_pb2.ClosingOddsPage]
+    """The closing odds of events that have started, in the order of their start: per bookmaker and
+    market the last odds that were open before the start. Out of the database, as far back as it
+    reaches; also of events that are over.
     """
     RefreshEvent: _grpc.UnaryUnaryMultiCallable[_odds_pb2.RefreshEventRequest, _odds_pb2.RefreshEventResponse]
     """Fetches one event now, from all its sources, and answers when the result is stored.
@@ -99,7 +107,8 @@ class OddsServiceAsyncStub(OddsServiceStub):
     RESOURCE_EXHAUSTED when the reply would exceed 4 MiB, the default limit of gRPC clients: narrow
     the filter, or use WatchChanges with IMAGE_MODE_ONLY, which sends the same in pieces.
     DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline.
-    OUT_OF_RANGE when as_of lies before what is kept.
+    OUT_OF_RANGE when as_of lies before what is kept; ErrorInfo then has the `floor`, the first
+    revision that can be asked for. UNAVAILABLE when it is not committed yet.
     """
     WatchChanges: _aio.UnaryStreamMultiCallable[_odds_pb2.WatchChangesRequest, _odds_pb2.WatchChangesResponse]  # type: ignore[assignment]
     """Every change that the filter selects, in order, none twice, none missed, until one side ends.
@@ -116,7 +125,14 @@ class OddsServiceAsyncStub(OddsServiceStub):
     """Stored changes in the order of their revisions, hours or months back: the same messages as the
     live stream's. The stream ends at the bound asked for, or at the durable revision.
 
-    OUT_OF_RANGE when the start lies before what is kept.
+    A change that the database refused is told in its place, with kind UNSTORED, whatever the
+    filter. OUT_OF_RANGE when the start lies before what is kept; ErrorInfo then has the `floor`,
+    the revision from which on it is.
+    """
+    GetClosingOdds: _aio.UnaryStreamMultiCallable[_odds_pb2.GetClosingOddsRequest, _odds_pb2.ClosingOddsPage]  # type: ignore[assignment]
+    """The closing odds of events that have started, in the order of their start: per bookmaker and
+    market the last odds that were open before the start. Out of the database, as far back as it
+    reaches; also of events that are over.
     """
     RefreshEvent: _aio.UnaryUnaryMultiCallable[_odds_pb2.RefreshEventRequest, _odds_pb2.RefreshEventResponse]  # type: ignore[assignment]
     """Fetches one event now, from all its sources, and answers when the result is stored.
@@ -147,7 +163,8 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         RESOURCE_EXHAUSTED when the reply would exceed 4 MiB, the default limit of gRPC clients: narrow
         the filter, or use WatchChanges with IMAGE_MODE_ONLY, which sends the same in pieces.
         DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline.
-        OUT_OF_RANGE when as_of lies before what is kept.
+        OUT_OF_RANGE when as_of lies before what is kept; ErrorInfo then has the `floor`, the first
+        revision that can be asked for. UNAVAILABLE when it is not committed yet.
         """
 
     @_abc_1.abstractmethod
@@ -182,7 +199,20 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stored changes in the order of their revisions, hours or months back: the same messages as the
         live stream's. The stream ends at the bound asked for, or at the durable revision.
 
-        OUT_OF_RANGE when the start lies before what is kept.
+        A change that the database refused is told in its place, with kind UNSTORED, whatever the
+        filter. OUT_OF_RANGE when the start lies before what is kept; ErrorInfo then has the `floor`,
+        the revision from which on it is.
+        """
+
+    @_abc_1.abstractmethod
+    def GetClosingOdds(
+        self,
+        request: _odds_pb2.GetClosingOddsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_odds_pb2.ClosingOddsPage], _abc.AsyncIterator[_odds_pb2.ClosingOddsPage]]:
+        """The closing odds of events that have started, in the order of their start: per bookmaker and
+        market the last odds that were open before the start. Out of the database, as far back as it
+        reaches; also of events that are over.
         """
 
     @_abc_1.abstractmethod

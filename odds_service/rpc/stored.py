@@ -1,0 +1,180 @@
+"""The stored log as a filter selects it, page by page; for GetHistory, over millions of changes."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, NamedTuple
+
+from grpc import StatusCode
+
+from odds_service.errors import BelowFloor
+from odds_service.model.change import Change, ChangeKind, EventChange, Reason
+from odds_service.model.event import Event
+from odds_service.model.market import Market
+from odds_service.rpc.errors import refused
+from odds_service.rpc.filtering import Place, Selected, select
+from odds_service.rpc.parts import History, Past
+from odds_service.rpc.selection import Selection
+from odds_service.rpc.serving import Serving
+from odds_service.storage.base import HistoryFilter, HistoryPage
+
+PAGE_CHANGES: Final = 1_000  # what a reader holds at once, whatever the span
+# Looked through by one query at most: a reader whose filter selects little learns how far it is.
+STRETCH_REVISIONS: Final = 100_000
+
+_FEW_EVENTS: Final = 1_000  # so many ids are looked up; more are found faster by reading all
+_NOBODY: Final = frozenset({""})  # no event has this id
+_EVENTS_ONLY: Final = HistoryFilter(of_markets=False, ended=False)
+
+
+class StoredPage(NamedTuple):
+    """What is selected up to `reached`, and the revisions of which the changes are not known."""
+
+    selected: list[Selected]
+    unstored: Sequence[int]
+    reached: int
+
+
+class StoredLog:
+    """Reads stored changes after a revision, each once, in order.
+
+    What the database can tell of a filter it is asked; the rest is decided here. A filter on more
+    than event ids needs each event as it was at the time: the events as of the start are found by
+    reading the changes of events ahead once, and kept up with the pages from then on.
+    """
+
+    def __init__(self, serving: Serving, store: History, selection: Selection, after: int) -> None:
+        self._serving = serving
+        self._store = store
+        self._selection = selection
+        self._after = after
+        self._only = _filter_of(selection)
+        self._events: dict[str, Event] = {}
+        self._begun = not selection.by_event
+
+    async def next_page(self, upto: int) -> StoredPage:
+        """The next page, which may select nothing; `upto` must lie ahead and be durable.
+
+        Holds one of the few places for such reads only while it reads. Raises BelowFloor when
+        retention went past it.
+        """
+        async with self._serving.replays:
+            if not self._begun:
+                await self._begin()
+            page = await self._read(self._after, upto, self._only)
+            markets = await self._markets_of_moves(page.changes)
+        changes = page.changes
+        reached = page.upto
+        last = changes[-1] if changes else None
+        moving = last is not None and (last.kind, last.reason) == _HALF_MOVE
+        if last is not None and moving and reached == last.revision < upto and len(changes) > 1:
+            changes, reached = changes[:-1], last.revision - 1  # both halves go together
+        selected = list(
+            select(self._selection, changes, self._events, lambda *place: markets[place])
+        )
+        if self._selection.by_event:
+            for change in changes:
+                self._keep_up(change)
+        self._after = reached
+        return StoredPage(selected, [r for r in page.unstored if r <= reached], reached)
+
+    async def _read(self, after: int, upto: int, only: HistoryFilter) -> HistoryPage:
+        upto = min(upto, after + STRETCH_REVISIONS)
+        page = await self._serving.ask(self._store.history_page, after, upto, PAGE_CHANGES, only)
+        oldest = await self._serving.ask(self._store.oldest_revision)
+        if oldest is not None and oldest > after + 1:
+            raise BelowFloor(oldest - 1)
+        return page
+
+    def _keep_up(self, change: Change) -> None:
+        if isinstance(change, EventChange):
+            if change.kind is ChangeKind.EVENT_ENDED:
+                self._events.pop(change.event_id, None)
+            else:
+                self._events[change.event_id] = change.after
+
+    async def _begin(self) -> None:
+        """Find all events as of the start, and which ones can be selected at all."""
+        cut = self._serving.parts.cache.cut()
+        events = {event_id: entry.event for event_id, entry in cut.events.items()}
+        takes = self._selection.takes_event
+        wanted = {event.id for event in events.values() if takes(event)}
+        seen: set[str] = set()
+        async for change in self._event_changes(self._after, cut.cursor.revision):
+            if takes(change.after) or (change.before is not None and takes(change.before)):
+                wanted.add(change.event_id)
+            if change.event_id in seen:
+                continue
+            seen.add(change.event_id)
+            events.pop(change.event_id, None)
+            if change.before is not None:
+                events[change.event_id] = change.before
+        self._events = events
+        self._begun = True
+        if len(wanted) <= _FEW_EVENTS:
+            self._only = _filter_of(self._selection, frozenset(wanted) or _NOBODY)
+
+    async def _event_changes(self, after: int, upto: int) -> AsyncIterator[EventChange]:
+        """All changes of events with after < revision <= upto: stored ones, then those in memory.
+
+        The ring holds at least what is not durable.
+        """
+        feed = self._serving.parts.feed
+        while after < upto:
+            durable = min(feed.durable_revision, upto)
+            changes: Sequence[Change]
+            if after < durable:
+                page = await self._read(after, durable, _EVENTS_ONLY)
+                changes, after = page.changes, page.upto
+            else:
+                batches = feed.read_after(after, PAGE_CHANGES)
+                if batches is None:
+                    continue  # it became durable meanwhile
+                changes = [change for batch in batches for change in batch.changes]
+                after = changes[-1].revision
+            for change in changes:
+                if isinstance(change, EventChange):
+                    yield change
+
+    async def _markets_of_moves(
+        self, changes: Sequence[Change]
+    ) -> dict[tuple[str, int], dict[Place, Market]]:
+        """The markets, at that time, of the events that enter or leave the filter in a page."""
+        takes = self._selection.takes_event
+        found: dict[tuple[str, int], dict[Place, Market]] = {}
+        if not self._selection.by_event:
+            return found
+        for change in changes:
+            if (
+                isinstance(change, EventChange)
+                and change.kind is ChangeKind.EVENT_UPDATED
+                and change.before is not None
+                and takes(change.before) is not takes(change.after)
+            ):
+                place = change.event_id, change.revision
+                found[place] = await self._markets_at(*place)
+        return found
+
+    async def _markets_at(self, event_id: str, revision: int) -> dict[Place, Market]:
+        store: object = self._store
+        if not isinstance(store, Past):
+            raise refused(StatusCode.UNIMPLEMENTED, "odds of the past are not kept", "NO_PAST")
+        past = await self._serving.ask(store.odds_at, revision, [event_id])
+        return {
+            (source, bookmaker, key): market
+            for entry in past.events
+            for (source, bookmaker), odds in entry.bookmakers.items()
+            for key, market in odds.markets.items()
+        }
+
+
+_HALF_MOVE: Final = (ChangeKind.REMOVED, Reason.LINE_MOVED)
+
+
+def _filter_of(selection: Selection, event_ids: frozenset[str] | None = None) -> HistoryFilter:
+    """What the database is asked to leave out; `event_ids`: in place of the selection's own."""
+    return HistoryFilter(
+        event_ids=event_ids or selection.event_ids or frozenset(),
+        sources=selection.sources or frozenset(),
+        bookmakers=selection.bookmakers or frozenset(),
+        markets=selection.markets or frozenset(),
+        ended=False,
+    )

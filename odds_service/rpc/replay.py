@@ -89,7 +89,7 @@ class Replay:
             select(self._selection, changes, events, lambda event_id, at: markets[event_id, at])
         )
         if self._events is not None:
-            _keep_up(self._events, changes)
+            keep_up(self._events, changes)
         self._revision = reached
         return selected, reached
 
@@ -111,7 +111,7 @@ class Replay:
             raise HistoryGap(pb.INTENT_REASON_HISTORY_GAP)
         if (
             len(changes) > 1
-            and _begins_a_move(changes[-1])
+            and begins_a_move(changes[-1])
             and changes[-1].revision == reached < upto
         ):
             reached = changes.pop().revision - 1
@@ -175,11 +175,13 @@ class Replay:
             after = reached
 
 
-def _begins_a_move(change: Change) -> bool:
+def begins_a_move(change: Change) -> bool:
+    """Whether it is the first half of a moved line, which no page parts from the second."""
     return change.kind is ChangeKind.REMOVED and change.reason == Reason.LINE_MOVED
 
 
-def _keep_up(events: dict[str, Event], changes: Iterable[Change]) -> None:
+def keep_up(events: dict[str, Event], changes: Iterable[Change]) -> None:
+    """Make events as of before the changes those as of after."""
     for change in changes:
         if not isinstance(change, EventChange):
             continue

@@ -6,12 +6,13 @@ from typing import Final, NamedTuple
 from grpc import StatusCode
 
 from odds_service.errors import BelowFloor
-from odds_service.model.change import Change, ChangeKind, EventChange, Reason
+from odds_service.model.change import Change, ChangeKind, EventChange
 from odds_service.model.event import Event
 from odds_service.model.market import Market
 from odds_service.rpc.errors import refused
 from odds_service.rpc.filtering import Place, Selected, select
 from odds_service.rpc.parts import History, Past
+from odds_service.rpc.replay import begins_a_move, keep_up
 from odds_service.rpc.selection import Selection
 from odds_service.rpc.serving import Serving
 from odds_service.storage.base import HistoryFilter, HistoryPage
@@ -63,16 +64,15 @@ class StoredLog:
             markets = await self._markets_of_moves(page.changes)
         changes = page.changes
         reached = page.upto
-        last = changes[-1] if changes else None
-        moving = last is not None and (last.kind, last.reason) == _HALF_MOVE
-        if last is not None and moving and reached == last.revision < upto and len(changes) > 1:
-            changes, reached = changes[:-1], last.revision - 1  # both halves go together
+        if changes and begins_a_move(changes[-1]):
+            last = changes[-1].revision
+            if self._after + 1 < last == reached < upto:
+                changes, reached = changes[:-1], last - 1
         selected = list(
             select(self._selection, changes, self._events, lambda *place: markets[place])
         )
         if self._selection.by_event:
-            for change in changes:
-                self._keep_up(change)
+            keep_up(self._events, changes)
         self._after = reached
         return StoredPage(selected, [r for r in page.unstored if r <= reached], reached)
 
@@ -83,13 +83,6 @@ class StoredLog:
         if oldest is not None and oldest > after + 1:
             raise BelowFloor(oldest - 1)
         return page
-
-    def _keep_up(self, change: Change) -> None:
-        if isinstance(change, EventChange):
-            if change.kind is ChangeKind.EVENT_ENDED:
-                self._events.pop(change.event_id, None)
-            else:
-                self._events[change.event_id] = change.after
 
     async def _begin(self) -> None:
         """Find all events as of the start, and which ones can be selected at all."""
@@ -164,9 +157,6 @@ class StoredLog:
             for (source, bookmaker), odds in entry.bookmakers.items()
             for key, market in odds.markets.items()
         }
-
-
-_HALF_MOVE: Final = (ChangeKind.REMOVED, Reason.LINE_MOVED)
 
 
 def _filter_of(selection: Selection, event_ids: frozenset[str] | None = None) -> HistoryFilter:

@@ -288,7 +288,7 @@ class Counted:
         return await self._store.oldest_revision()
 
     async def history_page(
-        self, after: int, upto: int, limit: int, only: HistoryFilter
+        self, after: int, upto: int, limit: int, only: HistoryFilter = HistoryFilter()
     ) -> HistoryPage:
         self.pages += 1
         return await self._store.history_page(after, upto, limit, only)

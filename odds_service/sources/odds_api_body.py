@@ -5,7 +5,6 @@ and skipped; its neighbours are kept.
 """
 
 import enum
-import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ import msgspec
 from msgspec import Struct
 
 from odds_service.model.market import (
-    NO_LINE,
     MarketKey,
     MarketStatus,
     ObservedMarket,
@@ -23,27 +21,16 @@ from odds_service.model.market import (
     outcome_order,
 )
 from odds_service.model.observation import ANY, ObservedBookmaker, ObservedEvent
-from odds_service.model.price import (
-    BadPrice,
-    american_price,
-    canonical_line,
-    decimal_price,
-)
+from odds_service.model.price import BadPrice
 from odds_service.sources.base import distinct_outcomes
+from odds_service.sources.odds_api_shared import AWAY_RANK, HOME_RANK, NUL, BadText, Names, Shared
 
 SHARED_NAMESPACE: Final = "toa"  # of the ids, which are the same in every account
-_KNOWN_OUTCOMES: Final = {
-    "Draw": "draw", "Over": "over", "Under": "under", "Yes": "yes", "No": "no"
-}  # fmt: skip
 _OPEN: Final = MarketStatus.OPEN
-_NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
+_HANDICAP: Final = "spreads"  # in a market's name: the two sides' points mirror each other
+_BOTH_SIDES: Final = HOME_RANK + AWAY_RANK  # no other two ranks have this sum
 _MIN_AMERICAN: Final = 100
-_MOST_SHARED: Final = 2**18  # values kept to be shared; then sharing starts anew
 _NOTHING: Final[frozenset[str]] = frozenset()
-
-
-class _BadText(ValueError):
-    """A text that no database should be given."""
 
 
 class PriceFormat(enum.Enum):
@@ -61,19 +48,19 @@ class _Outcome(Struct, gc=False):
     description: str | None = None
 
 
-class _Market(Struct):
+class _Market(Struct, gc=False):
     key: str
     outcomes: list[_Outcome]
     last_update: datetime | None = None
 
 
-class _Bookmaker(Struct):
+class _Bookmaker(Struct, gc=False):
     key: str
     markets: list[_Market]
     last_update: datetime | None = None
 
 
-class _Event(Struct):
+class _Event(Struct, gc=False):
     id: str
     sport_key: str
     commence_time: datetime
@@ -131,16 +118,13 @@ def format_of(header: str | None, asked: str) -> PriceFormat:
 
 
 class BodyReader:
-    """Reads bodies of one source; shares equal keys between markets, so that many stay small."""
+    """Reads bodies of one source; equal values are shared between markets, so that many stay small.
+
+    What is ordinary is read a pair of outcomes at a time; the rest, outcome by outcome.
+    """
 
     def __init__(self) -> None:
-        self._keys: dict[tuple[str, str, str], MarketKey] = {}
-        self._texts: dict[str, str] = {}
-        self._swaps: dict[tuple[str, str], bool] = {}
-        # (key, name, price as written) -> its outcome
-        self._shown: dict[PriceFormat, dict[tuple[str, str, float], Outcome]] = {
-            prices: {} for prices in PriceFormat
-        }
+        self._shared = Shared()
 
     def guess_format(self, raws: Sequence[msgspec.Raw]) -> PriceFormat:
         """AMERICAN when every price of the body is whole and at least 100 up or down."""
@@ -172,13 +156,13 @@ class BodyReader:
                 unreadable.add(_named(_id, raw, "id"))
                 return None
         home, away = event.home_team or "", event.away_team or ""
-        if _NUL in event.id + event.sport_key + home + away or event.commence_time.tzinfo is None:
+        if NUL in event.id + event.sport_key + home + away or event.commence_time.tzinfo is None:
             problems["bad_event"] += 1
-            unreadable.add(ANY if _NUL in event.id else event.id)
+            unreadable.add(ANY if NUL in event.id else event.id)
             return None
         sides = {home: "home", away: "away"} if home != away else {}
         sides.pop("", None)
-        keys = _KNOWN_OUTCOMES | sides
+        names = self._shared.names(sides, prices is PriceFormat.AMERICAN)
         lost: set[str] = set()
         bookmakers: dict[str, ObservedBookmaker] = {}
         for part in event.bookmakers:
@@ -188,11 +172,11 @@ class BodyReader:
             if bookmaker.key in bookmakers:
                 problems["repeated_bookmaker"] += 1
                 continue
-            bookmakers[bookmaker.key] = self._read_bookmaker(bookmaker, bad, keys, prices, problems)
+            bookmakers[bookmaker.key] = self._read_bookmaker(bookmaker, bad, names, problems)
         return ObservedEvent(
             source_event_id=event.id,
-            sport=self._text(event.sport_key.partition("_")[0]),
-            competition=self._text(event.sport_key),
+            sport=self._shared.text(event.sport_key.partition("_")[0]),
+            competition=self._shared.text(event.sport_key),
             home=home,
             away=away,
             start_time=event.commence_time.astimezone(UTC),
@@ -206,7 +190,7 @@ class BodyReader:
     ) -> tuple[_Bookmaker | None, set[str]]:
         """A bookmaker with the markets that can be read, and the types of those that cannot."""
         if isinstance(part, _Bookmaker):
-            if _NUL not in part.key:
+            if NUL not in part.key:
                 return part, set()
             problems["bad_bookmaker"] += 1
             lost.add(ANY)
@@ -253,137 +237,105 @@ class BodyReader:
         return _Market(shell.key, outcomes, _time(shell.last_update, problems))
 
     def _read_bookmaker(
-        self,
-        bookmaker: _Bookmaker,
-        bad: set[str],
-        keys: dict[str, str],
-        prices: PriceFormat,
-        problems: Counter[str],
+        self, bookmaker: _Bookmaker, bad: set[str], names: Names, problems: Counter[str]
     ) -> ObservedBookmaker:
         markets: dict[MarketKey, ObservedMarket] = {}
-        known_keys = self._keys
-        swaps = self._swaps
         for market in bookmaker.markets:
-            name = market.key
-            if _NUL in name:
+            if NUL in market.key:
                 problems["bad_market"] += 1
                 bad.add(ANY)
                 continue
-            lines = self._read_outcomes(market, keys, prices, problems)
-            if not lines and market.outcomes:
-                problems["bad_market"] += 1
-                bad.add(name)
-            updated_at = market.last_update
-            for (line, participant), outcomes in lines.items():
-                key = known_keys.get((name, line, participant))
-                if key is None:
-                    key = self._market_key(name, line, participant)
-                if key in markets:
-                    problems["repeated_market"] += 1
-                    outcomes = [*markets[key].outcomes, *outcomes]
-                if len(outcomes) == 2:
-                    one, other = outcomes
-                    swap = swaps.get((one.key, other.key))
-                    if swap is None:
-                        ordered = self._ordered(outcomes, problems)
-                    else:
-                        ordered = (other, one) if swap else (one, other)
-                else:
-                    ordered = self._ordered(outcomes, problems)
-                markets[key] = ObservedMarket(key, _OPEN, ordered, updated_at)
+            read = self._read_pairs(market, names)
+            if read is None or not markets.keys().isdisjoint(read):
+                self._read_carefully(market, names, markets, bad, problems)
+            else:
+                markets |= read
         return ObservedBookmaker(
-            bookmaker=self._text(bookmaker.key),
+            bookmaker=self._shared.text(bookmaker.key),
             markets=markets,
             source_updated_at=bookmaker.last_update,
             unreadable=frozenset(bad) if bad else _NOTHING,
         )
 
-    def _read_outcomes(
+    def _read_pairs(self, market: _Market, names: Names) -> dict[MarketKey, ObservedMarket] | None:
+        """The markets of a payload market whose outcomes come two by two, as nearly all do.
+
+        None where anything is out of the ordinary. This runs for every price of every poll: what
+        is not needed each time is looked up.
+        """
+        outcomes = market.outcomes
+        if len(outcomes) % 2:
+            return None
+        handicap = _HANDICAP in market.key
+        updated_at = market.last_update
+        participants = self._shared.participants(market.key)
+        found: dict[MarketKey, ObservedMarket] = {}
+        each = iter(outcomes)
+        try:
+            lines = participants[None]
+            last: str | None = None
+            for one, other in zip(each, each, strict=True):
+                first, second = names[one.name], names[other.name]
+                rank, other_rank = first.rank, second.rank
+                point, participant = one.point, one.description
+                if handicap:
+                    if point is None or other.point != -point or rank + other_rank != _BOTH_SIDES:
+                        return None
+                    if rank:  # the line is the home side's
+                        point = -point
+                elif other.point != point:
+                    return None
+                if participant != last:
+                    lines, last = participants[names.key(participant)], participant
+                if other.description != participant:
+                    return None
+                if rank < other_rank:
+                    pair = first[one.price], second[other.price]
+                elif rank > other_rank:
+                    pair = second[other.price], first[one.price]
+                else:
+                    return None
+                key = lines[point]
+                found[key] = ObservedMarket(key, _OPEN, pair, updated_at)
+        except (BadPrice, BadText):
+            return None
+        return found if 2 * len(found) == len(outcomes) else None
+
+    def _read_carefully(
         self,
         market: _Market,
-        keys: dict[str, str],
-        prices: PriceFormat,
+        names: Names,
+        markets: dict[MarketKey, ObservedMarket],
+        bad: set[str],
         problems: Counter[str],
-    ) -> dict[tuple[str, str], list[Outcome]]:
-        """A market's outcomes by (line, participant): those of one payload market apart.
-
-        This runs for every price of every poll: what is not needed each time is looked up.
-        """
-        handicap = "spreads" in market.key
-        shown = self._shown[prices]
-        found: dict[tuple[str, str], list[Outcome]] = {}
-        same: list[Outcome] = []
-        last_point: float | None = math.nan  # differs from every point, and from none
-        last_participant: str | None = None
+    ) -> None:
+        """Add the markets of a payload market, outcome by outcome: those of each line apart."""
+        handicap = _HANDICAP in market.key
+        participants = self._shared.participants(market.key)
+        found: dict[MarketKey, list[Outcome]] = {}
         for outcome in market.outcomes:
-            name = outcome.name
-            key = keys.get(name, name)
-            known = shown.get((key, name, outcome.price))
-            point = outcome.point
-            if handicap and key == "away" and point is not None:
-                point = -point
-            participant = outcome.description
-            if known is not None and point == last_point and participant == last_participant:
-                same.append(known)
-                continue
             try:
-                if known is None:
-                    known = self._show(key, name, outcome.price, prices)
-                line = NO_LINE if point is None else canonical_line(point)
-                if participant is not None and _NUL in participant:
-                    raise _BadText
+                named = names[outcome.name]
+                shown = named[outcome.price]
+                point = outcome.point
+                if handicap and named.key == "away" and point is not None:
+                    point = -point
+                key = participants[names.key(outcome.description)][point]
             except BadPrice:
                 problems["bad_price"] += 1
-                continue
-            except _BadText:
+            except BadText:
                 problems["bad_outcome"] += 1
-                continue
-            # A team's market is the home or the away side's, whatever the team is called.
-            who = "" if participant is None else keys.get(participant, participant)
-            same = found.setdefault((line, who), [])
-            same.append(known)
-            last_point, last_participant = point, participant
-        return found
-
-    def _show(self, key: str, name: str, price: float, prices: PriceFormat) -> Outcome:
-        """The one value that all outcomes of this name and price share.
-
-        Raises BadPrice, or _BadText.
-        """
-        if _NUL in name:
-            raise _BadText
-        decimal = american_price(price) if prices is PriceFormat.AMERICAN else decimal_price(price)
-        shown = self._shown[prices]
-        if len(shown) >= _MOST_SHARED:
-            shown.clear()
-        outcome = Outcome(self._text(key), self._text(name), decimal)
-        shown[key, name, price] = outcome
-        return outcome
-
-    def _ordered(self, outcomes: list[Outcome], problems: Counter[str]) -> tuple[Outcome, ...]:
-        """Outcomes with unique keys in canonical order; how a pair stands is remembered."""
-        if len(outcomes) == 1:
-            return (outcomes[0],)
-        if len(outcomes) == 2 and outcomes[0].key != outcomes[1].key:
-            if len(self._swaps) >= _MOST_SHARED:
-                self._swaps.clear()
-            one, other = outcomes
-            self._swaps[one.key, other.key] = outcome_order(one) > outcome_order(other)
-        return tuple(sorted(distinct_outcomes(outcomes, problems), key=outcome_order))
-
-    def _market_key(self, market: str, line: str, participant: str) -> MarketKey:
-        key = self._keys.get((market, line, participant))
-        if key is None:
-            if len(self._keys) >= _MOST_SHARED:
-                self._keys.clear()
-            key = MarketKey(self._text(market), line, self._text(participant))
-            self._keys[key] = key
-        return key
-
-    def _text(self, text: str) -> str:
-        if len(self._texts) >= _MOST_SHARED:
-            self._texts.clear()
-        return self._texts.setdefault(text, text)
+            else:
+                found.setdefault(key, []).append(shown)
+        if not found and market.outcomes:
+            problems["bad_market"] += 1
+            bad.add(market.key)
+        for key, outcomes in found.items():
+            if key in markets:
+                problems["repeated_market"] += 1
+                outcomes = [*markets[key].outcomes, *outcomes]
+            ordered = tuple(sorted(distinct_outcomes(outcomes, problems), key=outcome_order))
+            markets[key] = ObservedMarket(key, _OPEN, ordered, market.last_update)
 
 
 def _bookmakers(raw: msgspec.Raw) -> list[_Bookmaker]:

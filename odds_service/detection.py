@@ -7,6 +7,7 @@ and gives back numbered changes together with the values that the cache holds fr
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Struct, field
@@ -46,6 +47,8 @@ _SOURCE_KINDS: Final = {
     SourceStatus.STALE: ChangeKind.SOURCE_STALE,
     SourceStatus.DOWN: ChangeKind.SOURCE_DOWN,
 }
+
+_BY_KEY: Final = attrgetter("key")
 
 Identify = Callable[[str, ObservedEvent], str]  # (source, event as it showed it) -> event id
 
@@ -166,14 +169,13 @@ def compare_markets(
     seen: Mapping[MarketKey, ObservedMarket] = {} if observed is None else observed.markets
     unreadable = frozenset() if observed is None else observed.unreadable
     differences: list[Difference] = []
-    known = 0
+    added = removed = 0
     for key, market in seen.items():
         cached = current.get(key)
         if cached is None:
             differences.append(Difference(key, ChangeKind.ADDED, observed=market))
-            continue
-        known += 1
-        if cached.status is not market.status:
+            added += 1
+        elif cached.status is not market.status:
             suspended = market.status is MarketStatus.SUSPENDED
             kind = ChangeKind.SUSPENDED if suspended else ChangeKind.RESUMED
             differences.append(Difference(key, kind, observed=market))
@@ -181,7 +183,7 @@ def compare_markets(
             cached.outcomes == market.outcomes or same_prices(cached.outcomes, market.outcomes)
         ):
             differences.append(Difference(key, ChangeKind.PRICES, observed=market))
-    if known < len(current):
+    if len(seen) - added < len(current):
         for key, cached in current.items():
             if key in seen:
                 continue
@@ -191,10 +193,10 @@ def compare_markets(
                     differences.append(Difference(key, kind, Reason.UNREADABLE))
             elif scope_markets is None or key.market in scope_markets:
                 differences.append(Difference(key, ChangeKind.REMOVED, gone_reason))
+                removed += 1
     if len(differences) > 1:
-        differences.sort(key=lambda difference: difference.key)
-        differences = _pair_moved_lines(differences)
-    return differences
+        differences.sort(key=_BY_KEY)
+    return _pair_moved_lines(differences) if added and removed else differences
 
 
 def _pair_moved_lines(differences: list[Difference]) -> list[Difference]:

@@ -100,9 +100,9 @@ def observed_market(
 
 def same_prices(one: tuple[Outcome, ...], other: tuple[Outcome, ...]) -> bool:
     """Whether key, price and activity of all outcomes agree; a name in other words is no change."""
-    if one == other:
-        return True
-    return len(one) == len(other) and all(
-        a.key == b.key and a.price == b.price and a.active == b.active
-        for a, b in zip(one, other, strict=True)
-    )
+    if len(one) != len(other):
+        return False
+    for a, b in zip(one, other, strict=True):
+        if a.price != b.price or a.key != b.key or a.active != b.active:
+            return False
+    return True

@@ -49,6 +49,7 @@ _SOURCE_KINDS: Final = {
 }
 
 _BY_KEY: Final = attrgetter("key")
+_REMOVED: Final = MarketStatus.REMOVED
 
 Identify = Callable[[str, ObservedEvent], str]  # (source, event as it showed it) -> event id
 
@@ -290,8 +291,10 @@ def _see_bookmaker(
     if differences or current is None:
         if not differences:
             return  # listed without a market, and not known before: nothing to show
-        updated = _apply(found, current, event_id, shown.bookmaker, differences, observation)
-        updated = replace(updated, source_updated_at=shown.source_updated_at)
+        updated = _apply(
+            found, current, event_id, shown.bookmaker, differences, observation,
+            shown.source_updated_at,
+        )  # fmt: skip
         found.snapshots.append(updated.snapshot())
     else:
         updated = replace(
@@ -318,7 +321,10 @@ def _lose_bookmaker(
     differences = compare_markets(current.markets, None, observation.scope.markets, reason)
     if not differences:
         return
-    updated = _apply(found, current, event.id, current.bookmaker, differences, observation)
+    updated = _apply(
+        found, current, event.id, current.bookmaker, differences, observation,
+        current.source_updated_at,
+    )  # fmt: skip
     found.snapshots.append(updated.snapshot())
     if updated.markets:
         bookmakers[current.key] = updated
@@ -333,35 +339,40 @@ def _apply(
     bookmaker: str,
     differences: list[Difference],
     observation: Observation,
+    source_updated_at: datetime | None,
 ) -> BookmakerOdds:
     """Number the differences as changes of one new snapshot; give the bookmaker's new value."""
     markets = {} if current is None else dict(current.markets)
     snapshot_id = found.next_revision
-    observed_at = observation.observed_at
-    for difference in differences:
-        revision = found.revision()
-        before = markets.get(difference.key)
+    source, observed_at, detected_at = (
+        observation.source, observation.observed_at, found.detected_at
+    )  # fmt: skip
+    changes = found.changes
+    for revision, difference in enumerate(differences, snapshot_id):
+        key = difference.key
+        before = markets.get(key)
         after = _after(difference, before, revision, observed_at)
-        if after.status is MarketStatus.REMOVED:
-            del markets[difference.key]
+        if after.status is _REMOVED:
+            del markets[key]
         else:
-            markets[difference.key] = after
-        found.changes.append(
+            markets[key] = after
+        changes.append(
             MarketChange(
                 revision,
                 difference.kind,
                 difference.reason,
                 event_id,
-                observation.source,
+                source,
                 bookmaker,
                 snapshot_id,
                 observed_at,
-                found.detected_at,
+                detected_at,
                 before,
                 after,
                 difference.other_line,
             )
         )
+    found.next_revision = snapshot_id + len(differences)
     return BookmakerOdds(
         snapshot_id,
         event_id,
@@ -369,7 +380,7 @@ def _apply(
         bookmaker,
         observed_at,
         observed_at,
-        None if current is None else current.source_updated_at,
+        source_updated_at,
         markets,
     )
 

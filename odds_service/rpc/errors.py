@@ -16,6 +16,7 @@ from odds_service.errors import (
     NotDurableYet,
     OddsServiceError,
     SourceError,
+    StorageError,
     StorageUnavailable,
     UnknownEvent,
 )
@@ -93,7 +94,7 @@ def as_refusal(error: Exception) -> Refused:
         case SourceError():
             retry_s = error.retry_after_s or _RETRY_S
             return unavailable(str(error), "SOURCE_FAILED", retry_s, kind=error.kind)
-        case OddsServiceError():
+        case OddsServiceError() if not isinstance(error, StorageError):  # it names files, hosts
             return refused(StatusCode.FAILED_PRECONDITION, str(error), type(error).__name__)
         case ConnectionAbortedError():  # of the gate, when the service stops
             return unavailable("the service is stopping", "STOPPING")

@@ -7,8 +7,7 @@ from typing import Final
 import structlog
 import trio
 from grpc import aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health, health_pb2
 
 from odds_service.access import Tokens, check_address
 from odds_service.config import ServerSettings
@@ -17,6 +16,7 @@ from odds_service.rpc.auth import credentials
 from odds_service.rpc.handlers import SERVICE, service_handler
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.serving import Serving
+from odds_service.rpc.standard import PLACES, add_standard
 from odds_service.rpc.thread import LoopThread
 from odds_service.status import RpcReport
 
@@ -87,13 +87,10 @@ class _Running:
         self.serving = Serving(parts, asyncio.get_running_loop())
         self._server = aio.server(
             options=channel_options(parts.settings),
-            maximum_concurrent_rpcs=parts.settings.max_streams + UNARY_AT_ONCE,
+            maximum_concurrent_rpcs=parts.settings.max_streams + UNARY_AT_ONCE + PLACES,
         )
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
         self._server.add_generic_rpc_handlers([service_handler(self.serving, tokens)])
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        self._health = add_standard(self._server, SERVICE)
 
     async def start(self, settings: ServerSettings) -> str:
         """Listen, and give the address with the port that it has."""

@@ -13,6 +13,7 @@ from odds_service.errors import (
     NotDurableYet,
     OddsServiceError,
     SourceError,
+    StorageError,
     StorageUnavailable,
     UnknownEvent,
 )
@@ -95,6 +96,7 @@ def test_an_empty_filter_selects_everything_and_unknown_values_nothing_wrong() -
         (UnknownEvent("x"), grpc.StatusCode.NOT_FOUND),
         (NotDurableYet(7), grpc.StatusCode.UNAVAILABLE),
         (StorageUnavailable("password=secret"), grpc.StatusCode.UNAVAILABLE),
+        (StorageError("/srv/secret.db"), grpc.StatusCode.INTERNAL),
         (SourceError("quota", "used up"), grpc.StatusCode.UNAVAILABLE),
         (OddsServiceError("x"), grpc.StatusCode.FAILED_PRECONDITION),
         (ConnectionAbortedError(), grpc.StatusCode.UNAVAILABLE),

@@ -259,10 +259,10 @@ def history_row(change: Change) -> HistoryRow:
 
 
 def placeholder(change: Change) -> HistoryRow:
-    """What stands in history for a change that was refused: its revision and times, no text."""
+    """What stands in history for a change that was refused: its revision and time, no text."""
     return HistoryRow(
         change.revision, change.detected_at, UNSTORED, "", "", "", "", "", "", "",
-        None, None, change.observed_at, None, None, None, None,
+        None, None, change.detected_at, None, None, None, None,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import sqlalchemy.exc
 from sqlalchemy import Connection, Select, Table, event
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -41,6 +42,7 @@ class Sqlite(Database):
         )
         event.listen(engine.sync_engine, "connect", _set_up)
         event.listen(engine.sync_engine, "begin", _begin)
+        event.listen(engine.sync_engine, "invalidate", _undo)
         super().__init__(engine, sqlite.insert)
         self._writing = engine.execution_options(begin="IMMEDIATE")
 
@@ -130,6 +132,15 @@ def _set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:
 def _begin(connection: Connection) -> None:
     mode = connection.get_execution_options().get("begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _undo(connection: DBAPIConnection, *_: object) -> None:
+    """Let go of the lock before a cancelled statement's connection is closed.
+
+    SQLite closes a connection only when the last of its cursors is gone, and the cancelled
+    statement's cursor lives on in a traceback: nobody could write until that is collected.
+    """
+    connection.rollback()
 
 
 @lru_cache

@@ -1,0 +1,180 @@
+"""Odds as they were, closing odds, and what is left of them below the retention floor."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from odds_service.errors import BelowFloor
+from odds_service.model.change import EventChange, MarketChange
+from odds_service.model.event import EventStatus
+from odds_service.model.market import MarketStatus
+from odds_service.storage import ClosingOdds, PastOdds, Retention, WriteGroup
+from tests.support.databases import Place
+from tests.support.observations import NOON, cached, fold
+from tests.support.stories import H2H, SERIES, Story, random_series
+
+ALL = 10**9
+DAY = timedelta(days=1)
+
+
+def shown(past: PastOdds) -> object:
+    return cached({entry.event.id: entry for entry in past.events})
+
+
+@settings(
+    max_examples=6, deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+@given(seed=st.integers(0, 10**6))
+async def test_odds_at_any_revision_are_the_fold_of_the_log_up_to_it(
+    place: Place, seed: int
+) -> None:
+    # The table is emptied for each example: a new database would cost more than the example.
+    story = Story(SERIES + random_series(seed, 25))
+    async with place.begun() as (store, _):
+        await store.write(WriteGroup(story.batches))
+        for revision in {0, 1, len(story.log), *range(2, len(story.log), 5)}:
+            past = await store.odds_at(revision)
+            assert shown(past) == fold(story.log[:revision])
+            assert past.unstored == 0
+            if revision:
+                assert past.at == story.log[revision - 1].detected_at
+        for revision, events in story.then[:: max(1, len(story.then) // 6)]:
+            past = await store.odds_at(revision)
+            assert {entry.event.id: entry.event for entry in past.events} == {
+                event_id: entry.event for event_id, entry in events.items()
+            }
+            for entry in past.events:
+                for key, odds in entry.bookmakers.items():
+                    expected = events[entry.event.id].bookmakers[key]
+                    assert odds.markets == expected.markets
+                    assert odds.snapshot_id == expected.snapshot_id
+        one = await store.odds_at(len(story.log) // 2, ["e1"])
+        assert {entry.event.id for entry in one.events} <= {"e1"}
+        with pytest.raises(BelowFloor):
+            await store.odds_at(len(story.log) + 1)
+    for table in ("odds_history", "odds_current", "events", "event_sources", "snapshots"):
+        place.sql(f"DELETE FROM {table}")
+    place.sql("UPDATE feed_state SET durable_revision = 0, detected_at = NULL")
+
+
+async def test_a_time_finds_its_revision(place: Place) -> None:
+    story = Story(SERIES)
+    async with place.begun() as (store, _):
+        await store.write(WriteGroup(story.batches))
+        for at in (NOON - DAY, NOON, NOON + timedelta(seconds=90), NOON + DAY):
+            expected = sum(change.detected_at <= at for change in story.log)
+            assert await store.revision_at(at) == expected
+
+
+async def test_odds_at_counts_what_was_refused(place: Place) -> None:
+    story = Story(SERIES)
+    async with place.begun() as (store, _):
+        place.refuse("revision = 5")
+        assert await store.write(WriteGroup(story.batches)) == 1
+        # The letter tells what the change was: the past is whole.
+        assert shown(await store.odds_at(3)) == fold(story.log[:3])
+        assert (await store.odds_at(3)).unstored == 0
+        (letter,) = await store.dead_letters()
+        await store.drop_dead_letter(letter.letter_id)
+        assert (await store.odds_at(3)).unstored == 1
+        assert (await store.odds_at(5)).unstored == 0
+
+
+def closing_by_hand(story: Story, event_id: str, start: datetime) -> dict[object, float]:
+    """Bookmaker and market -> home price of the last OPEN odds before the start."""
+    found: dict[object, float] = {}
+    for change in story.log:
+        if (
+            isinstance(change, MarketChange)
+            and change.event_id == event_id
+            and change.observed_at < start
+            and change.after.status is MarketStatus.OPEN
+        ):
+            found[change.bookmaker, change.after.key] = change.after.outcomes[0].price or 0
+    return found
+
+
+async def test_closing_odds_are_the_last_open_ones_before_the_start(place: Place) -> None:
+    story = Story(every_s=3600)  # the event starts at 18:00, after six looks
+    offers = [2.0, 2.1, None, 2.2, 2.3, 2.3, 1.5, 1.4]
+    for price in offers:
+        of = {"b": {H2H: {"home": price}}, "c": {H2H: {"home": 3.0}}}
+        story.look({"e": of if price != 2.3 else {"b": of["b"]}})
+    start = NOON + timedelta(hours=6)
+    confirmed = story.then[5][1]["e"].bookmakers.values()
+    async with place.begun() as (store, _):
+        await store.write(WriteGroup(story.batches[:5]))
+        await store.write(WriteGroup((), list(confirmed)))
+        await store.write(WriteGroup(story.batches[5:]))
+        closing: list[ClosingOdds] = await store.closing_odds(["e", "nobody"])
+    assert {
+        (each.bookmaker, each.market.key): each.market.outcomes[0].price for each in closing
+    } == closing_by_hand(story, "e", start)
+    b, c = sorted(closing, key=lambda each: each.bookmaker)
+    assert (b.offered, c.offered) == (True, False)  # c had been removed two hours before
+    assert b.age_s == 3600
+    assert c.confirmed_at == NOON + timedelta(hours=3)
+    assert b.start_time == start
+
+
+async def test_retention_takes_out_what_is_old_and_says_where_history_begins(
+    place: Place,
+) -> None:
+    story = Story(SERIES * 4, every_s=6 * 3600)  # a week
+    now = NOON + 7 * DAY
+    async with place.begun() as (store, _):
+        await store.write(WriteGroup(story.batches))
+        done = await store.retain(Retention(history=3 * DAY), now)
+        assert done.history or done.partitions
+        cutoff = now - 3 * DAY
+        if place.engine == "postgresql":
+            cutoff = cutoff.replace(hour=0)  # whole days
+        floor = sum(change.detected_at < cutoff for change in story.log)
+        assert 0 < floor < len(story.log)
+        assert await store.oldest_revision() == floor + 1
+        assert await store.history(0, ALL, ALL) == story.log[floor:]
+        assert shown(await store.odds_at(floor)) == fold(story.log[:floor])
+        with pytest.raises(BelowFloor) as below:
+            await store.odds_at(floor - 1)
+        assert below.value.floor_revision == floor
+        with pytest.raises(BelowFloor):
+            await store.revision_at(cutoff - timedelta(seconds=1))
+        assert await store.revision_at(cutoff + 6 * timedelta(hours=1)) >= floor
+        assert (await store.verify()).faults == []
+        assert not any((await store.retain(Retention(history=3 * DAY), now)).history for _ in "1")
+    async with place.begun() as (store, again):
+        assert cached({e.event.id: e for e in again.events}) == cached(story.events)
+        assert again.revision == len(story.log)
+
+
+async def test_ended_events_and_runs_go_and_a_returning_event_is_new(place: Place) -> None:
+    story = Story(SERIES[:5])
+    assert any(isinstance(c, EventChange) and c.after.status is EventStatus.ENDED
+               for c in story.log)  # fmt: skip
+    async with place.begun() as (store, _):
+        await store.write(WriteGroup(story.batches))
+        done = await store.retain(Retention(ended=DAY), NOON + 2 * DAY)
+        assert done.current > 0
+        assert place.value("SELECT count(*) FROM odds_current") == "0"
+        assert await store.history(0, ALL, ALL) == story.log
+        for revision in range(len(story.log) + 1):
+            assert shown(await store.odds_at(revision)) == fold(story.log[:revision])
+        story.look(SERIES[5])
+        await store.write(WriteGroup(story.batches[-1:]))
+        assert (await store.verify()).faults == []
+    async with place.begun() as (_, again):
+        assert cached({e.event.id: e for e in again.events}) == cached(story.events)
+
+
+async def test_room_is_made_ahead(place: Place) -> None:
+    if place.engine != "postgresql":
+        pytest.skip("SQLite has no partitions")
+    async with place.begun() as (store, _):
+        await store.retain(Retention(), NOON)
+        names = {name for (name,) in place.sql(
+            "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
+            "WHERE inhparent = 'odds_history'::regclass")}  # fmt: skip
+    assert names == {f"odds_history_p2026080{day}" for day in (4, 5, 6)}

@@ -45,7 +45,7 @@ class WriteQueue:
             capacity + _UNCOUNTED_BATCHES
         )
         self._room = trio.Condition()
-        self._confirmed: dict[tuple[str, str, str], BookmakerOdds] = {}
+        self._confirmed: dict[int, BookmakerOdds] = {}  # by snapshot
         self._runs: deque[ScrapeRun] = deque(maxlen=SCRAPE_RUNS_KEPT)
 
     @property
@@ -65,7 +65,7 @@ class WriteQueue:
 
     def confirm(self, odds: BookmakerOdds) -> None:
         """Note that a snapshot was seen unchanged; only the latest of each is kept."""
-        self._confirmed[odds.event_id, odds.source, odds.bookmaker] = odds
+        self._confirmed[odds.snapshot_id] = odds
 
     def record(self, run: ScrapeRun) -> None:
         """Note a scrape run."""
@@ -77,7 +77,7 @@ class WriteQueue:
         """Take the confirmations whose snapshot is stored already; the others wait for it."""
         taken = [odds for odds in self._confirmed.values() if odds.snapshot_id <= durable_revision]
         for odds in taken:
-            del self._confirmed[odds.event_id, odds.source, odds.bookmaker]
+            del self._confirmed[odds.snapshot_id]
         return taken
 
     def take_runs(self) -> list[ScrapeRun]:

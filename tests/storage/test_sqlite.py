@@ -1,4 +1,4 @@
-"""The SQLite store: what was written is read back, repeats are no-ops, one process at a time."""
+"""What is SQLite's own, and the writer in every state it can be cancelled in."""
 
 import sqlite3
 from datetime import timedelta
@@ -8,105 +8,18 @@ import pytest
 import trio
 
 from odds_service.bridge import open_bridge
-from odds_service.errors import StorageError, StorageUnavailable, Superseded
+from odds_service.errors import StorageError, StorageUnavailable
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import ChangeBatch
-from odds_service.model.market import MarketKey
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.write import Writer
 from odds_service.storage import Store, WriteGroup, open_store
-from tests.support.observations import NOON, Book, Offer, cached, fold, observe, offered
-
-H2H, TOTALS, MOVED = MarketKey("h2h"), MarketKey("totals", "2.5"), MarketKey("totals", "3")
-
-SERIES: list[Offer] = [
-    {"e": {"b": {H2H: {"home": 2.0, "away": None}, TOTALS: {"over": 1.9}}}, "f": {"b": {}}},
-    {"e": {"b": {H2H: {"home": 2.1, "away": 1.8}, MOVED: {"over": 1.9}}, "c": {H2H: {"home": 3}}}},
-    {"e": {"b": {H2H: {"home": 2.1, "away": 1.8}}}},
-    {},
-    {},
-    {"e": {"b": {MOVED: {"over": 2.2}, MarketKey("totals", ""): {"over": 2.0}}}},
-    {"e": {"b": {MOVED: {"over": 2.2}, MarketKey("totals", "0"): {"over": 2.0}}}},
-]
+from tests.support.observations import NOON
+from tests.support.stories import SERIES, Story
 
 
 def url(path: Path) -> str:
     return f"sqlite:///{path / 'odds.db'}"
-
-
-def written(series: list[Offer]) -> tuple[Book, list[ChangeBatch]]:
-    book = Book()
-    batches = []
-    for minute, offer in enumerate(series):
-        found = book.see(observe(offered(offer), minute))
-        if found.changes:
-            batches.append(ChangeBatch(found.changes, found.snapshots, found.event_sources))
-    return book, batches
-
-
-@pytest.mark.parametrize("at_once", [1, 100])
-async def test_the_log_and_the_live_odds_come_back(tmp_path: Path, at_once: int) -> None:
-    for cut in range(1, len(SERIES) + 1):
-        folder = tmp_path / str(cut)
-        folder.mkdir()
-        book, batches = written(SERIES[:cut])
-        async with open_bridge():
-            async with open_store(url(folder)) as store:
-                await store.begin()
-                for start in range(0, len(batches), at_once):
-                    await store.write(WriteGroup(batches[start : start + at_once]))
-                assert await store.history(0, 10**9, 10**6) == book.log
-                assert await store.history(3, 6, 2) == book.log[3:5]
-            async with open_store(url(folder)) as store:
-                stored = await store.begin()
-        live = {entry.event.id: entry for entry in stored.events}
-        assert cached(live) == cached(book.events) == fold(book.log)
-        assert live.keys() == book.events.keys()
-        assert stored.revision == len(book.log)
-        for event_id, entry in live.items():
-            expected = book.events[event_id]
-            assert entry.event == expected.event
-            assert entry.sources["toa"].listing == "soccer_epl"
-            assert {k: o.snapshot_id for k, o in entry.bookmakers.items()} == {
-                k: o.snapshot_id for k, o in expected.bookmakers.items()
-            }
-
-
-async def test_a_repeat_after_a_lost_reply_is_a_no_op(tmp_path: Path) -> None:
-    book, batches = written(SERIES)
-    async with open_bridge(), open_store(url(tmp_path)) as store:
-        await store.begin()
-        await store.write(WriteGroup(batches[:3]))
-        await store.write(WriteGroup(batches[:3]))
-        await store.write(WriteGroup(batches[3:]))
-        await store.write(WriteGroup(batches[3:]))
-        assert await store.history(0, 10**9, 10**6) == book.log
-
-
-async def test_epochs_follow_each_other_and_an_old_owner_is_told(tmp_path: Path) -> None:
-    book, batches = written(SERIES)
-    async with open_bridge():
-        async with open_store(url(tmp_path)) as store:
-            first = await store.begin()
-            await store.write(WriteGroup(batches))
-            with sqlite3.connect(tmp_path / "odds.db") as other:
-                other.execute("UPDATE feed_state SET epoch = 'foreign'")
-            other.close()
-            with pytest.raises(Superseded):
-                await store.write(WriteGroup(batches))
-        async with open_store(url(tmp_path)) as store:
-            second = await store.begin()
-    assert first.epochs == [(first.epoch, 1)]
-    assert second.epochs == [(first.epoch, 1), (second.epoch, len(book.log) + 1)]
-    assert second.last_detected_at == book.log[-1].detected_at
-
-
-async def test_a_second_process_is_refused(tmp_path: Path) -> None:
-    async with open_bridge(), open_store(url(tmp_path)):
-        with pytest.raises(StorageError, match="in use by another"):
-            async with open_store(url(tmp_path)):
-                pytest.fail("it was let in")
 
 
 @pytest.mark.parametrize(
@@ -155,14 +68,14 @@ class Away:
 async def test_the_writer_drains_in_order_however_often_the_database_was_away(
     tmp_path: Path, outage: int
 ) -> None:
-    book, batches = written(SERIES)
+    book = Story(SERIES)
     async with open_bridge(), open_store(url(tmp_path)) as store:
         await store.begin()
         feed = ChangeFeed("e", 0)
         queue = WriteQueue()
         away = Away(store, outage)
         writer = Writer(away, queue, feed)  # type: ignore[arg-type]  # it passes all calls on
-        for batch in batches:
+        for batch in book.batches:
             with feed.lock:
                 feed.append_locked(batch, NOON)
             queue.put(batch)
@@ -187,17 +100,17 @@ async def test_the_writer_drains_in_order_however_often_the_database_was_away(
 
 
 async def test_another_programs_lock_is_waited_for(tmp_path: Path) -> None:
-    _, batches = written(SERIES)
+    book = Story(SERIES)
     async with open_bridge(), open_store(url(tmp_path)) as store:
         await store.begin()
         other = sqlite3.connect(tmp_path / "odds.db")
         other.execute("BEGIN IMMEDIATE")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(store.write, WriteGroup(batches))
+            nursery.start_soon(store.write, WriteGroup(book.batches))
             await trio.sleep(0.2)
             other.rollback()
         other.close()
-        assert len(await store.history(0, 10**9, 10**6)) == batches[-1].last_revision
+        assert len(await store.history(0, 10**9, 10**6)) == len(book.log)
 
 
 class Held:
@@ -224,7 +137,7 @@ class Held:
 async def test_a_cancelled_writer_claims_nothing_and_spills_what_the_next_start_stores(
     tmp_path: Path, state: str
 ) -> None:
-    book, batches = written(SERIES)
+    book = Story(SERIES)
     async with open_bridge():
         async with open_store(url(tmp_path)) as store:
             first = await store.begin()
@@ -234,7 +147,7 @@ async def test_a_cancelled_writer_claims_nothing_and_spills_what_the_next_start_
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(writer.run)
                 if state != "waiting":
-                    for batch in batches:
+                    for batch in book.batches:
                         with feed.lock:
                             feed.append_locked(batch, NOON)
                         queue.put(batch)

@@ -1,6 +1,7 @@
 """A database for a test, on either engine, with a way to look into it beside the program."""
 
 import itertools
+import re
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -110,5 +111,5 @@ class PostgresPlace(Place):
 
 
 def _of_new(condition: str) -> str:
-    """A condition on columns, for a trigger: only plain `column = value` ones occur."""
-    return " OR ".join(f"NEW.{part}" for part in condition.split(" OR "))
+    """A condition on columns, as a trigger writes it."""
+    return re.sub(r"\b(revision|kind|market)\b", r"NEW.\1", condition)

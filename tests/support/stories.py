@@ -7,7 +7,7 @@ from typing import Final
 
 from odds_service.model.change import ChangeBatch
 from odds_service.model.market import MarketKey
-from odds_service.model.snapshot import EventOdds
+from odds_service.model.snapshot import BookmakerOdds, EventOdds
 from tests.support.observations import Book, Offer, Prices, observe, observed_event, offered
 
 H2H: Final = MarketKey("h2h")
@@ -32,6 +32,7 @@ class Story(Book):
     def __init__(self, series: Iterable[Offer] = (), *, every_s: float = 60.0) -> None:
         super().__init__()
         self.batches: list[ChangeBatch] = []
+        self.confirmed: dict[int, BookmakerOdds] = {}  # the last of each snapshot
         self.then: list[tuple[int, dict[str, EventOdds]]] = []
         self._every_s = every_s
         self._looks = 0
@@ -54,6 +55,7 @@ class Story(Book):
         found = self.see(observe(events, minute, source=source))
         if found.changes:
             self.batches.append(ChangeBatch(found.changes, found.snapshots, found.event_sources))
+        self.confirmed |= {odds.snapshot_id: odds for odds in found.confirmed}
         self.then.append((len(self.log), dict(self.events)))
 
 

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "status": "Print revisions, sources, queues, storage and subscribers.",
     "history": "Print stored changes in their order; with --json one a line.",
     "refresh": "Fetch one event now, from all its sources; returns when the result is stored.",
+    "sources": "Show how much of recorded bodies is understood, and whether bookmakers agree.",
     "db": "Upgrade or check the database, see its dead letters; where it is as for serve.",
 }
 

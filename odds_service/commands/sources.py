@@ -1,0 +1,136 @@
+"""`odds-service sources`: what the readers make of recorded bodies."""
+
+import enum
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from msgspec import Struct
+from rich.console import Console
+from rich.markup import escape
+
+from odds_service.errors import SourceError
+from odds_service.model.observation import ObservedEvent
+from odds_service.sources.markets.agreement import Disagreement, disagreements
+from odds_service.sources.markets.coverage import Coverage
+from odds_service.sources.markets.table import table
+from odds_service.sources.recognise import READERS, recognise
+
+
+class Action(enum.Enum):
+    """What to do with the files."""
+
+    CHECK = "check"
+
+
+class _Read(Struct, frozen=True):
+    """A file that could be read."""
+
+    file: Path
+    provider: str
+    event: ObservedEvent
+    coverage: Coverage
+    problems: Counter[str]
+
+
+class _Refused(Struct, frozen=True):
+    """A file that could not."""
+
+    file: Path
+    kind: str
+    reason: str
+
+
+def sources(
+    *,
+    action: Annotated[Action, typer.Argument(help="check: how much of the files is understood.")],
+    files: Annotated[list[Path], typer.Argument(help="Bodies of SportyBet, BetPawa, Bet9ja.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show how much of recorded bodies is understood, and whether bookmakers agree.
+
+    Of each file: the share of its markets that the market table knows, the others by name, and what
+    could not be read. Of several files of one match: what cannot be right between them. Exit code 1
+    when a file cannot be read.
+    """
+    del action  # there is one
+    results = [_read(file) for file in files]
+    wrong = _disagreements(one for one in results if isinstance(one, _Read))
+    if as_json:
+        report = {"files": [_json(one) for one in results], "disagreements": wrong}
+        typer.echo(msgspec.json.encode(report))
+    else:
+        _print(results, wrong)
+    if any(isinstance(one, _Refused) for one in results):
+        raise typer.Exit(1)
+
+
+def _read(file: Path) -> _Read | _Refused:
+    problems: Counter[str] = Counter()
+    coverage = Coverage()
+    try:
+        body = file.read_bytes()
+        provider = recognise(body)
+        event = READERS[provider](body, problems, coverage)
+    except OSError as error:
+        return _Refused(file, "unreadable", error.strerror or str(error))
+    except SourceError as error:
+        return _Refused(file, error.kind, str(error))
+    return _Read(file, provider, event, coverage, problems)
+
+
+def _disagreements(read: Iterable[_Read]) -> list[Disagreement]:
+    """Of the files that are one match by their shared id; of a file without one, its own."""
+    matches: dict[Any, list[_Read]] = defaultdict(list)
+    for one in read:
+        ids = tuple(sorted(one.event.shared_ids.items()))
+        matches[ids or one.file].append(one)
+    found = []
+    for group in matches.values():
+        shown = {one.provider: one.event.bookmakers[0].markets for one in group}
+        found += disagreements(table(), group[0].event.sport, shown)
+    return found
+
+
+def _json(one: _Read | _Refused) -> dict[str, Any]:
+    if isinstance(one, _Refused):
+        return {"file": str(one.file), "error": one.kind, "reason": one.reason}
+    return {
+        "file": str(one.file),
+        "provider": one.provider,
+        "event": one.event.source_event_id,
+        "sport": one.event.sport,
+        "markets": one.coverage.markets,
+        "mapped": one.coverage.mapped,
+        "share": round(one.coverage.share, 4),
+        "canonical_markets": len(one.event.bookmakers[0].markets),
+        "unmapped": dict(one.coverage.unmapped.most_common()),
+        "problems": dict(one.problems.most_common()),
+    }
+
+
+def _print(results: list[_Read | _Refused], wrong: list[Disagreement]) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    for one in results:
+        if isinstance(one, _Refused):
+            console.print(f"[red]{escape(f'{one.file}: {one.kind}: {one.reason}')}[/red]")
+            continue
+        event, coverage = one.event, one.coverage
+        share = f"{coverage.mapped} of {coverage.markets} markets mapped ({coverage.share:.1%})"
+        if not coverage.markets:
+            share = "no markets"
+        canonical = f"{len(event.bookmakers[0].markets)} canonical"
+        name = f"{event.home} – {event.away}"
+        console.print(f"{one.file}: {one.provider}, {name}: {share}, {canonical}", markup=False)
+        for market, times in coverage.unmapped.most_common():
+            console.print(f"  unmapped {times} × {market}", markup=False)
+        for problem, times in one.problems.most_common():
+            console.print(f"  problem {times} × {problem}", markup=False)
+    for item in wrong:
+        parts = filter(None, (item.key.market, item.key.line, item.key.participant))
+        place = f"{' '.join(parts)}, {', '.join(item.bookmakers)}"
+        console.print(f"{item.reason}: {place}: {item.text}", markup=False)
+    console.print(f"{len(wrong)} disagreements")

@@ -452,9 +452,10 @@ def _missing(
         carried = entry.sources.get(observation.source)
         if carried is None or event_id in named:
             continue
-        if scope.listing is not None and carried.listing != scope.listing:
-            continue
-        if scope.events is not None and carried.source_event_id not in scope.events:
+        if scope.events is not None:
+            if carried.source_event_id not in scope.events:
+                continue
+        elif scope.listing is not None and carried.listing != scope.listing:
             continue
         if carried.source_event_id not in observation.unreadable | present:
             yield entry

@@ -28,9 +28,10 @@ class Completeness(enum.Enum):
 class Scope(Struct, frozen=True, kw_only=True):
     """What was asked for.
 
-    listing: the part of the source's offer that was pulled whole (`soccer_epl`), None for a pull
-    of single events. events: the source's ids of the events asked for, None for all of the
-    listing. bookmakers, markets: keys and market types asked for, None for all.
+    listing: the part of the source's offer that was pulled whole (`soccer_epl`), or, where events
+    are named, that they stand in; None where that is not known. events: the source's ids of the
+    events asked for, None for all of the listing. bookmakers, markets: keys and market types asked
+    for, None for all.
     """
 
     listing: str | None = None

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,6 +24,8 @@ from odds_service import __version__
 from odds_service.errors import SourceError
 from odds_service.sources.breaker import Breaker
 from odds_service.sources.http_body import Kept, KeptBodies, decompressed
+
+T = TypeVar("T")
 
 USER_AGENT: Final = f"odds-service/{__version__}"
 _RETRIED_STATUS: Final = frozenset({429, 500, 502, 503, 504})
@@ -306,6 +308,20 @@ def require_json(path: str, answer: Answer) -> bytes:
     if start not in {b"[", b"{"}:
         raise SourceError("not_json", f"{path}: the body is not JSON")
     return body
+
+
+def decode_json(path: str, answer: Answer, kind: type[T]) -> T:
+    """The body of an answer that should be JSON of one shape.
+
+    Raises SourceError as require_ok and require_json, and of kind wrong_shape or truncated.
+    """
+    body = require_json(path, require_ok(path, answer))
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise SourceError("wrong_shape", f"{path}: {error}") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise SourceError("truncated", f"{path}: broken JSON: {error}") from None
 
 
 @asynccontextmanager

@@ -202,6 +202,7 @@ class TheOddsApi:
         if listing is None:
             raise SourceError("unknown_listing", f"event {source_event_id}: its sport is not known")
         scope = Scope(
+            listing=listing,
             events=frozenset({source_event_id}),
             bookmakers=self._asked_bookmakers(),
             markets=self._asked_markets(),

@@ -1,0 +1,124 @@
+"""Bet9ja: where its groups, events and payloads are.
+
+What is in play has other event ids and another service, which is not fetched: an event leaves with
+its start.
+"""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import ClassVar, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+from pydantic import Field
+
+from odds_service.errors import SourceError
+from odds_service.model.observation import ObservedEvent
+from odds_service.sources.base import Pull
+from odds_service.sources.bet9ja_body import read_event
+from odds_service.sources.by_event import ByEvent, ByEventSettings, pull_of
+from odds_service.sources.http import decode_json, require_json, require_ok
+from odds_service.sources.naming import sportradar_id
+
+T = TypeVar("T")
+
+_PATH: Final = "/desktop/feapi/PalimpsestAjax"
+_SUCCESS: Final = frozenset({"OK", "D"})
+_UNKNOWN: Final = "E"
+_START: Final = "%Y-%m-%d %H:%M:%S"  # without a zone: UTC, by the other bookmakers' times
+
+
+class Bet9jaSettings(ByEventSettings):
+    """The keys of a `[[sources]]` table of kind `bet9ja`."""
+
+    url: str = "https://sports.bet9ja.com"
+    sports: list[str] = Field(default=["1"], min_length=1)
+
+
+class _Region(Struct):
+    G: dict[str, msgspec.Raw] = {}
+
+
+class _Sport(Struct):
+    SG: dict[str, _Region] = {}
+
+
+class _Tree(Struct):
+    PAL: dict[str, _Sport]
+
+
+class _TreeAnswer(Struct):
+    R: str
+    D: _Tree | None = None
+
+
+class _Listed(Struct):
+    ID: int | str
+    STARTDATE: str | None = None
+    EXTID: str | int | None = None
+
+
+class _Group(Struct):
+    E: list[_Listed]
+
+
+class _GroupAnswer(Struct):
+    R: str
+    D: _Group | None = None
+
+
+class Bet9ja(ByEvent[Bet9jaSettings]):
+    """Bet9ja's offer before the start."""
+
+    kind: ClassVar[str] = "bet9ja"
+    settings_type = Bet9jaSettings
+
+    async def tournaments(self) -> list[str]:
+        path = f"{_PATH}/GetSports"
+        reply = decode_json(path, await self._http.get(path, {"DISP": "0"}), _TreeAnswer)
+        _require_success(path, reply.R)
+        tree = _present(path, reply.D).PAL
+        return [
+            group
+            for sport in self._settings.sports
+            if sport in tree
+            for region in tree[sport].SG.values()
+            for group in region.G
+        ]
+
+    async def listed(self, tournament: str) -> list[Pull]:
+        path = f"{_PATH}/GetEventsInGroupV2"
+        params = {"GROUPID": tournament, "DISP": "0", "GROUPMARKETID": "1"}
+        reply = decode_json(path, await self._http.get(path, params), _GroupAnswer)
+        if reply.R == _UNKNOWN:
+            return []  # the group is gone; of its events each is asked for until it is, too
+        _require_success(path, reply.R)
+        return [
+            pull_of(str(event.ID), tournament, _start(event.STARTDATE), sportradar_id(event.EXTID))
+            for event in _present(path, reply.D).E
+        ]
+
+    async def read(self, event_id: str, *, started: bool, problems: Counter[str]) -> ObservedEvent:
+        """As ByEvent; there is one payload, of what has not started."""
+        del started
+        path = f"{_PATH}/GetEvent"
+        answer = await self._http.get(path, {"EVENTID": event_id})
+        return read_event(require_json(path, require_ok(path, answer)), problems)
+
+
+def _require_success(path: str, result: str) -> None:
+    if result not in _SUCCESS:
+        raise SourceError("refused", f"{path}: R is {result!r}, neither OK nor D")
+
+
+def _present(path: str, payload: T | None) -> T:
+    if payload is None:
+        raise SourceError("wrong_shape", f"{path}: R is a success, but there is no D")
+    return payload
+
+
+def _start(text: str | None) -> datetime | None:
+    try:
+        return None if text is None else datetime.strptime(text, _START).replace(tzinfo=UTC)
+    except ValueError:
+        return None

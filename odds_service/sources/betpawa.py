@@ -1,0 +1,150 @@
+"""BetPawa: where its competitions, events and payloads are.
+
+One site a country, and a brand in a header that says which offer is meant.
+"""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any, ClassVar, Final
+
+import msgspec
+from msgspec import Struct
+from pydantic import Field
+
+from odds_service.errors import SourceError
+from odds_service.model.observation import ObservedEvent
+from odds_service.sources.base import Pull
+from odds_service.sources.betpawa_body import read_event
+from odds_service.sources.by_event import UNKNOWN, ByEvent, ByEventSettings, pull_of
+from odds_service.sources.http import decode_json, require_json, require_ok
+from odds_service.sources.naming import one_id, sportradar_id
+
+_PATH: Final = "/api/sportsbook/v3"
+PAGE: Final = 100  # events of one page
+MOST_PAGES: Final = 100  # of one competition
+
+
+class BetPawaSettings(ByEventSettings):
+    """The keys of a `[[sources]]` table of kind `betpawa`; brand: of the country's offer."""
+
+    url: str = "https://www.betpawa.ng"
+    sports: list[str] = Field(default=["2"], min_length=1)
+    brand: str = "betpawa-nigeria"
+
+
+class _Thing(Struct):
+    id: str
+
+
+class _Competition(Struct):
+    competition: _Thing
+
+
+class _Region(Struct):
+    competitions: list[_Competition] = []
+
+
+class _Category(Struct):
+    category: _Thing
+    regions: list[_Region] = []
+
+
+class _Categories(Struct):
+    withRegions: list[_Category]
+
+
+class _Widget(Struct):
+    type: str | None = None
+    id: str | int | None = None
+
+
+class _Additional(Struct):
+    live: bool | None = None
+
+
+class _Listed(Struct):
+    id: str
+    startTime: datetime | None = None
+    widgets: list[_Widget] | None = None
+    additionalInfo: _Additional | None = None
+
+
+class _Page(Struct):
+    responses: list[_Listed]
+
+
+class _Pages(Struct):
+    responses: list[_Page]
+
+
+class BetPawa(ByEvent[BetPawaSettings]):
+    """BetPawa's offer in one country."""
+
+    kind: ClassVar[str] = "betpawa"
+    settings_type = BetPawaSettings
+
+    @classmethod
+    def headers_of(cls, settings: Any) -> dict[str, str]:
+        return {"x-pawa-brand": settings.brand, "devicetype": "web", **settings.headers}
+
+    async def tournaments(self) -> list[str]:
+        found = []
+        for sport in self._settings.sports:
+            path = f"{_PATH}/categories/list/{sport}"
+            answer = await self._http.get(path, {"includeRegions": "true"})
+            reply = decode_json(path, answer, _Categories)
+            found += [
+                each.competition.id
+                for category in reply.withRegions
+                if category.category.id == sport
+                for region in category.regions
+                for each in region.competitions
+            ]
+        return found
+
+    async def listed(self, tournament: str) -> list[Pull]:
+        path = f"{_PATH}/events/lists/by-queries"
+        pulls: list[Pull] = []
+        for kind in ("UPCOMING", "LIVE"):
+            for page in range(MOST_PAGES):
+                query = {
+                    "query": {
+                        "eventType": kind,
+                        "categories": self._settings.sports,
+                        "zones": {"competitions": [tournament]},
+                        "hasOdds": True,
+                    },
+                    "view": {},
+                    "skip": page * PAGE,
+                    "take": PAGE,
+                }
+                text = msgspec.json.encode({"queries": [query]}).decode()
+                reply = decode_json(path, await self._http.get(path, {"q": text}), _Pages)
+                events = [event for part in reply.responses for event in part.responses]
+                pulls += [_pull(event, tournament, in_play=kind == "LIVE") for event in events]
+                if len(events) < PAGE:
+                    break
+        return pulls
+
+    async def read(self, event_id: str, *, started: bool, problems: Counter[str]) -> ObservedEvent:
+        """As ByEvent; what is in play has the same payload."""
+        del started
+        path = f"{_PATH}/events/{event_id}"
+        answer = await self._http.get(path, {})
+        if answer.status == 404 and not answer.body.lstrip().startswith(b"<"):
+            raise SourceError(UNKNOWN, f"{path}: BetPawa knows no such event")
+        return read_event(require_json(path, require_ok(path, answer)), problems)
+
+
+def _pull(event: _Listed, competition: str, *, in_play: bool) -> Pull:
+    start = event.startTime
+    shared = one_id(
+        sportradar_id(widget.id) for widget in event.widgets or () if widget.type == "SPORTRADAR"
+    )
+    return pull_of(
+        event.id,
+        competition,
+        start if start is not None and start.tzinfo is not None else None,
+        shared,
+        in_play=in_play or bool(event.additionalInfo and event.additionalInfo.live),
+    )

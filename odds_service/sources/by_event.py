@@ -1,0 +1,207 @@
+"""What providers with one payload an event share: settings, discovery, and fetching an event.
+
+Discovery goes by tournaments, each looked at by itself: one that fails keeps the events that it had
+at the last look, and is counted. An event that its provider knows no more is an observation that is
+complete and empty; whether that means that it is gone is detect's to say.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+
+import trio
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from odds_service.config import explain
+from odds_service.errors import SettingsError, SourceError
+from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
+from odds_service.sources.base import Offer, Pace, Pull
+from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
+from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
+
+MOST_TOURNAMENTS: Final = 5_000  # looked at; no bookmaker has as many
+UNKNOWN: Final = "unknown_event"  # the kind of error that says so
+
+
+class PoliteHttp(HttpSettings):
+    """How to fetch from a bookmaker's own site: seldom enough to be no burden."""
+
+    concurrency: int = Field(default=4, gt=0)
+    requests_per_s: float | None = Field(default=10.0, gt=0)
+
+
+class ByEventSettings(BaseModel):
+    """The keys that such sources share; times in seconds.
+
+    sports: the provider's own ids. tournaments: its ids of those to look at; none: all. headers:
+    sent with every request beside the user agent. max_events: of what discovery finds, the ones
+    that start first. discovery_s: between two looks.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    sports: list[str] = Field(min_length=1)
+    tournaments: list[str] = []
+    headers: dict[str, str] = {}
+    tiers: tuple[TierSettings, ...] = DEFAULT_TIERS
+    discovery_s: float = Field(default=300.0, gt=0)
+    max_events: int = Field(default=5_000, gt=0)
+    http: PoliteHttp = PoliteHttp()
+
+    @field_validator("tiers")
+    @classmethod
+    def _tiers_are_ordered(cls, tiers: tuple[TierSettings, ...]) -> tuple[TierSettings, ...]:
+        tiers_of(tiers)
+        return tiers
+
+    def pace(self) -> Pace:
+        """How often it is asked for what."""
+        return Pace(
+            tiers=tiers_of(self.tiers),
+            concurrency=self.http.concurrency,
+            requests_per_s=self.http.requests_per_s,
+            discovery_s=self.discovery_s,
+            by_event=True,
+        )
+
+
+S = TypeVar("S", bound=ByEventSettings)
+
+
+class ByEvent(ABC, Generic[S]):
+    """A source of single events; a provider says where its tournaments, events and payloads are."""
+
+    kind: ClassVar[str]
+    settings_type: ClassVar[type[ByEventSettings]]
+
+    def __init__(self, name: str, settings: S, http: HttpFetcher) -> None:
+        self.name = name
+        self.pace = settings.pace()
+        self._settings = settings
+        self._http = http
+        self._parts: dict[str, tuple[Pull, ...]] = {}
+        self._starts: dict[str, datetime] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, name: str, table: dict[str, Any]) -> AsyncIterator[Self]:
+        """See sources.base.Source.open."""
+        try:
+            settings: Any = cls.settings_type.model_validate(table)
+        except ValidationError as error:
+            raise SettingsError(f"sources ({name}): {explain(error)}") from None
+        async with open_http(settings.url, settings.http, cls.headers_of(settings)) as http:
+            yield cls(name, settings, http)
+
+    @classmethod
+    def headers_of(cls, settings: Any) -> dict[str, str]:
+        """What is sent with every request."""
+        return dict(settings.headers)
+
+    # -- what a provider says ----------------------------------------------------------------------
+
+    @abstractmethod
+    async def tournaments(self) -> list[str]:
+        """The provider's ids of the parts of its offer. Raises SourceError."""
+
+    @abstractmethod
+    async def listed(self, tournament: str) -> list[Pull]:
+        """The events of one part, paged through to its end. Raises SourceError."""
+
+    @abstractmethod
+    async def read(self, event_id: str, *, started: bool, problems: Counter[str]) -> ObservedEvent:
+        """Fetch and read one event. Raises SourceError, of kind `unknown_event` where it is gone.
+
+        started: whether it should be in play by its start as last known.
+        """
+
+    # -- sources.base.Source -----------------------------------------------------------------------
+
+    async def discover(self) -> Offer:
+        chosen = self._settings.tournaments
+        places = (chosen or await self.tournaments())[:MOST_TOURNAMENTS]
+        problems: Counter[str] = Counter()
+        parts: dict[str, tuple[Pull, ...]] = {}
+        failure: SourceError | None = None
+        for place in places:
+            try:
+                parts[place] = tuple(await self.listed(place))
+            except SourceError as error:
+                failure = error
+                problems[error.kind] += 1
+                if place in self._parts:
+                    parts[place] = self._parts[place]
+                if error.retry_after_s is not None:  # the rest would only be refused, too
+                    parts = self._parts | parts
+                    break
+        if failure is not None and problems.total() == len(places):
+            raise failure
+        self._parts = parts
+        pulls = {pull.key: pull for part in parts.values() for pull in part}
+        if len(pulls) > self._settings.max_events:
+            problems["too_many_events"] += 1
+            far = datetime.max.replace(tzinfo=UTC)
+            first = sorted(pulls.values(), key=lambda pull: pull.start_time or far)
+            pulls = {pull.key: pull for pull in first[: self._settings.max_events]}
+        self._starts = {
+            pull.key: pull.start_time for pull in pulls.values() if pull.start_time is not None
+        }
+        return Offer(tuple(pulls.values()), problems)
+
+    async def fetch(self, pull: Pull) -> Observation:
+        start_time = pull.start_time or self._starts.get(pull.key)
+        started = start_time is not None and start_time <= datetime.now(UTC)
+        return await self._observe(pull.key, pull.listing, pull.in_play or started)
+
+    async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
+        return await self.fetch(
+            Pull(key=source_event_id, event=True, listing=listing, in_play=False)
+        )
+
+    async def _observe(self, event_id: str, listing: str | None, started: bool) -> Observation:
+        started_at = datetime.now(UTC)
+        problems: Counter[str] = Counter()
+        events: tuple[ObservedEvent, ...] = ()
+        try:
+            event = await self.read(event_id, started=started, problems=problems)
+        except SourceError as error:
+            if error.kind != UNKNOWN:
+                raise
+        else:
+            if event.source_event_id != event_id:
+                text = f"asked for event {event_id}, answered with {event.source_event_id}"
+                raise SourceError("wrong_event", text)
+            events = (event,)
+        await trio.lowlevel.checkpoint()
+        return Observation(
+            source=self.name,
+            scope=Scope(listing=listing, events=frozenset({event_id})),
+            completeness=Completeness.COMPLETE,
+            started_at=started_at,
+            observed_at=datetime.now(UTC),
+            events=events,
+            problems=dict(problems),
+        )
+
+
+def pull_of(
+    event_id: str,
+    listing: str,
+    start_time: datetime | None,
+    shared_ids: Mapping[str, str],
+    *,
+    in_play: bool = False,
+) -> Pull:
+    """A pull of one listed event."""
+    return Pull(
+        key=event_id,
+        event=True,
+        listing=listing,
+        start_time=start_time,
+        in_play=in_play,
+        shared_ids=shared_ids,
+    )

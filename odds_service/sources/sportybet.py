@@ -1,0 +1,176 @@
+"""SportyBet: where its tournaments, events and payloads are.
+
+One site for all its countries; the country is part of the path. What is before its start and what
+is in play are two products with two payloads of one event.
+"""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import ClassVar, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+from pydantic import Field
+
+from odds_service.errors import SourceError
+from odds_service.model.observation import ObservedEvent
+from odds_service.sources.base import Pull
+from odds_service.sources.by_event import UNKNOWN, ByEvent, ByEventSettings, pull_of
+from odds_service.sources.http import decode_json, require_json, require_ok
+from odds_service.sources.naming import sportradar_id
+from odds_service.sources.sportybet_body import read_event
+
+T = TypeVar("T")
+
+SUCCESS: Final = 10_000
+BEFORE, IN_PLAY = "3", "1"  # their product ids
+MAIN_MARKETS: Final = "1"  # a listing shows some markets: the fewest that can be asked for
+_SCHEDULED, _OVER = 0, 3  # their status of an event: below 3 it is to come or in play
+
+
+class SportyBetSettings(ByEventSettings):
+    """The keys of a `[[sources]]` table of kind `sportybet`; country: as in its paths."""
+
+    url: str = "https://www.sportybet.com"
+    sports: list[str] = Field(default=["sr:sport:1"], min_length=1)
+    country: str = "ng"
+
+
+class _Tournament(Struct):
+    id: str
+
+
+class _Category(Struct):
+    tournaments: list[_Tournament] = []
+
+
+class _Sport(Struct):
+    id: str
+    categories: list[_Category] = []
+
+
+class _Sports(Struct):
+    sportList: list[_Sport]
+
+
+class _Listed(Struct):
+    eventId: str
+    estimateStartTime: int | None = None
+    status: int = _SCHEDULED
+
+
+class _Part(Struct):
+    events: list[_Listed] = []
+
+
+class _SportsAnswer(Struct):
+    bizCode: int
+    message: str | None = None
+    data: _Sports | None = None
+
+
+class _EventsAnswer(Struct):
+    bizCode: int
+    message: str | None = None
+    data: list[_Part] | None = None
+
+
+class _State(Struct):
+    status: int | None = None
+    markets: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class _StateAnswer(Struct):
+    data: _State | None = None
+
+
+class SportyBet(ByEvent[SportyBetSettings]):
+    """SportyBet's offer in one country."""
+
+    kind: ClassVar[str] = "sportybet"
+    settings_type = SportyBetSettings
+
+    async def tournaments(self) -> list[str]:
+        found = []
+        for sport in self._settings.sports:
+            path = self._path("popularAndSportList")
+            answer = await self._http.get(path, {"sportId": sport, "productId": BEFORE})
+            reply = decode_json(path, answer, _SportsAnswer)
+            _require_success(path, reply.bizCode, reply.message)
+            found += [
+                tournament.id
+                for listed in _present(path, reply.data).sportList
+                if listed.id == sport
+                for category in listed.categories
+                for tournament in category.tournaments
+            ]
+        return found
+
+    async def listed(self, tournament: str) -> list[Pull]:
+        path = self._path("pcEvents")
+        pulls = []
+        for sport in self._settings.sports:
+            query = [{"sportId": sport, "marketId": MAIN_MARKETS, "tournamentId": [[tournament]]}]
+            reply = decode_json(path, await self._http.post(path, query), _EventsAnswer)
+            _require_success(path, reply.bizCode, reply.message)
+            pulls += [
+                pull_of(
+                    event.eventId,
+                    tournament,
+                    _time(event.estimateStartTime),
+                    sportradar_id(event.eventId),
+                    in_play=_SCHEDULED < event.status < _OVER,
+                )
+                for part in _present(path, reply.data)
+                for event in part.events
+            ]
+        return pulls
+
+    async def read(self, event_id: str, *, started: bool, problems: Counter[str]) -> ObservedEvent:
+        """As ByEvent; the product is the one that fits the event's own status."""
+        path = self._path("event")
+        product = IN_PLAY if started else BEFORE
+        body = await self._event_body(path, event_id, product)
+        state = _decoded_state(body)
+        fits = BEFORE if state.status == _SCHEDULED else IN_PLAY
+        if state.status is not None and fits != product:
+            # Moved, postponed or started early: the other product's payload may lack all markets.
+            body = await self._event_body(path, event_id, fits)
+            state = _decoded_state(body)
+        priced = bytes(state.markets).strip() not in {b"[]", b"null"}
+        if state.status is not None and state.status >= _OVER and not priced:
+            raise SourceError(UNKNOWN, f"SportyBet: event {event_id} is over")
+        return read_event(body, problems)
+
+    async def _event_body(self, path: str, event_id: str, product: str) -> bytes:
+        answer = await self._http.get(path, {"eventId": event_id, "productId": product})
+        return require_json(path, require_ok(path, answer))
+
+    def _path(self, call: str) -> str:
+        return f"/api/{self._settings.country}/factsCenter/{call}"
+
+
+def _decoded_state(body: bytes) -> _State:
+    """An event's status as far as it can be told; what is wrong with a body, its reader says."""
+    try:
+        return msgspec.json.decode(body, type=_StateAnswer).data or _State()
+    except msgspec.MsgspecError:
+        return _State()
+
+
+def _require_success(path: str, code: int, message: str | None) -> None:
+    if code != SUCCESS:
+        raise SourceError("refused", f"{path}: bizCode {code}: {message or 'no reason given'}")
+
+
+def _present(path: str, payload: T | None) -> T:
+    if payload is None:
+        raise SourceError("wrong_shape", f"{path}: bizCode is a success, but there is no data")
+    return payload
+
+
+def _time(epoch_ms: int | None) -> datetime | None:
+    try:
+        return None if epoch_ms is None else datetime.fromtimestamp(epoch_ms / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None

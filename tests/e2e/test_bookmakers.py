@@ -1,0 +1,202 @@
+"""Three bookmakers of one match through the whole service, each behind its own endpoints.
+
+The recorded payloads where they lie beside the project, and always small ones in the same shapes;
+over them the variations: prices move, suspension, a market gone, an event gone, errors.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import trio
+from msgspec.structs import replace
+
+from odds_service.demo import payloads
+from odds_service.demo.payloads import Match
+from odds_service.demo.providers import ProviderShelf
+from odds_service.http.message import Response
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tests.support.bookmakers import (
+    SHELVES,
+    moved_to,
+    payload_in,
+    settings_of,
+    sites,
+    suspended,
+    with_home_price,
+    without_h2h,
+)
+from tests.support.recorded import RECORDED
+from tests.support.serving import call, service, status_of, wait_until
+from tests.support.watching import Watcher, watching
+
+SOON = (datetime.now(UTC) + timedelta(hours=20)).replace(microsecond=0)
+NUMBERS = {"wuhan": "68995116", "norway": "66457014"}
+MAKERS: dict[str, Callable[[Match], Any]] = {
+    "sportybet": payloads.sportybet,
+    "betpawa": payloads.betpawa,
+    "bet9ja": payloads.bet9ja,
+}
+
+
+def own_shelves() -> list[ProviderShelf]:
+    match = Match(
+        number=int(NUMBERS["wuhan"]), home="Wuhan Three Towns", away="Qingdao Hainiu", start=SOON
+    )
+    other = replace(match, number=int(NUMBERS["norway"]), home="Norway", away="France")
+    return [
+        SHELVES[name](maker(match), maker(replace(other, tournament=2)))
+        for name, maker in MAKERS.items()
+    ]
+
+
+def recorded_shelves() -> list[ProviderShelf]:
+    shelves = []
+    for name, shelf in SHELVES.items():
+        folder = RECORDED / name
+        if not folder.is_dir():
+            pytest.skip("no recorded odds beside us")
+        bodies = [(folder / file).read_bytes() for file in ("prematch.json", "wc_nf.json")]
+        shelves.append(shelf(*(moved_to(payload_in(body, name), name, SOON) for body in bodies)))
+    return shelves
+
+
+def kinds_of(watcher: Watcher, source: str, market: str = "h2h") -> list[str]:
+    """What happened to a market of the match, in order."""
+    return [
+        pb.ChangeKind.Name(change.kind).removeprefix("CHANGE_KIND_")
+        for change in watcher.fold.changes
+        if change.source == source
+        and change.event_id == f"sr:{NUMBERS['wuhan']}"
+        and change.after.key.market == market
+        and not change.after.key.participant
+    ]
+
+
+def states_of(watcher: Watcher, source: str) -> list[str]:
+    return [
+        pb.ChangeKind.Name(change.kind).removeprefix("CHANGE_KIND_SOURCE_")
+        for change in watcher.fold.changes
+        if change.source == source and change.kind >= pb.CHANGE_KIND_SOURCE_UP
+    ]
+
+
+def last_is(watcher: Watcher, source: str, kind: str) -> bool:
+    return kinds_of(watcher, source)[-1] == kind
+
+
+async def printed(address: str, event_id: str) -> str:
+    command = [sys.executable, "-m", "odds_service", "get", event_id, "--server", address]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ODDS_")}
+    done = await trio.to_thread.run_sync(
+        lambda: subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=environment | {"COLUMNS": "250", "NO_COLOR": "1"},
+        )
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("shelves", [own_shelves, recorded_shelves])
+async def test_one_event_with_the_bookmakers_side_by_side(
+    shelves: Callable[[], list[ProviderShelf]], tmp_path: Path
+) -> None:
+    event_id = f"sr:{NUMBERS['wuhan']}"
+    with structlog.testing.capture_logs():
+        async with (
+            sites(*shelves()) as (made, urls),
+            service(settings_of(tmp_path, urls, interval_s=0.15)) as running,
+        ):
+            cache = running.parts.cache
+
+            def bookmakers(of: str = event_id) -> set[str]:
+                entry = cache.events.get(of)
+                return set() if entry is None else {name for _, name in entry.bookmakers}
+
+            def priced_by_all(of: str = event_id) -> bool:
+                return bookmakers(of) == set(SHELVES)
+
+            with watching(running.address) as watcher:
+                for other_id in (f"sr:{number}" for number in NUMBERS.values()):
+                    await wait_until(partial(priced_by_all, other_id), "all three")
+                assert set(cache.events) == {f"sr:{number}" for number in NUMBERS.values()}
+
+                table = await printed(running.address, event_id)
+                (head,) = (line for line in table.splitlines() if "sportybet" in line)
+                assert head.index("bet9ja") < head.index("betpawa") < head.index("sportybet")
+                (h2h,) = (line for line in table.splitlines() if " h2h " in line)
+                assert h2h.count("home ") == h2h.count("draw ") == h2h.count("away ") == 3
+                assert "stale" not in table
+
+                # Prices move, are suspended and resumed, a market goes: at each in its own way.
+                for name, site in made.items():
+                    shelf = site.shelf
+                    (own_id,) = (
+                        key
+                        for key, entry in (
+                            (entry.sources[name].source_event_id, entry)
+                            for entry in cache.events.values()
+                        )
+                        if entry.event.id == event_id
+                    )
+                    payload = shelf.events[own_id]
+                    steps = [
+                        ("PRICES", with_home_price(payload, name, 7.77)),
+                        ("SUSPENDED", suspended(payload, name)),
+                        ("RESUMED", payload),
+                        ("REMOVED", without_h2h(payload, name)),
+                        ("ADDED", payload),
+                    ]
+                    for kind, changed in steps:
+                        shelf.put(changed)
+                        await wait_until(partial(last_is, watcher, name, kind), f"{kind} at {name}")
+                    assert kinds_of(watcher, name) == ["ADDED", *(kind for kind, _ in steps)]
+
+                # One bookmaker drops the event: at the second absence its odds go, the event stays.
+                gone = made["bet9ja"].shelf
+                dropped = cache.events[event_id].sources["bet9ja"].source_event_id
+                payload = gone.events.pop(dropped)
+                await wait_until(lambda: bookmakers() == {"sportybet", "betpawa"}, "bet9ja gone")
+                gone.put(payload)
+                await wait_until(priced_by_all, "bet9ja back")
+
+                # Another one fails, discovery too: it goes down, and nothing of it is removed.
+                before = kinds_of(watcher, "betpawa")
+                faults = [
+                    Response(500),
+                    Response(200, b"<html>Are you human?</html>"),
+                    Response(200, b"[]"),
+                    Response(302, headers=[("Location", "/login")]),
+                ]
+                for fault in faults:
+                    made["betpawa"].fault = fault
+                    await wait_until(lambda: states_of(watcher, "betpawa")[-1] == "DOWN", "down")
+                    made["betpawa"].fault = None
+                    await wait_until(lambda: states_of(watcher, "betpawa")[-1] == "UP", "up")
+                states = [state for state in states_of(watcher, "betpawa") if state != "STALE"]
+                assert states == ["UP", *["DOWN", "UP"] * len(faults)]
+                assert kinds_of(watcher, "betpawa") == before
+                assert bookmakers() == set(SHELVES)
+            status = await status_of(running.address)
+            problems = {each.state.source: dict(each.problems) for each in status.sources}
+            for kind in ("server_error", "html", "wrong_shape", "redirect"):
+                assert problems["betpawa"][kind] >= 5
+                assert kind not in problems["sportybet"]
+            assert all(each.freshness[0].pulls == 2 for each in status.sources)
+            reply = await call(
+                running.address,
+                lambda stub: stub.RefreshEvent(pb.RefreshEventRequest(event_id=event_id)),
+            )
+            assert {each.source for each in reply.sources if each.ok} == set(SHELVES)

@@ -101,7 +101,7 @@ async def test_one_event_on_demand_and_one_that_has_gone() -> None:
         seen = await source.fetch_event(event_id, sport)
         gone = await source.fetch_event("0" * 32, sport)
     assert [event.source_event_id for event in seen.events] == [event_id]
-    assert (seen.scope.events, seen.scope.listing) == (frozenset({event_id}), None)
+    assert (seen.scope.events, seen.scope.listing) == (frozenset({event_id}), sport)
     assert (gone.completeness, gone.events) == (Completeness.COMPLETE, ())
 
 

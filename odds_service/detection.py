@@ -23,6 +23,7 @@ from odds_service.model.change import (
 )
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, MarketStatus, ObservedMarket, same_prices
+from odds_service.model.match import Placed, SourceRef
 from odds_service.model.observation import (
     ANY,
     Completeness,
@@ -51,7 +52,7 @@ _SOURCE_KINDS: Final = {
 _BY_KEY: Final = attrgetter("key")
 _REMOVED: Final = MarketStatus.REMOVED
 
-Identify = Callable[[str, ObservedEvent], str]  # (source, event as it showed it) -> event id
+Identify = Callable[[str, ObservedEvent], Placed]  # (source, event as it showed it) -> where it is
 
 
 class Difference(Struct, frozen=True, gc=False):
@@ -69,6 +70,7 @@ class Detected(Struct):
 
     entries: event id -> its new value, None where it ended. late: events whose observation was
     older than the last applied one. duplicates: events that stood in the payload twice.
+    departed: source events that are not carried any more.
     """
 
     next_revision: int
@@ -78,6 +80,7 @@ class Detected(Struct):
     entries: dict[str, EventOdds | None] = field(default_factory=dict)
     confirmed: list[BookmakerOdds] = field(default_factory=list)
     event_sources: list[tuple[str, EventSource]] = field(default_factory=list)
+    departed: list[SourceRef] = field(default_factory=list)
     markets: int = 0
     late: int = 0
     duplicates: int = 0
@@ -87,6 +90,26 @@ class Detected(Struct):
         taken = self.next_revision
         self.next_revision = taken + 1
         return taken
+
+    def add(self, later: "Detected") -> None:
+        """Take over what was found on top of this."""
+        self.next_revision = later.next_revision
+        self.changes += later.changes
+        self.snapshots += later.snapshots
+        self.entries |= later.entries
+        self.confirmed += later.confirmed
+        self.event_sources += later.event_sources
+        self.departed += later.departed
+        self.markets += later.markets
+        self.late += later.late
+        self.duplicates += later.duplicates
+
+    def upon(self, events: Mapping[str, EventOdds]) -> Mapping[str, EventOdds]:
+        """What the cache holds with this taken over."""
+        if not self.entries:
+            return events
+        held = {**events, **self.entries}
+        return {event_id: entry for event_id, entry in held.items() if entry is not None}
 
 
 def detect(
@@ -107,14 +130,15 @@ def detect(
     found = Detected(first_revision, detected_at)
     if observation.completeness is Completeness.FAILED:
         return found
-    named: dict[str, ObservedEvent] = {}
+    named: dict[str, tuple[ObservedEvent, Placed]] = {}
     for observed in observation.events:
-        if named.setdefault(identify(observation.source, observed), observed) is not observed:
+        placed = identify(observation.source, observed)
+        if named.setdefault(placed.event_id, (observed, placed))[0] is not observed:
             found.duplicates += 1
     for event_id in sorted(named):
-        _see_event(found, events.get(event_id), event_id, named[event_id], observation)
+        _see_event(found, events.get(event_id), *named[event_id], observation)
     if observation.completeness is Completeness.COMPLETE and ANY not in observation.unreadable:
-        for entry in _missing(events, named, observation, present):
+        for entry in _missing(events, named.keys(), observation, present):
             _miss_event(found, entry, observation)
     return found
 
@@ -244,34 +268,43 @@ def _by_line(differences: Iterable[Difference]) -> list[Difference]:
 def _see_event(
     found: Detected,
     entry: EventOdds | None,
-    event_id: str,
     observed: ObservedEvent,
+    placed: Placed,
     observation: Observation,
 ) -> None:
-    source = observation.source
+    event_id, source = placed.event_id, observation.source
     carried = None if entry is None else entry.sources.get(source)
     if _is_late(carried, observation):
         found.late += 1
         return
     event = _described(entry, event_id, observed, observation)
     listing = _listing(carried, observation.scope)
-    moved = carried is None or carried.listing != listing
+    fresh = EventSource(
+        source,
+        observed.source_event_id,
+        listing,
+        observation.started_at,
+        shown=placed.shown,
+        match=placed.match,
+    )
+    moved = carried is None or _differs(carried, fresh)
     if entry is None:
-        _change_event(found, ChangeKind.EVENT_ADDED, "", None, event, observation)
+        change_event(found, ChangeKind.EVENT_ADDED, "", None, event, observation)
     elif event != entry.event or moved:
-        reason = _why_updated(entry.event, event)
-        _change_event(found, ChangeKind.EVENT_UPDATED, reason, entry.event, event, observation)
+        relisted = carried is not None and carried.listing != listing
+        reason = _why_updated(entry.event, event, relisted=relisted)
+        change_event(found, ChangeKind.EVENT_UPDATED, reason, entry.event, event, observation)
     bookmakers = {} if entry is None else dict(entry.bookmakers)
     for shown in sorted(observed.bookmakers, key=lambda shown: shown.bookmaker):
         _see_bookmaker(found, bookmakers, event_id, shown, observation)
     shown_names = {shown.bookmaker for shown in observed.bookmakers}
     for key in sorted(bookmakers):
         if key[0] == source and _may_be_gone(key[1], shown_names, observed, observation.scope):
-            _lose_bookmaker(found, bookmakers, bookmakers[key], observation, event)
+            lose_bookmaker(found, bookmakers, bookmakers[key], observation, event)
     sources = {} if entry is None else dict(entry.sources)
-    sources[source] = EventSource(source, observed.source_event_id, listing, observation.started_at)
+    sources[source] = fresh
     if moved:
-        found.event_sources.append((event_id, sources[source]))
+        found.event_sources.append((event_id, fresh))
     found.entries[event_id] = EventOdds(event, sources, bookmakers)
 
 
@@ -310,7 +343,7 @@ def _see_bookmaker(
         bookmakers.pop(key, None)
 
 
-def _lose_bookmaker(
+def lose_bookmaker(
     found: Detected,
     bookmakers: dict[BookmakerKey, BookmakerOdds],
     current: BookmakerOdds,
@@ -318,6 +351,7 @@ def _lose_bookmaker(
     event: Event,
     reason: str = Reason.SOURCE_REMOVED,
 ) -> None:
+    """Number the end of all that a bookmaker shows within the observation's scope."""
     differences = compare_markets(current.markets, None, observation.scope.markets, reason)
     if not differences:
         return
@@ -405,6 +439,16 @@ def _after(
     )
 
 
+def _differs(carried: EventSource, fresh: EventSource) -> bool:
+    """Whether what is kept of how a source carries an event differs."""
+    return (
+        carried.listing != fresh.listing
+        or carried.source_event_id != fresh.source_event_id
+        or (carried.shown is not fresh.shown and carried.shown != fresh.shown)
+        or carried.match != fresh.match
+    )
+
+
 def _listing(carried: EventSource | None, scope: Scope) -> str | None:
     """Where the event's absence is judged: it stays with a listing until that one lacks it.
 
@@ -436,7 +480,7 @@ def _may_be_gone(bookmaker: str, shown: set[str], observed: ObservedEvent, scope
 
 def _missing(
     events: Mapping[str, EventOdds],
-    named: Mapping[str, ObservedEvent],
+    named: AbstractSet[str],
     observation: Observation,
     present: AbstractSet[str],
 ) -> Iterator[EventOdds]:
@@ -493,25 +537,34 @@ def _drop_source(found: Detected, entry: EventOdds, reason: str, observation: Ob
     if not sources:
         _end_event(found, entry, reason, observation)
         return
+    found.departed.append((source, entry.sources[source].source_event_id))
     bookmakers = dict(entry.bookmakers)
     kept = {name: id_ for name, id_ in event.source_ids.items() if name != source}
     updated = replace(event, source_ids=kept)
-    _change_event(found, ChangeKind.EVENT_UPDATED, Reason.SOURCE_LEFT, event, updated, observation)
+    change_event(found, ChangeKind.EVENT_UPDATED, Reason.SOURCE_LEFT, event, updated, observation)
     whole = replace(observation, scope=Scope())
     for key in sorted(bookmakers):
         if key[0] == source:
-            _lose_bookmaker(found, bookmakers, bookmakers[key], whole, updated, reason)
+            lose_bookmaker(found, bookmakers, bookmakers[key], whole, updated, reason)
     found.entries[event.id] = EventOdds(updated, sources, bookmakers)
 
 
 def _end_event(found: Detected, entry: EventOdds, reason: str, observation: Observation) -> None:
     ended = replace(entry.event, status=EventStatus.ENDED)
     shown = tuple(entry.bookmakers[key] for key in sorted(entry.bookmakers))
-    _change_event(found, ChangeKind.EVENT_ENDED, reason, entry.event, ended, observation, shown)
+    change_event(found, ChangeKind.EVENT_ENDED, reason, entry.event, ended, observation, shown)
     found.entries[ended.id] = None
+    found.departed += [
+        (carried.source, carried.source_event_id) for carried in entry.sources.values()
+    ]
 
 
-def _change_event(
+def status_by_time(start_time: datetime, observed_at: datetime) -> EventStatus:
+    """Where an event stands of which nobody says it."""
+    return EventStatus.IN_PLAY if observed_at >= start_time else EventStatus.SCHEDULED
+
+
+def change_event(
     found: Detected,
     kind: ChangeKind,
     reason: str,
@@ -520,6 +573,7 @@ def _change_event(
     observation: Observation,
     ended: tuple[BookmakerOdds, ...] = (),
 ) -> None:
+    """Number a change of an event."""
     found.changes.append(
         EventChange(
             found.revision(),
@@ -555,8 +609,7 @@ def _described(
     start_time = observed.start_time if describes or known is None else known.start_time
     status = observed.status
     if status is None:
-        started = observation.observed_at >= start_time
-        status = EventStatus.IN_PLAY if started else EventStatus.SCHEDULED
+        status = status_by_time(start_time, observation.observed_at)
         if known is not None and not describes:
             status = max(status, known.status)
     if known is not None and not describes:
@@ -573,7 +626,7 @@ def _described(
     )
 
 
-def _why_updated(before: Event, after: Event) -> str:
+def _why_updated(before: Event, after: Event, *, relisted: bool) -> str:
     """The most telling reason; the change itself carries all that differs."""
     if (before.home, before.away) == (after.away, after.home) != (before.away, before.home):
         return Reason.SIDES_SWAPPED
@@ -583,7 +636,9 @@ def _why_updated(before: Event, after: Event) -> str:
         return Reason.START_MOVED
     if before.source_ids.keys() != after.source_ids.keys():
         return Reason.SOURCE_JOINED
-    return Reason.LISTING_MOVED if before == after else Reason.RENAMED
+    if before != after:
+        return Reason.RENAMED
+    return Reason.LISTING_MOVED if relisted else Reason.REMATCHED
 
 
 def source_change(

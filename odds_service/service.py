@@ -142,7 +142,7 @@ async def assemble(
             sources=[_starting(source, known.get(source.name)) for source in sources],
         )
         queue = WriteQueue(database.queue_changes)
-        reconciler = Reconciler()
+        reconciler = Reconciler(stored.events)
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
         coverage = Coverage(cache)
         yield Parts(
@@ -156,7 +156,7 @@ async def assemble(
             queue=queue,
             writer=Writer(store, queue, feed, dead_letters=stored.dead_letters),
             reconciler=reconciler,
-            detector=Detector(cache, feed, queue, reconciler.identify, utc_now),
+            detector=Detector(cache, feed, queue, reconciler, utc_now),
             scrapers={
                 source.name: Scraper(source, send.clone(), utc_now, coverage) for source in sources
             },

@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"model", "errors", "http"}),
     frozenset({"config", "logs", "status", "bridge", "detection", "reconcile", "demo"}),
-    frozenset({"feed", "access"}),
+    frozenset({"feed", "access", "regrouping"}),
     frozenset({"cache"}),
     frozenset({"sources", "storage"}),
     frozenset({"pipeline", "rpc", "metrics"}),
@@ -51,11 +51,12 @@ OWNERS: Final = {
     "asyncio": {"bridge", "rpc", "client", "storage"},
     "typer": {"cli", "commands", "demo.__main__"},
     "rich": {"cli", "commands"},
+    "rapidfuzz": {"reconcile"},
     "pydantic_settings": {"config"},
 }
 
 # Values and synchronous parts: what they do is decided without a loop, so it can be tested so.
-WITHOUT_A_LOOP: Final = {"model", "detection", "reconcile", "feed", "cache", "errors"}
+WITHOUT_A_LOOP: Final = {"model", "detection", "reconcile", "regrouping", "feed", "cache", "errors"}
 LOOPS: Final = {"trio", "trio_asyncio", "asyncio", "anyio"}
 
 

@@ -43,7 +43,9 @@ class Reason:
     SOURCE_LEFT: Final = "source_left"
     LINE_MOVED: Final = "line_moved"  # REMOVED and ADDED side by side, each naming the other line
     UNREADABLE: Final = "unreadable"  # still offered, but its odds could not be decoded
-    MERGED: Final = "merged"  # found to be the same event as another
+    MERGED: Final = "merged"  # found to be the same event as another; its odds go over to that one
+    SPLIT: Final = "split"  # of two source events taken for one, found to be two
+    REMATCHED: Final = "rematched"  # what joins its source events differs; nothing else
     PURGED: Final = "purged"  # an ended event left the cache
     LEFT_FILTER: Final = "left_filter"  # of a stream: the market no longer matches
 

@@ -19,6 +19,7 @@ class Event(Struct, frozen=True, kw_only=True):
 
     sport: e.g. `soccer`; competition: the source's key of it, e.g. `soccer_epl`.
     source_ids: source -> that source's id of the event; replaced, never changed in place.
+    merged_into: of an event that ended because it is another one, that one's id.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Event(Struct, frozen=True, kw_only=True):
     start_time: datetime
     status: EventStatus = EventStatus.SCHEDULED
     source_ids: dict[str, str] = {}
+    merged_into: str = ""
 
     @property
     def name(self) -> str:

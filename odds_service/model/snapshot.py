@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey
+from odds_service.model.match import Match, ShownEvent
 
 BookmakerKey = tuple[str, str]  # (source, bookmaker): two sources may carry one bookmaker
 
@@ -62,7 +63,8 @@ class EventSource(Struct, frozen=True):
     """How one source carries an event.
 
     listing: where it was last seen. applied_at: start of the last request applied to it, None
-    after a restart. absences: complete fetches in a row that lacked it.
+    after a restart. absences: complete fetches in a row that lacked it. shown: what it says of the
+    event, None where that is not known yet; match: what joins it to the event's other sources.
     """
 
     source: str
@@ -70,6 +72,8 @@ class EventSource(Struct, frozen=True):
     listing: str | None
     applied_at: datetime | None
     absences: int = 0
+    shown: ShownEvent | None = None
+    match: Match = Match()
 
 
 class EventOdds(Struct, frozen=True):

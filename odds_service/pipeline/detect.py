@@ -11,13 +11,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from odds_service.cache import OddsCache
-from odds_service.detection import Detected, Identify, detect, purge, source_change
+from odds_service.detection import Detected, detect, purge, source_change
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.observation import Completeness, Observation
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceState, SourceStatus, judged_status
 from odds_service.pipeline.channels import Fetched, WriteQueue
+from odds_service.reconcile import Reconciler
+from odds_service.regrouping import regroup, rematch
 
 SLICE_EVENTS: Final = 32  # events compared at a stretch: keeps batches and pauses short
 TICK_S: Final = 1.0  # how often sources are judged by the clock
@@ -45,13 +47,13 @@ class Detector:
         cache: OddsCache,
         feed: ChangeFeed,
         queue: WriteQueue,
-        identify: Identify,
+        reconciler: Reconciler,
         now: Callable[[], datetime],
     ) -> None:
         self._cache = cache
         self._feed = feed
         self._queue = queue
-        self._identify = identify
+        self._reconciler = reconciler
         self._now = now
         self.late_events = 0
         self.duplicate_events = 0
@@ -73,14 +75,27 @@ class Detector:
 
     def apply(self, observation: Observation, present: frozenset[str] = frozenset()) -> Detected:
         """Compare, update the cache for all that was seen, number and publish the changes."""
-        found = detect(
-            self._cache.events,
-            observation,
-            self._identify,
+        events, stamp = self._cache.events, self._stamp()
+        moves = self._reconciler.place(observation, events)
+        found = regroup(
+            events,
+            moves,
             first_revision=self._feed.head_revision + 1,
-            detected_at=self._stamp(),
-            present=present,
+            detected_at=stamp,
+            observed_at=observation.observed_at,
         )
+        found.add(
+            detect(
+                found.upon(events),
+                observation,
+                self._reconciler.placed,
+                first_revision=found.next_revision,
+                detected_at=stamp,
+                present=present,
+            )
+        )
+        rematch(found, events, moves, observation.observed_at)
+        self._reconciler.forget(found.departed)
         self.late_events += found.late
         self.duplicate_events += found.duplicates
         state = self._after_fetch(self._cache.sources[observation.source], observation)
@@ -112,6 +127,7 @@ class Detector:
                 first_revision=self._feed.head_revision + 1,
                 detected_at=self._stamp(),
             )
+            self._reconciler.forget(found.departed)
             self._publish(found)
             changes += len(found.changes)
 

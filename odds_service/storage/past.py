@@ -170,7 +170,7 @@ async def _aio_carried(
 ) -> dict[tuple[str, str], EventSource]:
     query = select(event_sources).where(*_of(event_ids, event_sources.c.event_id))
     return {
-        (row.event_id, row.source): EventSource(row.source, row.source_event_id, row.listing, None)
+        (row.event_id, row.source): rows.carried_from(row)
         for row in await connection.execute(query)
     }
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+from sqlalchemy import Row
 
 from odds_service.model.change import (
     Change,
@@ -15,6 +16,7 @@ from odds_service.model.change import (
 )
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
+from odds_service.model.match import Match, ShownEvent
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds, EventSource
 from odds_service.model.source import SourceState
@@ -117,6 +119,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_odds = msgspec.json.Decoder(_Odds).decode
 _decode_ended = msgspec.json.Decoder(list[_Ended]).decode
 _decode_event = msgspec.json.Decoder(Event).decode
+_decode_shown = msgspec.json.Decoder(ShownEvent).decode
 _decode_state = msgspec.json.Decoder(SourceState).decode
 
 
@@ -196,7 +199,22 @@ def carried_row(event_id: str, carried: EventSource) -> Values:
         "source": carried.source,
         "source_event_id": carried.source_event_id,
         "listing": carried.listing,
+        "shown": None if carried.shown is None else _encode(carried.shown).decode(),
+        "match_score": carried.match.score,
+        "match_reason": carried.match.reason,
     }
+
+
+def carried_from(row: Row[*tuple[Any, ...]]) -> EventSource:
+    """How a source carries an event, of a row of event_sources."""
+    return EventSource(
+        row.source,
+        row.source_event_id,
+        row.listing,
+        None,
+        shown=None if row.shown is None else _decode_shown(row.shown),
+        match=Match(row.match_score, row.match_reason),
+    )
 
 
 def state_row(change: SourceChange) -> Values:

@@ -125,6 +125,9 @@ event_sources = Table(
     Column("source", Text, primary_key=True),
     Column("source_event_id", Text, nullable=False),
     Column("listing", Text),
+    Column("shown", Text),  # what the source says of the event; JSON
+    Column("match_score", SmallInteger, nullable=False),
+    Column("match_reason", Text, nullable=False),
 )
 
 bookmakers = Table(

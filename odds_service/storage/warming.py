@@ -79,9 +79,7 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
     of_live = select(event_sources).join(events, events.c.event_id == event_sources.c.event_id)
     for row in await connection.execute(of_live.where(events.c.status != int(EventStatus.ENDED))):
         if row.source in live[row.event_id].source_ids:
-            carried[row.event_id][row.source] = EventSource(
-                row.source, row.source_event_id, row.listing, None
-            )
+            carried[row.event_id][row.source] = rows.carried_from(row)
     markets = await _aio_live_markets(database, connection)
     shown: dict[str, dict[BookmakerKey, BookmakerOdds]] = {event_id: {} for event_id in live}
     for snapshot in await connection.execute(_LATEST_SNAPSHOTS):

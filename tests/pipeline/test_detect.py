@@ -10,7 +10,7 @@ from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeKind, SourceChange
 from odds_service.model.market import MarketKey
-from odds_service.model.observation import Completeness, Observation, ObservedEvent
+from odds_service.model.observation import Completeness, Observation
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
 from odds_service.pipeline.detect import (
@@ -20,14 +20,11 @@ from odds_service.pipeline.detect import (
     judge_by_clock,
     slices,
 )
+from odds_service.reconcile import Reconciler
 from tests.support.observations import NOON, Offer, cached, fold, observe, offered
 
 H2H = MarketKey("h2h")
 INTERVAL_S = 60.0
-
-
-def identify(_source: str, event: ObservedEvent) -> str:
-    return event.source_event_id
 
 
 class Stage:
@@ -39,7 +36,7 @@ class Stage:
         state = SourceState(source="toa", interval_s=INTERVAL_S, announced=announced)
         self.cache = OddsCache(self.feed, sources=[state])
         self.queue = WriteQueue(capacity)
-        self.detector = Detector(self.cache, self.feed, self.queue, identify, lambda: self.now)
+        self.detector = Detector(self.cache, self.feed, self.queue, Reconciler(), lambda: self.now)
 
     def published(self) -> list[Change]:
         return [c for b in self.feed.read_after(0, 10_000) or [] for c in b.changes]
@@ -106,7 +103,7 @@ async def test_slices_judge_absences_as_the_whole_does() -> None:
         await stage.detector.observe(observe(offered(fewer), minute))
     ended = [c.event_id for c in stage.agrees() if c.kind is ChangeKind.EVENT_ENDED
              and not isinstance(c, SourceChange)]  # fmt: skip
-    assert ended == ["e0095", "e0096"]
+    assert ended == ["toa:e0095", "toa:e0096"]
 
 
 @pytest.mark.parametrize("observations", [0, 1, OBSERVATIONS_WAITING])
@@ -215,7 +212,7 @@ async def test_the_clock_judges_by_itself(autojump_clock: trio.testing.MockClock
     await stage.detector.observe(observe(offered(big(1)), 0))
     began = trio.current_time()
     clock = Detector(
-        stage.cache, stage.feed, stage.queue, identify,
+        stage.cache, stage.feed, stage.queue, Reconciler(),
         lambda: NOON + timedelta(seconds=trio.current_time() - began),
     )  # fmt: skip
     with trio.move_on_after(4 * INTERVAL_S):

@@ -57,7 +57,7 @@ async def test_an_event_that_is_over_goes_once_nobody_has_confirmed_it_since(
     found = due_for_purge(
         stage.cache.events, stage.cache.sources, POLICY, since=NOON, now=NOON + after
     )
-    assert found == ({"e": {"toa"}} if due else {})
+    assert found == ({"toa:e": {"toa"}} if due else {})
 
 
 async def test_one_that_is_confirmed_stays_however_long_ago_it_began() -> None:
@@ -89,8 +89,8 @@ async def test_a_source_that_is_gone_takes_its_odds_with_it_and_the_last_one_the
     first = len(stage.published())
 
     def confirmed_by_two() -> dict[str, set[str]]:
-        there = stage.cache.events.get("e")
-        return {"e": {"one"}} if there is not None and "one" in there.sources else {}
+        there = stage.cache.events.get("one:e")
+        return {"one:e": {"one"}} if there is not None and "one" in there.sources else {}
 
     assert await stage.detector.purge(confirmed_by_two) == 2
     left, removed = stage.published()[first:]
@@ -127,7 +127,7 @@ async def test_the_clock_purges_what_is_due_and_what_was_confirmed_meanwhile_sta
         await stage.detector.observe(replace(later, scope=replace(later.scope, listing="other")))
         await trio.sleep(TICK_S)
         nursery.cancel_scope.cancel()
-    assert list(stage.cache.events) == list(again)
+    assert list(stage.cache.events) == [f"toa:{event_id}" for event_id in again]
     ended = [c for c in stage.agrees() if c.kind is ChangeKind.EVENT_ENDED]
     assert len(ended) == 37
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from odds_service.detection import Detected, detect
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange
 from odds_service.model.market import MarketKey, MarketStatus, Outcome, observed_market
+from odds_service.model.match import Placed
 from odds_service.model.observation import (
     Completeness,
     Observation,
@@ -97,7 +98,7 @@ class Book:
         found = detect(
             self.events,
             observation,
-            lambda _source, event: event.source_event_id,
+            lambda _source, event: Placed(event.source_event_id),
             first_revision=len(self.log) + 1,
             detected_at=observation.observed_at,
         )

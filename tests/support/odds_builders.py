@@ -18,6 +18,7 @@ from odds_service.errors import BelowFloor
 from odds_service.feed import RING_CHANGES, ChangeFeed
 from odds_service.model.change import Change, ChangeBatch, MarketChange, SourceChange
 from odds_service.model.market import MarketKey
+from odds_service.model.match import Placed
 from odds_service.model.observation import Observation
 from odds_service.model.snapshot import EventOdds
 from odds_service.model.source import SourceState, SourceStatus
@@ -86,7 +87,7 @@ class Bookkeeping:
         found = detect(
             self.cache.events,
             observation,
-            lambda _source, event: event.source_event_id,
+            lambda _source, event: Placed(event.source_event_id),
             first_revision=self.feed.head_revision + 1,
             detected_at=observation.observed_at,
         )

@@ -115,7 +115,7 @@ async def _measure(bounds: Bounds, settings: SimulationSettings) -> Report:
             cache = TimedCache(feed, sources=[SourceState(source=SOURCE, interval_s=60)])
             queue = TimedQueue(10_000_000)
             writer = Writer(store, queue, feed)
-            detector = Detector(cache, feed, queue, Reconciler().identify, lambda: load.now)
+            detector = Detector(cache, feed, queue, Reconciler(), lambda: load.now)
             async with trio.open_nursery() as nursery:
                 # The first cycle is all new, and no part of the figures.
                 observations = await load.observations()

@@ -1,0 +1,151 @@
+"""Which source events are one event: a pure function of what the sources show now.
+
+Ids join first, then names, the likest first; what cannot be one event is never joined, also not by
+way of a third. Names in doubt join nothing: where a source event has two candidates that are nearly
+as good and cannot both be it, neither is taken. The order of arrival plays no part.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import TypeAlias
+
+from odds_service.model.match import Match, SourceRef
+from odds_service.reconcile.pairs import MARGIN, Fixture, Likeness, conflict, shared_id
+
+Fixtures: TypeAlias = Mapping[SourceRef, Fixture]
+Alike: TypeAlias = Mapping[SourceRef, Mapping[SourceRef, Likeness]]
+Group: TypeAlias = frozenset[SourceRef]
+
+_CERTAIN = 100  # the score of a shared id
+_NAMED = 3  # in a reason: how many others are named
+
+
+class _Grouping:
+    """Source events that are joined step by step."""
+
+    def __init__(self, refs: Collection[SourceRef], fixtures: Fixtures, alike: Alike) -> None:
+        self._refs = sorted(refs)
+        self._fixtures = fixtures
+        self._alike = alike
+        self._group_of: dict[SourceRef, Group] = {ref: frozenset({ref}) for ref in refs}
+        self._doubts: dict[SourceRef, set[SourceRef]] = {}
+
+    def join_by_ids(self) -> None:
+        pairs = []
+        for place, one in enumerate(self._refs):
+            for other in self._refs[place + 1 :]:
+                common = shared_id(self._fixtures[one], self._fixtures[other])
+                if common is not None:
+                    pairs.append((common, one, other))
+        for _, one, other in sorted(pairs):
+            self._join(one, other)
+
+    def join_by_names(self) -> None:
+        pairs = []
+        by_ids = dict(self._group_of)
+        for one in self._refs:
+            for other, likeness in self._alike.get(one, {}).items():
+                if one < other and likeness.same:
+                    if self._apart(by_ids[one], by_ids[other]):
+                        continue  # also where an id has joined them already
+                    rivals = self._rivals(one, other, likeness, by_ids)
+                    if rivals:
+                        self._doubts.setdefault(one, set()).update(rivals | {other})
+                        self._doubts.setdefault(other, set()).update(rivals | {one})
+                    else:
+                        pairs.append((-likeness.score, one, other))
+        for _, one, other in sorted(pairs):
+            self._join(one, other)
+
+    def _rivals(
+        self,
+        one: SourceRef,
+        other: SourceRef,
+        likeness: Likeness,
+        by_ids: Mapping[SourceRef, Group],
+    ) -> set[SourceRef]:
+        """Others that are nearly as like to one of the two, and cannot be the same event as both.
+
+        What an id binds elsewhere is no candidate any more.
+        """
+        found = set()
+        for mine, theirs in ((one, other), (other, one)):
+            for third, its in self._alike.get(mine, {}).items():
+                if third == theirs or its.score < likeness.score - MARGIN:
+                    continue
+                its_group = by_ids[third]
+                may_be = not self._apart(by_ids[mine], its_group)
+                if may_be and self._apart(by_ids[theirs], its_group):
+                    found.add(third)
+        return found
+
+    def _join(self, one: SourceRef, other: SourceRef) -> None:
+        first, second = self._group_of[one], self._group_of[other]
+        if first is not second and not self._apart(first, second):
+            joined = first | second
+            for ref in joined:
+                self._group_of[ref] = joined
+
+    def _apart(self, first: Collection[SourceRef], second: Collection[SourceRef]) -> bool:
+        return any(
+            conflict(self._fixtures[one], self._fixtures[other])
+            for one in first
+            for other in second
+            if one != other
+        )
+
+    def groups(self) -> dict[SourceRef, Group]:
+        return self._group_of
+
+    def match(self, ref: SourceRef, crossed: Collection[SourceRef]) -> Match:
+        """What joins a source event to its group, or keeps it alone."""
+        mine = self._fixtures[ref]
+        others = sorted(self._group_of[ref] - {ref})
+        for other in others:
+            common = shared_id(mine, self._fixtures[other])
+            if common is not None:
+                return Match(_CERTAIN, f"shared id {common}")
+        likest = [
+            (likeness.score, other)
+            for other, likeness in sorted(self._alike.get(ref, {}).items())
+            if other in others and likeness.same
+        ]
+        if likest:
+            score, other = max(likest, key=lambda pair: pair[0])
+            return Match(score, f"{self._alike[ref][other].reason} ({' '.join(other)})")
+        if ref in self._doubts:
+            return Match(0, f"in doubt between {_listed(self._doubts[ref])}")
+        return Match(0, self._kept_from(ref, crossed))
+
+    def _kept_from(self, ref: SourceRef, crossed: Collection[SourceRef]) -> str:
+        """Why it is alone, where something is like it all the same."""
+        mine = self._fixtures[ref]
+        for other in self._refs:
+            common = None if other == ref else shared_id(mine, self._fixtures[other])
+            if common is not None:
+                why = conflict(mine, self._fixtures[other]) or "joined to others"
+                return f"has the id {common} too, but {why}: {_listed({other})}"
+        if crossed:
+            return f"home and away are the other way round: {_listed(crossed)}"
+        return ""
+
+
+def _listed(refs: Collection[SourceRef]) -> str:
+    named = ", ".join(" ".join(ref) for ref in sorted(refs)[:_NAMED])
+    return named if len(refs) <= _NAMED else f"{named} and {len(refs) - _NAMED} more"
+
+
+def group(
+    refs: Collection[SourceRef],
+    fixtures: Fixtures,
+    alike: Alike,
+    crossed: Mapping[SourceRef, Collection[SourceRef]],
+) -> list[tuple[Group, dict[SourceRef, Match]]]:
+    """The groups of source events that nothing links to others than these, in a fixed order."""
+    grouping = _Grouping(refs, fixtures, alike)
+    grouping.join_by_ids()
+    grouping.join_by_names()
+    groups = sorted(set(grouping.groups().values()), key=sorted)
+    return [
+        (members, {ref: grouping.match(ref, crossed.get(ref, ())) for ref in members})
+        for members in groups
+    ]

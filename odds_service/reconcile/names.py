@@ -1,0 +1,264 @@
+"""Names as they are compared: words without accents, marks of other teams of a club, likeness."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
+
+from rapidfuzz.distance import Indel
+
+from odds_service.reconcile.words import (
+    CLUB,
+    COMPETITION_RESERVE,
+    COMPETITION_YOUTH,
+    COUNTRIES,
+    OWN_NUMBER,
+    PHRASES,
+    RESERVE,
+    SAME,
+    SPORTS,
+    THIRD,
+    VIRTUAL,
+    WOMEN,
+    YOUTH,
+)
+
+LIKE_WORDS: Final = 80  # two words with less in common (percent of their letters) are not alike
+_ABBREVIATED: Final = 0.9  # what a word counts that is the beginning of the other
+_REMEMBERED: Final = 65_536
+
+# Letters that do not come apart into a letter and an accent.
+_LETTERS: Final = str.maketrans(
+    {
+        "ß": "ss",
+        "ø": "o",
+        "đ": "d",
+        "ł": "l",
+        "æ": "ae",
+        "œ": "oe",
+        "\u0131": "i",
+        "þ": "th",
+        "ð": "d",
+    }
+)
+_AGE: Final = re.compile(r"\b(?:u|under|sub)[ -]?(1[2-9]|2[0-3])s?\b")
+_NEUTRAL: Final = re.compile(r"\((?:n|neutral)\)")
+_SILENT: Final = re.compile(r"[.'\u2019`\u00b4]")
+_PAIR: Final = re.compile(r"/|&| and ")
+_APART: Final = re.compile(r"[^a-z0-9]+")
+_LONGEST_PHRASE: Final = max(map(len, PHRASES))
+
+
+# Words of the one name, words of the other, and what they count (0 to 1).
+_Pair: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], float]
+
+
+class Name(NamedTuple):
+    """A side. words: in their order, and not those that mean any club; marks: what sets the team
+    apart from others of the same name (`women`, `u19`, `reserve`, `virtual`).
+    """
+
+    words: tuple[str, ...]
+    marks: frozenset[str]
+
+
+def plain(text: str) -> str:
+    """Lower case, without accents, dots and apostrophes."""
+    spread = unicodedata.normalize("NFKD", text.casefold().translate(_LETTERS))
+    bare = "".join(letter for letter in spread if not unicodedata.combining(letter))
+    return _SILENT.sub("", bare.translate(_LETTERS))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def side_name(text: str, *, people: bool = False) -> Name:
+    """A side's name, whatever way a source writes it. people: in a sport of players."""
+    bare = _NEUTRAL.sub(" ", plain(text))
+    if people:
+        words = [word for word in _APART.split(bare) if word]
+        return Name(tuple(words), frozenset({"pair"} if _PAIR.search(bare) else ()))
+    marks = {f"u{age}" for age in _AGE.findall(bare)}
+    words = [word for word in _APART.split(_AGE.sub(" ", bare)) if word]
+    kept: list[str] = []
+    for place, word in enumerate(words):
+        mark = _mark(word, place, words)
+        if mark:
+            marks.add(mark)
+        else:
+            kept.append(word)
+    same = list(_translated(kept))
+    chosen = [word for word in same if word not in CLUB and not word.isdecimal()]
+    return Name(tuple(chosen or same or words), frozenset(marks))
+
+
+def _mark(word: str, place: int, words: list[str]) -> str:
+    """What the word sets the team apart by, empty where it is part of the name."""
+    if word in VIRTUAL:
+        return "virtual"
+    if word in YOUTH:
+        return "youth"
+    if place == 0:
+        if word == "jong" and len(words) > 1:
+            return "reserve"
+        return "women" if word in WOMEN and len(word) > 1 and len(words) > 1 else ""
+    if word in WOMEN:
+        return "women"
+    if word in THIRD:
+        return "third"
+    return "reserve" if word in RESERVE and words[place - 1] not in OWN_NUMBER else ""
+
+
+def _translated(words: list[str]) -> Iterator[str]:
+    place = 0
+    while place < len(words):
+        for length in range(min(_LONGEST_PHRASE, len(words) - place), 0, -1):
+            phrase = tuple(words[place : place + length])
+            # A single word is a phrase only as the whole name (`US`, but not `US Sassuolo`).
+            if phrase in PHRASES and (length > 1 or len(words) == 1):
+                yield from PHRASES[phrase]
+                place += length
+                break
+        else:
+            word = words[place]
+            if same := SAME.get(word, word):
+                yield same
+            place += 1
+
+
+class Competition(NamedTuple):
+    """What a competition's name says of all teams in it, and the countries that it names."""
+
+    marks: frozenset[str]
+    countries: frozenset[str]
+
+
+@lru_cache(maxsize=4096)
+def competition_name(text: str) -> Competition:
+    """A competition, by its name or by a source's key of it."""
+    bare = plain(text).replace("_", " ")
+    marks = {f"u{age}" for age in _AGE.findall(bare)}
+    words = frozenset(_APART.split(bare))
+    if words & (WOMEN - {"w"}) or {"w", "league"} <= words:
+        marks.add("women")
+    if words & COMPETITION_YOUTH:
+        marks.add("youth")
+    if words & COMPETITION_RESERVE:
+        marks.add("reserve")
+    if words & VIRTUAL:
+        marks.add("virtual")
+    return Competition(frozenset(marks), words & COUNTRIES)
+
+
+@lru_cache(maxsize=1024)
+def sport_name(text: str) -> str:
+    """One name for a sport, whatever a source calls it."""
+    bare = _APART.sub("", plain(text))
+    return SPORTS.get(bare, bare)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def likeness(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """How alike two names are: 100 the same words in any order, 0 nothing in common.
+
+    Words are paired, each with the one most like it: equal, the beginning of it (`man`), alike in
+    its letters, or several with their initials (`psg`). What is left over counts against them, by
+    its length, and against the longer name less than against the shorter: `brighton` is likely
+    `brighton and hove albion`, and may be so only where nothing speaks against it.
+    """
+    if sorted(one) == sorted(other):
+        return 100
+    if "".join(one) == "".join(other):
+        return 98
+    matched_one = matched_other = 0.0
+    for mine, theirs, worth in _pairs(one, other):
+        matched_one += worth * sum(map(len, mine))
+        matched_other += worth * sum(map(len, theirs))
+    shares = matched_one / sum(map(len, one)), matched_other / sum(map(len, other))
+    return round(100 * (0.55 * max(shares) + 0.45 * min(shares)))
+
+
+def left_over(one: tuple[str, ...], other: tuple[str, ...]) -> frozenset[str] | None:
+    """The words that the longer name has beyond the shorter; None where it has not all of it."""
+    paired = list(_pairs(one, other))
+    rest_one = _without(one, [word for mine, _, _ in paired for word in mine])
+    rest_other = _without(other, [word for _, theirs, _ in paired for word in theirs])
+    return None if rest_one and rest_other else frozenset(rest_one + rest_other)
+
+
+def _without(words: tuple[str, ...], taken: list[str]) -> list[str]:
+    rest = list(words)
+    for word in taken:
+        rest.remove(word)
+    return rest
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _pairs(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[_Pair, ...]:
+    """Words that belong together, the surest first; none is in two pairs."""
+    found: list[tuple[float, tuple[str, ...], tuple[str, ...]]] = []
+    for word in left:
+        for other in right:
+            worth = _worth(word, other)
+            if worth:
+                found.append((worth, (word,), (other,)))
+    found += [(_ABBREVIATED, (word,), run) for word in left for run in _initials(word, right)]
+    found += [(_ABBREVIATED, run, (word,)) for word in right for run in _initials(word, left)]
+    found.sort(key=lambda pair: (-pair[0], -len(pair[1]) - len(pair[2]), pair))
+    free_left, free_right = list(left), list(right)
+    chosen: list[_Pair] = []
+    for worth, mine, theirs in found:
+        if _holds(free_left, mine) and _holds(free_right, theirs):
+            for words, taken in ((free_left, mine), (free_right, theirs)):
+                for word in taken:
+                    words.remove(word)
+            chosen.append((mine, theirs, worth))
+    return tuple(chosen)
+
+
+def _holds(words: list[str], taken: tuple[str, ...]) -> bool:
+    return all(words.count(word) >= taken.count(word) for word in taken)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _worth(one: str, other: str) -> float:
+    """What a pair of words counts, 0 to 1; 0 where they are not alike."""
+    if one == other:
+        return 1.0
+    if one.startswith(other) or other.startswith(one):
+        return _ABBREVIATED
+    if min(len(one), len(other)) < 4:
+        return 0.0
+    alike = Indel.normalized_similarity(one, other)
+    return alike if 100 * alike >= LIKE_WORDS else 0.0
+
+
+def _initials(word: str, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Stretches of words that a word of two to four letters is the initials of."""
+    if 2 <= len(word) <= 4:
+        for start in range(len(words) - len(word) + 1):
+            run = words[start : start + len(word)]
+            if all(other.startswith(letter) for letter, other in zip(word, run, strict=True)):
+                yield run
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def sounds(words: tuple[str, ...]) -> frozenset[str]:
+    """What a name is looked up by: two names that are alike have one of these in common.
+
+    Of each word its first two sounds (letters, without vowels and repeats, so that `Dinamo` is
+    found beside `Dynamo`), and those of the name's initials.
+    """
+    initials = "".join(word[0] for word in words)
+    keys = {_sound(word) for word in words}
+    keys |= {_sound(initials[place:]) for place in range(len(initials) - 1)}
+    return frozenset(keys)
+
+
+def _sound(word: str) -> str:
+    heard = ""
+    for place, letter in enumerate(word):
+        if (place == 0 or letter not in "aeiouyh") and not heard.endswith(letter):
+            heard += letter
+            if len(heard) == 2:
+                break
+    return heard

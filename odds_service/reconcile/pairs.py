@@ -1,0 +1,192 @@
+"""Two source events beside each other: are they one event, may they be, or can they not?"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec import Struct
+
+from odds_service.model.match import ShownEvent, SourceRef
+from odds_service.reconcile.names import (
+    Name,
+    competition_name,
+    left_over,
+    likeness,
+    side_name,
+    sport_name,
+)
+from odds_service.reconcile.words import OF_PEOPLE, SAME_SIDES_H, TELLING
+
+# Recorded: 59 % of 213 moved starts moved by up to 15 minutes, 88 % up to one hour, 95 % up to
+# three (tests/reconcile/test_recorded.py).
+NEAR: Final = timedelta(minutes=15)  # starts of one event, where the names are not the same
+AT_ONCE: Final = timedelta(minutes=5)  # where both names are only parts of the others
+VIRTUAL: Final = timedelta(minutes=1)  # the same two play again within minutes
+
+CERTAIN: Final = 90  # a side as good as equal: abbreviated, one letter else
+LIKE: Final = 65  # the other side then need only be this much alike
+BOTH_LIKE: Final = 85
+FLOOR: Final = 45  # less on one side, and it is another event
+MARGIN: Final = 8  # points of score that two candidates must differ by
+_SWAPPED_BY: Final = 15  # points by which the sides are more alike the other way round
+
+
+class Fixture(Struct, frozen=True):
+    """What a source event is compared by.
+
+    marks: what sets it apart from others of the same clubs (`women`, `u19`, `home reserve` …).
+    starts: what it was said to start at. ids: shared ids, (namespace, id).
+    """
+
+    ref: SourceRef
+    sport: str
+    home: Name
+    away: Name
+    marks: frozenset[str]
+    countries: frozenset[str]
+    starts: tuple[datetime, ...]
+    ids: dict[str, str]
+
+    @property
+    def named(self) -> bool:
+        """Whether it can be found by its names."""
+        return bool(self.home.words and self.away.words)
+
+    @property
+    def sides(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Both names, whatever the order of their words."""
+        return frozenset(self.home.words), frozenset(self.away.words)
+
+
+class Likeness(Struct, frozen=True):
+    """How alike two events are by their names; `same`: enough to be taken for one."""
+
+    score: int
+    home: int
+    away: int
+    apart: timedelta
+    same: bool
+
+    @property
+    def reason(self) -> str:
+        minutes = round(self.apart.total_seconds() / 60)
+        return f"names {self.home} and {self.away} of 100 alike, starts {minutes} min apart"
+
+
+def fixture(ref: SourceRef, shown: ShownEvent) -> Fixture:
+    """Prepare what a source shows for comparison."""
+    sport = sport_name(shown.sport)
+    people = sport in OF_PEOPLE
+    home = side_name(shown.home, people=people)
+    away = side_name(shown.away, people=people)
+    competition = competition_name(shown.competition)
+    marks = {mark for mark in home.marks | away.marks if mark not in _OF_A_SIDE}
+    marks |= competition.marks - _OF_A_SIDE
+    both = competition.marks & _OF_A_SIDE
+    marks |= {f"home {mark}" for mark in home.marks & _OF_A_SIDE | both}
+    marks |= {f"away {mark}" for mark in away.marks & _OF_A_SIDE | both}
+    starts = {shown.start_time}
+    if sport in SAME_SIDES_H and "virtual" not in marks:
+        starts.add(shown.first_start)
+    return Fixture(
+        ref,
+        sport,
+        home,
+        away,
+        frozenset(marks),
+        competition.countries,
+        tuple(sorted(starts)),
+        dict(shown.shared_ids),
+    )
+
+
+_OF_A_SIDE: Final = frozenset({"reserve", "third"})  # a club's second team may meet a first one
+
+
+def shared_id(one: Fixture, other: Fixture) -> str | None:
+    """The id that both have, as `namespace id`; of several the first namespace's."""
+    common = [space for space, id_ in one.ids.items() if other.ids.get(space) == id_]
+    return f"{min(common)} {one.ids[min(common)]}" if common else None
+
+
+def conflict(one: Fixture, other: Fixture) -> str:
+    """Why the two cannot be one event, empty where they may be; ids go before names."""
+    if one.ref[0] == other.ref[0]:
+        return "one source shows both"
+    if any(other.ids.get(space, id_) != id_ for space, id_ in one.ids.items()):
+        return "their ids differ"
+    if swapped(one, other):
+        return "home and away are the other way round"
+    if shared_id(one, other) is not None:
+        return ""
+    return _unlike(one, other)
+
+
+def _unlike(one: Fixture, other: Fixture) -> str:
+    if one.sport != other.sport:
+        return "another sport"
+    if one.marks != other.marks:
+        differing = ", ".join(sorted(one.marks ^ other.marks))
+        return f"only one of them is marked {differing}"
+    if one.countries and other.countries and not one.countries & other.countries:
+        return "competitions of different countries"
+    if apart(one, other) > _same_sides(one):
+        return "another time"
+    if not (one.named and other.named):
+        return "a side has no name"
+    sides = likeness(one.home.words, other.home.words), likeness(one.away.words, other.away.words)
+    return "other sides" if min(sides) < FLOOR else ""
+
+
+def swapped(one: Fixture, other: Fixture) -> bool:
+    """Whether home of the one is away of the other: their odds are not of the same outcomes."""
+    crossed = (
+        likeness(one.home.words, other.away.words) + likeness(one.away.words, other.home.words)
+    ) / 2
+    if crossed < LIKE:
+        return False
+    straight = (
+        likeness(one.home.words, other.home.words) + likeness(one.away.words, other.away.words)
+    ) / 2
+    return crossed > straight + _SWAPPED_BY
+
+
+def compare(one: Fixture, other: Fixture) -> Likeness | None:
+    """How alike two events of different sources are; None where they cannot be one by name.
+
+    Taken for one are: a side as good as equal, since it plays once at a time, and the other
+    alike; or both much alike; or both of them whole in the other's longer names, at the same
+    minute, and nothing telling left over. Farther apart in time, both sides must be equal.
+    """
+    if one.ref[0] == other.ref[0] or _unlike(one, other) or swapped(one, other):
+        return None
+    home = likeness(one.home.words, other.home.words)
+    away = likeness(one.away.words, other.away.words)
+    distance = apart(one, other)
+    low, high = sorted((home, away))
+    if "virtual" in one.marks:
+        same = distance <= VIRTUAL and low == 100
+    elif distance > NEAR:
+        same = low == 100
+    else:
+        same = low >= BOTH_LIKE or (high >= CERTAIN and low >= LIKE)
+        if not same and low >= LIKE and distance <= AT_ONCE:
+            same = all(
+                rest is not None and not rest & TELLING
+                for rest in (
+                    left_over(one.home.words, other.home.words),
+                    left_over(one.away.words, other.away.words),
+                )
+            )
+    return Likeness(round((home + away) / 2), home, away, distance, same)
+
+
+def apart(one: Fixture, other: Fixture) -> timedelta:
+    """The least time between what the one and the other were said to start at."""
+    return min(abs(mine - theirs) for mine in one.starts for theirs in other.starts)
+
+
+def _same_sides(one: Fixture) -> timedelta:
+    """How far starts may be apart when both sides are equal."""
+    if "virtual" in one.marks:
+        return VIRTUAL
+    return max(NEAR, timedelta(hours=SAME_SIDES_H.get(one.sport, 0)))

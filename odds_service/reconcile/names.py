@@ -18,6 +18,7 @@ from odds_service.reconcile.words import (
     RESERVE,
     SAME,
     SPORTS,
+    TELLING,
     THIRD,
     VIRTUAL,
     WOMEN,
@@ -26,6 +27,7 @@ from odds_service.reconcile.words import (
 
 LIKE_WORDS: Final = 80  # two words with less in common (percent of their letters) are not alike
 _ABBREVIATED: Final = 0.9  # what a word counts that is the beginning of the other
+_TOLD_APART: Final = 60  # the most that names have in common that differ in a telling word
 _REMEMBERED: Final = 65_536
 
 # Letters that do not come apart into a letter and an accent.
@@ -165,24 +167,36 @@ def likeness(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     its length, and against the longer name less than against the shorter: `brighton` is likely
     `brighton and hove albion`, and may be so only where nothing speaks against it.
     """
+    if not one or not other:
+        return 0
     if sorted(one) == sorted(other):
         return 100
     if "".join(one) == "".join(other):
         return 98
-    matched_one = matched_other = 0.0
-    for mine, theirs, worth in _pairs(one, other):
-        matched_one += worth * sum(map(len, mine))
-        matched_other += worth * sum(map(len, theirs))
-    shares = matched_one / sum(map(len, one)), matched_other / sum(map(len, other))
-    return round(100 * (0.55 * max(shares) + 0.45 * min(shares)))
+    paired = _pairs(one, other)
+    shares = (
+        sum(worth * sum(map(len, mine)) for mine, _, worth in paired) / sum(map(len, one)),
+        sum(worth * sum(map(len, theirs)) for _, theirs, worth in paired) / sum(map(len, other)),
+    )
+    score = round(100 * (0.55 * max(shares) + 0.45 * min(shares)))
+    rest_one, rest_other = _left_over(one, other)
+    if rest_one and rest_other and not TELLING.isdisjoint(rest_one + rest_other):
+        return min(score, _TOLD_APART)
+    return score
 
 
 def left_over(one: tuple[str, ...], other: tuple[str, ...]) -> frozenset[str] | None:
     """The words that the longer name has beyond the shorter; None where it has not all of it."""
-    paired = list(_pairs(one, other))
-    rest_one = _without(one, [word for mine, _, _ in paired for word in mine])
-    rest_other = _without(other, [word for _, theirs, _ in paired for word in theirs])
+    rest_one, rest_other = _left_over(one, other)
     return None if rest_one and rest_other else frozenset(rest_one + rest_other)
+
+
+def _left_over(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    paired = _pairs(one, other)
+    return (
+        _without(one, [word for mine, _, _ in paired for word in mine]),
+        _without(other, [word for _, theirs, _ in paired for word in theirs]),
+    )
 
 
 def _without(words: tuple[str, ...], taken: list[str]) -> list[str]:

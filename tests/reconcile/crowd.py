@@ -153,39 +153,13 @@ def shortened(name: str) -> str:
 
 
 _FOLLOWING = frozenset(
-    [
-        "Hotspur",
-        "Albion",
-        "Wanderers",
-        "Athletic",
-        "and",
-        "Argyle",
-        "Alexandra",
-        "Stanley",
-        "Orient",
-        "Antlers",
-        "Reysol",
-        "Frontale",
-        "Bellmare",
-        "Grampus",
-        "Steelers",
-        "Piraeus",
-        "Agrinio",
-        "Białystok",
-        "Warszawa",
-        "Częstochowa",
-        "Zabrze",
-        "Montevideo",
-        "Santander",
-        "Lisbon",
-        "Wien",
-        "Almelo",
-        "Enschede",
-        "Wilrijk",
-        "Sittard",
-        "Eindhoven",
-        "Porto",
-    ]
+    word
+    for line in (
+        "Hotspur Albion Wanderers Athletic and Argyle Alexandra Stanley Orient Antlers Reysol",
+        "Frontale Bellmare Grampus Steelers Piraeus Agrinio Białystok Warszawa Częstochowa",
+        "Zabrze Montevideo Santander Lisbon Wien Almelo Enschede Wilrijk Sittard Eindhoven Porto",
+    )
+    for word in line.split()
 )
 
 VARIANTS: dict[str, Callable[[str], str]] = {
@@ -205,6 +179,10 @@ MARKS: dict[str, tuple[str, ...]] = {
     "u21": ("U21", "U-21", "Under 21", "(U21)"),
     "reserve": ("II", "Res.", "B", "Reserves", "(Res)"),
 }
+
+
+_BOTH = "leagues", "variants"
+_SHOWING: tuple[tuple[str, ...], ...] = (_BOTH, _BOTH, ("leagues",), ("variants",))
 
 
 def crowd(seed: int) -> Crowd:
@@ -241,18 +219,17 @@ def crowd(seed: int) -> Crowd:
         minutes = dice.choice((0, 0, 0, 1, 5))
         recorded = shown(event_id, home, away, start=start)
         varied = shown(event_id, change(home), change(away), start=start, minutes=minutes)
-        showing = dice.choice((("leagues", "variants"), ("leagues", "variants"), ("leagues",),
-                               ("variants",)))  # fmt: skip
+        shows = dice.choice(_SHOWING)
         for source, event in (("leagues", recorded), ("variants", varied)):
-            if source in showing:
+            if source in shows:
                 sources.setdefault(source, []).append(event)
-        truth.append(frozenset((source, event_id) for source in showing))
+        truth.append(frozenset((source, event_id) for source in shows))
         if place % 3 == 2:
             continue
         mark = dice.choice(sorted(MARKS))
         event_id = f"{mark} {place}"
         both = place % 3 == 0
-        shows = ("leagues", "variants")[: both + 1]
+        shows = _BOTH[: both + 1]
         for source, suffix in zip(shows, dice.sample(MARKS[mark], 2), strict=False):
             sides = f"{home} {suffix}", f"{away} {suffix}"
             sources.setdefault(source, []).append(shown(event_id, *sides, start=start))

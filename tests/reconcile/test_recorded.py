@@ -3,15 +3,20 @@
 `pytest -rP tests/reconcile/test_recorded.py` prints them.
 """
 
+import json
 import time
+import zipfile
+from datetime import datetime, timedelta
 
 import pytest
 
 from odds_service.model.match import SourceRef
 from odds_service.reconcile import Reconciler
+from odds_service.reconcile.pairs import NEAR
+from odds_service.reconcile.words import SAME_SIDES_H
 from tests.reconcile.crowd import MATCHES, Crowd, crowd, variants
 from tests.reconcile.showing import Verdict, judge, observed, partition
-from tests.support.recorded import RECORDED, needs_recorded
+from tests.support.recorded import ODDS_API, RECORDED, needs_recorded
 
 pytestmark = [
     needs_recorded,
@@ -64,3 +69,27 @@ def test_every_kind_of_variant_is_found_and_none_is_taken_for_another() -> None:
         tell(kind, verdict)
     assert {kind: verdict.wrong for kind, verdict in verdicts.items() if verdict.wrong} == {}
     assert all(verdict.recall >= 0.9 for verdict in verdicts.values())
+
+
+def test_the_windows_hold_what_the_recorded_starts_moved_by() -> None:
+    """Sources learn of a moved start at different times: until then they differ by its move."""
+    moves: list[timedelta] = []
+    for path in sorted(ODDS_API.glob("*.zip")):
+        starts: dict[str, datetime] = {}
+        with zipfile.ZipFile(path) as series:
+            for name in sorted(series.namelist()):
+                body = json.loads(series.read(name)) if name.endswith(".json") else []
+                for event in body if isinstance(body, list) else []:
+                    if "commence_time" in event:
+                        start = datetime.fromisoformat(event["commence_time"])
+                        before = starts.setdefault(event["id"], start)
+                        if before != start:
+                            moves.append(abs(start - before))
+                        starts[event["id"]] = start
+    within = {
+        limit: sum(move <= limit for move in moves) / len(moves)
+        for limit in (NEAR, timedelta(hours=1), timedelta(hours=SAME_SIDES_H["soccer"]))
+    }
+    shares = [round(100 * share) for share in within.values()]
+    print(f"{len(moves)} moved starts: {shares} % within {[*map(str, within)]}")  # noqa: T201
+    assert (len(moves), shares) == (213, [59, 88, 95])

@@ -13,6 +13,7 @@ from odds_service.model.market import MarketKey
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceStatus
 from odds_service.pipeline.detect import Detector
+from odds_service.reconcile import Reconciler
 from odds_service.storage import HistoryFilter, Store, WriteGroup
 from tests.pipeline.test_detect import Stage
 from tests.support.databases import Place, PostgresPlace, SqlitePlace
@@ -83,7 +84,7 @@ async def test_a_restart_with_an_identical_scrape_is_no_change_and_no_row(place:
         stage = Stage(announced=SourceStatus.UP)
         stage.cache.swap({entry.event.id: entry for entry in stored.events}, {}, None, NOON)
         detector = Detector(
-            stage.cache, stage.feed, stage.queue, lambda _, event: event.source_event_id,
+            stage.cache, stage.feed, stage.queue, Reconciler(stored.events),
             lambda: NOON + timedelta(hours=1),
         )  # fmt: skip
         await detector.observe(observe(offered(SERIES[1]), 60))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from odds_service.detection import Detected, detect
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange
 from odds_service.model.market import MarketKey, MarketStatus, Outcome, observed_market
-from odds_service.model.match import Placed
+from odds_service.model.match import Placed, ShownEvent
 from odds_service.model.observation import (
     Completeness,
     Observation,
@@ -87,6 +87,22 @@ def offered(offer: Offer) -> list[ObservedEvent]:
     return [observed_event(event_id, bookmakers) for event_id, bookmakers in offer.items()]
 
 
+def by_own_id(_source: str, observed: ObservedEvent) -> Placed:
+    """Place an event under the source's own id, as a reconciler does that keeps it apart."""
+    return Placed(
+        observed.source_event_id,
+        ShownEvent(
+            observed.sport,
+            observed.competition,
+            observed.home,
+            observed.away,
+            observed.start_time,
+            observed.start_time,
+            dict(observed.shared_ids),
+        ),
+    )
+
+
 class Book:
     """Cached entries and a log, driven by `detect` alone."""
 
@@ -98,7 +114,7 @@ class Book:
         found = detect(
             self.events,
             observation,
-            lambda _source, event: Placed(event.source_event_id),
+            by_own_id,
             first_revision=len(self.log) + 1,
             detected_at=observation.observed_at,
         )

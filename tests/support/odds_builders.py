@@ -18,7 +18,6 @@ from odds_service.errors import BelowFloor
 from odds_service.feed import RING_CHANGES, ChangeFeed
 from odds_service.model.change import Change, ChangeBatch, MarketChange, SourceChange
 from odds_service.model.market import MarketKey
-from odds_service.model.match import Placed
 from odds_service.model.observation import Observation
 from odds_service.model.snapshot import EventOdds
 from odds_service.model.source import SourceState, SourceStatus
@@ -28,7 +27,7 @@ from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from odds_service.rpc.server import RpcServer, serve_grpc
 from odds_service.status import ServiceStatus, WriterReport
 from odds_service.storage.base import HistoryFilter, HistoryPage
-from tests.support.observations import NOON, Prices, observe, observed_event
+from tests.support.observations import NOON, Prices, by_own_id, observe, observed_event
 
 EPOCH = "e1"
 EVERYTHING = HistoryFilter()
@@ -87,7 +86,7 @@ class Bookkeeping:
         found = detect(
             self.cache.events,
             observation,
-            lambda _source, event: Placed(event.source_event_id),
+            by_own_id,
             first_revision=self.feed.head_revision + 1,
             detected_at=observation.observed_at,
         )

@@ -16,6 +16,7 @@ import structlog
 
 from odds_service.config import ListenSettings
 from odds_service.errors import SettingsError
+from odds_service.secrets import hide
 
 REREAD_S: Final = 5.0  # how often the tokens' file is looked at, when somebody calls
 _SCHEME: Final = "bearer "
@@ -110,6 +111,8 @@ def read_tokens(settings: ListenSettings) -> list[str]:
         if not any(listed):
             raise SettingsError(f"{section}.tokens_file: {path} holds no token")
         tokens += [token for token in listed if token]
+    for token in tokens:
+        hide(token)
     return tokens
 
 

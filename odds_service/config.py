@@ -1,5 +1,6 @@
 """Settings: one TOML file, the environment and flags, checked before anything starts."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -10,11 +11,14 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from pydantic_settings import SettingsError as WrongEnvironment
 
 from odds_service.errors import SettingsError
+from odds_service.secrets import hide, hide_in_url
 
 DEFAULT_LISTEN: Final = "127.0.0.1:50051"
 DEFAULT_DATABASE: Final = "sqlite:///odds.db"
+_SECRET_KEY: Final = re.compile(r"(?i)key$|token|password|secret|authorization|cookie")
 
 
 class _Section(BaseModel):
@@ -118,7 +122,7 @@ class Settings(BaseSettings):
     life: LifeSettings = LifeSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
-    sources: list[dict[str, Any]] = []
+    sources: list[dict[str, Any]] = Field(default=[], repr=False)  # they hold keys
 
     @classmethod
     def settings_customise_sources(
@@ -149,7 +153,26 @@ def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings
             settings = settings.model_copy(update={section: merged})
     except ValidationError as error:
         raise SettingsError(f"{path or 'settings'}: {explain(error)}") from None
+    except WrongEnvironment as error:
+        raise SettingsError(f'environment: {error}; lists are JSON, as in ["a"]') from None
+    hide_in_url(settings.database.url.get_secret_value())
+    _hide_in(settings.sources)
     return settings
+
+
+def _hide_in(tables: Any, key: str = "") -> None:
+    """Hide what a table's keys call a secret, and the passwords of its URLs."""
+    match tables:
+        case dict():
+            for name, value in tables.items():
+                _hide_in(value, name)
+        case list():
+            for value in tables:
+                _hide_in(value, key)
+        case str():
+            hide_in_url(tables)
+            if _SECRET_KEY.search(key):
+                hide(tables)
 
 
 def explain(error: ValidationError) -> str:

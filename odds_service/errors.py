@@ -1,8 +1,16 @@
 """What this service raises to its users: each text says what is wrong, where, and what to do."""
 
+from odds_service.secrets import redact
+
 
 class OddsServiceError(Exception):
-    """Base of all errors that are shown as one clear line instead of a traceback."""
+    """Base of all errors that are shown as one clear line instead of a traceback.
+
+    Their texts reach logs, replies and statuses: none holds a secret.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(redact(text))
 
 
 class SettingsError(OddsServiceError):

@@ -1,25 +1,17 @@
 """Structured logs: pretty on a terminal, one JSON object a line elsewhere, never with a secret."""
 
 import logging
-import re
 import sys
-from typing import Any, Final
+import threading
+from types import TracebackType
+from typing import Any
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-# Query parameters and URL passwords that carry secrets, wherever a library may print them.
-_SECRETS: Final = re.compile(
-    r"(?i)((?:api_?key|token|password|secret|authorization)[\"']?[=:]\s*[\"']?)(?:bearer\s+)?"
-    r"[^\s&\"'<>]+"
-    r"|(://[^\s:/@]*:)[^\s/@]+(?=@)"
-)
-HIDDEN: Final = "***"
+from odds_service.secrets import redact, without_known
 
-
-def redact(text: str) -> str:
-    """Replace what follows `apiKey=` and its like, and passwords in URLs."""
-    return _SECRETS.sub(lambda found: f"{found[1] or found[2]}{HIDDEN}", text)
+log = structlog.get_logger(__name__)
 
 
 def _redacted(value: Any) -> Any:
@@ -36,11 +28,36 @@ def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
     return {key: _redacted(value) for key, value in event.items()}
 
 
+def _redact_line(_logger: WrappedLogger, _method: str, line: Any) -> str:
+    """What was an object until it was written out."""
+    return without_known(str(line))
+
+
+def _log_crash(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """In place of Python's own hook, which writes a traceback as it is."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    log.critical("crashed", exc_info=(kind, error, traceback))
+
+
+def _log_thread_crash(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None:
+        _log_crash(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _log_unraisable(args: "sys.UnraisableHookArgs") -> None:
+    crash = None if args.exc_value is None else (args.exc_type, args.exc_value, args.exc_traceback)
+    log.error("unraisable", where=repr(args.object), exc_info=crash)
+
+
 def configure_logs(level: str, style: str) -> None:
     """Send structlog and the standard library's loggers to stderr in one form.
 
     style: `auto`, `json` or `pretty`. httpx logs whole URLs at INFO: its loggers are held at
-    WARNING, and every text goes through `redact` besides.
+    WARNING, and every text goes through `redact` besides. A crash of the process or of a thread,
+    and Python's warnings, are logged in the same form.
     """
     pretty = style == "pretty" or (style == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -71,7 +88,11 @@ def configure_logs(level: str, style: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                render,
+                _redact_line,
+            ],
         )
     )
     root = logging.getLogger()
@@ -79,3 +100,7 @@ def configure_logs(level: str, style: str) -> None:
     root.setLevel(level.upper())
     for name in ("httpx", "httpcore", "hpack", "asyncio", "aiosqlite", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_crash
+    threading.excepthook = _log_thread_crash
+    sys.unraisablehook = _log_unraisable

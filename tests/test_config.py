@@ -6,7 +6,7 @@ import pytest
 
 from odds_service.config import load_settings
 from odds_service.errors import SettingsError
-from odds_service.logs import redact
+from odds_service.secrets import redact
 
 EXAMPLE = """
 [server]

@@ -5,6 +5,7 @@ Labels have few values: names of sources, channels and methods, states, codes, a
 text of somebody else.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -32,6 +33,8 @@ from odds_service.status import (
 )
 
 MAX_PROBLEMS: Final = 50
+OTHER: Final = "other"
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")  # a kind may come from a source's own error code
 LAG_CHANGES: Final = (0, 10, 100, 1_000, 10_000, 100_000)
 LAG_S: Final = (0.0, 0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 _WRITER_STATES: Final = ("idle", "writing", "retrying", "draining")
@@ -136,10 +139,12 @@ def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric
 
 
 def _bounded(problems: dict[str, int]) -> dict[str, int]:
-    counted = Counter(problems)
-    kept = dict(counted.most_common(MAX_PROBLEMS))
-    other = counted.total() - sum(kept.values())
-    return kept | ({"other": kept.get("other", 0) + other} if other else {})
+    named: Counter[str] = Counter()
+    for name, count in problems.items():
+        named[name if _NAME.fullmatch(name) else OTHER] += count
+    kept = Counter(dict(named.most_common(MAX_PROBLEMS)))
+    kept[OTHER] += named.total() - kept.total()
+    return +kept  # without an `other` that counts nothing
 
 
 def _channels(channels: Sequence[ChannelFill]) -> Iterator[Metric]:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from odds_service import __version__
 from odds_service.errors import SourceError
+from odds_service.secrets import hide
 from odds_service.sources.breaker import Breaker
 from odds_service.sources.http_body import Kept, KeptBodies, decompressed
 
@@ -335,6 +336,8 @@ async def open_http(
 
     headers: sent with every request beside the user agent. secret: hidden in what servers say.
     """
+    if secret is not None:
+        hide(secret)
     client = httpx.AsyncClient(
         base_url=base_url,
         headers={

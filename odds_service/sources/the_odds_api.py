@@ -102,9 +102,9 @@ class TheOddsApiSettings(BaseModel):
         if self.api_key_file is not None:
             try:
                 return self.api_key_file.read_text().strip()
-            except OSError as error:
-                text = f"api_key_file {self.api_key_file}: {error.strerror}"
-                raise SettingsError(text) from None
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "is not text"
+                raise SettingsError(f"api_key_file {self.api_key_file}: {reason}") from None
         key = os.environ.get("ODDS_API_KEY")
         if not key:
             raise SettingsError(

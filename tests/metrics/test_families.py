@@ -105,6 +105,14 @@ def test_kinds_of_problem_are_bounded_and_none_is_lost(kinds: int) -> None:
     assert sum(counted.values()) == sum(problems.values())
 
 
+def test_what_is_no_name_is_no_label() -> None:
+    problems = {"timeout": 1, "a key of somebody": 2, "x" * 41: 3, "": 4}
+    status = replace(READ.status, sources=[replace(SOURCE, problems=problems)])
+    scrape = shown(replace(READ, status=status))
+    assert scrape.value("odds_source_problems_total", problem="timeout") == 1
+    assert scrape.value("odds_source_problems_total", problem="other") == 9
+
+
 def test_lag_is_a_distribution_of_all_streams_and_a_maximum() -> None:
     subscribers = [
         SubscriberReport(0, 0.0, False),

@@ -182,14 +182,16 @@ class HttpFetcher:
             text = f"{path}: {type(error).__name__}"
             raise _Retry(SourceError("timeout", text)) from None
         except httpx.RemoteProtocolError as error:
-            text = f"{path}: the answer broke off or is not HTTP: {error}"
+            # What comes after a colon quotes the server, which may quote a part of our key.
+            said = str(error).partition(":")[0]
+            text = f"{path}: the answer broke off or is not HTTP: {said}"
             raise _Retry(SourceError("truncated", text)) from None
         except httpx.TransportError as error:
             text = f"{path}: {type(error).__name__}: {error}"
             raise _Retry(SourceError("connection", text)) from None
         if 300 <= answer.status < 400:
             where = urlsplit(answer.headers.get("location", ""))
-            to = f"{where.netloc}{where.path}" or "nowhere"
+            to = f"{where.hostname or ''}{where.path}" or "nowhere"
             raise SourceError("redirect", f"{path}: redirected to {to} (a login, or moved?)")
         if answer.status in _RETRIED_STATUS:
             raise _Retry(_status_error(path, answer))

@@ -193,3 +193,17 @@ def test_promtool_agrees(arguments: tuple[str, ...]) -> None:
         ["promtool", *arguments], cwd=DEPLOY, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_reads_the_dashboard_s_expressions(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"r:{place}", "expr": re.sub(r"\$\w+", "x", text)}
+        for place, (_, text) in enumerate(expressions())
+    ]
+    path = tmp_path / "rules.yml"
+    path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    ended = subprocess.run(
+        ["promtool", "check", "rules", path], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr

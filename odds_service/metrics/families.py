@@ -58,6 +58,7 @@ def families(read: Readings) -> Iterator[Metric]:
     status = read.status
     yield _gauge("odds_build_info", "The version that runs.", [((status.version,), 1)], "version")
     yield from _sources(status.sources, read)
+    yield from _freshness(status.sources)
     yield from _channels(status.channels)
     yield _counter("odds_detect_late_events", "Observed too late and left out.", status.late_events)
     duplicates = "Observed twice in one answer; the first stood."
@@ -136,6 +137,26 @@ def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric
         "events", "Events in the cache that it carries.",
         [(name, read.source_events.get(name, 0)) for name, _ in named],
     )  # fmt: skip
+
+
+def _freshness(sources: Sequence[SourceReport]) -> Iterator[Metric]:
+    tiers = [
+        ((report.state.source, tier.tier), tier) for report in sources for tier in report.freshness
+    ]
+    labels = ("source", "tier")
+    text = "What a tier of fetches is meant to be no older than."
+    targets = [(key, tier.target_s) for key, tier in tiers]
+    yield _gauge("odds_source_tier_target_seconds", text, targets, *labels)
+    pulls = [(key, tier.pulls) for key, tier in tiers]
+    yield _gauge("odds_source_tier_pulls", "Regular fetches of a tier.", pulls, *labels)
+    fresh = [(key, tier.fresh) for key, tier in tiers]
+    text = "Those of them that succeeded within the target."
+    yield _gauge("odds_source_tier_fresh_pulls", text, fresh, *labels)
+    in_time = [(key, tier.in_time) for key, tier in tiers]
+    text = "Successes within the target since the one before."
+    yield _counter("odds_source_tier_in_time", text, in_time, *labels)
+    late = [(key, tier.late) for key, tier in tiers]
+    yield _counter("odds_source_tier_late", "Successes after it.", late, *labels)
 
 
 def _bounded(problems: dict[str, int]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from odds_service.status import (
     ServiceStatus,
     SourceReport,
     SubscriberReport,
+    TierFreshness,
     WriterReport,
 )
 from tests.metrics.scraping import Scrape
@@ -103,6 +104,17 @@ def test_kinds_of_problem_are_bounded_and_none_is_lost(kinds: int) -> None:
     counted = {k: v for k, v in scrape.samples.items() if k[0] == "odds_source_problems_total"}
     assert len(counted) <= MAX_PROBLEMS + 1
     assert sum(counted.values()) == sum(problems.values())
+
+
+def test_freshness_is_told_by_tier() -> None:
+    tier = TierFreshness(tier="soon", target_s=30.0, pulls=8, fresh=7, in_time=100, late=3)
+    status = replace(READ.status, sources=[replace(SOURCE, freshness=[tier]), NEWCOMER])
+    scrape = shown(replace(READ, status=status))
+    told = {
+        name: scrape.value(f"odds_source_tier_{name}", source="toa", tier="soon")
+        for name in ("target_seconds", "pulls", "fresh_pulls", "in_time_total", "late_total")
+    }
+    assert list(told.values()) == [30, 8, 7, 100, 3]
 
 
 def test_what_is_no_name_is_no_label() -> None:

@@ -1,6 +1,7 @@
 """`odds-service`: the service, its demo, and clients of any server."""
 
 import importlib
+import os
 import sys
 from typing import Any, Final, NoReturn
 
@@ -16,11 +17,11 @@ COMMANDS: Final = {
     "serve": "Scrape the configured sources and serve their odds over gRPC.",
     "demo": "Show odds as they change: scraped over HTTP, stored, and watched over gRPC.",
     "replay": "Serve recorded odds over The Odds API's own HTTP shape, until ^C.",
-    "get": "Print the current odds, bookmakers side by side.",
+    "get": "Print the odds as they are now or were, bookmakers side by side.",
     "watch": "Print changes until ^C; resumes by itself where it was when the connection breaks.",
     "events": "List the events in the order of their start.",
     "status": "Print revisions, sources, queues, storage and subscribers.",
-    "history": "Print stored changes in their order; with --json one a line.",
+    "history": "Print, export or draw stored changes in their order; or print closing odds.",
     "refresh": "Fetch one event now, from all its sources; returns when the result is stored.",
     "sources": "Show how much of recorded bodies is understood, and whether bookmakers agree.",
     "db": "Upgrade or check the database, see its dead letters; where it is as for serve.",
@@ -72,6 +73,8 @@ def main() -> NoReturn:
 
     Exit codes: 0 done, 1 an error, 2 wrong usage, 130 interrupted.
     """
+    # gRPC's own log lines, which say less than the error that follows them.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         app()
     except OddsServiceError as error:

@@ -1,48 +1,26 @@
 """The command line: what its commands print, how they end, and that it starts fast."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import trio
 from google.protobuf.json_format import Parse
 from google.protobuf.message import Message
+from pydantic import SecretStr
 
 from odds_service import cli
 from odds_service.client import json_line
 from odds_service.config import ServerSettings
 from odds_service.model.market import MarketKey
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from tests.support.observations import Prices, observe, observed_event
+from tests.support.command_line import COMMAND, ENVIRONMENT, WITHIN_S, complaint, ran, run
+from tests.support.observations import NOON, Prices, observe, observed_event
 from tests.support.odds_builders import Bookkeeping, serving
-
-ROOT = Path(__file__).resolve().parent.parent
-WITHIN_S = 60.0
-COMMAND = [sys.executable, "-m", "odds_service"]
-ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("ODDS_")} | {
-    "PYTHONPATH": str(ROOT),
-    "COLUMNS": "200",
-    "NO_COLOR": "1",
-}
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WITHIN_S,
-        env=ENVIRONMENT | environment,
-    )
-
-
-async def ran(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return await trio.to_thread.run_sync(lambda: run(*arguments, **environment))
 
 
 def book_of(price: float = 1.5) -> Bookkeeping:
@@ -73,8 +51,13 @@ async def test_get_prints_odds_side_by_side_or_the_reply() -> None:
         table = await ran("get", "e1", "--server", server.address, "--best")
         reply = await ran("get", "--server", server.address, "--bookmaker", "b1", "--json")
     assert table.returncode == 0, table.stderr
-    for text in ("Reds – Blues", "totals 2.5", "home 1.6  away 2.4", "under (–)", "best prices"):
-        assert text in table.stdout, table.stdout
+    lines = [line.split() for line in table.stdout.splitlines()]
+    assert "Reds – Blues · soccer_epl" in table.stdout
+    assert ["market", "outcome", "b1", "b2"] in lines
+    assert ["h2h", "home", "1.50", "1.60"] in lines
+    assert ["totals", "2.5", "over", "1.90"] in lines
+    assert ["under", "(–)"] in lines
+    assert ["h2h", "home", "1.60", "b2", "+2.50%"] in [line[:5] for line in lines]
     assert "1 events at revision" in table.stdout
     (odds,) = messages(reply.stdout, pb.GetOddsResponse)
     assert isinstance(odds, pb.GetOddsResponse)
@@ -235,13 +218,91 @@ def test_an_error_is_one_clear_line(arguments: list[str], code: int, says: str) 
         assert len(ended.stderr.splitlines()) == 1
 
 
-async def test_the_servers_refusal_is_one_line_too() -> None:
-    async with serving(Bookkeeping()) as server:
-        ended = await ran("refresh", "e1", "--server", server.address)
-        empty = await ran("get", "--sport", "", "--server", server.address)
-    assert (ended.returncode, empty.returncode) == (1, 1)
-    assert len(ended.stderr.splitlines()) == len(empty.stderr.splitlines()) == 1
-    assert "holds an empty value" in empty.stderr
+async def test_the_servers_refusal_is_one_line_too(tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage.pem"
+    garbage.write_text("no certificate")
+    book = book_of()
+    book.stored_from = 5
+    async with serving(book) as server:
+        address = server.address
+        for arguments, says in (
+            (["refresh", "e1"], "nothing to fetch from"),
+            (["get", "--sport", ""], "holds an empty value"),
+            (["get", "nowhere"], "no such event: nowhere"),
+            (["get", "--ca", str(garbage)], "TLS"),
+            (["get", "--tls"], "TLS"),
+            (["get", "--as-of", "e1:1"], "history is kept from revision"),
+            (["history", "--since", "e1:1"], "history is kept from revision 4 on"),
+            (["history", "--since", "another:1"], "not of this log"),
+            (["watch", "--resume", "e1:x"], ""),
+        ):
+            ended = await ran(*arguments, "--server", address)
+            if says:
+                assert says in complaint(ended), arguments
+            else:
+                assert ended.returncode == 2
+
+
+async def test_a_refused_token_is_one_line() -> None:
+    guarded = ServerSettings(listen="127.0.0.1:0", tokens=[SecretStr("open-sesame")])
+    async with serving(book_of(), settings=guarded) as server:
+        for command in ("get", "watch", "status", "history"):
+            without = await ran(command, "--server", server.address)
+            wrong = await ran(command, "--server", server.address, ODDS_TOKEN="t0ken")
+            assert "token" in complaint(without) or "authenticat" in complaint(without)
+            assert "t0ken" not in complaint(wrong)
+        right = await ran("get", "--server", server.address, ODDS_TOKEN="open-sesame")
+        assert right.returncode == 0, right.stderr
+
+
+async def test_the_odds_of_the_past() -> None:
+    book = Bookkeeping(keeps_past=True)
+    see(book, 1.5)
+    cursor, then = book.feed.cursor, NOON + timedelta(seconds=30)
+    see(book, 1.9, 1)
+    async with serving(book) as server:
+        address = {"ODDS_SERVER": server.address}
+        now = await ran("get", "e1", **address)
+        by_cursor = await ran("get", "e1", "--as-of", f"e1:{cursor.revision}", **address)
+        by_time = await ran("get", "e1", "--as-of", then.isoformat(), **address)
+    assert "1.90" in now.stdout.split("home")[1].splitlines()[0]
+    for past in (by_cursor, by_time):
+        assert "1.50" in past.stdout.split("home")[1].splitlines()[0], past
+        assert f"revision {cursor.revision}," in past.stdout
+
+
+async def test_arbitrage_is_told_with_the_age_of_its_oldest_leg() -> None:
+    book = Bookkeeping()
+    see(book, 1.9)
+    book.now = NOON + timedelta(seconds=42)
+    async with serving(book) as server:
+        shown = await ran("get", "e1", "--best", "--server", server.address)
+    line = next(line for line in shown.stdout.splitlines() if line.startswith("arbitrage"))
+    assert line == (
+        "arbitrage -7.37%  Reds – Blues  h2h: home 1.9 b1, away 2.5 b1; oldest leg 42.0 s"
+    )
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+async def test_many_markets_and_bookmakers_stay_readable(columns: int) -> None:
+    """No line is wider than the terminal, and every price stands under its bookmaker."""
+    book = Bookkeeping()
+    offer: dict[str, dict[MarketKey, Prices]] = {
+        f"bookmaker{n:02}": {
+            MarketKey("totals", str(line)): {"over": n + 1 + line / 100, "under": None}
+            for line in range(30)
+        }
+        for n in range(12)
+    }
+    book.see(observe([observed_event("e", offer)]))
+    async with serving(book) as server:
+        shown = await ran("get", "--server", server.address, COLUMNS=str(columns))
+    lines = shown.stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert len([line for line in lines if "over" in line]) == 30 * (3 if columns == 80 else 1)
+    for n in range(12):
+        assert f"{n + 1:.2f}" in shown.stdout
+        assert f"{n + 1 + 29 / 100:.2f}" in shown.stdout
 
 
 def test_the_overview_says_what_the_commands_say_and_loads_none_of_them() -> None:

@@ -50,6 +50,8 @@ OWNERS: Final = {
     "prometheus_client": {"metrics"},
     "trio_asyncio": {"bridge"},
     "asyncio": {"bridge", "rpc", "client", "storage"},
+    "pyarrow": {"commands"},
+    "matplotlib": {"commands"},
     "typer": {"cli", "commands", "demo.__main__"},
     "rich": {"cli", "commands"},
     "rapidfuzz": {"reconcile"},

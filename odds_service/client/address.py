@@ -1,6 +1,7 @@
 """Where a server is, and how to reach it safely."""
 
 import ipaddress
+import ssl
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,23 @@ class Address(Struct, frozen=True):
         """Whether the connection is encrypted."""
         return self.tls or self.ca is not None or self.certificate is not None
 
+    def _check_files(self) -> None:
+        """gRPC would only say that it cannot connect. Raises AddressError."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.ca is not None:
+            try:
+                context.load_verify_locations(self.ca)
+            except ssl.SSLError:
+                raise AddressError(f"TLS: {self.ca} holds no certificate (PEM)") from None
+        if self.certificate is not None and self.key is not None:
+            try:
+                context.load_cert_chain(self.certificate, self.key, _no_passphrase)
+            except ssl.SSLError:
+                raise AddressError(
+                    f"TLS: {self.certificate} and {self.key} are no certificate and its key (PEM,"
+                    " without a passphrase)"
+                ) from None
+
     def credentials(self) -> grpc.ChannelCredentials | None:
         """What a channel needs; None for a plain one.
 
@@ -52,11 +70,9 @@ class Address(Struct, frozen=True):
         if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
             raise AddressError("the token holds characters that no token has")
         if self.secure:
-            channel = grpc.ssl_channel_credentials(
-                root_certificates=_read(self.ca),
-                private_key=_read(self.key),
-                certificate_chain=_read(self.certificate),
-            )
+            files = _read(self.ca), _read(self.key), _read(self.certificate)
+            self._check_files()
+            channel = grpc.ssl_channel_credentials(*files)
         elif self.token is None:
             return None
         elif _is_here(host):
@@ -67,6 +83,10 @@ class Address(Struct, frozen=True):
             return channel
         bearer = grpc.access_token_call_credentials(self.token)
         return grpc.composite_channel_credentials(channel, bearer)
+
+
+def _no_passphrase() -> str:
+    return ""  # else OpenSSL asks the terminal for it
 
 
 def channel_options() -> list[tuple[str, int]]:

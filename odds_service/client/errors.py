@@ -75,7 +75,7 @@ def service_error(error: grpc.RpcError, server: str) -> ServiceError:
     code = call.code().name
     text = call.details() or "no reason given"
     if code == "UNAVAILABLE" and "failed to connect" in text:
-        return ServiceError(code, f"no server answers at {server}: {_why(text)}")
+        return ServiceError(code, _no_connection(text, server))
     for entry in trailing or ():
         match entry:
             case (str(key), bytes(value)) if key == _DETAILS_KEY:
@@ -83,9 +83,19 @@ def service_error(error: grpc.RpcError, server: str) -> ServiceError:
     return ServiceError(code, text)
 
 
-def _why(text: str) -> str:
-    """The last cause of gRPC's `failed to connect to all addresses; last error: …`."""
-    return text.rpartition("last error: ")[2].rpartition(": ")[2].rstrip(". ") or text
+def _no_connection(text: str, server: str) -> str:
+    """What gRPC's `failed to connect to all addresses; last error: …` means."""
+    last = text.rpartition("last error: ")[2].removesuffix(": OK").rstrip(". ")
+    cause = last.rpartition(": ")[2] or text
+    if "CERTIFICATE_VERIFY_FAILED" in last:
+        return f"the certificate of {server} is not trusted: {cause}"
+    if "WRONG_VERSION_NUMBER" in last:
+        return f"{server} does not speak TLS"
+    if "handshake" in last.lower():
+        return f"the TLS handshake with {server} failed: {cause}"
+    if cause == "Socket closed":
+        return f"{server} ended the connection at once: it may want TLS, or our certificate"
+    return f"no server answers at {server}: {cause}"
 
 
 def _detailed(code: str, text: str, packed: bytes) -> ServiceError:

@@ -163,7 +163,7 @@ class SyncClient:
     ) -> Iterator[pb.HistoryPage]:
         """As history, in the messages of the contract."""
         follower = HistoryFollower(requests.history_request(where, start, end))
-        while True:
+        while not self._closed.is_set():
             call = self._stub.GetHistory(follower.request())
             error = None
             try:
@@ -178,8 +178,8 @@ class SyncClient:
                 disconnected = follower.ended(error)
             except Ended:
                 return
-            if self._closed.wait(disconnected.retry_in_s):
-                raise ServiceError("CANCELLED", "the client was closed")
+            self._closed.wait(disconnected.retry_in_s)
+        raise ServiceError("CANCELLED", "the client was closed")
 
     def watch(
         self,

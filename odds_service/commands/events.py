@@ -1,9 +1,10 @@
 """`odds-service events`: which events there are, and who prices them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -13,31 +14,44 @@ from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 CALL_S: Final = 60  # for each page
+WIDE_FROM: Final = 120  # below, an event is still one line
 
 
 @takes(address=connection, where=selection)
 def events(*, as_json: AsJson = False, address: Address, where: Filter) -> None:
     """List the events in the order of their start."""
-    table = Table("start (UTC)", "event", "competition")
-    table.add_column("id", overflow="fold", no_wrap=True)  # it is there to be copied
-    table.add_column("bookmakers")
-    table.add_column("markets")
     with connect(address) as stub:
-        for listed in _all(stub, pb.ListEventsRequest(filter=filter_message(where))):
-            if as_json:
-                typer.echo(json_line(listed))
-                continue
-            event = listed.event
-            table.add_row(
-                event.start_time.ToDatetime().strftime("%Y-%m-%d %H:%M"),
-                event.name,
-                event.competition,
-                event.id,
-                str(len(listed.bookmakers)),
-                str(sum(bookmaker.markets for bookmaker in listed.bookmakers)),
-            )
-    if not as_json:
-        Console().print(table)
+        listed = _all(stub, pb.ListEventsRequest(filter=filter_message(where)))
+        if as_json:
+            for each in listed:
+                typer.echo(json_line(each))
+        else:
+            console = Console()
+            console.print(_table(list(listed), wide=console.width >= WIDE_FROM))
+
+
+def _table(listed: Sequence[pb.ListedEvent], *, wide: bool) -> Table:
+    """One line an event; the id is always whole, since it is there to be copied."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("start (UTC)", no_wrap=True, min_width=16 if wide else 12)
+    table.add_column("event", no_wrap=True, overflow="ellipsis")
+    if wide:
+        table.add_column("competition")
+    id_width = max((len(each.event.id) for each in listed), default=2)
+    table.add_column("id", no_wrap=True, min_width=id_width)
+    table.add_column("bookmakers" if wide else "by", justify="right", no_wrap=True, min_width=2)
+    table.add_column("markets" if wide else "of", justify="right", no_wrap=True, min_width=3)
+    for each in listed:
+        event = each.event
+        table.add_row(
+            f"{event.start_time.ToDatetime():{'%Y-%m-%d %H:%M' if wide else '%d %b %H:%M'}}",
+            event.name,
+            *([event.competition] if wide else []),
+            event.id,
+            str(len(each.bookmakers)),
+            str(sum(bookmaker.markets for bookmaker in each.bookmakers)),
+        )
+    return table
 
 
 def _all(stub: pb_grpc.OddsServiceStub, request: pb.ListEventsRequest) -> Iterator[pb.ListedEvent]:

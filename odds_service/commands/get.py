@@ -1,15 +1,22 @@
-"""`odds-service get`: the odds as they are now."""
+"""`odds-service get`: the odds as they are now, or as they were."""
 
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from odds_service.client import Address, Filter, connect, enum_word, json_line, odds_request
-from odds_service.commands.options import AsJson, connection, selection, takes
-from odds_service.commands.text import key_text, prices_text
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.client import Address, Filter, connect, json_line, odds_request
+from odds_service.commands.odds_table import arbitrages, best_table, heading, odds_tables
+from odds_service.commands.options import (
+    PLACE,
+    AsJson,
+    Place,
+    connection,
+    place,
+    selection,
+    takes,
+)
+from odds_service.errors import UnknownEvent
 
 CALL_S: Final = 60
 
@@ -21,58 +28,35 @@ def get(
     ] = None,
     *,
     best: Annotated[
-        bool, typer.Option("--best", help="Also best prices and overrounds per market.")
+        bool, typer.Option("--best", help="Also best prices, overrounds and arbitrage.")
     ] = False,
+    as_of: Annotated[
+        Place | None,
+        typer.Option(parser=place, metavar=PLACE, help="The odds as they were then."),
+    ] = None,
     as_json: AsJson = False,
     address: Address,
     where: Filter,
 ) -> None:
-    """Print the current odds, bookmakers side by side."""
-    request = odds_request(where, include_best=best)
+    """Print the odds as they are now or were, bookmakers side by side."""
+    request = odds_request(where, include_best=best, as_of=as_of.at if as_of else None)
     request.filter.event_ids.extend(event_ids or ())
     with connect(address) as stub:
         reply = stub.GetOdds(request, timeout=CALL_S)
+    missing = set(event_ids or ()) - {entry.event.id for entry in reply.events}
+    if missing and not reply.events:
+        raise UnknownEvent(f"no such event: {', '.join(sorted(missing))}; see `events`")
     if as_json:
         typer.echo(json_line(reply))
         return
     console = Console()
     for entry in reply.events:
-        console.print(_table(entry))
+        console.print(heading(entry.event), style="bold", markup=False, highlight=False)
+        for table in odds_tables(entry, console.width):
+            console.print(table)
         if entry.best:
-            console.print(_best(entry))
+            console.print(best_table(entry, console.width))
+    for line in arbitrages(reply):
+        console.print(f"arbitrage {line}", markup=False, highlight=False, soft_wrap=True)
     at = f"revision {reply.cursor.revision}, stored up to {reply.durable_revision}"
-    console.print(f"{len(reply.events)} events at {at}")
-
-
-def _table(entry: pb.EventOdds) -> Table:
-    start = entry.event.start_time.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
-    title = f"{entry.event.name} · {entry.event.competition} · {start}\n{entry.event.id}"
-    table = Table(title=title)
-    table.add_column("market")
-    shown: dict[tuple[str, float, str], dict[int, str]] = {}
-    for place, odds in enumerate(entry.bookmakers):
-        table.add_column(odds.bookmaker + (" (stale)" if odds.stale else ""))
-        for market in odds.markets:
-            key = (market.key.market, market.key.line, market.key.participant)
-            row = shown.setdefault(key, {-1: key_text(market.key)})
-            suspended = market.status == pb.MARKET_STATUS_SUSPENDED
-            row[place] = prices_text(market) + (" suspended" if suspended else "")
-    for key in sorted(shown):
-        cells = [shown[key].get(place, "") for place in range(-1, len(entry.bookmakers))]
-        table.add_row(*cells)
-    return table
-
-
-def _best(entry: pb.EventOdds) -> Table:
-    table = Table("market", "best prices", "overround", "left out", title="best prices")
-    for market in entry.best:
-        legs = "  ".join(f"{leg.outcome} {leg.price:g} ({leg.bookmaker})" for leg in market.prices)
-        combined = market.combined_overround
-        overround = f"{combined:+.2%}" if market.HasField("combined_overround") else ""
-        reasons = [
-            f"{each.bookmaker} "
-            + enum_word(pb.ExclusionReason.Name, each.reason, "EXCLUSION_REASON_")
-            for each in market.exclusions
-        ]
-        table.add_row(key_text(market.key), legs, overround, ", ".join(reasons))
-    return table
+    console.print(f"{len(reply.events)} events at {at}", highlight=False)

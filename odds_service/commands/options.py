@@ -5,14 +5,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
-from odds_service.client import Address, AddressError, Filter
+from odds_service.client import Address, AddressError, Cursor, Filter
 
 DEFAULT_SERVER: Final = "127.0.0.1:50051"
 TIME_FORMATS: Final = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
+
+PLACE: Final = "TIME|CURSOR"
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="One JSON object a line (protobuf's JSON mapping).")
@@ -89,6 +91,29 @@ def selection(
         start_to=utc(start_to),
         in_play=in_play,
     )
+
+
+class Place(NamedTuple):
+    """A place in the log, as it is told on the command line."""
+
+    at: Cursor | datetime
+
+
+def place(text: str) -> Place:
+    """A time (ISO 8601; without an offset it is UTC) or a cursor (EPOCH:REVISION)."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return Place(cursor(text, "neither a time (ISO 8601) nor EPOCH:REVISION"))
+    return Place(at if at.tzinfo is not None else at.replace(tzinfo=UTC))
+
+
+def cursor(text: str, otherwise: str = "not EPOCH:REVISION") -> Cursor:
+    """Raises typer.BadParameter."""
+    epoch, _, revision = text.rpartition(":")
+    if not epoch or not (revision.isascii() and revision.isdigit()):
+        raise typer.BadParameter(f"{text!r} is {otherwise}")
+    return Cursor(epoch, int(revision))
 
 
 def utc(at: datetime | None) -> datetime | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from odds_service.client import enum_word
+from odds_service.client import Market, MarketKey, enum_word
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 
 WHOLE_FROM: Final = 100  # prices from here on are shown without decimals
@@ -18,12 +18,35 @@ def key_text(key: pb.MarketKey) -> str:
 
 def prices_text(market: pb.Market) -> str:
     """The outcomes with their prices; – where there is none, (…) where it cannot be bet on."""
-    parts = []
-    for outcome in market.outcomes:
-        price = f"{outcome.price:.3g}" if outcome.price < WHOLE_FROM else f"{outcome.price:.0f}"
-        price = price if outcome.HasField("price") else "–"
-        parts.append(f"{outcome.key} {price if outcome.active else f'({price})'}")
-    return "  ".join(parts)
+    return "  ".join(f"{outcome.key} {price_text(outcome)}" for outcome in market.outcomes)
+
+
+def price_text(outcome: pb.Outcome, *, form: str = ".3g", bettable: bool = True) -> str:
+    """`1.91`, `–` where there is no price, `(1.91)` where it cannot be bet on."""
+    price = f"{outcome.price:{form}}" if outcome.price < WHOLE_FROM else f"{outcome.price:.0f}"
+    price = price if outcome.HasField("price") else "–"
+    return price if outcome.active and bettable else f"({price})"
+
+
+def market_key_text(key: MarketKey) -> str:
+    """The same of a value."""
+    return " ".join(part for part in key if part)
+
+
+def outcomes_text(market: Market) -> str:
+    """As prices_text, of a value."""
+    return prices_text(pb.Market(outcomes=[
+        pb.Outcome(key=o.key, price=o.price, active=o.active) for o in market.outcomes
+    ]))  # fmt: skip
+
+
+def age_text(seconds: float) -> str:
+    """`3.2 s`, `12 min`, `5.1 h`, `2.4 d`."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 36 * 3600 else f"{seconds / 86400:.1f} d"
 
 
 def lines(message: pb.WatchChangesResponse) -> Iterator[str]:
@@ -45,10 +68,12 @@ def lines(message: pb.WatchChangesResponse) -> Iterator[str]:
             yield change_text(change)
 
 
-def change_text(change: pb.Change) -> str:
-    """One change as one line."""
+def change_text(change: pb.Change, *, days: bool = False) -> str:
+    """One change as one line; `days`: its time with the date."""
     name = enum_word(pb.ChangeKind.Name, change.kind, "CHANGE_KIND_")
-    at = f"{change.detected_at.ToDatetime():%H:%M:%S}"
+    if not change.HasField("detected_at"):
+        return f"{name}  revision {change.revision}: the database refused this change"
+    at = f"{change.detected_at.ToDatetime():{'%Y-%m-%d ' if days else ''}%H:%M:%S}"
     reason = f" ({change.reason})" if change.reason else ""
     if change.HasField("source_state"):
         return f"{at}  {name}  {change.source}{reason}"

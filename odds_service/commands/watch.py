@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from odds_service.client import Address, Cursor, Disconnected, Filter, json_line, open_sync_client
-from odds_service.commands.options import AsJson, connection, selection, takes
+from odds_service.commands.options import AsJson, connection, cursor, selection, takes
 from odds_service.commands.text import lines
 
 
@@ -17,7 +17,8 @@ from odds_service.commands.text import lines
 def watch(
     *,
     resume: Annotated[
-        str | None, typer.Option(help="Go on after this cursor, EPOCH:REVISION.")
+        Cursor | None,
+        typer.Option(parser=cursor, metavar="EPOCH:REVISION", help="Go on after this cursor."),
     ] = None,
     conflate: Annotated[
         float, typer.Option(min=0, help="One change per market in so many seconds; 0: each.")
@@ -50,7 +51,7 @@ def watch(
         open_sync_client(address) as client,
         client.watch(
             where,
-            start=None if resume is None else _cursor(resume),
+            start=resume,
             conflate_s=conflate,
             heartbeat_s=heartbeat,
             latest=latest,
@@ -68,13 +69,6 @@ def watch(
             else:
                 for line in lines(message):
                     console.print(line, markup=False, highlight=False)
-
-
-def _cursor(text: str) -> Cursor:
-    epoch, _, revision = text.rpartition(":")
-    if not epoch or not revision.isdigit():
-        raise typer.BadParameter(f"{text!r} is not EPOCH:REVISION", param_hint="--resume")
-    return Cursor(epoch, int(revision))
 
 
 @contextmanager

@@ -3,19 +3,15 @@
 import asyncio
 import random
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 import trio.lowlevel
-from pydantic import SecretStr
 
 from odds_service.client import (
-    Address,
-    AddressError,
     AsyncClient,
     Changes,
     Closing,
@@ -30,43 +26,15 @@ from odds_service.client import (
     Outcome,
     ServiceError,
     UnknownChange,
-    connect,
     open_client,
     open_sync_client,
 )
 from odds_service.client.decode import historical_change
 from odds_service.config import ServerSettings
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tests.client.faces import WITHIN_S, Face, faces, soon, under_asyncio, under_trio
 from tests.support.observations import NOON, Prices, observe, observed_event
 from tests.support.odds_builders import Bookkeeping, random_observations, serving
-
-WITHIN_S = 30.0
-
-Work = Callable[[AsyncClient], Awaitable[Any]]
-Face = Callable[[Address | str, Work], Awaitable[Any]]
-
-
-async def under_trio(address: Address | str, work: Work) -> Any:
-    with trio.fail_after(WITHIN_S):
-        async with open_client(address) as client:
-            return await work(client)
-
-
-async def under_asyncio(address: Address | str, work: Work) -> Any:
-    """In a thread with a loop of its own: the test's own loop is Trio's."""
-
-    async def main() -> Any:
-        async with asyncio.timeout(WITHIN_S), open_client(address) as client:
-            return await work(client)
-
-    def run() -> Any:
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            return runner.run(main())
-
-    return await trio.to_thread.run_sync(run)
-
-
-faces = pytest.mark.parametrize("face", [under_trio, under_asyncio])
 
 Shown = dict[tuple[str, tuple[str, str], MarketKey], tuple[MarketStatus, tuple[Outcome, ...]]]
 
@@ -222,18 +190,6 @@ async def test_a_time_out_round_the_next_change_loses_nothing(face: Face) -> Non
 
     async with serving(book) as server:
         assert await face(server.address, work) == prices
-
-
-async def soon(waiting: Awaitable[Any], within_s: float) -> Any:
-    """Either loop's time-out."""
-    if trio.lowlevel.in_trio_run():
-        try:
-            with trio.fail_after(within_s):
-                return await waiting
-        except trio.TooSlowError:
-            raise TimeoutError from None
-    async with asyncio.timeout(within_s):
-        return await waiting
 
 
 async def steps_until(steps: Any, kind: type) -> list[Any]:
@@ -398,42 +354,6 @@ def test_a_refused_row_of_history_is_told_as_unknown() -> None:
     found = historical_change(change)
     assert isinstance(found, UnknownChange)
     assert (found.revision, found.event_id) == (7, "e")
-
-
-@faces
-async def test_tokens_and_tls(face: Face, tmp_path: Path) -> None:
-    guarded = ServerSettings(listen="127.0.0.1:0", tokens=[SecretStr("open-sesame")])
-
-    async def let_in(client: AsyncClient) -> None:
-        assert (await client.get_odds()).events == {}
-        watch = client.watch(image_only=True)
-        assert [type(step) async for step in watch.steps()] == [Opened, ImageLoaded]
-
-    async def refused(client: AsyncClient) -> None:
-        with pytest.raises(ServiceError) as error:
-            await client.get_odds()
-        assert error.value.code == "UNAUTHENTICATED"
-
-    async with serving(Bookkeeping(), settings=guarded) as server:
-        await face(Address(server.address, token="open-sesame"), let_in)
-        await face(Address(server.address, token="wrong"), refused)
-        await face(server.address, refused)
-
-
-@pytest.mark.parametrize(
-    ("address", "says"),
-    [
-        (Address("nowhere"), "'nowhere' is not host:port"),
-        (Address("192.0.2.1:50051", token="t"), "not sent to 192.0.2.1:50051 in the clear"),
-        (Address("localhost:1", ca=Path("/no/such.pem")), "such.pem cannot be read"),
-        (Address("localhost:1", certificate=Path("c.pem")), "give both"),
-        (Address("localhost:1", token="a\nb"), "characters that no token has"),
-    ],
-)
-def test_an_address_that_cannot_be_used_is_refused(address: Address, says: str) -> None:
-    with pytest.raises(AddressError, match=says), connect(address):
-        pass
-    assert "open-sesame" not in repr(Address("h:1", token="open-sesame"))
 
 
 def test_a_bare_text_is_no_list_of_values() -> None:

@@ -1,0 +1,214 @@
+"""Changes as rows of a CSV or Parquet file: one row an outcome, written as they come."""
+
+import csv
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Final, Protocol
+
+from odds_service.client import (
+    EventChange,
+    HistoricalChange,
+    Market,
+    MarketChange,
+    Outcome,
+    UnknownChange,
+)
+from odds_service.errors import OddsServiceError
+
+BATCH_ROWS: Final = 20_000  # of a Parquet row group, and held in memory at most
+
+# Column -> its Arrow type. A change of a market is a row for each outcome that it had before or
+# has after; a change of an event or a source is one row, without the columns of markets.
+COLUMNS: Final = {
+    "revision": "uint64",
+    "kind": "string",
+    "reason": "string",
+    "detected_at": "time",
+    "observed_at": "time",
+    "event_id": "string",
+    "event": "string",  # its name, in changes of events
+    "start_time": "time",  # the same
+    "source": "string",
+    "bookmaker": "string",
+    "market": "string",
+    "line": "float64",
+    "participant": "string",
+    "status": "string",  # of the market after the change
+    "outcome": "string",
+    "price": "float64",
+    "price_before": "float64",
+    "active": "bool",
+    "snapshot_id": "uint64",
+}
+
+Row = tuple[Any, ...]  # in the order of COLUMNS; None where a column does not apply
+
+
+def rows(change: HistoricalChange) -> Iterator[Row]:
+    """A change as rows."""
+    told = (change.revision, change.kind.name.lower(), change.reason or None)
+    if isinstance(change, UnknownChange):
+        yield (*told, change.detected_at, *[None] * (len(COLUMNS) - 4))
+        return
+    told += (change.detected_at, change.observed_at)  # type: ignore[assignment]  # a longer one
+    if isinstance(change, MarketChange):
+        yield from _market_rows(change, told)
+    elif isinstance(change, EventChange):
+        event = change.event
+        of_event = (event.id, f"{event.home} – {event.away}", event.start_time)
+        yield (*told, *of_event, change.source or None, *[None] * 10)
+    else:
+        yield (*told, None, None, None, change.state.source, *[None] * 10)
+
+
+def _market_rows(change: MarketChange, told: tuple[Any, ...]) -> Iterator[Row]:
+    key = change.key
+    place = (change.event_id, None, None, change.source, change.bookmaker, key.market)
+    of_market = (float(key.line) if key.line else None, key.participant or None)
+    status = change.after.status.name.lower()
+    before, after = _by_key(change.before), _by_key(change.after)
+    for outcome in before | after:
+        old, new = before.get(outcome), after.get(outcome)
+        yield (
+            *told,
+            *place,
+            *of_market,
+            status,
+            outcome,
+            None if new is None else new.price,
+            None if old is None else old.price,
+            None if new is None else new.active,
+            change.snapshot_id or None,
+        )
+
+
+def _by_key(market: Market | None) -> dict[str, Outcome]:
+    return {} if market is None else {outcome.key: outcome for outcome in market.outcomes}
+
+
+class Writer(Protocol):
+    """Takes rows one by one."""
+
+    def write(self, row: Row) -> None: ...
+    def finish(self) -> None: ...
+
+
+class CsvWriter:
+    """Times are ISO 8601 in UTC; what is absent is empty."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._text = open(  # noqa: SIM115  # closed by finish, or with the file
+            file.fileno(), "w", encoding="utf-8", newline="", closefd=False
+        )
+        self._csv = csv.writer(self._text)
+        self._csv.writerow(COLUMNS)
+
+    def write(self, row: Row) -> None:
+        self._csv.writerow([c.isoformat() if isinstance(c, datetime) else c for c in row])
+
+    def finish(self) -> None:
+        self._text.close()
+
+
+class ParquetWriter:
+    """Row groups of BATCH_ROWS; raises OddsServiceError without the extra."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as parquet
+        except ImportError:
+            raise missing_extra("Parquet", "parquet") from None
+        types = {
+            "uint64": pa.uint64(),
+            "float64": pa.float64(),
+            "string": pa.string(),
+            "bool": pa.bool_(),
+            "time": pa.timestamp("us", tz="UTC"),
+        }
+        self._arrow = pa
+        self._schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+        self._parquet = parquet.ParquetWriter(file, self._schema, compression="zstd")
+        self._rows: list[Row] = []
+
+    def write(self, row: Row) -> None:
+        self._rows.append(row)
+        if len(self._rows) >= BATCH_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = [
+            self._arrow.array(values, type=field.type)
+            for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
+        ]
+        self._parquet.write_batch(self._arrow.record_batch(columns, schema=self._schema))
+        self._rows.clear()
+
+    def finish(self) -> None:
+        if self._rows:
+            self._flush()
+        self._parquet.close()
+
+
+WRITERS: Final[dict[str, Callable[[IO[bytes]], Writer]]] = {
+    ".csv": CsvWriter,
+    ".parquet": ParquetWriter,
+}
+
+
+def missing_extra(what: str, extra: str) -> OddsServiceError:
+    return OddsServiceError(f"{what} needs an extra: pip install 'odds-service[{extra}]'")
+
+
+def export(changes: Iterable[HistoricalChange], path: Path) -> int:
+    """Write a new file, whose ending says how; gives how many rows.
+
+    Raises OddsServiceError: the file exists, cannot be written, or needs an extra.
+    """
+    written = 0
+    with new_file(path) as file:
+        writer = WRITERS[path.suffix.lower()](file)
+        for change in changes:
+            for row in rows(change):
+                writer.write(row)
+                written += 1
+        writer.finish()
+    return written
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears under its name only when it is whole; an older one is not replaced.
+
+    Raises OddsServiceError.
+    """
+    if path.exists():
+        raise OddsServiceError(f"{path} exists; it is not overwritten")
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+        ) as file:
+            beside = Path(file.name)
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                beside.chmod(0o666 & ~_umask())
+                os.link(beside, path)  # unlike a rename, it fails where the name was taken since
+            finally:
+                beside.unlink()
+    except FileExistsError:
+        raise OddsServiceError(f"{path} exists by now; it is not overwritten") from None
+    except OSError as error:
+        raise OddsServiceError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _umask() -> int:
+    """The process's mask can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,134 @@
+"""An event's odds side by side, and its best prices, for terminals of any width."""
+
+from collections.abc import Iterator
+from math import ceil
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from odds_service.client import enum_word
+from odds_service.commands.text import age_text, key_text, price_text
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+
+_NARROW: Final = 9  # columns of a bookmaker at least, with what stands between; its name is folded
+_MARKET: Final = 26
+_OUTCOME: Final = 14
+_WIDE_FROM: Final = 120  # from this width on, market names get more room and margins are shown
+
+_Row = tuple[tuple[str, float, str], str]  # market key, outcome
+
+
+def heading(event: pb.Event) -> str:
+    start = f"{event.start_time.ToDatetime():%Y-%m-%d %H:%M UTC}"
+    return f"{event.name} · {event.competition} · {start} · {event.id}"
+
+
+def odds_tables(entry: pb.EventOdds, width: int) -> Iterator[Table]:
+    """A line an outcome, a column a bookmaker; those that do not fit go into a table below."""
+    market = _MARKET if width < _WIDE_FROM else _MARKET + 6
+    left = width - market - _OUTCOME
+    bookmakers = list(entry.bookmakers)
+    tables = max(ceil(len(bookmakers) / max(left // _NARROW, 1)), 1)
+    fit = max(ceil(len(bookmakers) / tables), 1)  # as many in each
+    for first in range(0, max(len(bookmakers), 1), fit):
+        shown = bookmakers[first : first + fit]
+        yield _side_by_side(shown, market, max(left // max(len(shown), 1), _NARROW))
+
+
+def _side_by_side(bookmakers: list[pb.BookmakerOdds], market_width: int, width: int) -> Table:
+    """The widths include the two columns between."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("market", overflow="fold", max_width=market_width - 2)
+    table.add_column("outcome", overflow="fold", max_width=_OUTCOME - 2)
+    names: dict[tuple[str, float, str], str] = {}
+    shown: dict[_Row, dict[int, str]] = {}
+    for place, odds in enumerate(bookmakers):
+        name = odds.bookmaker + (" (stale)" if odds.stale else "")
+        table.add_column(name, justify="right", overflow="fold", max_width=width - 2)
+        for market in odds.markets:
+            key = (market.key.market, market.key.line, market.key.participant)
+            names[key] = key_text(market.key)
+            closed = market.status != pb.MARKET_STATUS_OPEN
+            for outcome in market.outcomes:
+                cell = price_text(outcome, form=".2f", bettable=not closed)
+                shown.setdefault((key, outcome.key), {})[place] = cell
+    before = None
+    for key in sorted(names):
+        for outcome_key in _outcomes(shown, key):
+            cells = shown[key, outcome_key]
+            table.add_row(
+                "" if key == before else names[key],
+                outcome_key,
+                *(cells.get(place, "") for place in range(len(bookmakers))),
+            )
+            before = key
+    return table
+
+
+def _outcomes(shown: dict[_Row, dict[int, str]], key: tuple[str, float, str]) -> list[str]:
+    """In the order in which they came, which is the canonical one."""
+    return [outcome for of_key, outcome in shown if of_key == key]
+
+
+def best_table(entry: pb.EventOdds, width: int) -> Table:
+    """The best price of each outcome, and what they leave together."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("market", overflow="fold", max_width=_MARKET - 2)
+    table.add_column("outcome", overflow="fold", max_width=_OUTCOME - 2)
+    table.add_column("best", justify="right", no_wrap=True)
+    table.add_column("bookmaker", overflow="fold")
+    table.add_column("overround", justify="right", no_wrap=True)
+    table.add_column("oldest leg", justify="right", overflow="fold")
+    if width >= _WIDE_FROM:
+        table.add_column("overround of each", overflow="fold")
+    excluded = any(market.exclusions for market in entry.best)
+    if excluded:
+        table.add_column("left out", overflow="fold")
+    for market in entry.best:
+        margins = (f"{each.bookmaker} {each.overround:+.1%}" for each in market.overrounds)
+        left_out = (
+            f"{each.bookmaker} "
+            + enum_word(pb.ExclusionReason.Name, each.reason, "EXCLUSION_REASON_")
+            for each in market.exclusions
+        )
+        table.add_row(
+            key_text(market.key),
+            "\n".join(leg.outcome for leg in market.prices),
+            "\n".join(f"{leg.price:.2f}" for leg in market.prices),
+            "\n".join(leg.bookmaker for leg in market.prices),
+            _combined(market),
+            age_text(oldest_age_s(market)) if market.prices else "",
+            *(["\n".join(margins)] if width >= _WIDE_FROM else []),
+            *(["\n".join(left_out)] if excluded else []),
+        )
+    return table
+
+
+def _combined(market: pb.BestMarket) -> Text:
+    if not market.HasField("combined_overround"):
+        return Text()
+    arbitrage = market.combined_overround < 0
+    return Text(f"{market.combined_overround:+.2%}", style="bold green" if arbitrage else "")
+
+
+def arbitrages(reply: pb.GetOddsResponse) -> Iterator[str]:
+    """What the best prices together would return more than they cost, the most first."""
+    found = [
+        (market.combined_overround, entry.event, market)
+        for entry in reply.events
+        for market in entry.best
+        if market.HasField("combined_overround") and market.combined_overround < 0
+    ]
+    for combined, event, market in sorted(found, key=lambda each: each[0]):
+        legs = ", ".join(f"{leg.outcome} {leg.price:.4g} {leg.bookmaker}" for leg in market.prices)
+        yield (
+            f"{combined:+.2%}  {event.name}  {key_text(market.key)}: {legs};"
+            f" oldest leg {age_text(oldest_age_s(market))}"
+        )
+
+
+def oldest_age_s(market: pb.BestMarket) -> float:
+    """For how long the leg that was seen longest ago has not been seen."""
+    return max(leg.age.ToTimedelta().total_seconds() for leg in market.prices)

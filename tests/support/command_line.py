@@ -1,0 +1,40 @@
+"""The command line as a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import trio
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WITHIN_S = 60.0
+COMMAND = [sys.executable, "-m", "odds_service"]
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("ODDS_")} | {
+    "PYTHONPATH": str(ROOT),
+    "COLUMNS": "200",
+    "NO_COLOR": "1",
+}
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WITHIN_S,
+        env=ENVIRONMENT | environment,
+    )
+
+
+async def ran(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return await trio.to_thread.run_sync(lambda: run(*arguments, **environment))
+
+
+def complaint(ended: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a failed command says."""
+    assert ended.returncode == 1, ended
+    (line,) = ended.stderr.splitlines()
+    assert "Traceback" not in line
+    return line

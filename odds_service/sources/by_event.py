@@ -171,6 +171,9 @@ class ByEvent(ABC, Generic[S]):
         except SourceError as error:
             if error.kind != UNKNOWN:
                 raise
+        except RecursionError:
+            text = f"event {event_id}: JSON nested too deeply"
+            raise SourceError("wrong_shape", text) from None
         else:
             if event.source_event_id != event_id:
                 text = f"asked for event {event_id}, answered with {event.source_event_id}"

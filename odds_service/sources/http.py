@@ -321,9 +321,9 @@ def decode_json(path: str, answer: Answer, kind: type[T]) -> T:
     body = require_json(path, require_ok(path, answer))
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise SourceError("wrong_shape", f"{path}: {error}") from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
         raise SourceError("truncated", f"{path}: broken JSON: {error}") from None
 
 

@@ -295,7 +295,7 @@ def _event_bodies(path: str, answer: Answer) -> list[msgspec.Raw]:
         if body.lstrip()[:1] == b"[":
             return msgspec.json.decode(body, type=list[msgspec.Raw])
         one = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise SourceError("truncated", f"{path}: broken JSON: {error}") from None
     if "error_code" in one or "message" in one:
         raise SourceError("error_body", f"{path}: {_error(answer).message}")

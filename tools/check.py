@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PACKAGES: Final = ("odds_service", "tests", "tools")
+PACKAGES: Final = ("odds_service", "tests", "tools", "examples")
 GENERATED: Final = ROOT / "odds_service" / "rpc" / "pb" / "odds"
 NOT_ASKED: Final = (
     "ASYNC9",  # checkpoints on every path: a library's promise, and off by default too

@@ -1,0 +1,67 @@
+"""Record every price change into a Parquet file, until ^C: the client under asyncio.
+
+python examples/record_parquet.py FILE [SERVER [CHANGES]]
+
+It ends by itself after so many changes. What came while it was not running is in the service's
+own history: `odds-service history --export`.
+"""
+
+import asyncio
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from odds_service.client import Changes, Lagged, MarketChange, open_client
+
+SCHEMA = pa.schema(
+    {
+        "revision": pa.uint64(),
+        "detected_at": pa.timestamp("us", tz="UTC"),
+        "event_id": pa.string(),
+        "bookmaker": pa.string(),
+        "market": pa.string(),
+        "line": pa.string(),
+        "outcome": pa.string(),
+        "price": pa.float64(),
+    }
+)
+
+
+async def main(file: str, server: str = "127.0.0.1:50051", changes: str = "1000000000") -> None:
+    left = int(changes)
+    with parquet.ParquetWriter(file, SCHEMA) as writer:
+        async with open_client(server) as client, client.watch() as watch:
+            async for step in watch.steps():  # a message at a time: a row group each
+                if isinstance(step, Lagged):
+                    print(f"revisions {step.lost_from} to {step.lost_to} are missing")
+                if not isinstance(step, Changes):
+                    continue
+                moved = [change for change in step.changes if isinstance(change, MarketChange)]
+                rows = [row for change in moved for row in rows_of(change)]
+                if rows:
+                    writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+                left -= len(moved)
+                if left <= 0:
+                    return
+
+
+def rows_of(change: MarketChange) -> list[dict[str, object]]:
+    """A row an outcome; none where the market is gone."""
+    return [
+        {
+            "revision": change.revision,
+            "detected_at": change.detected_at,
+            "event_id": change.event_id,
+            "bookmaker": change.bookmaker,
+            "market": change.key.market,
+            "line": change.key.line or None,
+            "outcome": outcome.key,
+            "price": outcome.price if outcome.active else None,
+        }
+        for outcome in change.after.outcomes
+    ]
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

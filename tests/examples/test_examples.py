@@ -1,0 +1,105 @@
+"""The examples, each as its command says, against the service on the simulated bookmaker."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+import pytest
+import trio
+
+from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
+from odds_service.demo.settings import SimulationSettings
+from tests.support.serving import service, settings_for, wait_until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+EXAMPLES = ROOT / "examples"
+WITHIN_S = 120.0
+LIVELY = SimulationSettings(
+    sports=1, events=6, bookmakers=3, markets_per_bookmaker=4, change_share=0.5, lead_s=1e5
+)
+
+
+@asynccontextmanager
+async def live(folder: Path) -> AsyncIterator[str]:
+    """The address of a service whose odds move all the time, and are there already."""
+    offer = SimulatedBookmaker(LIVELY)
+    table = {"regions": list(LIVELY.regions), "markets": list(offer.market_keys)}
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(partial(run_bookmaker, LIVELY))
+        settings = settings_for(folder, port, offer.sport_keys, interval_s=0.2, **table)
+        async with service(settings) as running:
+            await wait_until(lambda: running.parts.cache.events != {}, "odds")
+            yield running.address
+        nursery.cancel_scope.cancel()
+
+
+async def run(*command: str, cwd: Path | None = None) -> str:
+    """What it prints; it must end by itself, and well."""
+    done = await trio.to_thread.run_sync(
+        lambda: subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=WITHIN_S,
+            cwd=cwd,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+async def test_best_prices_are_printed(tmp_path: Path) -> None:
+    async with live(tmp_path) as address:
+        text = await run(sys.executable, str(EXAMPLES / "best_prices.py"), address)
+    assert text.count(" UTC\n") >= 2
+    assert "overround" in text
+    assert "home " in text
+
+
+async def test_changes_are_recorded_to_parquet(tmp_path: Path) -> None:
+    file = tmp_path / "odds.parquet"
+    async with live(tmp_path) as address:
+        await run(sys.executable, str(EXAMPLES / "record_parquet.py"), str(file), address, "20")
+    table = parquet.read_table(file)
+    assert len(set(table["revision"].to_pylist())) >= 10  # some of the 20 removed a market
+    assert table["revision"].to_pylist() == sorted(table["revision"].to_pylist())
+    assert all(price is None or price > 1 for price in table["price"].to_pylist())
+
+
+async def test_a_move_is_told(tmp_path: Path) -> None:
+    async with live(tmp_path) as address:
+        example = str(EXAMPLES / "alert_on_move.py")
+        text = await run(sys.executable, example, "0.1", address, "3")
+    lines = text.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        before, after = line.rpartition(": ")[2].split(" → ")
+        assert float(before) > 1
+        assert float(after) > 1
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+async def test_a_client_in_another_language_from_the_proto_alone(tmp_path: Path) -> None:
+    for part in ("examples/node", "proto"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("node_modules"))
+    folder = tmp_path / "examples" / "node"
+    await run("npm", "install", "--no-audit", "--no-fund", "--prefer-offline", cwd=folder)
+    assert not (folder / "package-lock.json").exists()
+    async with live(tmp_path) as address:
+        text = await run("node", "watch.mjs", address, "30", cwd=folder)
+    lines = text.splitlines()
+    assert lines[0].startswith("read ")
+    assert int(lines[0].split()[1]) > 0
+    assert "changes, nothing missing;" in lines[-1]
+    revisions = [int(line.split()[0]) for line in lines[1:-1]]
+    assert len(revisions) >= 30
+    assert revisions == list(range(revisions[0], revisions[0] + len(revisions)))
+    assert revisions[0] == int(lines[0].split()[-1]) + 1

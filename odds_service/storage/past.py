@@ -20,6 +20,7 @@ from odds_service.storage import rows
 from odds_service.storage.base import PastOdds
 from odds_service.storage.letters import aio_changes_kept
 from odds_service.storage.pages import aio_detected_at
+from odds_service.storage.refused import Place, aio_refused
 from odds_service.storage.retrying import aio_epoch_of
 from odds_service.storage.schema import (
     PLACE,
@@ -32,8 +33,6 @@ from odds_service.storage.schema import (
     snapshots,
 )
 
-Place = tuple[str, str, str, MarketKey]  # event, source, bookmaker, market
-
 
 async def aio_odds_at(
     connection: AsyncConnection, revision: int, event_ids: Sequence[str], at: datetime | None
@@ -43,13 +42,20 @@ async def aio_odds_at(
     if not state.floor_revision <= revision <= state.durable_revision:
         raise BelowFloor(state.floor_revision)
     at = at or await aio_detected_at(connection, revision) or state.floor_at
+    refused = await aio_refused(connection, revision)
     undone = _Undone()
     kept, unknown = await _aio_unstored(connection, revision)
     firsts = await _aio_first_changes(connection, revision, event_ids)
     undone.add(sorted([*firsts, *kept], key=lambda change: change.revision))
-    live = undone.events_then(await _aio_events(connection, event_ids))
-    markets = undone.markets_then(await _aio_current(connection, revision, event_ids), live)
-    carried = await _aio_carried(connection, event_ids)
+    described = await _aio_events(connection, event_ids)
+    for event_id, change in refused.events.items():
+        if not event_ids or event_id in event_ids:
+            described[event_id] = change.after
+    live = undone.events_then(described)
+    current = await _aio_current(connection, revision, event_ids)
+    refused.lay_over(current, event_ids)
+    markets = undone.markets_then(current, live)
+    carried = await _aio_carried(connection, event_ids) | refused.carried
     snapshots_then = await _aio_snapshots(connection, revision, event_ids)
     shown = _bookmakers(markets, snapshots_then, at)
     listed = [
@@ -181,10 +187,10 @@ async def _aio_current(
     """The live markets that have not changed since the revision."""
     query = (
         select(odds_current)
-        .join(events, events.c.event_id == odds_current.c.event_id)
+        .outerjoin(events, events.c.event_id == odds_current.c.event_id)  # its row may be refused
         .where(
             odds_current.c.revision <= revision,
-            odds_current.c.revision > events.c.ended_revision,
+            odds_current.c.revision > func.coalesce(events.c.ended_revision, 0),
             odds_current.c.status != int(MarketStatus.REMOVED),
             *_of(event_ids, odds_current.c.event_id),
         )

@@ -173,7 +173,7 @@ class Postgres(Database):
             | asyncio.TimeoutError
             | sqlalchemy.exc.TimeoutError,
         ):
-            return StorageUnavailable(f"PostgreSQL: {cause or type(cause).__name__}")
+            return StorageUnavailable(f"PostgreSQL: {str(cause) or type(cause).__name__}")
         return None
 
     def check_schema(self, connection: Connection, *, migrate: bool) -> None:

@@ -14,6 +14,8 @@ from odds_service.storage import rows
 from odds_service.storage.base import Stored
 from odds_service.storage.database import Database
 from odds_service.storage.letters import aio_count
+from odds_service.storage.past import aio_odds_at
+from odds_service.storage.refused import aio_refused
 from odds_service.storage.schema import (
     epochs,
     event_sources,
@@ -54,10 +56,22 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
         }  # fmt: skip
         await connection.execute(epochs.insert(), opened)
         known = await connection.execute(select(epochs).order_by(epochs.c.place))
-        states = await connection.execute(select(source_states.c.state))
+        states = {
+            row.source: rows.state_from(row.state)
+            for row in await connection.execute(select(source_states))
+        }
+        live = await aio_live_events(database, connection)
+        refused = await aio_refused(connection, state.durable_revision)
+        if refused.event_ids:
+            as_served = await aio_odds_at(
+                connection, state.durable_revision, sorted(refused.event_ids), now
+            )
+            live = [entry for entry in live if entry.event.id not in refused.event_ids]
+            live += as_served.events
+        states |= {source: change.after for source, change in refused.sources.items()}
         return Stored(
-            events=await aio_live_events(database, connection),
-            sources=[rows.state_from(row.state) for row in states],
+            events=live,
+            sources=list(states.values()),
             revision=state.durable_revision,
             epoch=epoch,
             epochs=[(row.epoch, row.first_revision) for row in known],

@@ -1,0 +1,147 @@
+"""Refused changes that still hold: they were served, and nothing that is stored has overtaken them.
+
+The current tables lack them, so who reads the present out of the database lays them over it: a
+start, and a reading as of a revision. Dropped letters are given up, and hold no more.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from odds_service.model.change import (
+    Change,
+    ChangeKind,
+    EventChange,
+    MarketChange,
+    SourceChange,
+)
+from odds_service.model.market import Market, MarketKey, MarketStatus
+from odds_service.model.snapshot import EventSource
+from odds_service.storage import rows
+from odds_service.storage.letters import read_letter
+from odds_service.storage.schema import dead_letters, epochs, events, odds_current, source_states
+
+Place = tuple[str, str, str, MarketKey]  # event, source, bookmaker, market
+
+_AT_ONCE: Final = 500  # ids in one query
+
+
+class Refused(Struct):
+    """The last change of each market, event and source, where it was refused.
+
+    ended: event -> its refused end. carried: (event, source) -> how the source carries it.
+    """
+
+    markets: dict[Place, MarketChange] = {}
+    events: dict[str, EventChange] = {}
+    sources: dict[str, SourceChange] = {}
+    ended: dict[str, int] = {}
+    carried: dict[tuple[str, str], EventSource] = {}
+
+    @property
+    def event_ids(self) -> set[str]:
+        """The events that are not as the tables say."""
+        return {*self.events, *self.ended, *(place[0] for place in self.markets)}
+
+    def lay_over(self, current: dict[Place, Market], event_ids: Collection[str]) -> None:
+        """Correct what the tables say of some events' markets (none named: of all)."""
+        for place in [place for place in current if place[0] in self.ended]:
+            if current[place].revision <= self.ended[place[0]]:
+                del current[place]
+        for place, change in self.markets.items():
+            if event_ids and place[0] not in event_ids:
+                continue
+            if change.after.status is MarketStatus.REMOVED:
+                current.pop(place, None)
+            else:
+                current[place] = change.after
+
+
+async def aio_refused(connection: AsyncConnection, upto: int) -> Refused:
+    """What holds at revision `upto`."""
+    found = Refused()
+    changes: list[Change] = []
+    for change, carried in await _aio_kept(connection, upto):
+        changes.append(change)
+        if isinstance(change, EventChange):
+            found.carried |= {(change.event_id, each.source): each for each in carried}
+    if not changes:
+        return found
+    event_ids = {change.event_id for change in changes if not isinstance(change, SourceChange)}
+    known = {row.event_id: row for row in await _aio_events(connection, event_ids)}
+    overtaken = await _aio_market_revisions(connection, event_ids)
+    states = await connection.execute(select(source_states.c.source, source_states.c.revision))
+    told = {row.source: row.revision for row in states}
+    ended = {event_id: row.ended_revision for event_id, row in known.items()}
+    for change in changes:
+        if isinstance(change, EventChange):
+            row = known.get(change.event_id)
+            if change.kind is ChangeKind.EVENT_ENDED and change.revision > ended.get(
+                change.event_id, 0
+            ):
+                ended[change.event_id] = found.ended[change.event_id] = change.revision
+            if row is None or change.revision > row.revision:
+                found.events[change.event_id] = change
+        elif isinstance(change, SourceChange) and change.revision > told.get(change.source, 0):
+            found.sources[change.source] = change
+    for change in changes:
+        if isinstance(change, MarketChange):
+            place = change.event_id, change.source, change.bookmaker, change.after.key
+            newest = max(overtaken.get(place, 0), ended.get(change.event_id, 0))
+            if change.revision > newest:
+                found.markets[place] = change
+    return found
+
+
+async def _aio_kept(
+    connection: AsyncConnection, upto: int
+) -> list[tuple[Change, tuple[EventSource, ...]]]:
+    """The letters whose revision is still theirs, in the order of the log."""
+    opened = [
+        (row.first_revision, row.epoch)
+        for row in await connection.execute(select(epochs).order_by(epochs.c.place))
+    ]
+    firsts = [first for first, _ in opened]
+    query = (
+        select(dead_letters)
+        .where(dead_letters.c.revision <= upto)
+        .order_by(dead_letters.c.revision, dead_letters.c.letter_id)
+    )
+    kept = []
+    for row in await connection.execute(query):
+        place = bisect_right(firsts, row.revision) - 1
+        letter = read_letter(row.letter)
+        if letter is not None and place >= 0 and opened[place][1] == row.epoch:
+            kept.append((rows.change_from(letter.row), letter.carried))
+    return kept
+
+
+async def _aio_events(connection: AsyncConnection, event_ids: Iterable[str]) -> list[Row[Any]]:
+    query = select(events.c.event_id, events.c.revision, events.c.ended_revision)
+    found: list[Row[Any]] = []
+    for some in _chunks(event_ids):
+        found += await connection.execute(query.where(events.c.event_id.in_(some)))
+    return found
+
+
+async def _aio_market_revisions(
+    connection: AsyncConnection, event_ids: Iterable[str]
+) -> dict[Place, int]:
+    """Of all markets of some events, tombstones too."""
+    query = select(odds_current)
+    return {
+        (row.event_id, row.source, row.bookmaker, MarketKey(row.market, row.line, row.participant)):
+        row.revision
+        for some in _chunks(event_ids)
+        for row in await connection.execute(query.where(odds_current.c.event_id.in_(some)))
+    }  # fmt: skip
+
+
+def _chunks(event_ids: Iterable[str]) -> Iterator[Sequence[str]]:
+    listed = sorted(event_ids)
+    for start in range(0, len(listed), _AT_ONCE):
+        yield listed[start : start + _AT_ONCE]

@@ -1,0 +1,112 @@
+"""The faults: each strikes, sees that it hit, and leaves everything running again."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tests.faults.proxy import Moment
+from tests.faults.rig import QUEUE_CHANGES, WAIT_S, Rig, retries
+
+Fault = Callable[[Rig, random.Random], Awaitable[None]]
+
+_LOCKED: Final = ("odds_current", "odds_history", "feed_state", "snapshots")
+
+
+async def database_killed(rig: Rig, rng: random.Random) -> None:
+    """SIGKILL for PostgreSQL while rows of a transaction are on their way."""
+    await _sprung(rig, Moment.ROWS_SENT, rig.postgres.kill)
+    await rig.until("the outage shows", retries)
+    await rig.served.odds()  # readers go on
+    await trio.sleep(rng.uniform(0.0, 0.5))
+    await trio.to_thread.run_sync(rig.postgres.start)
+
+
+async def service_killed(rig: Rig, rng: random.Random) -> None:
+    """SIGKILL for the service, every other time while rows are on their way."""
+    if rng.random() < 0.5:
+        await _sprung(rig, Moment.ROWS_SENT, rig.served.kill)
+    else:
+        rig.served.kill()
+    rig.ends.append("killed")
+    await rig.served.start()
+
+
+async def service_stopped(rig: Rig, rng: random.Random) -> None:
+    """SIGTERM: everything is drained."""
+    await rig.served.stop()
+    assert not rig.served.logged("changes_spilled")
+    rig.ends.append("stopped")
+    await rig.served.start()
+
+
+async def stopped_while_away(rig: Rig, rng: random.Random) -> None:
+    """SIGTERM while the database is away: what is left is spilled, and stored by the next start."""
+    with rig.proxy.refusing():
+        await rig.until("changes wait", retries)
+        await rig.served.stop()
+    rig.ends.append("stopped")
+    assert rig.served.logged("changes_spilled")
+    await rig.served.start()
+    assert rig.served.logged("spill_stored")
+    rig.counts["spills"] += 1
+
+
+async def table_locked(rig: Rig, rng: random.Random) -> None:
+    """Somebody else locks a table for longer than the writer waits."""
+    table = rng.choice(_LOCKED)
+    session = rig.postgres.session(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;\n")
+    try:
+        status = await rig.until(f"{table} is locked", retries)
+        assert status.writer.reason
+    finally:
+        session.kill()
+        session.wait()
+        assert session.stdin is not None
+        session.stdin.close()
+
+
+async def queue_filled(rig: Rig, rng: random.Random) -> None:
+    """The database is away until the queue is full and scraping holds; readers go on."""
+    with rig.proxy.refusing():
+        await rig.until("the queue is full", _holds_the_scrapers)
+        head = (await rig.served.odds()).cursor.revision
+        with trio.fail_after(WAIT_S):
+            while rig.witness.cursor is None or rig.witness.cursor.revision < head:  # noqa: ASYNC110  # a thread
+                await trio.sleep(0.05)
+    rig.counts["queues filled"] += 1
+
+
+async def reply_lost(rig: Rig, rng: random.Random) -> None:
+    """The connection is cut after the COMMIT, before its reply."""
+    lost = rig.proxy.lost_replies
+    await _sprung(rig, Moment.COMMITTED, lambda: None)
+    assert rig.proxy.lost_replies == lost + 1
+
+
+FAULTS: Final[tuple[Fault, ...]] = (
+    database_killed,
+    service_killed,
+    service_stopped,
+    stopped_while_away,
+    table_locked,
+    queue_filled,
+    reply_lost,
+)
+
+
+def _holds_the_scrapers(status: pb.GetStatusResponse) -> bool:
+    (source,) = status.sources
+    full = status.writer.pending_changes >= QUEUE_CHANGES
+    return full and source.state.reason == "storage_behind"
+
+
+async def _sprung(rig: Rig, moment: Moment, strike: Callable[[], None]) -> None:
+    with rig.proxy.trap(moment) as trap:
+        with trio.fail_after(WAIT_S):
+            await trap.sprung.wait()
+        if moment is Moment.ROWS_SENT:
+            rig.counts["open transactions struck"] += 1
+        strike()

@@ -1,0 +1,127 @@
+"""The simulated bookmaker and the service, each a process of its own."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import trio
+
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+
+START_S: Final = 120.0
+STOP_S: Final = 60.0
+
+
+class Bookmaker:
+    """A simulated bookmaker under load: each poll is a step, and there are many polls."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [
+            sys.executable, "-m", "odds_service.demo", "--pace", "poll", "--sports", "2",
+            "--events", "50", "--bookmakers", "4", "--markets", "10", "--change-share", "0.2",
+            "--lead-s", "150", "--in-play-s", "60",
+        ]  # fmt: skip
+        with (folder / "bookmaker.log").open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+        assert self._process.stdout is not None
+        ready = json.loads(self._process.stdout.readline())
+        self.port: int = ready["port"]
+        self.sports: list[str] = ready["sports"]
+        self.markets: list[str] = ready["markets"]
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait(STOP_S)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+class Served:
+    """`odds-service serve`, started again and again on one settings file; its log is a file."""
+
+    def __init__(self, folder: Path, settings: Path, address: str) -> None:
+        self.address = address
+        self.settings = settings
+        self.starts = 0
+        self.retries = 0  # of the writer, over all runs that were asked in time
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._told = 0
+
+    @property
+    def log(self) -> Path:
+        """Of the present run, or of the last one."""
+        return self._folder / f"service-{self.starts}.log"
+
+    async def start(self) -> None:
+        """Start it; returns when it serves."""
+        assert self._process is None
+        self.starts += 1
+        command = [
+            sys.executable, "-m", "odds_service", "serve", "--config", str(self.settings),
+            "--migrate",
+        ]  # fmt: skip
+        self._process = await trio.to_thread.run_sync(self._spawn, command)
+        with trio.fail_after(START_S):
+            while not self.logged("serving"):  # noqa: ASYNC110  # a file has no event
+                assert self._process.poll() is None, self.log.read_text()[-3_000:]
+                await trio.sleep(0.05)
+
+    def _spawn(self, command: list[str]) -> "subprocess.Popen[bytes]":
+        with self.log.open("wb") as log:
+            return subprocess.Popen(command, stderr=log, cwd=self._folder)
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The entries of a kind in this run's log."""
+        wanted = f'"{event}"'
+        lines = self.log.read_text().splitlines()
+        entries = [json.loads(line) for line in lines if wanted in line and line[:1] == "{"]
+        return [entry for entry in entries if entry.get("event") == event]
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._end(signal.SIGKILL, -signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """SIGTERM; it must drain, or spill, and end with 0."""
+        await trio.to_thread.run_sync(self._end, signal.SIGTERM, 0)
+        assert "Traceback" not in self.log.read_text()
+
+    def _end(self, number: signal.Signals, code: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+        assert self._process.wait(STOP_S) == code, self.log.read_text()[-3_000:]
+        self._process = None
+
+    def discard(self) -> None:
+        """End it however it stands."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(STOP_S)
+
+    async def status(self) -> pb.GetStatusResponse:
+        """GetStatus, now."""
+        reply: pb.GetStatusResponse = await trio.to_thread.run_sync(
+            self._call, "GetStatus", pb.GetStatusRequest()
+        )
+        self.retries += max(0, reply.writer.retries - self._told)
+        self._told = reply.writer.retries
+        return reply
+
+    async def odds(self) -> pb.GetOddsResponse:
+        """GetOdds, all of it."""
+        reply: pb.GetOddsResponse = await trio.to_thread.run_sync(
+            self._call, "GetOdds", pb.GetOddsRequest()
+        )
+        return reply
+
+    def _call(self, name: str, request: Any) -> Any:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(self.address, options) as channel:
+            call = getattr(pb_grpc.OddsServiceStub(channel), name)
+            return call(request, timeout=30, wait_for_ready=True)

@@ -1,0 +1,194 @@
+"""A proxy in front of PostgreSQL that reads its protocol, to strike at a chosen moment.
+
+It frames the messages of both directions (PostgreSQL's frontend/backend protocol, version 3), so
+that it knows when a transaction has rows on their way and when the server has committed it.
+"""
+
+import enum
+import struct
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
+
+import trio
+
+_ENCRYPTION_REQUESTS: Final = [struct.pack("!I", code) for code in (80877103, 80877104)]
+_READ_BYTES: Final = 2**16
+
+
+class Moment(enum.Enum):
+    """When to strike: rows are on their way, or the commit's reply is."""
+
+    ROWS_SENT = "rows sent"
+    COMMITTED = "committed"
+
+
+class Trap:
+    """Springs once, at a moment of some connection, and holds that connection until released."""
+
+    def __init__(self, moment: Moment) -> None:
+        self.moment = moment
+        self.sprung = trio.Event()
+        self.released = trio.Event()
+
+
+class _Connection:
+    def __init__(self, client: trio.SocketStream, server: trio.SocketStream) -> None:
+        self.client = client
+        self.server = server
+        self.scope = trio.CancelScope()
+        self.copied = False  # rows were sent in the transaction that is open
+
+
+_Direction = Callable[[_Connection], Awaitable[None]]
+
+
+class Proxy:
+    """Listens on a port of its own; `refusing`: no connection lives, and none comes about."""
+
+    def __init__(self, server_port: int) -> None:
+        self.port = 0
+        self.lost_replies = 0  # commits whose reply was kept from the client
+        self.struck_open = 0  # connections cut while a transaction had rows on their way
+        self._server_port = server_port
+        self._refusing = False
+        self._connections: set[_Connection] = set()
+        self._trap: Trap | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled."""
+        async with trio.open_nursery() as nursery:
+            serve = partial(trio.serve_tcp, self._serve, 0, host="127.0.0.1")
+            (listener,) = await nursery.start(serve)
+            self.port = listener.socket.getsockname()[1]
+            task_status.started()
+
+    def cut_all(self) -> None:
+        """Cut every connection, in whatever it is doing."""
+        for connection in self._connections:
+            self.struck_open += connection.copied
+            connection.scope.cancel()
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """The database cannot be reached meanwhile."""
+        self._refusing = True
+        self.cut_all()
+        try:
+            yield
+        finally:
+            self._refusing = False
+
+    @contextmanager
+    def trap(self, moment: Moment) -> Iterator[Trap]:
+        """Lie in wait for a moment; at the end what is held goes on."""
+        trap = self._trap = Trap(moment)
+        try:
+            yield trap
+        finally:
+            self._trap = None
+            trap.released.set()
+
+    async def _serve(self, client: trio.SocketStream) -> None:
+        if self._refusing:
+            await trio.aclose_forcefully(client)
+            return
+        try:
+            server = await trio.open_tcp_stream("127.0.0.1", self._server_port)
+        except OSError:
+            await trio.aclose_forcefully(client)
+            return
+        connection = _Connection(client, server)
+        self._connections.add(connection)
+        try:
+            with connection.scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._carry, connection, self._frontend)
+                    nursery.start_soon(self._carry, connection, self._backend)
+        finally:
+            self._connections.discard(connection)
+            with trio.CancelScope(shield=True):  # it only closes sockets, without a word
+                await trio.aclose_forcefully(client)
+                await trio.aclose_forcefully(server)
+
+    async def _carry(
+        self, connection: _Connection, direction: Callable[["_Connection"], Awaitable[None]]
+    ) -> None:
+        try:
+            await direction(connection)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.struck_open += connection.copied
+        connection.scope.cancel()
+
+    async def _frontend(self, connection: _Connection) -> None:
+        messages = _Messages(connection.client)
+        while (start := await messages.untyped()) is not None:
+            if len(start) == 8 and start[4:] in _ENCRYPTION_REQUESTS:
+                await connection.client.send_all(b"N")
+                continue
+            await connection.server.send_all(start)
+            break
+        while (message := await messages.typed()) is not None:
+            if message[:1] == b"d":
+                connection.copied = True
+                await self._spring(Moment.ROWS_SENT)
+            await connection.server.send_all(message)
+
+    async def _backend(self, connection: _Connection) -> None:
+        messages = _Messages(connection.server)
+        while (message := await messages.typed()) is not None:
+            if message[:1] == b"C" and message[5:].startswith((b"COMMIT", b"ROLLBACK")):
+                wrote, connection.copied = connection.copied, False
+                trap = self._laid(Moment.COMMITTED)
+                if wrote and message[5:].startswith(b"COMMIT") and trap is not None:
+                    self.lost_replies += 1
+                    trap.sprung.set()
+                    return
+            await connection.client.send_all(message)
+
+    async def _spring(self, moment: Moment) -> None:
+        trap = self._laid(moment)
+        if trap is not None:
+            trap.sprung.set()
+            await trap.released.wait()
+
+    def _laid(self, moment: Moment) -> Trap | None:
+        """The trap that is laid for a moment and has not sprung yet."""
+        trap = self._trap
+        laid = trap is not None and trap.moment is moment and not trap.sprung.is_set()
+        return trap if laid else None
+
+
+class _Messages:
+    """Frames what a stream brings; None at its end."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._held = bytearray()
+
+    async def untyped(self) -> bytes | None:
+        """The next message before a session has begun: a length and the rest."""
+        return await self._message(0)
+
+    async def typed(self) -> bytes | None:
+        """The next message of a session: a type, a length and the rest."""
+        return await self._message(1)
+
+    async def _message(self, type_bytes: int) -> bytes | None:
+        if not await self._hold(type_bytes + 4):
+            return None
+        (length,) = struct.unpack_from("!I", self._held, type_bytes)
+        if not await self._hold(type_bytes + length):
+            return None
+        message = bytes(self._held[: type_bytes + length])
+        del self._held[: type_bytes + length]
+        return message
+
+    async def _hold(self, size: int) -> bool:
+        while len(self._held) < size:
+            received = await self._stream.receive_some(_READ_BYTES)
+            if not received:
+                return False
+            self._held += received
+        return True

@@ -1,0 +1,128 @@
+"""What the faults strike: bookmaker, service, proxy and database, and a witness of it all."""
+
+import json
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tests.faults.database import StruckPostgres
+from tests.faults.processes import Bookmaker, Served
+from tests.faults.proxy import Proxy
+from tests.faults.witness import Witness
+
+REFUSED_EVERY: Final = 701  # the database refuses each revision that this divides
+QUEUE_CHANGES: Final = 4_000
+DRAIN_S: Final = 2.0
+WAIT_S: Final = 120.0
+
+
+class Rig:
+    """All parts of one run, and what the faults counted."""
+
+    def __init__(
+        self, postgres: StruckPostgres, proxy: Proxy, bookmaker: Bookmaker, served: Served
+    ) -> None:
+        self.postgres = postgres
+        self.proxy = proxy
+        self.bookmaker = bookmaker
+        self.served = served
+        self.witness = Witness(served.address)
+        self.counts: Counter[str] = Counter()
+        self.ends: list[str] = []  # how each run of the service ended: killed, stopped
+
+    async def until(
+        self, what: str, shows: Callable[[pb.GetStatusResponse], bool]
+    ) -> pb.GetStatusResponse:
+        """Wait until the status shows it."""
+        with trio.move_on_after(WAIT_S):
+            while True:
+                status = await self.served.status()
+                if shows(status):
+                    return status
+                self.witness.check()
+                await trio.sleep(0.1)
+        raise AssertionError(f"not within {WAIT_S} s: {what}\n{status}")
+
+    async def recovered(self) -> None:
+        """Everything that was numbered by now is durable, and the witness has it."""
+        head = (await self.served.status()).head_revision
+        await self.until(f"{head} is durable", lambda status: status.durable_revision >= head)
+        with trio.fail_after(WAIT_S):
+            while not self._seen(head):  # noqa: ASYNC110  # the witness is a thread
+                self.witness.check()
+                await trio.sleep(0.05)
+
+    def _seen(self, revision: int) -> bool:
+        cursor = self.witness.cursor
+        return self.witness.whole and cursor is not None and cursor.revision >= revision
+
+
+def retries(status: pb.GetStatusResponse) -> bool:
+    """The database does not take what the writer has."""
+    return status.writer.state == pb.WRITER_STATE_RETRYING
+
+
+@asynccontextmanager
+async def rigged(folder: Path) -> AsyncIterator[Rig]:
+    """Everything runs; at the end all processes are gone."""
+    at_postgres = folder / "postgres"
+    at_postgres.mkdir()
+    postgres = StruckPostgres(at_postgres)
+    postgres.start()
+    bookmaker = Bookmaker(folder)
+    try:
+        async with trio.open_nursery() as nursery:
+            proxy = Proxy(postgres.port)
+            await nursery.start(proxy.run)
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))  # the same for all runs: the witness comes back to it
+                address = f"127.0.0.1:{free.getsockname()[1]}"
+            settings = _settings(folder, address, proxy.port, bookmaker)
+            served = Served(folder, settings, address)
+            await served.start()
+            refusing = (
+                "ALTER TABLE odds_history ADD CONSTRAINT refused_by_the_test"
+                f" CHECK (kind = 0 OR revision % {REFUSED_EVERY} <> 0)"
+            )
+            await trio.to_thread.run_sync(postgres.psql, refusing)  # it waits for the writer
+            rig = Rig(postgres, proxy, bookmaker, served)
+            try:
+                yield rig
+            finally:
+                served.discard()
+                rig.witness.close()
+            nursery.cancel_scope.cancel()
+    finally:
+        bookmaker.stop()
+        postgres.stop()
+
+
+def _settings(folder: Path, address: str, port: int, bookmaker: Bookmaker) -> Path:
+    path = folder / "odds.toml"
+    path.write_text(
+        f"""
+        [server]
+        listen = "{address}"
+        [database]
+        url = "postgresql://postgres@127.0.0.1:{port}/postgres"
+        queue_changes = {QUEUE_CHANGES}
+        [life]
+        drain_s = {DRAIN_S}
+        [log]
+        format = "json"
+        [[sources]]
+        kind = "the-odds-api"
+        url = "http://127.0.0.1:{bookmaker.port}"
+        api_key = "secret"
+        sports = {json.dumps(bookmaker.sports)}
+        markets = {json.dumps(bookmaker.markets)}
+        interval_s = 0.3
+        """
+    )
+    return path

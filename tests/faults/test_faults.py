@@ -1,0 +1,160 @@
+"""Faults in random order on the whole service: nothing lost, nothing twice, nothing out of order.
+
+What a watcher was told is durable must be in the history (or its placeholder), each revision once
+and without a hole; odds_current must be the fold of odds_history; the dead letters must hold what
+the database refused, and that alone; after a clean stop every cursor resumes, after a crash only
+those beyond what was stored get an image.
+"""
+
+import json
+import logging
+import random
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from odds_service.model.change import ChangeKind
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tests.faults.faults import FAULTS, Fault
+from tests.faults.rig import REFUSED_EVERY, Rig, rigged
+from tests.faults.witness import told
+from tests.support.watching import odds_in
+
+log = logging.getLogger(__name__)
+
+
+@pytest.mark.parametrize(
+    "times", [pytest.param(3, id="short"), pytest.param(100, id="long", marks=pytest.mark.long)]
+)
+async def test_every_fault_in_random_order(times: int, tmp_path: Path) -> None:
+    rng = random.Random(times)
+    order: list[Fault] = [fault for fault in FAULTS for _ in range(times)]
+    rng.shuffle(order)
+    async with rigged(tmp_path) as rig:
+        await rig.recovered()
+        for number, fault in enumerate(order, 1):
+            await trio.sleep(rng.uniform(0.0, 0.3))  # so that faults come at different moments
+            log.info("%s", fault.__name__)
+            began = trio.current_time()
+            await fault(rig, rng)
+            await rig.recovered()
+            rig.counts[fault.__name__] += 1
+            took_s = trio.current_time() - began
+            log.info("%d/%d %s %.1f s", number, len(order), fault.__name__, took_s)
+        await _equal_at_rest(rig)
+        await rig.served.stop()
+        rig.ends.append("stopped")
+        rig.witness.close()
+        checked = _check(rig)
+    assert rig.counts["open transactions struck"] >= times
+    assert rig.served.retries > 0
+    log.info("%s", json.dumps(dict(rig.counts) | checked, indent=1))
+
+
+async def _equal_at_rest(rig: Rig) -> None:
+    """The bookmaker is gone, so nothing moves: the witness' map is what GetOdds gives."""
+    rig.bookmaker.stop()
+    await trio.sleep(1.0)  # what is under way is applied
+    await rig.recovered()
+    served = await rig.served.odds()
+    with trio.fail_after(60):
+        while rig.witness.cursor != served.cursor:
+            served = await rig.served.odds()  # a source went down meanwhile
+            await trio.sleep(0.1)
+    assert rig.witness.odds == odds_in(iter(served.events))
+
+
+def _check(rig: Rig) -> dict[str, int]:
+    """Judge what is stored by what was told."""
+    (state,) = rig.postgres.rows("SELECT durable_revision FROM feed_state")
+    durable = int(state[0])
+    _verified(rig)
+    history: dict[int, int] = {}
+    unstored: set[int] = set()
+    for row in rig.postgres.rows(
+        "SELECT revision, kind, event_id, source, bookmaker, market, line, participant, before,"
+        " after FROM odds_history ORDER BY revision"
+    ):
+        revision = int(row[0])
+        assert revision == len(history) + len(unstored) + 1, "a hole, or one twice"
+        if row[1] == "0":
+            unstored.add(revision)
+        else:
+            history[revision] = _stored(row)
+    assert len(history) + len(unstored) == durable
+    expected = {r for r in range(1, durable + 1) if r % REFUSED_EVERY == 0}
+    assert unstored == expected
+    letters = rig.postgres.rows("SELECT revision, reason FROM dead_letters")
+    assert sorted(int(revision) for revision, _ in letters) == sorted(expected)
+    assert all("refused_by_the_test" in reason for _, reason in letters)
+    checked = 0
+    for epoch, revision, what in rig.witness.told_durable():
+        assert revision in unstored or history[revision] == what, (epoch, revision)
+        checked += 1
+    assert checked > 0
+    _check_cursors(rig)
+    return {
+        "changes": durable,
+        "changes told durable and found": checked,
+        "refused": len(letters),
+        "service starts": rig.served.starts,
+        "database kills": rig.postgres.kills,
+        "streams reopened": len(rig.witness.reopened),
+        "writer retries seen": rig.served.retries,
+        "commit replies lost": rig.proxy.lost_replies,
+    }
+
+
+def _verified(rig: Rig) -> None:
+    url = f"postgresql://postgres@127.0.0.1:{rig.postgres.port}/postgres"
+    done = subprocess.run(
+        [sys.executable, "-m", "odds_service", "db", "verify", "--database", url],
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _stored(row: list[str]) -> int:
+    """What a row of the history says, as the witness would have been told."""
+    _, number, event_id, source, bookmaker, market, line, participant, before, after = row
+    kind = int(number)
+    if kind > ChangeKind.REMOVED:
+        subject = event_id if kind <= ChangeKind.EVENT_ENDED else source
+        return told(kind, (subject,), None, None)
+    place = event_id, source, bookmaker, market, float(line) if line else None, participant
+    return told(kind, place, _prices(before), _prices(after))
+
+
+def _prices(odds: str) -> Any:
+    if not odds:
+        return None
+    status, outcomes, *_ = json.loads(odds)
+    shown = ((key, price, *rest[1:2]) for key, price, *rest in outcomes)
+    return status, tuple(
+        (each[0], each[1], bool(each[2]) if len(each) > 2 else True) for each in shown
+    )
+
+
+def _check_cursors(rig: Rig) -> None:
+    """Whether each cursor resumed where it had to, by the rule of epochs."""
+    epochs = [
+        (epoch, int(first))
+        for epoch, first in rig.postgres.rows(
+            "SELECT epoch, first_revision FROM epochs ORDER BY place"
+        )
+    ]
+    first_after = {epoch: later[1] for (epoch, _), later in pairwise(epochs)}
+    assert len(epochs) == rig.served.starts == len(rig.ends)
+    ended = {epoch: how for (epoch, _), how in zip(epochs, rig.ends, strict=True)}
+    for (epoch, revision), now, intent, reason in rig.witness.reopened:
+        lost = epoch != now and revision >= first_after[epoch]
+        if lost:
+            assert ended[epoch] == "killed", "a clean stop lost a cursor"
+            assert (intent, reason) == (pb.INTENT_IMAGE, pb.INTENT_REASON_EPOCH_CHANGED)
+        elif intent == pb.INTENT_IMAGE:
+            assert reason == pb.INTENT_REASON_HISTORY_GAP, reason

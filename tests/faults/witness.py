@@ -1,0 +1,183 @@
+"""A watcher that lives through every fault, and remembers what it was told is durable.
+
+It knows the contract alone. What a change says is kept as a number (a hash of all that the change
+and its row in the history have in common), so that millions can be remembered.
+"""
+
+import threading
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import grpc
+
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from tests.support.watching import Odds, Prices, odds_in, place_of, shown
+
+_RETRY_S: Final = 0.1
+_PASSING: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+class Reopened(NamedTuple):
+    """How a stream was opened at a cursor."""
+
+    cursor: tuple[str, int]
+    epoch: str
+    intent: int
+    reason: int
+
+
+def told(kind: int, subject: tuple[object, ...], before: object, after: object) -> int:
+    """What a change says, as one number; only good within this process."""
+    return hash((kind, subject, before, after))
+
+
+def prices_of(market: pb.Market | None) -> tuple[int, Prices] | None:
+    return None if market is None else shown(market)
+
+
+class Witness:
+    """Watches everything in a thread, over restarts and cuts, until it is closed."""
+
+    def __init__(self, address: str) -> None:
+        self.odds: Odds = {}
+        self.whole = False
+        self.cursor: pb.Cursor | None = None
+        self.changes = 0
+        self.images = 0
+        self.cuts = 0
+        self.reopened: list[Reopened] = []
+        # epoch -> revision -> what was told; epoch -> the last revision that was told durable
+        self.told: dict[str, dict[int, int]] = {}
+        self.durable: dict[str, int] = {}
+        self.failure: BaseException | None = None
+        self._address = address
+        self._image: Odds | None = None
+        self._last = 0
+        self._closed = False
+        self._call: grpc.Call | None = None
+        self._thread = threading.Thread(target=self._run, name="witness")
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it. Raises what it found wrong."""
+        self._closed = True
+        if self._call is not None:
+            self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what it found wrong."""
+        if self.failure is not None:
+            raise self.failure
+
+    def _run(self) -> None:
+        try:
+            while not self._closed:
+                try:
+                    self._watch()
+                except grpc.RpcError as error:
+                    if error.code() not in _PASSING:
+                        raise
+                self.cuts += 1
+                threading.Event().wait(_RETRY_S)
+        except BaseException as error:  # handed to the test
+            self.failure = error
+
+    def _watch(self) -> None:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        request = pb.WatchChangesRequest(resume=self.cursor)
+        request.heartbeat.FromMilliseconds(500)
+        with grpc.insecure_channel(self._address, options) as channel:
+            self._call = pb_grpc.OddsServiceStub(channel).WatchChanges(request)
+            self._image = None
+            opened = False
+            for message in self._call:
+                if message.HasField("opened"):
+                    assert not opened
+                    opened = True
+                    self._open(message.opened)
+                else:
+                    assert opened
+                    self._take(message)
+
+    def _open(self, opened: pb.Opened) -> None:
+        if self.cursor is not None:
+            before = self.cursor.epoch, self.cursor.revision
+            epoch = opened.cursor.epoch
+            self.reopened.append(Reopened(before, epoch, opened.intent, opened.reason))
+        if opened.intent == pb.INTENT_IMAGE:
+            self.whole = False
+        else:
+            assert self.cursor is not None
+            assert opened.cursor.revision == self.cursor.revision
+            # A cursor of an earlier epoch is good only as far as that epoch was stored.
+            reached = min(opened.durable_revision, self.cursor.revision)
+            self._note_durable(self.cursor.epoch, reached)
+            self.cursor = opened.cursor
+        self._last = opened.cursor.revision
+        self._note_durable(opened.cursor.epoch, opened.durable_revision)
+
+    def _take(self, message: pb.WatchChangesResponse) -> None:
+        kind = message.WhichOneof("message")
+        assert kind is not None
+        part = getattr(message, kind)
+        assert part.prev_revision == self._last, (kind, part.prev_revision, self._last)
+        self._last = part.cursor.revision
+        if kind == "image_begin":
+            self._image = {}
+        elif kind == "image":
+            assert self._image is not None
+            self._image |= odds_in(iter(part.events))
+        elif kind == "image_end":
+            assert self._image is not None
+            assert len(self._image) == part.markets
+            self.odds, self._image = self._image, None
+            self.whole = True
+            self.images += 1
+        elif kind == "lagged":
+            self.whole = False
+        elif kind == "changes":
+            assert self.whole
+            for change in part.changes:
+                self._apply(part.cursor.epoch, change)
+        if kind in {"changes", "heartbeat", "closing"}:
+            self._note_durable(part.cursor.epoch, part.durable_revision)
+        if self.whole:
+            self.cursor = part.cursor
+
+    def _note_durable(self, epoch: str, revision: int) -> None:
+        self.durable[epoch] = max(revision, self.durable.get(epoch, 0))
+
+    def _apply(self, epoch: str, change: pb.Change) -> None:
+        revisions = self.told.setdefault(epoch, {})
+        assert change.revision not in revisions, "told twice"
+        self.changes += 1
+        subject: tuple[object, ...] = ()
+        before = after = None
+        if change.kind <= pb.CHANGE_KIND_REMOVED:
+            place = place_of(change.event_id, change.source, change.bookmaker, change.after.key)
+            subject = place
+            before = prices_of(change.before if change.HasField("before") else None)
+            after = shown(change.after)
+            held = self.odds.pop(place, None)
+            assert held == before, f"{epoch}: {change} does not follow on {held}"
+            if change.after.status != pb.MARKET_STATUS_REMOVED:
+                self.odds[place] = after
+        elif change.kind <= pb.CHANGE_KIND_EVENT_ENDED:
+            subject = (change.event_id,)
+            if change.kind == pb.CHANGE_KIND_EVENT_ENDED:
+                self.odds = {p: o for p, o in self.odds.items() if p[0] != change.event_id}
+        else:
+            subject = (change.source,)
+        revisions[change.revision] = told(change.kind, subject, before, after)
+
+    def told_durable(self) -> Iterator[tuple[str, int, int]]:
+        """(epoch, revision, what was told) of all changes that were told durable."""
+        for epoch, revisions in self.told.items():
+            durable = self.durable.get(epoch, 0)
+            for revision, what in revisions.items():
+                if revision <= durable:
+                    yield epoch, revision, what

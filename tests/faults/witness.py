@@ -50,7 +50,7 @@ class Witness:
         # epoch -> revision -> what was told; epoch -> the last revision that was told durable
         self.told: dict[str, dict[int, int]] = {}
         self.durable: dict[str, int] = {}
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
         self._address = address
         self._image: Odds | None = None
         self._last = 0
@@ -83,7 +83,7 @@ class Witness:
                         raise
                 self.cuts += 1
                 threading.Event().wait(_RETRY_S)
-        except BaseException as error:  # handed to the test
+        except Exception as error:  # handed to the test, which raises it
             self.failure = error
 
     def _watch(self) -> None:

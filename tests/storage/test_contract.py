@@ -8,7 +8,13 @@ from msgspec.structs import replace
 
 from odds_service.bridge import open_bridge
 from odds_service.errors import StorageError, Superseded
-from odds_service.model.change import Change, ChangeBatch, MarketChange
+from odds_service.model.change import (
+    Change,
+    ChangeBatch,
+    EventChange,
+    MarketChange,
+    SourceChange,
+)
 from odds_service.model.market import MarketKey
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceStatus
@@ -250,14 +256,16 @@ async def test_history_pages_name_what_they_cover(place: Place) -> None:
 
 def selects(only: HistoryFilter, change: Change) -> bool:
     """The filter by its description, on values."""
-    if only.sources and change.source not in only.sources:
+    if isinstance(change, SourceChange):
+        return not only.sources or change.source in only.sources
+    if only.event_ids and change.event_id not in only.event_ids:
         return False
-    if only.event_ids and getattr(change, "event_id", None) not in only.event_ids:
-        return False
-    if not isinstance(change, MarketChange):
+    if isinstance(change, EventChange):
         return True
-    return (not only.bookmakers or change.bookmaker in only.bookmakers) and (
-        not only.markets or change.after.key.market in only.markets
+    return (
+        (not only.sources or change.source in only.sources)
+        and (not only.bookmakers or change.bookmaker in only.bookmakers)
+        and (not only.markets or change.after.key.market in only.markets)
     )
 
 

@@ -79,6 +79,39 @@ async def test_a_letter_is_stored_in_its_place_once_the_database_takes_it(place:
     assert cached({entry.event.id: entry for entry in warm.events}) == cached(story.events)
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "market = 'totals'",
+        "kind = 6",
+        "kind = 8",
+        "kind = 5",
+        "kind > 0 AND revision % 3 = 0",
+        "kind > 0 AND revision % 7 = 0",
+        "kind > 0",
+    ],
+)
+async def test_a_start_and_past_odds_have_what_was_served_though_it_was_refused(
+    place: Place, condition: str
+) -> None:
+    story = Story(SERIES + random_series(11, 30))
+    async with place.begun() as (store, _):
+        assert await stored(store, story, place, condition)
+        for revision, events in story.then:
+            past = await store.odds_at(revision)
+            assert past.unstored == 0
+            assert cached({e.event.id: e for e in past.events}) == cached(events), revision
+    async with place.begun() as (_, again):
+        warm = {entry.event.id: entry for entry in again.events}
+    assert cached(warm) == cached(story.events)
+    assert {e: entry.event for e, entry in warm.items()} == {
+        e: entry.event for e, entry in story.events.items()
+    }
+    assert {e: set(entry.sources) for e, entry in warm.items()} == {
+        e: set(entry.sources) for e, entry in story.events.items()
+    }
+
+
 async def test_a_dropped_letter_leaves_its_place_open(place: Place) -> None:
     story = Story(SERIES)
     async with place.begun() as (store, _):

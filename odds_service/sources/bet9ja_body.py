@@ -8,18 +8,19 @@ unknown event. Odds are texts before the match, `{"v": 1.85}` in play, and 1 whe
 import re
 from collections import Counter
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from odds_service.errors import SourceError
 from odds_service.model.event import EventStatus
-from odds_service.model.observation import ANY, ObservedBookmaker, ObservedEvent
+from odds_service.model.market import MarketKey
+from odds_service.model.observation import ANY, ObservedEvent
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.shelf import Shelf
-from odds_service.sources.markets.table import Placed, Reading, table
+from odds_service.sources.markets.table import Placed, Ranked, Reading, table
 from odds_service.sources.naming import key_text, one_id, sportradar_id
 
 BOOKMAKER: Final = "bet9ja"
@@ -28,10 +29,11 @@ _UNKNOWN: Final = "E"
 _KEY: Final = re.compile(r"([A-Z]+_[^_@]+)(?:@([^_]*))?_(.+)", re.DOTALL)
 _SIDES: Final = " - "  # between the names of the two sides
 _NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
-_MOST_KEYS: Final = 2**16
+_MOST_KEYS: Final = 2**14  # kept, of one sport; then keeping starts anew
+_MOST_VALUES: Final = 2**17
 
 
-class _Live(Struct):
+class _Live(Struct, frozen=True):
     v: float | str
 
 
@@ -83,12 +85,6 @@ _market_names = msgspec.json.Decoder(list[_Market])
 Value = str | float | _Live
 
 
-class _Key(NamedTuple):
-    market: str
-    line: str
-    outcome: str
-
-
 def read_event(
     body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
 ) -> ObservedEvent:
@@ -104,10 +100,10 @@ def read_event(
         raise SourceError("unknown_event", "Bet9ja: it knows no such event (R is E)")
     if answer.R not in _SUCCESS:
         raise SourceError("refused", f"Bet9ja: R is {answer.R!r}, neither OK nor D")
-    shelf = Shelf(problems, coverage or Coverage())
+    shelf = Shelf(problems, coverage)
     odds, names, event, in_play = _read_shell(answer.D, shelf)
     sport = table().sport(BOOKMAKER, str(event.SID)) or key_text(event.S)
-    _read_odds(odds, names, table().reading(BOOKMAKER, sport), shelf)
+    _read_odds(odds, names, _spots(sport), shelf)
     home, dash, away = event.DS.partition(_SIDES)
     if not dash:
         raise SourceError("wrong_shape", f"Bet9ja: {event.DS!r} does not name two sides")
@@ -118,13 +114,7 @@ def read_event(
         home=home.strip(),
         away=away.strip(),
         start_time=_start(event.STARTDATE),
-        bookmakers=(
-            ObservedBookmaker(
-                bookmaker=BOOKMAKER,
-                markets=shelf.markets(),
-                unreadable=frozenset(shelf.unreadable),
-            ),
-        ),
+        bookmakers=(shelf.bookmaker(BOOKMAKER),),
         shared_ids=one_id(sportradar_id(one) for one in (event.EXTID, event.BRMATCHID)),
         status=EventStatus.IN_PLAY if in_play else None,
     )
@@ -171,44 +161,103 @@ def _part_by_part(
 
 
 def _read_odds(
-    odds: dict[str, Value], names: dict[str, str], reading: Reading, shelf: Shelf
+    odds: dict[str, Value], names: dict[str, str], spots: "_Spots", shelf: Shelf
 ) -> None:
-    known: dict[tuple[str, str], Placed | None] = {}
-    missed: set[tuple[str, str]] = set()
-    unread: set[tuple[str, str]] = set()
-    read: set[tuple[str, str]] = set()
+    markets: dict[MarketKey, list[Ranked]] = {}
+    seen: dict[str, Placed | None] = {}
+    missed: set[str] = set()
+    unread: Counter[str] = Counter()
+    kept = spots.kept
     for text, value in odds.items():
-        key = _split(text)
-        if key is None or _NUL in text:
-            shelf.problems["bad_key"] += 1
-            shelf.unreadable.add(ANY)
-            continue
-        place = key.market, key.line
-        if place not in known:
-            known[place] = reading.market(*place)
-        placed = known[place]
-        target = None if placed is None else placed.target(key.outcome)
-        if target is None:
-            missed.add(place)
-            continue
-        odd = value.v if isinstance(value, _Live) else value
-        (read if shelf.put(target, key.outcome, odd, active=True) else unread).add(place)
-    for place, placed in known.items():
-        if placed is not None and place in unread and place not in read:
-            shelf.lose(placed.types)
-        if place in missed or placed is None:
-            market = place[0]
+        spot = kept.get(text)
+        if spot is None:
+            spot = spots.find(text)
+            if spot is None:
+                shelf.problems["bad_key"] += 1
+                shelf.unreadable.add(ANY)
+                continue
+        seen[spot.place] = spot.placed
+        shown = spot.shown.get(value)
+        if shown is None:
+            if spot.target is None:
+                missed.add(spot.place)
+                continue
+            odd = value.v if isinstance(value, _Live) else value
+            shown = shelf.outcome(spot.target, spot.outcome, odd, active=True)
+            if shown is None:
+                unread[spot.place] += 1
+                continue
+            spots.remember(spot, value, shown)
+        key = spot.key
+        found = markets.get(key)
+        if found is None:
+            markets[key] = [shown]
+        else:
+            found.append(shown)
+    for key, outcomes in markets.items():
+        shelf.add(key, outcomes)
+    if unread:  # a market of which nothing was read is lost
+        known = filter(None, map(kept.get, odds))
+        there = Counter(spot.place for spot in known)
+        for place, times in unread.items():
+            placed = seen[place]
+            if placed is not None and times >= there[place]:
+                shelf.lose(placed.types)
+    for place, placed in seen.items():
+        if placed is None or place in missed:
+            market = place.partition("@")[0]
             name = names.get(market)
             shelf.coverage.unmapped[f"{name.strip()} ({market})" if name else market] += 1
         else:
             shelf.coverage.mapped += 1
 
 
-@lru_cache(_MOST_KEYS)
-def _split(text: str) -> _Key | None:
-    """`S_OU@2.5_O` in its parts, None where it is no such key."""
-    parts = _KEY.fullmatch(text)
-    return None if parts is None else _Key(parts[1], parts[2] or "", parts[3])
+class _Spot:
+    """Where one key belongs; shown: what its values were read as."""
+
+    __slots__ = ("key", "outcome", "place", "placed", "shown", "target")
+
+    def __init__(self, place: str, placed: Placed | None, outcome: str) -> None:
+        self.place = place
+        self.placed = placed
+        self.outcome = outcome
+        self.target = None if placed is None else placed.target(outcome)
+        self.key = MarketKey("") if self.target is None else self.target.key
+        self.shown: dict[Value, Ranked] = {}
+
+
+class _Spots:
+    """The keys of one sport, each looked up once."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._remembered = 0
+        self.kept: dict[str, _Spot] = {}
+
+    def find(self, text: str) -> _Spot | None:
+        """Where a key belongs: `S_OU@2.5_O` to market `S_OU`, line 2.5; None where it is no key."""
+        parts = None if _NUL in text else _KEY.fullmatch(text)
+        if parts is None:
+            return None
+        market, line, outcome = parts.groups()
+        placed = self._reading.market(market, line or "")
+        if len(self.kept) >= _MOST_KEYS:
+            self.kept.clear()
+        spot = self.kept[text] = _Spot(text[: -len(outcome) - 1], placed, outcome)
+        return spot
+
+    def remember(self, spot: _Spot, value: Value, shown: Ranked) -> None:
+        """Keep what a value was read as: most are the same at the next poll."""
+        self._remembered += 1
+        if self._remembered > _MOST_VALUES:
+            self.kept.clear()
+            self._remembered = 0
+        spot.shown[value] = shown
+
+
+@cache
+def _spots(sport: str) -> _Spots:
+    return _Spots(table().reading(BOOKMAKER, sport))
 
 
 def _start(text: str) -> datetime:

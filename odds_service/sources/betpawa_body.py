@@ -7,6 +7,7 @@ there `suspended` is only told when true.
 
 from collections import Counter
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -14,20 +15,22 @@ from msgspec import Struct
 
 from odds_service.errors import SourceError
 from odds_service.model.event import EventStatus
-from odds_service.model.observation import ObservedBookmaker, ObservedEvent
+from odds_service.model.market import MarketKey
+from odds_service.model.observation import ObservedEvent
 from odds_service.model.price import canonical_line
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.shelf import Shelf
-from odds_service.sources.markets.table import Reading, table
+from odds_service.sources.markets.table import Placed, Ranked, Reading, table
 from odds_service.sources.naming import key_text, one_id, sportradar_id
 
 BOOKMAKER: Final = "betpawa"
 _SUSPENDED_PRICE: Final = 100.0
 _QUARTERS: Final = 4
+_MOST_LINES: Final = 2**10
 _NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
 
 
-class _Price(Struct):
+class _Price(Struct, frozen=True, gc=False):
     name: str
     price: float | None = None
     odds: float | None = None
@@ -126,7 +129,7 @@ def read_event(
     """
     event = _read_shell(body)
     sport = table().sport(BOOKMAKER, event.category.id) or key_text(event.category.name)
-    shelf = Shelf(problems, coverage or Coverage())
+    shelf = Shelf(problems, coverage)
     reading = table().reading(BOOKMAKER, sport)
     for market in event.markets:
         whole = market if isinstance(market, _Market) else _whole_market(market, reading, shelf)
@@ -141,13 +144,7 @@ def read_event(
         home=home,
         away=away,
         start_time=event.startTime.astimezone(UTC),
-        bookmakers=(
-            ObservedBookmaker(
-                bookmaker=BOOKMAKER,
-                markets=shelf.markets(),
-                unreadable=frozenset(shelf.unreadable),
-            ),
-        ),
+        bookmakers=(shelf.bookmaker(BOOKMAKER),),
         shared_ids=one_id(
             sportradar_id(widget.id)
             for widget in event.widgets or ()
@@ -228,31 +225,56 @@ def _lose(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> None:
 
 
 def _read_market(market: _Market, reading: Reading, shelf: Shelf) -> None:
-    coverage = shelf.coverage
+    markets: dict[MarketKey, list[Ranked]] = {}
     whole = bool(market.row)
     for row in market.row:
-        line = "" if row.handicap is None else canonical_line(row.handicap / _QUARTERS)
+        line = "" if row.handicap is None else _line(row.handicap)
         placed = reading.market(market.marketType.id, line)
         if placed is None:
             whole = False
             continue
-        known = read = 0
-        for price in row.prices:
-            target = placed.target(price.name)
-            if target is None:
-                whole = False
-                continue
-            known += 1
-            value = price.odds if price.price is None else price.price
-            if value is None or (price.suspended and value == _SUSPENDED_PRICE):
-                value = 0.0
-            if _NUL in price.name:
-                shelf.problems["bad_outcome"] += 1
-            elif shelf.put(target, price.name, value, active=not price.suspended):
-                read += 1
-        if known and not read:
-            shelf.lose(placed.types)
+        shown = [placed.shown.get(price) for price in row.prices]
+        if None in shown:
+            shown, known = _show(row, placed, reading, shelf)
+            whole = whole and known == len(row.prices)
+            if known and not shown:
+                shelf.lose(placed.types)
+        for one in shown:
+            if one is not None:
+                ranked = markets.get(one[0])
+                if ranked is None:
+                    markets[one[0]] = [one[1]]
+                else:
+                    ranked.append(one[1])
+    for key, outcomes in markets.items():
+        shelf.add(key, outcomes)
     if whole:
-        coverage.mapped += 1
+        shelf.coverage.mapped += 1
     else:
-        coverage.unmapped[f"{market.marketType.name} ({market.marketType.id})"] += 1
+        shelf.coverage.unmapped[f"{market.marketType.name} ({market.marketType.id})"] += 1
+
+
+def _show(
+    row: _Row, placed: Placed, reading: Reading, shelf: Shelf
+) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
+    """The prices that could be read, and how many the table knew; kept for the next poll."""
+    shown: list[tuple[MarketKey, Ranked] | None] = []
+    known = 0
+    for price in row.prices:
+        target = placed.target(price.name)
+        if target is None:
+            continue
+        known += 1
+        value = price.odds if price.price is None else price.price
+        if value is None or (price.suspended and value == _SUSPENDED_PRICE):
+            value = 0.0
+        ranked = shelf.outcome(target, price.name, value, active=not price.suspended)
+        if ranked is not None:
+            shown.append((target.key, ranked))
+            reading.remember(placed, price, (target.key, ranked))
+    return shown, known
+
+
+@lru_cache(_MOST_LINES)
+def _line(quarters: float) -> str:
+    return canonical_line(quarters / _QUARTERS)

@@ -6,6 +6,7 @@ suspension although its outcomes say `isActive`; what a market's line is, its `s
 
 from collections import Counter
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -13,21 +14,24 @@ from msgspec import Struct
 
 from odds_service.errors import SourceError
 from odds_service.model.event import EventStatus
-from odds_service.model.observation import ObservedBookmaker, ObservedEvent
+from odds_service.model.market import MarketKey
+from odds_service.model.observation import ObservedEvent
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.schema import SAME
 from odds_service.sources.markets.shelf import Shelf
-from odds_service.sources.markets.table import Reading, table
+from odds_service.sources.markets.table import Placed, Ranked, Reading, table
 from odds_service.sources.naming import key_text, sportradar_id
 
 BOOKMAKER: Final = "sportybet"
 _SUCCESS: Final = 10_000
 _OPEN: Final = 0  # a market's status
+_ACTIVE: Final = 1
+_MOST_TIMES: Final = 2**12  # an event's markets change at few times
 _STATUSES: Final = {0: EventStatus.SCHEDULED, 1: EventStatus.IN_PLAY, 2: EventStatus.IN_PLAY}
 _NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
 
 
-class _Outcome(Struct, gc=False):
+class _Outcome(Struct, frozen=True, gc=False):
     id: str
     odds: str
     isActive: int = 1
@@ -125,7 +129,7 @@ def read_event(
         raise SourceError("unknown_event", "SportyBet: it knows no such event")
     event = _read_shell(answer.data)
     sport = table().sport(BOOKMAKER, event.sport.id) or key_text(event.sport.name)
-    shelf = Shelf(problems, coverage or Coverage())
+    shelf = Shelf(problems, coverage)
     reading = table().reading(BOOKMAKER, sport)
     for market in event.markets:
         whole = market if isinstance(market, _Market) else _whole_market(market, reading, shelf)
@@ -139,13 +143,7 @@ def read_event(
         home=event.homeTeamName,
         away=event.awayTeamName,
         start_time=_start(event.estimateStartTime),
-        bookmakers=(
-            ObservedBookmaker(
-                bookmaker=BOOKMAKER,
-                markets=shelf.markets(),
-                unreadable=frozenset(shelf.unreadable),
-            ),
-        ),
+        bookmakers=(shelf.bookmaker(BOOKMAKER),),
         shared_ids=sportradar_id(event.eventId),
         status=None if event.status is None else _STATUSES.get(event.status),
     )
@@ -197,35 +195,50 @@ def _lose(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> None:
 
 def _read_market(market: _Market, reading: Reading, shelf: Shelf) -> None:
     placed = reading.market(market.id, market.specifier or "")
-    coverage = shelf.coverage
     if placed is None:
-        coverage.unmapped[_name(market)] += 1
+        shelf.coverage.unmapped[_name(market)] += 1
         return
-    known = read = 0
-    keys = set()
+    shown = [placed.shown.get(outcome) for outcome in market.outcomes]
+    known = len(shown)
+    if None in shown:
+        shown, known = _show(market, placed, reading, shelf)
+    if known == len(market.outcomes):
+        shelf.coverage.mapped += 1
+    else:
+        shelf.coverage.unmapped[_name(market)] += 1
+    if known and not shown:
+        shelf.lose(placed.types)
+    closed, updated_at = market.status != _OPEN, _time(market.lastOddsChangeTime)
+    if placed.key is not None and shown:
+        ranked = [one[1] for one in shown if one is not None]
+        shelf.add(placed.key, ranked, closed=closed, updated_at=updated_at)
+        return
+    markets: dict[MarketKey, list[Ranked]] = {}
+    for one in shown:
+        if one is not None:
+            markets.setdefault(one[0], []).append(one[1])
+    for key, ranked in markets.items():
+        shelf.add(key, ranked, closed=closed, updated_at=updated_at)
+
+
+def _show(
+    market: _Market, placed: Placed, reading: Reading, shelf: Shelf
+) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
+    """The outcomes that could be read, and how many the table knew; kept for the next poll."""
+    shown: list[tuple[MarketKey, Ranked] | None] = []
+    known = 0
     for outcome in market.outcomes:
         target = placed.target(outcome.id) or placed.target(SAME + outcome.desc)
         if target is None:
             continue
         known += 1
-        if _NUL in outcome.desc:
-            shelf.problems["bad_outcome"] += 1
-            continue
-        if shelf.put(target, outcome.desc, outcome.odds, active=outcome.isActive == 1):
-            read += 1
-            keys.add(target.key)
-    if known and not read:
-        shelf.lose(placed.types)
-    if known == len(market.outcomes):
-        coverage.mapped += 1
-    else:
-        coverage.unmapped[_name(market)] += 1
-    updated_at = _time(market.lastOddsChangeTime)
-    for key in keys:
-        if market.status != _OPEN:
-            shelf.close(key)
-        if updated_at is not None:
-            shelf.updated(key, updated_at)
+        ranked = shelf.outcome(
+            target, outcome.desc, outcome.odds, active=outcome.isActive == _ACTIVE
+        )
+        if ranked is not None:
+            shown.append((target.key, ranked))
+            reading.remember(placed, outcome, (target.key, ranked))
+    return shown, known
 
 
 def _name(market: _Market) -> str:
@@ -239,6 +252,7 @@ def _start(epoch_ms: int) -> datetime:
     return start
 
 
+@lru_cache(_MOST_TIMES)
 def _time(epoch_ms: int | None) -> datetime | None:
     """A time of theirs, None where it is none."""
     try:

@@ -1,9 +1,10 @@
 """Putting the outcomes of one bookmaker's event where they belong, as a payload is read."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 from odds_service.model.market import (
@@ -13,21 +14,21 @@ from odds_service.model.market import (
     Outcome,
     outcome_order,
 )
-from odds_service.model.observation import ANY
+from odds_service.model.observation import ANY, ObservedBookmaker
 from odds_service.model.price import BadPrice, decimal_price
 from odds_service.sources.base import distinct_outcomes
 from odds_service.sources.markets.coverage import Coverage
-from odds_service.sources.markets.table import Target
+from odds_service.sources.markets.table import Ranked, Target
 
 _NO_PRICE: Final = (0.0, 1.0)  # what all three write where there is nothing to be won
-_MOST_SHARED: Final = 2**16
+_MOST_PRICES: Final = 2**14
+_NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
+_OPEN: Final = MarketStatus.OPEN
+_SUSPENDED: Final = MarketStatus.SUSPENDED
+_rank: Final = itemgetter(0)
 
-shared_outcome: Final[Callable[[str, str, float | None, bool], Outcome]] = lru_cache(_MOST_SHARED)(
-    Outcome
-)
 
-
-@lru_cache(_MOST_SHARED)
+@lru_cache(_MOST_PRICES)
 def read_price(value: str | float) -> float | None:
     """Decimal odds as a payload writes them; None where it means that there is no price.
 
@@ -41,34 +42,63 @@ def read_price(value: str | float) -> float | None:
 
 
 class Shelf:
-    """The markets of one bookmaker's event; one to an event, filled and then read off."""
+    """The markets of one bookmaker's event: one to an event, filled, then read off."""
 
-    def __init__(self, problems: Counter[str], coverage: Coverage) -> None:
+    def __init__(self, problems: Counter[str], coverage: Coverage | None) -> None:
         self.problems = problems
-        self.coverage = coverage
+        self.coverage = Coverage() if coverage is None else coverage
         self.unreadable: set[str] = set()
-        self._outcomes: dict[MarketKey, list[Outcome]] = {}
-        self._closed: set[MarketKey] = set()
-        self._updated_at: dict[MarketKey, datetime] = {}
+        self.markets: dict[MarketKey, ObservedMarket] = {}
 
-    def put(self, target: Target, name: str, value: str | float, *, active: bool) -> bool:
-        """Add an outcome; False where its price is none: that is counted, and it is left out."""
+    def outcome(
+        self, target: Target, name: str, value: str | float, *, active: bool
+    ) -> Ranked | None:
+        """An outcome with its rank, None where it is none: that is counted, and it is left out."""
+        if _NUL in name:
+            self.problems["bad_outcome"] += 1
+            return None
         try:
             price = read_price(value)
         except BadPrice:
             self.problems["bad_price"] += 1
-            return False
-        outcome = shared_outcome(target.outcome, name, price, active and price is not None)
-        self._outcomes.setdefault(target.key, []).append(outcome)
-        return True
+            return None
+        return target.rank, Outcome(target.outcome, name, price, active and price is not None)
 
-    def close(self, key: MarketKey) -> None:
-        """The source takes no bets on this market now, whatever its outcomes say."""
-        self._closed.add(key)
+    def add(
+        self,
+        key: MarketKey,
+        outcomes: Sequence[Ranked],
+        *,
+        closed: bool = False,
+        updated_at: datetime | None = None,
+    ) -> None:
+        """Add a market; to one that is there already its outcomes are added.
 
-    def updated(self, key: MarketKey, at: datetime) -> None:
-        """When the source says that it changed this market."""
-        self._updated_at[key] = at
+        closed: the source takes no bets on it now, whatever its outcomes say. updated_at: when the
+        source says that it changed it.
+        """
+        ordered: tuple[Outcome, ...]
+        if len(outcomes) == 2:
+            one, other = outcomes
+            unique = one[0] != other[0]
+            ordered = (one[1], other[1]) if one[0] < other[0] else (other[1], one[1])
+        elif len(outcomes) == 1:
+            unique, ordered = True, (outcomes[0][1],)
+        else:
+            unique = len(set(map(_rank, outcomes))) == len(outcomes)
+            ordered = tuple([outcome for _, outcome in sorted(outcomes, key=_rank)])
+        known = self.markets.get(key)
+        if known is not None or not unique:
+            before = () if known is None else known.outcomes
+            ordered = self._distinct([*before, *ordered])
+            closed = closed and (known is None or known.status is not _OPEN)
+        status = _SUSPENDED
+        if not closed:
+            for outcome in ordered:
+                if outcome.active:
+                    status = _OPEN
+                    break
+        self.markets[key] = ObservedMarket(key, status, ordered, updated_at)
 
     def lose(self, types: frozenset[str] | None) -> None:
         """A market that is there but could not be read: its types are suspended, not removed.
@@ -78,19 +108,12 @@ class Shelf:
         self.problems["bad_market"] += 1
         self.unreadable |= {ANY} if types is None else types
 
-    def markets(self) -> dict[MarketKey, ObservedMarket]:
-        """All markets, in canonical order of their outcomes."""
-        return {
-            key: ObservedMarket(key, *self._ordered(key, outcomes), self._updated_at.get(key))
-            for key, outcomes in self._outcomes.items()
-        }
+    def bookmaker(self, name: str) -> ObservedBookmaker:
+        """All of it."""
+        return ObservedBookmaker(
+            bookmaker=name, markets=self.markets, unreadable=frozenset(self.unreadable)
+        )
 
-    def _ordered(
-        self, key: MarketKey, outcomes: list[Outcome]
-    ) -> tuple[MarketStatus, tuple[Outcome, ...]]:
-        if len(outcomes) > 1:
-            if len({outcome.key for outcome in outcomes}) < len(outcomes):
-                outcomes = distinct_outcomes(outcomes, self.problems)
-            outcomes.sort(key=outcome_order)
-        bettable = key not in self._closed and any(outcome.active for outcome in outcomes)
-        return MarketStatus.OPEN if bettable else MarketStatus.SUSPENDED, tuple(outcomes)
+    def _distinct(self, outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
+        kept = distinct_outcomes(outcomes, self.problems)
+        return tuple(sorted(kept, key=outcome_order))

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from odds_service.model.market import NO_LINE, MarketKey
+from odds_service.model.market import NO_LINE, MarketKey, Outcome, outcome_order
 from odds_service.model.observation import ANY
 from odds_service.model.price import BadPrice, canonical_line
 from odds_service.sources.markets.schema import (
@@ -34,7 +34,9 @@ from odds_service.sources.markets.schema import (
 )
 
 OUTCOMES_FILE: Final = "outcomes.toml"
-_MOST_KEPT: Final = 2**16  # look-ups kept; then keeping starts anew
+_MOST_KEPT: Final = 2**14  # markets kept, by id and specifier; then keeping starts anew
+_MOST_READ: Final = 2**10  # names that patterns have read, of one market
+_MOST_REMEMBERED: Final = 2**17  # outcomes as written, of one provider and sport
 _MOST_MINUTES: Final = 120  # of a match with its overtime
 _HALF: Final = 0.5  # three or more is over two and a half
 _TEMPLATE: Final = re.compile(r"([^?@{}]+)(?:([?@])(.+))?")
@@ -43,11 +45,15 @@ _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 Spec = Mapping[str, str]
 
 
+Ranked = tuple[int, Outcome]
+
+
 class Target(NamedTuple):
-    """Where a provider's outcome belongs."""
+    """Where a provider's outcome belongs; rank: its place among all outcomes, in their order."""
 
     key: MarketKey
     outcome: str
+    rank: int
 
 
 class Candidate(NamedTuple):
@@ -55,6 +61,7 @@ class Candidate(NamedTuple):
 
     spec: the values that its specifier must have, placeholders among them.
     spelled: the provider's spelling -> outcome key; empty where a pattern reads the outcomes.
+    ranks: outcome key -> its place, of all of the table.
     """
 
     entry: str
@@ -64,6 +71,7 @@ class Candidate(NamedTuple):
     spelled: dict[str, str]
     place: Place
     pattern: re.Pattern[str] | None
+    ranks: Mapping[str, int]
 
 
 class _Found(NamedTuple):
@@ -74,23 +82,33 @@ class _Found(NamedTuple):
 
 
 class Placed:
-    """A provider's market of one id and specifier, found in the table."""
+    """A provider's market of one id and specifier, found in the table.
 
-    __slots__ = ("_patterns", "_read", "_targets", "types")
+    types: the market types that it holds; key: the one market that it is, None where it is several.
+    shown: what a reader makes of an outcome as the payload writes it, for Reading.remember.
+    """
+
+    __slots__ = ("_patterns", "_read", "_targets", "key", "shown", "types")
 
     def __init__(self, found: Iterable[tuple[Candidate, _Found]]) -> None:
         self._targets: dict[str, Target] = {}
         self._read: dict[str, Target | None] = {}
         self._patterns: list[tuple[Candidate, _Found]] = []
-        types = set()
+        self.shown: dict[Any, tuple[MarketKey, Ranked]] = {}
+        types, keys = set(), set()
         for candidate, what in found:
             types.add(what.market)
             if candidate.pattern is not None:
                 self._patterns.append((candidate, what))
             key = MarketKey(what.market, what.line, candidate.participant)
+            keys.add(key)
             for spelling, outcome in candidate.spelled.items():
-                self._targets[spelling] = Target(key, outcome)
+                self._targets[spelling] = Target(key, outcome, candidate.ranks[outcome])
         self.types = frozenset(types)
+        self.key = keys.pop() if len(keys) == 1 and not self._patterns else None
+        if self.key is not None:  # one value for all
+            for spelling, target in self._targets.items():
+                self._targets[spelling] = target._replace(key=self.key)
 
     def target(self, spelling: str) -> Target | None:
         """Where an outcome belongs, None where the table does not know it.
@@ -102,7 +120,7 @@ class Placed:
             return target
         read = self._read
         if spelling not in read:
-            if len(read) >= _MOST_KEPT:
+            if len(read) >= _MOST_READ:
                 read.clear()
             for candidate, what in self._patterns:
                 target = target or _read_pattern(candidate, what, spelling)
@@ -111,11 +129,12 @@ class Placed:
 
 
 class Reading:
-    """One provider's markets of one sport."""
+    """One provider's markets of one sport, and what was made of them lately."""
 
     def __init__(self, candidates: Mapping[str, list[Candidate]]) -> None:
         self._candidates = candidates
         self._kept: dict[tuple[str, str], Placed | None] = {}
+        self._remembered = 0
 
     def market(self, id: str, specifier: str = "") -> Placed | None:  # noqa: A002 (theirs)
         """A provider's market by its id and its specifier as the provider writes it."""
@@ -130,14 +149,25 @@ class Reading:
             if what is not None:
                 found.append((candidate, what))
         if len(kept) >= _MOST_KEPT:
-            kept.clear()
+            self._forget()
         kept[place] = Placed(found) if found else None
         return kept[place]
+
+    def remember(self, placed: Placed, written: Any, shown: tuple[MarketKey, Ranked]) -> None:
+        """Keep what an outcome as written stands for: most are the same at the next poll."""
+        self._remembered += 1
+        if self._remembered > _MOST_REMEMBERED:
+            self._forget()
+        placed.shown[written] = shown
 
     def types(self, id: str) -> frozenset[str]:  # noqa: A002 (theirs)
         """The market types that a provider's id may stand for, whatever its specifier says."""
         types = {one.market for one in self._candidates.get(id, ())}
         return frozenset(ANY if "{" in one else one for one in types)
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self._remembered = 0
 
 
 class Table:
@@ -145,6 +175,9 @@ class Table:
 
     def __init__(self, folder: Traversable) -> None:
         self.sets = read_outcomes(folder.joinpath(OUTCOMES_FILE))
+        keys = {key for outcome_set in self.sets.values() for key in cells(outcome_set.keys)}
+        in_order = sorted(keys, key=lambda key: outcome_order(Outcome(key, key, None)))
+        self._ranks = {key: rank for rank, key in enumerate(in_order)}
         self.entries: dict[str, dict[str, MarketEntry]] = {}
         self._sports: dict[tuple[str, str], str] = {}
         self._candidates: dict[tuple[str, str], dict[str, list[Candidate]]] = {}
@@ -229,7 +262,9 @@ class Table:
             raise TableError(f"{where}: the line is told twice")
         if place.pattern is not None or place.key is not None:
             pattern = check_pattern(where, place)
-            return Candidate(where, market, participant, spec, {}, place, pattern)
+            if place.key not in self._ranks:
+                raise TableError(f"{where}: key {place.key!r} is in no outcome set")
+            return Candidate(where, market, participant, spec, {}, place, pattern, self._ranks)
         outcome_set = self._set(where, place.set or entry.outcomes)
         column = place.outcomes or getattr(outcome_set, provider)
         keys = cells(outcome_set.keys)
@@ -237,7 +272,7 @@ class Table:
             raise TableError(f"{where}: neither it nor its outcome set spells the outcomes")
         check_column(where, keys, column)
         spelled = dict(_spellings(provider, keys, column))
-        return Candidate(where, market, participant, spec, spelled, place, None)
+        return Candidate(where, market, participant, spec, spelled, place, None, self._ranks)
 
 
 @cache
@@ -334,7 +369,8 @@ def _read_pattern(candidate: Candidate, what: _Found, spelling: str) -> Target |
             return None
         line = told
     participant = groups.get("participant") or candidate.participant
-    return Target(MarketKey(what.market, line, _person(participant)), place.key)
+    key = MarketKey(what.market, line, _person(participant))
+    return Target(key, place.key, candidate.ranks[place.key])
 
 
 def _person(name: str) -> str:

@@ -1,6 +1,7 @@
 """Prices and lines: conversions into decimal odds and into canonical text."""
 
 import math
+import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import lru_cache
@@ -10,6 +11,10 @@ MIN_PRICE: Final = 1.0  # a price must be above it: at 1.0 nothing can be won
 MAX_PRICE: Final = 1_000_000.0  # above it lie sentinels (2147483647 occurs), not odds
 _MIN_AMERICAN: Final = 100  # by definition of the format no value lies between -100 and +100
 _MAX_AMERICAN: Final = 10_000_000  # -1000000 occurs for real; -2147483648 does too and is no price
+_EVEN: Final = frozenset({"evs", "evens", "even", "ev"})
+# ASCII digits, and no more of them than a price can have: int() of a longer text costs its square.
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,9}")
+_FRACTION: Final = re.compile(r"([0-9]{1,9})(?:\s*/\s*([0-9]{1,9}))?")
 
 
 class BadPrice(ValueError):
@@ -23,11 +28,18 @@ def decimal_price(value: float) -> float:
     return float(value)
 
 
-def american_price(value: float) -> float:
-    """Turn American odds (-110, +150) into decimal odds, to the nearest double.
+def american_price(value: float | str) -> float:
+    """Turn American odds (-110, +150, `EVEN`) into decimal odds, to the nearest double.
 
     Raises BadPrice for values between -100 and 100, beyond ±10,000,000, or not whole numbers.
     """
+    if isinstance(value, str):
+        text = value.strip()
+        if text.lower() in _EVEN:
+            return 2.0
+        if _WHOLE.fullmatch(text) is None:
+            raise BadPrice(f"American price {value!r} is not a whole number")
+        value = int(text)
     if not math.isfinite(value) or value != int(value):
         raise BadPrice(f"American price {value!r} is not a whole number")
     if not _MIN_AMERICAN <= abs(value) <= _MAX_AMERICAN:
@@ -38,16 +50,18 @@ def american_price(value: float) -> float:
 
 
 def fractional_price(text: str) -> float:
-    """Turn fractional odds (`5/2`, `evens`) into decimal odds, to the nearest double.
+    """Turn fractional odds (`5/2`, `10/11`, `5`, `EVS`) into decimal odds, to the nearest double.
 
-    Raises BadPrice for anything else, and for odds of nothing.
+    Raises BadPrice for anything else, and for odds that pay nothing or more than MAX_PRICE.
     """
-    if text.strip().lower() in {"evs", "evens", "even"}:
+    if text.strip().lower() in _EVEN:
         return 2.0
-    try:
-        fraction = Fraction(text.strip())
-    except (ValueError, ZeroDivisionError) as error:
-        raise BadPrice(f"fractional price {text!r} is not like '5/2'") from error
+    parts = _FRACTION.fullmatch(text.strip())
+    if parts is None or int(parts[2] or 1) == 0:
+        raise BadPrice(f"fractional price {text!r} is not like '5/2'")
+    fraction = Fraction(int(parts[1]), int(parts[2] or 1))
+    if not 0 < fraction < MAX_PRICE:
+        raise BadPrice(f"fractional price {text!r} is not between 0 and {MAX_PRICE}")
     return decimal_price(float(fraction + 1))
 
 

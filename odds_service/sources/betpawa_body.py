@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from odds_service.errors import SourceError
 from odds_service.model.event import EventStatus
-from odds_service.model.market import MarketKey
+from odds_service.model.market import NO_LINE, MarketKey
 from odds_service.model.observation import ObservedEvent
-from odds_service.model.price import canonical_line
+from odds_service.model.price import BadPrice, canonical_line
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.shelf import Shelf
 from odds_service.sources.markets.table import Placed, Ranked, Reading, table
@@ -228,7 +228,13 @@ def _read_market(market: _Market, reading: Reading, shelf: Shelf) -> None:
     markets: dict[MarketKey, list[Ranked]] = {}
     whole = bool(market.row)
     for row in market.row:
-        line = "" if row.handicap is None else _line(row.handicap)
+        try:
+            line = NO_LINE if row.handicap is None else _line(row.handicap)
+        except BadPrice:
+            shelf.problems["bad_line"] += 1
+            shelf.unreadable |= reading.types(market.marketType.id)
+            whole = False
+            continue
         placed = reading.market(market.marketType.id, line)
         if placed is None:
             whole = False
@@ -277,4 +283,5 @@ def _show(
 
 @lru_cache(_MOST_LINES)
 def _line(quarters: float) -> str:
+    """A handicap in quarters as a line. Raises BadPrice."""
     return canonical_line(quarters / _QUARTERS)

@@ -7,12 +7,13 @@ from typing import Final
 
 SPORTRADAR: Final = "sr"  # the namespace of SportRadar's ids, which many bookmakers share
 _SR_MATCH: Final = "sr:match:"
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def sportradar_id(text: object) -> dict[str, str]:
     """A SportRadar match id as `shared_ids` in the one form: its number; empty where it is none."""
     number = str(text).removeprefix(_SR_MATCH)
-    return {SPORTRADAR: number} if number.isascii() and number.isdecimal() and int(number) else {}
+    return {SPORTRADAR: number} if _NUMBER.fullmatch(number) else {}
 
 
 def key_text(*parts: str) -> str:

@@ -1,6 +1,7 @@
 """Prices and lines, converted both ways."""
 
 import math
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -25,22 +26,63 @@ def test_american_and_back(american: int) -> None:
     assert as_american(price) == american
 
 
+@given(st.one_of(st.integers(-10_000_000, -101), st.integers(100, 10_000_000)))
+def test_american_text_reads_as_its_number(american: int) -> None:
+    for text in (f"{american}", f"{american:+d}", f" {american:+d} "):
+        assert american_price(text) == american_price(american)
+
+
+@given(st.integers(100, 10_000_000), st.sampled_from([1, -1]))
+def test_american_prices_are_exact(size: int, sign: int) -> None:
+    """The nearest double of the fraction that the format means, not a rounded step on the way."""
+    exact = 1 + (Fraction(size, 100) if sign > 0 else Fraction(100, size))
+    assert american_price(sign * size) == float(exact)
+
+
 @given(st.integers(1, 1000), st.integers(1, 1000))
 def test_fractional_and_back(numerator: int, denominator: int) -> None:
+    fraction = Fraction(numerator, denominator)
     price = fractional_price(f"{numerator}/{denominator}")
-    assert math.isclose(price, 1 + numerator / denominator)
-    assert fractional_price(as_fractional(price)) == price
+    assert price == float(fraction + 1)
+    assert as_fractional(price) == f"{fraction.numerator}/{fraction.denominator}"
+
+
+@given(st.one_of(st.integers(-10_000_000, -101), st.integers(100, 10_000_000)))
+def test_american_through_the_other_formats(american: int) -> None:
+    """American, decimal, fractional and back: the same bet in each."""
+    price = american_price(american)
+    size = abs(american)
+    fraction = Fraction(size, 100) if american > 0 else Fraction(100, size)
+    assert fractional_price(f"{fraction.numerator}/{fraction.denominator}") == price
+    assert as_american(fractional_price(as_fractional(price, 10_000_000))) == american
 
 
 @pytest.mark.parametrize(
-    ("american", "decimal"), [(100, 2.0), (-100, 2.0), (150, 2.5), (-110, 1.9090909090909092)]
-)
-def test_known_prices(american: int, decimal: float) -> None:
+    ("fraction", "decimal", "american"),
+    [("10/11", 1 + 10 / 11, -110), ("EVS", 2.0, 100), ("evens", 2.0, 100), ("5/2", 3.5, 250),
+     ("1/5", 1.2, -500), ("4/6", 1 + 4 / 6, -150), ("100 / 30", 1 + 100 / 30, 333),
+     ("33", 34.0, 3300)],
+)  # fmt: skip
+def test_known_fractions(fraction: str, decimal: float, american: int) -> None:
+    assert fractional_price(fraction) == pytest.approx(decimal, abs=1e-15)
+    assert as_american(fractional_price(fraction)) == american
+
+
+@pytest.mark.parametrize(
+    ("american", "decimal"),
+    [(100, 2.0), (-100, 2.0), (150, 2.5), (-110, 1.9090909090909092), ("+100", 2.0), ("-100", 2.0),
+     ("+150", 2.5), ("EVEN", 2.0), ("-101", 1 + 100 / 101), ("101", 2.01), (150.0, 2.5)],
+)  # fmt: skip
+def test_known_prices(american: float | str, decimal: float) -> None:
     assert american_price(american) == decimal
 
 
-@pytest.mark.parametrize("bad", [0, 99, -99, -2147483648, 100.5, math.nan, math.inf])
-def test_no_american_price(bad: float) -> None:
+@pytest.mark.parametrize(
+    "bad",
+    [0, 99, -99, -2147483648, 100.5, math.nan, math.inf, "", "+", "+-150", "1_50", "150.0",
+     "15O", "99", "-99", "\u0661\u0665\u0660", "9" * 5000, "5/2"],
+)  # fmt: skip
+def test_no_american_price(bad: float | str) -> None:
     with pytest.raises(BadPrice, match="American"):
         american_price(bad)
 
@@ -51,12 +93,13 @@ def test_no_decimal_price(bad: float) -> None:
         decimal_price(bad)
 
 
-@pytest.mark.parametrize("bad", ["", "5", "-1/2", "5/0", "five/two", "nan"])
+@pytest.mark.parametrize(
+    "bad",
+    ["", "-1/2", "+1/2", "5/0", "0/5", "five/two", "nan", "1.5", "1/2/3", "1//2", "5/", "/5", "1e3",
+     "1_0/3", "\u0665/\u0662", "9999999/1", "9" * 5000],
+)  # fmt: skip
 def test_no_fractional_price(bad: str) -> None:
-    if bad == "5":  # a whole number is the fraction 5/1
-        assert fractional_price(bad) == 6.0
-        return
-    with pytest.raises(BadPrice):
+    with pytest.raises(BadPrice, match="fractional price"):
         fractional_price(bad)
 
 

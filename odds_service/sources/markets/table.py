@@ -40,6 +40,7 @@ _MOST_REMEMBERED: Final = 2**17  # outcomes as written, of one provider and spor
 _MOST_MINUTES: Final = 120  # of a match with its overtime
 _HALF: Final = 0.5  # three or more is over two and a half
 _TEMPLATE: Final = re.compile(r"([^?@{}]+)(?:([?@])(.+))?")
+_MINUTE: Final = re.compile(r"[0-9]{1,3}")
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 
 Spec = Mapping[str, str]
@@ -331,7 +332,7 @@ def _match(candidate: Candidate, spec: Spec) -> _Found | None:
             if value != wanted:
                 return None
         elif wanted == "{minute}":
-            if not value.isdecimal() or not 0 < int(value) <= _MOST_MINUTES:
+            if _MINUTE.fullmatch(value) is None or not 0 < int(value) <= _MOST_MINUTES:
                 return None
             minute = int(value)
         elif wanted != "{any}":
@@ -344,14 +345,16 @@ def _match(candidate: Candidate, spec: Spec) -> _Found | None:
 
 def _line(wanted: str, value: str) -> str | None:
     """A line as told; of a score its difference (a start of 0:1 is a handicap of -1), or the number
-    of the goal after it."""
+    of the goal after it; of so many or more the half below. None where it is none of them."""
     try:
         if wanted == "{line}":
             return canonical_line(value)
+        if wanted == "{at_least}":
+            return canonical_line(int(value) - _HALF)
         home, away = (int(goals) for goals in value.split(":"))
+        return canonical_line(home - away if wanted == "{score}" else home + away + 1)
     except (BadPrice, ValueError):
         return None
-    return canonical_line(home - away if wanted == "{score}" else home + away + 1)
 
 
 def _read_pattern(candidate: Candidate, what: _Found, spelling: str) -> Target | None:
@@ -360,14 +363,12 @@ def _read_pattern(candidate: Candidate, what: _Found, spelling: str) -> Target |
     if read is None or place.key is None:
         return None
     groups = read.groupdict()
-    line = what.line
-    if groups.get("at_least") is not None:
-        line = canonical_line(int(groups["at_least"]) - _HALF)
-    elif groups.get("line") is not None:
-        told = _line("{line}", groups["line"])
-        if told is None:
-            return None
-        line = told
+    line: str | None = what.line
+    for name in ("at_least", "line"):
+        if groups.get(name) is not None:
+            line = _line(f"{{{name}}}", groups[name])
+    if line is None:
+        return None
     participant = groups.get("participant") or candidate.participant
     key = MarketKey(what.market, line, _person(participant))
     return Target(key, place.key, candidate.ranks[place.key])

@@ -23,6 +23,7 @@ from odds_service.client.values import (
     Refreshed,
     RefreshedSource,
     SourceChange,
+    SourceMatch,
     SourceState,
     UnknownChange,
 )
@@ -63,6 +64,7 @@ def event(message: pb.Event) -> Event:
         start_time=moment(message.start_time),
         status=_EVENT_STATUSES.get(message.status, EventStatus.SCHEDULED),
         source_ids=dict(message.source_ids),
+        merged_into=message.merged_into,
     )
 
 
@@ -232,6 +234,19 @@ def listed_event(message: pb.ListedEvent) -> ListedEvent:
                 stale=each.stale,
             )
             for each in message.bookmakers
+        ),
+        matches=tuple(
+            SourceMatch(
+                source=each.source,
+                source_event_id=each.source_event_id,
+                score=each.score,
+                reason=each.reason,
+                home=each.home,
+                away=each.away,
+                competition=each.competition,
+                start_time=moment(each.start_time) if each.HasField("start_time") else None,
+            )
+            for each in message.matches
         ),
     )
 

@@ -267,11 +267,28 @@ class ListedBookmaker(Struct, frozen=True, kw_only=True):
     stale: bool
 
 
+class SourceMatch(Struct, frozen=True, kw_only=True):
+    """How one source shows an event, and what joins that to the event's other sources.
+
+    score: 0 (none, or alone) to 100 (certain). reason: in words. start_time: None where not known.
+    """
+
+    source: str
+    source_event_id: str
+    score: int
+    reason: str
+    home: str
+    away: str
+    competition: str
+    start_time: datetime | None
+
+
 class ListedEvent(Struct, frozen=True, kw_only=True):
-    """An event and who prices it."""
+    """An event, who prices it, and why its sources are taken for one."""
 
     event: Event
     bookmakers: tuple[ListedBookmaker, ...]
+    matches: tuple[SourceMatch, ...] = ()
 
 
 class ClosingOdds(Struct, frozen=True, kw_only=True):

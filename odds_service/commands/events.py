@@ -1,7 +1,7 @@
-"""`odds-service events`: which events there are, and who prices them."""
+"""`odds-service events`: which events there are, who prices them, what makes them one."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -16,15 +16,22 @@ from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 CALL_S: Final = 60  # for each page
 WIDE_FROM: Final = 120  # below, an event is still one line
 
+Why = Annotated[
+    bool, typer.Option("--why", help="Also each source's event, and why it is taken for this one.")
+]
+
 
 @takes(address=connection, where=selection)
-def events(*, as_json: AsJson = False, address: Address, where: Filter) -> None:
+def events(*, why: Why = False, as_json: AsJson = False, address: Address, where: Filter) -> None:
     """List the events in the order of their start."""
     with connect(address) as stub:
         listed = _all(stub, pb.ListEventsRequest(filter=filter_message(where)))
         if as_json:
             for each in listed:
                 typer.echo(json_line(each))
+        elif why:
+            for each in listed:
+                typer.echo("\n".join(_reasons(each)))
         else:
             console = Console()
             console.print(_table(list(listed), wide=console.width >= WIDE_FROM))
@@ -52,6 +59,19 @@ def _table(listed: Sequence[pb.ListedEvent], *, wide: bool) -> Table:
             str(sum(bookmaker.markets for bookmaker in each.bookmakers)),
         )
     return table
+
+
+def _reasons(listed: pb.ListedEvent) -> Iterator[str]:
+    """The event, and below it a line for each source: the score, what it shows, and the reason."""
+    event = listed.event
+    yield f"{_start(event)}  {event.name}  {event.id}"
+    for match in listed.matches:
+        shown = f"{match.source} {match.source_event_id}: {match.home} – {match.away}"
+        yield f"  {match.score:3}  {_start(match)}  {shown}  [{match.reason or 'nothing like it'}]"
+
+
+def _start(of: pb.Event | pb.SourceMatch) -> str:
+    return f"{of.start_time.ToDatetime():%Y-%m-%d %H:%M}"
 
 
 def _all(stub: pb_grpc.OddsServiceStub, request: pb.ListEventsRequest) -> Iterator[pb.ListedEvent]:

@@ -30,6 +30,7 @@ class Reconciler:
 
     def __init__(self, events: Iterable[EventOdds] = ()) -> None:
         self._placed: dict[SourceRef, Placed] = {}
+        self._members: dict[str, set[SourceRef]] = {}
         self._former: dict[SourceRef, str] = {}
         self._fixtures: dict[SourceRef, Fixture] = {}
         self._index = FixtureIndex()
@@ -40,7 +41,7 @@ class Reconciler:
         for entry in events:
             for carried in entry.sources.values():
                 ref = carried.source, carried.source_event_id
-                self._placed[ref] = Placed(entry.event.id, carried.shown, carried.match)
+                self._put(ref, Placed(entry.event.id, carried.shown, carried.match))
                 if carried.shown is not None:
                     self._add(fixture(ref, carried.shown))
 
@@ -57,14 +58,16 @@ class Reconciler:
         shown = self._take_in(observation, events)
         if not self._dirty:
             return []
-        return self._settle(shown, events)
+        return self._settle(shown)
 
     def forget(self, refs: Iterable[SourceRef]) -> None:
         """These are gone; what they kept apart, or joined, is settled by the next `place`."""
         for ref in refs:
-            placed = self._placed.pop(ref, None)
+            placed = self._placed.get(ref)
             if placed is None:
                 continue
+            self._leave(ref, placed.event_id)
+            del self._placed[ref]
             if len(self._former) >= _REMEMBERED:
                 del self._former[next(iter(self._former))]
             self._former[ref] = placed.event_id
@@ -72,6 +75,21 @@ class Reconciler:
             if known is not None:
                 self._dirty |= self._remove(known)
             self._dirty.discard(ref)
+
+    def _put(self, ref: SourceRef, placed: Placed) -> None:
+        before = self._placed.get(ref)
+        if before is not None and before.event_id != placed.event_id:
+            self._leave(ref, before.event_id)
+        self._placed[ref] = placed
+        if placed.event_id:
+            self._members.setdefault(placed.event_id, set()).add(ref)
+
+    def _leave(self, ref: SourceRef, event_id: str) -> None:
+        members = self._members.get(event_id)
+        if members is not None:
+            members.discard(ref)
+            if not members:
+                del self._members[event_id]
 
     def _take_in(self, observation: Observation, events: Mapping[str, EventOdds]) -> set[SourceRef]:
         seen: set[SourceRef] = set()
@@ -87,10 +105,7 @@ class Reconciler:
             if known is not None and _same(known, observed):
                 continue
             shown = _shown(known, observed)
-            if before is not None:
-                self._placed[ref] = replace(before, shown=shown)
-            else:
-                self._placed[ref] = Placed("", shown)
+            self._put(ref, replace(before or Placed(""), shown=shown))
             if ref in self._fixtures:
                 self._dirty |= self._remove(self._fixtures[ref])
             self._dirty |= self._add(fixture(ref, shown))
@@ -143,7 +158,7 @@ class Reconciler:
             self._crossed.get(other, set()).discard(ref)
         return links
 
-    def _settle(self, shown: set[SourceRef], events: Mapping[str, EventOdds]) -> list[Move]:
+    def _settle(self, shown: set[SourceRef]) -> list[Move]:
         groups: list[Group] = []
         matches: dict[SourceRef, Match] = {}
         left = self._dirty
@@ -159,14 +174,14 @@ class Reconciler:
             groups,
             {ref: id_ for members in groups for ref, id_ in self._ids_of(members).items()},
             self._fixtures,
-            lambda event_id: _stands_for_others(events.get(event_id), matches.keys()),
+            lambda event_id: not self._members.get(event_id, set()) <= matches.keys(),
         )
         moves = []
         for members, event_id in zip(groups, ids, strict=True):
             for ref in sorted(members):
                 before = self._placed[ref]
                 after = replace(before, event_id=event_id, match=matches[ref])
-                self._placed[ref] = after
+                self._put(ref, after)
                 self._former.pop(ref, None)
                 elsewhere = after.event_id != before.event_id
                 if before.event_id and (elsewhere or (ref not in shown and after != before)):
@@ -189,16 +204,6 @@ class Reconciler:
                 found.add(other)
                 ahead.append(other)
         return found
-
-
-def _stands_for_others(entry: EventOdds | None, at_hand: Iterable[SourceRef]) -> bool:
-    """Whether an event has source events that are not among those at hand."""
-    if entry is None:
-        return False
-    known = frozenset(at_hand)
-    return any(
-        (carried.source, carried.source_event_id) not in known for carried in entry.sources.values()
-    )
 
 
 def _same(known: ShownEvent, observed: ObservedEvent) -> bool:

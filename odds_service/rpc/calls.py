@@ -21,6 +21,7 @@ from odds_service.rpc.encode import (
     cursor_message,
     event_message,
     key_message,
+    match_message,
     source_message,
 )
 from odds_service.rpc.errors import (
@@ -217,7 +218,10 @@ async def list_events(  # noqa: ASYNC124  # as every handler
 
 
 def _listed(view: OddsView, entry: EventOdds) -> pb.ListedEvent:
-    row = pb.ListedEvent(event=event_message(entry.event))
+    row = pb.ListedEvent(
+        event=event_message(entry.event),
+        matches=[match_message(carried) for _, carried in sorted(entry.sources.items())],
+    )
     for odds in view.bookmakers(entry):
         markets = sum(1 for _ in view.markets_of(odds))
         if markets:

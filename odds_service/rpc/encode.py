@@ -16,7 +16,7 @@ from odds_service.model.change import Change, EventChange, MarketChange
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey
-from odds_service.model.snapshot import BookmakerOdds
+from odds_service.model.snapshot import BookmakerOdds, EventSource
 from odds_service.model.source import SourceState
 from odds_service.rpc.framing import (
     bytes_tag,
@@ -169,7 +169,24 @@ def event_message(event: Event) -> pb.Event:
         status=pb.EventStatus.ValueType(event.status),
         name=event.name,
         source_ids=event.source_ids,
+        merged_into=event.merged_into,
     )
+
+
+def match_message(carried: EventSource) -> pb.SourceMatch:
+    """How a source shows an event, and why it belongs there, as a message."""
+    message = pb.SourceMatch(
+        source=carried.source,
+        source_event_id=carried.source_event_id,
+        score=carried.match.score,
+        reason=carried.match.reason,
+    )
+    shown = carried.shown
+    if shown is not None:
+        message.home, message.away = shown.home, shown.away
+        message.competition = shown.competition
+        message.start_time.CopyFrom(timestamp(shown.start_time))
+    return message
 
 
 class EventWires:

@@ -411,6 +411,7 @@ class Event(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     SOURCE_IDS_FIELD_NUMBER: _builtins.int
+    MERGED_INTO_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """This service's id of the event."""
     sport: _builtins.str
@@ -424,6 +425,8 @@ class Event(_message.Message):
     status: Global___EventStatus.ValueType
     name: _builtins.str
     """Both sides as people write them."""
+    merged_into: _builtins.str
+    """Only in its EVENT_ENDED (`merged`): the event that it proved to be; its odds are there now."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it starts; sources move it."""
@@ -444,10 +447,11 @@ class Event(_message.Message):
         status: Global___EventStatus.ValueType = ...,
         name: _builtins.str = ...,
         source_ids: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        merged_into: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["away", b"away", "competition", b"competition", "home", b"home", "id", b"id", "name", b"name", "source_ids", b"source_ids", "sport", b"sport", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["away", b"away", "competition", b"competition", "home", b"home", "id", b"id", "merged_into", b"merged_into", "name", b"name", "source_ids", b"source_ids", "sport", b"sport", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -887,6 +891,9 @@ class Change(_message.Message):
     reason: _builtins.str
     """Why, where there is more to say than the kind: `source_removed`, `event_started`,
     `event_ended`, `line_moved` …
+    Two events that prove to be one: EVENT_ENDED (`merged`, with Event.merged_into), then the
+    other's EVENT_UPDATED and its new odds as ADDED. One that proves to be two: its EVENT_UPDATED
+    and REMOVED (`split`), then EVENT_ADDED (or EVENT_UPDATED) and ADDED where they belong.
     Where an event enters the filter: EVENT_ADDED, then ADDED (`entered_filter`) for its markets.
     Where it leaves: REMOVED (`left_filter`) for its markets, then EVENT_UPDATED (`left_filter`):
     forget the event. All of these have the revision of the change that moved it.
@@ -1576,23 +1583,76 @@ class ListedEvent(_message.Message):
 
     EVENT_FIELD_NUMBER: _builtins.int
     BOOKMAKERS_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def event(self) -> Global___Event: ...
     @_builtins.property
     def bookmakers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListedBookmaker]: ...
+    @_builtins.property
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceMatch]:
+        """One for each source that carries the event."""
+
     def __init__(
         self,
         *,
         event: Global___Event | None = ...,
         bookmakers: _abc.Iterable[Global___ListedBookmaker] | None = ...,
+        matches: _abc.Iterable[Global___SourceMatch] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "event", b"event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "event", b"event", "matches", b"matches"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListedEvent: _TypeAlias = ListedEvent  # noqa: Y015
+
+@_typing.final
+class SourceMatch(_message.Message):
+    """How one source shows an event, and what joins that to the event's other sources."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SOURCE_EVENT_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    HOME_FIELD_NUMBER: _builtins.int
+    AWAY_FIELD_NUMBER: _builtins.int
+    COMPETITION_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    source_event_id: _builtins.str
+    """The source's id of it."""
+    score: _builtins.int
+    """0 (none, or alone) to 100 (certain: a shared id)."""
+    reason: _builtins.str
+    """In words, for people; empty where nothing is like it."""
+    home: _builtins.str
+    """As the source writes them."""
+    away: _builtins.str
+    competition: _builtins.str
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        source_event_id: _builtins.str = ...,
+        score: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        home: _builtins.str = ...,
+        away: _builtins.str = ...,
+        competition: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["away", b"away", "competition", b"competition", "home", b"home", "reason", b"reason", "score", b"score", "source", b"source", "source_event_id", b"source_event_id", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourceMatch: _TypeAlias = SourceMatch  # noqa: Y015
 
 @_typing.final
 class ListedBookmaker(_message.Message):

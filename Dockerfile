@@ -2,7 +2,8 @@
 # docker run -v "$PWD/odds.toml:/etc/odds/odds.toml:ro" -v odds:/var/lib/odds -p 50051:50051 odds-service
 #
 # In the settings, `listen = "0.0.0.0:50051"` is what a published port reaches; with it the server
-# wants TLS, tokens, or `insecure_public = true`. A relative SQLite path lies in the volume.
+# wants TLS, tokens, or `insecure_public = true`; so does `[metrics] listen = "0.0.0.0:9464"`. A
+# relative SQLite path, and what a stop spills, lie in the volume.
 
 FROM python:3.12-slim AS build
 RUN python -m venv /opt/odds
@@ -19,8 +20,9 @@ ENV PATH=/opt/odds/bin:$PATH \
 USER odds
 WORKDIR /var/lib/odds
 VOLUME /var/lib/odds
-EXPOSE 50051
-# SIGTERM drains the write queue; give it longer than life.drain_s (`docker stop --time 30`).
+EXPOSE 50051 9464
+# SIGTERM drains the write queue; Docker kills after 10 s unless told otherwise
+# (`docker stop --time 60`, `stop_grace_period: 60s`, `terminationGracePeriodSeconds: 60`).
 STOPSIGNAL SIGTERM
 # Where the server wants TLS or a token, override it (`--health-cmd`) with the arguments for them.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \

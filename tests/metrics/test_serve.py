@@ -30,7 +30,7 @@ async def refused(client: Client, name: str, request: object) -> str:
 
 
 async def test_counters_agree_with_what_was_done(tmp_path: Path) -> None:
-    async with measured(tmp_path, STILL) as running:
+    async with measured(tmp_path, STILL, interval_s=60.0) as running:
         with connected(running.address) as client:
             for _ in range(3):
                 await client.call("GetOdds", pb.GetOddsRequest())

@@ -23,8 +23,25 @@ from odds_service.model.source import (
 
 # Exactly one outcome of such a set comes true, so Σ 1/price says something. Of other sets (a list
 # of scorers, say) it is not known whether they are complete and exclude each other.
+# The market table (sources.markets) names outcomes so that a set means the same in every market.
 _ONE_COMES_TRUE: Final = frozenset(
-    frozenset(keys.split()) for keys in ("home away", "home draw away", "over under", "yes no")
+    frozenset(keys.split())
+    for keys in (
+        "home away",
+        "home draw away",
+        "home none away",
+        "over under",
+        "yes no",
+        "odd even",
+        "h1 h2 equal",
+        "none home away both",
+        "no_no yes_no no_yes yes_yes",
+        "over_yes over_no under_yes under_no",
+        "home_yes home_no draw_yes draw_no away_yes away_no",
+        "home_over home_under draw_over draw_under away_over away_under",
+        "home_1 home_2 home_3+ draw away_1 away_2 away_3+",
+        "home_home home_draw home_away draw_home draw_draw draw_away away_home away_draw away_away",
+    )
 )
 # No bookmaker asks less alone: below it an outcome is missing (a draw that could not be read).
 _LEAST_BOOKSUM: Final = 0.9

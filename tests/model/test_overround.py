@@ -162,3 +162,20 @@ def test_odds_of_what_is_near_are_stale_sooner() -> None:
     assert [after(30, -60), after(31, -60)] == [Standing.LIVE, Standing.STALE]
     assert [after(180, 3_600), after(181, 3_600)] == [Standing.LIVE, Standing.STALE]
     assert [after(2_700, 3_601), after(2_701, 3_601)] == [Standing.LIVE, Standing.STALE]
+
+
+def test_what_overlaps_is_compared_but_never_summed() -> None:
+    """Of a double chance's outcomes two come true: their booksum is about 2 and says nothing."""
+    prices: dict[str, float | None] = {"home_draw": 1.4, "home_away": 1.3, "draw_away": 1.6}
+    best = only([quote("a", prices), quote("b", prices)], MarketKey("double_chance"))
+    assert len(best.prices) == 3
+    assert best.combined_overround is None
+    assert best.overrounds == {}
+
+
+def test_a_combination_of_which_one_comes_true_is_summed() -> None:
+    prices: dict[str, float | None] = {
+        "over_yes": 2.1, "over_no": 6.4, "under_yes": 9.0, "under_no": 3.5
+    }  # fmt: skip
+    best = only([quote("a", prices)], MarketKey("totals_btts", "2.5"))
+    assert best.combined_overround == pytest.approx(1 / 2.1 + 1 / 6.4 + 1 / 9 + 1 / 3.5 - 1)

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from importlib.resources.abc import Traversable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -101,10 +101,16 @@ class SportFile(Struct, frozen=True, forbid_unknown_fields=True):
     markets: dict[str, MarketEntry] = {}
 
 
-class OutcomesFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """The outcome sets."""
+class _SportText(Struct, frozen=True, forbid_unknown_fields=True):
+    """A sport's file before its entries are read, each for itself, so that errors name it."""
 
-    outcomes: dict[str, OutcomeSet]
+    sport: str
+    ids: dict[str, Cells] = {}
+    markets: dict[str, Any] = {}
+
+
+class _OutcomesText(Struct, frozen=True, forbid_unknown_fields=True):
+    outcomes: dict[str, Any]
 
 
 def cells(text: Cells) -> list[str]:
@@ -114,7 +120,8 @@ def cells(text: Cells) -> list[str]:
 
 def read_outcomes(file: Traversable) -> dict[str, OutcomeSet]:
     """The outcome sets of a file. Raises TableError."""
-    sets = _decode(file, OutcomesFile).outcomes
+    entries = _decode(file, _OutcomesText).outcomes
+    sets = {name: _entry(file, "outcomes", name, OutcomeSet, entries[name]) for name in entries}
     for name, outcome_set in sets.items():
         where = f"{file.name}: outcomes.{name}"
         keys = cells(outcome_set.keys)
@@ -145,7 +152,12 @@ def check_column(where: str, keys: list[str], column: Cells) -> None:
 
 def read_sport(file: Traversable) -> SportFile:
     """One file of a sport's markets. Raises TableError."""
-    sport = _decode(file, SportFile)
+    text = _decode(file, _SportText)
+    markets = {
+        name: _entry(file, "markets", name, MarketEntry, entry)
+        for name, entry in text.markets.items()
+    }
+    sport = SportFile(text.sport, text.ids, markets)
     for provider in sport.ids:
         if provider not in PROVIDERS:
             raise TableError(f"{file.name}: ids.{provider}: no such provider")
@@ -174,6 +186,13 @@ def check_pattern(where: str, place: Place) -> re.Pattern[str]:
     if unknown or not pattern.groupindex:
         raise TableError(f"{where}: pattern: groups may be {', '.join(sorted(_GROUPS))}")
     return pattern
+
+
+def _entry(file: Traversable, table: str, name: str, form: type[T], entry: object) -> T:
+    try:
+        return msgspec.convert(entry, form)
+    except msgspec.ValidationError as error:
+        raise TableError(f"{file.name}: {table}.{name}: {error}") from None
 
 
 def _decode(file: Traversable, form: type[T]) -> T:

@@ -1,18 +1,21 @@
 """Fetching over HTTP: limits, time-outs, retries, and every failure under a name of its own.
 
-The only importer of httpx. One client per source; what it raises is SourceError, whose text never
-holds a query (API keys travel there).
+The only importer of httpx, of which it uses the engine below the client (httpcore: connections,
+HTTP/1.1 and 2): the client's URLs, headers and cookies cost a third of a whole fetch. One pool of
+connections per source; what it raises is SourceError, whose text never holds a query (API keys
+travel there).
 """
 
 import codecs
 import logging
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 import msgspec
 import stamina
@@ -25,6 +28,7 @@ from odds_service.errors import SourceError
 from odds_service.secrets import hide
 from odds_service.sources.breaker import Breaker
 from odds_service.sources.http_body import Kept, KeptBodies, decompressed
+from odds_service.sources.http_site import Site, site_of
 
 T = TypeVar("T")
 
@@ -33,7 +37,13 @@ _RETRIED_STATUS: Final = frozenset({429, 500, 502, 503, 504})
 _REASON_BYTES: Final = 2**16  # 64 KiB: an error's body is read no further, it is only shown
 _MESSAGE_CHARS: Final = 200  # of a server's own words, in our errors
 _MAX_RETRY_AFTER_S: Final = 30.0  # a longer wait is the schedule's, not a retry's
-logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it logs URLs whole, with their keys
+_CONNECTION_ERRORS: Final = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    httpcore.ProxyError,
+)
+logging.getLogger("httpcore").setLevel(logging.WARNING)  # at DEBUG it logs URLs with their keys
 _NAMED_STATUS: Final = {401: "unauthorized", 403: "forbidden", 404: "not_found"}
 
 
@@ -84,16 +94,29 @@ class HttpFetcher:
     """One source's HTTP client; use as given by `open_http`."""
 
     def __init__(
-        self, client: httpx.AsyncClient, settings: HttpSettings, secret: str | None
+        self,
+        pool: httpcore.AsyncConnectionPool,
+        site: Site,
+        settings: HttpSettings,
+        secret: str | None,
     ) -> None:
-        self._client = client
+        self._pool = pool
+        self._site = site
         self._secret = None if secret is None else secret.encode()
         self._settings = settings
+        self._extensions = {
+            "timeout": {
+                "connect": settings.connect_s,
+                "read": settings.read_s,
+                "write": settings.read_s,
+                "pool": settings.total_s,
+            }
+        }
         self._breaker = Breaker(
             settings.breaker_failures, settings.breaker_cool_s, trio.current_time
         )
         self._kept = KeptBodies(settings.kept_bytes)
-        # No more requests than connections: cancelling while httpx's pool is full leaks its slots.
+        # No more requests than connections: cancelling while the pool is full leaks its slots.
         self._slots = trio.CapacityLimiter(settings.concurrency)
         self._next_start = 0.0
 
@@ -118,8 +141,15 @@ class HttpFetcher:
     async def _fetch(
         self, method: str, path: str, params: Mapping[str, str], content: bytes | None
     ) -> Answer:
+        failed: list[_Retry] = []
+        try:
+            return await self._attempt(method, path, params, content)
+        except _Retry as failure:
+            failed.append(failure)
         settings = self._settings
         try:
+            # The first failure is told to stamina as its first attempt's: most fetches succeed, and
+            # need none of it.
             async for attempt in stamina.retry_context(
                 on=_waits_little,
                 attempts=settings.attempts,
@@ -128,12 +158,19 @@ class HttpFetcher:
                 wait_max=5.0,
             ):
                 with attempt:
-                    async with self._slots:
-                        await self._pace()
-                        return await self._guarded(method, path, params, content)
+                    if failed:
+                        raise failed.pop()
+                    return await self._attempt(method, path, params, content)
         except _Retry as failure:
             raise failure.error from None
         raise AssertionError("stamina ends with a result or an error")
+
+    async def _attempt(
+        self, method: str, path: str, params: Mapping[str, str], content: bytes | None
+    ) -> Answer:
+        async with self._slots:
+            await self._pace()
+            return await self._guarded(method, path, params, content)
 
     async def _pace(self) -> None:
         if self._settings.requests_per_s is None:
@@ -166,27 +203,41 @@ class HttpFetcher:
         settings = self._settings
         request_key = (path, tuple(params.items()), content)
         kept = self._kept.get(request_key)
-        headers = {} if kept is None else kept.conditions()
+        headers = [*self._site.headers]
+        if kept is not None:
+            headers += [
+                (name.encode(), value.encode()) for name, value in kept.conditions().items()
+            ]
         if content is not None:
-            headers["content-type"] = "application/json"
+            headers.append((b"content-type", b"application/json"))
+            headers.append((b"content-length", b"%d" % len(content)))
         try:
             with trio.fail_after(settings.total_s):
-                async with self._client.stream(
-                    method, path, params=dict(params), content=content, headers=headers
+                async with self._pool.stream(
+                    method,
+                    httpcore.URL(
+                        scheme=self._site.scheme,
+                        host=self._site.host,
+                        port=self._site.port,
+                        target=self._site.target(path, params),
+                    ),
+                    headers=headers,
+                    content=content,
+                    extensions=self._extensions,
                 ) as response:
                     answer = await self._read(path, response, request_key, kept)
         except trio.TooSlowError:
             text = f"{path}: no whole answer within {settings.total_s:g} s"
             raise _Retry(SourceError("timeout", text)) from None
-        except httpx.TimeoutException as error:
+        except httpcore.TimeoutException as error:
             text = f"{path}: {type(error).__name__}"
             raise _Retry(SourceError("timeout", text)) from None
-        except httpx.RemoteProtocolError as error:
+        except httpcore.RemoteProtocolError as error:
             # What comes after a colon quotes the server, which may quote a part of our key.
             said = str(error).partition(":")[0]
             text = f"{path}: the answer broke off or is not HTTP: {said}"
             raise _Retry(SourceError("truncated", text)) from None
-        except httpx.TransportError as error:
+        except _CONNECTION_ERRORS as error:
             text = f"{path}: {type(error).__name__}: {error}"
             raise _Retry(SourceError("connection", text)) from None
         if 300 <= answer.status < 400:
@@ -198,11 +249,11 @@ class HttpFetcher:
         return answer
 
     async def _read(
-        self, path: str, response: httpx.Response, request_key: Hashable, kept: Kept | None
+        self, path: str, response: httpcore.Response, request_key: Hashable, kept: Kept | None
     ) -> Answer:
         settings = self._settings
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        status = response.status_code
+        headers = _named(response.headers)
+        status = response.status
         if status == 304 and kept is not None:
             limit = settings.max_decompressed_bytes
             body = await decompressed(path, kept.encoding, kept.wire, limit)
@@ -223,19 +274,28 @@ class HttpFetcher:
         return Answer(status, headers, body)
 
 
-async def _wire_bytes(response: httpx.Response, limit: int) -> bytes | None:
+def _named(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Header names in lower case; values of a repeated one joined, as HTTP defines it."""
+    named: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("ascii", "replace").lower(), raw_value.decode("latin-1")
+        named[name] = f"{named[name]}, {value}" if name in named else value
+    return named
+
+
+async def _wire_bytes(response: httpcore.Response, limit: int) -> bytes | None:
     """The body as it came, None when it is over the limit: the rest is not read."""
     chunks: list[bytes] = []
     size = 0
     try:
-        async for chunk in response.aiter_raw():
+        async for chunk in response.aiter_stream():
             size += len(chunk)
             chunks.append(chunk)
             if size > limit:
-                # Leaving the loop would leave httpx's nested generators to the garbage collector;
-                # closed, the response ends them all with an error.
+                # Leaving the loop would leave nested generators to the garbage collector; closed,
+                # the response ends them all with an error.
                 await response.aclose()
-    except httpx.TransportError:
+    except _CONNECTION_ERRORS:
         if size <= limit:
             raise
     return b"".join(chunks) if size <= limit else None
@@ -337,24 +397,25 @@ async def open_http(
     """Open a client for one source; redirects are not followed, proxies of the environment unused.
 
     headers: sent with every request beside the user agent. secret: hidden in what servers say.
+    Raises SettingsError when the address or a header is none.
     """
     if secret is not None:
         hide(secret)
-    client = httpx.AsyncClient(
-        base_url=base_url,
-        headers={
+    site = site_of(
+        base_url,
+        {
             "user-agent": settings.user_agent,
             "accept": "application/json",
             "accept-encoding": "gzip",  # we decompress it ourselves, within bounds
             **(headers or {}),
         },
-        timeout=httpx.Timeout(settings.read_s, connect=settings.connect_s),
-        limits=httpx.Limits(
-            max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency
-        ),
-        http2=True,
-        follow_redirects=False,
-        trust_env=False,
     )
-    async with client:
-        yield HttpFetcher(client, settings, secret)
+    pool = httpcore.AsyncConnectionPool(
+        ssl_context=httpx.create_ssl_context(trust_env=False),
+        max_connections=settings.concurrency,
+        max_keepalive_connections=settings.concurrency,
+        http1=True,
+        http2=True,
+    )
+    async with pool:
+        yield HttpFetcher(pool, site, settings, secret)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import trio
 
-from odds_service.errors import SourceError
+from odds_service.errors import SettingsError, SourceError
 from odds_service.http.message import Response
 from odds_service.sources.http import (
     Answer,
@@ -338,3 +338,40 @@ def test_a_refusal_has_a_name(status: int, kind: str) -> None:
     with pytest.raises(SourceError) as caught:
         require_ok("/odds", Answer(status, {}, b""))
     assert caught.value.kind == kind
+
+
+async def test_an_address_may_have_a_path_a_name_and_odd_letters() -> None:
+    app = Scripted(json_of({}))
+    async with listening(app) as url:
+        address = url.replace("http://", "http://me:p%40ss@") + "/base/"
+        async with open_http(address, QUICK) as http:
+            await http.get("/a b/é", {"q": "x&y=1 é", "key": "+"})
+    (request,) = app.requests
+    assert request.path == "/base/a b/é"
+    assert request.query == {"q": ["x&y=1 é"], "key": ["+"]}
+    assert request.header("authorization") == "Basic bWU6cEBzcw=="
+    assert request.header("host") == url.removeprefix("http://")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "example.org", "ftp://x", "http://", "http://x:port", "http://x?y=1", "http://["],
+)
+async def test_a_wrong_address_is_named_before_anything_is_asked(address: str) -> None:
+    with pytest.raises(SettingsError, match="url"):
+        async with open_http(address, QUICK):
+            pass
+
+
+async def test_a_header_that_http_does_not_know_is_named() -> None:
+    with pytest.raises(SettingsError, match="headers"):
+        async with open_http("http://x", QUICK, {"x-name": "日本"}):
+            pass
+
+
+async def test_no_cookie_is_kept() -> None:
+    app = Scripted(json_of({}, headers={"Set-Cookie": "who=me"}))
+    async with listening(app) as url, open_http(url, QUICK) as http:
+        for _ in range(2):
+            await http.get("/", {})
+    assert not app.requests[1].header("cookie")

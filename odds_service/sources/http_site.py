@@ -1,0 +1,52 @@
+"""A source's address, taken apart once for all requests."""
+
+import base64
+from collections.abc import Mapping
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+from msgspec import Struct
+
+from odds_service.errors import SettingsError
+
+
+class Site(Struct, frozen=True):
+    """Where a source is, taken apart once: every request's target is `prefix` + path + query."""
+
+    scheme: bytes
+    host: bytes
+    port: int | None
+    prefix: str
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    def target(self, path: str, params: Mapping[str, str]) -> bytes:
+        """What one request asks for."""
+        target = self.prefix + quote(path)
+        return (f"{target}?{urlencode(params)}" if params else target).encode("ascii")
+
+
+def site_of(base_url: str, headers: Mapping[str, str]) -> Site:
+    """Take an address apart. Raises SettingsError when it, or a header, is none."""
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+        host = (parts.hostname or "").encode(
+            "idna" if not (parts.hostname or "").isascii() else "ascii"
+        )
+    except (ValueError, UnicodeError) as error:
+        raise SettingsError(f"url {base_url!r}: {error}") from None
+    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
+        raise SettingsError("url: not of the form https://host[:port][/path]")
+    authority = host if b":" not in host else b"[" + host + b"]"
+    if port is not None:
+        authority += b":%d" % port
+    told = {"host": authority.decode(), **{name.lower(): text for name, text in headers.items()}}
+    if parts.username is not None:
+        name_and_password = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        told["authorization"] = f"Basic {base64.b64encode(name_and_password.encode()).decode()}"
+    try:
+        pairs = tuple((name.encode("ascii"), text.encode("latin-1")) for name, text in told.items())
+    except UnicodeError:
+        raise SettingsError(
+            "headers: a name or value has letters that HTTP does not know"
+        ) from None
+    return Site(parts.scheme.encode(), host, port, parts.path.rstrip("/"), pairs)

@@ -42,7 +42,7 @@ def outcomes_text(market: Market) -> str:
 
 def age_text(seconds: float) -> str:
     """`3.2 s`, `12 min`, `5.1 h`, `2.4 d`."""
-    if seconds < 90:
+    if seconds < 99.5:
         return f"{seconds:.1f} s"
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"

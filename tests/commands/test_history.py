@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pyarrow.parquet as parquet
 import pytest
 import trio
 
+from odds_service.bridge import open_bridge
 from odds_service.client import (
     ChangeKind,
     HistoricalChange,
@@ -25,6 +27,7 @@ from odds_service.commands.exporting import COLUMNS, export, rows
 from odds_service.commands.price_series import Collector, PriceHistory
 from odds_service.errors import OddsServiceError
 from odds_service.model.market import MarketKey
+from odds_service.storage import WriteGroup, open_store
 from tests.support.command_line import ENVIRONMENT, WITHIN_S, complaint, ran
 from tests.support.observations import NOON, Prices, observe, observed_event
 from tests.support.odds_builders import Bookkeeping, serving
@@ -272,3 +275,41 @@ async def test_wrong_usage_is_told(arguments: list[str], says: str) -> None:
     ended = await ran("history", *arguments)
     assert ended.returncode == 2
     assert says in " ".join(ended.stderr.replace("│", " ").split())
+
+
+async def test_a_span_between_cursors_and_as_json() -> None:
+    book = moving()
+    async with serving(book) as server:
+        span = ["history", "--since", "e1:2", "--until", "e1:4", "--server", server.address]
+        told = await ran(*span)
+        as_json = await ran(*span, "--json")
+        by_time = await ran("history", "--since", "2026-08-04T12:05Z", "--server", server.address)
+    assert len(told.stdout.splitlines()) == 2
+    assert all(line.startswith("2026-08-04 12:00:00  ") for line in told.stdout.splitlines())
+    changes = [json.loads(line) for line in as_json.stdout.splitlines()]
+    assert [change["revision"] for change in changes] == ["3", "4"]
+    expected = sum(change.detected_at >= at(5) for change in book.log)
+    assert len(by_time.stdout.splitlines()) == expected > 0
+
+
+async def test_closing_odds_are_printed_with_their_age(tmp_path: Path) -> None:
+    book = Bookkeeping()
+    for minute, home in ((0, 2.0), (8, 2.1), (11, 9.0)):
+        offer: dict[str, dict[MarketKey, Prices]] = {"b1": {H2H: {"home": home, "away": 1.8}}}
+        event = observed_event("e", offer, start_time=at(10), home="Reds", away="Blues")
+        book.see(observe([event], minute))
+    book.now = at(60)
+    async with open_bridge(), open_store(f"sqlite:///{tmp_path / 'odds.db'}") as store:
+        await store.begin()
+        await store.write(WriteGroup(book.batches))
+        async with serving(book, store=store) as server:
+            closing = ["history", "--closing", "--server", server.address]
+            told = await ran(*closing)
+            as_json = await ran(*closing, "--json", "--event", "e")
+            nothing = await ran(*closing, "--sport", "chess")
+    assert told.stdout.startswith("Reds – Blues · soccer_epl · 2026-08-04 12:10 UTC · e\n")
+    (line,) = [line for line in told.stdout.splitlines() if "h2h" in line]
+    assert " ".join(line.split()) == "h2h b1 home 2.1 away 1.8 2 min"
+    (entry,) = [json.loads(line) for line in as_json.stdout.splitlines()]
+    assert entry["odds"][0]["age"] == "120s"
+    assert nothing.stdout == ""

@@ -36,7 +36,7 @@ class MarketStatus(enum.IntEnum):
     REMOVED = 3
 
 
-class Outcome(Struct, frozen=True, gc=False):
+class Outcome(Struct, frozen=True, gc=False, array_like=True):
     """One thing that can happen and its price.
 
     key: canonical (`home`, `over`, …) or the source's own text; name: the source's own text.

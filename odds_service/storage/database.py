@@ -1,7 +1,7 @@
 """What differs per database; storage.sqlite and storage.postgres mirror each other in it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -10,7 +10,6 @@ from sqlalchemy import Connection, Select, Table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from odds_service.errors import OddsServiceError
-from odds_service.storage.schema import UtcTime
 from odds_service.storage.statements import Insert, Statements
 
 CLOSE_S: Final = 5.0  # for the connections to close, also when cancelled
@@ -44,9 +43,13 @@ class Database(ABC):
 
     @abstractmethod
     async def aio_append(
-        self, connection: AsyncConnection, table: Table, listed: Sequence[Sequence[Any]]
+        self, connection: AsyncConnection, table: Table, listed: Iterable[Sequence[Any]]
     ) -> None:
-        """Insert rows, in the order of the table's columns, the fastest way there is."""
+        """Insert rows, in the order of the table's columns, the fastest way there is.
+
+        Their times are made by `stored_time`. The rows may be made while they are taken: the
+        database works on the first ones meanwhile.
+        """
 
     @abstractmethod
     def chunks(
@@ -56,6 +59,10 @@ class Database(ABC):
 
         Some at a time; its times are to be read by `read_time`.
         """
+
+    @abstractmethod
+    def stored_time(self, time: datetime) -> Any:
+        """A time as `aio_append` takes it. Raises NaiveTime."""
 
     @abstractmethod
     def read_time(self, value: Any) -> datetime:
@@ -93,13 +100,6 @@ class Database(ABC):
     async def aio_dispose(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
-
-
-def time_columns(table: Table) -> tuple[int, ...]:
-    """The places of a table's times in its rows."""
-    return tuple(
-        place for place, column in enumerate(table.columns) if isinstance(column.type, UtcTime)
-    )
 
 
 def days_between(begin: datetime, end: datetime) -> list[datetime]:

@@ -26,13 +26,15 @@ class Letter(msgspec.Struct, frozen=True, array_like=True):
     carried: tuple[EventSource, ...]
 
 
+Entry = tuple[Change, Snapshot | None, tuple[EventSource, ...]]  # a change with what belongs to it
+
 _decode = msgspec.json.Decoder(Letter).decode
 
 
 async def aio_keep(
     connection: AsyncConnection,
     epoch: str,
-    listed: Sequence[tuple[Change, Snapshot | None, tuple[EventSource, ...]]],
+    listed: Sequence[Entry],
     reason: str,
     now: datetime,
 ) -> None:

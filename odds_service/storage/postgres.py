@@ -1,7 +1,7 @@
 """PostgreSQL: COPY for the bulk of the rows, history in partitions by day, one owner by a lock."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from odds_service.errors import OddsServiceError, StorageError, StorageUnavailable
 from odds_service.storage import migrating
-from odds_service.storage.database import Database, days_between, time_columns
+from odds_service.storage.database import Database, days_between
 from odds_service.storage.schema import NaiveTime
 
 CONNECT_S: Final = 10.0
@@ -83,12 +83,8 @@ class Postgres(Database):
             yield connection
 
     async def aio_append(
-        self, connection: AsyncConnection, table: Table, listed: Sequence[Sequence[Any]]
+        self, connection: AsyncConnection, table: Table, listed: Iterable[Sequence[Any]]
     ) -> None:
-        for place in time_columns(table):
-            for row in listed:
-                if row[place] is not None and row[place].tzinfo is None:
-                    raise NaiveTime(row[place])
         driver = await _aio_driver(connection)
         await driver.copy_records_to_table(
             table.name, records=listed, columns=[column.name for column in table.columns]
@@ -104,6 +100,11 @@ class Postgres(Database):
         cursor = await (await _aio_driver(connection)).cursor(str(compiled))
         while rows := await cursor.fetch(_CHUNK):
             yield rows
+
+    def stored_time(self, time: datetime) -> Any:
+        if time.tzinfo is None:
+            raise NaiveTime(time)  # the driver would guess what is meant
+        return time
 
     def read_time(self, value: Any) -> datetime:
         time: datetime = value

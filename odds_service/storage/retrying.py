@@ -7,7 +7,7 @@ from odds_service.storage.database import Database
 from odds_service.storage.letters import read_letter
 from odds_service.storage.rows import change_from
 from odds_service.storage.schema import UNSTORED, dead_letters, epochs, odds_history
-from odds_service.storage.writing import Entry, aio_insert, aio_locked_state
+from odds_service.storage.writing import Stretch, aio_insert, aio_locked_state
 
 
 async def aio_retry(database: Database, letter_id: int) -> str:
@@ -23,7 +23,12 @@ async def aio_retry(database: Database, letter_id: int) -> str:
             return "it holds text that no database takes"
         if row.epoch != await aio_epoch_of(connection, row.revision):
             return "its revision belongs to another change now: it can be looked at, or dropped"
-        entry = Entry(change_from(letter.row), letter.snapshot, letter.carried)
+        snapshot, event_id = letter.snapshot, letter.row.event_id
+        stretch = Stretch(
+            [change_from(letter.row)],
+            {} if snapshot is None else {snapshot.snapshot_id: snapshot},
+            {event_id: letter.carried},
+        )
         try:
             async with connection.begin_nested():
                 place = delete(odds_history).where(
@@ -31,7 +36,7 @@ async def aio_retry(database: Database, letter_id: int) -> str:
                 )
                 if not (await connection.execute(place)).rowcount:
                     return "its place in the history is not there any more"
-                await aio_insert(database, connection, [entry], again=True)
+                await aio_insert(database, connection, stretch, again=True)
         except Exception as error:
             reason = database.refusal(error)
             if reason is None:

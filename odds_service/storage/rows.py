@@ -1,6 +1,7 @@
 """Model values as rows, and back. Odds are compact JSON: arrays, without field names."""
 
 import zlib
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -84,20 +85,11 @@ class StoredRow(Protocol):
     def ended(self) -> bytes | None: ...
 
 
-class _Outcome(msgspec.Struct, array_like=True, gc=False):
-    """name: None where it is the key."""
-
-    key: str
-    price: float | None
-    name: str | None = None
-    active: bool = True
-
-
 class _Odds(msgspec.Struct, array_like=True, gc=False):
     """A market without its key; its last fields are left out where the row itself tells them."""
 
     status: MarketStatus
-    outcomes: list[_Outcome]
+    outcomes: tuple[Outcome, ...]
     source_updated_at: datetime | None = None
     changed_at: datetime | None = None
     revision: int = 0
@@ -123,20 +115,11 @@ _decode_shown = msgspec.json.Decoder(ShownEvent).decode
 _decode_state = msgspec.json.Decoder(SourceState).decode
 
 
-def _outcomes(market: Market) -> list[tuple[Any, ...]]:
-    return [
-        ((o.key, o.price) if o.name == o.key else (o.key, o.price, o.name))
-        if o.active
-        else (o.key, o.price, o.name, False)
-        for o in market.outcomes
-    ]
-
-
 def _whole(market: Market) -> tuple[Any, ...]:
     """A market with all that it knows, as _Odds."""
     return (
-        int(market.status),
-        _outcomes(market),
+        market.status,
+        market.outcomes,
         market.source_updated_at,
         market.changed_at,
         market.revision,
@@ -148,22 +131,19 @@ def _after_text(market: Market, revision: int, changed_at: datetime) -> str:
         return _encode(_whole(market)).decode()
     claimed = market.source_updated_at
     if claimed is None:
-        return _encode((int(market.status), _outcomes(market))).decode()
-    return _encode((int(market.status), _outcomes(market), claimed)).decode()
+        return _encode((market.status, market.outcomes)).decode()
+    return _encode((market.status, market.outcomes, claimed)).decode()
 
 
 def _market(key: MarketKey, odds: _Odds, revision: int, changed_at: datetime) -> Market:
     return Market(
         key,
         odds.status,
-        tuple(
-            [Outcome(o.key, o.key if o.name is None else o.name, o.price, o.active)
-             for o in odds.outcomes]
-        ),
+        odds.outcomes,
         odds.revision or revision,
         odds.changed_at or changed_at,
         odds.source_updated_at,
-    )  # fmt: skip
+    )
 
 
 def market_from(key: MarketKey, odds: str, revision: int, changed_at: datetime) -> Market:
@@ -231,23 +211,32 @@ def run_row(run: ScrapeRun) -> Values:
 
 def history_row(change: Change) -> HistoryRow:
     """The appended row. Raises UnicodeEncodeError for text that is no Unicode."""
+    return HistoryRow(*history_values(change, _unchanged))
+
+
+def _unchanged(time: datetime) -> Any:
+    return time
+
+
+def history_values(change: Change, stored_time: Callable[[datetime], Any]) -> tuple[Any, ...]:
+    """The appended row as a database wants it; stored_time: a time as it stores one."""
     if isinstance(change, MarketChange):
         before, after = change.before, change.after
-        market, line, participant = after.key
-        return HistoryRow(
+        key = after.key
+        return (
             change.revision,
-            change.detected_at,
-            int(change.kind),
+            stored_time(change.detected_at),
+            change.kind,
             change.reason,
             change.event_id,
             change.source,
             change.bookmaker,
-            market,
-            line,
-            participant,
-            int(after.status),
+            key.market,
+            key.line,
+            key.participant,
+            after.status,
             change.snapshot_id,
-            change.observed_at,
+            stored_time(change.observed_at),
             None if before is None else _encode(_whole(before)).decode(),
             _after_text(after, change.revision, change.observed_at),
             change.other_line,
@@ -255,10 +244,10 @@ def history_row(change: Change) -> HistoryRow:
         )
     event = change if isinstance(change, EventChange) else None
     packed = [] if event is None else [_packed_ended(odds) for odds in event.ended]
-    return HistoryRow(
+    return (
         change.revision,
-        change.detected_at,
-        int(change.kind),
+        stored_time(change.detected_at),
+        change.kind,
         change.reason,
         "" if event is None else event.event_id,
         change.source,
@@ -268,7 +257,7 @@ def history_row(change: Change) -> HistoryRow:
         "",
         None,
         None,
-        change.observed_at,
+        stored_time(change.observed_at),
         None if change.before is None else _encode(change.before).decode(),
         _encode(change.after).decode(),
         None,
@@ -276,11 +265,12 @@ def history_row(change: Change) -> HistoryRow:
     )
 
 
-def placeholder(change: Change) -> HistoryRow:
+def placeholder(change: Change, stored_time: Callable[[datetime], Any]) -> tuple[Any, ...]:
     """What stands in history for a change that was refused: its revision and time, no text."""
-    return HistoryRow(
-        change.revision, change.detected_at, UNSTORED, "", "", "", "", "", "", "",
-        None, None, change.detected_at, None, None, None, None,
+    at = stored_time(change.detected_at)
+    return (
+        change.revision, at, UNSTORED, "", "", "", "", "", "", "", None, None, at,
+        None, None, None, None,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from odds_service.storage.database import Database
 from odds_service.storage.letters import aio_keep
 from odds_service.storage.schema import dead_letters
 from odds_service.storage.warming import aio_state
-from odds_service.storage.writing import aio_write_batches, entries_of
+from odds_service.storage.writing import aio_write_batches, stretch_of
 
 _FORMAT: Final = 1
 _GROUP_CHANGES: Final = 5_000  # of a transaction of the replay
@@ -185,6 +185,8 @@ async def _aio_keep_all(
     query = select(dead_letters.c.revision).where(dead_letters.c.epoch == epoch)
     kept = set(await connection.scalars(query))
     for batch in batches:
-        entries = [entry for entry in entries_of(batch) if entry.change.revision not in kept]
+        entries = [
+            entry for entry in stretch_of([batch]).entries() if entry[0].revision not in kept
+        ]
         if entries:
             await aio_keep(connection, epoch, entries, reason, now)

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -19,7 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from odds_service.errors import OddsServiceError, StorageError, StorageUnavailable
 from odds_service.storage import migrating
-from odds_service.storage.database import Database, time_columns
+from odds_service.storage.database import Database
 from odds_service.storage.schema import NaiveTime, from_microseconds, microseconds
 
 BUSY_S: Final = 5.0  # how long a statement waits for another program's lock on the file
@@ -57,24 +57,20 @@ class Sqlite(Database):
             yield connection
 
     async def aio_append(
-        self, connection: AsyncConnection, table: Table, listed: Sequence[Sequence[Any]]
+        self, connection: AsyncConnection, table: Table, listed: Iterable[Sequence[Any]]
     ) -> None:
-        times = time_columns(table)
-        converted = []
-        for row in listed:
-            values = list(row)
-            for place in times:
-                if values[place] is not None:
-                    values[place] = microseconds(values[place])
-            converted.append(tuple(values))
-        if converted:
-            await connection.exec_driver_sql(_insert_text(table), converted)
+        values = list(listed)
+        if values:
+            await (await _aio_driver(connection)).executemany(_insert_text(table), values)
 
     async def chunks(
         self, connection: AsyncConnection, query: Select[Any]
     ) -> AsyncIterator[Sequence[Any]]:
         text = query.compile(dialect=self.engine.dialect, compile_kwargs={"literal_binds": True})
         yield (await connection.exec_driver_sql(str(text))).all()
+
+    def stored_time(self, time: datetime) -> Any:
+        return microseconds(time)
 
     def read_time(self, value: Any) -> datetime:
         return from_microseconds(value)
@@ -102,12 +98,13 @@ class Sqlite(Database):
     def trouble(self, error: Exception) -> OddsServiceError | None:
         if isinstance(error, sqlalchemy.exc.TimeoutError):
             return StorageUnavailable("SQLite: all connections are in use")
-        if not isinstance(error, sqlalchemy.exc.DBAPIError):
+        cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+        if not isinstance(cause, sqlite3.Error):
             return None
-        said = str(error.orig)
+        said = str(cause)
         if "malformed" in said or "not a database" in said:
             return StorageError(f"SQLite: {said}")
-        if isinstance(error.orig, sqlite3.OperationalError):
+        if isinstance(cause, sqlite3.OperationalError):
             # Locked by another program, disk full, file gone: all may pass.
             return StorageUnavailable(f"SQLite: {said}")
         return None
@@ -119,6 +116,11 @@ class Sqlite(Database):
         if not migrate:
             raise StorageError(f"the database is at schema {version}, this version wants {wanted}")
         migrating.upgrade(connection)
+
+
+async def _aio_driver(connection: AsyncConnection) -> Any:
+    """aiosqlite's own connection: SQLAlchemy would look at every row once more."""
+    return (await connection.get_raw_connection()).driver_connection
 
 
 def _set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:

@@ -3,7 +3,7 @@
 asyncio-flavoured (`aio_…`); storage.store runs them on the bridge.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +17,7 @@ from odds_service.model.snapshot import BookmakerOdds, EventSource, Snapshot
 from odds_service.storage import rows
 from odds_service.storage.base import WriteGroup
 from odds_service.storage.database import Database
-from odds_service.storage.letters import aio_keep
+from odds_service.storage.letters import Entry, aio_keep
 from odds_service.storage.schema import feed_state, odds_history, snapshots
 
 _REASON_CHARS: Final = 500  # of a database's words, in the log
@@ -25,12 +25,47 @@ _REASON_CHARS: Final = 500  # of a database's words, in the log
 log = structlog.get_logger(__name__)
 
 
-class Entry(NamedTuple):
-    """A change, with what is stored along with it; what is refused is refused together."""
+class Stretch(NamedTuple):
+    """Consecutive changes, and what is stored along with them: by snapshot id, by event."""
 
-    change: Change
-    snapshot: Snapshot | None
-    carried: tuple[EventSource, ...]
+    changes: Sequence[Change]
+    snapshots: Mapping[int, Snapshot]
+    carried: Mapping[str, Sequence[EventSource]]
+
+    def of(self, changes: Sequence[Change]) -> "Stretch":
+        """Some of the changes."""
+        return self._replace(changes=changes)
+
+    def entries(self) -> list[Entry]:
+        """Each change with what belongs to it alone."""
+        found: list[Entry] = []
+        for change in self.changes:
+            snapshot: Snapshot | None = None
+            carried: tuple[EventSource, ...] = ()
+            if isinstance(change, MarketChange):
+                snapshot = self.snapshots.get(change.snapshot_id)
+            elif isinstance(change, EventChange):
+                carried = tuple(self.carried.get(change.event_id, ()))
+            found.append((change, snapshot, carried))
+        return found
+
+
+def stretch_of(batches: Iterable[ChangeBatch], after: int = 0) -> Stretch:
+    """All changes after a revision."""
+    changes: list[Change] = []
+    captured: dict[int, Snapshot] = {}
+    carried: dict[str, list[EventSource]] = {}
+    for batch in batches:
+        if batch.last_revision <= after:
+            continue
+        if batch.first_revision > after:
+            changes += batch.changes
+        else:
+            changes += [change for change in batch.changes if change.revision > after]
+        captured |= {snapshot.snapshot_id: snapshot for snapshot in batch.snapshots}
+        for event_id, source in batch.event_sources:
+            carried.setdefault(event_id, []).append(source)
+    return Stretch(changes, captured, carried)
 
 
 async def aio_write(database: Database, epoch: str, group: WriteGroup) -> int:
@@ -70,46 +105,25 @@ async def aio_write_batches(
 
     A group that is covered by the durable revision was stored by a commit whose reply got lost.
     """
-    entries = [
-        entry
-        for batch in batches
-        if batch.last_revision > state.durable_revision
-        for entry in entries_of(batch)
-        if entry.change.revision > state.durable_revision
-    ]
-    if not entries:
+    stretch = stretch_of(batches, state.durable_revision)
+    if not stretch.changes:
         return 0
-    first, last = entries[0].change, entries[-1].change
+    first, last = stretch.changes[0], stretch.changes[-1]
     if first.revision != state.durable_revision + 1:
         raise AssertionError(f"revision {first.revision} follows {state.durable_revision}")
     await database.aio_make_room(connection, first.detected_at, last.detected_at)
-    refused = await _aio_store(database, connection, state.epoch, entries)
+    refused = await _aio_store(database, connection, state.epoch, stretch)
     await connection.execute(
         update(feed_state).values(durable_revision=last.revision, detected_at=last.detected_at)
     )
     return refused
 
 
-def entries_of(batch: ChangeBatch) -> Iterable[Entry]:
-    """A batch's changes, each with the snapshot and the listings that belong to it."""
-    captured = {snapshot.snapshot_id: snapshot for snapshot in batch.snapshots}
-    carried: dict[str, list[EventSource]] = {}
-    for event_id, source in batch.event_sources:
-        carried.setdefault(event_id, []).append(source)
-    for change in batch.changes:
-        if isinstance(change, MarketChange):
-            yield Entry(change, captured.get(change.snapshot_id), ())
-        elif isinstance(change, EventChange):
-            yield Entry(change, None, tuple(carried.get(change.event_id, ())))
-        else:
-            yield Entry(change, None, ())
-
-
 async def _aio_store(
     database: Database,
     connection: AsyncConnection,
     epoch: str,
-    entries: Sequence[Entry],
+    stretch: Stretch,
     *,
     again: bool = False,
 ) -> int:
@@ -119,35 +133,38 @@ async def _aio_store(
     """
     try:
         async with connection.begin_nested():
-            await aio_insert(database, connection, entries, again=again)
+            await aio_insert(database, connection, stretch, again=again)
     except Exception as error:
         reason = database.refusal(error)
         if reason is None:
             raise
     else:
         return 0
-    if len(entries) > 1:
-        middle = len(entries) // 2
-        halves = (entries[:middle], entries[middle:])
+    if not again:  # a capture that was cut by what was durable has its snapshot already
+        return await _aio_store(database, connection, epoch, stretch, again=True)
+    changes = stretch.changes
+    if len(changes) > 1:
+        middle = len(changes) // 2
+        halves = (stretch.of(changes[:middle]), stretch.of(changes[middle:]))
         return sum(
             [await _aio_store(database, connection, epoch, half, again=True) for half in halves]
         )
-    (entry,) = entries
+    (change,) = changes
     log.error(
         "change_refused",
-        revision=entry.change.revision,
-        kind=entry.change.kind.name,
+        revision=change.revision,
+        kind=change.kind.name,
         reason=reason[:_REASON_CHARS],
     )
     try:
-        await aio_keep(connection, epoch, entries, reason, datetime.now(UTC))
-        held = rows.placeholder(entry.change)
+        await aio_keep(connection, epoch, stretch.entries(), reason, datetime.now(UTC))
+        held = rows.placeholder(change, database.stored_time)
         await database.aio_append(connection, odds_history, [held])
     except Exception as error:
         if database.refusal(error) is None:
             raise
         raise StorageUnavailable(
-            f"the database refuses revision {entry.change.revision}, and its placeholder too: "
+            f"the database refuses revision {change.revision}, and its placeholder too: "
             f"{reason[:_REASON_CHARS]}"
         ) from error
     return 1
@@ -156,42 +173,49 @@ async def _aio_store(
 async def aio_insert(
     database: Database,
     connection: AsyncConnection,
-    entries: Sequence[Entry],
+    stretch: Stretch,
     *,
     again: bool,
 ) -> None:
     """All rows of a stretch of the log. `again`: some of its snapshots may be stored already."""
+    stored_time = database.stored_time
     await database.aio_append(
-        connection, odds_history, [rows.history_row(entry.change) for entry in entries]
+        connection,
+        odds_history,
+        (rows.history_values(change, stored_time) for change in stretch.changes),
     )
     described: dict[str, rows.Values] = {}
     states: list[rows.Values] = []
     carried: list[rows.Values] = []
     captured: dict[int, Snapshot] = {}
     seen: dict[str, datetime] = {}
-    for change, snapshot, sources in entries:
+    for change in stretch.changes:
         if isinstance(change, MarketChange):
             seen.setdefault(change.bookmaker, change.observed_at)
+            snapshot = stretch.snapshots.get(change.snapshot_id)
             if snapshot is not None:
-                captured[snapshot.snapshot_id] = snapshot
+                captured[change.snapshot_id] = snapshot
         elif isinstance(change, EventChange):
             row = rows.event_row(change)
             before = described.pop(change.event_id, {"ended_revision": 0})
             row["ended_revision"] = max(row["ended_revision"], before["ended_revision"])
             described[change.event_id] = row
-            carried += [rows.carried_row(change.event_id, source) for source in sources]
+            carried += [
+                rows.carried_row(change.event_id, source)
+                for source in stretch.carried.get(change.event_id, ())
+            ]
         elif isinstance(change, SourceChange):
             states.append(rows.state_row(change))
     statements = database.statements
     if seen:
-        first, last = entries[0].change, entries[-1].change
-        stretch = {
+        first, last = stretch.changes[0], stretch.changes[-1]
+        bounds = {
             "first": first.revision,
             "last": last.revision,
             "begin": first.detected_at,
             "end": last.detected_at,
         }
-        await connection.execute(statements.put_current, stretch)
+        await connection.execute(statements.put_current, bounds)
         named = [{"bookmaker": name, "first_seen_at": at} for name, at in seen.items()]
         await connection.execute(statements.add_bookmaker, named)
     if captured and again:
@@ -202,7 +226,9 @@ async def aio_insert(
         await connection.execute(statements.add_snapshot, values)
     elif captured:
         await database.aio_append(
-            connection, snapshots, [_snapshot_row(snapshot) for snapshot in captured.values()]
+            connection,
+            snapshots,
+            (_snapshot_values(snapshot, stored_time) for snapshot in captured.values()),
         )
     for statement, listed in (
         (statements.put_event, list(described.values())),
@@ -213,15 +239,16 @@ async def aio_insert(
             await connection.execute(statement, listed)
 
 
-def _snapshot_row(snapshot: Snapshot) -> tuple[Any, ...]:
+def _snapshot_values(snapshot: Snapshot, stored_time: Callable[[datetime], Any]) -> tuple[Any, ...]:
+    claimed_at = snapshot.source_updated_at
     return (
         snapshot.snapshot_id,
         snapshot.event_id,
         snapshot.source,
         snapshot.bookmaker,
-        snapshot.observed_at,
-        snapshot.confirmed_at,
-        snapshot.source_updated_at,
+        stored_time(snapshot.observed_at),
+        stored_time(snapshot.confirmed_at),
+        None if claimed_at is None else stored_time(claimed_at),
     )
 
 

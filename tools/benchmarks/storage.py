@@ -1,0 +1,253 @@
+"""`storage`: changes through the writer into both databases, beside the same statements bare."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import trio
+import typer
+from msgspec import Struct
+
+from odds_service.bridge import open_bridge
+from odds_service.cache import OddsCache
+from odds_service.feed import ChangeFeed
+from odds_service.model.change import ChangeBatch
+from odds_service.model.source import SourceState
+from odds_service.pipeline.channels import WriteQueue
+from odds_service.pipeline.detect import Detector
+from odds_service.pipeline.write import GROUP_CHANGES, Writer
+from odds_service.reconcile import Reconciler
+from odds_service.storage import Store, WriteGroup, open_store
+from tests.support.postgres import PostgresServer, postgres_server
+from tools.benchmarks.bare import Bare, BarePostgres, BareSqlite, Group, Obvious, group_of
+from tools.benchmarks.figures import Bounds, Measured, Report, at_least, settle
+from tools.benchmarks.load import SOURCE, Load, settings_of
+from tools.benchmarks.part import Part
+
+OBVIOUS_CHANGES: Final = 400  # of a turn by the obvious way: as many as take it about a second
+PACED_BATCHES: Final = 40  # of a turn, one every PACED_S, for the lag of each
+PACED_S: Final = 0.05
+
+
+class Engine(Struct):
+    """A database engine, and three databases of it: for ours, the bare driver, the obvious way."""
+
+    name: str
+    urls: list[str]
+    sizes: str
+
+
+class Ours:
+    """A store that a writer writes to, and the feed that says how far it is."""
+
+    def __init__(self, store: Store, epoch: str, revision: int) -> None:
+        self.store = store
+        self.feed = ChangeFeed(epoch, revision)
+        self.queue = WriteQueue(10_000_000)
+        self.writer = Writer(store, self.queue, self.feed)
+
+    def put(self, batch: ChangeBatch) -> None:
+        with self.feed.lock:
+            self.feed.append_locked(batch, batch.changes[-1].detected_at)
+        self.queue.put(batch)
+
+    async def write(self, batches: Sequence[ChangeBatch]) -> None:
+        """Until all is durable."""
+        for batch in batches:
+            self.put(batch)
+        await self.writer.committed(self.feed.head_revision)
+
+
+class Changes:
+    """The changes of the simulation, cycle by cycle, in the batches that detect makes."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._feed = ChangeFeed("benchmark", 0, capacity=10_000_000)
+        self._cache = OddsCache(self._feed, sources=[SourceState(source=SOURCE, interval_s=60)])
+        queue = WriteQueue(1_000_000_000)
+        self._detector = Detector(
+            self._cache, self._feed, queue, Reconciler().identify, lambda: load.now
+        )
+        self._queue = queue
+
+    async def cycle(self) -> list[ChangeBatch]:
+        for observation in await self._load.observations():
+            await self._detector.observe(observation)
+        batches = []
+        while self._queue.receive.statistics().current_buffer_used:
+            batches.append(self._queue.receive.receive_nowait())
+        return batches
+
+
+def grouped(batches: Sequence[ChangeBatch]) -> Iterator[list[ChangeBatch]]:
+    """As the writer groups what waits."""
+    group: list[ChangeBatch] = []
+    size = 0
+    for batch in batches:
+        group.append(batch)
+        size += len(batch.changes)
+        if size >= GROUP_CHANGES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+@contextmanager
+def engines(folder: Path) -> Iterator[list[Engine]]:
+    """Both engines, the server with its flushes on."""
+    with postgres_server(fsync=True) as server:
+        yield [_sqlite(folder), _postgres(server)]
+
+
+def _sqlite(folder: Path) -> Engine:
+    urls = [f"sqlite:///{folder / name}.db" for name in ("ours", "bare", "obvious")]
+    return Engine("SQLite", urls, "SELECT page_count * page_size FROM pragma_page_count(), "
+                                  "pragma_page_size()")  # fmt: skip
+
+
+def _postgres(server: PostgresServer) -> Engine:
+    names = ["ours", "bare", "obvious"]
+    for name in names:
+        server.psql(f"CREATE DATABASE {name}")
+    return Engine("PostgreSQL", [server.url(name) for name in names],
+                  "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class "
+                  "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")  # fmt: skip
+
+
+def bare_of(engine: Engine) -> Bare:
+    url = engine.urls[1]
+    return BareSqlite(url.removeprefix("sqlite:///")) if url[0] == "s" else BarePostgres(url)
+
+
+def obvious_of(engine: Engine) -> Obvious:
+    driver = "sqlite+aiosqlite" if engine.name == "SQLite" else "postgresql+asyncpg"
+    return Obvious(f"{driver}:{engine.urls[2].partition(':')[2]}")
+
+
+def measure(
+    bounds: Bounds,
+    *,
+    events: Annotated[int, typer.Option(help="Events in all.")] = 240,
+    bookmakers: Annotated[int, typer.Option(help="Bookmakers on each.")] = 4,
+    markets: Annotated[int, typer.Option(help="Markets of each.")] = 50,
+    changed: Annotated[float, typer.Option(help="Share that changes in a turn.")] = 0.4,
+) -> Report:
+    """One cycle's changes into SQLite and PostgreSQL: ours, bare drivers, the obvious way."""
+    found = Measured("storage", "one cycle's changes into each database")
+    load = Load(settings_of(events, bookmakers, markets, changed))
+    with tempfile.TemporaryDirectory() as folder, engines(Path(folder)) as both:
+        changes = trio.run(_measure, bounds, found, load, both)
+    for name, least in (("SQLite", 0.8), ("PostgreSQL", 0.8)):
+        found.ratio(f"{name}: writer, of the bare statements", f"{name}: writer",
+                    f"{name}: bare statements", at_least(least))  # fmt: skip
+        found.ratio(f"{name}: writer, of the bulk alone", f"{name}: writer", f"{name}: bulk alone")
+        aim = at_least(10.0) if name == "PostgreSQL" else None
+        found.ratio(f"{name}: writer, of the obvious way", f"{name}: writer",
+                    f"{name}: obvious way", aim)  # fmt: skip
+    return found.report(markets=events * bookmakers * markets, changes=changes)
+
+
+async def _measure(bounds: Bounds, found: Measured, load: Load, both: list[Engine]) -> int:
+    changes = Changes(load)
+    first = await changes.cycle()
+    async with open_bridge(), trio.open_nursery() as nursery:
+        ours: dict[str, Ours] = {}
+        bare: dict[str, Bare] = {}
+        obvious: dict[str, Obvious] = {}
+        for engine in both:
+            for url in engine.urls[1:]:  # the first cycle is all new, and no part of the figures
+                async with open_store(url, migrate=True) as store:
+                    await store.begin()
+                    for group in grouped(first):
+                        await store.write(WriteGroup(group))
+            ours[engine.name] = await nursery.start(_open, engine.urls[0])
+            await ours[engine.name].write(first)
+            bare[engine.name] = await trio.to_thread.run_sync(bare_of, engine)
+            obvious[engine.name] = await trio.to_thread.run_sync(obvious_of, engine)
+        for _ in bounds.turns():
+            batches = await changes.cycle()
+            count = sum(len(batch.changes) for batch in batches)
+            groups = [group_of(group) for group in grouped(batches)]
+            for engine in both:
+                await _turn(found, engine, ours[engine.name], bare[engine.name],
+                            obvious[engine.name], batches, groups)  # fmt: skip
+            paced = await changes.cycle()
+            for engine in both:
+                await _paced(found, engine.name, ours[engine.name], paced)
+                same = [group_of(group) for group in grouped(paced)]
+                await trio.to_thread.run_sync(bare[engine.name].write, same)
+        for engine in both:
+            await trio.to_thread.run_sync(bare[engine.name].close)
+            await trio.to_thread.run_sync(obvious[engine.name].close)
+        nursery.cancel_scope.cancel()
+    return count
+
+
+async def _open(url: str, *, task_status: trio.TaskStatus[Ours]) -> None:
+    """A store with its writer, until cancelled."""
+    async with open_store(url, migrate=True, spill_folder=Path(tempfile.gettempdir())) as store:
+        stored = await store.begin()
+        ours = Ours(store, stored.epoch, stored.revision)
+        task_status.started(ours)
+        await ours.writer.run()
+
+
+async def _turn(
+    found: Measured,
+    engine: Engine,
+    ours: Ours,
+    bare: Bare,
+    obvious: Obvious,
+    batches: Sequence[ChangeBatch],
+    groups: Sequence[Group],
+) -> None:
+    """The same changes by each; what was written before is as much in every database."""
+    count = sum(len(batch.changes) for batch in batches)
+    settle()
+    began = time.perf_counter()
+    await trio.to_thread.run_sync(bare.write, groups)
+    _rate(found, f"{engine.name}: bare statements", count, began)
+    began = time.perf_counter()
+    await trio.to_thread.run_sync(bare.bulk, groups)
+    _rate(found, f"{engine.name}: bulk alone", count, began)
+    settle()
+    began = time.perf_counter()
+    await ours.write(batches)
+    _rate(found, f"{engine.name}: writer", count, began)
+    began = time.perf_counter()
+    done = await trio.to_thread.run_sync(obvious.write, batches, OBVIOUS_CHANGES)
+    _rate(found, f"{engine.name}: obvious way", done, began)
+
+
+def _rate(found: Measured, name: str, changes: int, began: float) -> None:
+    found.add(name, changes / (time.perf_counter() - began), "changes/s")
+
+
+async def _paced(found: Measured, name: str, ours: Ours, batches: Sequence[ChangeBatch]) -> None:
+    """Batches as scrapes bring them: how long each is served before it is durable."""
+    put_at: dict[int, float] = {}
+    lags: list[float] = []
+
+    def note() -> None:
+        now = time.perf_counter()
+        stored = [each for each in put_at if each <= ours.feed.durable_revision]
+        lags.extend(now - put_at.pop(revision) for revision in stored)
+
+    unlisten = ours.feed.listen(note)
+    for batch in batches[:PACED_BATCHES]:
+        put_at[batch.last_revision] = time.perf_counter()
+        ours.put(batch)
+        await trio.sleep(PACED_S)
+    await ours.write(batches[PACED_BATCHES:])
+    unlisten()
+    lags.sort()
+    found.add(f"{name}: lag of a batch, median", lags[len(lags) // 2] * 1000, "ms")
+    found.add(f"{name}: lag of a batch, longest", lags[-1] * 1000, "ms")
+
+
+PART: Final = Part("storage", measure, repeats=7, seconds=90)

@@ -7,6 +7,7 @@ event's id does, which stays what it was (`naming`).
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -18,7 +19,7 @@ from odds_service.reconcile.index import FixtureIndex
 from odds_service.reconcile.naming import name_groups
 from odds_service.reconcile.pairs import LIKE, MARGIN, Fixture, Likeness, compare, fixture, swapped
 
-_REMEMBERED = 50_000  # source events that went, with the id of the event that they were
+_REMEMBERED: Final = 50_000  # source events that went, with the id of the event that they were
 
 
 class Reconciler:

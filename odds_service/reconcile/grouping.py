@@ -6,7 +6,8 @@ as good and cannot both be it, neither is taken. The order of arrival plays no p
 """
 
 from collections.abc import Collection, Mapping
-from typing import TypeAlias
+from itertools import combinations
+from typing import Final, TypeAlias
 
 from odds_service.model.match import Match, SourceRef
 from odds_service.reconcile.pairs import MARGIN, Fixture, Likeness, conflict, shared_id
@@ -15,8 +16,9 @@ Fixtures: TypeAlias = Mapping[SourceRef, Fixture]
 Alike: TypeAlias = Mapping[SourceRef, Mapping[SourceRef, Likeness]]
 Group: TypeAlias = frozenset[SourceRef]
 
-_CERTAIN = 100  # the score of a shared id
-_NAMED = 3  # in a reason: how many others are named
+MANY: Final = 64  # so many that are alike tell nothing any more; it also bounds what they cost
+_CERTAIN: Final = 100  # the score of a shared id
+_NAMED: Final = 3  # in a reason: how many others are named
 
 
 class _Grouping:
@@ -30,16 +32,18 @@ class _Grouping:
         self._doubts: dict[SourceRef, set[SourceRef]] = {}
 
     def join_by_ids(self) -> None:
-        pairs = []
-        for place, one in enumerate(self._refs):
-            for other in self._refs[place + 1 :]:
-                common = shared_id(self._fixtures[one], self._fixtures[other])
-                if common is not None:
-                    pairs.append((common, one, other))
-        for _, one, other in sorted(pairs):
-            self._join(one, other)
+        having: dict[tuple[str, str], list[SourceRef]] = {}
+        for ref in self._refs:
+            for pair in self._fixtures[ref].ids.items():
+                having.setdefault(pair, []).append(ref)
+        for _, refs in sorted(having.items()):
+            if len(refs) <= MANY:
+                for one, other in combinations(refs, 2):
+                    self._join(one, other)
 
     def join_by_names(self) -> None:
+        if len(self._refs) > MANY:
+            return
         pairs = []
         by_ids = dict(self._group_of)
         for one in self._refs:
@@ -112,6 +116,8 @@ class _Grouping:
         if likest:
             score, other = max(likest, key=lambda pair: pair[0])
             return Match(score, f"{self._alike[ref][other].reason} ({' '.join(other)})")
+        if len(self._refs) > MANY:
+            return Match(0, f"in doubt: more than {MANY} are alike")
         if ref in self._doubts:
             return Match(0, f"in doubt between {_listed(self._doubts[ref])}")
         return Match(0, self._kept_from(ref, crossed))

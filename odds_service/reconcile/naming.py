@@ -34,13 +34,16 @@ def name_groups(
             own = event_id in natural[place]
             claims.append((not own, -count, event_id not in shared, event_id, place))
     given: dict[int, str] = {}
+    used: set[str] = set()
     for *_, event_id, place in sorted(claims):
-        if place not in given and event_id not in given.values() and not taken(event_id):
+        if place not in given and event_id not in used and not taken(event_id):
             given[place] = event_id
-    kept = {event_id for *_, event_id, _ in claims}
+            used.add(event_id)
+    used |= {event_id for *_, event_id, _ in claims}
     for place, wishes in enumerate(natural):
         if place not in given:
-            given[place] = _free(wishes, lambda id_: id_ in kept | {*given.values()} or taken(id_))
+            given[place] = _free(wishes, lambda event_id: event_id in used or taken(event_id))
+            used.add(given[place])
     return [given[place] for place in range(len(groups))]
 
 

@@ -1,6 +1,7 @@
 """What becomes one event depends on what is shown, and on nothing that happened before."""
 
 import random
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -100,6 +101,16 @@ def test_an_event_without_both_sides_is_found_by_id_alone(named: str) -> None:
     assert groups(by("a1", named, "", sr="1"), by("b1", named, "", sr="1")) == {
         together("a1", "b1")
     }
+
+
+def test_a_source_that_shows_a_match_a_thousand_times_costs_little_and_gets_no_match() -> None:
+    shows = [by("a1", "Reds", "Blues", sr="1"), by("b1", "Reds", "Blues", sr="1")]
+    shows += [by(f"c{number}", "Reds", "Blues") for number in range(1000)]
+    began = time.process_time()
+    reconciler = placed(shows, at_once=True)
+    assert time.process_time() - began < 20  # without a bound: many minutes
+    assert together("a1", "b1") in partition(reconciler, refs(shows))
+    assert why(reconciler, "c7") == "in doubt: more than 64 are alike"
 
 
 NAMES = ["Arsenal", "Arsenal FC", "Arsenal W", "Arsenal U21", "Chelsea", "Chelsea FC", "FC Chelsea",

@@ -161,6 +161,10 @@ async def test_values_are_typed(face: Face) -> None:
         assert spread.oldest_confirmed_at == NOON
         (listed,) = await client.list_events(Filter(bookmakers=["b1"]))
         assert [(b.bookmaker, b.markets) for b in listed.bookmakers] == [("b1", 3)]
+        (match,) = listed.matches
+        assert listed.event.source_ids == {match.source: match.source_event_id}
+        assert (match.home, match.away) == (listed.event.home, listed.event.away)
+        assert (match.start_time, match.score) == (listed.event.start_time, 0)
         assert (await client.status()).head_revision == book.feed.head_revision
         assert (await client.get_odds(Filter(sports=["chess"]))).events == {}
 

@@ -136,6 +136,17 @@ async def test_watch_prints_every_message_as_it_comes_and_ends_on_a_signal() -> 
     assert complaints == ""
 
 
+async def test_watch_names_the_events_of_its_map() -> None:
+    book = book_of()
+    async with serving(book) as server:
+        watch = Watch("--server", server.address, "--event", "e1")
+        while "image: 1 events" not in await watch.line():
+            pass
+        see(book, 1.7, 1)
+        assert "prices  Reds – Blues  b1  h2h  home 1.5" in await watch.line()
+        assert (await watch.end(signal.SIGINT))[0] == 130
+
+
 async def test_watch_resumes_at_a_cursor() -> None:
     book = book_of()
     cursor = book.feed.cursor

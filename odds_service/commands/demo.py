@@ -115,7 +115,7 @@ async def _show(running: Running, with_table: bool) -> None:
 
         def write(message: pb.WatchChangesResponse) -> None:
             board.take(message)
-            for line in lines(message):
+            for line in lines(message, board.name_of):
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         await trio.to_thread.run_sync(partial(_follow, running.address, write))
@@ -162,6 +162,9 @@ class Board:
                     prices_text(change.after) if market else change.reason,
                 )
             )
+
+    def name_of(self, event_id: str) -> str:
+        return self._names.get(event_id, event_id)
 
     def render(self) -> Table:
         table = Table(

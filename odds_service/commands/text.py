@@ -1,6 +1,6 @@
 """Messages as people read them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from odds_service.client import Market, MarketKey, enum_word
@@ -49,7 +49,14 @@ def age_text(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 36 * 3600 else f"{seconds / 86400:.1f} d"
 
 
-def lines(message: pb.WatchChangesResponse) -> Iterator[str]:
+def its_id(event_id: str) -> str:
+    """Where no name is known."""
+    return event_id
+
+
+def lines(
+    message: pb.WatchChangesResponse, name_of: Callable[[str], str] = its_id
+) -> Iterator[str]:
     """What a person wants to read of a message: nothing for heartbeats."""
     kind = message.WhichOneof("message")
     if kind == "opened":
@@ -65,11 +72,13 @@ def lines(message: pb.WatchChangesResponse) -> Iterator[str]:
         yield f"— {message.closing.reason}"
     elif kind == "changes":
         for change in message.changes.changes:
-            yield change_text(change)
+            yield change_text(change, name_of)
 
 
-def change_text(change: pb.Change, *, days: bool = False) -> str:
-    """One change as one line; `days`: its time with the date."""
+def change_text(
+    change: pb.Change, name_of: Callable[[str], str] = its_id, *, days: bool = False
+) -> str:
+    """One change as one line. name_of: of an event's id; days: its time with the date."""
     name = enum_word(pb.ChangeKind.Name, change.kind, "CHANGE_KIND_")
     if not change.HasField("detected_at"):
         return f"{name}  revision {change.revision}: the database refused this change"
@@ -82,5 +91,5 @@ def change_text(change: pb.Change, *, days: bool = False) -> str:
     before = prices_text(change.before) if change.HasField("before") else ""
     after = prices_text(change.after)
     odds = " → ".join(part for part in (before, after) if part)
-    place = f"{change.event_id}  {change.bookmaker}  {key_text(change.after.key)}"
+    place = f"{name_of(change.event_id)}  {change.bookmaker}  {key_text(change.after.key)}"
     return f"{at}  {name}  {place}  {odds}{reason}"

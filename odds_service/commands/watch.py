@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from odds_service.client import Address, Cursor, Disconnected, Filter, json_line, open_sync_client
+from odds_service.client import (
+    Address,
+    Cursor,
+    Disconnected,
+    Filter,
+    OddsMap,
+    json_line,
+    open_sync_client,
+)
 from odds_service.commands.options import AsJson, connection, cursor, selection, takes
 from odds_service.commands.text import lines
 
@@ -60,6 +68,7 @@ def watch(
         ) as watching,
         _ended_after(seconds, watching.close),
     ):
+        names = _Names(watching.odds)
         for message in watching.messages():
             if isinstance(message, Disconnected):
                 text = f"{message.error}; trying again in {message.retry_in_s:.1f} s"
@@ -67,8 +76,19 @@ def watch(
             elif as_json:
                 typer.echo(json_line(message))
             else:
-                for line in lines(message):
+                for line in lines(message, names.of):
                     console.print(line, markup=False, highlight=False)
+
+
+class _Names:
+    """What people call the events of a map; the id where the map does not hold the event."""
+
+    def __init__(self, odds: OddsMap) -> None:
+        self._odds = odds
+
+    def of(self, event_id: str) -> str:
+        entry = self._odds.events.get(event_id)
+        return event_id if entry is None else f"{entry.event.home} – {entry.event.away}"
 
 
 @contextmanager

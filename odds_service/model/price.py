@@ -85,8 +85,11 @@ def canonical_line(value: float | str) -> str:
 
     Raises BadPrice when it is not a finite decimal number.
     """
+    text = value.strip() if isinstance(value, str) else repr(value)
+    if "_" in text or not text.isascii():  # Decimal takes `1_5` for 15, and digits of all scripts
+        raise BadPrice(f"line {value!r} is not a decimal number")
     try:
-        number = Decimal(value.strip() if isinstance(value, str) else repr(value))
+        number = Decimal(text)
     except InvalidOperation as error:
         raise BadPrice(f"line {value!r} is not a decimal number") from error
     if not number.is_finite() or abs(number) > MAX_PRICE:

@@ -8,7 +8,7 @@ unknown event. Odds are texts before the match, `{"v": 1.85}` in play, and 1 whe
 import re
 from collections import Counter
 from datetime import UTC, datetime
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -31,6 +31,7 @@ _SIDES: Final = " - "  # between the names of the two sides
 _NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
 _MOST_KEYS: Final = 2**14  # kept, of one sport; then keeping starts anew
 _MOST_VALUES: Final = 2**17
+_MOST_SPORTS: Final = 64  # their names come from outside
 
 
 class _Live(Struct, frozen=True):
@@ -255,7 +256,7 @@ class _Spots:
         spot.shown[value] = shown
 
 
-@cache
+@lru_cache(_MOST_SPORTS)
 def _spots(sport: str) -> _Spots:
     return _Spots(table().reading(BOOKMAKER, sport))
 

@@ -113,7 +113,9 @@ def test_lines(value: float | str, line: str) -> None:
     assert opposite_line(opposite_line(line)) == line
 
 
-@pytest.mark.parametrize("bad", ["", "0:1", "nan", "inf", math.nan, math.inf])
+@pytest.mark.parametrize(
+    "bad", ["", "0:1", "nan", "inf", math.nan, math.inf, "1_5", "\u0661", "9" * 5000]
+)
 def test_no_line(bad: float | str) -> None:
     with pytest.raises(BadPrice, match="line"):
         canonical_line(bad)

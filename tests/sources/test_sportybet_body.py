@@ -198,6 +198,7 @@ BAD_MARKETS: list[tuple[Any, dict[str, int], set[str]]] = [
     ({"id": "777777", "outcomes": None}, LOST, set()),
     (btts("-2", "NaN"), NO_PRICES, {"btts"}),
     (btts("1e309", "two"), NO_PRICES, {"btts"}),
+    (btts("1_5", "\u0662.5"), NO_PRICES, {"btts"}),
     (btts("0.5", "2147483647"), NO_PRICES, {"btts"}),
     (btts("1.9", "\0"), {"bad_price": 1}, set()),
     (btts("1.9", texts={"74": "Y\0s"}), {"bad_outcome": 1, "bad_market": 1}, {"btts"}),

@@ -1,5 +1,6 @@
 """Putting the outcomes of one bookmaker's event where they belong, as a payload is read."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -21,6 +22,7 @@ from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.table import Ranked, Target
 
 _NO_PRICE: Final = (0.0, 1.0)  # what all three write where there is nothing to be won
+_DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,12})?")  # float() takes `1_5` for 15, too
 _MOST_PRICES: Final = 2**14
 _NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
 _OPEN: Final = MarketStatus.OPEN
@@ -34,10 +36,9 @@ def read_price(value: str | float) -> float | None:
 
     Raises BadPrice for what is no price at all.
     """
-    try:
-        price = float(value)
-    except ValueError:
-        raise BadPrice(f"decimal price {value!r} is not a number") from None
+    if isinstance(value, str) and _DECIMAL.fullmatch(value) is None:
+        raise BadPrice(f"decimal price {value!r} is not a number")
+    price = float(value)
     return None if price in _NO_PRICE else decimal_price(price)
 
 

@@ -7,7 +7,7 @@ import trio
 from msgspec import Struct
 
 from odds_service.cache import OddsCache
-from odds_service.errors import NotDurableYet, UnknownEvent
+from odds_service.errors import NotDurableYet, SourceError, UnknownEvent
 from odds_service.model.change import Change, MarketChange
 from odds_service.model.observation import Completeness
 from odds_service.model.snapshot import EventSource
@@ -121,7 +121,11 @@ class Refresher:
             kind, reason = "not_configured", "this source is not configured any more"
             flight.sources.append(RefreshedSource(carried.source, kind, reason))
             return
-        observation = await scraper.fetch_event(carried.source_event_id, carried.listing)
+        try:
+            observation = await scraper.fetch_event(carried.source_event_id, carried.listing)
+        except SourceError as error:  # it was not asked: no failure of the source
+            flight.sources.append(RefreshedSource(carried.source, error.kind, str(error)))
+            return
         applied = await self._detector.observe(observation)
         self._queue.record(scrape_run(Fetched("refresh", observation), applied))
         failed = observation.completeness is Completeness.FAILED

@@ -18,6 +18,7 @@ from odds_service.pipeline.schedule import Job, Schedule
 from odds_service.sources.base import Offer, Pull, Source
 from odds_service.status import SourceReport
 
+REFRESH_WAIT_S: Final = 10.0  # a refresh that the budget holds for longer fails
 _DISCOVERY_RETRY_S: Final = 10.0
 _PLAN_S: Final = 15.0  # how often coverage, and what the source lists no more, are looked at anew
 _DISCOVERY: Final = "discovery"
@@ -100,7 +101,8 @@ class Scraper:
         """Fetch one event now, outside the schedule; a failure is an observation too.
 
         It goes before the pulls that are due, but waits for a place within the source's budget
-        like any of them.
+        like any of them. Raises SourceError of kind over_budget, without asking, when it would have
+        to wait for over REFRESH_WAIT_S (a used-up quota, or the source wants to be left alone).
         """
         scope = Scope(events=frozenset({source_event_id}))
         like = self._planned.get(source_event_id) or self._planned.get(listing or "")
@@ -126,6 +128,9 @@ class Scraper:
             while True:
                 now = trio.current_time()
                 at = budget.opens_at(now, cost)
+                if at > now + REFRESH_WAIT_S:
+                    text = f"may not be asked for {at - now:.0f} s more: quota, or its own wish"
+                    raise SourceError("over_budget", text, retry_after_s=at - now)
                 if at <= now and not budget.full:
                     budget.start(now, cost)
                     return

@@ -1,8 +1,10 @@
 """Fetching: what may pass is retried, what is bad is named, everything is bounded."""
 
+import contextlib
 import gzip
 import json
 import logging
+import socket
 import zlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -110,6 +112,44 @@ async def test_a_long_retry_after_is_handed_on_and_holds_all_requests() -> None:
             assert caught.value.kind == kind
             assert caught.value.retry_after_s == pytest.approx(600, abs=5)
     assert len(app.requests) == 1
+
+
+async def test_retries_end_with_their_time_however_many_are_allowed() -> None:
+    app = Scripted(Response(503))
+    with trio.fail_after(30):
+        async with listening(app) as url:
+            error = await fails(url, HttpSettings(attempts=1_000, retry_s=1.0))
+    assert error.kind == "server_error"
+    assert 2 <= len(app.requests) < 20
+
+
+async def test_a_server_in_trouble_is_left_alone_and_found_again() -> None:
+    app = Scripted(*[Response(500)] * 3, json_of([]))
+    settings = HttpSettings(attempts=1, breaker_failures=3, breaker_cool_s=0.5)
+    async with listening(app) as url, open_http(url, settings) as http:
+        kinds = []
+        for _ in range(6):
+            with pytest.raises(SourceError) as caught:
+                await http.get("/odds", {})
+            kinds.append(caught.value.kind)
+        assert kinds == ["server_error"] * 3 + ["circuit_open"] * 3
+        assert len(app.requests) == 3  # the rest did not reach it
+        assert caught.value.retry_after_s is not None
+        await trio.sleep(caught.value.retry_after_s + 0.05)
+        assert (await http.get("/odds", {})).body == b"[]"
+
+
+async def test_a_connection_that_is_not_taken_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        port = server.getsockname()[1]
+        with contextlib.ExitStack() as opened:
+            for _ in range(4):  # they fill what the kernel takes of its own accord
+                one = opened.enter_context(socket.socket())
+                one.setblocking(False)
+                one.connect_ex(("127.0.0.1", port))
+            with trio.fail_after(20):
+                settings = HttpSettings(attempts=1, connect_s=0.3)
+                assert (await fails(f"http://127.0.0.1:{port}", settings)).kind == "timeout"
 
 
 @pytest.mark.parametrize("status", [200, 401, 404, 422])

@@ -56,9 +56,11 @@ class UnknownEvent(OddsServiceError):
 class NotDurableYet(OddsServiceError):
     """A refresh was applied, and is served, but was not committed within its deadline.
 
-    revision: what to wait for; the changes stay queued and will be committed in their order.
+    epoch, revision: the cursor to wait for; the changes stay queued and will be committed in
+    their order.
     """
 
-    def __init__(self, revision: int) -> None:
+    def __init__(self, epoch: str, revision: int) -> None:
         super().__init__(f"applied, but revision {revision} is not committed yet")
+        self.epoch = epoch
         self.revision = revision

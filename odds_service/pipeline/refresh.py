@@ -75,8 +75,9 @@ class Refresher:
     async def refresh(self, event_id: str, deadline_s: float) -> Refreshed:
         """Scrape the event from all its sources, and return once that is committed.
 
-        Raises UnknownEvent, or NotDurableYet when `deadline_s` ran out before the commit (what was
-        scraped is served, and stays queued). A source that fails is named in the reply.
+        Raises UnknownEvent; NotDurableYet when `deadline_s` ran out before the commit (what was
+        scraped is served, and stays queued); SourceError when it ran out before the scrape ended
+        (it goes on). A source that fails is named in the reply.
         """
         flight = self._flights.get(event_id)
         if flight is None:
@@ -85,22 +86,24 @@ class Refresher:
                 raise UnknownEvent(f"event {event_id!r} is not known")
             flight = self._flights[event_id] = _Flight()
             self._nursery.start_soon(self._fly, event_id, dict(entry.sources), flight)
-        revision = 0
         with trio.move_on_after(deadline_s) as scope:
             await flight.done.wait()
-            revision = flight.revision
-            await self._writer.committed(revision)
+            await self._writer.committed(flight.revision)
+        if scope.cancelled_caught and not flight.done.is_set():
+            raise SourceError("deadline", "the fetch did not end within the deadline; it goes on")
+        cut = self._cache.cut([event_id])
         if scope.cancelled_caught:
-            raise NotDurableYet(revision)
+            raise NotDurableYet(cut.cursor.epoch, flight.revision)
         snapshot_ids = {
             (change.source, change.bookmaker): change.snapshot_id
             for change in flight.changes
             if isinstance(change, MarketChange)
         }
-        entry = self._cache.events.get(event_id)
-        if entry is not None:
-            snapshot_ids |= {key: odds.snapshot_id for key, odds in entry.bookmakers.items()}
-        return Refreshed(revision, flight.changes, snapshot_ids, flight.sources)
+        for entry in cut.events.values():
+            for key, odds in entry.bookmakers.items():
+                if odds.snapshot_id <= cut.durable_revision:  # else a later scrape's
+                    snapshot_ids[key] = odds.snapshot_id
+        return Refreshed(flight.revision, flight.changes, snapshot_ids, flight.sources)
 
     async def _fly(
         self, event_id: str, sources: Mapping[str, EventSource], flight: _Flight

@@ -88,7 +88,9 @@ def as_refusal(error: Exception) -> Refused:
             floor = str(error.floor_revision)
             return refused(StatusCode.OUT_OF_RANGE, str(error), "NOT_KEPT", floor=floor)
         case NotDurableYet():
-            return unavailable(str(error), "NOT_DURABLE_YET", revision=str(error.revision))
+            return unavailable(
+                str(error), "NOT_DURABLE_YET", epoch=error.epoch, revision=str(error.revision)
+            )
         case StorageUnavailable():
             return unavailable("the database does not answer", "STORAGE_UNAVAILABLE")
         case SourceError():

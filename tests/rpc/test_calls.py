@@ -408,7 +408,7 @@ async def test_a_refresh_answers_with_what_changed() -> None:
         if event_id == "slow":
             await gone_on.wait()
         if event_id == "behind":
-            raise NotDurableYet(9)
+            raise NotDurableYet("e1", 9)
         if event_id != "e":
             raise UnknownEvent(f"event {event_id!r} is not known")
         assert 0 < deadline_s <= 20

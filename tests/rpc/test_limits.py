@@ -94,7 +94,7 @@ def test_an_empty_filter_selects_everything_and_unknown_values_nothing_wrong() -
     ("error", "code"),
     [
         (UnknownEvent("x"), grpc.StatusCode.NOT_FOUND),
-        (NotDurableYet(7), grpc.StatusCode.UNAVAILABLE),
+        (NotDurableYet("e1", 7), grpc.StatusCode.UNAVAILABLE),
         (StorageUnavailable("password=secret"), grpc.StatusCode.UNAVAILABLE),
         (StorageError("/srv/secret.db"), grpc.StatusCode.INTERNAL),
         (SourceError("quota", "used up"), grpc.StatusCode.UNAVAILABLE),

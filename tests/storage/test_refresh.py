@@ -1,0 +1,174 @@
+"""RefreshEvent over gRPC: fetched once, committed before the reply, read back at its cursor."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import grpc
+import pytest
+import trio
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_status import rpc_status
+
+from odds_service.demo.bookmaker import SimulatedBookmaker
+from odds_service.demo.settings import SimulationSettings
+from odds_service.http.message import Request, Response
+from odds_service.http.server import serve_http
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from odds_service.service import Running
+from tests.support.databases import Place
+from tests.support.serving import call, service, settings_for, wait_until
+
+STEPS = SimulationSettings(sports=1, events=6, bookmakers=3, change_share=0.6)
+
+
+class Gated:
+    """A simulated bookmaker whose answers about single events wait for a gate."""
+
+    def __init__(self) -> None:
+        self._bookmaker = SimulatedBookmaker(STEPS)
+        self.gate = trio.Event()
+        self.gate.set()
+        self.asked = 0
+
+    async def __call__(self, request: Request) -> Response:
+        if "/events/" in request.path:
+            self.asked += 1
+            await self.gate.wait()
+        return await self._bookmaker(request)
+
+
+@asynccontextmanager
+async def running(place: Place) -> AsyncIterator[tuple[Running, Gated, str]]:
+    """The service over a source that is not scraped again by itself, and one of its events."""
+    bookmaker = Gated()
+    offer = SimulatedBookmaker(STEPS)
+    async with trio.open_nursery() as nursery:
+        port: int = await nursery.start(partial(serve_http, bookmaker))
+        settings = settings_for(
+            place.folder, port, offer.sport_keys, interval_s=3600,
+            markets=list(offer.market_keys), regions=list(STEPS.regions),
+        )  # fmt: skip
+        database = settings.database.model_copy(
+            update={"url": type(settings.database.url)(place.url), "migrate": True,
+                    "spill_folder": place.folder}
+        )  # fmt: skip
+        async with service(settings.model_copy(update={"database": database})) as served:
+            feed = served.parts.feed
+            await wait_until(
+                lambda: 0 < feed.durable_revision == feed.head_revision, "the first odds stored"
+            )
+            yield served, bookmaker, min(served.parts.cache.events)
+        nursery.cancel_scope.cancel()
+
+
+async def refresh(address: str, event_id: str, deadline_s: float = 60) -> Any:
+    request = pb.RefreshEventRequest(event_id=event_id)
+    request.deadline.FromMilliseconds(round(deadline_s * 1000))
+    return await call(address, lambda stub: stub.RefreshEvent(request, timeout=90))
+
+
+def reading(request: pb.GetOddsRequest) -> Callable[[pb_grpc.OddsServiceStub], Any]:
+    return lambda stub: stub.GetOdds(request, timeout=30)
+
+
+async def test_a_refresh_is_committed_before_it_answers_and_reads_back(place: Place) -> None:
+    async with running(place) as (served, _, event_id):
+        for _ in range(3):
+            before = served.parts.feed.head_revision
+            reply = await refresh(served.address, event_id)
+            assert reply.changes
+            assert [c.revision for c in reply.changes] == list(
+                range(before + 1, before + 1 + len(reply.changes))
+            )
+            assert reply.durable_revision >= reply.changes[-1].revision
+            stored = place.value("SELECT durable_revision FROM feed_state")
+            assert int(stored) >= reply.changes[-1].revision
+            request = pb.GetOddsRequest(min_cursor=reply.cursor)
+            request.filter.event_ids.append(event_id)
+            odds = await call(served.address, reading(request))
+            (entry,) = odds.events
+            shown = {(b.source, b.bookmaker): b.snapshot_id for b in entry.bookmakers}
+            assert shown
+            assert all(shown.values())
+            assert shown == {(s.source, s.bookmaker): s.snapshot_id for s in reply.snapshots}
+            known = {int(id_) for (id_,) in place.sql("SELECT snapshot_id FROM snapshots")}
+            assert set(shown.values()) <= known
+
+
+async def test_concurrent_calls_share_one_fetch(place: Place) -> None:
+    async with running(place) as (served, bookmaker, event_id):
+        bookmaker.gate = trio.Event()
+        asked = bookmaker.asked
+        replies: list[Any] = []
+
+        async def one() -> None:
+            replies.append(await refresh(served.address, event_id))
+
+        # One caller leaves; the fetch and the others go on.
+        request = pb.RefreshEventRequest(event_id=event_id)
+        with grpc.insecure_channel(served.address) as channel:
+            leaving = pb_grpc.OddsServiceStub(channel).RefreshEvent.future(request)
+            await wait_until(lambda: bookmaker.asked == asked + 1, "the fetch")
+            leaving.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(one)
+            # One that comes after the gate would fetch anew: they have long to come before it.
+            await trio.sleep(2)
+            bookmaker.gate.set()
+        assert bookmaker.asked == asked + 1
+        firsts = {tuple(change.revision for change in reply.changes) for reply in replies}
+        assert len(replies) == 4
+        assert len(firsts) == 1
+
+
+def refusal_of(error: grpc.RpcError) -> tuple[grpc.StatusCode, ErrorInfo]:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it is a call too
+    assert status is not None
+    info = ErrorInfo()
+    for detail in status.details:
+        if detail.Is(ErrorInfo.DESCRIPTOR):
+            detail.Unpack(info)
+    return error.code(), info
+
+
+async def test_its_deadline_leaves_the_change_queued_and_names_the_cursor(place: Place) -> None:
+    async with running(place) as (served, bookmaker, event_id):
+        feed = served.parts.feed
+        # In threads: the service's own transactions go on. Placeholders are refused too, which is
+        # as if the database were away.
+        await trio.to_thread.run_sync(place.refuse, "revision > 0")
+        before = feed.head_revision
+        with pytest.raises(grpc.RpcError) as late:
+            await refresh(served.address, event_id, 0.5)
+        code, info = refusal_of(late.value)
+        assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_DURABLE_YET")
+        assert info.metadata["epoch"] == feed.epoch
+        revision = int(info.metadata["revision"])
+        assert revision == feed.head_revision > before
+        assert feed.durable_revision == before
+        # Queued behind it, another one waits for the one order of the log.
+        async with trio.open_nursery() as nursery:
+            replies: list[Any] = []
+
+            async def wait() -> None:
+                replies.append(await refresh(served.address, event_id))
+
+            nursery.start_soon(wait)
+            await wait_until(lambda: feed.head_revision > revision, "the second one's changes")
+            assert not replies
+            await trio.to_thread.run_sync(place.accept)
+        (reply,) = replies
+        assert reply.durable_revision >= reply.changes[-1].revision > revision
+        assert place.value("SELECT count(*) FROM odds_history WHERE kind > 0") == str(
+            feed.durable_revision
+        )
+        bookmaker.gate = trio.Event()
+        with pytest.raises(grpc.RpcError) as slow:
+            await refresh(served.address, event_id, 0.2)
+        code, info = refusal_of(slow.value)
+        assert (code, info.metadata["kind"]) == (grpc.StatusCode.UNAVAILABLE, "deadline")
+        bookmaker.gate.set()

@@ -60,13 +60,13 @@ class _Event(Struct):
 class _Odds(Struct):
     """The odds; `MK` names the markets, `AA` is there in play."""
 
-    O: dict[str, str | float | _Live] = {}  # noqa: E741 (theirs)
+    O: dict[str, str | float | _Live]  # noqa: E741 (theirs)
     MK: list[_Market] = []
     AA: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _RawOdds(Struct):
-    O: dict[str, msgspec.Raw] = {}  # noqa: E741 (theirs)
+    O: dict[str, msgspec.Raw]  # noqa: E741 (theirs)
     MK: msgspec.Raw = msgspec.Raw(b"")
     AA: msgspec.Raw = msgspec.Raw(b"")
 

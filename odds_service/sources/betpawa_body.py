@@ -89,25 +89,25 @@ class _Additional(Struct):
 class _Event(Struct):
     id: str
     startTime: datetime
+    markets: list[_Market]
     participants: list[_Participant] = []
     category: _Thing = msgspec.field(default_factory=_Thing)
     region: _Thing = msgspec.field(default_factory=_Thing)
     competition: _Thing = msgspec.field(default_factory=_Thing)
     widgets: list[_Widget] | None = None
     additionalInfo: _Additional | None = None
-    markets: list[_Market] = []
 
 
 class _RawEvent(Struct):
     id: str
     startTime: datetime
+    markets: list[msgspec.Raw]
     participants: list[_Participant] = []
     category: _Thing = msgspec.field(default_factory=_Thing)
     region: _Thing = msgspec.field(default_factory=_Thing)
     competition: _Thing = msgspec.field(default_factory=_Thing)
     widgets: list[_Widget] | None = None
     additionalInfo: _Additional | None = None
-    markets: list[msgspec.Raw] = []
 
 
 _event = msgspec.json.Decoder(_Event)

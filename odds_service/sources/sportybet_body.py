@@ -82,7 +82,7 @@ class _Event(Struct):
     awayTeamName: str
     estimateStartTime: int
     sport: _Sport
-    markets: list[_Market] = []
+    markets: list[_Market]
     status: int | None = None
 
 
@@ -92,7 +92,7 @@ class _RawEvent(Struct):
     awayTeamName: str
     estimateStartTime: int
     sport: _Sport
-    markets: list[msgspec.Raw] = []
+    markets: list[msgspec.Raw]
     status: int | None = None
 
 

@@ -181,6 +181,7 @@ def test_names_that_cannot_be_read_lose_nothing_else() -> None:
         (bet9ja({}, DS="A\0 - B"), "wrong_shape"),
         (bet9ja({}, STARTDATE="tomorrow"), "wrong_shape"),
         (bet9ja({}, O=None), "wrong_shape"),
+        (bet9ja({}).replace(b'"O"', b'"P"'), "wrong_shape"),  # not the same as none
         (bet9ja({})[:-3], "wrong_shape"),
     ],
 )

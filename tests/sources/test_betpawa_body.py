@@ -214,6 +214,8 @@ def test_a_bad_market_is_counted_told_and_skipped(
         b"[]",
         b'{"code": 404}',
         betpawa(id=None),
+        betpawa(markets=None),
+        betpawa().replace(b'"markets"', b'"market"'),  # not the same as none
         betpawa(startTime="2026-05-06T11:00:00"),
         betpawa(startTime="soon"),
         betpawa(participants=[{"name": "A\0", "position": 1}]),

@@ -244,6 +244,8 @@ def test_an_outcome_that_repeats_keeps_the_lowest_price() -> None:
         (b'{"bizCode": 10000}', "unknown_event"),
         (b'{"bizCode": 10000, "data": []}', "wrong_shape"),
         (sportybet(eventId=None), "wrong_shape"),
+        (sportybet(markets=None), "wrong_shape"),
+        (sportybet().replace(b'"markets"', b'"market"'), "wrong_shape"),  # not the same as none
         (sportybet(homeTeamName="R\0ds"), "wrong_shape"),
         (sportybet(estimateStartTime=10**30), "wrong_shape"),
         (sportybet()[:-9], "wrong_shape"),

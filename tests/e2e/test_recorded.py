@@ -45,7 +45,7 @@ def stored_odds(odds: str | None) -> Plain:
     if odds is None:
         return None
     _status, outcomes, *_ = json.loads(odds)
-    return tuple(sorted((key, price) for key, price, *_ in outcomes))
+    return tuple(sorted((key, price) for key, _name, price, _active in outcomes))
 
 
 def history(path: Path) -> Counter[Told]:

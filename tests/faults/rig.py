@@ -18,7 +18,7 @@ from tests.faults.witness import Witness
 
 REFUSED_EVERY: Final = 701  # the database refuses each revision that this divides
 QUEUE_CHANGES: Final = 4_000
-DRAIN_S: Final = 2.0
+DRAIN_S: Final = 3.0
 WAIT_S: Final = 120.0
 
 

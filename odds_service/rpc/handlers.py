@@ -119,6 +119,9 @@ def _streaming(
         except asyncio.CancelledError:
             meter.end(_CANCELLED, began)
             raise
+        except grpc.aio.InternalError:  # its name for a caller gone while a message is handed over
+            meter.end(_CANCELLED, began)
+            raise asyncio.CancelledError from None
         except Exception as error:  # one wrapper for all: nothing unmapped gets out
             refusal = as_refusal(error)
             meter.end(refusal.code.name, began)

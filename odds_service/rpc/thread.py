@@ -11,6 +11,10 @@ T = TypeVar("T")
 
 STOP_DEADLINE_S: Final = 10.0  # for a loop that was told to end; then its thread is left behind
 
+# grpc's completions of what was cut off come a little later. It hands out those of all loops of a
+# process in one place, which stumbles over a loop that is closed.
+_LATE_S: Final = 0.1
+
 log = structlog.get_logger(__name__)
 
 
@@ -124,3 +128,4 @@ def _cancel_tasks(loop: asyncio.AbstractEventLoop) -> None:
         task.cancel()
     if tasks:
         loop.run_until_complete(asyncio.wait(tasks, timeout=STOP_DEADLINE_S / 2))
+        loop.run_until_complete(asyncio.sleep(_LATE_S))

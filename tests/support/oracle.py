@@ -107,6 +107,10 @@ class Oracle:
                 self.markets = {k: v for k, v in self.markets.items() if k.event != event_id}
                 self._note("EVENT_ENDED", event_id)
 
+    def restarted(self) -> None:
+        """The service was started again: absences count anew."""
+        self._absent.clear()
+
     def _event(self, event: dict[str, Any]) -> None:
         described = event["home_team"], event["away_team"], event["commence_time"]
         before = self.events.get(event["id"])

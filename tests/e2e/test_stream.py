@@ -1,0 +1,423 @@
+"""The stream's promise as a property: whatever happens, a client holds what the bookmaker showed.
+
+Random bodies, cuts, stalls, filters, restarts (clean, hard, and onto a database that lacks the
+tail), rings of twenty changes and histories cut short; real clients over gRPC. At every heartbeat
+the client library's map, and a fold that knows nothing of it, equal what an oracle folds from the
+bodies that were served; and the changes of a stream that was cut and resumed anywhere are those of
+one that was not, each once, in order.
+"""
+
+import copy
+import json
+import os
+import random
+import sys
+import tempfile
+from bisect import bisect_right
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from odds_service.feed import ChangeFeed
+from odds_service.model.cursor import Cursor
+from odds_service.rpc import reading, replay, terms
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tests.support.offer import Offer, hours_from_now
+from tests.support.oracle import Identity, Oracle, Outcomes
+from tests.support.stream_rig import Rig, Shown, StreamClient, now, selected
+
+RING = 20
+CLIENTS = 5
+RESTARTS = 3  # of one run: each takes half a second
+
+SOON = Timestamp()
+SOON.FromDatetime(hours_from_now(3))
+FILTERS = (
+    pb.Filter(),
+    pb.Filter(bookmakers=["alfa"], markets=["h2h"]),
+    pb.Filter(in_play=False),
+    pb.Filter(start_to=SOON, bookmakers=["bravo", "carol"]),
+    pb.Filter(event_ids=["toa:e0", "toa:e3"]),
+)
+CONFLATED = Duration(nanos=100_000_000)
+LOSSLESS, LATEST = pb.SLOW_READER_POLICY_LOSSLESS, pb.SLOW_READER_POLICY_LATEST
+
+totals: Counter[str] = Counter()
+
+
+class State(NamedTuple):
+    """The oracle's odds, which stand from one revision to another."""
+
+    lowest: int
+    highest: int
+    markets: dict[Identity, Outcomes]
+    starts: dict[str, datetime]
+
+
+class Saved(NamedTuple):
+    """A copy of the database, and what was true when it was made."""
+
+    path: Path
+    revision: int
+    oracle: Oracle
+    epochs: list[tuple[str, int]]
+
+
+class Reference:
+    """What a stream that is never cut was sent, by revision, and which spans it covers."""
+
+    def __init__(self, client: StreamClient) -> None:
+        self.client = client
+        self.changes: dict[int, list[bytes]] = {}
+        self.spans: list[tuple[int, int]] = []
+
+    def add(self, since: int, seen: list[tuple[int, bytes]], upto: int) -> None:
+        for revision, change in seen:
+            self.changes.setdefault(revision, []).append(change)
+        if self.spans and self.spans[-1][1] == since:
+            since = self.spans.pop()[0]
+        self.spans.append((since, upto))
+
+    def forget_after(self, revision: int) -> None:
+        self.changes = {at: c for at, c in self.changes.items() if at <= revision}
+        self.spans = [(low, min(high, revision)) for low, high in self.spans if low < revision]
+
+    def between(self, since: int, upto: int) -> list[tuple[int, bytes]] | None:
+        """All changes in (since, upto], None where it was not there all the time."""
+        if not any(low <= since and upto <= high for low, high in self.spans):
+            return None
+        return [
+            (at, change)
+            for at in sorted(self.changes)
+            if since < at <= upto
+            for change in self.changes[at]
+        ]
+
+
+class Streams(RuleBasedStateMachine):
+    """One service, its bookmaker, and some clients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        defaults = ChangeFeed.__init__.__kwdefaults__ or {}
+        self.patch.setitem(defaults, "capacity", RING)
+        self.patch.setattr(terms, "HEARTBEAT_BOUNDS_S", (0.02, 60.0))
+        self.patch.setattr(replay, "PAGE_CHANGES", 20)
+        self.patch.setattr(reading, "_BATCHES", 3)
+        self.patch.setattr(reading, "_BODY_BYTES", 16_384)
+        self.folder = tempfile.TemporaryDirectory()
+        self.rig = Rig(Path(self.folder.name))
+        self.offer = Offer()
+        self.oracle = Oracle()
+        self.states = [State(self.rig.head, self.rig.head, {}, {})]
+        self.clients: list[StreamClient] = []
+        self.saved: Saved | None = None
+        self.polled_at: list[datetime] = []
+        self.restarts = 0
+        self.references = {
+            place: Reference(StreamClient(chosen, conflate=None, policy=LOSSLESS))
+            for place, chosen in enumerate(FILTERS)
+        }
+        for reference in self.references.values():
+            reference.client.open(self.rig.address)
+
+    # What happens.
+
+    @initialize(seed=st.integers(0, 2**32))
+    def first_odds(self, seed: int) -> None:
+        self.poll(seed, 12)
+
+    @rule(seed=st.integers(0, 2**32), steps=st.integers(0, 12))
+    def poll(self, seed: int, steps: int) -> None:
+        rng = random.Random(seed)
+        body = self.offer.move(rng, steps)
+        self._note_head()
+        self.rig.poll(body)
+        self.oracle.poll(_decoded(body), american=False)
+        starts = {e: datetime.fromisoformat(at) for e, (_, _, at) in self.oracle.events.items()}
+        head = self.rig.head
+        self.states.append(State(head, head, dict(self.oracle.markets), starts))
+        self.polled_at.append(now())
+        totals["polls"] += 1
+
+    @rule(seed=st.integers(0, 2**32), polls=st.integers(3, 8))
+    def polls_in_a_row(self, seed: int, polls: int) -> None:
+        for number in range(polls):
+            self.poll(seed + number, 10)
+
+    @precondition(lambda self: len(self.clients) < CLIENTS)
+    @rule(
+        place=st.integers(0, len(FILTERS) - 1),
+        conflated=st.booleans(),
+        latest=st.integers(0, 3).map(lambda drawn: drawn == 0),
+    )
+    def join(self, place: int, conflated: bool, latest: bool) -> None:
+        client = StreamClient(
+            FILTERS[place],
+            conflate=CONFLATED if conflated else None,
+            policy=LATEST if latest else LOSSLESS,
+        )
+        opened = client.open(self.rig.address)
+        assert opened.image
+        self.clients.append(client)
+        totals["clients"] += 1
+
+    @precondition(lambda self: self.clients)
+    @rule(which=st.integers(0, CLIENTS - 1))
+    def cut(self, which: int) -> None:
+        self._chosen(which).cut()
+        totals["cuts"] += 1
+
+    @precondition(lambda self: self.clients)
+    @rule(which=st.integers(0, CLIENTS - 1))
+    def cut_and_resume(self, which: int) -> None:
+        client = self._chosen(which)
+        client.cut()
+        self._resume(client)
+        totals["cuts"] += 1
+
+    @precondition(lambda self: any(not client.connected for client in self.clients))
+    @rule(which=st.integers(0, CLIENTS - 1))
+    def resume(self, which: int) -> None:
+        gone = [client for client in self.clients if not client.connected]
+        self._resume(gone[which % len(gone)])
+
+    @precondition(lambda self: any(client.connected for client in self.clients))
+    @rule(which=st.integers(0, CLIENTS - 1))
+    def stall(self, which: int) -> None:
+        there = [client for client in self.clients if client.connected]
+        there[which % len(there)].stall()
+        totals["stalls"] += 1
+
+    @precondition(lambda self: any(client.stalled for client in self.clients))
+    @rule()
+    def go_on(self) -> None:
+        for client in self.clients:
+            client.go_on()
+
+    @rule()
+    def settle(self) -> None:
+        """Everybody who reads reaches the head, and holds what the oracle says."""
+        head = self._note_head()
+        for reference in self.references.values():
+            reference.client.settle(head)
+        for client in self.clients:
+            if client.connected and not client.stalled:
+                client.settle(head)
+        self._judge()
+
+    @precondition(lambda self: len(self.polled_at) > 4)
+    @rule(back=st.integers(0, 4))
+    def trim_history(self, back: int) -> None:
+        self.rig.stored()
+        self.rig.trim(self.polled_at[-1 - back])
+        totals["trims"] += 1
+
+    @precondition(lambda self: self.restarts < RESTARTS)
+    @rule(kill=st.booleans())
+    def restart(self, kill: bool) -> None:
+        """In order, or by cancelling all: then a spill file may have to bring the tail back."""
+        self.settle_all()
+        self.rig.stop(kill=kill)
+        self._note_head()
+        self._start_again()
+
+    @rule()
+    def save(self) -> None:
+        self.rig.stored()
+        self._note_head()
+        path = Path(self.folder.name) / "saved.copy"
+        path.unlink(missing_ok=True)
+        self.rig.copy_database(path)
+        self.saved = Saved(path, self.rig.head, copy.deepcopy(self.oracle), self.rig.epochs)
+        # What is beyond the copy may be lost: only revisions of it are sure to be in it.
+        while self.saved.revision != self.states[-1].highest:
+            self._note_head()
+            self.saved = self.saved._replace(revision=self.states[-1].highest)
+
+    @precondition(lambda self: self.saved is not None and self.restarts < RESTARTS)
+    @rule()
+    def crash_and_lose_the_tail(self) -> None:
+        assert self.saved is not None
+        self.settle_all()
+        self.rig.stop(kill=True)
+        self.rig.put_back(self.saved.path)
+        self.oracle = copy.deepcopy(self.saved.oracle)
+        self._start_again(lost=True)
+        totals["lost tails"] += 1
+
+    # What must hold.
+
+    def settle_all(self) -> None:
+        for client in self.clients:
+            client.go_on()
+        self.settle()
+
+    def _chosen(self, which: int) -> StreamClient:
+        return self.clients[which % len(self.clients)]
+
+    def _note_head(self) -> int:
+        """Between two polls only sources change: the odds stand until the head of now."""
+        head = self.rig.head
+        self.states[-1] = self.states[-1]._replace(highest=head)
+        return head
+
+    def _start_again(self, *, lost: bool = False) -> None:
+        for client in (*self._reference_clients(), *self.clients):
+            client.cut()
+        self._judge()
+        self.rig.start()
+        self.restarts += 1
+        totals["restarts"] += 1
+        first = self.rig.epochs[-1][1]
+        if lost:
+            assert first <= self.states[-1].highest + 1
+            for reference in self.references.values():
+                reference.forget_after(first - 1)
+            self.states = [
+                state._replace(highest=min(state.highest, first - 1))
+                for state in self.states
+                if state.lowest < first
+            ]
+            self.offer = Offer()  # it shows other odds than those that were lost
+        else:
+            assert first == self.states[-1].highest + 1
+        # How often an event was absent is not stored: after a start it counts anew.
+        self.oracle.restarted()
+        starts = {e: datetime.fromisoformat(at) for e, (_, _, at) in self.oracle.events.items()}
+        self.states.append(State(first - 1, first - 1, dict(self.oracle.markets), starts))
+        self.saved = None
+        for client in self._reference_clients():
+            client.open(self.rig.address)
+
+    def _reference_clients(self) -> list[StreamClient]:
+        return [reference.client for reference in self.references.values()]
+
+    def _resume(self, client: StreamClient) -> None:
+        cursor, before = client.map.cursor, self.rig.oldest
+        opened = client.open(self.rig.address)
+        assert opened.reason in self._expected(client, cursor, before)
+        totals["resumes"] += 1
+        totals[f"opened {opened.reason}"] += 1
+
+    def _expected(
+        self, client: StreamClient, cursor: Cursor | None, oldest_before: int
+    ) -> set[str]:
+        """The reasons that are right for a cursor."""
+        if cursor is None:
+            return {"no_cursor"}
+        epoch, revision = cursor
+        epochs = [name for name, _ in self.rig.epochs]
+        if epoch not in epochs:
+            return {"epoch_changed"}
+        after = self.rig.epochs[epochs.index(epoch) + 1 :]
+        if after and revision >= after[0][1]:
+            return {"epoch_changed"}
+        if revision >= self.rig.oldest - 1:
+            return {"resumed"}
+        kept = revision >= self.rig.floor() and client.policy != LATEST
+        if kept:
+            return {"resumed"}
+        return {"too_old"} if revision < oldest_before - 1 else {"too_old", "resumed"}
+
+    def _judge(self) -> None:
+        for reference in self.references.values():
+            reference.client.check()
+            told, since, seen, upto = reference.client.judge()
+            self._compare(reference.client, told)
+            if since is not None:
+                reference.add(since, seen, upto)
+        for client in self.clients:
+            client.check()
+            told, since, seen, upto = client.judge()
+            self._compare(client, told)
+            if since is None or client.conflated:
+                continue
+            place = FILTERS.index(client.filter)
+            expected = self.references[place].between(since, upto)
+            if expected is None:
+                totals["spans without a reference"] += 1
+                continue
+            assert seen == expected, f"changes in ({since}, {upto}] of {client.filter}"
+            totals["changes compared"] += len(seen)
+
+    def _compare(self, client: StreamClient, told: list[Shown]) -> None:
+        for _epoch, revision, of_map, of_fold in told:
+            place = bisect_right(self.states, revision, key=lambda state: state.lowest) - 1
+            state = self.states[place]
+            if not state.lowest <= revision <= state.highest:
+                totals["heartbeats between two polls"] += 1
+                continue
+            expected = selected(client.filter, state.markets, state.starts)
+            assert of_map == expected, f"the map at {revision}, {client.filter}"
+            assert of_fold == expected, f"the fold at {revision}, {client.filter}"
+            totals["heartbeats compared"] += 1
+
+    def teardown(self) -> None:
+        try:
+            for client in self.clients:
+                client.go_on()
+                if not client.connected:
+                    self._resume(client)
+            self.settle()
+        finally:
+            for client in (*self._reference_clients(), *self.clients):
+                totals.update({f"client {name}": n for name, n in client.counts.items()})
+                client.failure = None
+                client.cut()
+            self.rig.close()
+            self.folder.cleanup()
+            self.patch.undo()
+        totals["runs"] += 1
+
+
+def _decoded(body: bytes) -> list[dict[str, Any]]:
+    decoded: list[dict[str, Any]] = json.loads(body)
+    return decoded
+
+
+QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate]  # to shrink takes hours: a run is seconds
+
+
+def test_a_client_holds_what_the_bookmaker_showed_whatever_happens() -> None:
+    run_state_machine_as_test(
+        Streams,
+        settings=settings(
+            max_examples=6, stateful_step_count=25, deadline=None, suppress_health_check=QUIET,
+            derandomize=True, phases=PHASES, print_blob=True,
+        ),
+    )  # fmt: skip
+    assert totals["heartbeats compared"] > 100
+    assert totals["changes compared"] > 100
+
+
+@pytest.mark.long
+def test_the_same_for_minutes(capsys: pytest.CaptureFixture[str]) -> None:
+    """STREAM_RUNS says how many; the figures are in docs/reliability.md."""
+    run_state_machine_as_test(
+        Streams,
+        settings=settings(
+            max_examples=int(os.environ.get("STREAM_RUNS", "100")), stateful_step_count=60,
+            deadline=None, suppress_health_check=QUIET, phases=PHASES, print_blob=True,
+            database=None,
+        ),
+    )  # fmt: skip
+    with capsys.disabled():
+        for name, count in sorted(totals.items()):
+            sys.stdout.write(f"{name}: {count}\n")

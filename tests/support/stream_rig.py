@@ -1,0 +1,497 @@
+"""A service fed with bodies one by one, in a thread of its own; and clients that can be cut.
+
+The bookmaker holds each request until it is given a body, so it is known which body was served as
+which, and what an oracle makes of them. The service is the whole one; restarts keep its database,
+or put back an older copy of it, as after a crash that lost the tail.
+"""
+
+import gc
+import shutil
+import sqlite3
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+import trio
+from google.protobuf.duration_pb2 import Duration
+
+from odds_service.client import OddsMap, Step
+from odds_service.client.requests import cursor_message
+from odds_service.client.values import Changes, Heartbeat, ImageLoaded, Lagged, Opened
+from odds_service.config import Settings
+from odds_service.errors import StorageUnavailable
+from odds_service.http.message import Request, Response
+from odds_service.http.server import serve_http
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from odds_service.service import Running, run_service
+from odds_service.storage import Retention
+from tests.support.offer import SPORT
+from tests.support.oracle import Identity
+from tests.support.serving import settings_for
+from tests.support.watching import odds_in, place_of, shown
+
+WAIT_S = 60.0
+HEARTBEAT = Duration(nanos=50_000_000)
+SOURCE = "the-odds-api"
+# A connection of its own, that reads hardly ahead: a stalled reader is soon felt by the server.
+CHANNEL = [
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.http2.lookahead_bytes", 1_024),
+    ("grpc.http2.bdp_probe", 0),
+]
+
+Plain = dict[Identity, tuple[tuple[str, float], ...]]
+
+
+def wait_for(
+    condition: Callable[[], bool], what: str, instead: Callable[[], object] = lambda: ""
+) -> None:
+    until = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < until, f"not within {WAIT_S} s: {what} {instead()}"
+        time.sleep(0.002)
+
+
+class _Held:
+    """A request that waits for its answer."""
+
+    def __init__(self) -> None:
+        self.answered = trio.Event()
+        self.body: bytes | None = None
+
+
+class Bookmaker:
+    """Answers each request for odds with the next body that it is given; in the Trio thread."""
+
+    def __init__(self) -> None:
+        self._held: deque[_Held] = deque()
+        self._came = trio.Event()
+
+    async def __call__(self, request: Request) -> Response:
+        if request.path != f"/v4/sports/{SPORT}/odds":
+            return Response(404)
+        held = _Held()
+        self._held.append(held)
+        self._came.set()
+        await held.answered.wait()
+        return Response(503) if held.body is None else Response(200, held.body)
+
+    async def give(self, body: bytes) -> None:
+        while not self._held:
+            self._came = trio.Event()
+            await self._came.wait()
+        held = self._held.popleft()
+        held.body = body
+        held.answered.set()
+
+    def forget(self) -> None:
+        """Who asked is gone."""
+        while self._held:
+            self._held.popleft().answered.set()
+
+
+class Rig:
+    """The bookmaker and the service, driven from the test's thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=trio.run, args=(self._main,), name="rig")
+        self._thread.start()
+        assert self._ready.wait(WAIT_S)
+        self.start()
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "odds.db"
+
+    async def _main(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._end = trio.Event()
+        self._bookmaker = Bookmaker()
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            port = await nursery.start(serve_http, self._bookmaker)
+            self._settings: Settings = settings_for(
+                self.folder, port, [SPORT], interval_s=0.01, http={"read_s": 600, "total_s": 600}
+            )
+            self._ready.set()
+            await self._end.wait()
+            nursery.cancel_scope.cancel()
+
+    def _do(self, work: Callable[..., Any], *args: object) -> Any:
+        return trio.from_thread.run(work, *args, trio_token=self._token)
+
+    async def _hold(self, *, task_status: trio.TaskStatus[Running]) -> None:
+        try:
+            with self._scope:
+                await run_service(self._settings, self._stop, task_status=task_status)
+        finally:
+            self._ended.set()
+
+    def start(self) -> None:
+        """A connection of a killed service keeps its lock in this process until it is collected."""
+        for _ in range(5):
+            try:
+                self._do(self._start)
+            except StorageUnavailable:
+                gc.collect()
+            else:
+                return
+        self._do(self._start)
+
+    async def _start(self) -> None:
+        self._stop, self._ended = trio.Event(), trio.Event()
+        self._scope = trio.CancelScope()
+        self.running: Running = await self._nursery.start(self._hold)
+        self.address = self.running.address
+        self._context = _task_named("detect_observations").context
+
+    def stop(self, *, kill: bool = False) -> None:
+        """In order, or (kill) by cancelling everything at once."""
+        self._do(self._stop_it, kill)
+
+    async def _stop_it(self, kill: bool) -> None:
+        if kill:
+            self._scope.cancel()
+        else:
+            self._stop.set()
+        await self._ended.wait()
+        self._bookmaker.forget()
+
+    def close(self) -> None:
+        self.stop(kill=True)
+        trio.from_thread.run_sync(self._end.set, trio_token=self._token)
+        self._thread.join(WAIT_S)
+        assert not self._thread.is_alive()
+
+    @property
+    def head(self) -> int:
+        return self.running.parts.feed.head_revision
+
+    @property
+    def oldest(self) -> int:
+        return self.running.parts.feed.oldest_revision
+
+    @property
+    def epoch(self) -> str:
+        return self.running.parts.feed.epoch
+
+    @property
+    def epochs(self) -> list[tuple[str, int]]:
+        return list(self.running.parts.stored.epochs)
+
+    def poll(self, body: bytes) -> None:
+        """Have a body fetched, and wait until it is applied."""
+        before = self._last_success()
+        self._do(self._bookmaker.give, body)
+        wait_for(lambda: self._last_success() != before, "the body's odds")
+
+    def _last_success(self) -> datetime | None:
+        # Not by looking at the live mapping: it is written before the head of the log is.
+        return self.running.parts.cache.cut(()).sources[SOURCE].last_success_at
+
+    def stored(self) -> None:
+        """Wait until everything is durable."""
+        feed = self.running.parts.feed
+        wait_for(lambda: feed.durable_revision == feed.head_revision, "all durable")
+
+    def trim(self, before: datetime) -> None:
+        """Retention: history up to a time goes."""
+        self._do(self._in_service, self._retain, before)
+
+    async def _retain(self, before: datetime) -> None:
+        await self.running.parts.store.retain(Retention(history=timedelta(0)), before)
+
+    async def _in_service(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run it in the context of the service's tasks, where its database can be used."""
+        done = trio.Event()
+
+        async def run() -> None:
+            await work(*args)
+            done.set()
+
+        self._context.copy().run(self._nursery.start_soon, run)
+        await done.wait()
+
+    def floor(self) -> int:
+        """Up to where the database holds no changes any more."""
+        with sqlite3.connect(self.database) as database:
+            ((floor,),) = database.execute("SELECT floor_revision FROM feed_state")
+        database.close()
+        return int(floor)
+
+    def copy_database(self, to: Path) -> None:
+        with sqlite3.connect(self.database) as origin, sqlite3.connect(to) as copy:
+            origin.backup(copy)
+        origin.close()
+        copy.close()
+
+    def put_back(self, copy: Path) -> None:
+        """The stopped service's database becomes what it was; what was spilled is gone as well."""
+        for path in self.folder.glob("odds.db*"):
+            path.unlink()
+        shutil.copy(copy, self.database)
+
+
+def _task_named(name: str) -> trio.lowlevel.Task:
+    root = trio.lowlevel.current_root_task()
+    waiting = [] if root is None else [root]
+    for task in waiting:
+        if task.name.endswith(name):
+            return task
+        waiting += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    raise LookupError(name)
+
+
+class Shown(NamedTuple):
+    """What a client held when it was told that it has everything up to a revision."""
+
+    epoch: str
+    revision: int
+    of_map: Plain
+    of_fold: Plain
+
+
+class Fold:
+    """Image and changes folded by dict alone, without the client library."""
+
+    def __init__(self, *, conflated: bool) -> None:
+        self.odds: dict[Any, Any] = {}
+        self._image: dict[Any, Any] = {}
+        self._conflated = conflated
+
+    def take(self, message: pb.WatchChangesResponse) -> None:
+        if message.HasField("image_begin"):
+            self._image = {}
+        elif message.HasField("image"):
+            self._image |= odds_in(iter(message.image.events))
+        elif message.HasField("image_end"):
+            self.odds = self._image
+        elif message.HasField("changes"):
+            for change in message.changes.changes:
+                self._apply(change)
+
+    def _apply(self, change: pb.Change) -> None:
+        if change.kind == pb.CHANGE_KIND_EVENT_ENDED or (
+            change.HasField("event") and change.reason == "left_filter"
+        ):
+            self.odds = {p: o for p, o in self.odds.items() if p[0] != change.event_id}
+        if not change.HasField("after"):
+            return
+        place = place_of(change.event_id, change.source, change.bookmaker, change.after.key)
+        had = self.odds.pop(place, None)
+        # A window's `before` tells what stood at its beginning, which is what is held.
+        assert had == (shown(change.before) if change.HasField("before") else None), change
+        if change.after.status != pb.MARKET_STATUS_REMOVED:
+            self.odds[place] = shown(change.after)
+
+    def plain(self) -> Plain:
+        found: Plain = {}
+        for (event, _source, bookmaker, market, line, participant), (
+            _,
+            prices,
+        ) in self.odds.items():
+            exact = None if line is None else Fraction(str(line))
+            identity = Identity(event.removeprefix("toa:"), bookmaker, market, exact, participant)
+            found[identity] = tuple(sorted((k, p) for k, p, _ in prices if p is not None))
+        return found
+
+
+def plain_map(odds: OddsMap) -> Plain:
+    found: Plain = {}
+    for event_id, entry in odds.events.items():
+        for (_source, bookmaker), shown_odds in entry.bookmakers.items():
+            for key, market in shown_odds.markets.items():
+                exact = Fraction(key.line) if key.line else None
+                identity = Identity(
+                    event_id.removeprefix("toa:"), bookmaker, key.market, exact, key.participant
+                )
+                found[identity] = tuple(
+                    sorted((o.key, o.price) for o in market.outcomes if o.price is not None)
+                )
+    return found
+
+
+class StreamClient:
+    """One watch over any number of streams: the library's map and the fold beside it.
+
+    `told`: what it held at heartbeats and images, to be judged. `seen`: the changes since `since`,
+    each as (revision, bytes), over all cuts, until an image makes a new beginning.
+    """
+
+    def __init__(
+        self, chosen: pb.Filter, *, conflate: Duration | None, policy: pb.SlowReaderPolicy.ValueType
+    ) -> None:
+        self.filter = chosen
+        self.conflated = conflate is not None
+        self.policy = policy
+        self.map = OddsMap()
+        self.fold = Fold(conflated=self.conflated)
+        self.told: list[Shown] = []
+        self.since: int | None = None
+        self.seen: list[tuple[int, bytes]] = []
+        self.opened: Opened | None = None
+        self.stalled = False
+        self.counts: Counter[str] = Counter()
+        self.failure: Exception | None = None
+        self._request = pb.WatchChangesRequest(
+            filter=chosen, heartbeat=HEARTBEAT, conflate=conflate, policy=policy
+        )
+        self._lock = threading.Lock()
+        self._may_read = threading.Event()
+        self._may_read.set()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self._thread is not None
+
+    def open(self, address: str) -> Opened:
+        """Resume where it was cut; gives how the server opens the stream."""
+        self.map.restart()
+        self.opened = None
+        request = pb.WatchChangesRequest()
+        request.CopyFrom(self._request)
+        if self.map.cursor is not None:
+            request.resume.CopyFrom(cursor_message(self.map.cursor))
+        self._channel = grpc.insecure_channel(address, CHANNEL)
+        self._call = pb_grpc.OddsServiceStub(self._channel).WatchChanges(request)
+        self._thread = threading.Thread(target=self._read, args=(self._call,))
+        self._thread.start()
+        wait_for(lambda: self.opened is not None or self.failure is not None, "opened")
+        self.check()
+        assert self.opened is not None
+        return self.opened
+
+    def _read(self, call: Any) -> None:
+        try:
+            while True:
+                self._may_read.wait()
+                message = next(call, None)
+                if message is None:
+                    return
+                with self._lock:
+                    self._take(message)
+        except grpc.RpcError as error:
+            if error.code() not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE):
+                self.failure = error
+        except Exception as error:  # shown by check
+            self.failure = error
+
+    def _take(self, message: pb.WatchChangesResponse) -> None:
+        assert message.ByteSize() <= 2**20
+        step = self.map.take(message)
+        self.fold.take(message)
+        self.counts["messages"] += 1
+        if isinstance(step, Opened):
+            self._begin(step)
+        elif isinstance(step, ImageLoaded):
+            self.counts["images"] += 1
+            self.since, self.seen = step.cursor.revision, []
+            self._tell(step)
+        elif isinstance(step, Changes):
+            self.counts["changes"] += len(step.changes)
+            for change in message.changes.changes:
+                self.seen.append((change.revision, change.SerializeToString(deterministic=True)))
+        elif isinstance(step, Heartbeat):
+            self.counts["heartbeats"] += 1
+            self._tell(step)
+        elif isinstance(step, Lagged):
+            self.counts["lagged"] += 1
+            self.since, self.seen = None, []
+
+    def _begin(self, step: Opened) -> None:
+        if step.image:
+            self.since, self.seen = None, []
+        elif self.since is None:
+            self.since = step.cursor.revision
+        self.opened = step
+
+    def _tell(self, step: Step) -> None:
+        cursor = self.map.cursor
+        assert cursor is not None
+        last = self.told[-1] if self.told else None
+        if last is None or (last.epoch, last.revision) != cursor or isinstance(step, ImageLoaded):
+            self.told.append(Shown(*cursor, plain_map(self.map), self.fold.plain()))
+
+    def check(self) -> None:
+        """Raise what went wrong while reading."""
+        if self.failure is not None:
+            raise self.failure
+
+    def settle(self, head: int) -> None:
+        """Wait until it has everything up to `head`."""
+
+        def there() -> bool:
+            self.check()
+            cursor = self.map.cursor
+            return self.map.whole and cursor is not None and cursor.revision >= head
+
+        wait_for(
+            there,
+            f"revision {head}",
+            lambda: (self.map.cursor, self.map.whole, self.counts, self._request, self._call),
+        )
+
+    def judge(self) -> tuple[list[Shown], int | None, list[tuple[int, bytes]], int]:
+        """What there is to judge since the last time: told, and the changes in (since, upto]."""
+        with self._lock:
+            told, self.told = self.told, []
+            since, seen = self.since, self.seen
+            upto = 0 if self.map.cursor is None else self.map.cursor.revision
+            if since is not None:
+                self.since, self.seen = upto, []
+            return told, since, seen, upto
+
+    def stall(self) -> None:
+        self.stalled = True
+        self._may_read.clear()
+
+    def go_on(self) -> None:
+        self.stalled = False
+        self._may_read.set()
+
+    def cut(self) -> None:
+        """Drop the connection in the middle of whatever is on its way."""
+        if self._thread is None:
+            return
+        self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
+        self.go_on()
+        self._thread.join(WAIT_S)
+        assert not self._thread.is_alive()
+        self._thread = None
+        self._channel.close()
+        self.check()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def selected(
+    chosen: pb.Filter, odds: Mapping[Identity, Any], starts: Mapping[str, datetime]
+) -> Plain:
+    """What a filter shows of the oracle's odds."""
+    found: Plain = {}
+    for identity, outcomes in odds.items():
+        start = starts[identity.event]
+        if chosen.event_ids and f"toa:{identity.event}" not in chosen.event_ids:
+            continue
+        if chosen.bookmakers and identity.bookmaker not in chosen.bookmakers:
+            continue
+        if chosen.markets and identity.market not in chosen.markets:
+            continue
+        if chosen.HasField("in_play") and (start <= now()) is not chosen.in_play:
+            continue
+        if chosen.HasField("start_to") and start >= chosen.start_to.ToDatetime(UTC):
+            continue
+        found[identity] = tuple(sorted((key, float(price)) for key, price in outcomes))
+    return found

@@ -130,8 +130,7 @@ class Streams(RuleBasedStateMachine):
         self.polled_at: list[datetime] = []
         self.restarts = 0
         self.references = {
-            place: Reference(StreamClient(chosen, conflate=None, policy=LOSSLESS))
-            for place, chosen in enumerate(FILTERS)
+            place: Reference(StreamClient(chosen)) for place, chosen in enumerate(FILTERS)
         }
         for reference in self.references.values():
             reference.client.open(self.rig.address)
@@ -141,6 +140,8 @@ class Streams(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 2**32))
     def first_odds(self, seed: int) -> None:
         self.poll(seed, 12)
+        for place in range(3):
+            self.join((seed + place) % len(FILTERS), conflated=place == 2, latest=False)
 
     @rule(seed=st.integers(0, 2**32), steps=st.integers(0, 12))
     def poll(self, seed: int, steps: int) -> None:
@@ -177,6 +178,31 @@ class Streams(RuleBasedStateMachine):
         self.clients.append(client)
         totals["clients"] += 1
 
+    @rule(
+        place=st.integers(0, len(FILTERS) - 1),
+        edge=st.sampled_from(("ring", "floor", "epoch", "head")),
+        beside=st.integers(-2, 2),
+        epochs_back=st.integers(0, 2),
+    )
+    def look_from_an_edge(self, place: int, edge: str, beside: int, epochs_back: int) -> None:
+        """Resume at a bare cursor where memory, history, an epoch or the log itself ends."""
+        self.rig.stored()
+        epochs = self.rig.epochs
+        epoch, _ = epochs[max(0, len(epochs) - 1 - epochs_back)]
+        edges = {
+            "ring": self.rig.oldest - 1, "floor": self.rig.floor(),
+            "epoch": epochs[-1][1], "head": self.rig.head,
+        }  # fmt: skip
+        revision = max(0, edges[edge] + beside)
+        client = StreamClient(FILTERS[place], start=Cursor(epoch, revision))
+        self._resume(client)
+        head = self._note_head()
+        client.settle(head)
+        self.references[place].client.settle(head)
+        self._judge(client)
+        client.cut()
+        totals["looks from an edge"] += 1
+
     @precondition(lambda self: self.clients)
     @rule(which=st.integers(0, CLIENTS - 1))
     def cut(self, which: int) -> None:
@@ -190,6 +216,13 @@ class Streams(RuleBasedStateMachine):
         client.cut()
         self._resume(client)
         totals["cuts"] += 1
+
+    @rule()
+    def cut_and_resume_all(self) -> None:
+        for client in self.clients:
+            client.cut()
+            self._resume(client)
+            totals["cuts"] += 1
 
     @precondition(lambda self: any(not client.connected for client in self.clients))
     @rule(which=st.integers(0, CLIENTS - 1))
@@ -309,14 +342,15 @@ class Streams(RuleBasedStateMachine):
         return [reference.client for reference in self.references.values()]
 
     def _resume(self, client: StreamClient) -> None:
-        cursor, before = client.map.cursor, self.rig.oldest
+        cursor, oldest, head = client.map.cursor, self.rig.oldest, self.rig.head
         opened = client.open(self.rig.address)
-        assert opened.reason in self._expected(client, cursor, before)
+        expected = self._expected(client, cursor, oldest, head)
+        assert opened.reason in expected, (opened, cursor, self.rig.epochs)
         totals["resumes"] += 1
         totals[f"opened {opened.reason}"] += 1
 
     def _expected(
-        self, client: StreamClient, cursor: Cursor | None, oldest_before: int
+        self, client: StreamClient, cursor: Cursor | None, oldest_before: int, head_before: int
     ) -> set[str]:
         """The reasons that are right for a cursor."""
         if cursor is None:
@@ -328,6 +362,10 @@ class Streams(RuleBasedStateMachine):
         after = self.rig.epochs[epochs.index(epoch) + 1 :]
         if after and revision >= after[0][1]:
             return {"epoch_changed"}
+        if revision > head_before:
+            return (
+                {"ahead_of_server", "resumed"} if revision <= self.rig.head else {"ahead_of_server"}
+            )
         if revision >= self.rig.oldest - 1:
             return {"resumed"}
         kept = revision >= self.rig.floor() and client.policy != LATEST
@@ -335,14 +373,14 @@ class Streams(RuleBasedStateMachine):
             return {"resumed"}
         return {"too_old"} if revision < oldest_before - 1 else {"too_old", "resumed"}
 
-    def _judge(self) -> None:
+    def _judge(self, *beside: StreamClient) -> None:
         for reference in self.references.values():
             reference.client.check()
             told, since, seen, upto = reference.client.judge()
             self._compare(reference.client, told)
             if since is not None:
                 reference.add(since, seen, upto)
-        for client in self.clients:
+        for client in (*self.clients, *beside):
             client.check()
             told, since, seen, upto = client.judge()
             self._compare(client, told)
@@ -399,7 +437,7 @@ def test_a_client_holds_what_the_bookmaker_showed_whatever_happens() -> None:
     run_state_machine_as_test(
         Streams,
         settings=settings(
-            max_examples=6, stateful_step_count=25, deadline=None, suppress_health_check=QUIET,
+            max_examples=10, stateful_step_count=30, deadline=None, suppress_health_check=QUIET,
             derandomize=True, phases=PHASES, print_blob=True,
         ),
     )  # fmt: skip

@@ -28,6 +28,7 @@ from odds_service.config import Settings
 from odds_service.errors import StorageUnavailable
 from odds_service.http.message import Request, Response
 from odds_service.http.server import serve_http
+from odds_service.model.cursor import Cursor
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from odds_service.service import Running, run_service
@@ -263,10 +264,9 @@ class Shown(NamedTuple):
 class Fold:
     """Image and changes folded by dict alone, without the client library."""
 
-    def __init__(self, *, conflated: bool) -> None:
+    def __init__(self) -> None:
         self.odds: dict[Any, Any] = {}
         self._image: dict[Any, Any] = {}
-        self._conflated = conflated
 
     def take(self, message: pb.WatchChangesResponse) -> None:
         if message.HasField("image_begin"):
@@ -328,13 +328,19 @@ class StreamClient:
     """
 
     def __init__(
-        self, chosen: pb.Filter, *, conflate: Duration | None, policy: pb.SlowReaderPolicy.ValueType
+        self,
+        chosen: pb.Filter,
+        *,
+        conflate: Duration | None = None,
+        policy: pb.SlowReaderPolicy.ValueType = pb.SLOW_READER_POLICY_LOSSLESS,
+        start: Cursor | None = None,
     ) -> None:
         self.filter = chosen
         self.conflated = conflate is not None
         self.policy = policy
-        self.map = OddsMap()
-        self.fold = Fold(conflated=self.conflated)
+        self.map = OddsMap(start)
+        self.without_odds = start is not None  # changes alone, until an image comes
+        self.fold = Fold()
         self.told: list[Shown] = []
         self.since: int | None = None
         self.seen: list[tuple[int, bytes]] = []
@@ -389,7 +395,9 @@ class StreamClient:
     def _take(self, message: pb.WatchChangesResponse) -> None:
         assert message.ByteSize() <= 2**20
         step = self.map.take(message)
-        self.fold.take(message)
+        self.without_odds = self.without_odds and not isinstance(step, ImageLoaded)
+        if not (self.without_odds and message.HasField("changes")):
+            self.fold.take(message)
         self.counts["messages"] += 1
         if isinstance(step, Opened):
             self._begin(step)
@@ -418,6 +426,8 @@ class StreamClient:
     def _tell(self, step: Step) -> None:
         cursor = self.map.cursor
         assert cursor is not None
+        if self.without_odds:
+            return
         last = self.told[-1] if self.told else None
         if last is None or (last.epoch, last.revision) != cursor or isinstance(step, ImageLoaded):
             self.told.append(Shown(*cursor, plain_map(self.map), self.fold.plain()))
@@ -433,7 +443,8 @@ class StreamClient:
         def there() -> bool:
             self.check()
             cursor = self.map.cursor
-            return self.map.whole and cursor is not None and cursor.revision >= head
+            whole = self.map.whole or self.without_odds
+            return whole and cursor is not None and cursor.revision >= head
 
         wait_for(
             there,

@@ -1,0 +1,210 @@
+"""`watch`: change to client, beside a bare feed: 1, 50, 200 and 1,000 subscribers."""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+import typer
+
+from tools.benchmarks.figures import Bounds, Measured, Report, at_least, at_most
+from tools.benchmarks.part import Part
+from tools.benchmarks.watch_wire import Answer, Ask, Do, Done
+
+T = TypeVar("T")
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SIZES: Final = (1, 50, 200, 1_000)
+BATCH: Final = 10  # changes published at once: a hundred batches a second
+LOCK_STEP: Final = 40  # rounds of: publish, and wait until all have it
+WARM_S: Final = 1.0
+KINDS: Final = ("ours", "bare")
+FILTERED: Final = 200
+
+
+class Child:
+    """A process that answers lines with lines."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        self._to, self._from = self._process.stdin, self._process.stdout
+
+    def line(self) -> str:
+        """The next line that it says. Raises RuntimeError when it has ended."""
+        said = b"" if self._from is None else self._from.readline()
+        if not said:
+            raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()}")
+        return said.decode().strip()
+
+    def ask(self, question: Any, answer: type[T]) -> T:
+        """Its answer to a question."""
+        if self._to is not None:
+            self._to.write(msgspec.json.encode(question) + b"\n")
+            self._to.flush()
+        return msgspec.json.decode(self.line(), type=answer)
+
+    def close(self) -> None:
+        """End it."""
+        with self._process:  # closes the pipes, and waits
+            if self._to is not None:
+                self._to.close()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+
+
+class Bench:
+    """A server and its clients, each a process."""
+
+    def __init__(self, server: Child, clients: Child, address: str) -> None:
+        self._server = server
+        self._clients = clients
+        self.address = address
+
+    def do(self, **fields: Any) -> Done:
+        """Have the server do something, and tell how it stands."""
+        return self._server.ask(Do(**fields), Done)
+
+    def clients(self, **fields: Any) -> Answer:
+        """Have the clients do something, and tell what they saw."""
+        return self._clients.ask(Ask(**fields), Answer)
+
+    def attach(self, count: int, *, filtered: bool) -> Answer:
+        """Open streams. Raises RuntimeError unless the server counts exactly as many."""
+        before = self.do().subscribers
+        seen = self.clients(attach=count, filtered=filtered, reset=True)
+        there = self.do().subscribers - before
+        if there != count or seen.lost:
+            raise RuntimeError(f"{there} of {count} streams are there, {seen.lost} were lost")
+        return seen
+
+
+@contextmanager
+def running(kind: str) -> Iterator[Bench]:
+    """A server, `ours` or `bare`, and clients without streams."""
+    server = Child("tools.benchmarks.watch_server", kind)
+    try:
+        address = server.line()
+        clients = Child("tools.benchmarks.watch_clients", address)
+        try:
+            yield Bench(server, clients, address)
+        finally:
+            clients.close()
+    finally:
+        server.close()
+
+
+class Paced(msgspec.Struct):
+    """What a stretch of changes at a pace gave."""
+
+    seen: Answer
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    cpu_us: float  # of the server, for each message
+    rss: int
+    seconds: float
+
+
+def paced(bench: Bench, rate: float, seconds: float) -> Paced:
+    """Publish for a while. Raises RuntimeError when a stream is lost, or behind at the end."""
+    bench.do(publish=rate, batch=BATCH)
+    time.sleep(WARM_S)
+    begin = bench.do()
+    bench.clients(reset=True)
+    time.sleep(seconds)
+    end = bench.do(stop=True)
+    seen = bench.clients(reach=end.head)
+    if seen.lost or seen.behind:
+        raise RuntimeError(f"{seen.lost} streams were lost, {seen.behind} are behind")
+    latencies = sorted(seen.latency_ms)
+    return Paced(
+        seen=seen,
+        p50_ms=statistics.median(latencies),
+        p99_ms=latencies[int(len(latencies) * 0.99)],
+        max_ms=latencies[-1],
+        cpu_us=(end.cpu_s - begin.cpu_s) / max(1, seen.messages) * 1e6,
+        rss=end.rss,
+        seconds=seconds,
+    )
+
+
+def lock_step(bench: Bench) -> float:
+    """Messages a second when each batch follows as soon as all have the one before."""
+    bench.clients(reset=True)
+    began = time.perf_counter()
+    for _ in range(LOCK_STEP):
+        head = bench.do(burst=BATCH).head
+        seen = bench.clients(reach=head)
+        if seen.behind or seen.lost:
+            raise RuntimeError(f"{seen.lost} streams were lost, {seen.behind} are behind")
+    return seen.messages / (time.perf_counter() - began)
+
+
+def measure(
+    bounds: Bounds,
+    *,
+    rate: Annotated[float, typer.Option(help="Changes a second.")] = 1_000.0,
+    stretch: Annotated[float, typer.Option(help="Seconds of each measurement.")] = 4.0,
+    most: Annotated[int, typer.Option(help="Sizes above it are left out.")] = SIZES[-1],
+) -> Report:
+    """Change to client at a pace, with each number of subscribers, beside a bare feed."""
+    measured = Measured("watch", f"change to client at {rate:,.0f} changes a second")
+    sizes = [size for size in SIZES if size <= most]
+    for turn in bounds.turns():
+        kinds = KINDS if turn % 2 else KINDS[::-1]  # neither is always the first
+        for size in sizes:
+            for kind in kinds:
+                _one(measured, kind, size, rate, stretch)
+        _one(measured, "ours", min(FILTERED, most), rate, stretch, filtered=True)
+    for size in sizes:
+        _ratios(measured, size)
+    return measured.report(rate=rate, batch=BATCH, most=sizes[-1])
+
+
+def _one(
+    measured: Measured, kind: str, size: int, rate: float, stretch: float, *, filtered: bool = False
+) -> None:
+    name = f"{kind}, {size:,}" + (" filtered" if filtered else "")
+    with running(kind) as bench:
+        before = bench.do().rss
+        bench.do(publish=rate, batch=BATCH)
+        opened = sorted(bench.attach(size, filtered=filtered).opened_ms)
+        bench.do(stop=True)
+        found = paced(bench, rate, stretch)
+        measured.add(f"p50: {name}", found.p50_ms, "ms")
+        measured.add(f"p99: {name}", found.p99_ms, "ms")
+        measured.add(f"max: {name}", found.max_ms, "ms")
+        measured.add(f"messages: {name}", found.seen.messages / found.seconds, "messages/s")
+        measured.add(f"changes: {name}", found.seen.changes / found.seconds, "changes/s")
+        measured.add(f"server CPU a message: {name}", found.cpu_us, "µs")
+        measured.add(f"call to opened p99: {name}", opened[int(len(opened) * 0.99)], "ms")
+        if size > 1:
+            measured.add(f"memory a subscriber: {name}", (found.rss - before) / size / 1e3, "kB")
+        if size == FILTERED and not filtered:
+            measured.add(f"in lock step: {name}", lock_step(bench), "messages/s")
+
+
+def _ratios(measured: Measured, size: int) -> None:
+    ours, bare = f"ours, {size:,}", f"bare, {size:,}"
+    large = size >= FILTERED
+    p99 = f"p99 beside the bare feed: {size:,}"
+    measured.ratio(p99, f"p99: {ours}", f"p99: {bare}", at_most(1.5) if large else None)
+    if size == FILTERED:
+        of_it = f"messages beside the bare feed, in lock step: {size:,}"
+        measured.ratio(of_it, f"in lock step: {ours}", f"in lock step: {bare}", at_least(0.8))
+    if large:
+        measured.aim(f"call to opened p99: {ours}", at_most(2_000.0))
+        measured.aim(f"memory a subscriber: {ours}", at_most(50.0))
+
+
+PART: Final = Part(name="watch", measure=measure, repeats=3, seconds=150.0)

@@ -1,0 +1,161 @@
+"""Subscribers of the benchmark `watch`, in a process of their own.
+
+`python -m tools.benchmarks.watch_clients ADDRESS` takes commands as lines of JSON, see watch_wire.
+Each stream checks `prev_revision`, and how old the newest change of each message is.
+"""
+
+import asyncio
+import random
+import resource
+import sys
+import time
+from typing import Any, Final
+
+import grpc
+import msgspec
+
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tools.benchmarks.watch_wire import BOOKMAKERS, Answer, Ask
+
+SAMPLES: Final = 20_000
+STREAMS_A_CHANNEL: Final = 50
+_END: Final[object] = grpc.aio.EOF  # type: ignore[attr-defined]  # not in grpc-stubs
+AT_ONCE: Final = 50  # calls on their way while streams are opened
+
+
+class Clients:
+    """All streams of this process."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._channels: list[grpc.aio.Channel] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._at: dict[int, int] = {}
+        self._moved = asyncio.Event()
+        self._opening = asyncio.Semaphore(AT_ONCE)
+        self._lost = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was measured."""
+        self._opened_ms: list[float] = []
+        self._latency_ms: list[float] = []
+        self._seen = self._messages = self._changes = self._bytes = 0
+
+    async def attach(self, count: int, *, filtered: bool) -> None:
+        """Open streams, and wait for the first message of each."""
+        opened = []
+        for _ in range(count):
+            place = len(self._tasks)
+            if place % STREAMS_A_CHANNEL == 0:
+                options = [("grpc.use_local_subchannel_pool", 1)]
+                self._channels.append(grpc.aio.insecure_channel(self._address, options))
+            first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            opened.append(first)
+            self._tasks.append(asyncio.create_task(self._watch(place, filtered, first)))
+        await asyncio.gather(*opened)
+
+    async def _watch(self, place: int, filtered: bool, first: "asyncio.Future[None]") -> None:
+        request = pb.WatchChangesRequest(image=pb.IMAGE_MODE_NEVER)
+        request.heartbeat.FromMilliseconds(2_000)
+        if filtered:
+            request.filter.bookmakers.append(BOOKMAKERS[place % len(BOOKMAKERS)])
+        channel = self._channels[place // STREAMS_A_CHANNEL]
+        unread: Any = None  # bytes in and out: reading them is a part of what is measured
+        method: Any = channel.unary_stream("/odds.v1.OddsService/WatchChanges", unread, unread)
+        try:
+            async with self._opening:
+                began = time.perf_counter()
+                call = method(request.SerializeToString())
+                message = await call.read()
+                self._opened_ms.append((time.perf_counter() - began) * 1_000)
+                self._take(place, message)
+                first.set_result(None)
+            while True:
+                message = await call.read()
+                if message is _END:
+                    break
+                self._take(place, message)
+        except (grpc.aio.AioRpcError, ValueError) as error:
+            sys.stderr.write(f"stream {place}: {error}\n")
+        self._lost += 1
+        if not first.done():
+            first.set_result(None)
+
+    def _take(self, place: int, data: bytes) -> None:
+        now = time.time()
+        message = pb.WatchChangesResponse.FromString(data)
+        if message.HasField("changes"):
+            changes = message.changes
+            reached, before = changes.cursor.revision, changes.prev_revision
+            self._changes += len(changes.changes)
+            self._messages += 1
+            self._bytes += len(data)
+            at = changes.changes[-1].detected_at
+            self._note((now - at.seconds - at.nanos / 1e9) * 1_000)
+        elif message.HasField("heartbeat"):
+            reached, before = message.heartbeat.cursor.revision, message.heartbeat.prev_revision
+        else:
+            self._at[place] = message.opened.cursor.revision
+            return
+        known = self._at[place]
+        if known and before != known:
+            raise ValueError(f"a message follows {before}, and not {known}")
+        self._at[place] = reached
+        self._moved.set()
+
+    def _note(self, latency_ms: float) -> None:
+        """Keep a fair sample of all latencies."""
+        self._seen += 1
+        if len(self._latency_ms) < SAMPLES:
+            self._latency_ms.append(latency_ms)
+        elif (place := random.randrange(self._seen)) < SAMPLES:
+            self._latency_ms[place] = latency_ms
+
+    async def reach(self, revision: int, within_s: float) -> None:
+        """Wait until all streams are there."""
+        try:
+            async with asyncio.timeout(within_s):
+                while self.behind(revision):
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            return
+
+    def behind(self, revision: int) -> int:
+        """How many are not there."""
+        return sum(at < revision for at in self._at.values())
+
+    def answer(self, revision: int) -> Answer:
+        """What was seen."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return Answer(
+            streams=len(self._tasks) - self._lost,
+            opened_ms=self._opened_ms,
+            latency_ms=self._latency_ms,
+            messages=self._messages,
+            changes=self._changes,
+            bytes=self._bytes,
+            behind=self.behind(revision),
+            lost=self._lost,
+            cpu_s=used.ru_utime + used.ru_stime,
+        )
+
+
+async def main(address: str) -> None:
+    """Take commands until stdin ends."""
+    clients = Clients(address)
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        ask = msgspec.json.decode(line, type=Ask)
+        if ask.reset:
+            clients.reset()
+        if ask.attach:
+            await clients.attach(ask.attach, filtered=ask.filtered)
+        if ask.reach is not None:
+            await clients.reach(ask.reach, ask.within_s)
+        print(msgspec.json.encode(clients.answer(ask.reach or 0)).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

@@ -63,11 +63,12 @@ class Child:
 
 
 class Bench:
-    """A server and its clients, each a process."""
+    """A server, its clients, and some that join later: each a process."""
 
-    def __init__(self, server: Child, clients: Child, address: str) -> None:
+    def __init__(self, server: Child, clients: Child, late: Child, address: str) -> None:
         self._server = server
         self._clients = clients
+        self._late = late
         self.address = address
 
     def do(self, **fields: Any) -> Done:
@@ -75,13 +76,17 @@ class Bench:
         return self._server.ask(Do(**fields), Done)
 
     def clients(self, **fields: Any) -> Answer:
-        """Have the clients do something, and tell what they saw."""
-        return self._clients.ask(Ask(**fields), Answer)
+        """Have the clients do something, those that joined late after the others, and add up."""
+        first, late = (each.ask(Ask(**fields), Answer) for each in (self._clients, self._late))
+        for name in first.__struct_fields__:
+            setattr(first, name, getattr(first, name) + getattr(late, name))
+        return first
 
-    def attach(self, count: int, *, filtered: bool) -> Answer:
+    def attach(self, count: int, *, filtered: bool, late: bool = False) -> Answer:
         """Open streams. Raises RuntimeError unless the server counts exactly as many."""
         before = self.do().subscribers
-        seen = self.clients(attach=count, filtered=filtered, reset=True)
+        child = self._late if late else self._clients
+        seen = child.ask(Ask(attach=count, filtered=filtered, reset=True), Answer)
         there = self.do().subscribers - before
         if there != count or seen.lost:
             raise RuntimeError(f"{there} of {count} streams are there, {seen.lost} were lost")
@@ -94,11 +99,13 @@ def running(kind: str) -> Iterator[Bench]:
     server = Child("tools.benchmarks.watch_server", kind)
     try:
         address = server.line()
-        clients = Child("tools.benchmarks.watch_clients", address)
+        clients = Child("tools.benchmarks.watch_clients", address, kind)
+        late = Child("tools.benchmarks.watch_clients", address, kind)
         try:
-            yield Bench(server, clients, address)
+            yield Bench(server, clients, late, address)
         finally:
             clients.close()
+            late.close()
     finally:
         server.close()
 
@@ -111,16 +118,18 @@ class Paced(msgspec.Struct):
     p99_ms: float
     max_ms: float
     cpu_us: float  # of the server, for each message
+    clients_cpu: float  # of a core
     rss: int
     seconds: float
 
 
 def paced(bench: Bench, rate: float, seconds: float) -> Paced:
     """Publish for a while. Raises RuntimeError when a stream is lost, or behind at the end."""
+    bench.clients(reach=bench.do(stop=True).head)  # what attaching has left behind
     bench.do(publish=rate, batch=BATCH)
     time.sleep(WARM_S)
     begin = bench.do()
-    bench.clients(reset=True)
+    clients_began = bench.clients(reset=True).cpu_s
     time.sleep(seconds)
     end = bench.do(stop=True)
     seen = bench.clients(reach=end.head)
@@ -133,6 +142,7 @@ def paced(bench: Bench, rate: float, seconds: float) -> Paced:
         p99_ms=latencies[int(len(latencies) * 0.99)],
         max_ms=latencies[-1],
         cpu_us=(end.cpu_s - begin.cpu_s) / max(1, seen.messages) * 1e6,
+        clients_cpu=(seen.cpu_s - clients_began) / seconds,
         rss=end.rss,
         seconds=seconds,
     )
@@ -177,9 +187,10 @@ def _one(
     name = f"{kind}, {size:,}" + (" filtered" if filtered else "")
     with running(kind) as bench:
         before = bench.do().rss
+        bench.attach(size // 2, filtered=filtered)
+        idle = bench.do().rss
         bench.do(publish=rate, batch=BATCH)
-        opened = sorted(bench.attach(size, filtered=filtered).opened_ms)
-        bench.do(stop=True)
+        opened = sorted(bench.attach(size - size // 2, filtered=filtered, late=True).opened_ms)
         found = paced(bench, rate, stretch)
         measured.add(f"p50: {name}", found.p50_ms, "ms")
         measured.add(f"p99: {name}", found.p99_ms, "ms")
@@ -187,9 +198,12 @@ def _one(
         measured.add(f"messages: {name}", found.seen.messages / found.seconds, "messages/s")
         measured.add(f"changes: {name}", found.seen.changes / found.seconds, "changes/s")
         measured.add(f"server CPU a message: {name}", found.cpu_us, "µs")
+        measured.add(f"CPU of all clients: {name}", found.clients_cpu, "cores")
         measured.add(f"call to opened p99: {name}", opened[int(len(opened) * 0.99)], "ms")
         if size > 1:
-            measured.add(f"memory a subscriber: {name}", (found.rss - before) / size / 1e3, "kB")
+            each = (idle - before) / (size // 2) / 1_000
+            measured.add(f"memory a subscriber: {name}", each, "kB")
+            measured.add(f"memory in all, under load: {name}", found.rss / 1e6, "MB")
         if size == FILTERED and not filtered:
             measured.add(f"in lock step: {name}", lock_step(bench), "messages/s")
 

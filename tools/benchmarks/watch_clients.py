@@ -1,7 +1,7 @@
 """Subscribers of the benchmark `watch`, in a process of their own.
 
-`python -m tools.benchmarks.watch_clients ADDRESS` takes commands as lines of JSON, see watch_wire.
-Each stream checks `prev_revision`, and how old the newest change of each message is.
+`python -m tools.benchmarks.watch_clients ADDRESS ours|bare` takes commands as lines of JSON, see
+watch_wire. Each stream checks `prev_revision`, and how old the newest change of each message is.
 """
 
 import asyncio
@@ -14,24 +14,43 @@ from typing import Any, Final
 import grpc
 import msgspec
 
+from odds_service.rpc.framing import bytes_tag, varint
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from tools.benchmarks.watch_wire import BOOKMAKERS, Answer, Ask
+from tools.benchmarks.watch_wire import BOOKMAKERS, EPOCH, Answer, Ask
 
+# How Changes begin, and their cursor: these clients must cost little beside the server.
+_CHANGES: Final = bytes_tag(pb.WatchChangesResponse.CHANGES_FIELD_NUMBER)[0]
+_CURSOR: Final = pb.Cursor(epoch=EPOCH).SerializeToString() + b"\x10"
+LOOKED_AT: Final = 10
 SAMPLES: Final = 20_000
 STREAMS_A_CHANNEL: Final = 50
 _END: Final[object] = grpc.aio.EOF  # type: ignore[attr-defined]  # not in grpc-stubs
 AT_ONCE: Final = 50  # calls on their way while streams are opened
 
 
+def _number(data: bytes, at: int) -> int:
+    """The varint that begins there."""
+    number = shift = 0
+    while True:
+        number |= (data[at] & 0x7F) << shift
+        if data[at] < 0x80:
+            return number
+        at += 1
+        shift += 7
+
+
 class Clients:
     """All streams of this process."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, kind: str) -> None:
         self._address = address
+        self._prev = kind == "ours"  # the bare feed tells none
+        self._filtered = False
+        self._target = self._short = 0
+        self._there = asyncio.Event()
         self._channels: list[grpc.aio.Channel] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._at: dict[int, int] = {}
-        self._moved = asyncio.Event()
         self._opening = asyncio.Semaphore(AT_ONCE)
         self._lost = 0
         self.reset()
@@ -44,6 +63,7 @@ class Clients:
 
     async def attach(self, count: int, *, filtered: bool) -> None:
         """Open streams, and wait for the first message of each."""
+        self._filtered = filtered
         opened = []
         for _ in range(count):
             place = len(self._tasks)
@@ -83,26 +103,33 @@ class Clients:
             first.set_result(None)
 
     def _take(self, place: int, data: bytes) -> None:
-        now = time.time()
-        message = pb.WatchChangesResponse.FromString(data)
-        if message.HasField("changes"):
-            changes = message.changes
-            reached, before = changes.cursor.revision, changes.prev_revision
-            self._changes += len(changes.changes)
-            self._messages += 1
-            self._bytes += len(data)
-            at = changes.changes[-1].detected_at
-            self._note((now - at.seconds - at.nanos / 1e9) * 1_000)
-        elif message.HasField("heartbeat"):
-            reached, before = message.heartbeat.cursor.revision, message.heartbeat.prev_revision
-        else:
-            self._at[place] = message.opened.cursor.revision
+        """Follow the cursor; of changes, look at one message in LOOKED_AT as a whole."""
+        if data[0] != _CHANGES:
+            message = pb.WatchChangesResponse.FromString(data)
+            kind = message.WhichOneof("message")
+            self._reach(place, getattr(message, kind or "closing").cursor.revision)
             return
-        known = self._at[place]
-        if known and before != known:
-            raise ValueError(f"a message follows {before}, and not {known}")
-        self._at[place] = reached
-        self._moved.set()
+        at = data.rfind(_CURSOR)
+        before = self._at[place]
+        if self._prev and not data.endswith(varint(before), 0, at - 2):
+            raise ValueError(f"a message that does not follow {before}")
+        self._messages += 1
+        self._bytes += len(data)
+        self._reach(place, _number(data, at + len(_CURSOR)))
+        if self._filtered or self._messages % LOOKED_AT == 0:
+            changes = pb.WatchChangesResponse.FromString(data).changes.changes
+            self._changes += len(changes) if self._filtered else 0
+            made = changes[-1].detected_at
+            self._note((time.time() - made.seconds - made.nanos / 1e9) * 1_000)
+        if not self._filtered:
+            self._changes += self._at[place] - before
+
+    def _reach(self, place: int, revision: int) -> None:
+        if self._at.get(place, 0) < self._target <= revision:
+            self._short -= 1
+            if self._short == 0:
+                self._there.set()
+        self._at[place] = revision
 
     def _note(self, latency_ms: float) -> None:
         """Keep a fair sample of all latencies."""
@@ -114,11 +141,13 @@ class Clients:
 
     async def reach(self, revision: int, within_s: float) -> None:
         """Wait until all streams are there."""
+        self._target, self._short = revision, self.behind(revision)
+        self._there.clear()
+        if not self._short:
+            return
         try:
             async with asyncio.timeout(within_s):
-                while self.behind(revision):
-                    self._moved.clear()
-                    await self._moved.wait()
+                await self._there.wait()
         except TimeoutError:
             return
 
@@ -142,9 +171,9 @@ class Clients:
         )
 
 
-async def main(address: str) -> None:
+async def main(address: str, kind: str) -> None:
     """Take commands until stdin ends."""
-    clients = Clients(address)
+    clients = Clients(address, kind)
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         ask = msgspec.json.decode(line, type=Ask)
@@ -158,4 +187,4 @@ async def main(address: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

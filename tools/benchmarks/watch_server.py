@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Final, Protocol
 
 import grpc
@@ -40,8 +41,9 @@ from tools.benchmarks.watch_wire import BOOKMAKERS, EPOCH, SETTINGS, Do, Done
 
 EVENTS: Final = 20
 LINES: Final = 4  # markets of a bookmaker
+MOST_JOINED: Final = 64  # batches in one message of the bare feed, as ours reads
 _NOON: Final = datetime(2026, 8, 4, 12, tzinfo=UTC)
-_OUTCOMES: Final = (Outcome("over", "Over", 1.9, True), Outcome("under", "Under", 1.9, True))
+_OUTCOMES: Final = (Outcome("over", "Over", 1.9, True),)  # one-sided: a change of some 160 bytes
 _CHANGES: Final = bytes_tag(pb.WatchChangesResponse.CHANGES_FIELD_NUMBER)
 
 
@@ -171,6 +173,7 @@ class Bare:
         self._head = 1
         self._batches: deque[bytes] = deque(maxlen=20_000)
         self._made = 0
+        self._joined: tuple[int, int, bytes] = (0, 0, b"")
         self._subscribers = 0
         self._ready = threading.Event()
         self._waiting: set[asyncio.Future[None]] = set()
@@ -206,9 +209,9 @@ class Bare:
             cursor = self._made
             while True:
                 while cursor < self._made:
-                    batches, made = self._batches, self._made
-                    message = batches[len(batches) - (made - cursor)]
-                    cursor += 1
+                    upto = min(self._made, cursor + MOST_JOINED)
+                    message = self._message(cursor, upto)
+                    cursor = upto
                     await context.write(message)
                 future = self._loop.create_future()
                 self._waiting.add(future)
@@ -216,21 +219,27 @@ class Bare:
         finally:
             self._subscribers -= 1
 
+    def _message(self, cursor: int, upto: int) -> bytes:
+        """What was made after a cursor, joined once for all who are there."""
+        if self._joined[:2] != (cursor, upto):
+            first = len(self._batches) - (self._made - cursor)
+            some = islice(self._batches, first, first + upto - cursor)
+            body = b"".join(some)
+            self._joined = cursor, upto, _CHANGES + varint(len(body)) + body
+        return self._joined[2]
+
     def publish(self, count: int) -> None:
         _entries, changes = self.odds.move(count, self._head + 1)
-        prev, self._head = self._head, self._head + count
-        body = b"".join(map(change_wire, changes))
+        self._head += count
+        # Fields of one message may be written after another: the last cursor stands.
         tail = pb.Changes(
-            prev_revision=prev,
-            cursor=pb.Cursor(epoch=EPOCH, revision=self._head),
-            durable_revision=self._head,
+            cursor=pb.Cursor(epoch=EPOCH, revision=self._head), durable_revision=self._head
         ).SerializeToString()
-        self._loop.call_soon_threadsafe(
-            self._wake, _CHANGES + varint(len(body) + len(tail)) + body + tail
-        )
+        batch = b"".join([*map(change_wire, changes), tail])
+        self._loop.call_soon_threadsafe(self._wake, batch)
 
-    def _wake(self, message: bytes) -> None:
-        self._batches.append(message)
+    def _wake(self, batch: bytes) -> None:
+        self._batches.append(batch)
         self._made += 1
         waiting, self._waiting = self._waiting, set()
         for future in waiting:

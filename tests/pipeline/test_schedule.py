@@ -294,3 +294,25 @@ def test_nobody_is_starved_however_much_too_much_there_is(
         schedule.finished(job.key, now, ok=True)
     for at in last.values():
         assert now - at <= 1_800 * (1 + JITTER) + EQUAL_S + (len(jobs) + 1) * service_s
+
+
+@given(
+    st.floats(1, 500),
+    st.lists(st.tuples(st.floats(0, 7_200), st.floats(0.5, 20)), min_size=1, max_size=150),
+    st.floats(0, DAY_S - 1),
+)
+@settings(max_examples=100, deadline=None)
+def test_no_day_has_more_than_its_credits(
+    per_day: float, asked: list[tuple[float, float]], offset_s: float
+) -> None:
+    budget = Budget(concurrency=1_000, quota_per_day=per_day, day_offset_s=offset_s)
+    spent: dict[int, float] = {}
+    now = 0.0
+    for wait_s, cost in asked:
+        now += wait_s
+        if cost > per_day or budget.opens_at(now, cost) > now:
+            continue
+        budget.start(now, cost)
+        day = int((now + offset_s) // DAY_S)
+        spent[day] = spent.get(day, 0.0) + cost
+    assert all(of_day <= per_day + 1e-6 for of_day in spent.values())

@@ -12,9 +12,9 @@ import pytest
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.settings import SimulationSettings
 from odds_service.errors import SettingsError, SourceError
-from odds_service.http.message import App, Response
+from odds_service.http.message import App, Request, Response
 from odds_service.model.observation import ANY, Completeness, Observation
-from odds_service.sources.base import Pull
+from odds_service.sources.base import Offer, Pull
 from odds_service.sources.registry import open_source
 from odds_service.sources.the_odds_api import TheOddsApi
 from tests.sources.serving import Scripted, json_of, listening
@@ -284,3 +284,31 @@ async def test_where_the_key_comes_from(tmp_path: Path, monkeypatch: pytest.Monk
 def test_an_unknown_kind_is_named_with_the_known_ones(table: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="the-odds-api"):
         open_source(table)
+
+
+async def test_by_event_each_event_is_a_pull_and_a_sport_that_fails_keeps_its_own() -> None:
+    settings = SimulationSettings(sports=2, events=12, event_absence_share=0.0, empty_share=0.0)
+    bookmaker = SimulatedBookmaker(settings)
+    one, other = bookmaker.sport_keys
+    broken: set[str] = set()
+
+    async def app(request: Request) -> Response:
+        if any(sport in request.path for sport in broken):
+            return Response(200, b"<html>Just a moment</html>")
+        return await bookmaker(request)
+
+    async with source_of(app, sports=[one, other], by_event=True, markets=["h2h"]) as source:
+        offer = await source.discover()
+        seen = await source.fetch(offer.pulls[0])
+        broken.add(one)
+        part = await source.discover()
+        broken.add(other)
+        with pytest.raises(SourceError, match="a page came"):
+            await source.discover()
+    assert source.pace.by_event
+    assert len(offer.pulls) == 12
+    assert {pull.listing for pull in offer.pulls} == {one, other}
+    assert all(pull.event and pull.start_time and pull.cost == 2.0 for pull in offer.pulls)
+    assert seen.scope.events == frozenset({offer.pulls[0].key})
+    assert [event.source_event_id for event in seen.events] == [offer.pulls[0].key]
+    assert part == Offer(offer.pulls, {"html": 1})

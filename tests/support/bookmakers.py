@@ -27,13 +27,16 @@ SHELVES: Final[dict[str, type[ProviderShelf]]] = {
 
 
 class Site:
-    """One provider's site; `fault`, where set, answers in its place."""
+    """One provider's site; `fault`, where set, answers in its place. It answers while `open`."""
 
     def __init__(self, shelf: ProviderShelf) -> None:
         self.shelf = shelf
         self.fault: Response | None = None
+        self.open = trio.Event()
+        self.open.set()
 
     async def __call__(self, request: Request) -> Response:
+        await self.open.wait()
         if self.fault is not None:
             await trio.lowlevel.checkpoint()
             return self.fault

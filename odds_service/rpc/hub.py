@@ -52,6 +52,7 @@ class Hub:
         self._waiting: set[asyncio.Future[None]] = set()
         self._sleeping: set[asyncio.Future[None]] = set()
         self._woken_head = -1
+        self._told_head = -1  # of the publishing thread alone
         self._pending = False
         self._ended = False
         self._timer: asyncio.TimerHandle | None = None
@@ -85,10 +86,15 @@ class Hub:
             await asyncio.wait(tasks, timeout=left_s)
 
     def _published(self) -> None:
-        """Called on the publishing thread: hand one wake-up over, unless one is on its way."""
-        if self._pending:
+        """Called on the publishing thread: hand one wake-up over for each new head.
+
+        What moves the durable revision alone wakes nobody: heartbeats and changes tell it.
+        """
+        head = self.feed.head_revision
+        if self._pending or (head == self._told_head and not self.feed.closed):
             return
         self._pending = True
+        self._told_head = head
         try:
             self._loop.call_soon_threadsafe(self._on_wake)
         except RuntimeError:

@@ -137,6 +137,8 @@ def channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", settings.max_streams_per_client + UNARY_AT_ONCE),
         ("grpc.keepalive_time_ms", KEEPALIVE_S * 1_000),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_S * 1_000),
+        # Its other pings have a time-out of their own, and keep those of keepalive from being sent.
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_S * 1_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", PING_EVERY_S * 1_000),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_EVERY_S * 1_000),

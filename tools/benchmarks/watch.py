@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 import typer
 
+from odds_service.feed import RING_CHANGES
 from tools.benchmarks.figures import Bounds, Measured, Report, at_least, at_most
 from tools.benchmarks.part import Part
 from tools.benchmarks.watch_wire import Answer, Ask, Do, Done
@@ -94,9 +95,9 @@ class Bench:
 
 
 @contextmanager
-def running(kind: str) -> Iterator[Bench]:
-    """A server, `ours` or `bare`, and clients without streams."""
-    server = Child("tools.benchmarks.watch_server", kind)
+def running(kind: str, capacity: int = RING_CHANGES) -> Iterator[Bench]:
+    """A server, `ours` (with a ring of so many changes) or `bare`, and clients without streams."""
+    server = Child("tools.benchmarks.watch_server", kind, str(capacity))
     try:
         address = server.line()
         clients = Child("tools.benchmarks.watch_clients", address, kind)

@@ -1,7 +1,7 @@
 """The server of the benchmark `watch`, in a process of its own: ours, or a bare feed.
 
-`python -m tools.benchmarks.watch_server ours|bare` prints its address, then takes commands as
-lines of JSON and answers each with one. Both publish the same changes at the same pace.
+`python -m tools.benchmarks.watch_server ours|bare CAPACITY` prints its address, then takes commands
+as lines of JSON and answers each with one. Both publish the same changes at the same pace.
 """
 
 import asyncio
@@ -125,9 +125,9 @@ class Served(Protocol):
 class Ours:
     """The service's cache, feed and gRPC server, and nothing else of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int) -> None:
         self.odds = Odds()
-        self.feed = ChangeFeed(EPOCH, 1)
+        self.feed = ChangeFeed(EPOCH, 1, capacity=capacity)
         up = SourceState(
             source="sim", interval_s=1e6, status=SourceStatus.UP, announced=SourceStatus.UP,
             last_success_at=datetime.now(UTC),
@@ -297,9 +297,9 @@ def _publish(served: Served, batch: int, interval_s: float, stop: threading.Even
             stop.wait(left_s)
 
 
-async def main(kind: str) -> None:
+async def main(kind: str, capacity: int) -> None:
     """Serve until stdin ends."""
-    served = Ours() if kind == "ours" else Bare()
+    served = Ours(capacity) if kind == "ours" else Bare()
     async with served.running():
         print(served.address, flush=True)
         await trio.to_thread.run_sync(obey, served)
@@ -309,4 +309,4 @@ async def main(kind: str) -> None:
 if __name__ == "__main__":
     configure_logs("warning", "auto")
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    trio.run(main, sys.argv[1])
+    trio.run(main, sys.argv[1], int(sys.argv[2]))

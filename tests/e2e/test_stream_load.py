@@ -1,0 +1,124 @@
+"""Many subscribers on one service, and some that never read; minutes long, so run by name.
+
+The server and the fast subscribers are processes of their own, those of `tools.bench watch`.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tests.support.stalled import StalledReader
+from tools.benchmarks.watch import Bench, paced, running
+
+FAST = 200
+STALLED = 5
+MOST_EACH_BYTES = 8 * 2**20
+TURNS = 3
+SMALL_RING = 5_000
+
+LOSSLESS, LATEST = pb.SLOW_READER_POLICY_LOSSLESS, pb.SLOW_READER_POLICY_LATEST
+
+pytestmark = pytest.mark.long
+
+
+@contextmanager
+def with_stalled(
+    bench: Bench, count: int, policy: pb.SlowReaderPolicy.ValueType
+) -> Iterator[list[StalledReader]]:
+    with ExitStack() as opened:
+        readers = []
+        for _ in range(count):
+            # A filter of their own: what others read alike is kept for a while, and serves all.
+            chosen = pb.Filter(sports=["soccer"])
+            request = pb.WatchChangesRequest(filter=chosen, policy=policy)
+            reader = StalledReader(bench.address, request)
+            opened.callback(reader.close)
+            readers.append(reader)
+        yield readers
+
+
+def read_to(reader: StalledReader, head: int) -> list[pb.WatchChangesResponse]:
+    """Open the window at last, and read until the head is reached."""
+    messages: list[pb.WatchChangesResponse] = []
+    while True:
+        for message in reader.read(opening=True):
+            messages.append(message)
+            kind = message.WhichOneof("message") or ""
+            whole = kind in ("changes", "heartbeat", "image_end")
+            if whole and getattr(message, kind).cursor.revision >= head:
+                return messages
+
+
+def assert_served(
+    messages: list[pb.WatchChangesResponse], policy: pb.SlowReaderPolicy.ValueType
+) -> None:
+    """Every change after its image, or (LATEST) told what is lost, and an image."""
+    at: int | None = None
+    reached = 0
+    lagged = []
+    for message in messages:
+        kind = message.WhichOneof("message") or ""
+        part = getattr(message, kind)
+        assert at is None or part.prev_revision == at
+        at = part.cursor.revision
+        if kind == "image_end":
+            reached = at
+        elif kind == "lagged":
+            lagged.append((part.lost_from, part.lost_to))
+            assert part.lost_from == reached + 1
+            reached = part.lost_to
+        for change in message.changes.changes:
+            assert change.revision == reached + 1
+            reached = change.revision
+    assert bool(lagged) is (policy == LATEST)
+
+
+@pytest.mark.parametrize("policy", [LOSSLESS, LATEST])
+def test_five_that_never_read_cost_the_others_nothing_and_the_server_little(
+    policy: pb.SlowReaderPolicy.ValueType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ratios, memory, figures = [], [], []
+    for _ in range(TURNS):
+        found = {}
+        for count in (0, STALLED):
+            with running("ours", SMALL_RING if policy == LATEST else 200_000) as bench:
+                bench.attach(FAST, filtered=False)
+                with with_stalled(bench, count, policy) as readers:
+                    while bench.do().subscribers != FAST + count:
+                        time.sleep(0.05)
+                    found[count] = paced(bench, 1_000, 15)
+                    head = bench.do().head
+                    for reader in readers:
+                        assert_served(read_to(reader, head), policy)
+        ratios.append(found[STALLED].p99_ms / found[0].p99_ms)
+        memory.append((found[STALLED].rss - found[0].rss) / STALLED)
+        figures.append((found[0].p99_ms, found[STALLED].p99_ms))
+    with capsys.disabled():
+        sys.stdout.write(f"\np99 ms without and with: {figures}; ratios {ratios}\n")
+        sys.stdout.write(f"memory of each: {[round(each / 1e6, 2) for each in memory]} MB\n")
+    assert statistics.median(memory) <= MOST_EACH_BYTES
+    assert statistics.median(ratios) <= 1.5
+
+
+def test_a_thousand_subscribers_for_minutes(capsys: pytest.CaptureFixture[str]) -> None:
+    """None lost, none behind at the end; half of them select one bookmaker of ten."""
+    with running("ours") as bench:
+        before = bench.do().rss
+        bench.attach(500, filtered=False)
+        bench.attach(500, filtered=True, late=True)
+        attached = bench.do()
+        assert attached.subscribers == 1_000
+        found = paced(bench, 300, 120)
+        assert bench.do().subscribers == 1_000
+        with capsys.disabled():
+            sys.stdout.write(
+                f"\n{(attached.rss - before) / 1e6:.1f} kB a subscriber, {found.rss / 1e6:.0f} MB"
+                f" in all; {found.seen.messages:,} messages, p50 {found.p50_ms:.1f} ms,"
+                f" p99 {found.p99_ms:.1f} ms, max {found.max_ms:.1f} ms\n"
+            )
+        assert (attached.rss - before) / 1_000 < 50_000

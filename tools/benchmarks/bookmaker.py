@@ -1,0 +1,132 @@
+"""A bookmaker whose bodies were made ahead, as a process of its own.
+
+The bodies are the simulator's, some cycles of them, served to and fro, so that each step changes
+the same share of the markets. Making them while the service is measured would measure that too.
+
+Prints `{"port": N, "sports": […], "markets": […], "shown": N}`, and then answers lines: a number
+lets each sport go that many cycles further (a request beyond them waits), null lets all go on for
+ever. An answer is `{"served": bodies so far, "until": how many they will be, null for no end}`.
+"""
+
+import math
+import os
+from functools import partial
+from typing import Annotated
+
+import msgspec
+import trio
+import typer
+
+from odds_service.demo.settings import SimulationSettings
+from odds_service.http.message import Request, Response
+from odds_service.http.server import HttpLimits, serve_http
+from odds_service.model.observation import Observation
+from tools.benchmarks.load import Load, markets_of, settings_of
+from tools.benchmarks.processes import tell
+
+BARE = "bare"  # a query parameter: the body that comes next, and nothing is counted
+
+
+class Bookmaker:
+    """The application: body by body, as far as it was allowed to go."""
+
+    def __init__(self, cycles: list[dict[str, bytes]]) -> None:
+        self._cycles = cycles
+        self._served = dict.fromkeys(cycles[0], 0)
+        self._allowed: float = 0
+        self._moved = trio.Event()
+
+    @property
+    def served(self) -> int:
+        """Bodies that went out whole."""
+        return sum(self._served.values())
+
+    @property
+    def until(self) -> int | None:
+        """How many bodies it will have served when all sports have gone as far as they may."""
+        return None if math.isinf(self._allowed) else int(self._allowed) * len(self._served)
+
+    def allow(self, cycles: int | None) -> None:
+        """Let each sport go so many cycles further than the furthest is; None: without an end."""
+        if cycles is None:
+            self._allowed = math.inf
+        else:
+            self._allowed = max(self._served.values()) + cycles
+        self._moved.set()
+        self._moved = trio.Event()
+
+    async def __call__(self, request: Request) -> Response:
+        sport = request.path.split("/")[3]
+        place = self._served[sport]
+        if request.first(BARE) is not None:
+            return Response(200, self._body(sport, place))
+        while place >= self._allowed:
+            await self._moved.wait()
+
+        def sent() -> None:
+            self._served[sport] += 1
+
+        return Response(200, self._body(sport, place), on_sent=sent)
+
+    def _body(self, sport: str, place: int) -> bytes:
+        last = len(self._cycles) - 1
+        turn = place % (2 * last) if last else 0
+        return self._cycles[min(turn, 2 * last - turn)][sport]
+
+
+def serve(
+    *,
+    events: Annotated[int, typer.Option()],
+    bookmakers: Annotated[int, typer.Option()],
+    markets: Annotated[int, typer.Option()],
+    sports: Annotated[int, typer.Option()],
+    changed: Annotated[float, typer.Option()] = 0.05,
+    cycles: Annotated[int, typer.Option()] = 4,
+    small: Annotated[int, typer.Option(help="Markets in one more sport, of one event.")] = 0,
+) -> None:
+    """Make the bodies, then serve them until SIGTERM."""
+    settings = settings_of(events, bookmakers, markets, changed, sports=sports)
+    trio.run(_serve, settings, cycles, small)
+
+
+async def _serve(settings: SimulationSettings, cycles: int, small: int) -> None:
+    load = Load(settings)
+    bodies = [await load.bodies() for _ in range(cycles)]
+    offered = set(load.bookmaker.market_keys)
+    shown = markets_of([await _read(load, body) for body in bodies[0].items()])
+    if small:
+        other = Load(
+            settings_of(
+                settings.sports + 1, settings.bookmakers, small, settings.change_share,
+                sports=settings.sports + 1,
+            )
+        )  # fmt: skip
+        for cycle in bodies:
+            sport, body = list((await other.bodies()).items())[-1]
+            cycle[sport] = body
+        offered |= set(other.bookmaker.market_keys)
+        shown += small * settings.bookmakers
+    bookmaker = Bookmaker(bodies)
+    async with trio.open_nursery() as nursery:
+        # A request may wait for as long as a part measures something else.
+        limits = HttpLimits(idle_s=3_600.0, request_s=3_600.0)
+        port = await nursery.start(partial(serve_http, bookmaker, limits=limits))
+        tell(
+            {"port": port, "sports": list(bodies[0]), "markets": sorted(offered), "shown": shown,
+             "bytes": sum(map(len, bodies[0].values()))}
+        )  # fmt: skip
+        async for line in trio.lowlevel.FdStream(os.dup(0)):  # standard input
+            for question in line.splitlines():
+                bookmaker.allow(msgspec.json.decode(question, type=int | None))
+                tell({"served": bookmaker.served, "until": bookmaker.until})
+        nursery.cancel_scope.cancel()
+
+
+async def _read(load: Load, body: tuple[str, bytes]) -> Observation:
+    await trio.lowlevel.checkpoint()
+    raws = msgspec.json.decode(body[1], type=list[msgspec.Raw])
+    return load.observation(body[0], load.read(raws))
+
+
+if __name__ == "__main__":
+    typer.run(serve)

@@ -1,0 +1,106 @@
+"""Processes beside the one that measures: started, asked by lines of JSON, and always ended."""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+import psutil
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+READY_S: Final = 300.0  # to make the odds of a large simulation, on a loaded machine
+END_S: Final = 60.0
+
+
+class Helper:
+    """A module of ours in a process of its own; it answers a line with a line, both JSON."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # so that it can be ended with whatever it has started
+        )
+        self._name = module
+        self._seen = b""
+        self.ready: dict[str, Any] = {}
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_ready(self) -> None:
+        """Wait for the line that it begins with, and keep it. Raises RuntimeError."""
+        self.ready = self._answer(READY_S)
+
+    def ask(self, question: object = None, *, within_s: float = READY_S) -> Any:
+        """Send a line and wait for its answer. Raises RuntimeError when none comes."""
+        stdin = self._pipe(self._process.stdin)
+        stdin.write(msgspec.json.encode(question) + b"\n")
+        stdin.flush()
+        return self._answer(within_s)
+
+    def cpu_s(self) -> float:
+        """Processor time that it has used so far, in seconds."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def end(self) -> None:
+        """Ask it to stop in order, and kill it when it does not."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.pid, signal.SIGKILL)
+                self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            self._pipe(pipe).close()
+
+    def _answer(self, within_s: float) -> Any:
+        until = time.monotonic() + within_s
+        stdout = self._pipe(self._process.stdout)
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            while b"\n" not in self._seen:
+                left_s = until - time.monotonic()
+                if left_s <= 0 or not selector.select(left_s):
+                    raise RuntimeError(f"{self._name} gave no answer in {within_s:g} s")
+                read = os.read(stdout.fileno(), 2**16)
+                if not read:
+                    raise RuntimeError(f"{self._name} ended: {self._process.wait(END_S)}")
+                self._seen += read
+        line, _, self._seen = self._seen.partition(b"\n")
+        return msgspec.json.decode(line)
+
+    @staticmethod
+    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+        if pipe is None:
+            raise AssertionError("the pipes are ours")
+        return pipe
+
+
+@contextmanager
+def helper(module: str, *arguments: object) -> Iterator[Helper]:
+    """A started helper; it is ended at the end, also when the start failed."""
+    started = Helper(module, *map(str, arguments))
+    try:
+        started.wait_ready()
+        yield started
+    finally:
+        started.end()
+
+
+def tell(answer: object) -> None:
+    """What a helper answers."""
+    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+    sys.stdout.flush()

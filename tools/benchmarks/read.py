@@ -1,0 +1,164 @@
+"""`read`: GetOdds under a load generator, idle and beside an ingest, and an echo of its bytes."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import grpc
+import typer
+from msgspec import Struct
+
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from tools.benchmarks.figures import Bounds, Measured, Report, at_least, at_most
+from tools.benchmarks.h2load import Calls, call, need_h2load
+from tools.benchmarks.part import Part
+from tools.benchmarks.processes import Helper, helper
+from tools.benchmarks.service import settings_file
+
+SMALL_MARKETS: Final = 40  # of the small event, of all bookmakers together
+RUN_S: Final = 1.0  # of one run of the load generator
+CALLERS: Final = 8  # keep one processor busy
+CALM_CALLERS: Final = 4
+CALM_SHARE: Final = 0.1  # of the calls that can be answered: then latency is no queue
+CALM_S: Final = 2.0
+SETTLE_S: Final = 1.0  # until an ingest has got going
+METHOD: Final = "odds.v1.OddsService/GetOdds"
+
+
+class Query(Struct, frozen=True):
+    """What is asked for, and about how many bytes answer it."""
+
+    name: str
+    request: bytes
+    reply: bytes
+
+
+def measure(
+    bounds: Bounds,
+    *,
+    events: Annotated[int, typer.Option(help="Events in all.")] = 300,
+    bookmakers: Annotated[int, typer.Option(help="Bookmakers on each.")] = 3,
+    markets: Annotated[int, typer.Option(help="Markets of each.")] = 100,
+    leagues: Annotated[int, typer.Option(help="Leagues that the events are in.")] = 15,
+    ingest: Annotated[int, typer.Option(help="Markets a second that are ingested.")] = 50_000,
+) -> Report:
+    """GetOdds of one event, a league and a filter; beside a bare echo, and beside an ingest."""
+    need_h2load()
+    found = Measured("read", f"GetOdds by {CALLERS} callers, idle and beside an ingest")
+    with (
+        tempfile.TemporaryDirectory() as name,
+        helper(
+            "tools.benchmarks.bookmaker",
+            f"--events={events}", f"--bookmakers={bookmakers}", f"--markets={markets}",
+            f"--sports={leagues}", f"--small={max(1, SMALL_MARKETS // bookmakers)}",
+        ) as bookmaker,
+    ):  # fmt: skip
+        folder = Path(name)
+        config = settings_file(folder, bookmaker.ready, bookmaker.ready["shown"] / ingest)
+        with helper("tools.benchmarks.service", config) as service:
+            sports = len(bookmaker.ready["sports"])
+            bookmaker.ask(1)
+            service.ask({"applied": sports})
+            queries = list(_queries(service.ready["address"], bookmaker.ready["sports"]))
+            files = [folder / str(place) for place in range(len(queries))]
+            for file, query in zip(files, queries, strict=True):
+                file.write_bytes(query.reply)
+            with helper("tools.benchmarks.echo", *files) as echo:
+                urls = f"http://127.0.0.1:{echo.ready['port']}/echo"
+                for _ in bounds.turns():
+                    for place, query in enumerate(queries):
+                        _idle(found, query, f"{urls}/{place}", service)
+                    with _ingesting(found, bookmaker, service):
+                        for query in queries:
+                            calm = _calm(found, query, service)
+                            found.add(
+                                f"{query.name}: p50 beside the ingest", calm.percentile(0.5), "ms"
+                            )
+                            found.add(
+                                f"{query.name}: p99 beside the ingest", calm.percentile(0.99), "ms"
+                            )
+    for query in queries:
+        name = query.name
+        found.ratio(f"{name}, of the echo", f"{name}: calls", f"{name}: echo", at_least(0.85))
+        found.ratio(
+            f"{name}, p99 beside the ingest, of idle",
+            f"{name}: p99 beside the ingest", f"{name}: p99", at_most(10.0),
+        )  # fmt: skip
+    return found.report(
+        markets=bookmaker.ready["shown"],
+        **{f"bytes of {query.name}": len(query.reply) for query in queries},
+    )
+
+
+def _queries(address: str, leagues: list[str]) -> Iterator[Query]:
+    """The four things that are asked for, with what answers them now."""
+    with grpc.insecure_channel(address) as channel:
+        stub = pb_grpc.OddsServiceStub(channel)
+
+        def query(name: str, only: pb.Filter) -> Query:
+            request = pb.GetOddsRequest(filter=only)
+            reply = stub.GetOdds(request, timeout=60)
+            markets = sum(len(b.markets) for e in reply.events for b in e.bookmakers)
+            return Query(
+                f"{name} ({markets:,} markets)", request.SerializeToString(),
+                reply.SerializeToString(),
+            )  # fmt: skip
+
+        def event(league: str) -> str:
+            listed = stub.ListEvents(
+                pb.ListEventsRequest(filter=pb.Filter(competitions=[league]), page_size=1),
+                timeout=60,
+            )
+            return str(listed.events[0].event.id)
+
+        yield query("small event", pb.Filter(event_ids=[event(leagues[-1])]))
+        yield query("event", pb.Filter(event_ids=[event(leagues[0])]))
+        yield query("league", pb.Filter(competitions=[leagues[0]]))
+        yield query(
+            "filtered league", pb.Filter(competitions=[leagues[0]], markets=["h2h", "totals"])
+        )
+
+
+def _idle(found: Measured, query: Query, echo: str, service: Helper) -> None:
+    """The echo, the service, and its latencies when it has little to do."""
+    size = len(query.reply)
+    ceiling = call(echo, query.request, size, seconds=RUN_S, callers=CALLERS)
+    ours = call(_url(service), query.request, size, seconds=RUN_S, callers=CALLERS)
+    found.add(f"{query.name}: echo", ceiling.per_s, "calls/s")
+    found.add(f"{query.name}: calls", ours.per_s, "calls/s")
+    calm = _calm(found, query, service)
+    found.add(f"{query.name}: p50", calm.percentile(0.5), "ms")
+    found.add(f"{query.name}: p99", calm.percentile(0.99), "ms")
+
+
+def _calm(found: Measured, query: Query, service: Helper) -> Calls:
+    """Calls at a pace well below what can be answered."""
+    pace = CALM_SHARE * found.figures[f"{query.name}: calls"].samples[-1]
+    return call(
+        _url(service), query.request, len(query.reply),
+        seconds=CALM_S, callers=CALM_CALLERS, calls_per_s=pace,
+    )  # fmt: skip
+
+
+@contextmanager
+def _ingesting(found: Measured, bookmaker: Helper, service: Helper) -> Iterator[None]:
+    """The service scrapes without end meanwhile; how much it does is a figure too."""
+    bookmaker.ask(None)
+    time.sleep(SETTLE_S)
+    began, before = time.monotonic(), bookmaker.ask(None)["served"]
+    yield
+    served, took_s = bookmaker.ask(None)["served"] - before, time.monotonic() - began
+    a_body = bookmaker.ready["shown"] / len(bookmaker.ready["sports"])
+    found.add("ingested", served * a_body / took_s, "markets/s")
+    service.ask({"applied": bookmaker.ask(0)["until"]})
+
+
+def _url(service: Helper) -> str:
+    return f"http://{service.ready['address']}/{METHOD}"
+
+
+PART: Final = Part("read", measure, repeats=5, seconds=120.0, sized="events")

@@ -43,6 +43,7 @@ class OddsCache:
         self._lock: threading.Lock = feed.lock
         self._events = {odds.event.id: odds for odds in events}
         self._sources = {state.source: state for state in sources}
+        self.version = 0  # of all that a cut shows but what is durable; from any thread
 
     @property
     def events(self) -> Mapping[str, EventOdds]:
@@ -69,6 +70,7 @@ class OddsCache:
             for event_id in gone:
                 self._events.pop(event_id, None)
             self._sources.update(sources)
+            self.version += 1
             if batch is not None:
                 self._feed.append_locked(batch, detected_at)
         if batch is not None:

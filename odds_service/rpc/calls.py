@@ -36,6 +36,7 @@ from odds_service.rpc.framing import bytes_tag, delimited, timestamp, varint
 from odds_service.rpc.odds import OddsView
 from odds_service.rpc.parts import Past, Refreshed
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.replies import Asked
 from odds_service.rpc.selection import checked_time
 from odds_service.rpc.serving import Serving
 
@@ -52,10 +53,13 @@ _EVENTS: Final = bytes_tag(pb.GetOddsResponse.EVENTS_FIELD_NUMBER)
 _BEST: Final = bytes_tag(pb.EventOdds.BEST_FIELD_NUMBER)
 
 
-async def get_odds(serving: Serving, request: pb.GetOddsRequest, context: Context) -> bytes:
+async def get_odds(serving: Serving, asked: Asked, context: Context) -> bytes:
     """One consistent cut, joined from ready bytes."""
-    selection = serving.selection(request.filter)
-    parts = serving.parts
+    stamp = serving.replies.stamp()
+    known = serving.replies.known(asked, stamp)
+    if known is not None:
+        return known
+    request, selection, parts = asked.message, asked.selection, serving.parts
     if request.HasField("min_cursor"):
         await _reach(serving, request.min_cursor, context)
     if request.WhichOneof("as_of") is not None:
@@ -84,7 +88,9 @@ async def get_odds(serving: Serving, request: pb.GetOddsRequest, context: Contex
         durable_revision=view.cut.durable_revision,
     )
     fields.append(tail.SerializeToString())
-    return b"".join(fields)
+    reply = b"".join(fields)
+    serving.replies.keep(asked, stamp, now, reply)
+    return reply
 
 
 def _too_large() -> Refused:

@@ -61,7 +61,7 @@ async def watch_changes(
 def service_handler(serving: Serving, tokens: Tokens) -> "grpc.GenericRpcHandler[bytes, bytes]":
     """All calls of odds.v1.OddsService."""
     unary: dict[str, tuple[Any, Call[Any, bytes]]] = {
-        "GetOdds": (pb.GetOddsRequest, calls.get_odds),
+        "GetOdds": (serving.replies, calls.get_odds),
         "ListEvents": (pb.ListEventsRequest, calls.list_events),
         "RefreshEvent": (pb.RefreshEventRequest, calls.refresh_event),
         "GetStatus": (pb.GetStatusRequest, status.get_status),

@@ -15,6 +15,7 @@ from odds_service.rpc.meter import Meter
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.reading import LogReader
+from odds_service.rpc.replies import Replies
 from odds_service.rpc.selection import Selection, selection
 from odds_service.status import RpcReport
 
@@ -33,6 +34,7 @@ class Serving:
         self.reader = LogReader(parts.cache, parts.feed)
         self.wires = EventWires()
         self.limits = Limits(parts.settings)
+        self.replies = Replies(parts.cache, parts.feed, self.selection, parts.now)
         self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self.meters: list[Meter] = []
         self._epochs = list(parts.epochs) or [(parts.feed.epoch, 0)]

@@ -1,11 +1,11 @@
 """The ceiling of `read`: a bare grpc.aio server, in a thread as the service's, with ready replies.
 
 `python -m tools.benchmarks.echo FILE…` answers the call `/echo/N` with the bytes of the N-th file.
-Prints `{"port": N}` and serves until SIGTERM.
+Prints `{"port": N}` and serves until its standard input ends.
 """
 
 import asyncio
-import signal
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ from tools.benchmarks.processes import tell
 
 
 def serve(files: Annotated[list[Path], typer.Argument()]) -> None:
-    """Serve until SIGTERM."""
+    """Serve until standard input ends."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     trio.run(_serve, [file.read_bytes() for file in files])
 
@@ -40,12 +40,11 @@ async def _serve(replies: list[bytes]) -> None:
         await server.stop(0)
 
     thread = LoopThread("grpc")
-    with trio.open_signal_receiver(signal.SIGTERM) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(thread.run, main)
-            async for _ in signals:
-                thread.request_stop()
-                break
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(thread.run, main)
+        async for _ in trio.lowlevel.FdStream(os.dup(0)):  # standard input
+            continue
+        thread.request_stop()
 
 
 def _handler(reply: bytes) -> "grpc.RpcMethodHandler[Any, Any]":

@@ -55,16 +55,17 @@ class Helper:
         return float(times.user + times.system)
 
     def end(self) -> None:
-        """Ask it to stop in order, and kill it when it does not."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.pid, signal.SIGKILL)
-                self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            self._pipe(pipe).close()
+        """Let it stop in order, and kill it when it does not.
+
+        It stops when its standard input ends: so it also does when this process is killed.
+        """
+        self._pipe(self._process.stdin).close()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+        self._pipe(self._process.stdout).close()
 
     def _answer(self, within_s: float) -> Any:
         until = time.monotonic() + within_s

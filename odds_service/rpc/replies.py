@@ -1,0 +1,105 @@
+"""GetOdds asked again: the request as it was read, and the reply while nothing has changed."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from msgspec import Struct
+
+from odds_service.cache import OddsCache
+from odds_service.feed import ChangeFeed
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.selection import Selection
+
+# Staleness is told by the clock, and so late at most; changes of any kind are told at once.
+KEPT: Final = timedelta(seconds=0.1)
+MOST_REQUESTS: Final = 1_000
+MOST_REQUEST_BYTES: Final = 1_024  # longer ones name hundreds of events, and are nobody else's
+MOST_REPLY_BYTES: Final = 32 * 2**20  # 32 MiB of all replies together
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+Stamp = tuple[int, int]  # the cache's version and the durable revision
+
+
+class Asked(Struct, eq=False):
+    """A request that was read: what it asks for, and what answered it last.
+
+    plain: the reply depends on nothing but the selection, the cache and what is durable.
+    """
+
+    request: bytes
+    message: pb.GetOddsRequest
+    selection: Selection
+    plain: bool
+    reply: bytes = b""
+    stamp: Stamp = (-1, -1)
+    made_at: datetime = _NEVER
+
+
+class Replies:
+    """What equal requests share; on the server's loop alone.
+
+    Bounded in requests, in their length and in the bytes of all replies: the ones not asked for
+    the longest go first.
+    """
+
+    def __init__(
+        self,
+        cache: OddsCache,
+        feed: ChangeFeed,
+        select: Callable[[pb.Filter], Selection],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._cache = cache
+        self._feed = feed
+        self._select = select
+        self._now = now
+        self._asked: OrderedDict[bytes, Asked] = OrderedDict()
+        self._bytes = 0
+
+    def FromString(self, request: bytes) -> Asked:
+        """Read a request, as a message type does.
+
+        Raises DecodeError; Refused for a filter that is wrong.
+        """
+        asked = self._asked.get(request)
+        if asked is not None:
+            self._asked.move_to_end(request)
+            return asked
+        message = pb.GetOddsRequest.FromString(request)
+        plain = not (
+            message.include_best
+            or message.HasField("min_cursor")
+            or message.WhichOneof("as_of") is not None
+        )
+        asked = Asked(request, message, self._select(message.filter), plain)
+        if plain and len(request) <= MOST_REQUEST_BYTES:
+            self._asked[request] = asked
+            if len(self._asked) > MOST_REQUESTS:
+                self._drop_oldest()
+        return asked
+
+    def stamp(self) -> Stamp:
+        """Where the cache stands; to be taken before the cut that a reply is made from."""
+        return self._cache.version, self._feed.durable_revision
+
+    def known(self, asked: Asked, stamp: Stamp) -> bytes | None:
+        """The last reply, when another one would be the same."""
+        if asked.stamp == stamp and asked.made_at <= self._now() < asked.made_at + KEPT:
+            return asked.reply
+        return None
+
+    def keep(self, asked: Asked, stamp: Stamp, made_at: datetime, reply: bytes) -> None:
+        """Remember a reply as of a time, which took its cut at or after the stamp."""
+        if self._asked.get(asked.request) is not asked:
+            return  # not plain, too long, or dropped meanwhile
+        self._bytes += len(reply) - len(asked.reply)
+        asked.reply, asked.stamp, asked.made_at = reply, stamp, made_at
+        while self._bytes > MOST_REPLY_BYTES:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        _, dropped = self._asked.popitem(last=False)
+        self._bytes -= len(dropped.reply)

@@ -20,11 +20,10 @@ from tools.benchmarks.processes import Helper, helper
 from tools.benchmarks.service import settings_file
 
 SMALL_MARKETS: Final = 40  # of the small event, of all bookmakers together
-RUN_S: Final = 1.0  # of one run of the load generator
+RUN_S: Final = 1.0  # of one run of the load generator; less where the time is short
+LEAST_RUN_S: Final = 0.2
+RUNS: Final = 60  # of all kinds in the turns that there must be
 CALLERS: Final = 8  # keep one processor busy
-CALM_CALLERS: Final = 4
-CALM_SHARE: Final = 0.1  # of the calls that can be answered: then latency is no queue
-CALM_S: Final = 2.0
 SETTLE_S: Final = 1.0  # until an ingest has got going
 METHOD: Final = "odds.v1.OddsService/GetOdds"
 
@@ -48,7 +47,10 @@ def measure(
 ) -> Report:
     """GetOdds of one event, a league and a filter; beside a bare echo, and beside an ingest."""
     need_h2load()
-    found = Measured("read", f"GetOdds by {CALLERS} callers, idle and beside an ingest")
+    run_s = min(RUN_S, max(LEAST_RUN_S, bounds.seconds / RUNS))
+    found = Measured(
+        "read", f"GetOdds by {CALLERS} callers (latency: by one), idle and beside an ingest"
+    )
     with (
         tempfile.TemporaryDirectory() as name,
         helper(
@@ -71,10 +73,10 @@ def measure(
                 urls = f"http://127.0.0.1:{echo.ready['port']}/echo"
                 for _ in bounds.turns():
                     for place, query in enumerate(queries):
-                        _idle(found, query, echo, f"{urls}/{place}", service)
+                        _idle(found, query, echo, f"{urls}/{place}", service, run_s)
                     with _ingesting(found, bookmaker, service):
                         for query in queries:
-                            calm = _calm(found, query, service)
+                            calm = _calm(query, service, run_s)
                             found.add(
                                 f"{query.name}: p50 beside the ingest", calm.percentile(0.5), "ms"
                             )
@@ -130,26 +132,25 @@ def _queries(address: str, leagues: list[str]) -> Iterator[Query]:
         )
 
 
-def _idle(found: Measured, query: Query, echo: Helper, url: str, service: Helper) -> None:
+def _idle(
+    found: Measured, query: Query, echo: Helper, url: str, service: Helper, run_s: float
+) -> None:
     """The echo, the service, and its latencies when it has little to do."""
     for name, server, where in (("echo", echo, url), ("calls", service, _url(service))):
         before_s = server.cpu_s()
-        calls = call(where, query.request, len(query.reply), seconds=RUN_S, callers=CALLERS)
+        calls = call(where, query.request, len(query.reply), seconds=run_s, callers=CALLERS)
         cpu_us = (server.cpu_s() - before_s) / len(calls.took_ms) * 1e6
         found.add(f"{query.name}: {name}", calls.per_s, "calls/s")
         found.add(f"{query.name}: CPU of the {name}", cpu_us, "µs a call")
-    calm = _calm(found, query, service)
+    calm = _calm(query, service, run_s)
     found.add(f"{query.name}: p50", calm.percentile(0.5), "ms")
     found.add(f"{query.name}: p99", calm.percentile(0.99), "ms")
 
 
-def _calm(found: Measured, query: Query, service: Helper) -> Calls:
-    """Calls at a pace well below what can be answered."""
-    pace = CALM_SHARE * found.figures[f"{query.name}: calls"].samples[-1]
-    return call(
-        _url(service), query.request, len(query.reply),
-        seconds=CALM_S, callers=CALM_CALLERS, calls_per_s=pace,
-    )  # fmt: skip
+def _calm(query: Query, service: Helper, run_s: float) -> Calls:
+    """A single caller: its latencies hold no queue."""
+    size = len(query.reply)
+    return call(_url(service), query.request, size, seconds=2 * run_s, callers=1)
 
 
 @contextmanager

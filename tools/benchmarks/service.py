@@ -117,6 +117,8 @@ def settings_file(
             "interval_s": interval_s,
         },
         "sources.http": {
+            # Of each sport one request may be held; it must not be in the way of another's.
+            "concurrency": len(bookmaker["sports"]),
             "read_s": patient_s,
             "total_s": patient_s,
             "max_body_bytes": most_bytes,

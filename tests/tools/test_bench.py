@@ -26,6 +26,7 @@ from tools.benchmarks.showing import markdown, tables
 SMALL = {
     "pipeline": ["--events", "6", "--markets", "10"],
     "storage": ["--events", "12", "--bookmakers", "2", "--markets", "5"],
+    "watch": ["--rate", "100", "--stretch", "0.5", "--most", "1"],
     "read": ["--events", "6", "--markets", "10", "--leagues", "2", "--ingest", "2000"],
 }
 
@@ -91,10 +92,17 @@ def test_numbers_are_short(value: float, text: str) -> None:
     assert short(value) == text
 
 
+QUICK = {"pipeline"}  # the others start databases, servers and clients: up to a minute each
 NEEDS = {"read": "h2load"}  # a program that comes with no wheel
 
 
-@pytest.mark.parametrize("part", [part.name for part in PARTS])
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(part.name, marks=() if part.name in QUICK else pytest.mark.long)
+        for part in PARTS
+    ],
+)
 def test_every_part_gives_a_report_and_a_plot(part: str, tmp_path: Path) -> None:
     if part in NEEDS and shutil.which(NEEDS[part]) is None:
         pytest.skip(f"{NEEDS[part]} is not installed")

@@ -96,8 +96,7 @@ def _gaps(unstored: Iterable[int]) -> Iterator[_Frame]:
 async def _span(serving: Serving, store: History, request: pb.GetHistoryRequest) -> tuple[int, int]:
     """The revisions that are asked for: after the first, up to the second."""
     durable = serving.parts.feed.durable_revision
-    oldest = await serving.ask(store.oldest_revision)
-    after, upto = durable if oldest is None else oldest - 1, durable
+    after, upto = await serving.ask(store.oldest_revision) - 1, durable
     if request.HasField("from_cursor"):
         _check(serving, "from_cursor", request.from_cursor)
         if request.from_cursor.revision < after:

@@ -30,8 +30,8 @@ class History(Protocol):
         """The same of the changes that a filter selects, with the holes named."""
         ...
 
-    async def oldest_revision(self) -> int | None:
-        """The oldest that is kept; None when there is none."""
+    async def oldest_revision(self) -> int:
+        """The first revision that is kept, or will be when there is none."""
         ...
 
 

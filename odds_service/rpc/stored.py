@@ -1,18 +1,20 @@
-"""The stored log as a filter selects it, page by page; for GetHistory, over millions of changes."""
+"""The stored log as a filter selects it, page by page, over millions of changes.
 
-from collections.abc import AsyncIterator, Sequence
+GetHistory reads it as it is, a stream by way of rpc.replay.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from grpc import StatusCode
 
 from odds_service.errors import BelowFloor
-from odds_service.model.change import Change, ChangeKind, EventChange
+from odds_service.model.change import Change, ChangeKind, EventChange, Reason
 from odds_service.model.event import Event
 from odds_service.model.market import Market
 from odds_service.rpc.errors import refused
 from odds_service.rpc.filtering import Place, Selected, select
 from odds_service.rpc.parts import History, Past
-from odds_service.rpc.replay import begins_a_move, keep_up
 from odds_service.rpc.selection import Selection
 from odds_service.rpc.serving import Serving
 from odds_service.storage.base import HistoryFilter, HistoryPage
@@ -54,6 +56,9 @@ class StoredLog:
     async def next_page(self, upto: int) -> StoredPage:
         """The next page, which may select nothing; `upto` must lie ahead and be durable.
 
+        It is the same for all pages: the events that a filter can select are looked for up to
+        where the log is at the first one.
+
         Holds one of the few places for such reads only while it reads. Raises BelowFloor when
         retention went past it.
         """
@@ -64,7 +69,7 @@ class StoredLog:
             markets = await self._markets_of_moves(page.changes)
         changes = page.changes
         reached = page.upto
-        if changes and begins_a_move(changes[-1]):
+        if changes and _begins_a_move(changes[-1]):
             last = changes[-1].revision
             if self._after + 1 < last == reached < upto:
                 changes, reached = changes[:-1], last - 1
@@ -72,7 +77,7 @@ class StoredLog:
             select(self._selection, changes, self._events, lambda *place: markets[place])
         )
         if self._selection.by_event:
-            keep_up(self._events, changes)
+            _keep_up(self._events, changes)
         self._after = reached
         return StoredPage(selected, [r for r in page.unstored if r <= reached], reached)
 
@@ -80,7 +85,7 @@ class StoredLog:
         upto = min(upto, after + STRETCH_REVISIONS)
         page = await self._serving.ask(self._store.history_page, after, upto, PAGE_CHANGES, only)
         oldest = await self._serving.ask(self._store.oldest_revision)
-        if oldest is not None and oldest > after + 1:
+        if oldest > after + 1:
             raise BelowFloor(oldest - 1)
         return page
 
@@ -168,3 +173,19 @@ def _filter_of(selection: Selection, event_ids: frozenset[str] | None = None) ->
         markets=selection.markets or frozenset(),
         ended=False,
     )
+
+
+def _begins_a_move(change: Change) -> bool:
+    """Whether it is the first half of a moved line, which no page parts from the second."""
+    return change.kind is ChangeKind.REMOVED and change.reason == Reason.LINE_MOVED
+
+
+def _keep_up(events: dict[str, Event], changes: Iterable[Change]) -> None:
+    """Make events as of before the changes those as of after."""
+    for change in changes:
+        if not isinstance(change, EventChange):
+            continue
+        if change.kind is ChangeKind.EVENT_ENDED:
+            events.pop(change.event_id, None)
+        else:
+            events[change.event_id] = change.after

@@ -34,7 +34,7 @@ from hypothesis.stateful import (
 
 from odds_service.feed import ChangeFeed
 from odds_service.model.cursor import Cursor
-from odds_service.rpc import reading, replay, terms
+from odds_service.rpc import reading, stored, terms
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from tests.support.offer import Offer, hours_from_now
 from tests.support.oracle import Identity, Oracle, Outcomes
@@ -117,7 +117,7 @@ class Streams(RuleBasedStateMachine):
         defaults = ChangeFeed.__init__.__kwdefaults__ or {}
         self.patch.setitem(defaults, "capacity", RING)
         self.patch.setattr(terms, "HEARTBEAT_BOUNDS_S", (0.02, 60.0))
-        self.patch.setattr(replay, "PAGE_CHANGES", 20)
+        self.patch.setattr(stored, "PAGE_CHANGES", 20)
         self.patch.setattr(reading, "_BATCHES", 3)
         self.patch.setattr(reading, "_BODY_BYTES", 16_384)
         self.folder = tempfile.TemporaryDirectory()

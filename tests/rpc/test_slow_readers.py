@@ -155,7 +155,9 @@ async def test_an_image_is_begun_anew_when_its_reader_stopped_for_long(
             book.see(observe(offered(later), 1))
             messages = await read_up_to(slow, book.feed.head_revision)
     begun = [m.image_begin.cursor.revision for m in messages if m.HasField("image_begin")]
-    assert begun == [begun[0], book.feed.head_revision]
+    # More than once where the machine is slow.
+    assert begun[0] < book.feed.head_revision
+    assert set(begun[1:]) == {book.feed.head_revision}
     assert_unbroken(messages)
     odds = OddsMap()
     for message in messages:

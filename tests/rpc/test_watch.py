@@ -117,7 +117,7 @@ async def test_a_resume_at_any_cut_gives_the_same_changes(
     capacity: int, wanted: dict[str, object]
 ) -> None:
     """With a ring of 10 changes nearly all of it is read from the store, and joined to the ring."""
-    book = Bookkeeping(capacity=capacity)
+    book = Bookkeeping(capacity=capacity, keeps_past=True)
     filtered = pb.Filter(**wanted)  # type: ignore[arg-type]  # fields by name
     async with serving(book) as server:
         with connected(server.address) as client:

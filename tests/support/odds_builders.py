@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import grpc
 import trio
 from google.protobuf.message import Message
+from msgspec.structs import replace
 
 from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
@@ -16,10 +17,16 @@ from odds_service.config import ServerSettings
 from odds_service.detection import Detected, detect
 from odds_service.errors import BelowFloor
 from odds_service.feed import RING_CHANGES, ChangeFeed
-from odds_service.model.change import Change, ChangeBatch, MarketChange, SourceChange
-from odds_service.model.market import MarketKey
+from odds_service.model.change import (
+    Change,
+    ChangeBatch,
+    EventChange,
+    MarketChange,
+    SourceChange,
+)
+from odds_service.model.market import MarketKey, MarketStatus
 from odds_service.model.observation import Observation
-from odds_service.model.snapshot import EventOdds
+from odds_service.model.snapshot import BookmakerOdds, EventOdds
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc.parts import History, RpcParts
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
@@ -126,10 +133,10 @@ class Bookkeeping:
             [change.revision for change in found if change.revision in self.refused],
         )
 
-    async def oldest_revision(self) -> int | None:
+    async def oldest_revision(self) -> int:
         """As storage.Store."""
         await trio.lowlevel.checkpoint()
-        return self.stored_from if self.log else None
+        return self.stored_from
 
     async def revision_at(self, at: datetime) -> int:
         """As storage.Store."""
@@ -141,11 +148,15 @@ class Bookkeeping:
     async def odds_at(
         self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
     ) -> Past:
-        """As storage.Store: what was noted when that revision was the head."""
+        """As storage.Store: what was noted at the next head, and undone from there."""
         await trio.lowlevel.checkpoint()
-        if revision not in self.noted:
-            raise BelowFloor(self.stored_from)
-        entries = self.noted[revision].values()
+        head = min((noted for noted in self.noted if noted >= revision), default=None)
+        if head is None or revision < self.stored_from - 1:
+            raise BelowFloor(self.stored_from - 1)
+        known = dict(self.noted[head])
+        for change in reversed(self.log[revision:head]):
+            _undo(known, change)
+        entries = known.values()
         chosen = [each for each in entries if not event_ids or each.event.id in event_ids]
         then = self.log[revision - 1].detected_at if revision else None
         return Past(revision, at or then, chosen)
@@ -172,6 +183,31 @@ class Bookkeeping:
             events=len(cut.events),
             markets=0,
         )
+
+
+def _undo(events: dict[str, EventOdds], change: Change) -> None:
+    if isinstance(change, SourceChange):
+        return
+    entry = events.get(change.event_id)
+    if isinstance(change, EventChange):
+        if change.before is None:
+            events.pop(change.event_id, None)
+        elif entry is None:
+            shown = {odds.key: odds for odds in change.ended}
+            events[change.event_id] = EventOdds(change.before, {}, shown)
+        else:
+            events[change.event_id] = replace(entry, event=change.before)
+        return
+    assert entry is not None
+    place = change.source, change.bookmaker
+    at = change.observed_at
+    gone = BookmakerOdds(0, change.event_id, *place, at, at, None, {})
+    odds = entry.bookmakers.get(place, gone)
+    markets = {key: market for key, market in odds.markets.items() if key != change.after.key}
+    if change.before is not None and change.before.status is not MarketStatus.REMOVED:
+        markets[change.before.key] = change.before
+    odds = replace(odds, markets=markets)
+    events[change.event_id] = replace(entry, bookmakers={**entry.bookmakers, place: odds})
 
 
 def _passes(only: HistoryFilter, change: Change) -> bool:

@@ -14,7 +14,7 @@ from odds_service.pipeline.channels import WriteQueue
 from odds_service.status import WriterReport
 from odds_service.storage.base import Store, WriteGroup
 
-GROUP_CHANGES: Final = 5_000  # a transaction's size: past it a commit costs little per row
+GROUP_CHANGES: Final = 10_000  # a transaction's size: past it a commit costs little per row
 FLUSH_S: Final = 1.0  # how often confirmations and scrape runs are stored while nothing changes
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0

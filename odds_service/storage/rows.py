@@ -226,7 +226,7 @@ def history_values(change: Change, stored_time: Callable[[datetime], Any]) -> tu
         return (
             change.revision,
             stored_time(change.detected_at),
-            change.kind,
+            int(change.kind),  # sqlite3 asks its adapters about every value of a type of our own
             change.reason,
             change.event_id,
             change.source,
@@ -234,7 +234,7 @@ def history_values(change: Change, stored_time: Callable[[datetime], Any]) -> tu
             key.market,
             key.line,
             key.participant,
-            after.status,
+            int(after.status),
             change.snapshot_id,
             stored_time(change.observed_at),
             None if before is None else _encode(_whole(before)).decode(),
@@ -247,7 +247,7 @@ def history_values(change: Change, stored_time: Callable[[datetime], Any]) -> tu
     return (
         change.revision,
         stored_time(change.detected_at),
-        change.kind,
+        int(change.kind),
         change.reason,
         "" if event is None else event.event_id,
         change.source,

@@ -159,9 +159,11 @@ async def test_an_upgrade_that_fails_leaves_everything_as_it_was(
 
 
 async def _names(place: Place) -> list[str]:
-    async with open_bridge():
+    async def names() -> list[str]:
         database = database_of(place)
-        try:
-            return list(await aio(columns_of, database))
-        finally:
-            await aio(database.aio_dispose)
+        found = list(await columns_of(database))
+        await database.aio_dispose()
+        return found
+
+    async with open_bridge():
+        return await aio(names)

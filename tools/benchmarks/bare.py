@@ -217,12 +217,11 @@ class Obvious:
         self._loop = asyncio.SelectorEventLoop()
         self._engine: AsyncEngine = create_async_engine(url)
 
-    def write(self, batches: Iterable[ChangeBatch], limit: int) -> int:
-        """Write some of the batches' changes, whole events; gives how many."""
-        done: int = self._loop.run_until_complete(self._aio_write(batches, limit))
-        return done
+    def write(self, batches: Iterable[ChangeBatch], limit: int) -> None:
+        """Write so many of the batches' changes."""
+        self._loop.run_until_complete(self._aio_write(batches, limit))
 
-    async def _aio_write(self, batches: Iterable[ChangeBatch], limit: int) -> int:
+    async def _aio_write(self, batches: Iterable[ChangeBatch], limit: int) -> None:
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         upsert = insert(odds_current)
         put = upsert.on_conflict_do_update(
@@ -231,14 +230,12 @@ class Obvious:
                   if not c.primary_key},
         )  # fmt: skip
         by_event: dict[str, list[MarketChange]] = {}
-        for batch in batches:
-            for change in batch.changes:
-                if isinstance(change, MarketChange):
-                    by_event.setdefault(change.event_id, []).append(change)
-        done = 0
+        taken = 0
+        for change in (change for batch in batches for change in batch.changes):
+            if isinstance(change, MarketChange) and taken < limit:
+                by_event.setdefault(change.event_id, []).append(change)
+                taken += 1
         for changes in by_event.values():
-            if done >= limit:
-                break
             async with self._engine.begin() as connection:
                 for change in changes:
                     row = rows.history_row(change)
@@ -246,8 +243,6 @@ class Obvious:
                     current = {name: getattr(row, name) for name in _SHARED}
                     current |= {"odds": row.after, "changed_at": row.observed_at}
                     await connection.execute(put, current)
-            done += len(changes)
-        return done
 
     def close(self) -> None:
         self._loop.run_until_complete(self._engine.dispose())

@@ -1,12 +1,14 @@
 """`storage`: changes through the writer into both databases, beside the same statements bare."""
 
+import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
+import psutil
 import trio
 import typer
 from msgspec import Struct
@@ -28,16 +30,26 @@ from tools.benchmarks.load import SOURCE, Load, settings_of
 from tools.benchmarks.part import Part
 
 OBVIOUS_CHANGES: Final = 400  # of a turn by the obvious way: as many as take it about a second
+CPU, BARE_CPU = "CPU of the writer", "CPU of the bare statements"
+LIMIT: Final = (
+    "the bare statements find their rows made; making them (odds before and after as JSON) is "
+    "ours, see `making the rows alone`; the rest is SQLAlchemy and the bridge, once a transaction"
+)
+DAY_SHARE: Final = 0.05  # of the markets changes in a minute of the day that sizes are told for
 PACED_BATCHES: Final = 40  # of a turn, one every PACED_S, for the lag of each
 PACED_S: Final = 0.05
 
 
 class Engine(Struct):
-    """A database engine, and three databases of it: for ours, the bare driver, the obvious way."""
+    """A database engine, and three databases of it: for ours, the bare driver, the obvious way.
+
+    cpu_s: seconds of CPU that this process and the server have used. size: bytes of ours.
+    """
 
     name: str
     urls: list[str]
-    sizes: str
+    cpu_s: Callable[[], float]
+    size: Callable[[], int]
 
 
 class Ours:
@@ -104,21 +116,33 @@ def engines(folder: Path) -> Iterator[list[Engine]]:
 
 def _sqlite(folder: Path) -> Engine:
     urls = [f"sqlite:///{folder / name}.db" for name in ("ours", "bare", "obvious")]
-    return Engine("SQLite", urls, "SELECT page_count * page_size FROM pragma_page_count(), "
-                                  "pragma_page_size()")  # fmt: skip
+
+    def size() -> int:
+        with closing(sqlite3.connect(folder / "ours.db")) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return (folder / "ours.db").stat().st_size
+
+    return Engine("SQLite", urls, time.process_time, size)
 
 
 def _postgres(server: PostgresServer) -> Engine:
     names = ["ours", "bare", "obvious"]
     for name in names:
         server.psql(f"CREATE DATABASE {name}")
-    return Engine("PostgreSQL", [server.url(name) for name in names],
-                  "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class "
-                  "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")  # fmt: skip
+
+    def cpu_s() -> float:
+        first = psutil.Process(server.pid)
+        spent = [each.cpu_times() for each in (first, *first.children(recursive=True))]
+        return float(time.process_time() + sum(each.user + each.system for each in spent))
+
+    def size() -> int:
+        return int(server.psql("SELECT pg_database_size('ours')"))
+
+    return Engine("PostgreSQL", [server.url(name) for name in names], cpu_s, size)
 
 
-def bare_of(engine: Engine) -> Bare:
-    url = engine.urls[1]
+def bare_of(url: str) -> Bare:
+    """The bare driver on a database that the store has made."""
     return BareSqlite(url.removeprefix("sqlite:///")) if url[0] == "s" else BarePostgres(url)
 
 
@@ -143,10 +167,17 @@ def measure(
     for name, least in (("SQLite", 0.8), ("PostgreSQL", 0.8)):
         found.ratio(f"{name}: writer, of the bare statements", f"{name}: writer",
                     f"{name}: bare statements", at_least(least))  # fmt: skip
+        found.ratio(f"{name}: bare statements' CPU, of the writer's", f"{name}: {BARE_CPU}",
+                    f"{name}: {CPU}", at_least(0.8))  # fmt: skip
+        for size in found.figures[f"{name}: a change"].samples:
+            a_day = events * bookmakers * markets * DAY_SHARE * 1440
+            found.add(f"{name}: a day, 5 % changing a minute", size * a_day / 1e9, "GB")
         found.ratio(f"{name}: writer, of the bulk alone", f"{name}: writer", f"{name}: bulk alone")
         aim = at_least(10.0) if name == "PostgreSQL" else None
         found.ratio(f"{name}: writer, of the obvious way", f"{name}: writer",
                     f"{name}: obvious way", aim)  # fmt: skip
+        found.limits(f"{name}: writer, of the bare statements", LIMIT)
+        found.limits(f"{name}: bare statements' CPU, of the writer's", LIMIT)
     return found.report(markets=events * bookmakers * markets, changes=changes)
 
 
@@ -165,12 +196,16 @@ async def _measure(bounds: Bounds, found: Measured, load: Load, both: list[Engin
                         await store.write(WriteGroup(group))
             ours[engine.name] = await nursery.start(_open, engine.urls[0])
             await ours[engine.name].write(first)
-            bare[engine.name] = await trio.to_thread.run_sync(bare_of, engine)
+            bare[engine.name] = await trio.to_thread.run_sync(bare_of, engine.urls[1])
             obvious[engine.name] = await trio.to_thread.run_sync(obvious_of, engine)
         for _ in bounds.turns():
             batches = await changes.cycle()
             count = sum(len(batch.changes) for batch in batches)
+            settle()
+            began = time.process_time()
             groups = [group_of(group) for group in grouped(batches)]
+            made_s = time.process_time() - began
+            found.add("making the rows alone", made_s / count * 1e6, "µs/change")
             for engine in both:
                 await _turn(found, engine, ours[engine.name], bare[engine.name],
                             obvious[engine.name], batches, groups)  # fmt: skip
@@ -205,25 +240,36 @@ async def _turn(
     groups: Sequence[Group],
 ) -> None:
     """The same changes by each; what was written before is as much in every database."""
+    name = engine.name
     count = sum(len(batch.changes) for batch in batches)
     settle()
-    began = time.perf_counter()
-    await trio.to_thread.run_sync(bare.write, groups)
-    _rate(found, f"{engine.name}: bare statements", count, began)
-    began = time.perf_counter()
-    await trio.to_thread.run_sync(bare.bulk, groups)
-    _rate(found, f"{engine.name}: bulk alone", count, began)
+    with _rated(found, f"{name}: bare statements", count), _cpu(found, engine, BARE_CPU, count):
+        await trio.to_thread.run_sync(bare.write, groups)
+    with _rated(found, f"{name}: bulk alone", count):
+        await trio.to_thread.run_sync(bare.bulk, groups)
+    before = await trio.to_thread.run_sync(engine.size)
     settle()
-    began = time.perf_counter()
-    await ours.write(batches)
-    _rate(found, f"{engine.name}: writer", count, began)
-    began = time.perf_counter()
-    done = await trio.to_thread.run_sync(obvious.write, batches, OBVIOUS_CHANGES)
-    _rate(found, f"{engine.name}: obvious way", done, began)
+    with _rated(found, f"{name}: writer", count), _cpu(found, engine, CPU, count):
+        await ours.write(batches)
+    grown = await trio.to_thread.run_sync(engine.size) - before
+    found.add(f"{name}: a change", grown / count, "bytes")
+    with _rated(found, f"{name}: obvious way", OBVIOUS_CHANGES):
+        await trio.to_thread.run_sync(obvious.write, batches, OBVIOUS_CHANGES)
 
 
-def _rate(found: Measured, name: str, changes: int, began: float) -> None:
+@contextmanager
+def _rated(found: Measured, name: str, changes: int) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
     found.add(name, changes / (time.perf_counter() - began), "changes/s")
+
+
+@contextmanager
+def _cpu(found: Measured, engine: Engine, name: str, changes: int) -> Iterator[None]:
+    """What a machine that does other things as well cannot hide."""
+    began = engine.cpu_s()
+    yield
+    found.add(f"{engine.name}: {name}", (engine.cpu_s() - began) / changes * 1e6, "µs/change")
 
 
 async def _paced(found: Measured, name: str, ours: Ours, batches: Sequence[ChangeBatch]) -> None:

@@ -9,11 +9,18 @@ from typing import Annotated, Final
 
 import typer
 
-from tools.benchmarks import pipeline, read, start, storage, watch
+from tools.benchmarks import cycle, pipeline, read, start, storage, watch
 from tools.benchmarks.everything import run_all
 from tools.benchmarks.part import Part, command
 
-PARTS: Final[tuple[Part, ...]] = (pipeline.PART, storage.PART, start.PART, read.PART, watch.PART)
+PARTS: Final[tuple[Part, ...]] = (
+    pipeline.PART,
+    storage.PART,
+    start.PART,
+    read.PART,
+    watch.PART,
+    cycle.PART,
+)
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 for part in PARTS:

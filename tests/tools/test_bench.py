@@ -26,6 +26,7 @@ from tools.benchmarks.showing import markdown, tables
 SMALL = {
     "pipeline": ["--events", "6", "--markets", "10"],
     "storage": ["--events", "12", "--bookmakers", "2", "--markets", "5"],
+    "cycle": ["--events", "6", "--markets", "10", "--sports", "2"],
     "watch": ["--rate", "100", "--stretch", "0.5", "--most", "1"],
     "read": ["--events", "6", "--markets", "10", "--leagues", "2", "--ingest", "2000"],
 }

@@ -5,7 +5,8 @@ the same share of the markets. Making them while the service is measured would m
 
 Prints `{"port": N, "sports": […], "markets": […], "shown": N}`, and then answers lines: a number
 lets each sport go that many cycles further (a request beyond them waits), null lets all go on for
-ever. An answer is `{"served": bodies so far, "until": how many they will be, null for no end}`.
+ever. An answer is `{"served": bodies so far, "until": how many they will be, null for no end,
+"waiting": requests that are held}`.
 """
 
 import math
@@ -34,6 +35,7 @@ class Bookmaker:
         self._cycles = cycles
         self._served = dict.fromkeys(cycles[0], 0)
         self._allowed: float = 0
+        self.waiting = 0  # requests that are held
         self._moved = trio.Event()
 
     @property
@@ -60,8 +62,10 @@ class Bookmaker:
         place = self._served[sport]
         if request.first(BARE) is not None:
             return Response(200, self._body(sport, place))
+        self.waiting += 1
         while place >= self._allowed:
             await self._moved.wait()
+        self.waiting -= 1
 
         def sent() -> None:
             self._served[sport] += 1
@@ -118,7 +122,10 @@ async def _serve(settings: SimulationSettings, cycles: int, small: int) -> None:
         async for line in trio.lowlevel.FdStream(os.dup(0)):  # standard input
             for question in line.splitlines():
                 bookmaker.allow(msgspec.json.decode(question, type=int | None))
-                tell({"served": bookmaker.served, "until": bookmaker.until})
+                tell(
+                    {"served": bookmaker.served, "until": bookmaker.until,
+                     "waiting": bookmaker.waiting}
+                )  # fmt: skip
         nursery.cancel_scope.cancel()
 
 

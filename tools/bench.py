@@ -12,8 +12,9 @@ import typer
 from tools.benchmarks import cycle, pipeline, read, start, storage, watch
 from tools.benchmarks.everything import run_all
 from tools.benchmarks.part import Part, command
+from tools.benchmarks.scale import scale
 
-PARTS: Final[tuple[Part, ...]] = (
+MEASURED: Final[tuple[Part, ...]] = (
     pipeline.PART,
     storage.PART,
     start.PART,
@@ -21,6 +22,7 @@ PARTS: Final[tuple[Part, ...]] = (
     watch.PART,
     cycle.PART,
 )
+PARTS: Final[tuple[Part, ...]] = (*MEASURED, scale(MEASURED))
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 for part in PARTS:

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tools.bench import PARTS
+from tools.bench import MEASURED
+from tools.benchmarks import scale as scaling
 from tools.benchmarks.everything import BEGIN, END, ROOT, renew
 from tools.benchmarks.figures import (
     LEAST_TURNS,
@@ -20,6 +21,7 @@ from tools.benchmarks.figures import (
     at_most,
     short,
 )
+from tools.benchmarks.part import Part
 from tools.benchmarks.showing import markdown, tables
 
 # The options that make a part's run a matter of seconds; a new part states its own.
@@ -27,7 +29,7 @@ SMALL = {
     "pipeline": ["--events", "6", "--markets", "10"],
     "storage": ["--events", "12", "--bookmakers", "2", "--markets", "5"],
     "cycle": ["--events", "6", "--markets", "10", "--sports", "2"],
-    "watch": ["--rate", "100", "--stretch", "0.5", "--most", "1"],
+    "watch": ["--stretch", "1", "--most", "1"],
     "read": ["--events", "6", "--markets", "10", "--leagues", "2", "--ingest", "2000"],
 }
 
@@ -101,7 +103,7 @@ NEEDS = {"read": "h2load"}  # a program that comes with no wheel
     "part",
     [
         pytest.param(part.name, marks=() if part.name in QUICK else pytest.mark.long)
-        for part in PARTS
+        for part in MEASURED
     ],
 )
 def test_every_part_gives_a_report_and_a_plot(part: str, tmp_path: Path) -> None:
@@ -116,12 +118,36 @@ def test_every_part_gives_a_report_and_a_plot(part: str, tmp_path: Path) -> None
     report = msgspec.json.decode(ran.stdout, type=Report)
     assert report.part == part
     assert any(figure.aim for figure in report.figures)
-    costs = next(each.costs for each in PARTS if each.name == part)
+    costs = next(each.costs for each in MEASURED if each.name == part)
     assert all(report.figure(name).unit == "ms" for name in costs)
     assert set(costs.values()) <= report.facts.keys()
     assert all(table.row_count for table in tables(report))
     assert all(figure.name in markdown(report) for figure in report.figures)
     assert (tmp_path / f"{part}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_scale_runs_a_part_at_three_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def run(name: str, arguments: list[str], limit_s: float) -> Report:
+        asked.append(arguments)
+        size = int(arguments[0].partition("=")[2])
+        found = Measured(name, "")
+        found.add("work", size * (2.0 if size > 100 else 1.0), "ms")  # dearer when it is large
+        return found.report(markets=size)
+
+    def measure(bounds: Bounds, *, events: int = 100) -> Report:
+        raise AssertionError("it runs in a process of its own")
+
+    monkeypatch.setattr(scaling, "run_part", run)
+    part = Part("made up", measure, sized="events", costs={"work": "markets"})
+    report = scaling.scale([part]).measure(Bounds(1, 0.0))
+    assert [arguments[0] for arguments in asked] == ["--events=10", "--events=100", "--events=300"]
+    verdicts = {f.name: f.verdict for f in report.figures if f.aim}
+    assert verdicts == {
+        "made up: work, 0.1 times, of once": "met",
+        "made up: work, 3 times, of once": "missed",
+    }
 
 
 def test_an_unknown_option_is_named() -> None:

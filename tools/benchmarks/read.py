@@ -34,6 +34,7 @@ class Query(Struct, frozen=True):
     name: str
     request: bytes
     reply: bytes
+    markets: int
 
 
 def measure(
@@ -95,7 +96,8 @@ def measure(
         )  # fmt: skip
     return found.report(
         markets=bookmaker.ready["shown"],
-        **{f"bytes of {query.name}": len(query.reply) for query in queries},
+        **{f"markets of the {query.name}": query.markets for query in queries},
+        **{f"bytes of the {query.name}": len(query.reply) for query in queries},
     )
 
 
@@ -108,10 +110,7 @@ def _queries(address: str, leagues: list[str]) -> Iterator[Query]:
             request = pb.GetOddsRequest(filter=only, min_cursor=reached)
             reply = stub.GetOdds(request, timeout=60)
             markets = sum(len(b.markets) for e in reply.events for b in e.bookmakers)
-            return Query(
-                f"{name} ({markets:,} markets)", request.SerializeToString(),
-                reply.SerializeToString(),
-            )  # fmt: skip
+            return Query(name, request.SerializeToString(), reply.SerializeToString(), markets)
 
         def event(league: str) -> str:
             listed = stub.ListEvents(
@@ -170,4 +169,7 @@ def _url(service: Helper) -> str:
     return f"http://{service.ready['address']}/{METHOD}"
 
 
-PART: Final = Part("read", measure, repeats=5, seconds=120.0, sized="events")
+PART: Final = Part(
+    "read", measure, repeats=5, seconds=120.0, sized="events",
+    costs={"event: p50": "markets of the event"},
+)  # fmt: skip

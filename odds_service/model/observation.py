@@ -17,6 +17,13 @@ from odds_service.model.market import MarketKey, ObservedMarket
 ANY: Final = "*"  # in `unreadable`: something could not even be named, so nothing may be missed
 
 
+def require_aware(**times: datetime | None) -> None:
+    """Raise ValueError naming the first time that has no zone: it could not be compared."""
+    for name, time in times.items():
+        if time is not None and time.tzinfo is None:
+            raise ValueError(f"{name} {time.isoformat()} has no time zone: times are aware UTC")
+
+
 class Completeness(enum.Enum):
     """How much of its scope an observation saw."""
 
@@ -41,7 +48,7 @@ class Scope(Struct, frozen=True, kw_only=True):
 
 
 class ObservedBookmaker(Struct, frozen=True, kw_only=True):
-    """One bookmaker's markets for one event.
+    """One bookmaker's markets for one event. Raises ValueError for a naive time.
 
     unreadable: market types that were there but could not be decoded (or ANY): not removed, but
     suspended, since their prices cannot be confirmed.
@@ -52,9 +59,12 @@ class ObservedBookmaker(Struct, frozen=True, kw_only=True):
     source_updated_at: datetime | None = None
     unreadable: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        require_aware(source_updated_at=self.source_updated_at)
+
 
 class ObservedEvent(Struct, frozen=True, kw_only=True):
-    """One event as a source showed it.
+    """One event as a source showed it. Raises ValueError for a naive time.
 
     shared_ids: namespace -> id, for ids that several sources use (`sr` for SportRadar).
     status: where the source tells it; None derives it from the start time.
@@ -72,9 +82,12 @@ class ObservedEvent(Struct, frozen=True, kw_only=True):
     status: EventStatus | None = None
     unreadable: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        require_aware(start_time=self.start_time)
+
 
 class Observation(Struct, frozen=True, kw_only=True):
-    """The outcome of one fetch.
+    """The outcome of one fetch. Raises ValueError for a naive time.
 
     started_at: when its request started; an observation older than the last applied one of the
     same source and event is discarded. observed_at: when its answer had come whole.
@@ -92,3 +105,6 @@ class Observation(Struct, frozen=True, kw_only=True):
     reason: str = ""
     problems: dict[str, int] = field(default_factory=dict)
     quota_left: int | None = None
+
+    def __post_init__(self) -> None:
+        require_aware(started_at=self.started_at, observed_at=self.observed_at)

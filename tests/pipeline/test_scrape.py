@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
 import pytest
@@ -21,7 +21,7 @@ from odds_service.pipeline.channels import Fetched
 from odds_service.pipeline.coverage import Coverage
 from odds_service.pipeline.scrape import Scraper
 from odds_service.sources.base import Offer, Pace, Pull, Tier
-from tests.support.observations import NOON, observe, offered
+from tests.support.observations import NOON, observe, observed_event, offered
 
 GOOD = observe(offered({"e": {"b": {MarketKey("h2h"): {"home": 2.0}}}}))
 Step = Callable[[], Awaitable[Observation]]
@@ -78,6 +78,11 @@ async def crash() -> Observation:  # noqa: ASYNC124  # a step is awaited
     raise TypeError("a bug in the source")
 
 
+async def naive() -> Observation:  # noqa: ASYNC124  # a step is awaited
+    event = observed_event("e", {}, start_time=datetime(2026, 8, 4, 20))  # noqa: DTZ001  # the bug
+    return observe([event])
+
+
 async def hang() -> Observation:
     await trio.sleep_forever()
     raise AssertionError
@@ -97,23 +102,24 @@ def scraper_of(
 async def test_failures_and_crashes_are_outcomes_and_scraping_goes_on(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    source = Scripted(good, refused, crash, good)
+    source = Scripted(good, refused, crash, naive, good)
     scraper, receive = scraper_of(source)
     outcomes = []
     with structlog.testing.capture_logs() as logs:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(scraper.run)
-            for _ in range(4):
+            for _ in range(5):
                 fetched = await receive.receive()
                 outcomes.append((trio.current_time(), fetched.observation.completeness))
             nursery.cancel_scope.cancel()
     complete, failed = Completeness.COMPLETE, Completeness.FAILED
-    assert [kind for _, kind in outcomes] == [complete, failed, failed, complete]
+    assert [kind for _, kind in outcomes] == [complete, failed, failed, failed, complete]
     times = [at for at, _ in outcomes]
     assert 9 < times[1] - times[0] < 11
     assert times[2] - times[1] >= 100  # as the source asked
-    assert scraper.problems == {"rate_limited": 1, "crash": 1}
-    assert [entry["event"] for entry in logs] == ["fetch_failed", "source_crashed"]
+    assert scraper.problems == {"rate_limited": 1, "crash": 2}
+    said = [entry["event"] for entry in logs]
+    assert said == ["fetch_failed", "source_crashed", "source_crashed"]
 
 
 @pytest.mark.parametrize("state", ["fetching", "sending", "waiting"])

@@ -312,3 +312,11 @@ async def test_by_event_each_event_is_a_pull_and_a_sport_that_fails_keeps_its_ow
     assert seen.scope.events == frozenset({offer.pulls[0].key})
     assert [event.source_event_id for event in seen.events] == [offer.pulls[0].key]
     assert part == Offer(offer.pulls, {"html": 1})
+
+
+async def test_a_listing_with_a_start_in_no_time_zone_is_a_failure_with_its_name() -> None:
+    body = [{"id": "e", "commence_time": "2026-08-04T20:00:00"}]
+    async with source_of(Scripted(json_of(body)), by_event=True) as source:
+        with pytest.raises(SourceError, match="e starts in no time zone") as caught:
+            await source.discover()
+    assert caught.value.kind == "bad_event"

@@ -1,10 +1,13 @@
 """Cache and feed: one lock, one log, consistent cuts from any thread."""
 
+import ast
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+import odds_service
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import ChangeBatch
@@ -110,3 +113,18 @@ def test_cuts_taken_by_another_thread_equal_the_log_at_their_revision() -> None:
         assert cached(cut.events) == fold(book.log[:revision])
     assert cache.cut().cursor == Cursor("e1", len(book.log))
     assert cache.cut(["e1", "unknown"]).events.keys() == {"e1"}
+
+
+def test_detect_alone_writes_the_cache_and_the_writer_alone_says_what_is_durable() -> None:
+    """Compared after it was swapped elsewhere, the new would be compared with itself."""
+    package = Path(odds_service.__file__).parent
+    callers: dict[str, set[str]] = {"swap": set(), "append_locked": set(), "advance_durable": set()}
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr in callers:
+                callers[node.attr].add(path.relative_to(package).as_posix())
+    assert callers == {
+        "swap": {"pipeline/detect.py"},
+        "append_locked": {"cache.py"},
+        "advance_durable": {"pipeline/write.py"},
+    }

@@ -11,8 +11,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import grpc
 import pytest
 import trio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
@@ -115,6 +117,27 @@ async def test_the_ordered_stop_loses_nothing_and_a_restart_resumes_every_cursor
                 await watcher.reach(head)
                 if fold.cursor.revision == head:
                     assert fold.odds == at_the_end
+
+
+async def test_a_stop_is_told_to_who_watches_the_health(tmp_path: Path) -> None:
+    async with bookmaker(STILL) as (port, table):
+        settings = settings_for(tmp_path, port, **table)  # type: ignore[arg-type]  # a table
+        told: list[int] = []
+        async with trio.open_nursery() as nursery:
+            async with service(settings) as running:
+
+                def watch() -> None:
+                    with grpc.insecure_channel(running.address) as channel:
+                        stub = health_pb2_grpc.HealthStub(channel)
+                        for reply in stub.Watch(health_pb2.HealthCheckRequest(), timeout=60):
+                            told.append(reply.status)
+                            if len(told) == 2:
+                                return
+
+                nursery.start_soon(trio.to_thread.run_sync, watch)
+                await wait_until(lambda: bool(told), "the first answer")
+    answer = health_pb2.HealthCheckResponse
+    assert told == [answer.SERVING, answer.NOT_SERVING]
 
 
 async def test_a_restart_with_the_same_odds_writes_no_row(tmp_path: Path) -> None:

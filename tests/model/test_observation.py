@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import pytest
+from msgspec import Struct
 from msgspec.structs import replace
 
 from odds_service.model.market import MarketKey
@@ -23,7 +24,7 @@ EVENT = observed_event("e", {"b": {MarketKey("h2h"): {"home": 2.0}}})
         (Pull(key="e", event=True), "start_time"),
     ],
 )
-def test_a_naive_time_is_refused_by_its_name(value: object, field: str) -> None:
+def test_a_naive_time_is_refused_by_its_name(value: Struct, field: str) -> None:
     """A source that showed one would stop detect, and with it the service."""
     assert replace(value, **{field: NOON}) is not value
     with pytest.raises(ValueError, match=f"{field} 2026-08-04T12:00:00 has no time zone"):

@@ -1,0 +1,123 @@
+"""What one market costs, counted without a clock: calls, kept objects, and SQL statements."""
+
+import gc
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import msgspec
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from odds_service.bridge import open_bridge
+from odds_service.detection import compare_markets
+from odds_service.model.change import ChangeBatch
+from odds_service.model.market import MarketKey
+from odds_service.model.observation import Observation
+from odds_service.sources.odds_api_body import BodyReader, PriceFormat
+from odds_service.storage import WriteGroup, open_store
+from tests.support.observations import Book, Prices, observe, offered
+
+FEW, MANY = 100, 400
+
+
+def calls_of(work: Callable[[], object]) -> Counter[str]:
+    """How many functions were called: of Python, and of C."""
+    counted: Counter[str] = Counter()
+
+    def count(_frame: FrameType, what: str, _argument: Any) -> None:
+        counted[what] += 1
+
+    gc.disable()  # what it would call is none of ours
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+        gc.enable()
+    return counted
+
+
+def shown(markets: int, minute: float, price: float = 1.9) -> Observation:
+    prices: Prices = {"over": price, "under": 1.8}
+    lines = {MarketKey("totals", f"{line}.5"): prices for line in range(markets)}
+    return observe(offered({"e1": {"b": lines}}), minute)
+
+
+def test_an_unchanged_market_costs_one_lookup_and_keeps_nothing() -> None:
+    calls, kept = {}, {}
+    for markets in (FEW, MANY):
+        book = Book()
+        book.see(shown(markets, 0))
+        (odds,) = book.events["e1"].bookmakers.values()
+        again = shown(markets, 1)
+        (seen,) = again.events[0].bookmakers
+        compare_markets(odds.markets, seen)
+        calls[markets] = calls_of(lambda odds=odds, seen=seen: compare_markets(odds.markets, seen))  # type: ignore[misc]  # bound now
+        book.see(again)
+        third = shown(markets, 2)
+        gc.collect()
+        before = sys.getallocatedblocks()
+        book.see(third)
+        gc.collect()
+        kept[markets] = sys.getallocatedblocks() - before
+    assert calls[MANY]["call"] == calls[FEW]["call"]
+    assert calls[MANY]["c_call"] - calls[FEW]["c_call"] == MANY - FEW
+    # Not one block for each market more: the values that were there stay.
+    assert kept[MANY] - kept[FEW] < (MANY - FEW) / 10
+
+
+def test_a_known_price_is_read_without_a_call_of_python() -> None:
+    calls = {}
+    for markets in (FEW, MANY):
+        outcomes = [
+            {"name": name, "price": price, "point": line + 0.5}
+            for line in range(markets)
+            for name, price in (("Over", 1.9), ("Under", 1.8))
+        ]
+        body = {
+            "id": "e1",
+            "sport_key": "soccer_epl",
+            "commence_time": "2026-08-04T12:00:00Z",
+            "bookmakers": [{"key": "b", "markets": [{"key": "totals", "outcomes": outcomes}]}],
+        }
+        raw = msgspec.Raw(json.dumps(body).encode())
+        reader = BodyReader()
+
+        def read(reader: BodyReader = reader, raw: msgspec.Raw = raw) -> object:
+            return reader.read_event(raw, PriceFormat.DECIMAL, Counter(), set())
+
+        read()
+        calls[markets] = calls_of(read)
+    assert calls[MANY]["call"] == calls[FEW]["call"]
+
+
+async def test_statements_do_not_grow_with_the_changes(tmp_path: Path) -> None:
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    counted = {}
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        for markets in (FEW, MANY):
+            folder = tmp_path / str(markets)
+            folder.mkdir()
+            async with open_bridge(), open_store(f"sqlite:///{folder / 'odds.db'}") as store:
+                await store.begin()
+                book = Book()
+                first = book.see(shown(markets, 0))
+                await store.write(WriteGroup([ChangeBatch(first.changes, first.snapshots)]))
+                moved = book.see(shown(markets, 1, price=2.0))
+                statements.clear()
+                await store.write(WriteGroup([ChangeBatch(moved.changes, moved.snapshots)]))
+                assert len(moved.changes) == markets
+                counted[markets] = len(statements)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert 0 < counted[MANY] == counted[FEW] <= 12

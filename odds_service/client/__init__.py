@@ -12,8 +12,9 @@ It knows the contract (proto/odds/v1/odds.proto) and nothing else of the service
 """
 
 from odds_service.client.address import Address
-from odds_service.client.asynchronous import AsyncClient, AsyncHistory, AsyncWatch, open_client
+from odds_service.client.asynchronous import AsyncClient, open_client
 from odds_service.client.errors import AddressError, ClientError, ServiceError, StreamGap
+from odds_service.client.iterating import AsyncHistory, AsyncWatch
 from odds_service.client.odds_map import OddsMap
 from odds_service.client.requests import (
     closing_request,

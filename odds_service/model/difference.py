@@ -1,0 +1,109 @@
+"""How a bookmaker's markets differ from one look to the next; which of them are moved lines."""
+
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from odds_service.model.change import ChangeKind, Reason
+from odds_service.model.market import Market, MarketKey, MarketStatus, ObservedMarket, same_prices
+from odds_service.model.observation import ANY, ObservedBookmaker
+
+_BY_KEY: Final = attrgetter("key")
+
+
+class Difference(Struct, frozen=True, gc=False):
+    """How one market differs; `observed` is None where it is gone or cannot be read."""
+
+    key: MarketKey
+    kind: ChangeKind
+    reason: str = ""
+    observed: ObservedMarket | None = None
+    other_line: str | None = None
+
+
+def compare_markets(
+    current: Mapping[MarketKey, Market],
+    observed: ObservedBookmaker | None,
+    scope_markets: frozenset[str] | None = None,
+    gone_reason: str = Reason.SOURCE_REMOVED,
+) -> list[Difference]:
+    """The differences between a bookmaker's cached markets and those observed, in key order.
+
+    observed: None where the bookmaker is gone. Moved lines stand side by side. Markets outside
+    the scope, and those of an unreadable type, are never REMOVED.
+    """
+    seen: Mapping[MarketKey, ObservedMarket] = {} if observed is None else observed.markets
+    unreadable = frozenset() if observed is None else observed.unreadable
+    differences: list[Difference] = []
+    added = removed = 0
+    for key, market in seen.items():
+        cached = current.get(key)
+        if cached is None:
+            differences.append(Difference(key, ChangeKind.ADDED, observed=market))
+            added += 1
+        elif cached.status is not market.status:
+            suspended = market.status is MarketStatus.SUSPENDED
+            kind = ChangeKind.SUSPENDED if suspended else ChangeKind.RESUMED
+            differences.append(Difference(key, kind, observed=market))
+        elif not (
+            cached.outcomes == market.outcomes or same_prices(cached.outcomes, market.outcomes)
+        ):
+            differences.append(Difference(key, ChangeKind.PRICES, observed=market))
+    if len(seen) - added < len(current):
+        for key, cached in current.items():
+            if key in seen:
+                continue
+            if ANY in unreadable or key.market in unreadable:
+                if cached.status is MarketStatus.OPEN:
+                    kind = ChangeKind.SUSPENDED
+                    differences.append(Difference(key, kind, Reason.UNREADABLE))
+            elif scope_markets is None or key.market in scope_markets:
+                differences.append(Difference(key, ChangeKind.REMOVED, gone_reason))
+                removed += 1
+    if len(differences) > 1:
+        differences.sort(key=_BY_KEY)
+    return _pair_moved_lines(differences) if added and removed else differences
+
+
+def _pair_moved_lines(differences: list[Difference]) -> list[Difference]:
+    """Put each line that went beside the line that came, where it is clear which belong together.
+
+    That is so when as many lines of one market type and participant went as came: they are
+    paired in the order of their numbers.
+    """
+    went: dict[tuple[str, str], list[Difference]] = {}
+    came: dict[tuple[str, str], list[Difference]] = {}
+    for difference in differences:
+        if difference.key.line:
+            group = difference.key.market, difference.key.participant
+            if difference.kind is ChangeKind.REMOVED:
+                went.setdefault(group, []).append(difference)
+            elif difference.kind is ChangeKind.ADDED:
+                came.setdefault(group, []).append(difference)
+    pairs: dict[MarketKey, Difference] = {}
+    for group, old in went.items():
+        new = came.get(group, [])
+        if len(old) == len(new):
+            pairs |= {
+                gone.key: there for gone, there in zip(_by_line(old), _by_line(new), strict=True)
+            }
+    if not pairs:
+        return differences
+    arrivals = {there.key for there in pairs.values()}
+    ordered: list[Difference] = []
+    for difference in differences:
+        there = pairs.get(difference.key)
+        if there is not None and difference.kind is ChangeKind.REMOVED:
+            lines = difference.key.line, there.key.line
+            ordered.append(replace(difference, reason=Reason.LINE_MOVED, other_line=lines[1]))
+            ordered.append(replace(there, reason=Reason.LINE_MOVED, other_line=lines[0]))
+        elif difference.key not in arrivals:
+            ordered.append(difference)
+    return ordered
+
+
+def _by_line(differences: Iterable[Difference]) -> list[Difference]:
+    return sorted(differences, key=lambda difference: float(difference.key.line))

@@ -14,8 +14,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from odds_service.bridge import open_bridge
-from odds_service.detection import compare_markets
 from odds_service.model.change import ChangeBatch
+from odds_service.model.difference import compare_markets
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation
 from odds_service.sources.odds_api_body import BodyReader, PriceFormat

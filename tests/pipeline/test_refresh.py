@@ -1,0 +1,86 @@
+"""A refresh goes the one way that all observations go: it may remove, and nothing undoes it."""
+
+import pytest
+import trio
+import trio.testing
+
+from odds_service.errors import SourceError
+from odds_service.model.change import ChangeKind, MarketChange
+from odds_service.model.market import MarketKey
+from odds_service.model.observation import Observation, Scope
+from odds_service.pipeline.refresh import Refresher
+from odds_service.pipeline.scrape import Scraper
+from tests.pipeline.test_detect import Stage
+from tests.pipeline.test_scrape import Scripted, coverage_of
+from tests.support.observations import NOON, Offer, cached, fold, observe, offered
+
+H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
+ONE = Scope(listing="soccer_epl", events=frozenset({"e"}))
+WHOLE: Offer = {"e": {"b": {H2H: {"home": 2.0}, TOTALS: {"over": 1.9}}}, "f": {"b": {}}}
+LESS: Offer = {"e": {"b": {H2H: {"home": 2.2}}}, "f": {"b": {}}}
+
+
+class Committed:
+    """A writer that is always done."""
+
+    async def committed(self, revision: int) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+def only_e(offer: Offer) -> Offer:
+    return {"e": offer["e"]}
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def refresher_of(stage: Stage, source: Scripted, nursery: trio.Nursery) -> Refresher:
+    send, _ = trio.open_memory_channel[object](1)
+    scraper = Scraper(source, send, lambda: NOON, coverage_of())
+    scrapers = {"toa": scraper}
+    return Refresher(stage.cache, stage.detector, Committed(), stage.queue, scrapers, nursery)
+
+
+async def test_what_a_refresh_lacks_is_removed_and_the_next_poll_finds_nothing_new(
+    stage: Stage, autojump_clock: trio.testing.MockClock
+) -> None:
+    await stage.detector.observe(observe(offered(WHOLE), 0))
+
+    async def fetched() -> Observation:  # noqa: ASYNC124  # a step is awaited
+        return observe(offered(only_e(LESS)), 2, scope=ONE)
+
+    async with trio.open_nursery() as nursery:
+        refresher = refresher_of(stage, Scripted(fetched), nursery)
+        reply = await refresher.refresh("toa:e", 5.0)
+    assert [(c.kind, c.after.key) for c in reply.changes if isinstance(c, MarketChange)] == [
+        (ChangeKind.PRICES, H2H),
+        (ChangeKind.REMOVED, TOTALS),
+    ]
+    assert stage.published()[-2:] == reply.changes
+    assert stage.enqueued() == stage.published()
+    # A poll that began before the refresh and ends after it must not undo it.
+    late = await stage.detector.observe(observe(offered(WHOLE), 1))
+    assert [c for c in late.changes if getattr(c, "event_id", "") == "toa:e"] == []
+    assert stage.detector.late_events == 1
+    again = await stage.detector.observe(observe(offered(LESS), 3))
+    assert again.changes == []
+    assert fold(stage.published()) == cached(stage.cache.events)
+
+
+async def test_a_refresh_that_fails_removes_nothing_and_is_named(
+    stage: Stage, autojump_clock: trio.testing.MockClock
+) -> None:
+    await stage.detector.observe(observe(offered(WHOLE), 0))
+    before, head = cached(stage.cache.events), stage.feed.head_revision
+
+    async def fetched() -> Observation:  # noqa: ASYNC124  # a step is awaited
+        raise SourceError("html", "a page came where JSON was due")
+
+    async with trio.open_nursery() as nursery:
+        refresher = refresher_of(stage, Scripted(fetched), nursery)
+        reply = await refresher.refresh("toa:e", 5.0)
+    assert [(each.source, each.error_kind) for each in reply.sources] == [("toa", "html")]
+    assert cached(stage.cache.events) == before
+    assert stage.feed.head_revision == head

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import grpc
+import pytest
 import trio
 from google.protobuf.message import Message
 from msgspec.structs import replace
@@ -316,6 +317,13 @@ class Client:
 
     def watch(self, **fields: Any) -> AbstractContextManager["Stream"]:
         return self.stream("WatchChanges", pb.WatchChangesRequest(**fields))
+
+
+async def refusal(client: Client, name: str, request: Message) -> grpc.RpcError:
+    """The error that a call ends with."""
+    with pytest.raises(grpc.RpcError) as refused:
+        await client.call(name, request)
+    return refused.value
 
 
 class Stream:

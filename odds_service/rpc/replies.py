@@ -12,8 +12,9 @@ from odds_service.feed import ChangeFeed
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import Selection
 
-# Staleness is told by the clock, and so late at most; changes of any kind are told at once.
-KEPT: Final = timedelta(seconds=0.1)
+# What gets stale by the clock alone, seconds after it was due, is told so late at most; changes of
+# any kind are told at once.
+KEPT: Final = timedelta(seconds=0.5)
 MOST_REQUESTS: Final = 1_000
 MOST_REQUEST_BYTES: Final = 1_024  # longer ones name hundreds of events, and are nobody else's
 MOST_REPLY_BYTES: Final = 32 * 2**20  # 32 MiB of all replies together
@@ -75,7 +76,7 @@ class Replies:
             or message.WhichOneof("as_of") is not None
         )
         asked = Asked(request, message, self._select(message.filter), plain)
-        if plain and len(request) <= MOST_REQUEST_BYTES:
+        if len(request) <= MOST_REQUEST_BYTES:
             self._asked[request] = asked
             if len(self._asked) > MOST_REQUESTS:
                 self._drop_oldest()
@@ -93,8 +94,8 @@ class Replies:
 
     def keep(self, asked: Asked, stamp: Stamp, made_at: datetime, reply: bytes) -> None:
         """Remember a reply as of a time, which took its cut at or after the stamp."""
-        if self._asked.get(asked.request) is not asked:
-            return  # not plain, too long, or dropped meanwhile
+        if not asked.plain or self._asked.get(asked.request) is not asked:
+            return  # it depends on more, is too long, or was dropped meanwhile
         self._bytes += len(reply) - len(asked.reply)
         asked.reply, asked.stamp, asked.made_at = reply, stamp, made_at
         while self._bytes > MOST_REPLY_BYTES:

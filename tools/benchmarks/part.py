@@ -23,7 +23,7 @@ class Part(Struct, frozen=True):
 
     seconds: what it measures for unless it is told otherwise; it may end a turn later. sized: the
     option that `scale` multiplies, empty for none. costs: figure in ms -> the fact that it is
-    divided by.
+    divided by, empty where the figure is in µs of each already.
     """
 
     name: str

@@ -55,6 +55,6 @@ def _one(found: Measured, part: Part, seconds: float) -> None:
 def costs_of(part: Part, report: Report) -> dict[str, float]:
     """Microseconds for each market (or change) of each of the part's costs."""
     return {
-        name: report.figure(name).median * 1000 / report.facts[fact]
+        name: report.figure(name).median * (1000 / report.facts[fact] if fact else 1)
         for name, fact in part.costs.items()
     }

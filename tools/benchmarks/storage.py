@@ -294,4 +294,7 @@ async def _paced(found: Measured, name: str, ours: Ours, batches: Sequence[Chang
     found.add(f"{name}: lag of a batch, longest", lags[-1] * 1000, "ms")
 
 
-PART: Final = Part("storage", measure, repeats=7, seconds=90)
+PART: Final = Part(
+    "storage", measure, repeats=7, seconds=90, sized="events",
+    costs={"SQLite: CPU of the writer": "", "PostgreSQL: CPU of the writer": ""},
+)  # fmt: skip

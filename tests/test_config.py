@@ -62,6 +62,21 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, named: str) -> None:
     assert named in str(caught.value)
 
 
+def test_a_wrong_flag_is_not_laid_at_the_door_of_the_file(file: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^flags: log\.level: ") as caught:
+        load_settings(file, log={"level": "loud"})
+    assert file.name not in str(caught.value)
+
+
+def test_the_address_for_clients_in_the_environment_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ODDS_SERVER", "127.0.0.1:50099")
+    monkeypatch.setenv("ODDS_TOKEN", "of-a-client")
+    monkeypatch.setenv("ODDS_SERVER__LISTEN", "127.0.0.1:50053")
+    assert load_settings().server.listen == "127.0.0.1:50053"
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"absent\.toml: cannot be read"):
         load_settings(tmp_path / "absent.toml")

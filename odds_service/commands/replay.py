@@ -42,7 +42,9 @@ async def _replay(path: Path, host: str, port: int, speed: float | None) -> None
             with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async for _ in signals:
                     nursery.cancel_scope.cancel()
-    except* (ReplayError, ValueError, OSError) as group:
+    except* OSError as group:
+        raise SettingsError(f"cannot listen on {host}:{port}: {_first(group)}") from group
+    except* (ReplayError, ValueError) as group:
         raise SettingsError(str(_first(group))) from group
 
 

@@ -1,7 +1,8 @@
 """Which kinds of source there are: built in and plugged in, found by entry point alike."""
 
 from collections import Counter
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import entry_points
 from typing import Any, Final, cast
 
@@ -30,7 +31,19 @@ def open_source(table: dict[str, Any]) -> AbstractAsyncContextManager[Source]:
         raise SettingsError(f"sources: unknown kind {kind!r}; installed are {known}")
     name = str(table.get("name", kind))
     rest = {key: value for key, value in table.items() if key not in {"kind", "name"}}
-    return cast("type[Source]", found[0].load()).open(name, rest)
+    return _named(name, cast("type[Source]", found[0].load()).open(name, rest))
+
+
+@asynccontextmanager
+async def _named(name: str, opening: AbstractAsyncContextManager[Source]) -> AsyncIterator[Source]:
+    """What a source is made of may not know whose it is: its complaint gets the name here."""
+    async with AsyncExitStack() as opened:
+        try:
+            source = await opened.enter_async_context(opening)
+        except SettingsError as error:
+            where = f"sources ({name}): "
+            raise SettingsError(where + str(error).removeprefix(where)) from None
+        yield source
 
 
 def check_names(tables: list[dict[str, Any]]) -> None:

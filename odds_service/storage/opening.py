@@ -75,6 +75,10 @@ def _check_path(path: Path, *, owner: bool) -> None:
         raise StorageError(f"database {path}: the folder {path.parent} does not exist")
     if not owner and not path.is_file():
         raise StorageError(f"database {path}: there is no such file")
+    if path.exists() and not path.is_file():
+        raise StorageError(f"database {path}: this is no file")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise StorageError(f"database {path}: no right to read and write it")
 
 
 @asynccontextmanager

@@ -66,6 +66,7 @@ class Postgres(Database):
             pool_timeout=CONNECT_S,
         )
         super().__init__(engine, postgresql.insert)
+        self._place = f"PostgreSQL at {url.host or 'its usual socket'}:{url.port or 5432}"
         self._reading = engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
@@ -162,9 +163,9 @@ class Postgres(Database):
         cause = _cause(error)
         state = _state(cause)
         if state.startswith(_WRONG):
-            return StorageError(f"PostgreSQL: {cause}")
+            return StorageError(f"{self._place}: {cause}")
         if state == _NO_SUCH_TABLE:
-            return StorageUnavailable(f"PostgreSQL: {cause}; was the database replaced?")
+            return StorageUnavailable(f"{self._place}: {cause}; was the database replaced?")
         if isinstance(
             cause,
             asyncpg.PostgresError
@@ -174,7 +175,7 @@ class Postgres(Database):
             | asyncio.TimeoutError
             | sqlalchemy.exc.TimeoutError,
         ):
-            return StorageUnavailable(f"PostgreSQL: {str(cause) or type(cause).__name__}")
+            return StorageUnavailable(f"{self._place}: {str(cause) or type(cause).__name__}")
         return None
 
     def check_schema(self, connection: Connection, *, migrate: bool) -> None:

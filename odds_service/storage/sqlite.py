@@ -44,6 +44,7 @@ class Sqlite(Database):
         event.listen(engine.sync_engine, "begin", _begin)
         event.listen(engine.sync_engine, "invalidate", _undo)
         super().__init__(engine, sqlite.insert)
+        self._place = f"database {path}"
         self._writing = engine.execution_options(begin="IMMEDIATE")
 
     @asynccontextmanager
@@ -103,10 +104,10 @@ class Sqlite(Database):
             return None
         said = str(cause)
         if "malformed" in said or "not a database" in said:
-            return StorageError(f"SQLite: {said}")
+            return StorageError(f"{self._place}: {said}")
         if isinstance(cause, sqlite3.OperationalError):
             # Locked by another program, disk full, file gone: all may pass.
-            return StorageUnavailable(f"SQLite: {said}")
+            return StorageUnavailable(f"{self._place}: {said}")
         return None
 
     def check_schema(self, connection: Connection, *, migrate: bool) -> None:

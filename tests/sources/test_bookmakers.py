@@ -275,11 +275,12 @@ async def test_they_say_who_they_are_and_no_more() -> None:
         ({"tiers": [{"name": "a", "interval_s": 5, "target_s": 1}]}, "target_s"),
         ({"sports": []}, "sports"),
         ({"speed": 9}, "speed"),
+        ({"url": "ftp://x"}, r"^sources \(mine\): url"),
     ],
 )
 async def test_wrong_settings_are_named(table: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
-        async with open_source({"kind": "bet9ja"} | table):
+        async with open_source({"kind": "bet9ja", "name": "mine"} | table):
             pass
 
 

@@ -22,6 +22,17 @@ def url(path: Path) -> str:
     return f"sqlite:///{path / 'odds.db'}"
 
 
+async def test_what_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "odds.db").write_text("this is a letter to my aunt, not a database")
+    (tmp_path / "folder").mkdir()
+    async with open_bridge():
+        for place, says in (("odds.db", "not a database"), ("folder", "this is no file")):
+            with pytest.raises(StorageError, match=says) as caught:
+                async with open_store(f"sqlite:///{tmp_path / place}"):
+                    pytest.fail("it opened")
+            assert str(tmp_path / place) in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

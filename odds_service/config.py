@@ -136,11 +136,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment goes before the file; flags are merged into the file by load_settings."""
-        assert isinstance(env_settings, EnvSettingsSource)
-        env_settings.env_vars = {
-            name: value for name, value in env_settings.env_vars.items() if name != _CLIENTS
+        environment = EnvSettingsSource(settings_cls)
+        environment.env_vars = {
+            name: value for name, value in environment.env_vars.items() if name != _CLIENTS
         }
-        return env_settings, init_settings
+        return environment, init_settings
 
 
 def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings:

@@ -24,7 +24,11 @@ class TierFreshness(Struct, frozen=True, kw_only=True):
 
 
 class SourceReport(Struct, frozen=True, kw_only=True):
-    """One source, seen by an operator. problems: name -> how many since the start."""
+    """One source, seen by an operator. problems: name -> how many since the start.
+
+    mapped, unmapped: markets read since the start that became canonical ones, and that did not;
+    unmapped_names: the source's commonest names of the latter -> how many.
+    """
 
     state: SourceState
     kind: str
@@ -34,6 +38,9 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     problems: dict[str, int]
     latency_s: float | None
     freshness: list[TierFreshness] = []
+    mapped: int = 0
+    unmapped: int = 0
+    unmapped_names: dict[str, int] = {}
 
 
 class ChannelFill(Struct, frozen=True):

@@ -4,6 +4,7 @@ from typing import Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from odds_service.client import Address, connect, enum_word, json_line
@@ -11,6 +12,7 @@ from odds_service.commands.options import AsJson, connection, takes
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 
 CALL_S: Final = 30
+NAMES_SHOWN: Final = 5
 
 
 @takes(address=connection)
@@ -29,6 +31,8 @@ def status(*, as_json: AsJson = False, address: Address) -> None:
         f"{reply.events} events, {reply.markets} markets, {reply.subscriber_count} subscribers"
     )
     console.print(_sources(reply))
+    if any(source.unmapped for source in reply.sources):
+        console.print(_unmapped(reply))
     console.print(_queues(reply))
 
 
@@ -46,7 +50,24 @@ def _sources(reply: pb.GetStatusResponse) -> Table:
             f"{source.failures} of {source.pulls}",
             _fresh(source),
             str(state.quota_left) if state.HasField("quota_left") else "not told",
-            state.reason,
+            escape(state.reason),
+        )
+    return table
+
+
+def _unmapped(reply: pb.GetStatusResponse) -> Table:
+    """The markets that nothing is known of, by the sources' names; --json has more of them."""
+    table = Table("source", "unmapped markets", "times", "commonest")
+    for source in reply.sources:
+        if not source.markets_unmapped:
+            continue
+        markets = source.markets_mapped + source.markets_unmapped
+        names = sorted(source.unmapped.items(), key=lambda each: (-each[1], each[0]))
+        table.add_row(
+            source.state.source,
+            f"{source.markets_unmapped / markets:.1%} of those read",
+            str(source.markets_unmapped),
+            escape(", ".join(f"{name} ({times})" for name, times in names[:NAMES_SHOWN])),
         )
     return table
 

@@ -110,6 +110,12 @@ def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric
     ]  # fmt: skip
     text = "What was wrong, by name: kinds of failure, and what could not be read."
     yield _counter("odds_source_problems", text, problems, "source", "problem")
+    read_markets = [
+        ((name, result), count) for name, report in named
+        for result, count in (("mapped", report.mapped), ("unmapped", report.unmapped))
+    ]  # fmt: skip
+    text = "Markets read that became canonical ones, and that did not; names are in GetStatus."
+    yield _counter("odds_source_markets", text, read_markets, "source", "result")
     yield gauge(
         "consecutive_failures", "Failures in a row.",
         [(name, report.state.consecutive_failures) for name, report in named],

@@ -93,6 +93,9 @@ class Observation(Struct, frozen=True, kw_only=True):
     same source and event is discarded. observed_at: when its answer had come whole.
     unreadable: the source's ids of events that could not be decoded (or ANY); they count as seen.
     reason: why it failed or is partial, in words, without secrets. problems: name -> how many.
+    mapped: markets of the source's that became canonical ones; unmapped: the source's name of a
+    market that did not -> how many of it there were. A source whose names are the canonical ones
+    leaves both out.
     """
 
     source: str
@@ -105,6 +108,8 @@ class Observation(Struct, frozen=True, kw_only=True):
     reason: str = ""
     problems: dict[str, int] = field(default_factory=dict)
     quota_left: int | None = None
+    mapped: int = 0
+    unmapped: Mapping[str, int] = {}
 
     def __post_init__(self) -> None:
         require_aware(started_at=self.started_at, observed_at=self.observed_at)

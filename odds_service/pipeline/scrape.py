@@ -15,6 +15,7 @@ from odds_service.pipeline.budget import DAY_S, Budget
 from odds_service.pipeline.channels import Fetched
 from odds_service.pipeline.coverage import Coverage
 from odds_service.pipeline.schedule import Job, Schedule
+from odds_service.pipeline.unmapped import Unmapped
 from odds_service.sources.base import Offer, Pull, Source
 from odds_service.status import SourceReport
 
@@ -43,6 +44,8 @@ class Scraper:
     ) -> None:
         self.source = source
         self.problems: Counter[str] = Counter()
+        self.mapped = 0
+        self.unmapped = Unmapped()
         self.pulls = 0
         self.failures = 0
         self.latency_s: float | None = None
@@ -78,6 +81,9 @@ class Scraper:
             pulls=self.pulls,
             failures=self.failures,
             problems=dict(self.problems),
+            mapped=self.mapped,
+            unmapped=self.unmapped.total,
+            unmapped_names=self.unmapped.commonest(),
             latency_s=self.latency_s,
             freshness=self.schedule.freshness(now),
         )
@@ -248,6 +254,8 @@ class Scraper:
         except Exception as error:  # a crash in a source stays in that source
             return self._failed(error, started_at, scope)
         self.problems.update(observation.problems)
+        self.mapped += observation.mapped
+        self.unmapped.add(observation.unmapped)
         if observation.quota_left is not None:
             self.schedule.budget.told(trio.current_time(), observation.quota_left)
         return observation

@@ -85,6 +85,9 @@ def _source(report: SourceReport, carried: Counter[str]) -> pb.SourceStatus:
             )
             for tier in report.freshness
         ],
+        markets_mapped=report.mapped,
+        markets_unmapped=report.unmapped,
+        unmapped=report.unmapped_names,
     )
 
 

@@ -18,6 +18,7 @@ from odds_service.sources.base import Pull
 from odds_service.sources.bet9ja_body import read_event
 from odds_service.sources.by_event import ByEvent, ByEventSettings, pull_of
 from odds_service.sources.http import decode_json, require_json, require_ok
+from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import sportradar_id
 
 T = TypeVar("T")
@@ -98,12 +99,14 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
             for event in _present(path, reply.D).E
         ]
 
-    async def read(self, event_id: str, *, started: bool, problems: Counter[str]) -> ObservedEvent:
+    async def read(
+        self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
+    ) -> ObservedEvent:
         """As ByEvent; there is one payload, of what has not started."""
         del started
         path = f"{_PATH}/GetEvent"
         answer = await self._http.get(path, {"EVENTID": event_id})
-        return read_event(require_json(path, require_ok(path, answer)), problems)
+        return read_event(require_json(path, require_ok(path, answer)), problems, coverage)
 
 
 def _require_success(path: str, result: str) -> None:

@@ -17,6 +17,7 @@ from odds_service.sources.base import Pull
 from odds_service.sources.betpawa_body import read_event
 from odds_service.sources.by_event import UNKNOWN, ByEvent, ByEventSettings, pull_of
 from odds_service.sources.http import decode_json, require_json, require_ok
+from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import one_id, sportradar_id
 
 _PATH: Final = "/api/sportsbook/v3"
@@ -126,14 +127,16 @@ class BetPawa(ByEvent[BetPawaSettings]):
                     break
         return pulls
 
-    async def read(self, event_id: str, *, started: bool, problems: Counter[str]) -> ObservedEvent:
+    async def read(
+        self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
+    ) -> ObservedEvent:
         """As ByEvent; what is in play has the same payload."""
         del started
         path = f"{_PATH}/events/{event_id}"
         answer = await self._http.get(path, {})
         if answer.status == 404 and not answer.body.lstrip().startswith(b"<"):
             raise SourceError(UNKNOWN, f"{path}: BetPawa knows no such event")
-        return read_event(require_json(path, require_ok(path, answer)), problems)
+        return read_event(require_json(path, require_ok(path, answer)), problems, coverage)
 
 
 def _pull(event: _Listed, competition: str, *, in_play: bool) -> Pull:

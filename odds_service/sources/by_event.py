@@ -20,6 +20,7 @@ from odds_service.errors import SettingsError, SourceError
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
 from odds_service.sources.base import Offer, Pace, Pull
 from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
+from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 
 MOST_TOURNAMENTS: Final = 5_000  # looked at; no bookmaker has as many
@@ -113,10 +114,13 @@ class ByEvent(ABC, Generic[S]):
         """The events of one part, paged through to its end. Raises SourceError."""
 
     @abstractmethod
-    async def read(self, event_id: str, *, started: bool, problems: Counter[str]) -> ObservedEvent:
+    async def read(
+        self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
+    ) -> ObservedEvent:
         """Fetch and read one event. Raises SourceError, of kind `unknown_event` where it is gone.
 
-        started: whether it should be in play by its start as last known.
+        started: whether it should be in play by its start as last known. What is wrong is counted
+        in problems, what the market table knows and what not in coverage.
         """
 
     # -- sources.base.Source -----------------------------------------------------------------------
@@ -165,9 +169,10 @@ class ByEvent(ABC, Generic[S]):
     async def _observe(self, event_id: str, listing: str | None, started: bool) -> Observation:
         started_at = datetime.now(UTC)
         problems: Counter[str] = Counter()
+        coverage = Coverage()
         events: tuple[ObservedEvent, ...] = ()
         try:
-            event = await self.read(event_id, started=started, problems=problems)
+            event = await self.read(event_id, started=started, problems=problems, coverage=coverage)
         except SourceError as error:
             if error.kind != UNKNOWN:
                 raise
@@ -188,6 +193,8 @@ class ByEvent(ABC, Generic[S]):
             observed_at=datetime.now(UTC),
             events=events,
             problems=dict(problems),
+            mapped=coverage.mapped,
+            unmapped=coverage.unmapped,
         )
 
 

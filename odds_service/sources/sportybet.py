@@ -17,6 +17,7 @@ from odds_service.model.observation import ObservedEvent
 from odds_service.sources.base import Pull
 from odds_service.sources.by_event import UNKNOWN, ByEvent, ByEventSettings, pull_of
 from odds_service.sources.http import decode_json, require_json, require_ok
+from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import sportradar_id
 from odds_service.sources.sportybet_body import read_event
 
@@ -126,7 +127,9 @@ class SportyBet(ByEvent[SportyBetSettings]):
             ]
         return pulls
 
-    async def read(self, event_id: str, *, started: bool, problems: Counter[str]) -> ObservedEvent:
+    async def read(
+        self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
+    ) -> ObservedEvent:
         """As ByEvent; the product is the one that fits the event's own status."""
         path = self._path("event")
         product = IN_PLAY if started else BEFORE
@@ -140,7 +143,7 @@ class SportyBet(ByEvent[SportyBetSettings]):
         priced = bytes(state.markets).strip() not in {b"[]", b"null"}
         if state.status is not None and state.status >= _OVER and not priced:
             raise SourceError(UNKNOWN, f"SportyBet: event {event_id} is over")
-        return read_event(body, problems)
+        return read_event(body, problems, coverage)
 
     async def _event_body(self, path: str, event_id: str, product: str) -> bytes:
         answer = await self._http.get(path, {"eventId": event_id, "productId": product})

@@ -93,8 +93,8 @@ def last_is(watcher: Watcher, source: str, kind: str) -> bool:
     return kinds_of(watcher, source)[-1] == kind
 
 
-async def printed(address: str, event_id: str) -> str:
-    command = [sys.executable, "-m", "odds_service", "get", event_id, "--server", address]
+async def printed(address: str, *words: str) -> str:
+    command = [sys.executable, "-m", "odds_service", *words, "--server", address]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ODDS_")}
     done = await trio.to_thread.run_sync(
         lambda: subprocess.run(
@@ -134,7 +134,7 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                     await wait_until(partial(priced_by_all, other_id), "all three")
                 assert set(cache.events) == {f"sr:{number}" for number in NUMBERS.values()}
 
-                table = await printed(running.address, event_id)
+                table = await printed(running.address, "get", event_id)
                 (head,) = (line for line in table.splitlines() if "sportybet" in line)
                 assert head.index("bet9ja") < head.index("betpawa") < head.index("sportybet")
                 rows = table.splitlines()
@@ -195,12 +195,19 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                 assert states_of(watcher, "betpawa").count("DOWN") >= len(faults)
                 assert kinds_of(watcher, "betpawa") == before
                 assert bookmakers() == set(SHELVES)
+            known = running.parts.scrapers["sportybet"].unmapped
+            known.add({"A market of [brackets]": 10**9})
             status = await status_of(running.address)
+            shown = await printed(running.address, "status")
+            assert "A market of [brackets] (1000000000)" in shown
             problems = {each.state.source: dict(each.problems) for each in status.sources}
             for kind in faults:
                 assert problems["betpawa"][kind] >= 5
                 assert kind not in problems["sportybet"]
             assert all(each.freshness[0].pulls == 2 for each in status.sources)
+            for each in status.sources:
+                assert each.markets_mapped > 0
+                assert each.markets_unmapped == sum(each.unmapped.values()), each.state.source
             reply = await call(
                 running.address,
                 lambda stub: stub.RefreshEvent(pb.RefreshEventRequest(event_id=event_id)),

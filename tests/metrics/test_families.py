@@ -106,6 +106,17 @@ def test_kinds_of_problem_are_bounded_and_none_is_lost(kinds: int) -> None:
     assert sum(counted.values()) == sum(problems.values())
 
 
+def test_markets_are_told_by_result_and_never_by_name() -> None:
+    source = replace(SOURCE, mapped=40, unmapped=7, unmapped_names={"somebody else's": 7})
+    scrape = shown(replace(READ, status=replace(READ.status, sources=[source])))
+    told = [
+        scrape.value("odds_source_markets_total", source="toa", result=result)
+        for result in ("mapped", "unmapped")
+    ]
+    assert told == [40, 7]
+    assert "somebody else" not in scrape.text
+
+
 def test_freshness_is_told_by_tier() -> None:
     tier = TierFreshness(tier="soon", target_s=30.0, pulls=8, fresh=7, in_time=100, late=3)
     status = replace(READ.status, sources=[replace(SOURCE, freshness=[tier]), NEWCOMER])

@@ -162,6 +162,35 @@ async def test_an_event_is_read_whole(kind: str) -> None:
         MarketKey("btts"): [1.7, 2.1],
     }
     assert again.events == seen.events
+    assert (seen.mapped, seen.unmapped) == (3, {})
+
+
+def with_unknown(payload: Any, kind: str) -> Any:
+    """With a market, of two outcomes, that no table knows."""
+    if kind == "bet9ja":
+        return payload | {"O": payload["O"] | {"S_NEVERSEEN_1": 1.9, "S_NEVERSEEN_2": 1.9}}
+    if kind == "betpawa":
+        row = {"handicap": None, "prices": [{"name": "1", "price": 1.9, "suspended": False}]}
+        market = {"marketType": {"id": "99999", "name": "Never seen"}, "row": [row]}
+    else:
+        outcome = {"id": "1", "odds": "1.9", "isActive": 1, "desc": "1"}
+        market = {"id": "99999", "name": "Never seen", "status": 0, "outcomes": [outcome]}
+    return payload | {"markets": [*payload["markets"], market]}
+
+
+@each
+async def test_a_market_that_no_table_knows_is_counted_by_its_name(kind: str) -> None:
+    shelf = shelf_of(kind, MATCH)
+    (event_id,) = shelf.events
+    async with source_of(kind, shelf) as source:
+        before = await source.fetch_event(event_id, None)
+        shelf.put(with_unknown(shelf.events[event_id], kind))
+        seen = await source.fetch_event(event_id, None)
+    assert seen.events == before.events
+    assert seen.mapped == before.mapped > 0
+    assert list(seen.unmapped.values()) == [1]
+    (name,) = seen.unmapped
+    assert "99999" in name or "S_NEVERSEEN" in name
 
 
 @each

@@ -2174,6 +2174,26 @@ class SourceStatus(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class UnmappedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     STATE_FIELD_NUMBER: _builtins.int
     INTERVAL_FIELD_NUMBER: _builtins.int
     NEXT_DUE_FIELD_NUMBER: _builtins.int
@@ -2183,11 +2203,19 @@ class SourceStatus(_message.Message):
     PROBLEMS_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
+    MARKETS_MAPPED_FIELD_NUMBER: _builtins.int
+    MARKETS_UNMAPPED_FIELD_NUMBER: _builtins.int
+    UNMAPPED_FIELD_NUMBER: _builtins.int
     pulls: _builtins.int
     """Since the start of the service."""
     failures: _builtins.int
     events: _builtins.int
     """Events that it carries now."""
+    markets_mapped: _builtins.int
+    """Markets read since the start of the service that became canonical ones, and that did not since
+    nothing says what they are; both 0 for a source whose names are the canonical ones.
+    """
+    markets_unmapped: _builtins.int
     @_builtins.property
     def state(self) -> Global___SourceState: ...
     @_builtins.property
@@ -2208,6 +2236,10 @@ class SourceStatus(_message.Message):
     def freshness(self) -> _containers.RepeatedCompositeFieldContainer[Global___FreshnessStatus]:
         """The most urgent tier first."""
 
+    @_builtins.property
+    def unmapped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """The commonest of the latter by the source's own names, and how often each was read: 50 at most."""
+
     def __init__(
         self,
         *,
@@ -2220,10 +2252,13 @@ class SourceStatus(_message.Message):
         problems: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         events: _builtins.int = ...,
         freshness: _abc.Iterable[Global___FreshnessStatus] | None = ...,
+        markets_mapped: _builtins.int = ...,
+        markets_unmapped: _builtins.int = ...,
+        unmapped: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "latency", b"latency", "next_due", b"next_due", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "failures", b"failures", "freshness", b"freshness", "interval", b"interval", "latency", b"latency", "next_due", b"next_due", "problems", b"problems", "pulls", b"pulls", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "failures", b"failures", "freshness", b"freshness", "interval", b"interval", "latency", b"latency", "markets_mapped", b"markets_mapped", "markets_unmapped", b"markets_unmapped", "next_due", b"next_due", "problems", b"problems", "pulls", b"pulls", "state", b"state", "unmapped", b"unmapped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -354,7 +354,7 @@ async def test_conflation_sends_few_messages_and_the_last_odds() -> None:
 
     async def publish() -> None:
         for minute in itertools.count(1):
-            book.see(observe(offered(priced(minute)), minute))
+            book.see(observe(offered(priced(minute)), minute / 60))  # long before its start
             await trio.sleep(0.002)
 
     async with serving(book) as server:

@@ -171,7 +171,7 @@ def with_unknown(payload: Any, kind: str) -> Any:
         return payload | {"O": payload["O"] | {"S_NEVERSEEN_1": 1.9, "S_NEVERSEEN_2": 1.9}}
     if kind == "betpawa":
         row = {"handicap": None, "prices": [{"name": "1", "price": 1.9, "suspended": False}]}
-        market = {"marketType": {"id": "99999", "name": "Never seen"}, "row": [row]}
+        market: Any = {"marketType": {"id": "99999", "name": "Never seen"}, "row": [row]}
     else:
         outcome = {"id": "1", "odds": "1.9", "isActive": 1, "desc": "1"}
         market = {"id": "99999", "name": "Never seen", "status": 0, "outcomes": [outcome]}

@@ -89,7 +89,7 @@ def test_the_written_report_is_renewed_between_its_marks(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.012_34, "0.012"), (0.5, "0.50"), (1.234, "1.23"), (12.34, "12.3"),
+    [(0, "0"), (39.0, "39"), (0.012_34, "0.012"), (0.5, "0.50"), (1.234, "1.23"), (12.34, "12.3"),
      (390_000, "390,000")],
 )  # fmt: skip
 def test_numbers_are_short(value: float, text: str) -> None:

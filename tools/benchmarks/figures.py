@@ -163,9 +163,9 @@ def settle() -> None:
 
 
 def short(value: float) -> str:
-    """Three figures, without an exponent: 0.0123, 1.23, 12.3, 12,345."""
-    if value == 0:
-        return "0"
+    """Three figures, without an exponent: 0.012, 1.23, 12.3, 39, 12,345."""
+    if value == int(value):
+        return f"{value:,.0f}"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     if abs(value) >= 10:

@@ -1,6 +1,7 @@
 """One plot a part: its ratios beside their aims, and its figures unit by unit."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import typer
@@ -8,6 +9,7 @@ import typer
 from tools.benchmarks.figures import Figure, Report, short
 from tools.benchmarks.showing import heading, parted
 
+TITLE_CHARS = 130  # of a line
 _MET, _MISSED, _PLAIN = "#2a7f4f", "#b3382c", "#44546a"
 
 
@@ -25,13 +27,13 @@ def plot(report: Report, folder: Path) -> None:
     for figure in judged + plain:
         panels.setdefault(figure.unit, []).append(figure)
     heights = [len(figures) for figures in panels.values()]
-    canvas = Canvas(figsize=(9, 1.2 + 0.34 * sum(heights) + 0.75 * len(heights)))
-    canvas.suptitle(heading(report), fontsize=8, wrap=True)
+    size = (9, 1.5 + 0.34 * sum(heights) + 0.75 * len(heights))
+    canvas = Canvas(figsize=size, layout="constrained")
+    canvas.suptitle("\n".join(wrap(heading(report), TITLE_CHARS)), fontsize=8)
     axes = canvas.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
     for panel, (unit, figures) in zip(axes, panels.items(), strict=True):
         _draw(panel, unit, figures)
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    canvas.tight_layout()
     canvas.savefig(folder / f"{report.part}.png", dpi=120)
 
 

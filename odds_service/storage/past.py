@@ -44,9 +44,11 @@ async def aio_odds_at(
     at = at or await aio_detected_at(connection, revision) or state.floor_at
     refused = await aio_refused(connection, revision)
     undone = _Undone()
-    kept, unknown = await _aio_unstored(connection, revision)
-    firsts = await _aio_first_changes(connection, revision, event_ids)
-    undone.add(sorted([*firsts, *kept], key=lambda change: change.revision))
+    unknown = 0
+    if revision < state.durable_revision:
+        kept, unknown = await _aio_unstored(connection, revision)
+        firsts = await _aio_first_changes(connection, revision, event_ids)
+        undone.add(sorted([*firsts, *kept], key=lambda change: change.revision))
     described = await _aio_events(connection, event_ids)
     for event_id, change in refused.events.items():
         if not event_ids or event_id in event_ids:

@@ -23,7 +23,14 @@ from odds_service.model.market import Market, MarketKey, MarketStatus
 from odds_service.model.snapshot import EventSource
 from odds_service.storage import rows
 from odds_service.storage.letters import read_letter
-from odds_service.storage.schema import dead_letters, epochs, events, odds_current, source_states
+from odds_service.storage.schema import (
+    dead_letters,
+    epochs,
+    events,
+    feed_state,
+    odds_current,
+    source_states,
+)
 
 Place = tuple[str, str, str, MarketKey]  # event, source, bookmaker, market
 
@@ -73,7 +80,6 @@ async def aio_refused(connection: AsyncConnection, upto: int) -> Refused:
         return found
     event_ids = {change.event_id for change in changes if not isinstance(change, SourceChange)}
     known = {row.event_id: row for row in await _aio_events(connection, event_ids)}
-    overtaken = await _aio_market_revisions(connection, event_ids)
     states = await connection.execute(select(source_states.c.source, source_states.c.revision))
     told = {row.source: row.revision for row in states}
     ended = {event_id: row.ended_revision for event_id, row in known.items()}
@@ -88,19 +94,27 @@ async def aio_refused(connection: AsyncConnection, upto: int) -> Refused:
                 found.events[change.event_id] = change
         elif isinstance(change, SourceChange) and change.revision > told.get(change.source, 0):
             found.sources[change.source] = change
-    for change in changes:
-        if isinstance(change, MarketChange):
-            place = change.event_id, change.source, change.bookmaker, change.after.key
-            newest = max(overtaken.get(place, 0), ended.get(change.event_id, 0))
-            if change.revision > newest:
-                found.markets[place] = change
+    markets = [
+        change
+        for change in changes
+        if isinstance(change, MarketChange) and change.revision > ended.get(change.event_id, 0)
+    ]
+    overtaken = await _aio_market_revisions(connection, {each.event_id for each in markets})
+    for change in markets:
+        place = change.event_id, change.source, change.bookmaker, change.after.key
+        if change.revision > overtaken.get(place, 0):
+            found.markets[place] = change
     return found
 
 
 async def _aio_kept(
     connection: AsyncConnection, upto: int
 ) -> list[tuple[Change, tuple[EventSource, ...]]]:
-    """The letters whose revision is still theirs, in the order of the log."""
+    """The letters whose revision is still theirs, in the order of the log.
+
+    Without those whose place retention has taken out: what they speak of may be gone as well.
+    """
+    floor = await connection.scalar(select(feed_state.c.floor_revision)) or 0
     opened = [
         (row.first_revision, row.epoch)
         for row in await connection.execute(select(epochs).order_by(epochs.c.place))
@@ -108,7 +122,7 @@ async def _aio_kept(
     firsts = [first for first, _ in opened]
     query = (
         select(dead_letters)
-        .where(dead_letters.c.revision <= upto)
+        .where(dead_letters.c.revision > floor, dead_letters.c.revision <= upto)
         .order_by(dead_letters.c.revision, dead_letters.c.letter_id)
     )
     kept = []

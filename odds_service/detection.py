@@ -22,7 +22,7 @@ from odds_service.model.change import (
 )
 from odds_service.model.difference import Difference, compare_markets
 from odds_service.model.event import Event, EventStatus
-from odds_service.model.market import Market, MarketStatus
+from odds_service.model.market import Market, MarketKey, MarketStatus
 from odds_service.model.match import Placed, SourceRef
 from odds_service.model.observation import (
     ANY,
@@ -59,7 +59,7 @@ class Detected(Struct):
 
     entries: event id -> its new value, None where it ended. late: events whose observation was
     older than the last applied one. duplicates: events that stood in the payload twice.
-    departed: source events that are not carried any more.
+    departed: source events that are not carried any more. refused: markets with what is no text.
     """
 
     next_revision: int
@@ -73,6 +73,7 @@ class Detected(Struct):
     markets: int = 0
     late: int = 0
     duplicates: int = 0
+    refused: list[MarketKey] = field(default_factory=list)
 
     def revision(self) -> int:
         """Hand out the next revision."""
@@ -92,6 +93,7 @@ class Detected(Struct):
         self.markets += later.markets
         self.late += later.late
         self.duplicates += later.duplicates
+        self.refused += later.refused
 
     def upon(self, events: Mapping[str, EventOdds]) -> Mapping[str, EventOdds]:
         """What the cache holds with this taken over."""
@@ -223,7 +225,10 @@ def _see_bookmaker(
     current = bookmakers.get(key)
     found.markets += len(shown.markets)
     differences = compare_markets(
-        {} if current is None else current.markets, shown, observation.scope.markets
+        {} if current is None else current.markets,
+        shown,
+        observation.scope.markets,
+        refused=found.refused,
     )
     if differences or current is None:
         if not differences:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from odds_service.model.change import ChangeKind, Reason
 from odds_service.model.market import Market, MarketKey, MarketStatus, ObservedMarket, same_prices
 from odds_service.model.observation import ANY, ObservedBookmaker
+from odds_service.model.text import is_text
 
 _BY_KEY: Final = attrgetter("key")
 
@@ -29,11 +30,14 @@ def compare_markets(
     observed: ObservedBookmaker | None,
     scope_markets: frozenset[str] | None = None,
     gone_reason: str = Reason.SOURCE_REMOVED,
+    refused: list[MarketKey] | None = None,
 ) -> list[Difference]:
     """The differences between a bookmaker's cached markets and those observed, in key order.
 
     observed: None where the bookmaker is gone. Moved lines stand side by side. Markets outside
-    the scope, and those of an unreadable type, are never REMOVED.
+    the scope, and those of an unreadable type, are never REMOVED. What is no text (see model.text)
+    is looked for where a change is about to be made: such a market is as one that could not be
+    read, and is added to `refused`.
     """
     seen: Mapping[MarketKey, ObservedMarket] = {} if observed is None else observed.markets
     unreadable = frozenset() if observed is None else observed.unreadable
@@ -41,16 +45,29 @@ def compare_markets(
     added = removed = 0
     for key, market in seen.items():
         cached = current.get(key)
-        if cached is None:
+        if (
+            cached is not None
+            and cached.status is market.status
+            and (
+                cached.outcomes == market.outcomes or same_prices(cached.outcomes, market.outcomes)
+            )
+        ):
+            continue
+        if not _is_text(market):
+            added += cached is None
+            unreadable |= {key.market}
+            if cached is not None and cached.status is MarketStatus.OPEN:
+                differences.append(Difference(key, ChangeKind.SUSPENDED, Reason.UNREADABLE))
+            if refused is not None:
+                refused.append(key)
+        elif cached is None:
             differences.append(Difference(key, ChangeKind.ADDED, observed=market))
             added += 1
         elif cached.status is not market.status:
             suspended = market.status is MarketStatus.SUSPENDED
             kind = ChangeKind.SUSPENDED if suspended else ChangeKind.RESUMED
             differences.append(Difference(key, kind, observed=market))
-        elif not (
-            cached.outcomes == market.outcomes or same_prices(cached.outcomes, market.outcomes)
-        ):
+        else:
             differences.append(Difference(key, ChangeKind.PRICES, observed=market))
     if len(seen) - added < len(current):
         for key, cached in current.items():
@@ -66,6 +83,13 @@ def compare_markets(
     if len(differences) > 1:
         differences.sort(key=_BY_KEY)
     return _pair_moved_lines(differences) if added and removed else differences
+
+
+def _is_text(market: ObservedMarket) -> bool:
+    texts: list[str] = [*market.key]
+    for outcome in market.outcomes:
+        texts += (outcome.key, outcome.name)
+    return is_text(*texts)
 
 
 def _pair_moved_lines(differences: list[Difference]) -> list[Difference]:

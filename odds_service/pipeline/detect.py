@@ -1,5 +1,6 @@
 """The detect stage: the only writer of the cache."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
@@ -17,7 +18,9 @@ from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.observation import Completeness, Observation
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceState, SourceStatus, judged_status
+from odds_service.model.text import as_text
 from odds_service.pipeline.channels import Fetched, WriteQueue
+from odds_service.pipeline.texts import with_text_only
 from odds_service.reconcile import Reconciler
 from odds_service.regrouping import regroup, rematch
 
@@ -57,6 +60,7 @@ class Detector:
         self._now = now
         self.late_events = 0
         self.duplicate_events = 0
+        self.refused: dict[str, Counter[str]] = {}
 
     async def observe(self, observation: Observation) -> Applied:
         """Apply an observation in slices, each when the write queue has room.
@@ -64,6 +68,10 @@ class Detector:
         Cancelled in between, the slices that were applied stand, in cache and queue alike; the
         rest is as if it had not been fetched.
         """
+        bad: Counter[str] = Counter()
+        observation = with_text_only(observation, bad)
+        if bad:
+            self._refuse(observation.source, bad)
         changes: list[Change] = []
         markets = 0
         for part, present in slices(observation):
@@ -98,6 +106,8 @@ class Detector:
         self._reconciler.forget(found.departed)
         self.late_events += found.late
         self.duplicate_events += found.duplicates
+        if found.refused:
+            self._refuse(observation.source, Counter(bad_market=len(found.refused)))
         state = self._after_fetch(self._cache.sources[observation.source], observation)
         self._publish(found, state)
         return found
@@ -130,6 +140,11 @@ class Detector:
             self._reconciler.forget(found.departed)
             self._publish(found)
             changes += len(found.changes)
+
+    def _refuse(self, source: str, bad: Counter[str]) -> None:
+        """Count what is no text among what is wrong with a source."""
+        self.refused.setdefault(source, Counter()).update(bad)
+        log.warning("not_text", source=source, **bad)
 
     def _after_fetch(self, state: SourceState, observation: Observation) -> SourceState:
         if observation.completeness is Completeness.FAILED:
@@ -215,15 +230,15 @@ def scrape_run(fetched: Fetched, applied: Applied) -> ScrapeRun:
     observation = fetched.observation
     return ScrapeRun(
         source=observation.source,
-        listing=fetched.pull_key,
+        listing=as_text(fetched.pull_key),
         started_at=observation.started_at,
         finished_at=observation.observed_at,
         outcome=observation.completeness.value,
-        reason=observation.reason,
+        reason=as_text(observation.reason),
         events=len(observation.events),
         markets=applied.markets,
         changes=len(applied.changes),
-        problems=observation.problems,
+        problems={as_text(name): times for name, times in observation.problems.items()},
     )
 
 

@@ -1,7 +1,7 @@
 """The scrape stage: one supervised scraper a source, slowed by whatever comes after it."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -11,6 +11,7 @@ import trio
 from odds_service.errors import SourceError
 from odds_service.model.observation import Completeness, Observation, Scope
 from odds_service.model.source import SourceState
+from odds_service.model.text import as_text
 from odds_service.pipeline.budget import DAY_S, Budget
 from odds_service.pipeline.channels import Fetched
 from odds_service.pipeline.coverage import Coverage
@@ -69,8 +70,8 @@ class Scraper:
                     pull = await self._next_pull()
                     nursery.start_soon(self._pull, pull)
 
-    def report(self, state: SourceState) -> SourceReport:
-        """What GetStatus tells of the source."""
+    def report(self, state: SourceState, refused: Mapping[str, int] = {}) -> SourceReport:
+        """What GetStatus tells of the source; refused: what detect found wrong, by name."""
         now = trio.current_time()
         due = self.schedule.next_due(now)
         wait_s = None if due is None else max(0.0, due - now)
@@ -80,7 +81,7 @@ class Scraper:
             next_due_at=None if wait_s is None else self._now() + timedelta(seconds=wait_s),
             pulls=self.pulls,
             failures=self.failures,
-            problems=dict(self.problems),
+            problems=dict(self.problems + Counter(refused)),
             mapped=self.mapped,
             unmapped=self.unmapped.total,
             unmapped_names=self.unmapped.commonest(),
@@ -253,7 +254,8 @@ class Scraper:
             observation = await fetch()
         except Exception as error:  # a crash in a source stays in that source
             return self._failed(error, started_at, scope)
-        self.problems.update(observation.problems)
+        for name, times in observation.problems.items():
+            self.problems[as_text(name)] += times
         self.mapped += observation.mapped
         self.unmapped.add(observation.unmapped)
         if observation.quota_left is not None:
@@ -274,7 +276,7 @@ class Scraper:
     def _failed(self, error: Exception, started_at: datetime, scope: Scope) -> Observation:
         self.failures += 1
         if isinstance(error, SourceError):
-            kind, reason = error.kind, str(error)
+            kind, reason = as_text(error.kind), as_text(str(error))
             log.warning("fetch_failed", source=self.source.name, kind=kind, reason=reason)
             if error.retry_after_s is not None:
                 # It bears on the whole source: nothing else is asked until then.

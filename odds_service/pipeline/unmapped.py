@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+from odds_service.model.text import as_text
+
 OTHER: Final = "other"
 MOST_NAMES: Final = 1_000  # kept of one source; the three known ones show some hundreds
 NAMES_TOLD: Final = 50
@@ -36,4 +38,4 @@ class Unmapped:
 
 def _told(name: str) -> str:
     """A name that can be shown: neither long, nor with what is not text."""
-    return name[:_NAME_CHARS].replace("\0", "?").encode("utf-8", "replace").decode()
+    return as_text(name[:_NAME_CHARS])

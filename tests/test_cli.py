@@ -58,7 +58,7 @@ async def test_get_prints_odds_side_by_side_or_the_reply() -> None:
     assert ["totals", "2.5", "over", "1.90"] in lines
     assert ["under", "(–)"] in lines
     assert ["h2h", "home", "1.60", "b2", "+2.50%"] in [line[:5] for line in lines]
-    assert "1 events at revision" in table.stdout
+    assert "1 event at revision" in table.stdout
     (odds,) = messages(reply.stdout, pb.GetOddsResponse)
     assert isinstance(odds, pb.GetOddsResponse)
     assert {entry.event.id for entry in odds.events} == {"e1", "e2"}
@@ -314,6 +314,32 @@ async def test_many_markets_and_bookmakers_stay_readable(columns: int) -> None:
     for n in range(12):
         assert f"{n + 1:.2f}" in shown.stdout
         assert f"{n + 1 + 29 / 100:.2f}" in shown.stdout
+
+
+async def test_names_stay_whole_where_there_is_room() -> None:
+    """A bookmaker with a long name costs the others nothing, and is not broken in two."""
+    book = Bookkeeping()
+    names = ["a_long_bookmaker_name", *(f"b{n}" for n in range(7))]
+    odds: Prices = {"home": 2.0, "away": 1.9}
+    book.see(observe([observed_event("e", {name: {MarketKey("h2h"): odds} for name in names})]))
+    async with serving(book) as server:
+        shown = await ran("get", "--server", server.address, COLUMNS="160")
+    assert any(all(name in line for name in names) for line in shown.stdout.splitlines())
+
+
+@pytest.mark.parametrize("columns", [80, 120, 160])
+async def test_an_event_is_a_line_with_its_whole_id(columns: int) -> None:
+    book, id_ = Bookkeeping(), "e" * 32
+    book.see(observe([observed_event(id_, {"b1": {MarketKey("h2h"): {"home": 2.0}}})]))
+    async with serving(book) as server:
+        address = {"ODDS_SERVER": server.address, "COLUMNS": str(columns)}
+        shown = await ran("events", **address)
+        none = await ran("events", "--sport", "none", **address)
+    (line,) = (line for line in shown.stdout.splitlines() if id_ in line)
+    assert line.split()[-2:] == ["1", "1"]
+    assert max(map(len, shown.stdout.splitlines())) <= columns
+    assert shown.stdout.splitlines()[-1] == "1 event"
+    assert none.stdout == "0 events\n"
 
 
 def test_the_overview_says_what_the_commands_say_and_loads_none_of_them() -> None:

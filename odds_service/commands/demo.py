@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,14 @@ from typing import Annotated, Any, Final
 
 import trio
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from odds_service.client import Address, ServiceError, connect
+from odds_service.client import Address, ServiceError, connect, enum_word
 from odds_service.commands.serve import only_error
-from odds_service.commands.text import key_text, lines, prices_text
+from odds_service.commands.text import bare_prices_text, key_text, lines, prices_text
 from odds_service.config import Settings, load_settings
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
@@ -29,7 +30,15 @@ from odds_service.service import Running, run_service, stop_on_signals
 SIMULATION: Final = SimulationSettings(
     sports=2, events=12, bookmakers=4, markets_per_bookmaker=5, pace="clock", step_s=1.0
 )
-ROWS: Final = 24  # what fits on a small terminal
+ROWS: Final = 100  # of the largest terminal
+AROUND: Final = 7  # lines of the table that are no rows
+NAMED_FROM: Final = 150  # from this width on, outcomes have their names
+WHOLE_FROM: Final = 100  # below, there is no time, and only what stands now
+# How the columns whose texts may be cut share what the others leave.
+SHARES: Final = {"event": 5, "bookmaker": 4, "market": 5}
+ODDS: Final = ("before", "after")
+NAMED_ODDS: Final = 31  # columns: three prices with their names
+BARE_ODDS: Final = 17
 REFRESH_PER_S: Final = 4
 REAL_INTERVAL_S: Final = 60.0  # with a real key: each pull costs quota
 
@@ -104,11 +113,12 @@ async def _show(running: Running, with_table: bool) -> None:
     console = Console()
     board = Board(running)
     if with_table:
-        with Live(board.render(), console=console, refresh_per_second=REFRESH_PER_S) as live:
+        first = board.render(*console.size)
+        with Live(first, console=console, refresh_per_second=REFRESH_PER_S) as live:
 
             def take(message: pb.WatchChangesResponse) -> None:
                 board.take(message)
-                live.update(board.render())
+                live.update(board.render(*console.size))
 
             await trio.to_thread.run_sync(partial(_follow, running.address, take))
     else:
@@ -137,7 +147,7 @@ class Board:
 
     def __init__(self, running: Running) -> None:
         self._running = running
-        self._rows: deque[tuple[str, ...]] = deque(maxlen=ROWS)
+        self._rows: deque[tuple[pb.Change, str]] = deque(maxlen=ROWS)
         self._names: dict[str, str] = {}
         self.changes = 0
 
@@ -150,32 +160,15 @@ class Board:
         for change in message.changes.changes:
             self.changes += 1
             self._names |= {change.event.id: change.event.name} if change.HasField("event") else {}
-            market = change.HasField("after")
-            self._rows.appendleft(
-                (
-                    f"{change.detected_at.ToDatetime():%H:%M:%S}",
-                    pb.ChangeKind.Name(change.kind).removeprefix("CHANGE_KIND_").lower(),
-                    self._names.get(change.event_id, change.source),
-                    change.bookmaker,
-                    key_text(change.after.key) if market else "",
-                    prices_text(change.before) if change.HasField("before") else "",
-                    prices_text(change.after) if market else change.reason,
-                )
-            )
+            self._rows.appendleft((change, self._names.get(change.event_id, change.source)))
 
     def name_of(self, event_id: str) -> str:
         return self._names.get(event_id, event_id)
 
-    def render(self) -> Table:
-        table = Table(
-            "time", "change", "event", "bookmaker", "market", "before", "after",
-            title=f"odds as they change · gRPC at {self._running.address} · ^C ends",
-            caption=self.summary(),
-        )  # fmt: skip
-        for column in table.columns:  # one line a change, also on a narrow terminal
-            column.no_wrap, column.overflow = True, "ellipsis"
-        for row in tuple(self._rows):
-            table.add_row(*row)
+    def render(self, width: int, height: int) -> Table:
+        table = changes_table(tuple(self._rows), width, height)
+        table.title = f"odds as they change · gRPC at {self._running.address} · ^C ends"
+        table.caption = self.summary()
         return table
 
     def summary(self) -> str:
@@ -184,3 +177,38 @@ class Board:
             f"{self.changes} changes seen; revision {feed.head_revision}, "
             f"stored up to {feed.durable_revision}; {len(self._running.parts.cache.events)} events"
         )
+
+
+def changes_table(changes: Sequence[tuple[pb.Change, str]], width: int, height: int) -> Table:
+    """What fits of changes, each with its event's name: a line each, its kind and prices whole."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
+    most = NAMED_ODDS if width >= NAMED_FROM else BARE_ODDS
+    for name in _cells(pb.Change(), "", width):
+        table.add_column(
+            name,
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=SHARES.get(name),
+            max_width=most if name in ODDS else None,
+        )
+    for change, event in changes[: max(height - AROUND, 1)]:
+        table.add_row(*_cells(change, event, width).values())
+    return table
+
+
+def _cells(change: pb.Change, event: str, width: int) -> dict[str, str]:
+    """The columns that a terminal of such a width has, and what stands in them."""
+    market = change.HasField("after")
+    odds = prices_text if width >= NAMED_FROM else bare_prices_text
+    cells = {
+        "time": f"{change.detected_at.ToDatetime():%H:%M:%S}",
+        "change": enum_word(pb.ChangeKind.Name, change.kind, "CHANGE_KIND_"),
+        "event": event,
+        "bookmaker": change.bookmaker,
+        "market": key_text(change.after.key) if market else "",
+        "before": odds(change.before) if change.HasField("before") else "",
+        "after": odds(change.after) if market else change.reason,
+    }
+    if width < WHOLE_FROM:
+        del cells["time"], cells["before"]
+    return cells

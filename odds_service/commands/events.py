@@ -10,11 +10,15 @@ from rich.table import Table
 
 from odds_service.client import Address, Filter, connect, filter_message, json_line
 from odds_service.commands.options import AsJson, connection, selection, takes
+from odds_service.commands.text import counted
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 CALL_S: Final = 60  # for each page
 WIDE_FROM: Final = 120  # below, an event is still one line
+EDGES: Final = 2
+BETWEEN: Final = 3  # from column to column
+NAME_LEAST: Final = 8
 
 Why = Annotated[
     bool, typer.Option("--why", help="Also each source's event, and why it is taken for this one.")
@@ -34,20 +38,29 @@ def events(*, why: Why = False, as_json: AsJson = False, address: Address, where
                 typer.echo("\n".join(_reasons(each)))
         else:
             console = Console()
-            console.print(_table(list(listed), wide=console.width >= WIDE_FROM))
+            found = list(listed)
+            if found:
+                console.print(_table(found, console.width))
+            console.print(counted(len(found), "event"), highlight=False)
 
 
-def _table(listed: Sequence[pb.ListedEvent], *, wide: bool) -> Table:
+def _table(listed: Sequence[pb.ListedEvent], width: int) -> Table:
     """One line an event; the id is always whole, since it is there to be copied."""
+    wide = width >= WIDE_FROM
+    start = 16 if wide else 12
+    longest_id = max(len(each.event.id) for each in listed)
+    competition = max(len(each.event.competition) for each in listed) if wide else 0
+    by, of = ("bookmakers", "markets") if wide else ("by", "of")
+    others = [start, longest_id, max(len(by), 3), max(len(of), 4)] + [competition] * wide
+    left = width - EDGES - sum(others) - BETWEEN * len(others)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("start (UTC)", no_wrap=True, min_width=16 if wide else 12)
-    table.add_column("event", no_wrap=True, overflow="ellipsis")
+    table.add_column("start (UTC)", no_wrap=True, min_width=start)
+    table.add_column("event", no_wrap=True, overflow="ellipsis", max_width=max(left, NAME_LEAST))
     if wide:
-        table.add_column("competition")
-    id_width = max((len(each.event.id) for each in listed), default=2)
-    table.add_column("id", no_wrap=True, min_width=id_width)
-    table.add_column("bookmakers" if wide else "by", justify="right", no_wrap=True, min_width=2)
-    table.add_column("markets" if wide else "of", justify="right", no_wrap=True, min_width=3)
+        table.add_column("competition", no_wrap=True)
+    table.add_column("id", no_wrap=True, min_width=longest_id)
+    table.add_column(by, justify="right", no_wrap=True)
+    table.add_column(of, justify="right", no_wrap=True)
     for each in listed:
         event = each.event
         table.add_row(

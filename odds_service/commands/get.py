@@ -16,6 +16,7 @@ from odds_service.commands.options import (
     selection,
     takes,
 )
+from odds_service.commands.text import counted
 from odds_service.errors import UnknownEvent
 
 CALL_S: Final = 60
@@ -45,7 +46,8 @@ def get(
         reply = stub.GetOdds(request, timeout=CALL_S)
     missing = set(event_ids or ()) - {entry.event.id for entry in reply.events}
     if missing and not reply.events:
-        raise UnknownEvent(f"no such event: {', '.join(sorted(missing))}; see `events`")
+        then = " then" if as_of else ""
+        raise UnknownEvent(f"no such event{then}: {', '.join(sorted(missing))}; see `events`")
     if as_json:
         typer.echo(json_line(reply))
         return
@@ -59,4 +61,4 @@ def get(
     for line in arbitrages(reply):
         console.print(f"arbitrage {line}", markup=False, highlight=False, soft_wrap=True)
     at = f"revision {reply.cursor.revision}, stored up to {reply.durable_revision}"
-    console.print(f"{len(reply.events)} events at {at}", highlight=False)
+    console.print(f"{counted(len(reply.events), 'event')} at {at}", highlight=False)

@@ -13,6 +13,8 @@ from odds_service.commands.text import age_text, key_text, price_text
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 
 _NARROW: Final = 9  # columns of a bookmaker at least, with what stands between; its name is folded
+_PRICE: Final = 7  # `(12.50)`
+_BETWEEN: Final = 3
 _MARKET: Final = 26
 _OUTCOME: Final = 14
 _WIDE_FROM: Final = 120  # from this width on, market names get more room and margins are shown
@@ -34,19 +36,24 @@ def odds_tables(entry: pb.EventOdds, width: int) -> Iterator[Table]:
     fit = max(ceil(len(bookmakers) / tables), 1)  # as many in each
     for first in range(0, max(len(bookmakers), 1), fit):
         shown = bookmakers[first : first + fit]
-        yield _side_by_side(shown, market, max(left // max(len(shown), 1), _NARROW))
+        names = [max(len(_name(odds)), _PRICE) + _BETWEEN for odds in shown]
+        even = max(left // max(len(shown), 1), _NARROW)
+        yield _side_by_side(shown, market, max(names, default=even) if sum(names) <= left else even)
+
+
+def _name(odds: pb.BookmakerOdds) -> str:
+    return odds.bookmaker + (" (stale)" if odds.stale else "")
 
 
 def _side_by_side(bookmakers: list[pb.BookmakerOdds], market_width: int, width: int) -> Table:
-    """The widths include the two columns between."""
+    """The widths include what stands between; no bookmaker is wider, and no market."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("market", overflow="fold", max_width=market_width - 2)
     table.add_column("outcome", overflow="fold", max_width=_OUTCOME - 2)
     names: dict[tuple[str, float, str], str] = {}
     shown: dict[_Row, dict[int, str]] = {}
     for place, odds in enumerate(bookmakers):
-        name = odds.bookmaker + (" (stale)" if odds.stale else "")
-        table.add_column(name, justify="right", overflow="fold", max_width=width - 2)
+        table.add_column(_name(odds), justify="right", overflow="fold", max_width=width - 2)
         for market in odds.markets:
             key = (market.key.market, market.key.line, market.key.participant)
             names[key] = key_text(market.key)
@@ -78,7 +85,7 @@ def best_table(entry: pb.EventOdds, width: int) -> Table:
     table.add_column("market", overflow="fold", max_width=_MARKET - 2)
     table.add_column("outcome", overflow="fold", max_width=_OUTCOME - 2)
     table.add_column("best", justify="right", no_wrap=True)
-    table.add_column("bookmaker", overflow="fold")
+    table.add_column("bookmaker", no_wrap=True, overflow="ellipsis")  # beside its leg's price
     table.add_column("overround", justify="right", no_wrap=True)
     table.add_column("oldest leg", justify="right", overflow="fold")
     if width >= _WIDE_FROM:

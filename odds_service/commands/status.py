@@ -5,7 +5,7 @@ from typing import Final
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from odds_service.client import Address, connect, enum_word, json_line
 from odds_service.commands.options import AsJson, connection, takes
@@ -13,6 +13,7 @@ from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 
 CALL_S: Final = 30
 NAMES_SHOWN: Final = 5
+SOURCE_ROOM: Final = 20  # for the name of a source, however narrow the terminal is
 
 
 @takes(address=connection)
@@ -37,9 +38,9 @@ def status(*, as_json: AsJson = False, address: Address) -> None:
 
 
 def _sources(reply: pb.GetStatusResponse) -> Table:
-    table = Table(
-        "source", "state", "last success (UTC)", "failures", "fresh", "quota left", "reason"
-    )
+    longest = max((len(source.state.source) for source in reply.sources), default=0)
+    name = Column("source", overflow="fold", min_width=min(longest, SOURCE_ROOM))
+    table = Table(name, "state", "last success (UTC)", "failures", "fresh", "quota left", "reason")
     for source in reply.sources:
         state = source.state
         succeeded = state.HasField("last_success_at")

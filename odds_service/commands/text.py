@@ -21,6 +21,11 @@ def prices_text(market: pb.Market) -> str:
     return "  ".join(f"{outcome.key} {price_text(outcome)}" for outcome in market.outcomes)
 
 
+def bare_prices_text(market: pb.Market) -> str:
+    """The prices alone, in the order of the outcomes: `1.91 1.95`."""
+    return " ".join(price_text(outcome, form=".2f") for outcome in market.outcomes)
+
+
 def price_text(outcome: pb.Outcome, *, form: str = ".3g", bettable: bool = True) -> str:
     """`1.91`, `–` where there is no price, `(1.91)` where it cannot be bet on."""
     price = f"{outcome.price:{form}}" if outcome.price < WHOLE_FROM else f"{outcome.price:.0f}"
@@ -47,6 +52,11 @@ def age_text(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 36 * 3600 else f"{seconds / 86400:.1f} d"
+
+
+def counted(number: int, one: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 def its_id(event_id: str) -> str:

@@ -13,7 +13,8 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from odds_service.detection import Detected, change_event, lose_bookmaker, status_by_time
+from odds_service.detection import status_by_time
+from odds_service.detection.numbering import Detected, change_event, lose_bookmaker
 from odds_service.model.change import ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey

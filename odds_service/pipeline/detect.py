@@ -12,7 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from odds_service.cache import OddsCache
-from odds_service.detection import Detected, detect, purge, source_change
+from odds_service.detection import detect, source_change
+from odds_service.detection.departure import purge
+from odds_service.detection.numbering import Detected
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.observation import Completeness, Observation

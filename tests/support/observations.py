@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from odds_service.detection import Detected, detect
+from odds_service.detection import detect
+from odds_service.detection.numbering import Detected
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange
 from odds_service.model.market import MarketKey, MarketStatus, Outcome, observed_market
 from odds_service.model.match import Placed, ShownEvent

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
 from odds_service.config import ServerSettings
-from odds_service.detection import Detected, detect
+from odds_service.detection import detect
+from odds_service.detection.numbering import Detected
 from odds_service.errors import BelowFloor
 from odds_service.feed import RING_CHANGES, ChangeFeed
 from odds_service.model.change import (

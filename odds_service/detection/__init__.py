@@ -1,0 +1,273 @@
+"""What changed between the odds that are cached and those observed: pure functions.
+
+Nothing here awaits, reads a clock or touches a database; `detect` is given all that it judges by
+and gives back numbered changes together with the values that the cache holds from then on.
+"""
+
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from typing import Final
+
+from msgspec.structs import replace
+
+from odds_service.detection.departure import is_late, miss_event, missing
+from odds_service.detection.numbering import (
+    Detected,
+    apply_differences,
+    change_event,
+    lose_bookmaker,
+)
+from odds_service.model.change import (
+    ChangeKind,
+    Reason,
+    SourceChange,
+)
+from odds_service.model.difference import compare_markets
+from odds_service.model.event import Event, EventStatus
+from odds_service.model.match import Placed
+from odds_service.model.observation import (
+    ANY,
+    Completeness,
+    Observation,
+    ObservedBookmaker,
+    ObservedEvent,
+    Scope,
+)
+from odds_service.model.snapshot import (
+    BookmakerKey,
+    BookmakerOdds,
+    EventOdds,
+    EventSource,
+)
+from odds_service.model.source import SourceState, SourceStatus
+
+_SOURCE_KINDS: Final = {
+    SourceStatus.UP: ChangeKind.SOURCE_UP,
+    SourceStatus.STALE: ChangeKind.SOURCE_STALE,
+    SourceStatus.DOWN: ChangeKind.SOURCE_DOWN,
+}
+
+Identify = Callable[[str, ObservedEvent], Placed]  # (source, event as it showed it) -> where it is
+
+
+def detect(
+    events: Mapping[str, EventOdds],
+    observation: Observation,
+    identify: Identify,
+    *,
+    first_revision: int,
+    detected_at: datetime,
+    present: AbstractSet[str] = frozenset(),
+) -> Detected:
+    """Compare an observation with what is cached.
+
+    Events are taken in the order of their ids, so that a payload's order changes nothing.
+    A failed observation gives nothing here: it only bears on its source's state.
+    present: source's ids of events that other slices of the same fetch showed.
+    """
+    found = Detected(first_revision, detected_at)
+    if observation.completeness is Completeness.FAILED:
+        return found
+    named: dict[str, tuple[ObservedEvent, Placed]] = {}
+    for observed in observation.events:
+        placed = identify(observation.source, observed)
+        if named.setdefault(placed.event_id, (observed, placed))[0] is not observed:
+            found.duplicates += 1
+    for event_id in sorted(named):
+        _see_event(found, events.get(event_id), *named[event_id], observation)
+    if observation.completeness is Completeness.COMPLETE and ANY not in observation.unreadable:
+        for entry in missing(events, named.keys(), observation, present):
+            miss_event(found, entry, observation)
+    return found
+
+
+def _see_event(
+    found: Detected,
+    entry: EventOdds | None,
+    observed: ObservedEvent,
+    placed: Placed,
+    observation: Observation,
+) -> None:
+    event_id, source = placed.event_id, observation.source
+    carried = None if entry is None else entry.sources.get(source)
+    if is_late(carried, observation):
+        found.late += 1
+        return
+    event = _described(entry, event_id, observed, observation)
+    listing = _listing(carried, observation.scope)
+    fresh = EventSource(
+        source,
+        observed.source_event_id,
+        listing,
+        observation.started_at,
+        shown=placed.shown,
+        match=placed.match,
+    )
+    moved = carried is None or _differs(carried, fresh)
+    if entry is None:
+        change_event(found, ChangeKind.EVENT_ADDED, "", None, event, observation)
+    elif event != entry.event or moved:
+        relisted = carried is not None and carried.listing != listing
+        reason = _why_updated(entry.event, event, relisted=relisted)
+        change_event(found, ChangeKind.EVENT_UPDATED, reason, entry.event, event, observation)
+    bookmakers = {} if entry is None else dict(entry.bookmakers)
+    for shown in sorted(observed.bookmakers, key=lambda shown: shown.bookmaker):
+        _see_bookmaker(found, bookmakers, event_id, shown, observation)
+    shown_names = {shown.bookmaker for shown in observed.bookmakers}
+    for key in sorted(bookmakers):
+        if key[0] == source and _may_be_gone(key[1], shown_names, observed, observation.scope):
+            lose_bookmaker(found, bookmakers, bookmakers[key], observation, event)
+    sources = {} if entry is None else dict(entry.sources)
+    sources[source] = fresh
+    if moved:
+        found.event_sources.append((event_id, fresh))
+    found.entries[event_id] = EventOdds(event, sources, bookmakers)
+
+
+def _see_bookmaker(
+    found: Detected,
+    bookmakers: dict[BookmakerKey, BookmakerOdds],
+    event_id: str,
+    shown: ObservedBookmaker,
+    observation: Observation,
+) -> None:
+    key = observation.source, shown.bookmaker
+    current = bookmakers.get(key)
+    found.markets += len(shown.markets)
+    differences = compare_markets(
+        {} if current is None else current.markets,
+        shown,
+        observation.scope.markets,
+        refused=found.refused,
+    )
+    if differences or current is None:
+        if not differences:
+            return  # listed without a market, and not known before: nothing to show
+        updated = apply_differences(
+            found, current, event_id, shown.bookmaker, differences, observation,
+            shown.source_updated_at,
+        )  # fmt: skip
+        found.snapshots.append(updated.snapshot())
+    else:
+        updated = replace(
+            current,
+            observed_at=observation.observed_at,
+            confirmed_at=observation.observed_at,
+            source_updated_at=shown.source_updated_at,
+        )
+        found.confirmed.append(updated)
+    if updated.markets:
+        bookmakers[key] = updated
+    else:
+        bookmakers.pop(key, None)
+
+
+def _differs(carried: EventSource, fresh: EventSource) -> bool:
+    """Whether what is kept of how a source carries an event differs."""
+    return (
+        carried.listing != fresh.listing
+        or carried.source_event_id != fresh.source_event_id
+        or (carried.shown is not fresh.shown and carried.shown != fresh.shown)
+        or carried.match != fresh.match
+    )
+
+
+def _listing(carried: EventSource | None, scope: Scope) -> str | None:
+    """Where the event's absence is judged: it stays with a listing until that one lacks it.
+
+    So an event that stands in two listings does not move to and fro.
+    """
+    if carried is None or (scope.listing is not None and carried.absences > 0):
+        return scope.listing
+    return scope.listing if carried.listing is None else carried.listing
+
+
+def _may_be_gone(bookmaker: str, shown: set[str], observed: ObservedEvent, scope: Scope) -> bool:
+    """Whether the absence of a bookmaker from a present event says that it is gone."""
+    return (
+        bookmaker not in shown
+        and bookmaker not in observed.unreadable
+        and ANY not in observed.unreadable
+        and (scope.bookmakers is None or bookmaker in scope.bookmakers)
+    )
+
+
+def status_by_time(start_time: datetime, observed_at: datetime) -> EventStatus:
+    """Where an event stands of which nobody says it."""
+    return EventStatus.IN_PLAY if observed_at >= start_time else EventStatus.SCHEDULED
+
+
+def _described(
+    entry: EventOdds | None, event_id: str, observed: ObservedEvent, observation: Observation
+) -> Event:
+    """The event as it is now known.
+
+    The source that carried it first describes it (names, start), so that two sources that
+    disagree do not make it flip-flop; any source may say that it has started.
+    """
+    source = observation.source
+    if entry is None:
+        known = None
+        source_ids = {source: observed.source_event_id}
+    else:
+        known = entry.event
+        source_ids = known.source_ids | {source: observed.source_event_id}
+    describes = known is None or next(iter(known.source_ids), source) == source
+    start_time = observed.start_time if describes or known is None else known.start_time
+    status = observed.status
+    if status is None:
+        status = status_by_time(start_time, observation.observed_at)
+        if known is not None and not describes:
+            status = max(status, known.status)
+    if known is not None and not describes:
+        return replace(known, status=status, source_ids=source_ids)
+    return Event(
+        id=event_id,
+        sport=observed.sport,
+        competition=observed.competition,
+        home=observed.home,
+        away=observed.away,
+        start_time=start_time,
+        status=status,
+        source_ids=source_ids,
+    )
+
+
+def _why_updated(before: Event, after: Event, *, relisted: bool) -> str:
+    """The most telling reason; the change itself carries all that differs."""
+    if (before.home, before.away) == (after.away, after.home) != (before.away, before.home):
+        return Reason.SIDES_SWAPPED
+    if before.status is EventStatus.SCHEDULED and after.status is EventStatus.IN_PLAY:
+        return Reason.EVENT_STARTED
+    if before.start_time != after.start_time:
+        return Reason.START_MOVED
+    if before.source_ids.keys() != after.source_ids.keys():
+        return Reason.SOURCE_JOINED
+    if before != after:
+        return Reason.RENAMED
+    return Reason.LISTING_MOVED if relisted else Reason.REMATCHED
+
+
+def source_change(
+    before: SourceState, after: SourceState, *, revision: int, detected_at: datetime
+) -> tuple[SourceState, SourceChange | None]:
+    """Number a change of a source's status, if it differs from the last one announced.
+
+    A STALE that only says `starting` is never announced: a restart is no change.
+    """
+    status = after.status
+    if status is after.announced or (status is SourceStatus.STALE and after.announced is None):
+        return after, None
+    announced = replace(after, announced=status)
+    change = SourceChange(
+        revision,
+        _SOURCE_KINDS[status],
+        after.reason,
+        after.source,
+        detected_at,
+        detected_at,
+        before,
+        announced,
+    )
+    return announced, change

@@ -1,0 +1,143 @@
+"""What a source shows no more: absences, and the ends of events."""
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from typing import Final
+
+from msgspec.structs import replace
+
+from odds_service.detection.numbering import Detected, change_event, lose_bookmaker
+from odds_service.model.change import ChangeKind, Reason
+from odds_service.model.event import EventStatus
+from odds_service.model.observation import Completeness, Observation, Scope
+from odds_service.model.snapshot import EventOdds, EventSource
+
+ABSENCES_UNTIL_GONE: Final = 2  # every event lost to one transient empty list came back unchanged
+
+
+def purge(
+    events: Mapping[str, EventOdds],
+    due: Mapping[str, AbstractSet[str]],
+    *,
+    first_revision: int,
+    detected_at: datetime,
+) -> Detected:
+    """Let sources go that no longer confirm their events: event id -> those of its sources.
+
+    With the last of its sources the event leaves; that is one change, as any event's end.
+    """
+    found = Detected(first_revision, detected_at)
+    for event_id in sorted(due):
+        entry = events.get(event_id)
+        if entry is None:
+            continue
+        going = sorted(due[event_id] & entry.sources.keys())
+        if len(going) == len(entry.sources):
+            _end_event(found, entry, Reason.PURGED, _unseen(going[0], detected_at))
+            continue
+        for source in going:
+            _drop_source(found, entry, Reason.PURGED, _unseen(source, detected_at))
+            entry = found.entries[event_id] or entry
+    return found
+
+
+def _unseen(source: str, now: datetime) -> Observation:
+    """An observation of nothing, for what time alone decides."""
+    return Observation(
+        source=source,
+        scope=Scope(),
+        completeness=Completeness.PARTIAL,
+        started_at=now,
+        observed_at=now,
+    )
+
+
+def missing(
+    events: Mapping[str, EventOdds],
+    named: AbstractSet[str],
+    observation: Observation,
+    present: AbstractSet[str],
+) -> Iterator[EventOdds]:
+    """The cached events that a complete observation should have shown, in the order of ids."""
+    scope = observation.scope
+    if scope.events is not None:
+        # A pull of single events that were all there: no need to look through the cache.
+        shown = {observed.source_event_id for observed in observation.events}
+        if scope.events <= shown | observation.unreadable | present:
+            return
+    for event_id in sorted(events):
+        entry = events[event_id]
+        carried = entry.sources.get(observation.source)
+        if carried is None or event_id in named:
+            continue
+        if scope.events is not None:
+            if carried.source_event_id not in scope.events:
+                continue
+        elif scope.listing is not None and carried.listing != scope.listing:
+            continue
+        if carried.source_event_id not in observation.unreadable | present:
+            yield entry
+
+
+def miss_event(found: Detected, entry: EventOdds, observation: Observation) -> None:
+    """An event is absent: at the first time its odds are no longer confirmed, then it is gone."""
+    source = observation.source
+    carried = entry.sources[source]
+    if is_late(carried, observation):
+        found.late += 1
+        return
+    event = entry.event
+    if carried.absences + 1 < ABSENCES_UNTIL_GONE:
+        sources = dict(entry.sources)
+        sources[source] = replace(
+            carried, absences=carried.absences + 1, applied_at=observation.started_at
+        )
+        bookmakers = {
+            key: replace(odds, observed_at=observation.observed_at) if key[0] == source else odds
+            for key, odds in entry.bookmakers.items()
+        }
+        found.entries[event.id] = EventOdds(event, sources, bookmakers)
+        return
+    started = observation.observed_at >= event.start_time
+    _drop_source(
+        found, entry, Reason.EVENT_ENDED if started else Reason.SOURCE_REMOVED, observation
+    )
+
+
+def _drop_source(found: Detected, entry: EventOdds, reason: str, observation: Observation) -> None:
+    """A source no longer carries the event: its odds go, with the last source the event itself."""
+    source, event = observation.source, entry.event
+    sources = {name: carried for name, carried in entry.sources.items() if name != source}
+    if not sources:
+        _end_event(found, entry, reason, observation)
+        return
+    found.departed.append((source, entry.sources[source].source_event_id))
+    bookmakers = dict(entry.bookmakers)
+    kept = {name: id_ for name, id_ in event.source_ids.items() if name != source}
+    updated = replace(event, source_ids=kept)
+    change_event(found, ChangeKind.EVENT_UPDATED, Reason.SOURCE_LEFT, event, updated, observation)
+    whole = replace(observation, scope=Scope())
+    for key in sorted(bookmakers):
+        if key[0] == source:
+            lose_bookmaker(found, bookmakers, bookmakers[key], whole, updated, reason)
+    found.entries[event.id] = EventOdds(updated, sources, bookmakers)
+
+
+def _end_event(found: Detected, entry: EventOdds, reason: str, observation: Observation) -> None:
+    ended = replace(entry.event, status=EventStatus.ENDED)
+    shown = tuple(entry.bookmakers[key] for key in sorted(entry.bookmakers))
+    change_event(found, ChangeKind.EVENT_ENDED, reason, entry.event, ended, observation, shown)
+    found.entries[ended.id] = None
+    found.departed += [
+        (carried.source, carried.source_event_id) for carried in entry.sources.values()
+    ]
+
+
+def is_late(carried: EventSource | None, observation: Observation) -> bool:
+    """Whether a newer request than this observation's was applied to the event already."""
+    return (
+        carried is not None
+        and carried.applied_at is not None
+        and observation.started_at < carried.applied_at
+    )

@@ -18,11 +18,7 @@ from odds_service.detection.numbering import (
     change_event,
     lose_bookmaker,
 )
-from odds_service.model.change import (
-    ChangeKind,
-    Reason,
-    SourceChange,
-)
+from odds_service.model.change import ChangeKind, Reason, SourceChange
 from odds_service.model.difference import compare_markets
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.match import Placed

@@ -93,8 +93,9 @@ class Observation(Struct, frozen=True, kw_only=True):
     same source and event is discarded. observed_at: when its answer had come whole.
     unreadable: the source's ids of events that could not be decoded (or ANY); they count as seen.
     reason: why it failed or is partial, in words, without secrets. problems: name -> how many.
-    mapped: markets of the source's that became canonical ones; unmapped: the source's name of a
-    market that did not -> how many of it there were. A source whose names are the canonical ones
+    quota_left: credits left of the source's quota, cost: those that this fetch took; None where it
+    does not tell. mapped: markets of the source's that became canonical ones; unmapped: its name of
+    a market that did not -> how many of it there were. A source whose names are the canonical ones
     leaves both out.
     """
 
@@ -108,6 +109,7 @@ class Observation(Struct, frozen=True, kw_only=True):
     reason: str = ""
     problems: dict[str, int] = field(default_factory=dict)
     quota_left: int | None = None
+    cost: float | None = None
     mapped: int = 0
     unmapped: Mapping[str, int] = {}
 

@@ -73,6 +73,14 @@ class Budget:
         """A request has ended, however."""
         self.out -= 1
 
+    def cost(self, now: float, planned: float, real: float) -> None:
+        """What a request really cost that was started with a planned cost."""
+        more = real - planned
+        if self._per_day is not None:
+            self._day_left = self._left_today(now) - more
+        if self.quota_left is not None:
+            self.quota_left -= more
+
     def hold(self, until: float) -> None:
         """The source asks to be left alone, or has to be."""
         self._held_until = max(self._held_until, until)

@@ -118,7 +118,7 @@ class Scraper:
         started = trio.current_time()
         try:
             observation = await self._observe(
-                lambda: self.source.fetch_event(source_event_id, listing), scope
+                lambda: self.source.fetch_event(source_event_id, listing), scope, cost
             )
         finally:
             self.schedule.budget.end()
@@ -236,7 +236,7 @@ class Scraper:
     async def _pull(self, pull: Pull) -> None:
         started = trio.current_time()
         scope = Scope(events=frozenset({pull.key})) if pull.event else Scope(listing=pull.key)
-        observation = await self._observe(lambda: self.source.fetch(pull), scope)
+        observation = await self._observe(lambda: self.source.fetch(pull), scope, pull.cost)
         self.latency_s = trio.current_time() - started
         # The place in the budget is kept until detect has room: that is the back-pressure.
         await self._send.send(Fetched(pull.key, observation))
@@ -245,9 +245,12 @@ class Scraper:
         self._wake()
 
     async def _observe(
-        self, fetch: Callable[[], Awaitable[Observation]], scope: Scope
+        self, fetch: Callable[[], Awaitable[Observation]], scope: Scope, cost: float
     ) -> Observation:
-        """The observation of a fetch, and what it tells of how to treat the source."""
+        """The observation of a fetch, and what it tells of how to treat the source.
+
+        cost: the credits that it was started with; what a failed one took is not known.
+        """
         self.pulls += 1
         started_at = self._now()
         try:
@@ -258,6 +261,8 @@ class Scraper:
             self.problems[as_text(name)] += times
         self.mapped += observation.mapped
         self.unmapped.add(observation.unmapped)
+        if observation.cost is not None:
+            self.schedule.budget.cost(trio.current_time(), cost, observation.cost)
         if observation.quota_left is not None:
             self.schedule.budget.told(trio.current_time(), observation.quota_left)
         return observation

@@ -4,6 +4,7 @@ https://the-odds-api.com/liveapi/guides/v4/ documents the calls, the errors and 
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,6 +33,7 @@ from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 BOOKMAKERS_A_REGION: Final = 10  # so many named bookmakers cost as much as one region
 MOST_EVENTS: Final = 10_000  # of one sport; the largest has some hundreds
 EVENTS_AT_A_STRETCH: Final = 16  # decoded between two checkpoints: keeps pauses short
+_CREDITS: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 _ADVICE: Final = {
     "MISSING_KEY": "set `api_key`, `api_key_file` or ODDS_API_KEY",
     "INVALID_KEY": "check `api_key`, `api_key_file` or ODDS_API_KEY",
@@ -215,7 +217,7 @@ class TheOddsApi:
         started_at = datetime.now(UTC)
         answer = await self._http.get(path, self._params())
         observed_at = datetime.now(UTC)
-        quota = answer.headers.get("x-requests-remaining", "")
+        quota = _credits(answer, "x-requests-remaining")
         events: list[ObservedEvent] = []
         problems: Counter[str] = Counter()
         unreadable: set[str] = set()
@@ -247,7 +249,8 @@ class TheOddsApi:
             unreadable=frozenset(unreadable),
             reason="",
             problems=dict(problems),
-            quota_left=int(float(quota)) if quota.replace(".", "", 1).isdigit() else None,
+            quota_left=None if quota is None else int(quota),
+            cost=_credits(answer, "x-requests-last"),
         )
 
     def _refuse_american(self, path: str, raws: list[msgspec.Raw]) -> None:
@@ -275,6 +278,12 @@ class TheOddsApi:
 
     def _asked_bookmakers(self) -> frozenset[str] | None:
         return frozenset(self._settings.bookmakers) or None
+
+
+def _credits(answer: Answer, header: str) -> float | None:
+    """A count of credits; None where there is none to understand."""
+    text = answer.headers.get(header, "")
+    return float(text) if _CREDITS.fullmatch(text) else None
 
 
 def _error(answer: Answer) -> _Error:

@@ -215,6 +215,27 @@ def test_what_the_source_says_is_left_goes_before() -> None:
     assert lone.opens_at(20 + RENEWAL_S, 2) <= 20 + RENEWAL_S
 
 
+@pytest.mark.parametrize(("real", "starts"), [(0, 100), (1, 100), (4, 25), (7, 15)])
+def test_the_days_credits_are_counted_by_what_requests_really_cost(real: int, starts: int) -> None:
+    budget = Budget(concurrency=1, quota_per_day=100)
+    made, now = 0, 0.0
+    while (now := max(now, budget.opens_at(now, 1))) < DAY_S and made < 100:
+        budget.start(now, 1)
+        budget.end()
+        budget.cost(now, 1, real)
+        made += 1
+    assert made == starts
+
+
+def test_what_is_left_is_counted_by_real_costs_until_it_is_told_again() -> None:
+    budget = Budget(concurrency=1)
+    budget.told(0, 10)
+    budget.start(0, 6)
+    budget.cost(1, 6, 2)
+    assert budget.quota_left == 8
+    assert budget.opens_at(1, 8) <= 1 < budget.opens_at(1, 9)
+
+
 # -- properties ------------------------------------------------------------------------------------
 
 a_job = st.builds(

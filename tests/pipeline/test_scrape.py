@@ -307,6 +307,28 @@ async def test_a_refresh_keeps_to_the_budget_and_goes_before_pulls(
         nursery.cancel_scope.cancel()
 
 
+async def test_a_fetch_is_charged_what_it_says_that_it_cost(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    del autojump_clock
+
+    async def told() -> Observation:  # noqa: ASYNC124  # a step is awaited
+        return Observation(
+            source="toa", scope=Scope(listing="listing0"), completeness=Completeness.COMPLETE,
+            started_at=NOON, observed_at=NOON, cost=20.0,
+        )  # fmt: skip
+
+    source = Scripted(told)
+    source.pace = Pace.steady(10.0, quota_per_day=200.0)  # from noon on, 100 of them
+    source.offers = [Offer((Pull(key="listing0", cost=2.0),))]
+    scraper, _ = scraper_of(source, capacity=1_000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scraper.run)
+        await trio.sleep(43_000)  # until midnight
+        assert len(source.fetched) == 5
+        nursery.cancel_scope.cancel()
+
+
 async def test_credits_that_are_used_up_hold_pulls_and_refreshes(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -88,6 +88,7 @@ async def test_a_sport_is_pulled_whole() -> None:
     assert len(prices(seen)) > 100
     assert seen.quota_left is not None
     assert seen.quota_left < 100_000_000
+    assert seen.cost == pull.cost  # as the answer says
 
 
 async def test_one_event_on_demand_and_one_that_has_gone() -> None:

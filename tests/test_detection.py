@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from odds_service.model.change import ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.event import EventStatus
@@ -252,6 +253,34 @@ def test_two_sources_of_one_event_do_not_flip_flop() -> None:
     changes = book.see(observe([], 7)).changes  # one source loses it, the other goes on
     assert [change.kind for change in changes] == [ChangeKind.EVENT_UPDATED, ChangeKind.REMOVED]
     assert {place[1] for place in cached(book.events)} == {"other"}
+
+
+def test_sources_that_disagree_on_the_start_do_not_make_it_flip_flop() -> None:
+    """One knows the hour only, one says that it has not begun, one that it has."""
+    book = Book()
+    by_hour = observed_event("e", {}, start_time=NOON + timedelta(minutes=3))
+    says_not = replace(by_hour, status=EventStatus.SCHEDULED)
+    says_so = replace(by_hour, status=EventStatus.IN_PLAY)
+    for minute, source in enumerate(("a", "b", "c")):
+        book.see(observe([by_hour], minute, source=source))
+    (started,) = book.see(observe([by_hour], 3, source="a")).changes
+    assert (started.kind, started.reason) == (ChangeKind.EVENT_UPDATED, Reason.EVENT_STARTED)
+    for minute in (4, 5):
+        assert not book.see(observe([says_not], minute, source="b")).changes
+        assert not book.see(observe([says_so], minute, source="c")).changes
+        assert not book.see(observe([by_hour], minute, source="a")).changes
+    later = replace(by_hour, start_time=NOON + timedelta(minutes=30))
+    (moved,) = book.see(observe([later], 6, source="a")).changes
+    assert moved.reason == Reason.START_MOVED
+    assert book.events["e"].event.status is EventStatus.SCHEDULED
+
+
+def test_the_only_source_may_take_back_that_it_has_started() -> None:
+    book = Book()
+    event = observed_event("e", {})
+    for minute, status in enumerate((EventStatus.IN_PLAY, EventStatus.SCHEDULED)):
+        book.see(observe([replace(event, status=status)], minute))
+        assert book.events["e"].event.status is status
 
 
 def test_names_in_other_words_and_source_times_are_no_change() -> None:

@@ -200,7 +200,8 @@ def _described(
     """The event as it is now known.
 
     The source that carried it first describes it (names, start), so that two sources that
-    disagree do not make it flip-flop; any source may say that it has started.
+    disagree do not make it flip-flop. Any source may say that it has started, and of several none
+    takes that back, unless the describing one moves its start.
     """
     source = observation.source
     if entry is None:
@@ -211,11 +212,9 @@ def _described(
         source_ids = known.source_ids | {source: observed.source_event_id}
     describes = known is None or next(iter(known.source_ids), source) == source
     start_time = observed.start_time if describes or known is None else known.start_time
-    status = observed.status
-    if status is None:
-        status = status_by_time(start_time, observation.observed_at)
-        if known is not None and not describes:
-            status = max(status, known.status)
+    status = observed.status or status_by_time(start_time, observation.observed_at)
+    if known is not None and known.source_ids.keys() - {source} and start_time == known.start_time:
+        status = max(status, known.status)
     if known is not None and not describes:
         return replace(known, status=status, source_ids=source_ids)
     return Event(

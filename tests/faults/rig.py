@@ -1,7 +1,9 @@
 """What the faults strike: bookmaker, service, proxy and database, and a witness of it all."""
 
 import json
+import shutil
 import socket
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -71,8 +73,8 @@ def retries(status: pb.GetStatusResponse) -> bool:
 @asynccontextmanager
 async def rigged(folder: Path) -> AsyncIterator[Rig]:
     """Everything runs; at the end all processes are gone."""
-    at_postgres = folder / "postgres"
-    at_postgres.mkdir()
+    # Not in the test's own folder: pytest closes that to other users, of whom PostgreSQL is one.
+    at_postgres = Path(tempfile.mkdtemp(prefix="odds-postgres-"))
     postgres = StruckPostgres(at_postgres)
     postgres.start()
     bookmaker = Bookmaker(folder)
@@ -101,6 +103,7 @@ async def rigged(folder: Path) -> AsyncIterator[Rig]:
     finally:
         bookmaker.stop()
         postgres.stop()
+        shutil.rmtree(at_postgres, ignore_errors=True)
 
 
 def _settings(folder: Path, address: str, port: int, bookmaker: Bookmaker) -> Path:

@@ -47,7 +47,6 @@ OWNERS: Final = {
     "aiosqlite": {"storage"},
     "alembic": {"storage"},
     "httpx": {"sources.http"},
-    "httpcore": {"sources.http"},
     "prometheus_client": {"metrics"},
     "trio_asyncio": {"bridge"},
     "asyncio": {"bridge", "rpc", "client", "storage"},

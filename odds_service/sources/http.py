@@ -1,9 +1,7 @@
 """Fetching over HTTP: limits, time-outs, retries, and every failure under a name of its own.
 
-The only importer of httpx, of which it uses the engine below the client (httpcore: connections,
-HTTP/1.1 and 2): the client's URLs, headers and cookies cost a third of a whole fetch. One pool of
-connections per source; what it raises is SourceError, whose text never holds a query (API keys
-travel there).
+The only importer of httpx. One client per source; what it raises is SourceError, whose text never
+holds a query (API keys travel there).
 """
 
 import codecs
@@ -12,10 +10,10 @@ from collections.abc import AsyncIterator, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-import httpcore
 import httpx
 import msgspec
 import stamina
@@ -38,12 +36,14 @@ _REASON_BYTES: Final = 2**16  # 64 KiB: an error's body is read no further, it i
 _MESSAGE_CHARS: Final = 200  # of a server's own words, in our errors
 _MAX_RETRY_AFTER_S: Final = 30.0  # a longer wait is the schedule's, not a retry's
 _CONNECTION_ERRORS: Final = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.UnsupportedProtocol,
-    httpcore.ProxyError,
+    httpx.NetworkError,
+    httpx.ProtocolError,
+    httpx.UnsupportedProtocol,
+    httpx.ProxyError,
+    httpx.StreamClosed,
 )
-logging.getLogger("httpcore").setLevel(logging.WARNING)  # at DEBUG it logs URLs with their keys
+for _library in ("httpx", "httpcore"):
+    logging.getLogger(_library).setLevel(logging.WARNING)  # below it they log URLs with their keys
 _NAMED_STATUS: Final = {401: "unauthorized", 403: "forbidden", 404: "not_found"}
 
 
@@ -95,23 +95,15 @@ class HttpFetcher:
 
     def __init__(
         self,
-        pool: httpcore.AsyncConnectionPool,
+        client: httpx.AsyncClient,
         site: Site,
         settings: HttpSettings,
         secret: str | None,
     ) -> None:
-        self._pool = pool
+        self._client = client
         self._site = site
         self._secret = None if secret is None else secret.encode()
         self._settings = settings
-        self._extensions = {
-            "timeout": {
-                "connect": settings.connect_s,
-                "read": settings.read_s,
-                "write": settings.read_s,
-                "pool": settings.total_s,
-            }
-        }
         self._breaker = Breaker(
             settings.breaker_failures, settings.breaker_cool_s, trio.current_time
         )
@@ -203,7 +195,7 @@ class HttpFetcher:
         settings = self._settings
         request_key = (path, tuple(params.items()), content)
         kept = self._kept.get(request_key)
-        headers = [*self._site.headers]
+        headers: list[tuple[bytes, bytes]] = []
         if kept is not None:
             headers += [
                 (name.encode(), value.encode()) for name, value in kept.conditions().items()
@@ -213,26 +205,20 @@ class HttpFetcher:
             headers.append((b"content-length", b"%d" % len(content)))
         try:
             with trio.fail_after(settings.total_s):
-                async with self._pool.stream(
+                async with self._client.stream(
                     method,
-                    httpcore.URL(
-                        scheme=self._site.scheme,
-                        host=self._site.host,
-                        port=self._site.port,
-                        target=self._site.target(path, params),
-                    ),
+                    self._site.url(path, params),
                     headers=headers,
                     content=content,
-                    extensions=self._extensions,
                 ) as response:
                     answer = await self._read(path, response, request_key, kept)
         except trio.TooSlowError:
             text = f"{path}: no whole answer within {settings.total_s:g} s"
             raise _Retry(SourceError("timeout", text)) from None
-        except httpcore.TimeoutException as error:
+        except httpx.TimeoutException as error:
             text = f"{path}: {type(error).__name__}"
             raise _Retry(SourceError("timeout", text)) from None
-        except httpcore.RemoteProtocolError as error:
+        except httpx.RemoteProtocolError as error:
             # What comes after a colon quotes the server, which may quote a part of our key.
             said = str(error).partition(":")[0]
             text = f"{path}: the answer broke off or is not HTTP: {said}"
@@ -249,11 +235,11 @@ class HttpFetcher:
         return answer
 
     async def _read(
-        self, path: str, response: httpcore.Response, request_key: Hashable, kept: Kept | None
+        self, path: str, response: httpx.Response, request_key: Hashable, kept: Kept | None
     ) -> Answer:
         settings = self._settings
-        headers = _named(response.headers)
-        status = response.status
+        headers = _named(response.headers.raw)
+        status = response.status_code
         if status == 304 and kept is not None:
             limit = settings.max_decompressed_bytes
             body = await decompressed(path, kept.encoding, kept.wire, limit)
@@ -283,12 +269,12 @@ def _named(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return named
 
 
-async def _wire_bytes(response: httpcore.Response, limit: int) -> bytes | None:
+async def _wire_bytes(response: httpx.Response, limit: int) -> bytes | None:
     """The body as it came, None when it is over the limit: the rest is not read."""
     chunks: list[bytes] = []
     size = 0
     try:
-        async for chunk in response.aiter_stream():
+        async for chunk in response.aiter_raw():
             size += len(chunk)
             chunks.append(chunk)
             if size > limit:
@@ -410,12 +396,15 @@ async def open_http(
             **(headers or {}),
         },
     )
-    pool = httpcore.AsyncConnectionPool(
-        ssl_context=httpx.create_ssl_context(trust_env=False),
-        max_connections=settings.concurrency,
-        max_keepalive_connections=settings.concurrency,
-        http1=True,
+    async with httpx.AsyncClient(
+        headers=[*site.headers],
+        trust_env=False,
         http2=True,
-    )
-    async with pool:
-        yield HttpFetcher(pool, site, settings, secret)
+        timeout=httpx.Timeout(settings.read_s, connect=settings.connect_s, pool=settings.total_s),
+        limits=httpx.Limits(
+            max_connections=settings.concurrency,
+            max_keepalive_connections=settings.concurrency,
+        ),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    ) as client:
+        yield HttpFetcher(client, site, settings, secret)

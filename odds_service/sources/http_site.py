@@ -10,18 +10,15 @@ from odds_service.errors import SettingsError
 
 
 class Site(Struct, frozen=True):
-    """Where a source is, taken apart once: every request's target is `prefix` + path + query."""
+    """Where a source is, checked once: every request's URL is `base` + path + query."""
 
-    scheme: bytes
-    host: bytes
-    port: int | None
-    prefix: str
+    base: str
     headers: tuple[tuple[bytes, bytes], ...]
 
-    def target(self, path: str, params: Mapping[str, str]) -> bytes:
+    def url(self, path: str, params: Mapping[str, str]) -> str:
         """What one request asks for."""
-        target = self.prefix + quote(path)
-        return (f"{target}?{urlencode(params)}" if params else target).encode("ascii")
+        url = self.base + quote(path)
+        return f"{url}?{urlencode(params)}" if params else url
 
 
 def site_of(base_url: str, headers: Mapping[str, str]) -> Site:
@@ -39,7 +36,7 @@ def site_of(base_url: str, headers: Mapping[str, str]) -> Site:
     authority = host if b":" not in host else b"[" + host + b"]"
     if port is not None:
         authority += b":%d" % port
-    told = {"host": authority.decode(), **{name.lower(): text for name, text in headers.items()}}
+    told = {name.lower(): text for name, text in headers.items()}
     if parts.username is not None:
         name_and_password = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         told["authorization"] = f"Basic {base64.b64encode(name_and_password.encode()).decode()}"
@@ -49,4 +46,4 @@ def site_of(base_url: str, headers: Mapping[str, str]) -> Site:
         raise SettingsError(
             "headers: a name or value has letters that HTTP does not know"
         ) from None
-    return Site(parts.scheme.encode(), host, port, parts.path.rstrip("/"), pairs)
+    return Site(f"{parts.scheme}://{authority.decode()}{parts.path.rstrip('/')}", pairs)

@@ -24,6 +24,7 @@ from odds_service import __version__
 from odds_service.bridge import BridgeFaults, TrioGate, open_bridge
 from odds_service.cache import OddsCache
 from odds_service.config import Settings
+from odds_service.errors import StorageError
 from odds_service.feed import ChangeFeed
 from odds_service.metrics.families import Readings
 from odds_service.metrics.serve import serve_metrics
@@ -234,6 +235,8 @@ async def _supervise(parts: Parts, stop: trio.Event, task_status: trio.TaskStatu
         core.cancel_scope.cancel()
     log.info("stopped", durable_revision=parts.feed.durable_revision,
              head_revision=parts.feed.head_revision)  # fmt: skip
+    if parts.writer.lost:
+        raise StorageError(parts.writer.lost)
 
 
 async def _scrape(parts: Parts, scope: trio.CancelScope) -> None:

@@ -41,6 +41,7 @@ class Writer:
         self._in_hand: list[ChangeBatch] = []
         self._paces: deque[tuple[float, int]] = deque()
         self.dead_letters = dead_letters
+        self.lost = ""  # what a stop could leave nowhere, in words
         self.groups = 0
         self.confirmations = 0
         self.retries = 0
@@ -171,8 +172,12 @@ class Writer:
         }
         if path:
             log.warning("changes_spilled", path=path, **stretch)
-        else:
-            log.error("changes_not_stored", reason=why, **stretch)
+            return
+        log.error("changes_not_stored", reason=why, **stretch)
+        self.lost = (
+            f"{stretch['changes']} changes, revisions {stretch['from_revision']} to"
+            f" {stretch['to_revision']}, could be neither stored nor spilled: {why}"
+        )
 
     def _lag_s(self) -> float:
         """Age of the oldest change that is not durable."""

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 
@@ -295,6 +295,25 @@ async def test_a_second_signal_stops_at_once_and_the_next_start_stores_the_rest(
     query = "SELECT count(DISTINCT revision), max(revision) FROM odds_history WHERE kind > 0"
     ((rows, last),) = stored(tmp_path / "odds.db", query)
     assert rows == last >= spilled["to_revision"]
+
+
+async def test_a_stop_that_can_leave_its_changes_nowhere_says_so_and_fails(tmp_path: Path) -> None:
+    async with bookmaker(BUSY) as (port, _):
+        settings = config(tmp_path, port, SimulatedBookmaker(BUSY).sport_keys)
+        settings.write_text(settings.read_text() + "[life]\ndrain_s = 0.5\n")
+        served = Process(settings)
+        await served.logged("serving")
+        (tmp_path / "odds.db.spill.part").mkdir()  # where the file of the spill is to be begun
+        with closing(sqlite3.connect(tmp_path / "odds.db", isolation_level=None)) as lock:
+            lock.execute("BEGIN IMMEDIATE")
+            await served.logged("storage_away")
+            served.process.send_signal(signal.SIGTERM)
+            assert await served.end() == 1
+    (lost,) = [json.loads(line) for line in served.log if "changes_not_stored" in line]
+    last = served.log[-1]
+    assert last.startswith(f"error: {lost['changes']} changes, revisions {lost['from_revision']}")
+    assert "neither stored nor spilled" in last
+    assert not any("Traceback" in line for line in served.log)
 
 
 async def test_a_crash_of_a_core_task_brings_the_service_down_with_its_cause(

@@ -1,5 +1,6 @@
 """The dead letters: changes that are not in the history, and why."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +14,7 @@ from odds_service.model.snapshot import EventSource, Snapshot
 from odds_service.storage import rows
 from odds_service.storage.base import DeadLetter
 from odds_service.storage.database import Database
-from odds_service.storage.schema import dead_letters
+from odds_service.storage.schema import dead_letters, epochs
 
 _REASON_CHARS: Final = 500  # of a database's words, which may quote a whole row
 
@@ -90,17 +91,30 @@ def _shown(row: Row[Any]) -> DeadLetter:
     )
 
 
-async def aio_changes_kept(
-    connection: AsyncConnection, epoch_of: dict[int, str]
-) -> dict[int, Change]:
-    """The changes that the letters of these revisions hold; epoch_of: whose revisions they are."""
-    query = select(dead_letters).where(dead_letters.c.revision.in_(epoch_of))
-    found = {}
+async def aio_kept(
+    connection: AsyncConnection, after: int, upto: int
+) -> list[tuple[Change, tuple[EventSource, ...]]]:
+    """Letters of revisions in (after, upto] that are still theirs, in the order of the log.
+
+    A letter of a log that went on without it (see storage.spill) is none of them.
+    """
+    opened = [
+        (row.first_revision, row.epoch)
+        for row in await connection.execute(select(epochs).order_by(epochs.c.place))
+    ]
+    firsts = [first for first, _ in opened]
+    query = (
+        select(dead_letters)
+        .where(dead_letters.c.revision > after, dead_letters.c.revision <= upto)
+        .order_by(dead_letters.c.revision, dead_letters.c.letter_id)
+    )
+    kept = []
     for row in await connection.execute(query):
+        place = bisect_right(firsts, row.revision) - 1
         letter = read_letter(row.letter)
-        if letter is not None and row.epoch == epoch_of[row.revision]:
-            found[row.revision] = rows.change_from(letter.row)
-    return found
+        if letter is not None and place >= 0 and opened[place][1] == row.epoch:
+            kept.append((rows.change_from(letter.row), letter.carried))
+    return kept
 
 
 async def aio_count(connection: AsyncConnection) -> int:

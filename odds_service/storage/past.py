@@ -18,10 +18,9 @@ from odds_service.model.market import Market, MarketKey, MarketStatus
 from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
 from odds_service.storage import rows
 from odds_service.storage.base import PastOdds
-from odds_service.storage.letters import aio_changes_kept
+from odds_service.storage.letters import aio_kept
 from odds_service.storage.pages import aio_detected_at
 from odds_service.storage.refused import Place, aio_refused
-from odds_service.storage.retrying import aio_epoch_of
 from odds_service.storage.schema import (
     PLACE,
     UNSTORED,
@@ -46,7 +45,7 @@ async def aio_odds_at(
     undone = _Undone()
     unknown = 0
     if revision < state.durable_revision:
-        kept, unknown = await _aio_unstored(connection, revision)
+        kept, unknown = await _aio_unstored(connection, revision, state.durable_revision)
         firsts = await _aio_first_changes(connection, revision, event_ids)
         undone.add(sorted([*firsts, *kept], key=lambda change: change.revision))
     described = await _aio_events(connection, event_ids)
@@ -154,18 +153,19 @@ async def _aio_first_changes(
     return changes
 
 
-async def _aio_unstored(connection: AsyncConnection, revision: int) -> tuple[list[Change], int]:
+async def _aio_unstored(
+    connection: AsyncConnection, revision: int, durable: int
+) -> tuple[list[Change], int]:
     """Refused changes after the revision: those that letters hold, and how many none does."""
     query = select(odds_history.c.revision).where(
         odds_history.c.revision > revision, odds_history.c.kind == UNSTORED
     )
-    epoch_of: dict[int, str] = {}
-    for unstored in await connection.scalars(query):
-        epoch_of[unstored] = await aio_epoch_of(connection, unstored) or ""
-    if not epoch_of:
+    unstored = set(await connection.scalars(query))
+    if not unstored:
         return [], 0
-    kept = await aio_changes_kept(connection, epoch_of)
-    return list(kept.values()), len(epoch_of) - len(kept)
+    letters = await aio_kept(connection, revision, durable)
+    kept = {each.revision: each for each, _ in letters if each.revision in unstored}
+    return list(kept.values()), len(unstored) - len(kept)
 
 
 async def _aio_events(connection: AsyncConnection, event_ids: Sequence[str]) -> dict[str, Event]:

@@ -4,7 +4,6 @@ The current tables lack them, so who reads the present out of the database lays 
 start, and a reading as of a revision. Dropped letters are given up, and hold no more.
 """
 
-from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -21,11 +20,8 @@ from odds_service.model.change import (
 )
 from odds_service.model.market import Market, MarketKey, MarketStatus
 from odds_service.model.snapshot import EventSource
-from odds_service.storage import rows
-from odds_service.storage.letters import read_letter
+from odds_service.storage.letters import aio_kept
 from odds_service.storage.schema import (
-    dead_letters,
-    epochs,
     events,
     feed_state,
     odds_current,
@@ -72,7 +68,9 @@ async def aio_refused(connection: AsyncConnection, upto: int) -> Refused:
     """What holds at revision `upto`."""
     found = Refused()
     changes: list[Change] = []
-    for change, carried in await _aio_kept(connection, upto):
+    # Not below the floor: what such letters speak of may be gone from the tables as well.
+    floor = await connection.scalar(select(feed_state.c.floor_revision)) or 0
+    for change, carried in await aio_kept(connection, floor, upto):
         changes.append(change)
         if isinstance(change, EventChange):
             found.carried |= {(change.event_id, each.source): each for each in carried}
@@ -105,33 +103,6 @@ async def aio_refused(connection: AsyncConnection, upto: int) -> Refused:
         if change.revision > overtaken.get(place, 0):
             found.markets[place] = change
     return found
-
-
-async def _aio_kept(
-    connection: AsyncConnection, upto: int
-) -> list[tuple[Change, tuple[EventSource, ...]]]:
-    """The letters whose revision is still theirs, in the order of the log.
-
-    Without those whose place retention has taken out: what they speak of may be gone as well.
-    """
-    floor = await connection.scalar(select(feed_state.c.floor_revision)) or 0
-    opened = [
-        (row.first_revision, row.epoch)
-        for row in await connection.execute(select(epochs).order_by(epochs.c.place))
-    ]
-    firsts = [first for first, _ in opened]
-    query = (
-        select(dead_letters)
-        .where(dead_letters.c.revision > floor, dead_letters.c.revision <= upto)
-        .order_by(dead_letters.c.revision, dead_letters.c.letter_id)
-    )
-    kept = []
-    for row in await connection.execute(query):
-        place = bisect_right(firsts, row.revision) - 1
-        letter = read_letter(row.letter)
-        if letter is not None and place >= 0 and opened[place][1] == row.epoch:
-            kept.append((rows.change_from(letter.row), letter.carried))
-    return kept
 
 
 async def _aio_events(connection: AsyncConnection, event_ids: Iterable[str]) -> list[Row[Any]]:

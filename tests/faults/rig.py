@@ -3,10 +3,12 @@
 import json
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Final
 
@@ -73,37 +75,45 @@ def retries(status: pb.GetStatusResponse) -> bool:
 @asynccontextmanager
 async def rigged(folder: Path) -> AsyncIterator[Rig]:
     """Everything runs; at the end all processes are gone."""
-    # Not in the test's own folder: pytest closes that to other users, of whom PostgreSQL is one.
-    at_postgres = Path(tempfile.mkdtemp(prefix="odds-postgres-"))
-    postgres = StruckPostgres(at_postgres)
-    postgres.start()
-    bookmaker = Bookmaker(folder)
-    try:
+    with ExitStack() as ends:
+        # Not in the test's own folder: pytest closes that to other users, such as PostgreSQL's.
+        at_postgres = Path(tempfile.mkdtemp(prefix="odds-postgres-"))
+        ends.callback(shutil.rmtree, at_postgres, ignore_errors=True)
+        postgres = StruckPostgres(at_postgres)
+        ends.callback(postgres.stop)
+        postgres.start()
+        bookmaker = Bookmaker(folder)
+        ends.callback(bookmaker.stop)
+        await trio.to_thread.run_sync(_refusing, postgres)
         async with trio.open_nursery() as nursery:
             proxy = Proxy(postgres.port)
             await nursery.start(proxy.run)
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))  # the same for all runs: the witness comes back to it
                 address = f"127.0.0.1:{free.getsockname()[1]}"
-            settings = _settings(folder, address, proxy.port, bookmaker)
-            served = Served(folder, settings, address)
+            served = Served(folder, _settings(folder, address, proxy.port, bookmaker), address)
+            ends.callback(served.discard)
             await served.start()
-            refusing = (
-                "ALTER TABLE odds_history ADD CONSTRAINT refused_by_the_test"
-                f" CHECK (kind = 0 OR revision % {REFUSED_EVERY} <> 0)"
-            )
-            await trio.to_thread.run_sync(postgres.psql, refusing)  # it waits for the writer
             rig = Rig(postgres, proxy, bookmaker, served)
-            try:
+            with closing(rig.witness):
                 yield rig
-            finally:
-                served.discard()
-                rig.witness.close()
             nursery.cancel_scope.cancel()
-    finally:
-        bookmaker.stop()
-        postgres.stop()
-        shutil.rmtree(at_postgres, ignore_errors=True)
+
+
+def _refusing(postgres: StruckPostgres) -> None:
+    """Make the tables, then have the database refuse a row now and then.
+
+    Before the service starts: once it writes, a row to be refused may be there already.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "odds_service", "db", "upgrade", "--database", postgres.url()],
+        capture_output=True, text=True, check=False, timeout=WAIT_S,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    postgres.psql(
+        "ALTER TABLE odds_history ADD CONSTRAINT refused_by_the_test"
+        f" CHECK (kind = 0 OR revision % {REFUSED_EVERY} <> 0)"
+    )
 
 
 def _settings(folder: Path, address: str, port: int, bookmaker: Bookmaker) -> Path:

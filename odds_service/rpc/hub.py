@@ -5,9 +5,11 @@ server's loop, and there all streams that wait are resumed, not more often than 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from time import monotonic  # the loop's own time() is this, with two calls around it
 from typing import Final
 
 import structlog
@@ -15,8 +17,12 @@ import structlog
 from odds_service.feed import ChangeFeed
 from odds_service.status import SubscriberReport
 
-PACE_S_PER_STREAM: Final = 40e-6  # about what a wake-up costs one stream; a little CPU is left
-MAX_PACE_S: Final = 0.1  # no stream waits longer than this for others to be served
+PACE_S_PER_STREAM: Final = 20e-6  # half of what a wake-up costs one stream
+# While many streams are being opened, so that their calls get most of the time.
+RUSH_PACE_S_PER_STREAM: Final = 100e-6
+RUSH_STREAMS: Final = 10  # that were opened within RUSH_S
+RUSH_S: Final = 1.0
+MAX_PACE_S: Final = 0.25  # no stream waits longer than this for others to be served
 _WOKEN_AT_ONCE: Final = 50  # then new calls get a turn
 _WATCH_S: Final = 5.0  # how often stalled writes are looked for
 WRITE_TIMEOUT_S: Final = 900.0  # a message not taken for so long: the reader is given up
@@ -24,7 +30,38 @@ WRITE_TIMEOUT_S: Final = 900.0  # a message not taken for so long: the reader is
 log = structlog.get_logger(__name__)
 
 
-class Subscriber:
+class Waiter:
+    """What waits for the log: one future at a time, and an alarm that outlasts many of them.
+
+    A stream that is busy is woken long before its heartbeat is due. So its alarm is left as it is
+    and rings early for once, which is cheaper than a timer for each wait.
+    """
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def future(self, loop: asyncio.AbstractEventLoop, until: float) -> "asyncio.Future[None]":
+        """A new future, done at loop time `until` at the latest."""
+        self._future = future = loop.create_future()
+        if self._alarm is None or self._alarm.when() > until:
+            self.disarm()
+            self._alarm = loop.call_at(until, self._ring)
+        return future
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def disarm(self) -> None:
+        """No alarm is left behind."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+
+class Subscriber(Waiter):
     """One stream of changes, as GetStatus and the hub see it.
 
     revision: how far it has read. blocked_since: loop time at which the message in hand was
@@ -32,6 +69,7 @@ class Subscriber:
     """
 
     def __init__(self, peer: str, connected_at: datetime, revision: int) -> None:
+        super().__init__()
         self.peer = peer
         self.connected_at = connected_at
         self.revision = revision
@@ -51,17 +89,19 @@ class Hub:
         self._loop = loop
         self._waiting: set[asyncio.Future[None]] = set()
         self._sleeping: set[asyncio.Future[None]] = set()
-        self._woken_head = -1
+        self._woken_head = feed.head_revision
         self._told_head = -1  # of the publishing thread alone
         self._pending = False
         self._ended = False
         self._timer: asyncio.TimerHandle | None = None
         self._next_at = 0.0
+        self._opened_at: deque[float] = deque([-RUSH_S] * RUSH_STREAMS, maxlen=RUSH_STREAMS)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Be the feed's listener meanwhile."""
         leave = self.feed.listen(self._published)
+        self._woken_head = self.feed.head_revision  # what came before is told by no wake-up
         try:
             yield
         finally:
@@ -74,6 +114,13 @@ class Hub:
         """Whether streams are to end: the feed gives nothing more, or the server stops."""
         return self._ended or self.feed.closed
 
+    def has_news(self, revision: int) -> bool:
+        """Whether a stream that has read so far is to read on.
+
+        What was published since the last wake-up is not news before the next one.
+        """
+        return revision < (self.feed.head_revision if self.closed else self._woken_head)
+
     def end(self) -> None:
         """Have all streams end where they are."""
         self._ended = True
@@ -81,7 +128,7 @@ class Hub:
 
     async def emptied(self, until: float) -> None:
         """Wait until no stream is left, or loop time `until`."""
-        while self.subscribers and (left_s := until - self._loop.time()) > 0:
+        while self.subscribers and (left_s := until - monotonic()) > 0:
             tasks = [each.task for each in self.subscribers if each.task is not None]
             await asyncio.wait(tasks, timeout=left_s)
 
@@ -104,7 +151,7 @@ class Hub:
         self._pending = False  # before the head is looked at: what comes later wakes again
         if self._timer is not None or not self._news():
             return
-        now = self._loop.time()
+        now = monotonic()
         if now >= self._next_at:
             self._fan_out()
         else:
@@ -116,9 +163,7 @@ class Hub:
     def _fan_out(self) -> None:
         self._timer = None
         self._woken_head = self.feed.head_revision
-        self._next_at = self._loop.time() + min(
-            MAX_PACE_S, PACE_S_PER_STREAM * len(self.subscribers)
-        )
+        self._next_at = monotonic() + self.pace_s()
         waiting, self._waiting = self._waiting, set()
         if self.closed:
             waiting |= self._sleeping
@@ -132,42 +177,54 @@ class Hub:
         if len(waiting) > _WOKEN_AT_ONCE:
             self._loop.call_soon(self._resume, waiting[_WOKEN_AT_ONCE:])
 
-    async def wait(self, revision: int, until: float, *, woken: bool = True) -> None:
-        """Wait for the next wake-up past `revision`, or loop time `until`.
+    def pace_s(self) -> float:
+        """How long after a wake-up the next may come."""
+        rush = monotonic() - self._opened_at[0] < RUSH_S
+        each_s = RUSH_PACE_S_PER_STREAM if rush else PACE_S_PER_STREAM
+        return min(MAX_PACE_S, each_s * len(self.subscribers))
 
-        woken: False waits for the time, or the feed's end, whatever is published meanwhile. The
-        pace holds for a stream that reads on too: what was published since the last wake-up comes
-        with the next one.
+    async def wait(
+        self, waiter: Waiter, revision: int, until: float, *, woken: bool = True
+    ) -> None:
+        """Wait for the next wake-up past `revision`, or about loop time `until`.
+
+        It may be over before either. woken: False waits for the time, or the feed's end, whatever
+        is published meanwhile.
         """
-        if (woken and revision < self._woken_head) or self.closed:
+        if (woken and self.has_news(revision)) or self.closed:
             return
-        future = self._loop.create_future()
-        timer = self._loop.call_at(until, _settle, future)
-        (self._waiting if woken else self._sleeping).add(future)
+        future = waiter.future(self._loop, until)
+        those = self._waiting if woken else self._sleeping
+        those.add(future)
         try:
             await future
         finally:
-            timer.cancel()
-            self._waiting.discard(future)
+            self._waiting.discard(future)  # a wake-up has put another set there
             self._sleeping.discard(future)
 
     async def reached(self, revision: int, timeout_s: float) -> bool:
         """Wait until the head is at `revision` or beyond it; False when it was not in time."""
-        until = self._loop.time() + timeout_s
-        while self.feed.head_revision < revision:
-            if self._loop.time() >= until or self.closed:
-                return False
-            await self.wait(self.feed.head_revision, until)
+        until = monotonic() + timeout_s
+        waiter = Waiter()
+        try:
+            while self.feed.head_revision < revision:
+                if monotonic() >= until or self.closed:
+                    return False
+                await self.wait(waiter, self.feed.head_revision, until)
+        finally:
+            waiter.disarm()
         return True
 
     @contextmanager
     def subscribed(self, subscriber: Subscriber) -> Iterator[None]:
         """Count a stream while it lasts."""
         self.subscribers.add(subscriber)
+        self._opened_at.append(monotonic())
         try:
             yield
         finally:
             self.subscribers.discard(subscriber)
+            subscriber.disarm()
 
     def report(self, now: datetime) -> list[SubscriberReport]:
         """How far each stream is behind; from any thread."""
@@ -195,14 +252,9 @@ class Hub:
         """End the streams whose reader took nothing for `timeout_s`; runs until cancelled."""
         while True:
             await asyncio.sleep(min(_WATCH_S, timeout_s))
-            oldest = self._loop.time() - timeout_s
+            oldest = monotonic() - timeout_s
             for subscriber in self.subscribers:
                 since = subscriber.blocked_since
                 if since is not None and since < oldest and subscriber.task is not None:
                     subscriber.given_up = True
                     subscriber.task.cancel()
-
-
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

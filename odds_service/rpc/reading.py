@@ -45,8 +45,12 @@ class Piece:
         self._messages: list[bytes] = []
 
     @property
+    def body_bytes(self) -> int:
+        return sum(map(len, self.bodies))
+
+    @property
     def size_bytes(self) -> int:
-        return 2 * sum(map(len, self.bodies)) + 400  # with its messages, and the objects around
+        return 2 * self.body_bytes + 400  # with its messages, and the objects around
 
     def messages(
         self, prev_revision: int, epoch: str, durable_revision: int, told_durable: int
@@ -134,10 +138,40 @@ class LogReader:
         self.pieces_made = 0
 
     def read(self, selection: Selection, revision: int) -> Piece:
-        """The next piece after `revision`; one that goes nowhere at the head. Raises LeftRing."""
-        piece = self._pieces.get((selection, revision))
-        if piece is not None:
-            return piece
+        """The next piece after `revision`; one that goes nowhere at the head. Raises LeftRing.
+
+        A piece that is remembered is joined with those that follow it, up to the head or the size
+        of a message: a stream that is late gets the newest at once, not one by one what the
+        others were sent. At most one piece is made anew, which bounds the time that it takes.
+        """
+        first = self._pieces.get((selection, revision))
+        if first is None:
+            return self._made(selection, revision)
+        if first.revision >= self._feed.head_revision:
+            return first
+        last, bodies, size = first, list(first.bodies), first.body_bytes
+        made = False
+        while last.revision < self._feed.head_revision and not made:
+            following = self._pieces.get((selection, last.revision))
+            made = following is None
+            if following is None:
+                try:
+                    following = self._made(selection, last.revision)
+                except LeftRing:  # trimmed just now: what is remembered stands
+                    break
+            size += following.body_bytes
+            if size > _BODY_BYTES or len(first.bodies) > 1 or len(following.bodies) > 1:
+                break
+            bodies += following.bodies
+            last = following
+        if last is first:
+            return first
+        piece = Piece(revision, last.revision, [b"".join(bodies)] if bodies else ())
+        self._remember(selection, revision, piece)
+        return piece
+
+    def _made(self, selection: Selection, revision: int) -> Piece:
+        """Encode what comes after `revision`, and remember it."""
         changes = self._after(revision)
         if not changes:
             return Piece(revision, revision, ())
@@ -165,6 +199,9 @@ class LogReader:
         ]
 
     def _remember(self, selection: Selection, revision: int, piece: Piece) -> None:
+        replaced = self._pieces.pop((selection, revision), None)
+        if replaced is not None:
+            self._remembered_bytes -= replaced.size_bytes + selection.size_bytes
         self._pieces[selection, revision] = piece
         self._remembered_bytes += piece.size_bytes + selection.size_bytes
         while self._remembered_bytes > _REMEMBERED_BYTES:

@@ -6,6 +6,7 @@ takes messages, so that one that stalls costs the message in hand.
 
 import asyncio
 from collections.abc import Iterator
+from time import monotonic  # the loop's own time() is this, with two calls around it
 from typing import Final, NoReturn
 
 from grpc import StatusCode
@@ -61,7 +62,7 @@ class Watch:
         self._subscriber = subscriber
         self._sent = 0  # the cursor of the last message
         self._durable = 0  # the latest durable revision that the reader was told
-        self._last_at = serving.loop.time()
+        self._last_at = monotonic()
         self._flush_at = 0.0
 
     @property
@@ -102,20 +103,20 @@ class Watch:
         if self._terms.conflate_s:
             await self._conflated_step()
             return
+        if not self._serving.hub.has_news(self._revision):
+            await self._wait(self._last_at + self._terms.heartbeat_s)
+            return
         try:
             piece = self._serving.reader.read(self._terms.selection, self._revision)
         except LeftRing:
             await self._replay()
             return
-        if piece.revision == self._revision:
-            await self._wait(self._last_at + self._terms.heartbeat_s)
-        else:
-            await self._send_piece(piece)
+        await self._send_piece(piece)
 
     async def _conflated_step(self) -> None:
         """Fold what came since the last message, not before the interval is over."""
         heartbeat_at = self._last_at + self._terms.heartbeat_s
-        if self._serving.loop.time() < self._flush_at:
+        if monotonic() < self._flush_at:
             await self._wait(min(self._flush_at, heartbeat_at), woken=False)
             return
         head, reached = self._feed.head_revision, self._revision
@@ -138,7 +139,7 @@ class Watch:
 
     async def _flush(self, window: Window, reached: int) -> None:
         """Send what a window comes to."""
-        self._flush_at = self._serving.loop.time() + self._terms.conflate_s
+        self._flush_at = monotonic() + self._terms.conflate_s
         frames: list[bytes] = []
         for frame in window.frames():
             frames.append(frame)
@@ -153,9 +154,9 @@ class Watch:
                 await self._close()
             until = 0.0  # what is left is sent at once
             self._flush_at = 0.0
-        now = self._serving.loop.time()
+        now = monotonic()
         if now < until:
-            await self._serving.hub.wait(self._revision, until, woken=woken)
+            await self._serving.hub.wait(self._subscriber, self._revision, until, woken=woken)
         elif now >= self._last_at + self._terms.heartbeat_s:
             await self._heartbeat()
 
@@ -191,7 +192,7 @@ class Watch:
         while reached < self._feed.oldest_revision - 1:
             selected, reached = await self._page(replay)
             window.add(each.change for each in selected)
-            now, stopping = self._serving.loop.time(), self._serving.hub.closed
+            now, stopping = monotonic(), self._serving.hub.closed
             if now >= self._flush_at or len(window) >= _WINDOW_SUBJECTS or stopping:
                 await self._flush(window, reached)
                 window = Window()
@@ -205,7 +206,7 @@ class Watch:
         page = asyncio.ensure_future(replay.next_page())
         try:
             while not page.done():
-                due = self._last_at + self._terms.heartbeat_s - self._serving.loop.time()
+                due = self._last_at + self._terms.heartbeat_s - monotonic()
                 await asyncio.wait({page}, timeout=max(0.0, due))
                 if not page.done():
                     await self._heartbeat()
@@ -225,7 +226,7 @@ class Watch:
             return
         due = self._last_at + self._terms.heartbeat_s
         # A quiet reader is told before the log is trimmed under it.
-        if self._revision - self._sent > feed.capacity // 2 or self._serving.loop.time() >= due:
+        if self._revision - self._sent > feed.capacity // 2 or monotonic() >= due:
             await self._heartbeat()
         else:
             await asyncio.sleep(0)  # a filter that selects nothing must not hold up the others
@@ -356,10 +357,10 @@ class Watch:
 
     async def _write(self, message: bytes) -> None:
         """Hand a message over; waits while the reader's windows are shut."""
-        self._subscriber.blocked_since = self._serving.loop.time()
+        self._subscriber.blocked_since = monotonic()
         await self._context.write(message)
         self._subscriber.blocked_since = None
-        self._last_at = self._serving.loop.time()
+        self._last_at = monotonic()
 
 
 class _ImageInHand:

@@ -144,6 +144,32 @@ def test_pieces_give_the_same_bytes_whatever_the_place_they_are_read_from(name: 
 
 
 @pytest.mark.parametrize("name", SELECTIONS)
+def test_a_late_stream_reads_the_newest_at_once_and_what_others_read_one_by_one(name: str) -> None:
+    selection = SELECTIONS[name]
+    rng = random.Random(11)
+    book = Bookkeeping()
+    shared = LogReader(book.cache, book.feed)
+    places: dict[int, list[int]] = {0: []}  # a stream began there -> the revisions it was given
+    at = {0: 0}
+    for observation in random_observations(rng, 60):
+        book.see(observation)
+        head = book.feed.head_revision
+        for start, given in places.items():
+            if rng.random() < 0.4 and at[start] < head:
+                piece = shared.read(selection, at[start])
+                for body in piece.bodies:
+                    given += [change.revision for change in pb.Changes.FromString(body).changes]
+                at[start] = piece.revision
+                assert piece.revision == head
+        if rng.random() < 0.3:
+            places[head], at[head] = [], head
+    alone = LogReader(book.cache, book.feed)
+    for start, given in places.items():
+        after = [c.revision for c in read_all(alone, selection, start, book.feed.head_revision)]
+        assert given == [revision for revision in after if revision <= at[start]]
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
 @pytest.mark.parametrize("window", [1, 3, 10])
 def test_conflated_windows_fold_to_the_same(name: str, window: int) -> None:
     selection = SELECTIONS[name]

@@ -126,7 +126,9 @@ class Paced(msgspec.Struct):
 
 def paced(bench: Bench, rate: float, seconds: float) -> Paced:
     """Publish for a while. Raises RuntimeError when a stream is lost, or behind at the end."""
-    bench.clients(reach=bench.do(stop=True).head)  # what attaching has left behind
+    bench.do(stop=True)
+    # What attaching has left behind; the bare feed tells a stream where it is only with a change.
+    bench.clients(reach=bench.do(burst=BATCH).head)
     bench.do(publish=rate, batch=BATCH)
     time.sleep(WARM_S)
     begin = bench.do()

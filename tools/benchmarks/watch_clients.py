@@ -1,7 +1,7 @@
 """Subscribers of the benchmark `watch`, in a process of their own.
 
 `python -m tools.benchmarks.watch_clients ADDRESS ours|bare` takes commands as lines of JSON, see
-watch_wire. Each stream checks `prev_revision`, and how old the newest change of each message is.
+watch_wire. Each stream checks `prev_revision`, and of some messages how old each change is.
 """
 
 import asyncio
@@ -119,8 +119,10 @@ class Clients:
         if self._filtered or self._messages % LOOKED_AT == 0:
             changes = pb.WatchChangesResponse.FromString(data).changes.changes
             self._changes += len(changes) if self._filtered else 0
-            made = changes[-1].detected_at
-            self._note((time.time() - made.seconds - made.nanos / 1e9) * 1_000)
+            now = time.time()
+            for change in changes:
+                made = change.detected_at
+                self._note((now - made.seconds - made.nanos / 1e9) * 1_000)
         if not self._filtered:
             self._changes += self._at[place] - before
 

@@ -7,6 +7,7 @@ thread: `TrioGate` lets them await a Trio function.
 
 import asyncio
 import contextvars
+from _asyncio import _get_running_loop
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -19,6 +20,22 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
+
+
+_trio_running_loop = asyncio.get_running_loop  # as trio_asyncio has put it there
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    """What asyncio.get_running_loop gives: this thread's plain loop, else the bridge's.
+
+    trio_asyncio's own asks Trio first. In the gRPC thread, where Trio does not run, that raises and
+    catches an error on each of the several times that grpc asks in a call: 16 µs of its 190.
+    """
+    plain: asyncio.AbstractEventLoop | None = _get_running_loop()
+    return _trio_running_loop() if plain is None else plain
+
+
+asyncio.get_running_loop = asyncio.events.get_running_loop = _running_loop
 
 
 class BridgeFaults:

@@ -154,3 +154,41 @@ async def test_the_services_stop_aborts_the_calls_under_way() -> None:
             await other.run(lambda: gate.call(wait))
     finally:
         other.close()
+
+
+async def test_each_thread_finds_its_own_loop_and_a_plain_one_without_asking_trio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """grpc asks for it several times a call: what trio_asyncio does there would raise each time."""
+    asked: list[object] = []
+    original = trio.lowlevel.current_task
+
+    def counting() -> trio.lowlevel.Task:
+        asked.append(None)
+        return original()
+
+    async def running() -> tuple[asyncio.AbstractEventLoop, int]:  # noqa: ASYNC124  # for its loop
+        before = len(asked)
+        return asyncio.get_running_loop(), len(asked) - before
+
+    def on_a_plain_loop() -> tuple[bool, int]:
+        loop = asyncio.SelectorEventLoop()
+        try:
+            found, questions = loop.run_until_complete(running())
+            return found is loop, questions
+        finally:
+            loop.close()
+
+    monkeypatch.setattr(trio.lowlevel, "current_task", counting)
+    async with open_bridge():
+        bridges, questions = await aio(running)
+        assert type(bridges).__module__.startswith("trio_asyncio")
+        assert questions > 0
+        assert await trio.to_thread.run_sync(on_a_plain_loop) == (True, 0)
+        assert (await aio(running))[0] is bridges
+
+    def without_a_loop() -> None:
+        asyncio.get_running_loop()
+
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        await trio.to_thread.run_sync(without_a_loop)

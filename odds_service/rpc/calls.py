@@ -22,7 +22,7 @@ from odds_service.rpc.encode import (
     event_message,
     key_message,
     match_message,
-    source_message,
+    reply_end,
 )
 from odds_service.rpc.errors import (
     Context,
@@ -82,12 +82,9 @@ async def get_odds(serving: Serving, asked: Asked, context: Context) -> bytes:
             yield_at = serving.loop.time() + _STRETCH_S
     # How the sources were in the past is not known.
     states = () if request.WhichOneof("as_of") else view.cut.sources.values()
-    tail = pb.GetOddsResponse(
-        sources=[source_message(state) for state in states if selection.takes_source(state.source)],
-        cursor=cursor_message(view.cut.cursor),
-        durable_revision=view.cut.durable_revision,
-    )
-    fields.append(tail.SerializeToString())
+    wires = serving.wires
+    fields += [wires.source(state) for state in states if selection.takes_source(state.source)]
+    fields.append(reply_end(view.cut.cursor, view.cut.durable_revision))
     reply = b"".join(fields)
     serving.replies.keep(asked, stamp, now, reply)
     return reply

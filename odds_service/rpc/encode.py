@@ -72,6 +72,12 @@ _CHANGE_MEANWHILE: Final = number_tag(pb.Change.SUSPENDED_MEANWHILE_FIELD_NUMBER
 # The repeated field of changes has one number in Changes and HistoryPage (a test says so).
 _CHANGES: Final = bytes_tag(pb.Changes.CHANGES_FIELD_NUMBER)
 
+_CURSOR_EPOCH: Final = bytes_tag(pb.Cursor.EPOCH_FIELD_NUMBER)
+_CURSOR_REVISION: Final = number_tag(pb.Cursor.REVISION_FIELD_NUMBER)
+_REPLY_CURSOR: Final = bytes_tag(pb.GetOddsResponse.CURSOR_FIELD_NUMBER)
+_REPLY_DURABLE: Final = number_tag(pb.GetOddsResponse.DURABLE_REVISION_FIELD_NUMBER)
+_REPLY_SOURCES: Final = bytes_tag(pb.GetOddsResponse.SOURCES_FIELD_NUMBER)
+
 _EVENT_ODDS_EVENT: Final = bytes_tag(pb.EventOdds.EVENT_FIELD_NUMBER)
 _EVENT_ODDS_BOOKMAKERS: Final = bytes_tag(pb.EventOdds.BOOKMAKERS_FIELD_NUMBER)
 
@@ -189,14 +195,15 @@ def match_message(carried: EventSource) -> pb.SourceMatch:
     return message
 
 
-class EventWires:
-    """Events' bytes as fields of EventOdds, kept while the event stays the same value."""
+class Wires:
+    """Bytes of events and sources, kept while these stay the same values."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Event, bytes]] = {}
+        self._sources: dict[str, tuple[SourceState, bytes]] = {}
 
-    def field(self, event: Event) -> bytes:
-        """The event's bytes, encoded at most once while it is current."""
+    def event(self, event: Event) -> bytes:
+        """An event as a field of EventOdds, encoded at most once while it is current."""
         kept = self._kept.get(event.id)
         if kept is not None and (kept[0] is event or kept[0] == event):
             return kept[1]
@@ -204,6 +211,15 @@ class EventWires:
             self._kept.clear()
         wire = _EVENT_ODDS_EVENT + delimited(event_message(event).SerializeToString())
         self._kept[event.id] = event, wire
+        return wire
+
+    def source(self, state: SourceState) -> bytes:
+        """A source's state as a field of GetOddsResponse."""
+        kept = self._sources.get(state.source)
+        if kept is not None and kept[0] is state:
+            return kept[1]
+        wire = _REPLY_SOURCES + delimited(source_message(state).SerializeToString())
+        self._sources[state.source] = state, wire
         return wire
 
 
@@ -218,6 +234,12 @@ def source_message(state: SourceState) -> pb.SourceState:
         reason=state.reason,
         quota_left=state.quota_left,
     )
+
+
+def reply_end(cursor: Cursor, durable_revision: int) -> bytes:
+    """Cursor and durable revision as fields of GetOddsResponse."""
+    at = text(_CURSOR_EPOCH, cursor.epoch) + number(_CURSOR_REVISION, cursor.revision)
+    return _REPLY_CURSOR + delimited(at) + number(_REPLY_DURABLE, durable_revision)
 
 
 def cursor_message(cursor: Cursor) -> pb.Cursor:

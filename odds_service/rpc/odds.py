@@ -9,7 +9,7 @@ from odds_service.model.market import Market
 from odds_service.model.overround import Standing, standing
 from odds_service.model.snapshot import BookmakerOdds, EventOdds
 from odds_service.rpc.encode import (
-    EventWires,
+    Wires,
     bookmaker_field,
     bookmaker_head,
     join_markets,
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 class OddsView:
     """What a selection shows of a cut; staleness is judged as of `now`."""
 
-    def __init__(self, cut: Cut, selection: Selection, now: datetime, wires: EventWires) -> None:
+    def __init__(self, cut: Cut, selection: Selection, now: datetime, wires: Wires) -> None:
         self.cut = cut
         self.now = now
         self._selection = selection
@@ -70,14 +70,14 @@ class OddsView:
     def event_odds(self, entry: EventOdds, best: bytes = b"") -> bytes:
         """A selected event as a whole, without tag and length."""
         fields = [field for field, _ in self._bookmaker_fields(entry)]
-        return b"".join((self._wires.field(entry.event), *fields, best))
+        return b"".join((self._wires.event(entry.event), *fields, best))
 
     def parts(self, entry: EventOdds, limit_bytes: int) -> Iterator[Part]:
         """A selected event in parts of about `limit_bytes`; each names the event.
 
         A bookmaker is cut in two only when it alone is larger.
         """
-        event = self._wires.field(entry.event)
+        event = self._wires.event(entry.event)
         fields = [event]
         size, markets, first = len(event), 0, True
         for field, count in self._bookmaker_fields(entry, limit_bytes):

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
 from odds_service.model.cursor import Cursor
-from odds_service.rpc.encode import EventWires
+from odds_service.rpc.encode import Wires
 from odds_service.rpc.hub import Hub
 from odds_service.rpc.limits import Limits
 from odds_service.rpc.meter import Meter
@@ -32,7 +32,7 @@ class Serving:
         self.loop = loop
         self.hub = Hub(parts.feed, loop)
         self.reader = LogReader(parts.cache, parts.feed)
-        self.wires = EventWires()
+        self.wires = Wires()
         self.limits = Limits(parts.settings)
         self.replies = Replies(parts.cache, parts.feed, self.selection, parts.now)
         self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)

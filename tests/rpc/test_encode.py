@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from odds_service.model.change import ChangeKind, EventChange, MarketChange, Reason, SourceChange
+from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.snapshot import BookmakerOdds
@@ -146,12 +147,30 @@ def event(name: str = "Home") -> Event:
 
 
 def test_an_events_bytes_are_kept_until_it_is_another_value() -> None:
-    wires = encode.EventWires()
-    first = wires.field(event())
-    assert wires.field(event()) is first
-    other = wires.field(event("Home FC"))
+    wires = encode.Wires()
+    first = wires.event(event())
+    assert wires.event(event()) is first
+    other = wires.event(event("Home FC"))
     assert pb.EventOdds.FromString(other).event == encode.event_message(event("Home FC"))
     assert pb.EventOdds.FromString(first).event.source_ids == {"toa": "1"}
+
+
+def test_the_end_of_a_reply_is_its_message_and_a_sources_bytes_are_kept_until_it_moves() -> None:
+    wires = encode.Wires()
+    up = SourceState(
+        source="toa", interval_s=5.0, status=SourceStatus.UP, last_success_at=NOON, quota_left=0
+    )
+    down = replace(up, status=SourceStatus.DOWN, reason="http_503", consecutive_failures=5)
+    cursor = Cursor("epoch", 1_000_000)
+    assert wires.source(up) is wires.source(up)
+    for state in (up, down, up):
+        for durable in (0, 300):
+            reply = wires.source(state) + encode.reply_end(cursor, durable)
+            assert pb.GetOddsResponse.FromString(reply) == pb.GetOddsResponse(
+                sources=[encode.source_message(state)],
+                cursor=encode.cursor_message(cursor),
+                durable_revision=durable,
+            )
 
 
 def test_changes_of_events_and_sources_carry_them_whole() -> None:

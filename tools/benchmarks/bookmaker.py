@@ -2,22 +2,24 @@
 
 The bodies are the simulator's, some cycles of them, served to and fro, so that each step changes
 the same share of the markets. Making them while the service is measured would measure that too.
+A body is a sport's, or (`--by-event`) one bookmaker's for one event.
 
-Prints `{"port": N, "sports": […], "markets": […], "shown": N}`, and then answers lines: a number
-lets each sport go that many cycles further (a request beyond them waits), null lets all go on for
-ever. An answer is `{"served": bodies so far, "until": how many they will be, null for no end,
-"waiting": requests that are held}`.
+Prints `{"port": N, "sports": […], "markets": […], "names": […], "shown": N, "bodies": […]}`, and
+then answers lines: a number lets each body go that many cycles further (a request beyond them
+waits), null lets all go on for ever. An answer is `{"served": bodies so far, "until": how many they
+will be, null for no end, "waiting": requests that are held}`.
 """
 
 import math
 import os
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import trio
 import typer
 
+from odds_service.demo import names
 from odds_service.demo.settings import SimulationSettings
 from odds_service.http.message import Request, Response
 from odds_service.http.server import HttpLimits, serve_http
@@ -25,14 +27,17 @@ from odds_service.model.observation import Observation
 from tools.benchmarks.load import Load, markets_of, settings_of
 from tools.benchmarks.processes import tell
 
+Bodies = dict[str, bytes]  # by path, and bookmaker if it is one's alone
+
 BARE = "bare"  # a query parameter: the body that comes next, and nothing is counted
 
 
 class Bookmaker:
-    """The application: body by body, as far as it was allowed to go."""
+    """The application: body by body, as far as it was allowed to go; lists are not counted."""
 
-    def __init__(self, cycles: list[dict[str, bytes]]) -> None:
+    def __init__(self, cycles: list[Bodies], lists: Bodies) -> None:
         self._cycles = cycles
+        self._lists = lists
         self._served = dict.fromkeys(cycles[0], 0)
         self._allowed: float = 0
         self.waiting = 0  # requests that are held
@@ -45,11 +50,11 @@ class Bookmaker:
 
     @property
     def until(self) -> int | None:
-        """How many bodies it will have served when all sports have gone as far as they may."""
+        """How many bodies it will have served when all have gone as far as they may."""
         return None if math.isinf(self._allowed) else int(self._allowed) * len(self._served)
 
     def allow(self, cycles: int | None) -> None:
-        """Let each sport go so many cycles further than the furthest is; None: without an end."""
+        """Let each body go so many cycles further than the furthest is; None: without an end."""
         if cycles is None:
             self._allowed = math.inf
         else:
@@ -58,24 +63,53 @@ class Bookmaker:
         self._moved = trio.Event()
 
     async def __call__(self, request: Request) -> Response:
-        sport = request.path.split("/")[3]
-        place = self._served[sport]
+        if request.path in self._lists:
+            return Response(200, self._lists[request.path])
+        of_one = request.first("bookmakers")
+        which = request.path if of_one is None else f"{request.path} {of_one}"
+        place = self._served[which]
         if request.first(BARE) is not None:
-            return Response(200, self._body(sport, place))
+            return Response(200, self._body(which, place))
         self.waiting += 1
         while place >= self._allowed:
             await self._moved.wait()
         self.waiting -= 1
 
         def sent() -> None:
-            self._served[sport] += 1
+            self._served[which] += 1
 
-        return Response(200, self._body(sport, place), on_sent=sent)
+        return Response(200, self._body(which, place), on_sent=sent)
 
-    def _body(self, sport: str, place: int) -> bytes:
+    def _body(self, which: str, place: int) -> bytes:
         last = len(self._cycles) - 1
         turn = place % (2 * last) if last else 0
-        return self._cycles[min(turn, 2 * last - turn)][sport]
+        return self._cycles[min(turn, 2 * last - turn)][which]
+
+
+def path_of(sport: str, event_id: str | None = None) -> str:
+    """Where a body is, as at The Odds API."""
+    return f"/v4/sports/{sport}/" + ("odds" if event_id is None else f"events/{event_id}/odds")
+
+
+def by_event(sports: Bodies) -> Bodies:
+    """The bodies of sports cut into those of single bookmakers for single events."""
+    cut: Bodies = {}
+    for sport, body in sports.items():
+        for event in msgspec.json.decode(body, type=list[dict[str, Any]]):
+            for bookmaker in event["bookmakers"]:
+                path = f"{path_of(sport, event['id'])} {bookmaker['key']}"
+                cut[path] = msgspec.json.encode(event | {"bookmakers": [bookmaker]})
+    return cut
+
+
+def lists_of(sports: Bodies) -> Bodies:
+    """What events each sport has, without their odds."""
+    lists: Bodies = {}
+    for sport, body in sports.items():
+        events = msgspec.json.decode(body, type=list[dict[str, Any]])
+        bare = [{name: each[name] for name in each if name != "bookmakers"} for each in events]
+        lists[f"/v4/sports/{sport}/events"] = msgspec.json.encode(bare)
+    return lists
 
 
 def serve(
@@ -87,13 +121,14 @@ def serve(
     changed: Annotated[float, typer.Option()] = 0.05,
     cycles: Annotated[int, typer.Option()] = 4,
     small: Annotated[int, typer.Option(help="Markets in one more sport, of one event.")] = 0,
+    single: Annotated[bool, typer.Option("--by-event", help="A body for each event.")] = False,
 ) -> None:
     """Make the bodies, then serve them until SIGTERM."""
     settings = settings_of(events, bookmakers, markets, changed, sports=sports)
-    trio.run(_serve, settings, cycles, small)
+    trio.run(_serve, settings, cycles, small, single)
 
 
-async def _serve(settings: SimulationSettings, cycles: int, small: int) -> None:
+async def _serve(settings: SimulationSettings, cycles: int, small: int, single: bool) -> None:
     load = Load(settings)
     bodies = [await load.bodies() for _ in range(cycles)]
     offered = set(load.bookmaker.market_keys)
@@ -110,14 +145,22 @@ async def _serve(settings: SimulationSettings, cycles: int, small: int) -> None:
             cycle[sport] = body
         offered |= set(other.bookmaker.market_keys)
         shown += small * settings.bookmakers
-    bookmaker = Bookmaker(bodies)
+    sports = list(bodies[0])
+    lists = lists_of(bodies[0]) if single else {}
+    served = [
+        by_event(cycle) if single else {path_of(sport): body for sport, body in cycle.items()}
+        for cycle in bodies
+    ]
+    del bodies
+    bookmaker = Bookmaker(served, lists)
     async with trio.open_nursery() as nursery:
         # A request may wait for as long as a part measures something else.
         limits = HttpLimits(idle_s=3_600.0, request_s=3_600.0)
         port = await nursery.start(partial(serve_http, bookmaker, limits=limits))
         tell(
-            {"port": port, "sports": list(bodies[0]), "markets": sorted(offered), "shown": shown,
-             "bytes": sum(map(len, bodies[0].values()))}
+            {"port": port, "sports": sports, "markets": sorted(offered), "shown": shown,
+             "names": [key for key, _ in names.bookmakers(settings.bookmakers)],
+             "bodies": list(served[0]), "bytes": sum(map(len, served[0].values()))}
         )  # fmt: skip
         async for line in trio.lowlevel.FdStream(os.dup(0)):  # standard input
             for question in line.splitlines():

@@ -1,4 +1,8 @@
-"""`cycle`: whole scrapes over HTTP into PostgreSQL, beside the same bodies fetched for nothing."""
+"""`cycle`: whole scrapes over HTTP into PostgreSQL, beside the same bodies fetched for nothing.
+
+In two forms: one event of one bookmaker a request, as bookmakers' own sites answer, and listings of
+whole sports, in which the bare fetch is next to nothing and what is left is ours.
+"""
 
 import tempfile
 import time
@@ -10,6 +14,7 @@ from typing import Annotated, Any, Final
 import httpx
 import trio
 import typer
+from msgspec import Struct
 
 from tests.support.postgres import postgres_server
 from tools.benchmarks.bookmaker import BARE
@@ -18,13 +23,18 @@ from tools.benchmarks.part import Part
 from tools.benchmarks.processes import READY_S, Helper, helper
 from tools.benchmarks.service import settings_file
 
-FIRST: Final = "first cycle"
-STEADY: Final = "steady cycle"
-FETCH: Final = "bare fetch of the same bodies"
-FETCH_CPU: Final = "bare fetch, CPU"
-STEADY_CPU: Final = "steady, CPU of all stages"
-PEAK: Final = "peak memory"
-INTERVAL_S: Final = 0.2  # every sport is due again at once: the bookmaker holds it until its turn
+INTERVAL_S: Final = 0.2  # everything is due again at once: the bookmaker holds it until its turn
+AT_ONCE: Final = 6  # requests of each source, where it fetches event by event
+
+
+class Form(Struct, frozen=True):
+    """A form of fetching. at_once: requests of each source, 0 for one of each sport."""
+
+    name: str
+    at_once: int = 0
+
+
+FORMS: Final = (Form("by event", AT_ONCE), Form("listings"))
 
 
 def measure(
@@ -33,52 +43,77 @@ def measure(
     events: Annotated[int, typer.Option(help="Events in all.")] = 1_300,
     bookmakers: Annotated[int, typer.Option(help="Bookmakers on each.")] = 3,
     markets: Annotated[int, typer.Option(help="Markets of each.")] = 100,
-    sports: Annotated[int, typer.Option(help="Sports, each of them one body.")] = 20,
+    sports: Annotated[int, typer.Option(help="Sports, each of them one listing.")] = 20,
     changed: Annotated[float, typer.Option(help="Share that changes in a cycle.")] = 0.05,
 ) -> Report:
     """Whole scrapes over HTTP into PostgreSQL: the first, and steady ones."""
     found = Measured("cycle", "scraped over HTTP, detected, committed in PostgreSQL")
     sports = min(sports, events)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        postgres_server(fsync=True) as postgres,
-        helper(
-            "tools.benchmarks.bookmaker", f"--events={events}", f"--bookmakers={bookmakers}",
-            f"--markets={markets}", f"--sports={sports}", f"--changed={changed}",
-        ) as bookmaker,
-        _service(Path(folder), bookmaker, postgres.url()) as service,
-    ):  # fmt: skip
-        began, before = time.monotonic(), service.ask({"applied": 0})
+    size = (
+        f"--events={events}", f"--bookmakers={bookmakers}", f"--markets={markets}",
+        f"--sports={sports}", f"--changed={changed}",
+    )  # fmt: skip
+    facts: dict[str, float] = {}
+    for form in FORMS:
+        single = ["--by-event"] if form.at_once else []
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            postgres_server(fsync=True) as postgres,
+            helper("tools.benchmarks.bookmaker", *size, *single) as bookmaker,
+            _service(Path(folder), bookmaker, postgres.url(), form) as service,
+        ):
+            _cycles(found, Bounds(bounds.repeats, bounds.seconds / 2), form, bookmaker, service)
+            facts["markets"] = bookmaker.ready["shown"]
+            facts[f"requests, {form.name}"] = len(bookmaker.ready["bodies"])
+            facts[f"bytes, {form.name}"] = bookmaker.ready["bytes"]
+    return found.report(**facts)
+
+
+def _cycles(
+    found: Measured, bounds: Bounds, form: Form, bookmaker: Helper, service: Helper
+) -> None:
+    bodies = bookmaker.ready["bodies"]
+    at_once = form.at_once * len(bookmaker.ready["names"]) or len(bodies)
+
+    def named(figure: str) -> str:
+        return f"{form.name}: {figure}"
+
+    began, before = time.monotonic(), service.ask({"applied": 0})
+    bookmaker.ask(1)
+    last = service.ask({"applied": len(bodies)}, within_s=READY_S)
+    found.add(named("first cycle"), (last["at"] - began) * 1000, "ms")
+    for stage, cpu_s in _spent(before, last):
+        found.add(named(f"first, CPU: {stage}"), cpu_s * 1000, "ms")
+    for turn in bounds.turns():
+        _wait_all_held(bookmaker, at_once)
+        cpu_began = time.process_time()
+        with found.timed(named("bare fetch")):
+            trio.run(_fetch, bookmaker.ready["port"], bodies, at_once)
+        found.add(named("bare fetch, CPU"), (time.process_time() - cpu_began) * 1000, "ms")
+        began, before = time.monotonic(), last
         bookmaker.ask(1)
-        last = service.ask({"applied": sports}, within_s=READY_S)
-        found.add(FIRST, (last["at"] - began) * 1000, "ms")
-        for stage, cpu_s in _spent(before, last):
-            found.add(f"first, CPU: {stage}", cpu_s * 1000, "ms")
-        for turn in bounds.turns():
-            _wait_all_held(bookmaker, sports)
-            cpu_began = time.process_time()
-            with found.timed(FETCH):
-                trio.run(_fetch, bookmaker.ready["port"], bookmaker.ready["sports"])
-            found.add(FETCH_CPU, (time.process_time() - cpu_began) * 1000, "ms")
-            began, before = time.monotonic(), last
-            bookmaker.ask(1)
-            last = service.ask({"applied": sports * (turn + 2)})
-            found.add(STEADY, (last["at"] - began) * 1000, "ms")
-            for stage, cpu_s in _spent(before, last):
-                found.add(f"steady, CPU: {stage}", cpu_s * 1000, "ms")
-            found.add(STEADY_CPU, sum(cpu_s for _, cpu_s in _spent(before, last)) * 1000, "ms")
-            found.add("steady, changes", last["head"] - before["head"], "changes")
-        found.add(PEAK, last["peak_mb"], "MB")
-    found.ratio("steady cycle, of the bare fetch", STEADY, FETCH, at_most(2.0))
-    found.ratio("CPU of the steady cycle, of the bare fetch", STEADY_CPU, FETCH_CPU)
-    found.aim(PEAK, at_most(600.0))
-    shown = bookmaker.ready["shown"]
-    return found.report(markets=shown, bytes=bookmaker.ready["bytes"])
+        last = service.ask({"applied": len(bodies) * (turn + 2)})
+        found.add(named("steady cycle"), (last["at"] - began) * 1000, "ms")
+        spent = dict(_spent(before, last))
+        for stage, cpu_s in spent.items():
+            found.add(named(f"steady, CPU: {stage}"), cpu_s * 1000, "ms")
+        found.add(named("steady, CPU of all"), sum(spent.values()) * 1000, "ms")
+        found.add(named("steady, changes"), last["head"] - before["head"], "changes")
+    found.add(named("peak memory"), last["peak_mb"], "MB")
+    found.aim(named("peak memory"), at_most(600.0))
+    found.ratio(
+        named("steady cycle, of the bare fetch"),
+        named("steady cycle"), named("bare fetch"), at_most(2.0),
+    )  # fmt: skip
+    found.ratio(
+        named("CPU of the steady cycle, of the bare fetch"),
+        named("steady, CPU of all"), named("bare fetch, CPU"),
+    )  # fmt: skip
 
 
 @contextmanager
-def _service(folder: Path, bookmaker: Helper, database: str) -> Iterator[Helper]:
-    settings = settings_file(folder, bookmaker.ready, INTERVAL_S, database)
+def _service(folder: Path, bookmaker: Helper, database: str, form: Form) -> Iterator[Helper]:
+    settings = settings_file(folder, bookmaker.ready, INTERVAL_S, database, by_event=form.at_once)
     with helper("tools.benchmarks.service", settings, "--stages") as service:
         yield service
 
@@ -88,27 +123,32 @@ def _spent(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str,
         yield stage, cpu_s - before["cpu_s"].get(stage, 0.0)
 
 
-def _wait_all_held(bookmaker: Helper, sports: int) -> None:
-    """Until the service asks for every sport again, so that no wait is measured."""
-    while bookmaker.ask(0)["waiting"] < sports:
+def _wait_all_held(bookmaker: Helper, at_once: int) -> None:
+    """Until the service asks for as much as it may at once, so that no wait is measured."""
+    while bookmaker.ask(0)["waiting"] < at_once:
         time.sleep(0.01)
 
 
-async def _fetch(port: int, sports: list[str]) -> None:
+async def _fetch(port: int, bodies: list[str], at_once: int) -> None:
     """The ceiling: all bodies that come next by a bare client, as many at once, and thrown away."""
-    limits = httpx.Limits(max_connections=len(sports))
+    limits = httpx.Limits(max_connections=at_once)
     url = f"http://127.0.0.1:{port}"
+    wanted = iter(bodies)
     async with httpx.AsyncClient(base_url=url, limits=limits, timeout=READY_S) as client:
 
-        async def get(sport: str) -> None:
-            answer = await client.get(f"/v4/sports/{sport}/odds", params={BARE: "1"})
-            answer.raise_for_status()
+        async def get() -> None:
+            for body in wanted:
+                path, _, of_one = body.partition(" ")
+                only = {"bookmakers": of_one} if of_one else {}
+                answer = await client.get(path, params={BARE: "1"} | only)
+                answer.raise_for_status()
 
         async with trio.open_nursery() as nursery:
-            for sport in sports:
-                nursery.start_soon(get, sport)
+            for _ in range(at_once):
+                nursery.start_soon(get)
 
 
 PART: Final = Part(
-    "cycle", measure, repeats=5, seconds=120.0, sized="events", costs={STEADY: "markets"}
-)
+    "cycle", measure, repeats=5, seconds=120.0, sized="events",
+    costs={f"{form.name}: steady cycle": "markets" for form in FORMS},
+)  # fmt: skip

@@ -30,7 +30,7 @@ def settings_of(
         markets_per_bookmaker=markets,
         change_share=changed,
         in_play_change_share=changed,
-        lead_s=10_000_000.0,
+        lead_s=1e9,  # far away, also years after BEGIN: none starts while it is measured
         line_move_share=0.0,
         still_share=0.0,
         line_absence_share=0.0,

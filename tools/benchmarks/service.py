@@ -92,42 +92,58 @@ class Applied:
 
 
 def settings_file(
-    folder: Path, bookmaker: dict[str, Any], interval_s: float, database: str | None = None
+    folder: Path,
+    bookmaker: dict[str, Any],
+    interval_s: float,
+    database: str | None = None,
+    *,
+    by_event: int = 0,
 ) -> Path:
     """Write settings with everything on that the service may have on; gives the file.
 
     bookmaker: what benchmarks.bookmaker said of itself. database: its URL, None for a new SQLite
-    file.
+    file. by_event: a source for each bookmaker that fetches so many events at once, one by one; 0
+    for one source that fetches whole sports.
     """
     patient_s, most_bytes = 3_600, 2**30  # requests are held on purpose, and may be large
-    tables: dict[str, dict[str, object]] = {
-        "server": {"listen": "127.0.0.1:0", "max_requests_per_s": 1_000_000},
-        "metrics": {"listen": "127.0.0.1:0"},
-        "database": {
-            "url": database or f"sqlite:///{folder / 'odds.db'}",
-            "migrate": True,
-            "spill_folder": str(folder),
-        },
-        "[sources]": {
+    tables: list[tuple[str, dict[str, object]]] = [
+        ("[server]", {"listen": "127.0.0.1:0", "max_requests_per_s": 1_000_000}),
+        ("[metrics]", {"listen": "127.0.0.1:0"}),
+        (
+            "[database]",
+            {
+                "url": database or f"sqlite:///{folder / 'odds.db'}",
+                "migrate": True,
+                "spill_folder": str(folder),
+            },
+        ),
+    ]
+    for name in bookmaker["names"] if by_event else ["all"]:
+        source: dict[str, object] = {
             "kind": "the-odds-api",
+            "name": name,
             "url": f"http://127.0.0.1:{bookmaker['port']}",
             "api_key": "benchmark",
             "sports": bookmaker["sports"],
             "markets": bookmaker["markets"],
             "interval_s": interval_s,
-        },
-        "sources.http": {
+            "bookmakers": [name] if by_event else [],
+            "by_event": bool(by_event),
+            "discovery_s": 86_400,
+        }
+        http: dict[str, object] = {
             # Of each sport one request may be held; it must not be in the way of another's.
-            "concurrency": len(bookmaker["sports"]),
+            "concurrency": by_event or len(bookmaker["sports"]),
             "read_s": patient_s,
             "total_s": patient_s,
             "max_body_bytes": most_bytes,
             "max_decompressed_bytes": most_bytes,
-        },
-    }
+        }
+        tier: dict[str, object] = {"name": "all", "interval_s": interval_s, "target_s": patient_s}
+        tables += [("[[sources]]", source), ("[sources.http]", http), ("[[sources.tiers]]", tier)]
     lines = []
-    for table, keys in tables.items():
-        lines.append(f"[{table}]")
+    for table, keys in tables:
+        lines.append(table)
         # These values are written alike in JSON and in TOML.
         lines += [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in keys.items()]
     path = folder / "odds.toml"

@@ -198,6 +198,8 @@ async def run_service(
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with open_bridge() as faults, AsyncExitStack() as opened:
         check_names(settings.sources)
+        if not settings.sources:
+            log.warning("no_sources", hint="only what is stored is served; name [[sources]]")
         sources = [
             await opened.enter_async_context(open_source(table)) for table in settings.sources
         ]

@@ -101,7 +101,7 @@ def history(
             raise typer.BadParameter(f"{export_to} ends neither in {' nor in '.join(WRITERS)}")
         with open_sync_client(address) as client:
             count = export(client.history(where, start=start, end=end), export_to)
-        Console(stderr=True, soft_wrap=True).print(f"{count} rows in {export_to}", highlight=False)
+        _say(f"{count} rows in {export_to}")
     else:
         _print_changes(address, where, start, end, as_json)
 
@@ -115,12 +115,35 @@ def _print_changes(
 ) -> None:
     console = Console(soft_wrap=True)
     with open_sync_client(address) as client:
+        names = {} if as_json else _names(client, where)
+        shown = False
+
+        def name_of(event_id: str) -> str:
+            return names.get(event_id, event_id)
+
         for page in client.history_pages(where, start=start, end=end):
             for change in page.changes:
+                shown = True
                 if as_json:
                     typer.echo(json_line(change))
-                else:
-                    console.print(change_text(change, days=True), markup=False, highlight=False)
+                    continue
+                if change.HasField("event"):
+                    names[change.event_id] = f"{change.event.home} – {change.event.away}"
+                text = change_text(change, name_of, days=True)
+                console.print(text, markup=False, highlight=False)
+    if not (shown or as_json):
+        _say("no stored changes")
+
+
+def _names(client: SyncClient, where: Filter) -> dict[str, str]:
+    """What people call the events that there are; those that are gone are told by the log."""
+    listed = client.list_events(where)
+    return {each.event.id: f"{each.event.home} – {each.event.away}" for each in listed}
+
+
+def _say(text: str) -> None:
+    """Beside the output, so that a pipe gets nothing of it."""
+    Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
 
 
 def _print_closing(address: Address, where: Filter, as_json: bool) -> None:
@@ -131,13 +154,17 @@ def _print_closing(address: Address, where: Filter, as_json: bool) -> None:
                     typer.echo(json_line(entry))
         return
     console = Console()
+    shown = False
     with open_sync_client(address) as client:
         for closed in client.closing_odds(where):
+            shown = True
             event = closed.event
             start = f"{event.start_time:%Y-%m-%d %H:%M UTC}"
             title = f"{event.home} – {event.away} · {event.competition} · {start} · {event.id}"
             console.print(title, style="bold", markup=False, highlight=False)
             console.print(_closing_table(closed))
+    if not shown:
+        _say("no closing odds: no event that is selected has started")
 
 
 def _closing_table(closed: ClosedEvent) -> Table:

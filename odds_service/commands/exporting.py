@@ -59,7 +59,7 @@ def rows(change: HistoricalChange) -> Iterator[Row]:
         yield from _market_rows(change, told)
     elif isinstance(change, EventChange):
         event = change.event
-        of_event = (event.id, f"{event.home} – {event.away}", event.start_time)
+        of_event = (event.id, event.name, event.start_time)
         yield (*told, *of_event, change.source or None, *[None] * 10)
     else:
         yield (*told, None, None, None, change.state.source, *[None] * 10)

@@ -128,7 +128,7 @@ def _print_changes(
                     typer.echo(json_line(change))
                     continue
                 if change.HasField("event"):
-                    names[change.event_id] = f"{change.event.home} – {change.event.away}"
+                    names[change.event_id] = change.event.name
                 text = change_text(change, name_of, days=True)
                 console.print(text, markup=False, highlight=False)
     if not (shown or as_json):
@@ -138,7 +138,7 @@ def _print_changes(
 def _names(client: SyncClient, where: Filter) -> dict[str, str]:
     """What people call the events that there are; those that are gone are told by the log."""
     listed = client.list_events(where)
-    return {each.event.id: f"{each.event.home} – {each.event.away}" for each in listed}
+    return {each.event.id: each.event.name for each in listed}
 
 
 def _say(text: str) -> None:
@@ -160,7 +160,7 @@ def _print_closing(address: Address, where: Filter, as_json: bool) -> None:
             shown = True
             event = closed.event
             start = f"{event.start_time:%Y-%m-%d %H:%M UTC}"
-            title = f"{event.home} – {event.away} · {event.competition} · {start} · {event.id}"
+            title = f"{event.name} · {event.competition} · {start} · {event.id}"
             console.print(title, style="bold", markup=False, highlight=False)
             console.print(_closing_table(closed))
     if not shown:

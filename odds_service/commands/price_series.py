@@ -75,7 +75,7 @@ class Collector:
     def begin(self, at: datetime, odds: Odds) -> None:
         """What stood at the start."""
         for entry in odds.events.values():
-            self._name = f"{entry.event.home} – {entry.event.away}"
+            self._name = entry.event.name
             self._start_time = entry.event.start_time
             for place, shown in entry.bookmakers.items():
                 for market in shown.markets.values():
@@ -93,7 +93,7 @@ class Collector:
                 line.stands(change.observed_at, change.after)
                 self._seen(change.observed_at)
             elif isinstance(change, EventChange):
-                self._name = f"{change.event.home} – {change.event.away}"
+                self._name = change.event.name
                 self._start_time = change.event.start_time
                 if change.kind is ChangeKind.EVENT_ENDED:
                     for by_place in self._lines.values():

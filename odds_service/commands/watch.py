@@ -88,7 +88,7 @@ class _Names:
 
     def of(self, event_id: str) -> str:
         entry = self._odds.events.get(event_id)
-        return event_id if entry is None else f"{entry.event.home} – {entry.event.away}"
+        return event_id if entry is None else entry.event.name
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from odds_service.detection.numbering import Detected, change_event, lose_bookmaker
 from odds_service.model.change import ChangeKind, Reason
 from odds_service.model.event import EventStatus
-from odds_service.model.observation import Completeness, Observation, Scope
+from odds_service.model.observation import Observation, Scope, nothing_seen
 from odds_service.model.snapshot import EventOdds, EventSource
 
 ABSENCES_UNTIL_GONE: Final = 2  # every event lost to one transient empty list came back unchanged
@@ -34,23 +34,12 @@ def purge(
             continue
         going = sorted(due[event_id] & entry.sources.keys())
         if len(going) == len(entry.sources):
-            _end_event(found, entry, Reason.PURGED, _unseen(going[0], detected_at))
+            _end_event(found, entry, Reason.PURGED, nothing_seen(going[0], detected_at))
             continue
         for source in going:
-            _drop_source(found, entry, Reason.PURGED, _unseen(source, detected_at))
+            _drop_source(found, entry, Reason.PURGED, nothing_seen(source, detected_at))
             entry = found.entries[event_id] or entry
     return found
-
-
-def _unseen(source: str, now: datetime) -> Observation:
-    """An observation of nothing, for what time alone decides."""
-    return Observation(
-        source=source,
-        scope=Scope(),
-        completeness=Completeness.PARTIAL,
-        started_at=now,
-        observed_at=now,
-    )
 
 
 def missing(

@@ -115,3 +115,14 @@ class Observation(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         require_aware(started_at=self.started_at, observed_at=self.observed_at)
+
+
+def nothing_seen(source: str, at: datetime) -> Observation:
+    """What changes are numbered by that no fetch made: a source, and when it was looked at."""
+    return Observation(
+        source=source,
+        scope=Scope(),
+        completeness=Completeness.PARTIAL,
+        started_at=at,
+        observed_at=at,
+    )

@@ -199,18 +199,18 @@ class Wires:
     """Bytes of events and sources, kept while these stay the same values."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[Event, bytes]] = {}
+        self._events: dict[str, tuple[Event, bytes]] = {}
         self._sources: dict[str, tuple[SourceState, bytes]] = {}
 
     def event(self, event: Event) -> bytes:
         """An event as a field of EventOdds, encoded at most once while it is current."""
-        kept = self._kept.get(event.id)
+        kept = self._events.get(event.id)
         if kept is not None and (kept[0] is event or kept[0] == event):
             return kept[1]
-        if len(self._kept) >= _EVENTS_REMEMBERED:
-            self._kept.clear()
+        if len(self._events) >= _EVENTS_REMEMBERED:
+            self._events.clear()
         wire = _EVENT_ODDS_EVENT + delimited(event_message(event).SerializeToString())
-        self._kept[event.id] = event, wire
+        self._events[event.id] = event, wire
         return wire
 
     def source(self, state: SourceState) -> bytes:

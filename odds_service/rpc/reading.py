@@ -147,7 +147,7 @@ class LogReader:
         first = self._pieces.get((selection, revision))
         if first is None:
             return self._made(selection, revision)
-        if first.revision >= self._feed.head_revision:
+        if first.revision >= self._feed.head_revision or len(first.bodies) > 1:
             return first
         last, bodies, size = first, list(first.bodies), first.body_bytes
         made = False
@@ -160,7 +160,7 @@ class LogReader:
                 except LeftRing:  # trimmed just now: what is remembered stands
                     break
             size += following.body_bytes
-            if size > _BODY_BYTES or len(first.bodies) > 1 or len(following.bodies) > 1:
+            if size > _BODY_BYTES or len(following.bodies) > 1:
                 break
             bodies += following.bodies
             last = following

@@ -37,7 +37,6 @@ class Asked(Struct, eq=False):
     reply: bytes = b""
     stamp: Stamp = (-1, -1)
     made_at: datetime = _NEVER
-    kept_until: datetime = _NEVER
 
 
 class Replies:
@@ -89,7 +88,7 @@ class Replies:
 
     def known(self, asked: Asked, stamp: Stamp) -> bytes | None:
         """The last reply, when another one would be the same."""
-        if asked.stamp == stamp and asked.made_at <= self._now() < asked.kept_until:
+        if asked.stamp == stamp and asked.made_at <= self._now() < asked.made_at + KEPT:
             return asked.reply
         return None
 
@@ -99,7 +98,6 @@ class Replies:
             return  # it depends on more, is too long, or was dropped meanwhile
         self._bytes += len(reply) - len(asked.reply)
         asked.reply, asked.stamp, asked.made_at = reply, stamp, made_at
-        asked.kept_until = made_at + KEPT
         while self._bytes > MOST_REPLY_BYTES:
             self._drop_oldest()
 

@@ -1,13 +1,10 @@
 """`watch`: change to client, beside a bare feed: 1, 50, 200 and 1,000 subscribers."""
 
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -15,11 +12,9 @@ import typer
 from odds_service.feed import RING_CHANGES
 from tools.benchmarks.figures import Bounds, Measured, Report, at_least, at_most
 from tools.benchmarks.part import Part
+from tools.benchmarks.processes import Helper, helper
 from tools.benchmarks.watch_wire import Answer, Ask, Do, Done
 
-T = TypeVar("T")
-
-ROOT: Final = Path(__file__).resolve().parents[2]
 SIZES: Final = (1, 50, 200, 1_000)
 BATCH: Final = 10  # changes published at once: a hundred batches a second
 LOCK_STEP: Final = 40  # rounds of: publish, and wait until all have it
@@ -28,57 +23,22 @@ KINDS: Final = ("ours", "bare")
 FILTERED: Final = 200
 
 
-class Child:
-    """A process that answers lines with lines."""
-
-    def __init__(self, *arguments: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        self._to, self._from = self._process.stdin, self._process.stdout
-
-    def line(self) -> str:
-        """The next line that it says. Raises RuntimeError when it has ended."""
-        said = b"" if self._from is None else self._from.readline()
-        if not said:
-            raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()}")
-        return said.decode().strip()
-
-    def ask(self, question: Any, answer: type[T]) -> T:
-        """Its answer to a question."""
-        if self._to is not None:
-            self._to.write(msgspec.json.encode(question) + b"\n")
-            self._to.flush()
-        return msgspec.json.decode(self.line(), type=answer)
-
-    def close(self) -> None:
-        """End it."""
-        with self._process:  # closes the pipes, and waits
-            if self._to is not None:
-                self._to.close()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-
-
 class Bench:
     """A server, its clients, and some that join later: each a process."""
 
-    def __init__(self, server: Child, clients: Child, late: Child, address: str) -> None:
+    def __init__(self, server: Helper, clients: Helper, late: Helper) -> None:
         self._server = server
         self._clients = clients
         self._late = late
-        self.address = address
+        self.address: str = server.ready["address"]
 
     def do(self, **fields: Any) -> Done:
         """Have the server do something, and tell how it stands."""
-        return self._server.ask(Do(**fields), Done)
+        return msgspec.convert(self._server.ask(Do(**fields)), Done)
 
     def clients(self, **fields: Any) -> Answer:
         """Have the clients do something, those that joined late after the others, and add up."""
-        first, late = (each.ask(Ask(**fields), Answer) for each in (self._clients, self._late))
+        first, late = (_asked(each, **fields) for each in (self._clients, self._late))
         for name in first.__struct_fields__:
             setattr(first, name, getattr(first, name) + getattr(late, name))
         return first
@@ -86,8 +46,8 @@ class Bench:
     def attach(self, count: int, *, filtered: bool, late: bool = False) -> Answer:
         """Open streams. Raises RuntimeError unless the server counts exactly as many."""
         before = self.do().subscribers
-        child = self._late if late else self._clients
-        seen = child.ask(Ask(attach=count, filtered=filtered, reset=True), Answer)
+        clients = self._late if late else self._clients
+        seen = _asked(clients, attach=count, filtered=filtered, reset=True)
         there = self.do().subscribers - before
         if there != count or seen.lost:
             raise RuntimeError(f"{there} of {count} streams are there, {seen.lost} were lost")
@@ -97,18 +57,14 @@ class Bench:
 @contextmanager
 def running(kind: str, capacity: int = RING_CHANGES) -> Iterator[Bench]:
     """A server, `ours` (with a ring of so many changes) or `bare`, and clients without streams."""
-    server = Child("tools.benchmarks.watch_server", kind, str(capacity))
-    try:
-        address = server.line()
-        clients = Child("tools.benchmarks.watch_clients", address, kind)
-        late = Child("tools.benchmarks.watch_clients", address, kind)
-        try:
-            yield Bench(server, clients, late, address)
-        finally:
-            clients.close()
-            late.close()
-    finally:
-        server.close()
+    with helper("tools.benchmarks.watch_server", kind, capacity) as server:
+        who = "tools.benchmarks.watch_clients", server.ready["address"], kind
+        with helper(*who) as clients, helper(*who) as late:
+            yield Bench(server, clients, late)
+
+
+def _asked(clients: Helper, **fields: Any) -> Answer:
+    return msgspec.convert(clients.ask(Ask(**fields)), Answer)
 
 
 class Paced(msgspec.Struct):

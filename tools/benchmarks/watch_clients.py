@@ -1,7 +1,8 @@
 """Subscribers of the benchmark `watch`, in a process of their own.
 
-`python -m tools.benchmarks.watch_clients ADDRESS ours|bare` takes commands as lines of JSON, see
-watch_wire. Each stream checks `prev_revision`, and of some messages how old each change is.
+`python -m tools.benchmarks.watch_clients ADDRESS ours|bare` prints `{}` and takes commands as
+lines of JSON, see watch_wire. Each stream checks `prev_revision`, and of some messages how old each
+change is.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import msgspec
 
 from odds_service.rpc.framing import bytes_tag, varint
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tools.benchmarks.processes import tell
 from tools.benchmarks.watch_wire import BOOKMAKERS, EPOCH, Answer, Ask
 
 # How Changes begin, and their cursor: these clients must cost little beside the server.
@@ -177,6 +179,7 @@ async def main(address: str, kind: str) -> None:
     """Take commands until stdin ends."""
     clients = Clients(address, kind)
     loop = asyncio.get_running_loop()
+    tell({})
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         ask = msgspec.json.decode(line, type=Ask)
         if ask.reset:
@@ -185,7 +188,7 @@ async def main(address: str, kind: str) -> None:
             await clients.attach(ask.attach, filtered=ask.filtered)
         if ask.reach is not None:
             await clients.reach(ask.reach, ask.within_s)
-        print(msgspec.json.encode(clients.answer(ask.reach or 0)).decode(), flush=True)
+        tell(clients.answer(ask.reach or 0))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The server of the benchmark `watch`, in a process of its own: ours, or a bare feed.
 
-`python -m tools.benchmarks.watch_server ours|bare CAPACITY` prints its address, then takes commands
-as lines of JSON and answers each with one. Both publish the same changes at the same pace.
+`python -m tools.benchmarks.watch_server ours|bare CAPACITY` prints `{"address": …}`, then takes
+commands as lines of JSON and answers each with one. Both publish the same changes at the same pace.
 """
 
 import asyncio
@@ -37,6 +37,7 @@ from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.server import RpcParts, channel_options, serve_grpc
 from odds_service.service import SWITCH_INTERVAL_S
 from odds_service.status import ServiceStatus
+from tools.benchmarks.processes import tell
 from tools.benchmarks.watch_wire import BOOKMAKERS, EPOCH, SETTINGS, Do, Done
 
 EVENTS: Final = 20
@@ -284,7 +285,7 @@ def obey(served: Served) -> None:
         done = Done(
             subscribers=served.subscribers(), head=served.head(), cpu_s=cpu_s(), rss=rss_bytes()
         )  # fmt: skip
-        print(msgspec.json.encode(done).decode(), flush=True)
+        tell(done)
 
 
 def _publish(served: Served, batch: int, interval_s: float, stop: threading.Event) -> None:
@@ -301,7 +302,7 @@ async def main(kind: str, capacity: int) -> None:
     """Serve until stdin ends."""
     served = Ours(capacity) if kind == "ours" else Bare()
     async with served.running():
-        print(served.address, flush=True)
+        tell({"address": served.address})
         await trio.to_thread.run_sync(obey, served)
     os._exit(0)  # the bare feed's thread has no end
 

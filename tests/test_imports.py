@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 
 # A part may import parts of the layers before its own, and its own modules; not its neighbours.
 LAYERS: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"secrets"}),
+    frozenset({"secrets", "clock"}),
     frozenset({"model", "errors", "http"}),
     frozenset({"config", "logs", "status", "bridge", "detection", "reconcile", "demo"}),
     frozenset({"feed", "access", "regrouping"}),

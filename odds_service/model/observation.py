@@ -89,8 +89,10 @@ class ObservedEvent(Struct, frozen=True, kw_only=True):
 class Observation(Struct, frozen=True, kw_only=True):
     """The outcome of one fetch. Raises ValueError for a naive time.
 
-    started_at: when its request started; an observation older than the last applied one of the
-    same source and event is discarded. observed_at: when its answer had come whole.
+    sequence: number of the attempt, by the service's clock; the scraper stamps it. started_at: when
+    its request started; an observation older than the last applied one of the
+    same source and event is discarded. observed_at: when its answer had come whole;
+    observed_boot_s: the same by the boot clock, stamped by the scraper.
     unreadable: the source's ids of events that could not be decoded (or ANY); they count as seen.
     reason: why it failed or is partial, in words, without secrets. problems: name -> how many.
     quota_left: credits left of the source's quota, cost: those that this fetch took; None where it
@@ -112,6 +114,8 @@ class Observation(Struct, frozen=True, kw_only=True):
     cost: float | None = None
     mapped: int = 0
     unmapped: Mapping[str, int] = {}
+    sequence: int = 0
+    observed_boot_s: float = 0.0
 
     def __post_init__(self) -> None:
         require_aware(started_at=self.started_at, observed_at=self.observed_at)

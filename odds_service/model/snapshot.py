@@ -5,11 +5,18 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from odds_service.model.event import Event
+from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey
 from odds_service.model.match import Match, ShownEvent
 
 BookmakerKey = tuple[str, str]  # (source, bookmaker): two sources may carry one bookmaker
+
+
+class Seen(Struct, frozen=True, gc=False):
+    """A look at odds: `at` by the wall clock, for people; `boot_s` by the boot clock, for ages."""
+
+    at: datetime
+    boot_s: float
 
 
 class Snapshot(Struct, frozen=True, gc=False):
@@ -34,7 +41,9 @@ class BookmakerOdds(Struct, frozen=True):
     observed_at: when we last looked; confirmed_at: when these odds were last seen true (earlier
     than observed_at while the event is missing from its source); source_updated_at: the
     bookmaker's own claim. `markets` is replaced, never changed in place.
-    `wire` is rpc's memo of the markets' encoded bytes, as in Market.
+    `wire` is rpc's memo of the markets' encoded bytes, as in Market. confirmed_boot_s: the boot
+    clock at confirmed_at; ages are told from it. lagging: market type -> when its markets were last
+    seen true, of the types that the looks since then did not show.
     """
 
     snapshot_id: int
@@ -46,6 +55,8 @@ class BookmakerOdds(Struct, frozen=True):
     source_updated_at: datetime | None
     markets: Mapping[MarketKey, Market]
     wire: bytes | None = None
+    confirmed_boot_s: float = 0.0
+    lagging: Mapping[str, Seen] = {}
 
     @property
     def key(self) -> BookmakerKey:
@@ -65,6 +76,8 @@ class EventSource(Struct, frozen=True):
     listing: where it was last seen. applied_at: start of the last request applied to it, None
     after a restart. absences: complete fetches in a row that lacked it. shown: what it says of the
     event, None where that is not known yet; match: what joins it to the event's other sources.
+    told: the status that the source told at the last look, None where it tells none. departed_at:
+    since when the source shows it no more; None: it shows it.
     """
 
     source: str
@@ -74,6 +87,8 @@ class EventSource(Struct, frozen=True):
     absences: int = 0
     shown: ShownEvent | None = None
     match: Match = Match()
+    told: EventStatus | None = None
+    departed_at: datetime | None = None
 
 
 class EventOdds(Struct, frozen=True):

@@ -15,7 +15,7 @@ from odds_service.model.change import (
     MarketChange,
     SourceChange,
 )
-from odds_service.model.event import Event
+from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.match import Match, ShownEvent
 from odds_service.model.scrape_run import ScrapeRun
@@ -182,6 +182,8 @@ def carried_row(event_id: str, carried: EventSource) -> Values:
         "shown": None if carried.shown is None else _encode(carried.shown).decode(),
         "match_score": carried.match.score,
         "match_reason": carried.match.reason,
+        "told": None if carried.told is None else int(carried.told),
+        "departed_at": carried.departed_at,
     }
 
 
@@ -194,6 +196,8 @@ def carried_from(row: Row[*tuple[Any, ...]]) -> EventSource:
         None,
         shown=None if row.shown is None else _decode_shown(row.shown),
         match=Match(row.match_score, row.match_reason),
+        told=None if row.told is None else EventStatus(row.told),
+        departed_at=row.departed_at,
     )
 
 

@@ -128,6 +128,8 @@ event_sources = Table(
     Column("shown", Text),  # what the source says of the event; JSON
     Column("match_score", SmallInteger, nullable=False),
     Column("match_reason", Text, nullable=False),
+    Column("told", SmallInteger),  # the status that the source told; null: none
+    Column("departed_at", UtcTime),  # since when the source shows it no more; null: it shows it
 )
 
 bookmakers = Table(
@@ -147,6 +149,7 @@ snapshots = Table(
     Column("observed_at", UtcTime, nullable=False),
     Column("confirmed_at", UtcTime, nullable=False),
     Column("source_updated_at", UtcTime),
+    Column("lagging", Text),  # market type -> when it was last seen true, where not confirmed_at
 )
 
 odds_current = Table(
@@ -212,6 +215,13 @@ scrape_runs = Table(
     Column("markets", Integer, nullable=False),
     Column("changes", Integer, nullable=False),
     Column("problems", Text, nullable=False),
+)
+
+source_asks = Table(
+    "source_asks",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("asks", Text, nullable=False),  # what the last run asked the source for; JSON
 )
 
 dead_letters = Table(

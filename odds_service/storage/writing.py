@@ -249,6 +249,7 @@ def _snapshot_values(snapshot: Snapshot, stored_time: Callable[[datetime], Any])
         stored_time(snapshot.observed_at),
         stored_time(snapshot.confirmed_at),
         None if claimed_at is None else stored_time(claimed_at),
+        None,  # a capture has looked at all that it shows
     )
 
 

@@ -1,6 +1,7 @@
 # make run     odds changing in the terminal; ARGS="--seconds 20 --no-table" hands arguments on.
 #              With ODDS_API_KEY set, from The Odds API instead of the simulated bookmaker.
 # make test    the test suite; ARGS are pytest's
+# make test-fast  the tests without processes, whole services or PostgreSQL: under a minute
 # make check   linters, types, generated code, contract
 # make proto   the generated code anew, after proto/ was edited
 #
@@ -13,13 +14,16 @@ ARGS ?=
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 MADE_OF = pyproject.toml constraints.txt
 
-.PHONY: run test check proto
+.PHONY: run test test-fast check proto
 
 run: $(VENV)/.for-run
 	$(VENV)/bin/odds-service demo $(ARGS)
 
 test: $(VENV)/.for-dev
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+test-fast: $(VENV)/.for-dev
+	$(VENV)/bin/python -m pytest -m "not long and not slow" $(ARGS)
 
 check: $(VENV)/.for-dev
 	$(VENV)/bin/python -m tools.check

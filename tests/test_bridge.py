@@ -39,6 +39,7 @@ async def test_cancelling_trio_cancels_the_asyncio_task_and_waits_for_it() -> No
         assert ended == [True]
 
 
+@pytest.mark.logs_errors
 async def test_a_fault_nobody_awaits_is_counted_and_ends_nothing() -> None:
     async def call_handler() -> None:  # noqa: ASYNC124  # the bridge takes coroutines
         asyncio.get_running_loop().call_exception_handler({"message": "nobody awaited this"})

@@ -116,6 +116,7 @@ async def test_what_else_is_asked_is_answered_so_and_ends_nothing(tmp_path: Path
         assert (await scrape(running)).value("odds_build_info") == 1
 
 
+@pytest.mark.logs_errors
 async def test_a_scrape_that_fails_is_a_500_and_ends_nothing() -> None:
     broken = [True]
 

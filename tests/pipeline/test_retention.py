@@ -151,6 +151,7 @@ class Flaky:
         return 7
 
 
+@pytest.mark.logs_errors
 async def test_failures_of_retention_are_told_and_tried_again(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -90,6 +90,7 @@ def test_an_empty_filter_selects_everything_and_unknown_values_nothing_wrong() -
     assert selection(pb.Filter(sports=["quidditch"])).sports == frozenset({"quidditch"})
 
 
+@pytest.mark.logs_errors
 @pytest.mark.parametrize(
     ("error", "code"),
     [

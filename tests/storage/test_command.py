@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import pytest
 import trio
 from typer.testing import CliRunner
 
@@ -28,6 +29,7 @@ def run(place: Place, arguments: Sequence[str]) -> Ended:
     return Ended(result.exit_code, result.stdout, error)
 
 
+@pytest.mark.logs_errors
 async def test_the_command_line_upgrades_verifies_and_tends_the_dead_letters(place: Place) -> None:
     async def ran(*arguments: str) -> Ended:
         return await trio.to_thread.run_sync(run, place, arguments)

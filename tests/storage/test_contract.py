@@ -206,6 +206,7 @@ async def test_confirmations_are_one_update_a_snapshot_and_runs_are_kept(place: 
     ]
 
 
+@pytest.mark.logs_errors
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

@@ -69,6 +69,7 @@ async def test_a_time_finds_its_revision(place: Place) -> None:
             assert await store.revision_at(at) == expected
 
 
+@pytest.mark.logs_errors
 async def test_odds_at_counts_what_was_refused(place: Place) -> None:
     story = Story(SERIES)
     async with place.begun() as (store, _):

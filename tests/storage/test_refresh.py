@@ -147,6 +147,7 @@ def refusal_of(error: grpc.RpcError) -> tuple[grpc.StatusCode, ErrorInfo]:
     return error.code(), info
 
 
+@pytest.mark.logs_errors
 async def test_its_deadline_leaves_the_change_queued_and_names_the_cursor(place: Place) -> None:
     async with running(place) as (served, bookmaker, event_id):
         feed = served.parts.feed

@@ -12,6 +12,8 @@ from tests.support.databases import Place, PostgresPlace
 from tests.support.observations import cached
 from tests.support.stories import SERIES, Story, random_series
 
+pytestmark = pytest.mark.logs_errors  # a refused change is an error to be looked at
+
 ALL = 10**9
 
 

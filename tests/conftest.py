@@ -1,0 +1,56 @@
+"""The rules that every test keeps, enforced here.
+
+A test ends within its time limit, or fails with the stacks of all threads; `long` ones have none.
+An ERROR in the log fails the test that it comes in, unless the test claims it: by
+`structlog.testing.capture_logs()`, which takes the log over, or by the marker `logs_errors`.
+Hypothesis has one profile: examples have no deadline, since the machine may be busy.
+`make test-fast` leaves out what is marked `slow` here by its place: whole services, processes,
+databases and recorded series.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, settings
+
+_ERRORS: Final = frozenset({"error", "critical"})
+
+settings.register_profile(
+    "odds", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("odds")
+
+
+# Folders and modules whose tests start processes or whole services, or take seconds for each test.
+_SLOW: Final = (
+    "tests/e2e/", "tests/faults/", "tests/examples/", "tests/tools/", "tests/commands/",
+    "tests/storage/", "tests/demo/", "tests/test_cli.py", "tests/rpc/test_fuzz.py",
+    "tests/rpc/test_history.py", "tests/rpc/test_slow_readers.py", "tests/rpc/test_watch.py",
+    "tests/client/test_faces.py", "tests/sources/test_http.py", "tests/sources/test_plug_in.py",
+    "tests/reconcile/test_recorded.py", "tests/reconcile/test_grouping.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their place, and take the time limit off those that are run for minutes."""
+    for item in items:
+        if item.nodeid.startswith(_SLOW) or ".zip]" in item.nodeid:
+            item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.timeout(0))
+
+
+@pytest.fixture(autouse=True)
+def _errors_are_claimed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test whose code logs an ERROR that nobody expects."""
+    with structlog.testing.capture_logs() as logs:
+        yield
+    for entry in logs:
+        sys.stdout.write(f"{entry}\n")  # shown beside a failure
+    claimed = request.node.get_closest_marker("logs_errors") is not None
+    errors = [entry for entry in logs if entry["log_level"] in _ERRORS]
+    if errors and not claimed:
+        pytest.fail(f"logged at ERROR, and not claimed: {errors[0]}", pytrace=False)

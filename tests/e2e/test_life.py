@@ -258,6 +258,9 @@ async def test_killed_in_the_middle_it_starts_again_by_itself(tmp_path: Path) ->
             start = (await status_of(address)).head_revision
             with watching(address) as watcher:
                 await watcher.reach(start + 150)
+            with trio.fail_after(60):  # what was committed is compared below
+                while (await status_of(address)).durable_revision <= start:
+                    await trio.sleep(0.02)
             os.kill(served.process.pid, signal.SIGKILL)
             assert await served.end() == -signal.SIGKILL
     path = tmp_path / "odds.db"

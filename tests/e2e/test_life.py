@@ -259,7 +259,7 @@ async def test_killed_in_the_middle_it_starts_again_by_itself(tmp_path: Path) ->
             with watching(address) as watcher:
                 await watcher.reach(start + 150)
             with trio.fail_after(60):  # what was committed is compared below
-                while (await status_of(address)).durable_revision <= start:
+                while (await status_of(address)).durable_revision <= start:  # noqa: ASYNC110  # of another process
                     await trio.sleep(0.02)
             os.kill(served.process.pid, signal.SIGKILL)
             assert await served.end() == -signal.SIGKILL

@@ -1,10 +1,12 @@
 """Make the Python code for proto/ and keep the contract: `python -m tools.codegen`.
 
 Without options the code in odds_service/rpc/pb is written anew. `--check` writes nothing and fails
-when the committed code is stale, or when the proto breaks the one that was released last.
+when the committed code is stale, when buf finds fault with the proto's style, or when the proto
+breaks the one that was released last (proto/buf.yaml has the rules).
 `--release` stores the present proto as the released one: done once for each release.
 """
 
+import subprocess
 import sys
 import tempfile
 from importlib import resources
@@ -15,13 +17,12 @@ import typer
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 
-from tools.compatibility import breaking_changes
-
 ROOT: Final = Path(__file__).resolve().parent.parent
 PROTO: Final = ROOT / "proto"
 RELEASED: Final = PROTO / "released" / "odds-v1.binpb"
 GENERATED: Final = ROOT / "odds_service" / "rpc" / "pb"
 PACKAGE: Final = "odds_service.rpc.pb"
+RULES: Final = PROTO / "buf.yaml"
 
 
 def proto_files(proto: Path) -> list[str]:
@@ -44,10 +45,10 @@ def run_protoc(proto: Path, *outputs: str) -> None:
 
 
 def descriptor_set(proto: Path) -> FileDescriptorSet:
-    """Compile what is below `proto`, without comments and without the files it imports."""
+    """Compile what is below `proto` together with the files it imports, without comments."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "set.binpb"
-        run_protoc(proto, f"--descriptor_set_out={path}")
+        run_protoc(proto, f"--descriptor_set_out={path}", "--include_imports")
         return FileDescriptorSet.FromString(path.read_bytes())
 
 
@@ -110,6 +111,26 @@ def write(made: dict[str, str], generated: Path) -> list[str]:
     return stale
 
 
+def run_buf(*arguments: str) -> list[str]:
+    """Return the lines in which buf says what is wrong; none where all is well."""
+    command = [str(Path(sys.executable).parent / "buf"), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return [*done.stdout.splitlines(), *done.stderr.splitlines()]
+
+
+def style_faults(proto: Path) -> list[str]:
+    """Return what is unusual in the proto, a line each. See `lint` in proto/buf.yaml."""
+    return run_buf("lint", str(proto), "--config", str(RULES))
+
+
+def breaking_changes(released: Path, present: Path) -> list[str]:
+    """Return what breaks clients of a released descriptor set, a line each.
+
+    Old clients talk to new servers and the other way round, in binary and in JSON.
+    """
+    return run_buf("breaking", str(present), "--against", str(released), "--config", str(RULES))
+
+
 def problems(proto: Path, generated: Path, released: Path) -> list[str]:
     """What `--check` finds wrong, a line each."""
     found = [
@@ -118,8 +139,7 @@ def problems(proto: Path, generated: Path, released: Path) -> list[str]:
     ]
     if not released.exists():
         return [*found, f"{released.name} is missing: nothing to hold the proto against"]
-    before = FileDescriptorSet.FromString(released.read_bytes())
-    return [*found, *breaking_changes(before, descriptor_set(proto))]
+    return [*found, *style_faults(proto), *breaking_changes(released, proto)]
 
 
 def main(

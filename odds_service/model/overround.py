@@ -234,7 +234,7 @@ def best_of_market(
 
 
 def _question(quote: Quote) -> tuple[str, ...]:
-    """The outcomes that a quote stands for; where the draw is missing, they are three all the same."""
+    """The outcomes that a quote stands for: also those that it lacks, where the draw is missing."""
     outcomes = tuple(outcome.key for outcome in quote.outcomes)
     return _WITH_DRAW if quote.draw and THREE_WAY.issuperset(outcomes) else outcomes
 
@@ -309,7 +309,7 @@ def _improve(best: dict[str, BestPrice], quote: Quote) -> None:
 
 
 def _suspicions(legs: tuple[BestPrice, ...], compared: list[Quote], alone: bool) -> tuple[str, ...]:
-    """What a combined overround below the limit rests on; alone: one bookmaker's is below it, too."""
+    """What an incredible overround rests on; alone: one bookmaker is below the limit by itself."""
     sources = {leg.source for leg in legs}
     seen = [leg.confirmed_at for leg in legs]
     told = {quote.told for quote in compared if quote.source in sources}

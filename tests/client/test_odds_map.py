@@ -20,8 +20,8 @@ from odds_service.client import (
     ServiceError,
     SourceStatus,
     StreamGap,
+    decode,
 )
-from odds_service.client import decode
 from odds_service.client.following import WatchFollower
 from odds_service.model.event import EventStatus
 from odds_service.model.overround import SUSPECT_BELOW, best_markets
@@ -352,6 +352,7 @@ def test_the_clients_best_prices_are_the_servers(
     assert odds.events["e"].event == entry.event
     assert OddsMap(odds).best("e", suspect_below=limit) == server
     told = [
-        replace(best, outcomes=told.outcomes) for best, told in zip(server, odds.events["e"].best)
+        replace(best, outcomes=told.outcomes)
+        for best, told in zip(server, odds.events["e"].best, strict=True)
     ]
     assert list(odds.events["e"].best) == told

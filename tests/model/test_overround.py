@@ -363,7 +363,7 @@ any_market = st.sampled_from(
         ("Ann", "Bob"),
         ("Ann",),
     ]
-).flatmap(lambda keys: st.fixed_dictionaries({key: any_price for key in keys}))
+).flatmap(lambda keys: st.fixed_dictionaries(dict.fromkeys(keys, any_price)))
 any_odds = st.builds(
     shown,
     st.sampled_from("abc"),

@@ -67,8 +67,9 @@ def event(message: pb.Event) -> Event:
         merged_into=message.merged_into,
         title="" if message.home or message.away else message.name,
         told={
-            source: _EVENT_STATUSES.get(status, EventStatus.SCHEDULED)
+            source: _EVENT_STATUSES[status]
             for source, status in message.told.items()
+            if status in _EVENT_STATUSES  # of a newer one it is not known what it disagrees with
         },
         draws_lost=tuple((lost.source, lost.bookmaker, lost.market) for lost in message.draws_lost),
     )

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from odds_service.model.source import SourceState, event_interval_s
 from odds_service.pipeline.budget import DAY_S, RENEWAL_S, Budget
 from odds_service.pipeline.schedule import (
     EQUAL_S,
@@ -127,6 +128,20 @@ def test_an_event_that_has_started_and_shows_no_odds_gets_less_urgent() -> None:
     schedule.finished("a", 10_020, ok=True)
     schedule.update([job], 10_021)  # none any more
     assert abs(due(schedule) - 10_080) <= 60 * JITTER
+
+
+@given(starts_at=st.floats(-1e6, 1e6), in_play=st.booleans(), now=st.floats(-1e6, 1e6))
+def test_what_is_priced_is_asked_for_as_often_as_its_odds_get_stale(
+    starts_at: float, in_play: bool, now: float
+) -> None:
+    """Else an event in play is stale for most of the time, however well its source works."""
+    job = Job(key="a", starts_at=starts_at, in_play=in_play, priced=True)
+    source = SourceState(
+        source="s", interval_s=900, paces=tuple((tier.within_s, tier.interval_s) for tier in TIERS)
+    )
+    told_start = min(starts_at, now) if in_play else starts_at  # as OddsView has it
+    interval_s = event_interval_s(source, told_start - now)
+    assert schedule_of(job).tier_at(job, now).interval_s == interval_s
 
 
 def test_a_pull_is_due_when_its_event_comes_near_not_an_interval_later() -> None:

@@ -7,11 +7,17 @@ from datetime import timedelta
 import grpc
 import pytest
 import trio
+from msgspec.structs import replace
 
+from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
+from odds_service.model.overround import Standing
+from odds_service.rpc.encode import Wires
 from odds_service.rpc.framing import timestamp, utc_time
+from odds_service.rpc.odds import OddsView
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from tests.support.observations import NOON, cached, fold, observe, offered
+from odds_service.rpc.selection import EVERYTHING
+from tests.support.observations import NOON, cached, fold, observe, observed_event, offered
 from tests.support.odds_builders import (
     EPOCH,
     Bookkeeping,
@@ -183,6 +189,20 @@ async def test_times_staleness_and_ids() -> None:
             assert not (await ask()).stale
             book.now += timedelta(minutes=3, seconds=1)  # three intervals of a minute, and more
             assert (await ask()).stale
+
+
+def test_what_its_source_tells_is_in_play_gets_stale_as_such_before_its_start() -> None:
+    book = Bookkeeping()
+    paces = ((0.0, 10.0), (None, 900.0))
+    book.cache.swap({}, {"toa": replace(book.cache.sources["toa"], paces=paces)}, None, NOON)
+    for minute, status in enumerate((None, EventStatus.SCHEDULED, EventStatus.IN_PLAY)):
+        shown = observed_event("e", {"b": {H2H: {"home": 1.5}}}, start_time=NOON + timedelta(1))
+        book.see(observe([replace(shown, status=status)], minute))
+        (entry,) = book.cache.events.values()
+        (odds,) = entry.bookmakers.values()
+        view = OddsView(book.cache.cut(), EVERYTHING, book.now + timedelta(seconds=31), Wires())
+        stale = status is EventStatus.IN_PLAY
+        assert view.standing(odds) is (Standing.STALE if stale else Standing.LIVE)
 
 
 async def test_best_prices_come_on_request() -> None:

@@ -33,6 +33,7 @@ class _Arrival(Struct, frozen=True):
 
     carried: EventSource
     bookmakers: tuple[BookmakerOdds, ...]
+    draws_lost: tuple[tuple[str, str, str], ...]
 
 
 def regroup(
@@ -108,7 +109,8 @@ def _taken(entry: EventOdds, move: Move) -> _Arrival:
     placed = move.placed
     carried = replace(entry.sources[source], shown=placed.shown, match=placed.match)
     shown = tuple(odds for key, odds in sorted(entry.bookmakers.items()) if key[0] == source)
-    return _Arrival(carried, shown)
+    lost = tuple(each for each in entry.event.draws_lost if each[0] == source)
+    return _Arrival(carried, shown, lost)
 
 
 def _take_out(
@@ -177,11 +179,12 @@ def _put_in(
 ) -> None:
     ids = {arrival.carried.source: arrival.carried.source_event_id for arrival in arrivals}
     told = told_statuses({arrival.carried.source: arrival.carried for arrival in arrivals})
+    lost = tuple(sorted(each for arrival in arrivals for each in arrival.draws_lost))
     seen = nothing_seen(arrivals[0].carried.source, observed_at)
     reason = Reason.SPLIT if entry is None else Reason.MERGED
     if entry is None:
         shown = next(arrival.carried.shown for arrival in arrivals if arrival.carried.shown)
-        event = _event(event_id, shown, ids, told, observed_at)
+        event = replace(_event(event_id, shown, ids, told, observed_at), draws_lost=lost)
         change_event(found, ChangeKind.EVENT_ADDED, reason, None, event, seen)
     else:
         told = entry.event.told | told
@@ -189,6 +192,7 @@ def _put_in(
             entry.event,
             source_ids=entry.event.source_ids | ids,
             told=told,
+            draws_lost=tuple(sorted({*entry.event.draws_lost, *lost})),
             status=status_of(told, entry.event.start_time, observed_at),
         )
         change_event(found, ChangeKind.EVENT_UPDATED, reason, entry.event, event, seen)

@@ -255,6 +255,10 @@ def test_two_sources_of_one_event_do_not_flip_flop() -> None:
     assert {place[1] for place in cached(book.events)} == {"other"}
 
 
+def status_now(book: Book) -> EventStatus:
+    return book.events["e"].event.status
+
+
 def test_sources_that_disagree_on_the_start_do_not_make_it_flip_flop() -> None:
     """One knows the hour only, one says that it has not begun, one that it has."""
     book = Book()
@@ -279,9 +283,9 @@ def test_sources_that_disagree_on_the_start_do_not_make_it_flip_flop() -> None:
     later = replace(by_hour, start_time=NOON + timedelta(minutes=30))
     (moved,) = book.see(observe([later], 7, source="a")).changes
     assert moved.reason == Reason.START_MOVED
-    assert book.events["e"].event.status is EventStatus.IN_PLAY  # c tells so, whatever the start is
+    assert status_now(book) is EventStatus.IN_PLAY  # c tells so, whatever the start is
     book.see(observe([says_not], 8, source="c"))
-    assert book.events["e"].event.status is EventStatus.SCHEDULED
+    assert status_now(book) is EventStatus.SCHEDULED
 
 
 def test_a_status_told_by_the_clock_is_neither_kept_nor_compared() -> None:
@@ -289,12 +293,12 @@ def test_a_status_told_by_the_clock_is_neither_kept_nor_compared() -> None:
     event = observed_event("e", {}, start_time=NOON + timedelta(minutes=3))
     book.see(observe([event], source="a"))
     book.see(observe([event], 3, source="b"))
-    assert book.events["e"].event.status is EventStatus.IN_PLAY
+    assert status_now(book) is EventStatus.IN_PLAY
     assert book.events["e"].event.told == {}
     assert [carried.told for carried in book.events["e"].sources.values()] == [None, None]
     later = replace(event, start_time=NOON + timedelta(minutes=30))
     book.see(observe([later], 4, source="a"))
-    assert book.events["e"].event.status is EventStatus.SCHEDULED
+    assert status_now(book) is EventStatus.SCHEDULED
 
 
 def test_the_status_that_a_source_told_goes_with_it() -> None:
@@ -302,11 +306,11 @@ def test_the_status_that_a_source_told_goes_with_it() -> None:
     event = observed_event("e", {"x": {H2H: {"home": 2.0}}})
     book.see(observe([replace(event, status=EventStatus.SCHEDULED)], source="a"))
     book.see(observe([replace(event, status=EventStatus.IN_PLAY)], source="b"))
-    assert book.events["e"].event.status is EventStatus.IN_PLAY
+    assert status_now(book) is EventStatus.IN_PLAY
     for minute in (1, 2):
         book.see(observe([], minute, source="b"))
     assert book.events["e"].event.told == {"a": EventStatus.SCHEDULED}
-    assert book.events["e"].event.status is EventStatus.SCHEDULED
+    assert status_now(book) is EventStatus.SCHEDULED
 
 
 def draws_lost(*shown: dict[str, float | None] | None, sport: str) -> list[tuple[str, str, str]]:

@@ -117,7 +117,7 @@ def test_without_a_live_leg_there_is_no_price_and_no_overround() -> None:
 
 
 def event(**fields: Any) -> Event:
-    told = {
+    told: dict[str, Any] = {
         "id": "e", "sport": "tennis", "competition": "tennis_atp", "home": "H", "away": "A",
         "start_time": NOON, "source_ids": {"toa": "e", "site": "e"},
     }  # fmt: skip

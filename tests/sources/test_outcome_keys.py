@@ -176,7 +176,7 @@ def spellings(name: str) -> st.SearchStrategy[str]:
 @given(home=spellings("Atlético Ñuñoa"), draw=spellings("Draw"), away=spellings("Örgryte or Fort"))
 def test_the_spelling_of_a_name_does_not_count(home: str, draw: str, away: str) -> None:
     """The event says `Atlético Ñuñoa`, its outcomes may say it in another way."""
-    sides = {"home": "Atlético Ñuñoa", "away": "Örgryte or Fort"}
+    sides: dict[str, Any] = {"home": "Atlético Ñuñoa", "away": "Örgryte or Fort"}
     result = odds_api("h2h", [draw, away, home], **sides)
     assert shown(result) == {MarketKey("h2h"): {"home": 3.5, "draw": 1.5, "away": 2.5}}
     chances = [f"{away} or {draw}", f"{draw} or {home}", f"{home} or {away}"]

@@ -36,8 +36,8 @@ _OTHER_NAMES: Final = {
     "football": "soccer",
 }
 _DRAW_COMPETITIONS: Final = frozenset({"cricket_test_match"})  # a Test is drawn one time in four
-# The whole match, a half, a quarter, a period, or so many minutes.
-_RESULT: Final = re.compile(r"h2h(_(h[12]|q[1-4]|p[1-3]|m[0-9]+))?")
+# The whole match, a half, a quarter, a period, or so many minutes; to back or to lay.
+_RESULT: Final = re.compile(r"h2h(_(h[12]|q[1-4]|p[1-3]|m[0-9]+))?(_lay)?")
 _TOLD: Final = "3_way"  # in a market type: it says so itself
 
 

@@ -15,6 +15,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as WrongEnvironment
 
 from odds_service.errors import SettingsError
+from odds_service.model.overround import SUSPECT_BELOW
 from odds_service.secrets import hide, hide_in_url
 
 DEFAULT_LISTEN: Final = "127.0.0.1:50051"
@@ -46,7 +47,11 @@ class ListenSettings(_Section):
 
 
 class ServerSettings(ListenSettings):
-    """The gRPC server, and what one client, and all together, may take of it."""
+    """The gRPC server, and what one client, and all together, may take of it.
+
+    suspect_below: a combined overround below it is told as suspect, and no arbitrage (-0.03: a
+    profit of over 3 %).
+    """
 
     section = "server"
 
@@ -55,6 +60,7 @@ class ServerSettings(ListenSettings):
     max_streams_per_client: int = Field(default=1_000, gt=0)
     max_requests_per_s: float = Field(default=5_000.0, gt=0)
     max_refreshes: int = Field(default=8, gt=0)
+    suspect_below: float = Field(default=SUSPECT_BELOW, ge=-1, le=0)
 
 
 class MetricsSettings(ListenSettings):

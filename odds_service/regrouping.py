@@ -13,14 +13,19 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from odds_service.detection import status_by_time
 from odds_service.detection.numbering import Detected, change_event, lose_bookmaker
 from odds_service.model.change import ChangeKind, EventChange, MarketChange, Reason
-from odds_service.model.event import Event, EventStatus
+from odds_service.model.event import Event, EventStatus, status_of
 from odds_service.model.market import Market, MarketKey
 from odds_service.model.match import Move, ShownEvent
 from odds_service.model.observation import nothing_seen
-from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
+from odds_service.model.snapshot import (
+    BookmakerKey,
+    BookmakerOdds,
+    EventOdds,
+    EventSource,
+    told_statuses,
+)
 
 
 class _Arrival(Struct, frozen=True):
@@ -28,6 +33,7 @@ class _Arrival(Struct, frozen=True):
 
     carried: EventSource
     bookmakers: tuple[BookmakerOdds, ...]
+    draws_lost: tuple[tuple[str, str, str], ...]
 
 
 def regroup(
@@ -103,7 +109,8 @@ def _taken(entry: EventOdds, move: Move) -> _Arrival:
     placed = move.placed
     carried = replace(entry.sources[source], shown=placed.shown, match=placed.match)
     shown = tuple(odds for key, odds in sorted(entry.bookmakers.items()) if key[0] == source)
-    return _Arrival(carried, shown)
+    lost = tuple(each for each in entry.event.draws_lost if each[0] == source)
+    return _Arrival(carried, shown, lost)
 
 
 def _take_out(
@@ -137,11 +144,19 @@ def _without(event: Event, sources: Mapping[str, EventSource], observed_at: date
     ids = {name: id_ for name, id_ in event.source_ids.items() if name in sources}
     shown = sources[next(iter(ids))].shown if ids else None
     if shown is None or next(iter(event.source_ids)) in ids:
-        return replace(event, source_ids=ids)
-    return _event(event.id, shown, ids, observed_at)
+        told = told_statuses(sources)
+        status = status_of(told, event.start_time, observed_at)
+        return replace(event, source_ids=ids, told=told, status=status)
+    return _event(event.id, shown, ids, told_statuses(sources), observed_at)
 
 
-def _event(event_id: str, shown: ShownEvent, ids: dict[str, str], observed_at: datetime) -> Event:
+def _event(
+    event_id: str,
+    shown: ShownEvent,
+    ids: dict[str, str],
+    told: dict[str, EventStatus],
+    observed_at: datetime,
+) -> Event:
     return Event(
         id=event_id,
         sport=shown.sport,
@@ -149,8 +164,9 @@ def _event(event_id: str, shown: ShownEvent, ids: dict[str, str], observed_at: d
         home=shown.home,
         away=shown.away,
         start_time=shown.start_time,
-        status=status_by_time(shown.start_time, observed_at),
+        status=status_of(told, shown.start_time, observed_at),
         source_ids=ids,
+        told=told,
     )
 
 
@@ -162,14 +178,23 @@ def _put_in(
     observed_at: datetime,
 ) -> None:
     ids = {arrival.carried.source: arrival.carried.source_event_id for arrival in arrivals}
+    told = told_statuses({arrival.carried.source: arrival.carried for arrival in arrivals})
+    lost = tuple(sorted(each for arrival in arrivals for each in arrival.draws_lost))
     seen = nothing_seen(arrivals[0].carried.source, observed_at)
     reason = Reason.SPLIT if entry is None else Reason.MERGED
     if entry is None:
         shown = next(arrival.carried.shown for arrival in arrivals if arrival.carried.shown)
-        event = _event(event_id, shown, ids, observed_at)
+        event = replace(_event(event_id, shown, ids, told, observed_at), draws_lost=lost)
         change_event(found, ChangeKind.EVENT_ADDED, reason, None, event, seen)
     else:
-        event = replace(entry.event, source_ids=entry.event.source_ids | ids)
+        told = entry.event.told | told
+        event = replace(
+            entry.event,
+            source_ids=entry.event.source_ids | ids,
+            told=told,
+            draws_lost=tuple(sorted({*entry.event.draws_lost, *lost})),
+            status=status_of(told, entry.event.start_time, observed_at),
+        )
         change_event(found, ChangeKind.EVENT_UPDATED, reason, entry.event, event, seen)
     sources = {} if entry is None else dict(entry.sources)
     bookmakers = {} if entry is None else dict(entry.bookmakers)

@@ -11,6 +11,7 @@ import pytest
 import trio
 from google.protobuf.json_format import Parse
 from google.protobuf.message import Message
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from odds_service import cli
@@ -38,7 +39,7 @@ def see(book: Bookkeeping, price: float, minute: float = 0) -> None:
         "b2": {MarketKey("h2h"): {"home": 1.6, "away": 2.4}},
     }
     events = [observed_event("e1", offer, home="Reds", away="Blues"), observed_event("e2", offer)]
-    book.see(observe(events, minute))
+    book.see(observe([replace(event, sport="tennis") for event in events], minute))
 
 
 def messages(text: str, kind: type[Message]) -> list[Message]:
@@ -283,15 +284,56 @@ async def test_the_odds_of_the_past() -> None:
 
 
 async def test_arbitrage_is_told_with_the_age_of_its_oldest_leg() -> None:
+    shown = await best_of(over=2.04, under=2.0)
+    assert [line for line in shown.splitlines() if line.startswith(("arbitrage", "suspect"))] == [
+        "arbitrage -0.98%  Home – Away  totals 2.5: over 2.04 b2, under 2 b1; oldest leg 42.0 s"
+    ]
+
+
+async def test_what_is_too_good_to_be_true_is_shown_as_suspect_and_as_no_arbitrage() -> None:
+    shown = await best_of(over=2.5, under=1.5)
+    lines = shown.splitlines()
+    assert not [line for line in lines if line.startswith("arbitrage")]
+    assert lines[-2] == (
+        "suspect -4.75%  Home – Away  totals 2.5: over 2.5 b2, under 1.81 b1; oldest leg 42.0 s"
+        " (below_limit)"
+    )
+    (marked,) = [line for line in lines if "-4.75%" in line and not line.startswith("suspect")]
+    assert "suspect" in lines[lines.index(marked) + 1]  # in the table, below the figure
+
+
+async def best_of(over: float, under: float) -> str:
+    """What `get --best` prints 42 s after b1 showed 1.8 and 1.81 or more, and b2 other prices."""
     book = Bookkeeping()
-    see(book, 1.9)
+    totals = MarketKey("totals", "2.5")
+    offer = {
+        "b1": {totals: {"over": 1.8, "under": max(1.81, under)}},
+        "b2": {totals: {"over": over, "under": 1.5}},
+    }
+    book.see(observe([observed_event("e1", offer)]))
     book.now = NOON + timedelta(seconds=42)
     async with serving(book) as server:
-        shown = await ran("get", "e1", "--best", "--server", server.address)
-    line = next(line for line in shown.stdout.splitlines() if line.startswith("arbitrage"))
-    assert line == (
-        "arbitrage -7.37%  Reds – Blues  h2h: home 1.9 b1, away 2.5 b1; oldest leg 42.0 s"
-    )
+        return (await ran("get", "e1", "--best", "--server", server.address)).stdout
+
+
+async def test_an_outright_is_shown_under_its_title() -> None:
+    book = Bookkeeping()
+    winner: dict[str, dict[MarketKey, Prices]] = {
+        name: {MarketKey("outrights"): prices}
+        for name, prices in (("b1", {"Ann": 5.0, "Bob": 9.0}), ("b2", {"Ann": 6.0}))
+    }
+    event = replace(observed_event("e1", winner, home="", away=""), title="Masters Winner")
+    book.see(observe([event]))
+    async with serving(book) as server:
+        listed = await ran("events", "--server", server.address)
+        shown = await ran("get", "--best", "--server", server.address)
+    assert "Masters Winner" in listed.stdout
+    assert "Masters Winner" in shown.stdout
+    table = shown.stdout[shown.stdout.index("oldest leg") :]
+    assert [line.split()[:3] for line in table.splitlines() if " b1" in line or " b2" in line] == [
+        ["outrights", "Ann", "6.00"],
+        ["Bob", "9.00", "b1"],
+    ]
 
 
 @pytest.mark.parametrize("columns", [80, 160])

@@ -255,6 +255,10 @@ def test_two_sources_of_one_event_do_not_flip_flop() -> None:
     assert {place[1] for place in cached(book.events)} == {"other"}
 
 
+def status_now(book: Book) -> EventStatus:
+    return book.events["e"].event.status
+
+
 def test_sources_that_disagree_on_the_start_do_not_make_it_flip_flop() -> None:
     """One knows the hour only, one says that it has not begun, one that it has."""
     book = Book()
@@ -265,14 +269,69 @@ def test_sources_that_disagree_on_the_start_do_not_make_it_flip_flop() -> None:
         book.see(observe([by_hour], minute, source=source))
     (started,) = book.see(observe([by_hour], 3, source="a")).changes
     assert (started.kind, started.reason) == (ChangeKind.EVENT_UPDATED, Reason.EVENT_STARTED)
-    for minute in (4, 5):
+    told = [
+        change.reason
+        for source, shown in (("b", says_not), ("c", says_so))
+        for change in book.see(observe([shown], 4, source=source)).changes
+    ]
+    assert told == [Reason.STATUS_TOLD, Reason.EVENT_STARTED]  # a source knows more than the clock
+    assert book.events["e"].event.told == {"b": EventStatus.SCHEDULED, "c": EventStatus.IN_PLAY}
+    for minute in (5, 6):
         assert not book.see(observe([says_not], minute, source="b")).changes
         assert not book.see(observe([says_so], minute, source="c")).changes
         assert not book.see(observe([by_hour], minute, source="a")).changes
     later = replace(by_hour, start_time=NOON + timedelta(minutes=30))
-    (moved,) = book.see(observe([later], 6, source="a")).changes
+    (moved,) = book.see(observe([later], 7, source="a")).changes
     assert moved.reason == Reason.START_MOVED
-    assert book.events["e"].event.status is EventStatus.SCHEDULED
+    assert status_now(book) is EventStatus.IN_PLAY  # c tells so, whatever the start is
+    book.see(observe([says_not], 8, source="c"))
+    assert status_now(book) is EventStatus.SCHEDULED
+
+
+def test_a_status_told_by_the_clock_is_neither_kept_nor_compared() -> None:
+    book = Book()
+    event = observed_event("e", {}, start_time=NOON + timedelta(minutes=3))
+    book.see(observe([event], source="a"))
+    book.see(observe([event], 3, source="b"))
+    assert status_now(book) is EventStatus.IN_PLAY
+    assert book.events["e"].event.told == {}
+    assert [carried.told for carried in book.events["e"].sources.values()] == [None, None]
+    later = replace(event, start_time=NOON + timedelta(minutes=30))
+    book.see(observe([later], 4, source="a"))
+    assert status_now(book) is EventStatus.SCHEDULED
+
+
+def test_the_status_that_a_source_told_goes_with_it() -> None:
+    book = Book()
+    event = observed_event("e", {"x": {H2H: {"home": 2.0}}})
+    book.see(observe([replace(event, status=EventStatus.SCHEDULED)], source="a"))
+    book.see(observe([replace(event, status=EventStatus.IN_PLAY)], source="b"))
+    assert status_now(book) is EventStatus.IN_PLAY
+    for minute in (1, 2):
+        book.see(observe([], minute, source="b"))
+    assert book.events["e"].event.told == {"a": EventStatus.SCHEDULED}
+    assert status_now(book) is EventStatus.SCHEDULED
+
+
+def draws_lost(*shown: dict[str, float | None] | None, sport: str) -> list[tuple[str, str, str]]:
+    """What an event says of lost draws after a bookmaker's `h2h` was shown so; None: not at all."""
+    book = Book()
+    for minute, prices in enumerate(shown):
+        markets = {} if prices is None else {"x": {H2H: prices}}
+        event = replace(observed_event("e", markets), sport=sport, competition=sport)
+        book.see(observe([event], minute))
+    return list(book.events["e"].event.draws_lost)
+
+
+def test_a_market_that_loses_its_draw_is_remembered_over_its_absence() -> None:
+    three: dict[str, float | None] = {"home": 2.0, "draw": 3.0, "away": 4.0}
+    two: dict[str, float | None] = {"home": 1.6, "away": 2.4}
+    lost = [("toa", "x", "h2h")]
+    assert draws_lost(three, two, sport="icehockey") == lost
+    assert draws_lost(three, None, two, two, three, sport="icehockey") == lost
+    assert draws_lost(two, two, sport="icehockey") == []
+    assert draws_lost(two, three, three, sport="icehockey") == []
+    assert draws_lost(three, two, sport="soccer") == []  # the sport says it already
 
 
 def test_the_only_source_may_take_back_that_it_has_started() -> None:

@@ -13,10 +13,11 @@ from odds_service.cache import OddsCache
 from odds_service.client import OddsMap
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeBatch, EventChange, MarketChange
+from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
 from odds_service.model.match import SourceRef
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
-from odds_service.model.snapshot import EventOdds
+from odds_service.model.snapshot import EventOdds, told_statuses
 from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.detect import Detector
@@ -81,6 +82,9 @@ class Rig:
             assert entry.event.source_ids == {
                 name: carried.source_event_id for name, carried in entry.sources.items()
             }
+            assert entry.event.told == told_statuses(entry.sources)
+            started = EventStatus.IN_PLAY in entry.event.told.values()  # none has by the clock
+            assert entry.event.status is (EventStatus.IN_PLAY if started else EventStatus.SCHEDULED)
             assert {source for source, _ in entry.bookmakers} <= entry.sources.keys()
             for key, odds in entry.bookmakers.items():
                 assert (odds.event_id, odds.key) == (event_id, key)
@@ -170,6 +174,34 @@ def test_two_events_that_prove_to_be_one() -> None:
     assert rig.see("a", showing("1", "Reds", "Blues", sr="7")) == []
 
 
+def test_an_event_that_is_merged_takes_what_was_told_and_lost_along() -> None:
+    rig = Rig()
+    home = showing("1", "Reds", "Blues")
+    prices = ((2.0, 3.0, 4.0), (1.6, None, 2.4))
+    for home_draw_away in prices:
+        markets = {
+            H2H: {
+                key: price
+                for key, price in zip(("home", "draw", "away"), home_draw_away, strict=True)
+                if price is not None
+            }
+        }
+        shown = replace(
+            observed_event("1", {"of 1": markets}, home="Reds", away="Blues"),
+            sport="icehockey",
+            start_time=home.start_time,
+            status=EventStatus.IN_PLAY,
+        )
+        rig.see("a", shown)
+    rig.see("b", replace(showing("9", "Reds of Town", "Azul", sr="7"), sport="icehockey"))
+    rig.see("a", replace(shown, shared_ids={"sr": "7"}))
+    (entry,) = rig.cache.events.values()
+    assert entry.event.id == "sr:7"
+    assert entry.event.told == {"a": EventStatus.IN_PLAY}
+    assert entry.event.draws_lost == (("a", "of 1", "h2h"),)
+    rig.check()
+
+
 def test_odds_that_nobody_looked_at_keep_their_times() -> None:
     rig = Rig()
     rig.see("b", showing("1", "Reds", "Blues"))
@@ -248,12 +280,15 @@ def test_a_source_that_lists_an_event_anew_under_another_id() -> None:
 
 NAMES = st.sampled_from(["Reds", "Reds FC", "Reds W", "Blues", "Blues FC", "Greens"])
 EVENTS = st.builds(
-    lambda number, home, away, ids, price: showing(str(number), home, away, price=price, **ids),
+    lambda number, home, away, ids, price, status: replace(
+        showing(str(number), home, away, price=price, **ids), status=status
+    ),
     st.integers(1, 4),
     NAMES,
     NAMES,
     st.sampled_from([{}, {}, {"sr": "1"}, {"sr": "2"}]),
     st.sampled_from([1.5, 2.0]),
+    st.sampled_from([None, EventStatus.SCHEDULED, EventStatus.IN_PLAY]),
 )
 SHOWS = st.lists(
     st.tuples(

@@ -58,11 +58,12 @@ from odds_service.client.values import (
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
-from odds_service.model.overround import BestMarket, BestPrice, Exclusion
+from odds_service.model.overround import SUSPECT_BELOW, BestMarket, BestPrice, Exclusion, Suspicion
 from odds_service.model.source import SourceStatus
 
 __all__ = [
     "EVERYTHING",
+    "SUSPECT_BELOW",
     "Address",
     "AddressError",
     "AsyncClient",
@@ -109,6 +110,7 @@ __all__ = [
     "SourceStatus",
     "Step",
     "StreamGap",
+    "Suspicion",
     "SyncClient",
     "SyncWatch",
     "UnknownChange",

@@ -65,6 +65,13 @@ def event(message: pb.Event) -> Event:
         status=_EVENT_STATUSES.get(message.status, EventStatus.SCHEDULED),
         source_ids=dict(message.source_ids),
         merged_into=message.merged_into,
+        title="" if message.home or message.away else message.name,
+        told={
+            source: _EVENT_STATUSES[status]
+            for source, status in message.told.items()
+            if status in _EVENT_STATUSES  # of a newer one it is not known what it disagrees with
+        },
+        draws_lost=tuple((lost.source, lost.bookmaker, lost.market) for lost in message.draws_lost),
     )
 
 
@@ -138,6 +145,8 @@ def best_market(
             (each.source, each.bookmaker): _EXCLUSIONS.get(each.reason, Exclusion.STALE)
             for each in message.exclusions
         },
+        message.suspect_overround if message.HasField("suspect_overround") else None,
+        tuple(message.suspect_reasons),
     )
 
 

@@ -35,7 +35,7 @@ from odds_service.client.values import (
 )
 from odds_service.model.cursor import Cursor
 from odds_service.model.market import Market, MarketKey, MarketStatus
-from odds_service.model.overround import BestMarket, Standing, best_markets
+from odds_service.model.overround import SUSPECT_BELOW, BestMarket, Standing, best_markets
 from odds_service.model.snapshot import BookmakerKey
 from odds_service.model.snapshot import BookmakerOdds as AnyBookmakerOdds
 from odds_service.model.source import SourceStatus
@@ -101,10 +101,11 @@ class OddsMap:
             raise ValueError("the map is not whole: its image has not come yet")
         return Odds(self.cursor, self.durable_revision, self._events.copy(), self._sources.copy())
 
-    def best(self, event_id: str) -> list[BestMarket]:
+    def best(self, event_id: str, *, suspect_below: float = SUSPECT_BELOW) -> list[BestMarket]:
         """Best prices of an event's markets over its live bookmakers, by market key.
 
-        Live: the source is up, and the odds are not marked stale. Empty for an event that is not in
+        Live: the source is up, and the odds are not marked stale. suspect_below: a combined
+        overround below it is told as suspect_overround instead. Empty for an event that is not in
         the map. Raises ValueError while the map is not whole.
         """
         if not self.whole:
@@ -112,7 +113,9 @@ class OddsMap:
         entry = self._events.get(event_id)
         if entry is None:
             return []
-        return best_markets(entry.bookmakers.values(), self._standing)
+        return best_markets(
+            entry.event, entry.bookmakers.values(), self._standing, suspect_below=suspect_below
+        )
 
     def _standing(self, odds: AnyBookmakerOdds) -> Standing:
         source = self._sources.get(odds.source)

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from odds_service.client import Address, Filter, connect, json_line, odds_request
-from odds_service.commands.odds_table import arbitrages, best_table, heading, odds_tables
+from odds_service.commands.odds_table import arbitrages, best_table, heading, odds_tables, suspects
 from odds_service.commands.options import (
     PLACE,
     AsJson,
@@ -60,5 +60,7 @@ def get(
             console.print(best_table(entry, console.width))
     for line in arbitrages(reply):
         console.print(f"arbitrage {line}", markup=False, highlight=False, soft_wrap=True)
+    for line in suspects(reply):
+        console.print(f"suspect {line}", markup=False, highlight=False, soft_wrap=True)
     at = f"revision {reply.cursor.revision}, stored up to {reply.durable_revision}"
     console.print(f"{counted(len(reply.events), 'event')} at {at}", highlight=False)

@@ -114,6 +114,9 @@ def best_table(entry: pb.EventOdds, width: int) -> Table:
 
 
 def _combined(market: pb.BestMarket) -> Text:
+    """The combined overround; one that is too good to be true is marked, and is no arbitrage."""
+    if market.HasField("suspect_overround"):
+        return Text(f"{market.suspect_overround:+.2%}\nsuspect", style="yellow")
     if not market.HasField("combined_overround"):
         return Text()
     arbitrage = market.combined_overround < 0
@@ -129,11 +132,27 @@ def arbitrages(reply: pb.GetOddsResponse) -> Iterator[str]:
         if market.HasField("combined_overround") and market.combined_overround < 0
     ]
     for combined, event, market in sorted(found, key=lambda each: each[0]):
-        legs = ", ".join(f"{leg.outcome} {leg.price:.4g} {leg.bookmaker}" for leg in market.prices)
-        yield (
-            f"{combined:+.2%}  {event.name}  {key_text(market.key)}: {legs};"
-            f" oldest leg {age_text(oldest_age_s(market))}"
-        )
+        yield _line(combined, event, market)
+
+
+def suspects(reply: pb.GetOddsResponse) -> Iterator[str]:
+    """Best prices that together promise too much to be believed, with what they rest on."""
+    found = [
+        (market.suspect_overround, entry.event, market)
+        for entry in reply.events
+        for market in entry.best
+        if market.HasField("suspect_overround")
+    ]
+    for suspect, event, market in sorted(found, key=lambda each: each[0]):
+        yield f"{_line(suspect, event, market)} ({', '.join(market.suspect_reasons)})"
+
+
+def _line(overround: float, event: pb.Event, market: pb.BestMarket) -> str:
+    legs = ", ".join(f"{leg.outcome} {leg.price:.4g} {leg.bookmaker}" for leg in market.prices)
+    return (
+        f"{overround:+.2%}  {event.name}  {key_text(market.key)}: {legs};"
+        f" oldest leg {age_text(oldest_age_s(market))}"
+    )
 
 
 def oldest_age_s(market: pb.BestMarket) -> float:

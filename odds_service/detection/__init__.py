@@ -18,9 +18,10 @@ from odds_service.detection.numbering import (
     change_event,
     lose_bookmaker,
 )
-from odds_service.model.change import ChangeKind, Reason, SourceChange
+from odds_service.model.change import ChangeKind, MarketChange, Reason, SourceChange
 from odds_service.model.difference import compare_markets
-from odds_service.model.event import Event, EventStatus
+from odds_service.model.draws import includes_draw, lost_draw
+from odds_service.model.event import Event, EventStatus, status_of
 from odds_service.model.match import Placed
 from odds_service.model.observation import (
     ANY,
@@ -35,6 +36,7 @@ from odds_service.model.snapshot import (
     BookmakerOdds,
     EventOdds,
     EventSource,
+    told_statuses,
 )
 from odds_service.model.source import SourceState, SourceStatus
 
@@ -99,6 +101,7 @@ def _see_event(
         observation.started_at,
         shown=placed.shown,
         match=placed.match,
+        told=observed.status,
     )
     moved = carried is None or _differs(carried, fresh)
     if entry is None:
@@ -108,12 +111,14 @@ def _see_event(
         reason = _why_updated(entry.event, event, relisted=relisted)
         change_event(found, ChangeKind.EVENT_UPDATED, reason, entry.event, event, observation)
     bookmakers = {} if entry is None else dict(entry.bookmakers)
+    first = len(found.changes)
     for shown in sorted(observed.bookmakers, key=lambda shown: shown.bookmaker):
         _see_bookmaker(found, bookmakers, event_id, shown, observation)
     shown_names = {shown.bookmaker for shown in observed.bookmakers}
     for key in sorted(bookmakers):
         if key[0] == source and _may_be_gone(key[1], shown_names, observed, observation.scope):
             lose_bookmaker(found, bookmakers, bookmakers[key], observation, event)
+    event = _without_draws(found, first, event, observation)
     sources = {} if entry is None else dict(entry.sources)
     sources[source] = fresh
     if moved:
@@ -166,6 +171,7 @@ def _differs(carried: EventSource, fresh: EventSource) -> bool:
         or carried.source_event_id != fresh.source_event_id
         or (carried.shown is not fresh.shown and carried.shown != fresh.shown)
         or carried.match != fresh.match
+        or carried.told is not fresh.told
     )
 
 
@@ -189,19 +195,14 @@ def _may_be_gone(bookmaker: str, shown: set[str], observed: ObservedEvent, scope
     )
 
 
-def status_by_time(start_time: datetime, observed_at: datetime) -> EventStatus:
-    """Where an event stands of which nobody says it."""
-    return EventStatus.IN_PLAY if observed_at >= start_time else EventStatus.SCHEDULED
-
-
 def _described(
     entry: EventOdds | None, event_id: str, observed: ObservedEvent, observation: Observation
 ) -> Event:
     """The event as it is now known.
 
     The source that carried it first describes it (names, start), so that two sources that
-    disagree do not make it flip-flop. Any source may say that it has started, and of several none
-    takes that back, unless the describing one moves its start.
+    disagree do not make it flip-flop. Its status is the furthest that a source told at its last
+    look; the clock only counts while none tells any.
     """
     source = observation.source
     if entry is None:
@@ -212,11 +213,13 @@ def _described(
         source_ids = known.source_ids | {source: observed.source_event_id}
     describes = known is None or next(iter(known.source_ids), source) == source
     start_time = observed.start_time if describes or known is None else known.start_time
-    status = observed.status or status_by_time(start_time, observation.observed_at)
-    if known is not None and known.source_ids.keys() - {source} and start_time == known.start_time:
-        status = max(status, known.status)
+    told = {} if entry is None else told_statuses(entry.sources)
+    told.pop(source, None)
+    if observed.status is not None:
+        told[source] = observed.status
+    status = status_of(told, start_time, observation.observed_at)
     if known is not None and not describes:
-        return replace(known, status=status, source_ids=source_ids)
+        return replace(known, status=status, source_ids=source_ids, told=told)
     return Event(
         id=event_id,
         sport=observed.sport,
@@ -226,7 +229,30 @@ def _described(
         start_time=start_time,
         status=status,
         source_ids=source_ids,
+        title=observed.title,
+        told=told,
+        draws_lost=() if known is None else known.draws_lost,
     )
+
+
+def _without_draws(found: Detected, first: int, event: Event, observation: Observation) -> Event:
+    """The event, with the markets that have just lost their draw written down.
+
+    The market itself may go and come back, so it is no place to keep that. first: where the changes
+    of this event's markets begin.
+    """
+    lost = {
+        (change.source, change.bookmaker, change.after.key.market)
+        for change in found.changes[first:]
+        if isinstance(change, MarketChange)
+        and lost_draw(change.before, change.after)
+        and not includes_draw(event.sport, event.competition, change.after.key.market)
+    }.difference(event.draws_lost)
+    if not lost:
+        return event
+    updated = replace(event, draws_lost=tuple(sorted(lost.union(event.draws_lost))))
+    change_event(found, ChangeKind.EVENT_UPDATED, Reason.DRAW_LOST, event, updated, observation)
+    return updated
 
 
 def _why_updated(before: Event, after: Event, *, relisted: bool) -> str:
@@ -239,6 +265,8 @@ def _why_updated(before: Event, after: Event, *, relisted: bool) -> str:
         return Reason.START_MOVED
     if before.source_ids.keys() != after.source_ids.keys():
         return Reason.SOURCE_JOINED
+    if before != after and before == replace(after, told=before.told, status=before.status):
+        return Reason.STATUS_TOLD
     if before != after:
         return Reason.RENAMED
     return Reason.LISTING_MOVED if relisted else Reason.REMATCHED

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from odds_service.detection.numbering import Detected, change_event, lose_bookmaker
 from odds_service.model.change import ChangeKind, Reason
-from odds_service.model.event import EventStatus
+from odds_service.model.event import EventStatus, status_of
 from odds_service.model.observation import Observation, Scope, nothing_seen
-from odds_service.model.snapshot import EventOdds, EventSource
+from odds_service.model.snapshot import EventOdds, EventSource, told_statuses
 
 ABSENCES_UNTIL_GONE: Final = 2  # every event lost to one transient empty list came back unchanged
 
@@ -104,7 +104,9 @@ def _drop_source(found: Detected, entry: EventOdds, reason: str, observation: Ob
     found.departed.append((source, entry.sources[source].source_event_id))
     bookmakers = dict(entry.bookmakers)
     kept = {name: id_ for name, id_ in event.source_ids.items() if name != source}
-    updated = replace(event, source_ids=kept)
+    told = told_statuses(sources)
+    status = status_of(told, event.start_time, observation.observed_at)
+    updated = replace(event, source_ids=kept, told=told, status=status)
     change_event(found, ChangeKind.EVENT_UPDATED, Reason.SOURCE_LEFT, event, updated, observation)
     whole = replace(observation, scope=Scope())
     for key in sorted(bookmakers):

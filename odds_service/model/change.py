@@ -38,6 +38,8 @@ class Reason:
     START_MOVED: Final = "start_moved"
     SIDES_SWAPPED: Final = "sides_swapped"
     RENAMED: Final = "renamed"
+    STATUS_TOLD: Final = "status_told"  # a source tells another status than before
+    DRAW_LOST: Final = "draw_lost"  # a bookmaker shows a market without the draw that it had
     LISTING_MOVED: Final = "listing_moved"  # the source shows it elsewhere; nothing else differs
     SOURCE_JOINED: Final = "source_joined"  # one more source carries the event
     SOURCE_LEFT: Final = "source_left"

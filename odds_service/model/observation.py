@@ -69,6 +69,7 @@ class ObservedEvent(Struct, frozen=True, kw_only=True):
     shared_ids: namespace -> id, for ids that several sources use (`sr` for SportRadar).
     status: where the source tells it; None derives it from the start time.
     unreadable: bookmakers that were there but could not be decoded (or ANY): they stay untouched.
+    title: of an event without sides, such as an outright, as the source calls it.
     """
 
     source_event_id: str
@@ -81,6 +82,7 @@ class ObservedEvent(Struct, frozen=True, kw_only=True):
     shared_ids: Mapping[str, str] = {}
     status: EventStatus | None = None
     unreadable: frozenset[str] = frozenset()
+    title: str = ""
 
     def __post_init__(self) -> None:
         require_aware(start_time=self.start_time)

@@ -2,17 +2,26 @@
 
 Pure, and the same for a server's cache and a watching client's map. Only live odds count, and only
 markets with the same outcomes are compared: two- and three-way odds of one event do occur, and
-their best prices together would look like a sure profit.
+their best prices together would look like a sure profit. A profit that is too large to be true is
+held back, and shown as a finding.
 """
 
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
 
-from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
+from odds_service.model.draws import THREE_WAY, includes_draw
+from odds_service.model.event import Event, EventStatus
+from odds_service.model.market import (
+    Market,
+    MarketKey,
+    MarketStatus,
+    Outcome,
+    outcome_order,
+)
 from odds_service.model.snapshot import BookmakerOdds
 from odds_service.model.source import (
     STALE_AFTER_INTERVALS,
@@ -46,6 +55,13 @@ _ONE_COMES_TRUE: Final = frozenset(
 # No bookmaker asks less alone: below it an outcome is missing (a draw that could not be read).
 _LEAST_BOOKSUM: Final = 0.9
 _LAY: Final = "_lay"  # markets in which one offers the bet instead of taking it
+_WITH_DRAW: Final = ("home", "draw", "away")
+_OUTRIGHTS: Final = "outrights"  # one winner out of a field, of which each bookmaker lists a part
+# Of 509 negative combinations in recorded bodies 264 lay below it, nearly all of them wrong.
+SUSPECT_BELOW: Final = -0.03
+_OLD_LEG: Final = timedelta(
+    seconds=60
+)  # prices seen further apart than this were not there at once
 
 
 class Standing(enum.IntEnum):
@@ -63,10 +79,28 @@ class Exclusion(enum.IntEnum):
     STALE = 2
     INCOMPLETE = 3
     ABSENT = 4
+    STATUS_DISAGREES = 5
+
+
+class Suspicion:
+    """Why a combined overround is not believed; texts, so that a client may meet one it does not
+    know.
+    """
+
+    BELOW_LIMIT: Final = "below_limit"  # always told
+    ONE_BOOKMAKER: Final = "one_bookmaker"  # one that was compared is below the limit by itself
+    SEVERAL_SOURCES: Final = "several_sources"  # it rests on the join of their events
+    OLD_LEG: Final = "old_leg"
+    IN_PLAY_MIXED: Final = "in_play_mixed"  # one source tells that it is in play, another nothing
 
 
 class Quote(Struct, frozen=True):
-    """One bookmaker's odds of one market, and whether they can be acted on."""
+    """One bookmaker's odds of one market, and whether they can be acted on.
+
+    draw: whether the market includes the draw, so that `home` and `away` alone are not all of it.
+    told: the status that the source tells of the event, None where it tells none. disagrees:
+    whether another tells a further one.
+    """
 
     source: str
     bookmaker: str
@@ -74,6 +108,9 @@ class Quote(Struct, frozen=True):
     outcomes: tuple[Outcome, ...]
     confirmed_at: datetime
     standing: Standing = Standing.LIVE
+    draw: bool = False
+    told: EventStatus | None = None
+    disagrees: bool = False
 
 
 class BestPrice(Struct, frozen=True):
@@ -90,9 +127,12 @@ class BestPrice(Struct, frozen=True):
 class BestMarket(Struct, frozen=True):
     """The best prices of one market among bookmakers that offer the same outcomes.
 
-    prices: one for each outcome, none when no bookmaker is live. overrounds: (source, bookmaker)
-    -> Σ 1/price − 1 of each that was compared. combined_overround: the same of the best prices;
-    below 0 they return more than they cost. Both only for outcomes of which exactly one comes true.
+    prices: one for each outcome, none when no bookmaker is live; of outrights one for each runner
+    that has a price. overrounds: (source, bookmaker) -> Σ 1/price − 1 of each that was compared.
+    combined_overround: the same of the best prices; below 0 they return more than they cost. Both
+    only for outcomes of which exactly one comes true. suspect_overround: what would be the combined
+    one if it were not below the limit, too low to be true; suspect_reasons: what it rests on, as in
+    Suspicion.
     """
 
     key: MarketKey
@@ -101,6 +141,8 @@ class BestMarket(Struct, frozen=True):
     overrounds: Mapping[tuple[str, str], float]
     combined_overround: float | None
     exclusions: Mapping[tuple[str, str], Exclusion]
+    suspect_overround: float | None = None
+    suspect_reasons: tuple[str, ...] = ()
 
     @property
     def oldest_confirmed_at(self) -> datetime | None:
@@ -126,16 +168,32 @@ def standing(
 
 
 def best_markets(
+    event: Event,
     bookmakers: Iterable[BookmakerOdds],
     standing_of: Callable[[BookmakerOdds], Standing],
     markets_of: Callable[[BookmakerOdds], Iterable[Market]] = lambda odds: odds.markets.values(),
+    *,
+    suspect_below: float = SUSPECT_BELOW,
 ) -> list[BestMarket]:
-    """The best prices of all markets that an event's bookmakers show, by market key."""
+    """Return the best prices of all markets that an event's bookmakers show, by market key.
+
+    Args:
+        event: what they are odds of; what its sources tell of it decides which are compared.
+        bookmakers: those that are compared, in any order.
+        standing_of: whether a bookmaker's odds can be acted on.
+        markets_of: the markets of a bookmaker that are looked at; all, unless given.
+        suspect_below: a combined overround below this is suspect (-0.03: a profit of over 3 %).
+    """
+    told = {name: status for name, status in event.told.items() if name in event.source_ids}
+    furthest = max(told.values(), default=EventStatus.SCHEDULED)
+    lost = frozenset(event.draws_lost)
     quotes: dict[MarketKey, list[Quote]] = {}
     for odds in bookmakers:
         stands = standing_of(odds)
+        tells = told.get(odds.source)
         for market in markets_of(odds):
-            if not market.key.market.endswith(_LAY):
+            kind = market.key.market
+            if not kind.endswith(_LAY):
                 quotes.setdefault(market.key, []).append(
                     Quote(
                         odds.source,
@@ -144,50 +202,128 @@ def best_markets(
                         market.outcomes,
                         odds.confirmed_at,
                         stands,
+                        includes_draw(event.sport, event.competition, kind)
+                        or (odds.source, odds.bookmaker, kind) in lost,
+                        tells,
+                        tells is not None and tells < furthest,
                     )
                 )
-    return [best for key in sorted(quotes) for best in best_of_market(key, quotes[key])]
+    return [
+        best
+        for key in sorted(quotes)
+        for best in best_of_market(key, quotes[key], suspect_below=suspect_below)
+    ]
 
 
-def best_of_market(key: MarketKey, quotes: Iterable[Quote]) -> list[BestMarket]:
-    """The best prices of one market: one result for each set of outcomes that is offered."""
+def best_of_market(
+    key: MarketKey, quotes: Iterable[Quote], *, suspect_below: float = SUSPECT_BELOW
+) -> list[BestMarket]:
+    """Return the best prices of one market: one result for each set of outcomes that is offered.
+
+    Args:
+        key: of the market.
+        quotes: what the bookmakers show for it.
+        suspect_below: as of best_markets.
+    """
+    if key.market.startswith(_OUTRIGHTS):
+        return [_best_runners(key, list(quotes))]
     groups: dict[tuple[str, ...], list[Quote]] = {}
     for quote in quotes:
-        groups.setdefault(tuple(outcome.key for outcome in quote.outcomes), []).append(quote)
-    return [_best(key, outcomes, groups[outcomes]) for outcomes in sorted(groups)]
+        groups.setdefault(_question(quote), []).append(quote)
+    return [_best(key, outcomes, groups[outcomes], suspect_below) for outcomes in sorted(groups)]
 
 
-def _best(key: MarketKey, outcomes: tuple[str, ...], quotes: list[Quote]) -> BestMarket:
+def _question(quote: Quote) -> tuple[str, ...]:
+    """The outcomes that a quote stands for: also those that it lacks, where the draw is missing."""
+    outcomes = tuple(outcome.key for outcome in quote.outcomes)
+    return _WITH_DRAW if quote.draw and THREE_WAY.issuperset(outcomes) else outcomes
+
+
+def _best(
+    key: MarketKey, outcomes: tuple[str, ...], quotes: list[Quote], suspect_below: float
+) -> BestMarket:
     sums = frozenset(outcomes) in _ONE_COMES_TRUE
     exclusions: dict[tuple[str, str], Exclusion] = {}
     overrounds: dict[tuple[str, str], float] = {}
     best: dict[str, BestPrice] = {}
-    for quote in sorted(quotes, key=lambda quote: (quote.source, quote.bookmaker)):
+    compared: list[Quote] = []
+    for quote in sorted(quotes, key=_by_place):
         place = quote.source, quote.bookmaker
         prices = _prices(quote)
         booksum = sum(1 / price for price in prices)
-        reason = _why_not(quote, prices)
-        if reason is None and sums and booksum < _LEAST_BOOKSUM:
+        reason = _why_not(quote)
+        if reason is None and (
+            len(prices) < len(outcomes) or not prices or (sums and booksum < _LEAST_BOOKSUM)
+        ):
             reason = Exclusion.INCOMPLETE
         if reason is not None:
             exclusions[place] = reason
             continue
+        compared.append(quote)
         if sums:
             overrounds[place] = booksum - 1
-        for outcome, price in zip(quote.outcomes, prices, strict=True):
-            held = best.get(outcome.key)
-            if held is None or (price, quote.confirmed_at) > (held.price, held.confirmed_at):
-                best[outcome.key] = BestPrice(
-                    outcome.key,
-                    outcome.name,
-                    price,
-                    quote.source,
-                    quote.bookmaker,
-                    quote.confirmed_at,
-                )
+        _improve(best, quote)
     chosen = tuple(best[outcome] for outcome in outcomes if outcome in best)
     combined = sum(1 / leg.price for leg in chosen) - 1 if sums and chosen else None
-    return BestMarket(key, outcomes, chosen, overrounds, combined, exclusions)
+    if combined is None or combined >= suspect_below:
+        return BestMarket(key, outcomes, chosen, overrounds, combined, exclusions)
+    alone = min(overrounds.values()) < suspect_below
+    reasons = _suspicions(chosen, compared, alone)
+    return BestMarket(key, outcomes, chosen, overrounds, None, exclusions, combined, reasons)
+
+
+def _best_runners(key: MarketKey, quotes: list[Quote]) -> BestMarket:
+    """The best price of each runner of a field, whatever part of it each bookmaker lists."""
+    exclusions: dict[tuple[str, str], Exclusion] = {}
+    best: dict[str, BestPrice] = {}
+    runners: dict[str, Outcome] = {}
+    for quote in sorted(quotes, key=_by_place):
+        runners |= {outcome.key: outcome for outcome in quote.outcomes}
+        reason = _why_not(quote)
+        if reason is None and not _prices(quote):
+            reason = Exclusion.INCOMPLETE
+        if reason is not None:
+            exclusions[quote.source, quote.bookmaker] = reason
+            continue
+        _improve(best, quote)
+    outcomes = tuple(runner.key for runner in sorted(runners.values(), key=outcome_order))
+    chosen = tuple(best[outcome] for outcome in outcomes if outcome in best)
+    return BestMarket(key, outcomes, chosen, {}, None, exclusions)
+
+
+def _improve(best: dict[str, BestPrice], quote: Quote) -> None:
+    """Put in the prices of a quote where they are better: higher, or seen later."""
+    for outcome in quote.outcomes:
+        if outcome.price is None or not outcome.active:
+            continue
+        held = best.get(outcome.key)
+        if held is None or (outcome.price, quote.confirmed_at) > (held.price, held.confirmed_at):
+            best[outcome.key] = BestPrice(
+                outcome.key,
+                outcome.name,
+                outcome.price,
+                quote.source,
+                quote.bookmaker,
+                quote.confirmed_at,
+            )
+
+
+def _suspicions(legs: tuple[BestPrice, ...], compared: list[Quote], alone: bool) -> tuple[str, ...]:
+    """What an incredible overround rests on; alone: one bookmaker is below the limit by itself."""
+    sources = {leg.source for leg in legs}
+    seen = [leg.confirmed_at for leg in legs]
+    told = {quote.told for quote in compared if quote.source in sources}
+    rests_on = {
+        Suspicion.ONE_BOOKMAKER: alone,
+        Suspicion.SEVERAL_SOURCES: len(sources) > 1,
+        Suspicion.OLD_LEG: max(seen) - min(seen) > _OLD_LEG,
+        Suspicion.IN_PLAY_MIXED: EventStatus.IN_PLAY in told and None in told,
+    }
+    return (Suspicion.BELOW_LIMIT, *(reason for reason, holds in rests_on.items() if holds))
+
+
+def _by_place(quote: Quote) -> tuple[str, str]:
+    return quote.source, quote.bookmaker
 
 
 def _prices(quote: Quote) -> list[float]:
@@ -197,13 +333,12 @@ def _prices(quote: Quote) -> list[float]:
     ]
 
 
-def _why_not(quote: Quote, prices: list[float]) -> Exclusion | None:
+def _why_not(quote: Quote) -> Exclusion | None:
+    """Why a quote cannot be acted on, whatever its prices."""
     if quote.status is not MarketStatus.OPEN:
         return Exclusion.SUSPENDED
     if quote.standing is Standing.ABSENT:
         return Exclusion.ABSENT
     if quote.standing is Standing.STALE:
         return Exclusion.STALE
-    if len(prices) < len(quote.outcomes) or not prices:
-        return Exclusion.INCOMPLETE
-    return None
+    return Exclusion.STATUS_DISAGREES if quote.disagrees else None

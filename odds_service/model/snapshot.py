@@ -91,6 +91,15 @@ class EventSource(Struct, frozen=True):
     departed_at: datetime | None = None
 
 
+def told_statuses(sources: Mapping[str, EventSource]) -> dict[str, EventStatus]:
+    """Source -> the status that it told, of those that show the event and tell one."""
+    return {
+        name: carried.told
+        for name, carried in sorted(sources.items())
+        if carried.told is not None and carried.departed_at is None
+    }
+
+
 class EventOdds(Struct, frozen=True):
     """An event with all its bookmakers; replaced whole by every capture that touches it."""
 

@@ -6,15 +6,22 @@ from datetime import datetime
 from msgspec import Struct
 
 from odds_service.cache import OddsCache
+from odds_service.model.event import EventStatus
 from odds_service.sources.base import Pull
 
 
 class Carried(Struct, frozen=True):
-    """An event in the cache as one source carries it; bookmakers: how many price it, of all."""
+    """An event in the cache as one source carries it.
+
+    bookmakers: how many price it, of all. priced: whether the source shows odds of it; in_play:
+    whether it told at its last look that the event is in play.
+    """
 
     listing: str | None
     start_time: datetime
     bookmakers: int
+    priced: bool = False
+    in_play: bool = False
 
 
 class Coverage:
@@ -47,6 +54,10 @@ class Coverage:
             mine = entry.sources.get(source)
             if mine is not None:
                 found[mine.source_event_id] = Carried(
-                    mine.listing, entry.event.start_time, len(entry.bookmakers)
+                    mine.listing,
+                    entry.event.start_time,
+                    len(entry.bookmakers),
+                    any(key[0] == source for key in entry.bookmakers),
+                    mine.told is EventStatus.IN_PLAY,
                 )
         return found

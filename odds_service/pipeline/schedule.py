@@ -22,19 +22,20 @@ from odds_service.status import TierFreshness
 JITTER: Final = 0.05  # share of the interval by which pulls are spread, so that they do not align
 MAX_BACKOFF: Final = 8.0  # intervals: a pull that fails again and again is still tried this often
 EQUAL_S: Final = 1.0  # deadlines in the same second are equal: then coverage decides
-MOST_IN_PLAY_S: Final = 5 * 3_600.0  # so long after its start an event is urgent no more
 
 
 class Job(Struct, frozen=True, kw_only=True):
     """A pull as the schedule sees it.
 
     starts_at: when the event starts on the schedule's clock, None for what has no start. in_play:
-    the source says so. coverage: how many bookmakers price it. cost: credits.
+    the source says so. priced: the source showed odds at the last look, so that the event is in
+    play from its start on. coverage: how many bookmakers price it. cost: credits.
     """
 
     key: str
     starts_at: float | None = None
     in_play: bool = False
+    priced: bool = False
     coverage: int = 0
     cost: float = 1.0
 
@@ -167,8 +168,16 @@ class Schedule:
         ]
 
     def tier_at(self, job: Job, at: float) -> Tier:
-        """How urgent a job is at a time."""
-        if _is_over(job, at):
+        """How urgent a job is at a time.
+
+        An event that has started and shows no odds is the less urgent the longer ago that was, as
+        one that starts is the less urgent the longer it takes: it may have paused, or be over.
+        """
+        past_s = _unpriced_since(job, at)
+        if past_s is not None:
+            for tier in self._tiers:
+                if tier.within_s is not None and past_s <= tier.within_s:
+                    return tier
             return self._tiers[-1]
         for tier in self._tiers:
             if at >= self._enters_at(job, tier):
@@ -203,8 +212,8 @@ class Schedule:
         factor = min(2.0 ** max(entry.failures - 1, 0), MAX_BACKOFF)
         factor *= 1 + JITTER * (self._rng.random() - 0.5)
         job, started = entry.job, entry.started
-        if _is_over(job, started):
-            return started + self._tiers[-1].interval_s * factor
+        if _unpriced_since(job, started) is not None:
+            return started + self.tier_at(job, started).interval_s * factor
         return min(
             max(started + tier.interval_s * factor, self._enters_at(job, tier))
             for tier in self._tiers
@@ -242,6 +251,8 @@ class Schedule:
         return None
 
 
-def _is_over(job: Job, at: float) -> bool:
-    """Whether an event has started so long ago that it should have ended."""
-    return job.starts_at is not None and not job.in_play and at >= job.starts_at + MOST_IN_PLAY_S
+def _unpriced_since(job: Job, at: float) -> float | None:
+    """How long ago an event has started that is not in play; None for all others."""
+    if job.starts_at is None or job.in_play or job.priced or at < job.starts_at:
+        return None
+    return at - job.starts_at

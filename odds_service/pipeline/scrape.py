@@ -184,9 +184,11 @@ class Scraper:
         """
         source = self.source.name
         planned = {pull.key: pull for pull in offer.pulls}
-        carried = self._coverage.carried(source) if self.source.pace.by_event else {}
+        by_event = self.source.pace.by_event
+        single = by_event or any(pull.event for pull in offer.pulls)
+        carried = self._coverage.carried(source) if single else {}
         for key, event in carried.items():
-            if key not in planned:
+            if by_event and key not in planned:
                 planned[key] = Pull(
                     key=key, event=True, listing=event.listing, start_time=event.start_time
                 )
@@ -202,7 +204,9 @@ class Scraper:
                 Job(
                     key=key,
                     starts_at=starts_at,
-                    in_play=pull.in_play,
+                    in_play=pull.in_play or (known is not None and known.in_play),
+                    # What a whole listing shows of its events is not told apart: it stays urgent.
+                    priced=not pull.event or (known is not None and known.priced),
                     coverage=max(priced, self._coverage.listings(pull)),
                     cost=pull.cost,
                 )

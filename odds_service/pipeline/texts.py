@@ -53,7 +53,7 @@ def _named_by_text(event: ObservedEvent) -> bool:
     shared = event.shared_ids
     return is_text(
         event.source_event_id, event.sport, event.competition, event.home, event.away,
-        *shared, *shared.values(),
+        event.title, *shared, *shared.values(),
     )  # fmt: skip
 
 

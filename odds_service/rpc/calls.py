@@ -71,7 +71,8 @@ async def get_odds(serving: Serving, asked: Asked, context: Context) -> bytes:
     size = 0
     yield_at = serving.loop.time() + _STRETCH_S
     for entry in view.events():
-        best = _best_fields(view, entry) if request.include_best else b""
+        limit = parts.settings.suspect_below
+        best = _best_fields(view, entry, limit) if request.include_best else b""
         payload = view.event_odds(entry, best)
         fields += (_EVENTS, varint(len(payload)), payload)
         size += len(payload) + 8
@@ -148,8 +149,14 @@ async def past_cut(
     return Cut(cursor, parts.feed.durable_revision, events, sources), past.at or parts.now()
 
 
-def _best_fields(view: OddsView, entry: EventOdds) -> bytes:
-    best = best_markets(view.bookmakers(entry), view.standing, view.markets_of)
+def _best_fields(view: OddsView, entry: EventOdds, suspect_below: float) -> bytes:
+    best = best_markets(
+        entry.event,
+        view.bookmakers(entry),
+        view.standing,
+        view.markets_of,
+        suspect_below=suspect_below,
+    )
     return b"".join(
         _BEST + delimited(_best_message(market, view.now).SerializeToString()) for market in best
     )
@@ -159,6 +166,8 @@ def _best_message(best: BestMarket, now: datetime) -> pb.BestMarket:
     message = pb.BestMarket(
         key=key_message(best.key),
         combined_overround=best.combined_overround,
+        suspect_overround=best.suspect_overround,
+        suspect_reasons=best.suspect_reasons,
         overrounds=[
             pb.BookmakerOverround(source=source, bookmaker=bookmaker, overround=overround)
             for (source, bookmaker), overround in best.overrounds.items()

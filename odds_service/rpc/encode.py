@@ -176,6 +176,11 @@ def event_message(event: Event) -> pb.Event:
         name=event.name,
         source_ids=event.source_ids,
         merged_into=event.merged_into,
+        told={source: pb.EventStatus.ValueType(status) for source, status in event.told.items()},
+        draws_lost=[
+            pb.DrawLost(source=source, bookmaker=bookmaker, market=market)
+            for source, bookmaker, market in event.draws_lost
+        ],
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from odds_service.cache import Cut
+from odds_service.model.event import EventStatus
 from odds_service.model.market import Market
 from odds_service.model.overround import Standing, standing
 from odds_service.model.snapshot import BookmakerOdds, EventOdds
@@ -64,7 +65,10 @@ class OddsView:
 
     def standing(self, odds: BookmakerOdds) -> Standing:
         """Whether a bookmaker's odds are live."""
-        start_time = self.cut.events[odds.event_id].event.start_time
+        event = self.cut.events[odds.event_id].event
+        start_time = event.start_time
+        if event.told.get(odds.source) is EventStatus.IN_PLAY:  # then it is asked for as often
+            start_time = min(start_time, self.now)
         return standing(odds, self.cut.sources.get(odds.source), self.now, start_time)
 
     def event_odds(self, entry: EventOdds, best: bytes = b"") -> bytes:

@@ -167,7 +167,7 @@ def _read_odds(
     markets: dict[MarketKey, list[Ranked]] = {}
     seen: dict[str, Placed | None] = {}
     missed: set[str] = set()
-    unread: Counter[str] = Counter()
+    unread: dict[str, list[tuple[MarketKey, Ranked]]] = {}
     kept = spots.kept
     for text, value in odds.items():
         spot = kept.get(text)
@@ -186,7 +186,9 @@ def _read_odds(
             odd = value.v if isinstance(value, _Live) else value
             shown = shelf.outcome(spot.target, spot.outcome, odd, active=True)
             if shown is None:
-                unread[spot.place] += 1
+                continue
+            if not shelf.readable:
+                unread.setdefault(spot.place, []).append((spot.key, shown))
                 continue
             spots.remember(spot, value, shown)
         key = spot.key
@@ -195,15 +197,18 @@ def _read_odds(
             markets[key] = [shown]
         else:
             found.append(shown)
-    for key, outcomes in markets.items():
-        shelf.add(key, outcomes)
-    if unread:  # a market of which nothing was read is lost
+    if unread:  # a market of which nothing was read is lost; else its outcomes stay, unpriced
         known = filter(None, map(kept.get, odds))
         there = Counter(spot.place for spot in known)
-        for place, times in unread.items():
+        for place, unpriced in unread.items():
             placed = seen[place]
-            if placed is not None and times >= there[place]:
+            if placed is not None and len(unpriced) >= there[place]:
                 shelf.lose(placed.types)
+                continue
+            for key, shown in unpriced:
+                markets.setdefault(key, []).append(shown)
+    for key, outcomes in markets.items():
+        shelf.add(key, outcomes)
     for place, placed in seen.items():
         if placed is None or place in missed:
             market = place.partition("@")[0]

@@ -8,6 +8,7 @@ there `suspended` is only told when true.
 from collections import Counter
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import nan
 from typing import Final
 
 import msgspec
@@ -35,6 +36,12 @@ class _Price(Struct, frozen=True, gc=False):
     price: float | None = None
     odds: float | None = None
     suspended: bool = False
+
+
+class _Unpriced(Struct):
+    """A price of no kind that prices have."""
+
+    name: str
 
 
 class _Row(Struct):
@@ -117,6 +124,7 @@ _raw_market = msgspec.json.Decoder(_RawMarket)
 _row = msgspec.json.Decoder(_Row)
 _raw_row = msgspec.json.Decoder(_RawRow)
 _price = msgspec.json.Decoder(_Price)
+_unpriced = msgspec.json.Decoder(_Unpriced)
 _named = msgspec.json.Decoder(_Named)
 
 
@@ -212,7 +220,10 @@ def _whole_row(raw: msgspec.Raw, shelf: Shelf) -> _Row | None:
         try:
             prices.append(_price.decode(part))
         except msgspec.MsgspecError:
-            shelf.problems["bad_outcome"] += 1
+            try:
+                prices.append(_Price(_unpriced.decode(part).name, nan))
+            except msgspec.MsgspecError:
+                shelf.problems["bad_outcome"] += 1
     return _Row(prices, shell.handicap) if prices else None
 
 
@@ -263,9 +274,12 @@ def _read_market(market: _Market, reading: Reading, shelf: Shelf) -> None:
 def _show(
     row: _Row, placed: Placed, reading: Reading, shelf: Shelf
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
-    """The prices that could be read, and how many the table knew; kept for the next poll."""
+    """The outcomes, none where no price could be read, and how many the table knew.
+
+    Those that could be read are kept for the next poll.
+    """
     shown: list[tuple[MarketKey, Ranked] | None] = []
-    known = 0
+    known = readable = 0
     for price in row.prices:
         target = placed.target(price.name)
         if target is None:
@@ -277,8 +291,10 @@ def _show(
         ranked = shelf.outcome(target, price.name, value, active=not price.suspended)
         if ranked is not None:
             shown.append((target.key, ranked))
-            reading.remember(placed, price, (target.key, ranked))
-    return shown, known
+            if shelf.readable:
+                readable += 1
+                reading.remember(placed, price, (target.key, ranked))
+    return (shown if readable else []), known
 
 
 @lru_cache(_MOST_LINES)

@@ -8,6 +8,7 @@ import enum
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import nan
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +28,9 @@ from odds_service.sources.odds_api_shared import AWAY_RANK, HOME_RANK, NUL, BadT
 
 SHARED_NAMESPACE: Final = "toa"  # of the ids, which are the same in every account
 _OPEN: Final = MarketStatus.OPEN
+_SUSPENDED: Final = MarketStatus.SUSPENDED
+_CHANCE: Final = "double_chance"  # so a market's name begins
+_TIES: Final = frozenset({"cricket"})  # sports in which `Tie` is the draw
 _HANDICAP: Final = "spreads"  # in a market's name: the two sides' points mirror each other
 _BOTH_SIDES: Final = HOME_RANK + AWAY_RANK  # no other two ranks have this sum
 _MIN_AMERICAN: Final = 100
@@ -44,6 +48,14 @@ class PriceFormat(enum.Enum):
 class _Outcome(Struct, gc=False):
     name: str
     price: float
+    point: float | None = None
+    description: str | None = None
+
+
+class _Unpriced(Struct, gc=False):
+    """An outcome whose price is of no kind that a price has."""
+
+    name: str
     point: float | None = None
     description: str | None = None
 
@@ -67,6 +79,7 @@ class _Event(Struct, gc=False):
     bookmakers: list[_Bookmaker]
     home_team: str | None = None
     away_team: str | None = None
+    sport_title: Any = None  # only shown; nothing is lost where it is of another type
 
 
 class _RawOutcomes(Struct):
@@ -88,6 +101,7 @@ class _RawEvent(Struct):
     bookmakers: list[msgspec.Raw]
     home_team: str | None = None
     away_team: str | None = None
+    sport_title: Any = None
 
 
 class _Key(Struct):
@@ -105,6 +119,7 @@ _raw_bookmaker = msgspec.json.Decoder(_RawBookmaker)
 _market = msgspec.json.Decoder(_Market)
 _raw_market = msgspec.json.Decoder(_RawOutcomes)
 _outcome = msgspec.json.Decoder(_Outcome)
+_unpriced = msgspec.json.Decoder(_Unpriced)
 _key = msgspec.json.Decoder(_Key)
 _id = msgspec.json.Decoder(_Id)
 
@@ -160,9 +175,9 @@ class BodyReader:
             problems["bad_event"] += 1
             unreadable.add(ANY if NUL in event.id else event.id)
             return None
-        sides = {home: "home", away: "away"} if home != away else {}
-        sides.pop("", None)
-        names = self._shared.names(sides, prices is PriceFormat.AMERICAN)
+        sport = self._shared.text(event.sport_key.partition("_")[0])
+        american = prices is PriceFormat.AMERICAN
+        names = self._shared.names(home, away, american, ties=sport in _TIES)
         lost: set[str] = set()
         bookmakers: dict[str, ObservedBookmaker] = {}
         for part in event.bookmakers:
@@ -175,7 +190,7 @@ class BodyReader:
             bookmakers[bookmaker.key] = self._read_bookmaker(bookmaker, bad, names, problems)
         return ObservedEvent(
             source_event_id=event.id,
-            sport=self._shared.text(event.sport_key.partition("_")[0]),
+            sport=sport,
             competition=self._shared.text(event.sport_key),
             home=home,
             away=away,
@@ -183,6 +198,7 @@ class BodyReader:
             bookmakers=tuple(bookmakers.values()),
             shared_ids={SHARED_NAMESPACE: event.id},
             unreadable=frozenset(lost),
+            title="" if home or away else _title(event.sport_title),
         )
 
     def _whole_bookmaker(
@@ -229,7 +245,12 @@ class BodyReader:
             try:
                 outcomes.append(_outcome.decode(part))
             except msgspec.MsgspecError:
-                problems["bad_outcome"] += 1
+                try:
+                    named = _unpriced.decode(part)
+                except msgspec.MsgspecError:
+                    problems["bad_outcome"] += 1
+                else:
+                    outcomes.append(_Outcome(named.name, nan, named.point, named.description))
         if not outcomes and shell.outcomes:
             problems["bad_market"] += 1
             bad.add(shell.key)
@@ -309,33 +330,51 @@ class BodyReader:
         bad: set[str],
         problems: Counter[str],
     ) -> None:
-        """Add the markets of a payload market, outcome by outcome: those of each line apart."""
+        """Add the markets of a payload market, outcome by outcome: those of each line apart.
+
+        An outcome whose price is none stays without one: it can happen all the same. A market in
+        which no price can be read is lost.
+        """
         handicap = _HANDICAP in market.key
         participants = self._shared.participants(market.key)
+        find = names.chance if market.key.startswith(_CHANCE) else names.__getitem__
+        words = {outcome.name.strip().casefold() for outcome in market.outcomes}
+        beside_draw = names.ties and {"draw", "tie"} <= words
         found: dict[MarketKey, list[Outcome]] = {}
+        readable = False
         for outcome in market.outcomes:
             try:
-                named = names[outcome.name]
-                shown = named[outcome.price]
+                named = find(outcome.name)
+                if beside_draw and outcome.name.strip().casefold() == "tie":
+                    named = names.tie(outcome.name)
                 point = outcome.point
                 if handicap and named.key == "away" and point is not None:
                     point = -point
                 key = participants[names.key(outcome.description)][point]
             except BadPrice:
                 problems["bad_price"] += 1
+                continue
             except BadText:
                 problems["bad_outcome"] += 1
-            else:
-                found.setdefault(key, []).append(shown)
-        if not found and market.outcomes:
+                continue
+            try:
+                shown = named[outcome.price]
+                readable = True
+            except BadPrice:
+                problems["bad_price"] += 1
+                shown = named.unpriced
+            found.setdefault(key, []).append(shown)
+        if not readable and market.outcomes:
             problems["bad_market"] += 1
             bad.add(market.key)
+            return
         for key, outcomes in found.items():
             if key in markets:
                 problems["repeated_market"] += 1
                 outcomes = [*markets[key].outcomes, *outcomes]
             ordered = tuple(sorted(distinct_outcomes(outcomes, problems), key=outcome_order))
-            markets[key] = ObservedMarket(key, _OPEN, ordered, market.last_update)
+            status = _OPEN if any(outcome.active for outcome in ordered) else _SUSPENDED
+            markets[key] = ObservedMarket(key, status, ordered, market.last_update)
 
 
 def _bookmakers(raw: msgspec.Raw) -> list[_Bookmaker]:
@@ -361,3 +400,8 @@ def _time(value: Any, problems: Counter[str]) -> datetime | None:
     except msgspec.MsgspecError:
         problems["bad_time"] += 1
         return None
+
+
+def _title(written: Any) -> str:
+    """The name of an event without sides; empty where it is no text."""
+    return written if isinstance(written, str) and NUL not in written else ""

@@ -4,6 +4,8 @@ Reading looks them up for every price of every poll, so they lie in dicts of dic
 says; a lookup that finds nothing makes the value (`__missing__`).
 """
 
+import unicodedata
+from collections.abc import Mapping
 from typing import Final
 
 from odds_service.model.market import NO_LINE, MarketKey, Outcome, outcome_order
@@ -12,8 +14,21 @@ from odds_service.model.price import american_price, canonical_line, decimal_pri
 KNOWN_OUTCOMES: Final = {
     "Draw": "draw", "Over": "over", "Under": "under", "Yes": "yes", "No": "no"
 }  # fmt: skip
+_SIDES: Final = frozenset({"home", "away"})
 HOME_RANK, AWAY_RANK = (outcome_order(Outcome(side, side, None))[0] for side in ("home", "away"))
 MOST_SHARED: Final = 2**18  # values kept to be shared; then sharing starts anew
+_TIE: Final = "tie"  # cricket's word for the draw of a match of limited overs
+_CHANCES: Final = {
+    frozenset({"home", "draw"}): "home_draw",
+    frozenset({"home", "away"}): "home_away",
+    frozenset({"draw", "away"}): "draw_away",
+}
+_RESULTS: Final = {
+    "home": "home", "1": "home", "draw": "draw", "x": "draw", _TIE: "draw", "away": "away",
+    "2": "away",
+}  # fmt: skip
+_SHORT: Final = {"1x": "home_draw", "12": "home_away", "x2": "draw_away"}
+_EITHER: Final = (" or ", "/")  # between the two results of a double chance
 NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
 
 
@@ -27,13 +42,14 @@ class Priced(dict[float, Outcome]):
     rank: where such outcomes stand in a market; those of two unknown names stand by their names.
     """
 
-    __slots__ = ("_american", "_shared", "key", "name", "rank")
+    __slots__ = ("_american", "_shared", "key", "name", "rank", "unpriced")
 
     def __init__(self, key: str, name: str, american: bool, shared: "Shared") -> None:
         super().__init__()
         self.key = shared.text(key)
         self.name = shared.text(name)
-        self.rank = outcome_order(Outcome(key, name, None))[0]
+        self.unpriced = Outcome(self.key, self.name, None, active=False)
+        self.rank = outcome_order(self.unpriced)[0]
         self._american = american
         self._shared = shared
 
@@ -47,25 +63,67 @@ class Priced(dict[float, Outcome]):
 
 
 class Names(dict[str, Priced]):
-    """A name as an event's body writes it -> its outcomes; the sides' names are the event's own."""
+    """A name as an event's body writes it -> its outcomes; the sides' names are the event's own.
 
-    __slots__ = ("_american", "_shared")
+    Those of the event's own spelling are there from the start. Of others, case, white space and the
+    way in which accents are written do not count: they are the same bets.
+    """
 
-    def __init__(self, known: dict[str, Priced], american: bool, shared: "Shared") -> None:
-        super().__init__(known)
+    __slots__ = ("_american", "_keys", "_shared", "ties")
+
+    def __init__(
+        self, keys: Mapping[str, str], american: bool, shared: "Shared", ties: bool
+    ) -> None:
+        super().__init__({name: shared.priced(key, name, american) for name, key in keys.items()})
+        self.ties = ties
         self._american = american
         self._shared = shared
+        self._keys: dict[str, str] = {}
 
     def __missing__(self, name: str) -> Priced:
         """Raises BadText."""
-        priced = self._shared.priced(name, name, self._american)
+        priced = self._shared.priced(self._key(name), name, self._american)
         self[name] = priced
         return priced
 
     def key(self, participant: str | None) -> str | None:
         """A team's market is the home or the away side's, whatever the team is called."""
-        known = None if participant is None else self.get(participant)
-        return participant if known is None else known.key
+        if participant is None:
+            return None
+        known = self.get(participant)
+        return self._key(participant) if known is None else known.key
+
+    def chance(self, name: str) -> Priced:
+        """The outcomes of a double chance: `Reds or Draw`, `Draw/Away`, `1X`. Raises BadText."""
+        folded = self._shared.spelling(name)[1]
+        key = _SHORT.get(folded)
+        for either in _EITHER:
+            place = folded.find(either)
+            while key is None and place >= 0:  # a team may be called `This or That`
+                one, other = folded[:place].strip(), folded[place + len(either) :].strip()
+                key = _CHANCES.get(frozenset({self._result(one), self._result(other)}))
+                place = folded.find(either, place + 1)
+        return self[name] if key is None else self._shared.priced(key, name, self._american)
+
+    def tie(self, name: str) -> Priced:
+        """The outcomes of a tie that is listed beside a draw, and so is none."""
+        return self._shared.priced(_TIE, name, self._american)
+
+    def _result(self, folded: str) -> str:
+        return self._known().get(folded) or _RESULTS.get(folded, "")
+
+    def _key(self, name: str) -> str:
+        clean, folded = self._shared.spelling(name)
+        return self._known().get(folded, clean)
+
+    def _known(self) -> dict[str, str]:
+        """Folded spelling -> key; made when it is first needed, which is seldom."""
+        if not self._keys:
+            self._keys = {_TIE: "draw"} if self.ties else {}
+            for name, priced in self.items():
+                if name in KNOWN_OUTCOMES or priced.key in _SIDES:
+                    self._keys[self._shared.spelling(name)[1]] = priced.key
+        return self._keys
 
 
 class Lines(dict[float | None, MarketKey]):
@@ -112,6 +170,7 @@ class Shared:
         self._priced: dict[tuple[str, str, bool], Priced] = {}
         self._markets: dict[str, Participants] = {}
         self._texts: dict[str, str] = {}
+        self._spellings: dict[str, tuple[str, str]] = {}
         self._values = 0
 
     def text(self, text: str) -> str:
@@ -132,11 +191,25 @@ class Shared:
             self._priced[key, name, american] = priced
         return priced
 
-    def names(self, sides: dict[str, str], american: bool) -> Names:
-        """What an event's outcomes are called; sides: its teams' names -> `home` or `away`."""
-        keys = KNOWN_OUTCOMES | sides
-        return Names({name: self.priced(key, name, american) for name, key in keys.items()},
-                     american, self)  # fmt: skip
+    def names(self, home: str, away: str, american: bool, *, ties: bool = False) -> Names:
+        """What an event's outcomes are called; ties: whether `Tie` is the draw."""
+        sides: dict[str, str] = {}
+        if self.spelling(home)[1] != self.spelling(away)[1]:
+            sides = {home: "home", away: "away"}
+            sides.pop("", None)
+        return Names(KNOWN_OUTCOMES | sides, american, self, ties)
+
+    def spelling(self, text: str) -> tuple[str, str]:
+        """A text without what does not count in it, and the same in one case. Raises BadText."""
+        known = self._spellings.get(text)
+        if known is None:
+            if NUL in text:
+                raise BadText
+            clean = " ".join(unicodedata.normalize("NFC", text).split())
+            known = clean, unicodedata.normalize("NFC", clean.casefold())
+            self.count()
+            self._spellings[text] = known
+        return known
 
     def participants(self, market: str) -> Participants:
         """The keys of a market type."""
@@ -154,3 +227,4 @@ class Shared:
             self._priced.clear()
             self._markets.clear()
             self._texts.clear()
+            self._spellings.clear()

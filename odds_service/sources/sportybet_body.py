@@ -28,6 +28,7 @@ _OPEN: Final = 0  # a market's status
 _ACTIVE: Final = 1
 _MOST_TIMES: Final = 2**12  # an event's markets change at few times
 _STATUSES: Final = {0: EventStatus.SCHEDULED, 1: EventStatus.IN_PLAY, 2: EventStatus.IN_PLAY}
+_UNREADABLE: Final = "unreadable"  # in place of odds of another type
 _NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
 
 
@@ -35,6 +36,13 @@ class _Outcome(Struct, frozen=True, gc=False):
     id: str
     odds: str
     isActive: int = 1
+    desc: str = ""
+
+
+class _Unpriced(Struct):
+    """An outcome whose odds, or activity, are of no kind that they have."""
+
+    id: str
     desc: str = ""
 
 
@@ -108,6 +116,7 @@ _raw_event = msgspec.json.Decoder(_RawEvent)
 _market = msgspec.json.Decoder(_Market)
 _raw_market = msgspec.json.Decoder(_RawMarket)
 _outcome = msgspec.json.Decoder(_Outcome)
+_unpriced = msgspec.json.Decoder(_Unpriced)
 _named = msgspec.json.Decoder(_Named)
 
 
@@ -178,7 +187,12 @@ def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> _Market |
         try:
             outcomes.append(_outcome.decode(part))
         except msgspec.MsgspecError:
-            shelf.problems["bad_outcome"] += 1
+            try:
+                named = _unpriced.decode(part)
+            except msgspec.MsgspecError:
+                shelf.problems["bad_outcome"] += 1
+            else:
+                outcomes.append(_Outcome(named.id, _UNREADABLE, desc=named.desc))
     if not outcomes and shell.outcomes:
         _lose(raw, reading, shelf)
         return None
@@ -224,9 +238,12 @@ def _read_market(market: _Market, reading: Reading, shelf: Shelf) -> None:
 def _show(
     market: _Market, placed: Placed, reading: Reading, shelf: Shelf
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
-    """The outcomes that could be read, and how many the table knew; kept for the next poll."""
+    """The outcomes, none where no odds could be read, and how many the table knew.
+
+    Those that could be read are kept for the next poll.
+    """
     shown: list[tuple[MarketKey, Ranked] | None] = []
-    known = 0
+    known = readable = 0
     for outcome in market.outcomes:
         target = placed.target(outcome.id) or placed.target(SAME + outcome.desc)
         if target is None:
@@ -237,8 +254,10 @@ def _show(
         )
         if ranked is not None:
             shown.append((target.key, ranked))
-            reading.remember(placed, outcome, (target.key, ranked))
-    return shown, known
+            if shelf.readable:
+                readable += 1
+                reading.remember(placed, outcome, (target.key, ranked))
+    return (shown if readable else []), known
 
 
 def _name(market: _Market) -> str:

@@ -1,11 +1,13 @@
 """The client's map: any stream that keeps the contract gives the server's odds; others are told."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from msgspec.structs import replace
 
 from odds_service.client import (
     Changes,
@@ -18,10 +20,19 @@ from odds_service.client import (
     ServiceError,
     SourceStatus,
     StreamGap,
+    decode,
 )
 from odds_service.client.following import WatchFollower
+from odds_service.model.event import EventStatus
+from odds_service.model.overround import SUSPECT_BELOW, best_markets
+from odds_service.rpc.calls import _best_fields
+from odds_service.rpc.encode import Wires, source_message
+from odds_service.rpc.odds import OddsView
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.selection import EVERYTHING
 from tests.client.contract import BOOKMAKERS, EPOCH, EVENTS, LINES, Log, Place, Server, held
+from tests.support.observations import observe, observed_event
+from tests.support.odds_builders import Bookkeeping
 
 places = st.tuples(
     st.just("s"), st.sampled_from(BOOKMAKERS), st.just("totals"), st.sampled_from(LINES)
@@ -281,3 +292,67 @@ def test_best_prices_leave_out_what_is_not_live() -> None:
     (best,) = odds.best("a")
     assert best.prices == ()
     assert odds.best("nowhere") == []
+
+
+offer_prices = st.sampled_from(
+    [("home", "away"), ("home", "draw", "away"), ("over", "under")]
+).flatmap(
+    lambda keys: st.fixed_dictionaries(
+        {key: st.one_of(st.none(), st.floats(1.01, 6.0)) for key in keys}
+    )
+)
+looks = st.lists(
+    st.tuples(
+        st.sampled_from(["s", "t"]),
+        st.sampled_from([None, EventStatus.SCHEDULED, EventStatus.IN_PLAY]),
+        st.dictionaries(
+            st.sampled_from(BOOKMAKERS),
+            st.dictionaries(
+                st.sampled_from([MarketKey("h2h"), MarketKey("totals", "2.5")]), offer_prices
+            ),
+        ),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    looks=looks,
+    sport=st.sampled_from(["soccer", "icehockey"]),
+    later_s=st.sampled_from([0, 200]),
+    limit=st.sampled_from([SUSPECT_BELOW, -0.2]),
+)
+def test_the_clients_best_prices_are_the_servers(
+    looks: list[
+        tuple[str, EventStatus | None, dict[str, dict[MarketKey, dict[str, float | None]]]]
+    ],
+    sport: str,
+    later_s: int,
+    limit: float,
+) -> None:
+    book = Bookkeeping(sources=("s", "t"))
+    for minute, (source, status, offer) in enumerate(looks):
+        shown = replace(observed_event("e", offer), sport=sport, competition=sport, status=status)
+        book.see(observe([shown], minute / 10, source=source))
+    cut = book.cache.cut()
+    now = book.now + timedelta(seconds=later_s)
+    view = OddsView(cut, EVERYTHING, now, Wires())
+    (entry,) = cut.events.values()
+    server = best_markets(
+        entry.event, view.bookmakers(entry), view.standing, view.markets_of, suspect_below=limit
+    )
+    reply = pb.GetOddsResponse(
+        events=[pb.EventOdds.FromString(view.event_odds(entry, _best_fields(view, entry, limit)))],
+        sources=[source_message(state) for state in cut.sources.values()],
+        cursor=pb.Cursor(epoch=EPOCH, revision=1),
+    )
+    odds = decode.odds(reply)
+    assert odds.events["e"].event == entry.event
+    assert OddsMap(odds).best("e", suspect_below=limit) == server
+    told = [
+        replace(best, outcomes=told.outcomes)
+        for best, told in zip(server, odds.events["e"].best, strict=True)
+    ]
+    assert list(odds.events["e"].best) == told

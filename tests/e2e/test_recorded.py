@@ -33,12 +33,14 @@ REPEATS = 2  # pulls of the last body after its first: what it lacks goes at the
 
 pytestmark = needs_recorded
 
-Plain = tuple[tuple[str, float], ...] | None
+Plain = tuple[tuple[str, float | None], ...] | None
 Told = tuple[str, Identity, Plain, Plain]
 
 
 def plain(outcomes: Outcomes | None) -> Plain:
-    return None if outcomes is None else tuple(sorted((k, float(p)) for k, p in outcomes))
+    if outcomes is None:
+        return None
+    return tuple(sorted((k, None if p is None else float(p)) for k, p in outcomes))
 
 
 def stored_odds(odds: str | None) -> Plain:
@@ -82,7 +84,7 @@ def watched_odds(odds: Odds) -> dict[Identity, Plain]:
     for (event, _source, bookmaker, market, line, participant), (_status, prices) in odds.items():
         exact = None if line is None else Fraction(str(line))
         identity = Identity(event.removeprefix("toa:"), bookmaker, market, exact, participant)
-        found[identity] = tuple(sorted((k, price) for k, price, _ in prices if price is not None))
+        found[identity] = tuple(sorted((k, price) for k, price, _ in prices))
     return found
 
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from odds_service.model.source import SourceState, event_interval_s
 from odds_service.pipeline.budget import DAY_S, RENEWAL_S, Budget
 from odds_service.pipeline.schedule import (
     EQUAL_S,
     JITTER,
     MAX_BACKOFF,
-    MOST_IN_PLAY_S,
     Job,
     Schedule,
 )
@@ -101,13 +101,47 @@ def test_a_pull_dropped_and_back_while_it_runs_does_not_overlap_itself() -> None
 
 
 def test_urgency_follows_the_start() -> None:
-    job = Job(key="a", starts_at=10_000)
+    job = Job(key="a", starts_at=10_000, priced=True)
     schedule = schedule_of(job)
     names = [schedule.tier_at(job, at).name for at in (0, 6_399, 6_400, 9_999, 10_000, 20_000)]
     assert names == ["later", "later", "hour", "hour", "in_play", "in_play"]
-    assert schedule.tier_at(job, 10_000 + MOST_IN_PLAY_S).name == "later"  # and seldom again
+    five_days = 5 * 86_400
+    assert schedule.tier_at(job, 10_000 + five_days).name == "in_play"  # a Test match
     assert schedule.tier_at(replace(job, in_play=True), 0).name == "in_play"
     assert schedule.tier_at(Job(key="b"), 0).name == "later"
+
+
+def test_an_event_that_has_started_and_shows_no_odds_gets_less_urgent() -> None:
+    job = Job(key="a", starts_at=10_000)
+    schedule = schedule_of(job)
+    tiers = [schedule.tier_at(job, at).name for at in (10_000, 10_001, 13_600, 13_601, 40_000)]
+    assert tiers == ["in_play", "hour", "hour", "later", "later"]
+    assert schedule.tier_at(replace(job, in_play=True), 40_000).name == "in_play"
+    assert schedule.take(9_950) is not None
+    schedule.finished("a", 9_951, ok=True)
+    assert due(schedule) == 10_000  # once at its start
+    assert schedule.take(10_000) is not None
+    schedule.finished("a", 10_001, ok=True)
+    schedule.update([replace(job, priced=True)], 10_002)  # it showed odds
+    assert abs(due(schedule) - 10_010) <= 10 * JITTER
+    assert schedule.take(10_020) is not None
+    schedule.finished("a", 10_020, ok=True)
+    schedule.update([job], 10_021)  # none any more
+    assert abs(due(schedule) - 10_080) <= 60 * JITTER
+
+
+@given(starts_at=st.floats(-1e6, 1e6), in_play=st.booleans(), now=st.floats(-1e6, 1e6))
+def test_what_is_priced_is_asked_for_as_often_as_its_odds_get_stale(
+    starts_at: float, in_play: bool, now: float
+) -> None:
+    """Else an event in play is stale for most of the time, however well its source works."""
+    job = Job(key="a", starts_at=starts_at, in_play=in_play, priced=True)
+    source = SourceState(
+        source="s", interval_s=900, paces=tuple((tier.within_s, tier.interval_s) for tier in TIERS)
+    )
+    told_start = min(starts_at, now) if in_play else starts_at  # as OddsView has it
+    interval_s = event_interval_s(source, told_start - now)
+    assert schedule_of(job).tier_at(job, now).interval_s == interval_s
 
 
 def test_a_pull_is_due_when_its_event_comes_near_not_an_interval_later() -> None:
@@ -243,6 +277,7 @@ a_job = st.builds(
     key=st.sampled_from([f"e{n}" for n in range(12)]),
     starts_at=st.none() | st.floats(-5_000, 9_000),
     in_play=st.booleans(),
+    priced=st.booleans(),
     coverage=st.integers(0, 3),
 )
 offers = st.lists(a_job, max_size=12, unique_by=lambda job: job.key)
@@ -296,7 +331,7 @@ def test_nobody_is_starved_however_much_too_much_there_is(
     events: list[tuple[float, int]], service_s: float
 ) -> None:
     jobs = [
-        Job(key=str(n), starts_at=start, coverage=coverage)
+        Job(key=str(n), starts_at=start, coverage=coverage, priced=n % 2 == 0)
         for n, (start, coverage) in enumerate(events)
     ]
     schedule = schedule_of(*jobs, concurrency=1)

@@ -16,7 +16,7 @@ from odds_service.feed import ChangeFeed
 from odds_service.model.event import Event
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Completeness, Observation, Scope
-from odds_service.model.snapshot import EventOdds, EventSource
+from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.pipeline.channels import Fetched
 from odds_service.pipeline.coverage import Coverage
 from odds_service.pipeline.scrape import Scraper
@@ -183,13 +183,16 @@ def by_event(source: Scripted, *pulls: Pull) -> Scripted:
     return source
 
 
-def carried(event_id: str, *, starts_in_s: float, source: str = "toa") -> EventOdds:
+def carried(
+    event_id: str, *, starts_in_s: float, source: str = "toa", priced: bool = False
+) -> EventOdds:
     start_time = NOON + timedelta(seconds=starts_in_s)
     event = Event(
         id=event_id, sport="s", competition="c", home="h", away="a", start_time=start_time
     )
     mine = EventSource(source, event_id.removeprefix("toa:"), "listing", None)
-    return EventOdds(event, {source: mine}, {})
+    odds = BookmakerOdds(1, event_id, source, "b", NOON, NOON, None, {})
+    return EventOdds(event, {source: mine}, {odds.key: odds} if priced else {})
 
 
 def pull_of(key: str, starts_in_s: float, **more: Any) -> Pull:
@@ -207,6 +210,23 @@ async def test_urgent_events_are_pulled_more_often(autojump_clock: trio.testing.
     (soon, later) = scraper.schedule.freshness(trio.current_time())
     assert (soon.pulls, soon.fresh, soon.late) == (1, 1, 0)
     assert (later.pulls, later.fresh) == (1, 1)
+
+
+async def test_what_is_priced_is_in_play_however_long_ago_it_started(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Seen: six hours after its start an event in play was looked at as one of next week."""
+    four_days_s = 4 * 86_400
+    coverage = coverage_of(
+        carried("toa:test", starts_in_s=-four_days_s, priced=True),
+        carried("toa:over", starts_in_s=-four_days_s),
+    )
+    source = by_event(Scripted(good), *(pull_of(name, -four_days_s) for name in ("test", "over")))
+    scraper, _ = scraper_of(source, coverage, capacity=1_000)
+    with trio.move_on_after(95):
+        await scraper.run()
+    assert 9 <= source.fetched.count("test") <= 11
+    assert source.fetched.count("over") == 1
 
 
 async def test_an_event_that_is_listed_no_more_is_pulled_until_the_cache_lets_it_go(

@@ -7,11 +7,17 @@ from datetime import timedelta
 import grpc
 import pytest
 import trio
+from msgspec.structs import replace
 
+from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
+from odds_service.model.overround import Standing
+from odds_service.rpc.encode import Wires
 from odds_service.rpc.framing import timestamp, utc_time
+from odds_service.rpc.odds import OddsView
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from tests.support.observations import NOON, cached, fold, observe, offered
+from odds_service.rpc.selection import EVERYTHING
+from tests.support.observations import NOON, cached, fold, observe, observed_event, offered
 from tests.support.odds_builders import (
     EPOCH,
     Bookkeeping,
@@ -185,16 +191,39 @@ async def test_times_staleness_and_ids() -> None:
             assert (await ask()).stale
 
 
+def test_what_its_source_tells_is_in_play_gets_stale_as_such_before_its_start() -> None:
+    book = Bookkeeping()
+    paces = ((0.0, 10.0), (None, 900.0))
+    book.cache.swap({}, {"toa": replace(book.cache.sources["toa"], paces=paces)}, None, NOON)
+    for minute, status in enumerate((None, EventStatus.SCHEDULED, EventStatus.IN_PLAY)):
+        shown = observed_event("e", {"b": {H2H: {"home": 1.5}}}, start_time=NOON + timedelta(1))
+        book.see(observe([replace(shown, status=status)], minute))
+        (entry,) = book.cache.events.values()
+        (odds,) = entry.bookmakers.values()
+        view = OddsView(book.cache.cut(), EVERYTHING, book.now + timedelta(seconds=31), Wires())
+        stale = status is EventStatus.IN_PLAY
+        assert view.standing(odds) is (Standing.STALE if stale else Standing.LIVE)
+
+
 async def test_best_prices_come_on_request() -> None:
     book = Bookkeeping()
-    over = MarketKey("totals", "2.5")
+    over, btts = MarketKey("totals", "2.5"), MarketKey("btts")
     book.see(
         observe(
             offered(
                 {
                     "e": {
-                        "a": {H2H: {"home": 2.1, "away": 1.8}, over: {"over": 1.9, "under": 1.9}},
-                        "b": {H2H: {"home": 1.9, "away": 2.1}, over: {"over": None, "under": None}},
+                        "a": {
+                            btts: {"yes": 2.1, "no": 1.8},
+                            H2H: {"home": 2.1, "draw": 3.2, "away": 3.9},
+                            over: {"over": 1.9, "under": 1.9},
+                        },
+                        "b": {
+                            btts: {"yes": 1.9, "no": 2.1},
+                            H2H: {"home": 1.9, "draw": 3.3, "away": 4.0},
+                            over: {"over": None, "under": None},
+                        },
+                        "c": {H2H: {"home": 9.0, "away": 9.0}},
                     }
                 }
             )
@@ -204,12 +233,19 @@ async def test_best_prices_come_on_request() -> None:
         with connected(server.address) as client:
             assert not (await client.call("GetOdds", pb.GetOddsRequest())).events[0].best
             reply = await client.call("GetOdds", pb.GetOddsRequest(include_best=True))
-            h2h, totals = reply.events[0].best
+            yes_no, h2h, totals = reply.events[0].best
             assert [(leg.outcome, leg.price, leg.bookmaker) for leg in h2h.prices] == [
                 ("home", 2.1, "a"),
-                ("away", 2.1, "b"),
+                ("draw", 3.3, "b"),
+                ("away", 4.0, "b"),
             ]
-            assert h2h.combined_overround == pytest.approx(2 / 2.1 - 1)
+            assert h2h.combined_overround == pytest.approx(1 / 2.1 + 1 / 3.3 + 1 / 4.0 - 1)
+            assert [(left.bookmaker, left.reason) for left in h2h.exclusions] == [
+                ("c", pb.EXCLUSION_REASON_INCOMPLETE)
+            ]
+            assert not yes_no.HasField("combined_overround")  # too good to be true
+            assert yes_no.suspect_overround == pytest.approx(2 / 2.1 - 1)
+            assert list(yes_no.suspect_reasons) == ["below_limit"]
             assert [exclusion.bookmaker for exclusion in totals.exclusions] == ["b"]
             assert totals.exclusions[0].reason == pb.EXCLUSION_REASON_SUSPENDED
 

@@ -187,7 +187,11 @@ BAD_MARKETS: list[tuple[Any, dict[str, int], set[str]]] = [
     ({"row": []}, {"bad_market": 1}, {ANY}),
     ({"marketType": {"id": "5000"}, "row": None}, {"bad_market": 1}, {"totals"}),
     ({"marketType": {"id": "5000"}, "row": [None]}, {"bad_row": 1, "bad_market": 1}, {"totals"}),
-    (betpawa_market("5000", {"Over": "x"}), {"bad_outcome": 1, "bad_market": 1}, {"totals"}),
+    (
+        betpawa_market("5000", {"Over": "x"}, handicaps=(10,)),
+        {"bad_price": 1, "bad_market": 1},
+        {"totals"},
+    ),
     (betpawa_market("3795", {"Yes": -1.0}), {"bad_price": 1, "bad_market": 1}, {"btts"}),
     (betpawa_market("3795", {"Yes": 2e9, "No": 1.2}), {"bad_price": 1}, set()),
     (betpawa_market("3795", {"Yes": 1.9, "N\0": 1.2}), {}, set()),  # no such outcome

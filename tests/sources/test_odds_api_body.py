@@ -104,8 +104,8 @@ GOOD = market("totals", outcome("Over", 1.8, 2.5), outcome("Under", 2.0, 2.5))
     ("bad", "problem", "unreadable"),
     [
         (market("h2h", outcome("Home FC", 0), outcome("Away FC", -5)), "bad_price", {"h2h"}),
-        (market("h2h", outcome("Home FC", "2.0")), "bad_outcome", {"h2h"}),
-        (market("h2h", outcome("Home FC", None)), "bad_outcome", {"h2h"}),
+        (market("h2h", outcome("Home FC", "2.0")), "bad_price", {"h2h"}),
+        (market("h2h", outcome("Home FC", None)), "bad_price", {"h2h"}),
         (market("h2h", outcome("Home\0FC", 2.0)), "bad_outcome", {"h2h"}),
         (market("h2h", {"price": 2.0}), "bad_outcome", {"h2h"}),
         ({"key": "h2h", "outcomes": None}, "bad_market", {"h2h"}),
@@ -128,7 +128,7 @@ def test_a_bad_market_is_named_and_its_neighbour_kept(
 
 
 @pytest.mark.parametrize("bad", ["1e309", '"x"', "null", "-2147483648", "1.0", "{}", "true"])
-def test_a_bad_outcome_is_skipped_and_its_neighbour_kept(bad: str) -> None:
+def test_an_outcome_without_a_usable_price_stays_without_one(bad: str) -> None:
     body = event(market("h2h", outcome("Home FC", 2.0), outcome("Away FC", 12345)))
     raw = msgspec.Raw(json.dumps(body).replace("12345", bad).encode())
     problems: Counter[str] = Counter()
@@ -136,8 +136,11 @@ def test_a_bad_outcome_is_skipped_and_its_neighbour_kept(bad: str) -> None:
     assert seen is not None
     (bookmaker,) = seen.bookmakers
     (shown,) = bookmaker.markets.values()
-    assert [o.key for o in shown.outcomes] == ["home"]
-    assert problems.total() == 1
+    assert [(o.key, o.price, o.active) for o in shown.outcomes] == [
+        ("home", 2.0, True), ("away", None, False),
+    ]  # fmt: skip
+    assert shown.status is MarketStatus.OPEN
+    assert problems == {"bad_price": 1}
     assert not bookmaker.unreadable
 
 
@@ -220,8 +223,8 @@ def test_recorded_bodies_are_read_as_the_oracle_reads_them(series: str) -> None:
                 for b in seen.bookmakers for key, m in b.markets.items()
             }  # fmt: skip
             expected = markets_of(shown, american)
-            assert {key: {o: float(p) for o, p in prices} for key, prices in expected.items()} == (
-                found
-            )
+            assert {
+                key: {o: p and float(p) for o, p in prices} for key, prices in expected.items()
+            } == (found)
         assert not unreadable
         assert set(problems) <= {"bad_price", "bad_market"}

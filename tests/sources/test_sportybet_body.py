@@ -202,7 +202,7 @@ BAD_MARKETS: list[tuple[Any, dict[str, int], set[str]]] = [
     (btts("0.5", "2147483647"), NO_PRICES, {"btts"}),
     (btts("1.9", "\0"), {"bad_price": 1}, set()),
     (btts("1.9", texts={"74": "Y\0s"}), {"bad_outcome": 1, "bad_market": 1}, {"btts"}),
-    (btts(1.9, None), NO_OUTCOMES, {"btts"}),
+    (btts(1.9, None), NO_PRICES, {"btts"}),
 ]
 
 
@@ -221,8 +221,11 @@ def test_a_bad_outcome_leaves_its_neighbours() -> None:
     market = sportybet_market("1", H2H_ODDS)
     market["outcomes"][1]["odds"] = [3.3]
     event, problems, _ = read(sportybet(market))
-    assert prices(markets_of(event)[H2H]) == {"home": 2.4, "away": 2.95}
-    assert problems == {"bad_outcome": 1}
+    h2h = markets_of(event)[H2H]
+    assert prices(h2h) == {"home": 2.4, "draw": None, "away": 2.95}
+    assert h2h.status is MarketStatus.OPEN
+    assert problems == {"bad_price": 1}
+    assert read(sportybet(market))[1] == problems  # at each poll
 
 
 def test_an_outcome_that_repeats_keeps_the_lowest_price() -> None:

@@ -139,7 +139,8 @@ async def test_an_event_without_a_name_makes_it_partial() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "expected"), [("american", [2.5]), ("decimal", [150.0, 2.5]), (None, [150.0, 2.5])]
+    ("header", "expected"),
+    [("american", [2.5, None]), ("decimal", [150.0, 2.5]), (None, [150.0, 2.5])],
 )
 async def test_the_answer_says_what_its_prices_are(
     header: str | None, expected: list[float]

@@ -9,7 +9,9 @@ from msgspec.structs import replace
 from odds_service.bridge import open_bridge
 from odds_service.errors import StorageError, Superseded
 from odds_service.model.change import Change, ChangeBatch, EventChange, MarketChange, SourceChange
+from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
+from odds_service.model.observation import Observation
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceStatus
 from odds_service.pipeline.detect import Detector
@@ -17,7 +19,15 @@ from odds_service.reconcile import Reconciler
 from odds_service.storage import HistoryFilter, Store, WriteGroup
 from tests.pipeline.test_detect import Stage
 from tests.support.databases import Place, PostgresPlace, SqlitePlace
-from tests.support.observations import NOON, cached, fold, observe, offered
+from tests.support.observations import (
+    NOON,
+    Prices,
+    cached,
+    fold,
+    observe,
+    observed_event,
+    offered,
+)
 from tests.support.postgres import PostgresServer
 from tests.support.stories import H2H, SERIES, Story, groups, random_series
 
@@ -104,6 +114,40 @@ async def test_a_restart_with_an_identical_scrape_is_no_change_and_no_row(place:
     assert len(shown) == 2
     assert {odds.confirmed_at for odds in shown.values()} == {NOON + timedelta(hours=1)}
     assert {odds.observed_at for odds in shown.values()} == {NOON + timedelta(hours=1)}
+
+
+async def test_what_a_source_told_and_the_draws_that_were_lost_outlive_a_restart(
+    place: Place,
+) -> None:
+    """A two-way price is left out after a restart too, and nothing is told anew."""
+    three: Prices = {"home": 2.0, "draw": 3.0, "away": 4.0}
+    two: Prices = {"home": 1.6, "away": 2.4}
+
+    def look(minute: float, prices: Prices | None) -> Observation:
+        shown = observed_event("e", {} if prices is None else {"b": {H2H: prices}})
+        shown = replace(shown, sport="icehockey", competition="shl", status=EventStatus.IN_PLAY)
+        outright = observed_event("o", {"b": {H2H: two}}, home="", away="")
+        return observe([shown, replace(outright, sport="golf", title="Masters Winner")], minute)
+
+    before = Stage()
+    for minute, prices in enumerate((three, None, two)):
+        await before.detector.observe(look(minute, prices))
+    async with place.begun() as (store, _):
+        await store.write(WriteGroup(before.feed.read_after(0, 100) or []))
+    async with place.begun() as (_, stored):
+        events = {entry.event.source_ids["toa"]: entry for entry in stored.events}
+        assert events["e"].event.draws_lost == (("toa", "b", "h2h"),)
+        assert events["e"].event.told == {"toa": EventStatus.IN_PLAY}
+        assert events["e"].sources["toa"].told is EventStatus.IN_PLAY
+        assert events["o"].event.name == "Masters Winner"
+        stage = Stage(announced=SourceStatus.UP)
+        stage.cache.swap({entry.event.id: entry for entry in stored.events}, {}, None, NOON)
+        detector = Detector(
+            stage.cache, stage.feed, stage.queue, Reconciler(stored.events),
+            lambda: NOON + timedelta(hours=1),
+        )  # fmt: skip
+        await detector.observe(look(60, two))
+        assert stage.published() == []
 
 
 async def test_a_repeat_after_a_lost_reply_is_a_no_op(place: Place) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-Outcomes = tuple[tuple[str, Fraction], ...]
+Outcomes = tuple[tuple[str, Fraction | None], ...]  # None: shown without a usable price
 
 
 class Identity(NamedTuple):
@@ -56,13 +56,13 @@ def markets_of(event: dict[str, Any], american: bool) -> dict[Identity, Outcomes
     """All markets of an event by full identity."""
     names = {event["home_team"]: "home", event["away_team"]: "away", "Draw": "draw"}
     names |= {"Over": "over", "Under": "under", "Yes": "yes", "No": "no"}
-    found: dict[Identity, dict[str, Fraction]] = {}
+    found: dict[Identity, dict[str, Fraction | None]] = {}
     for bookmaker in event["bookmakers"]:
         for market in bookmaker["markets"]:
+            if all(decimal_of(each["price"], american) is None for each in market["outcomes"]):
+                continue  # it could not be read
             for outcome in market["outcomes"]:
                 price = decimal_of(outcome["price"], american)
-                if price is None:
-                    continue
                 key = names.get(outcome["name"], outcome["name"])
                 line = outcome.get("point")
                 exact = None if line is None else Fraction(str(line))
@@ -73,8 +73,12 @@ def markets_of(event: dict[str, Any], american: bool) -> dict[Identity, Outcomes
                     outcome.get("description") or "",
                 )  # fmt: skip
                 prices = found.setdefault(identity, {})
-                prices[key] = min(price, prices.get(key, price))
-    return {identity: tuple(sorted(prices.items())) for identity, prices in found.items()}
+                held = prices.get(key)
+                prices[key] = min(price, held) if price and held else price or held
+    return {
+        identity: tuple((key, prices[key]) for key in sorted(prices))
+        for identity, prices in found.items()
+    }
 
 
 class Oracle:
@@ -138,10 +142,14 @@ class Oracle:
 def bare_counts(bodies: Iterable[list[dict[str, Any]]]) -> Counter[str]:
     """Poll against poll, every absence counted at once: the figures of the data's README."""
     counts: Counter[str] = Counter()
-    before: dict[Identity, Outcomes] | None = None
+    before: dict[Identity, list[tuple[str, Fraction | None]]] | None = None
     for body in bodies:
         american = is_american(body)
-        shown = {k: v for event in body for k, v in markets_of(event, american).items()}
+        shown = {
+            key: [priced for priced in outcomes if priced[1] is not None]
+            for event in body
+            for key, outcomes in markets_of(event, american).items()
+        }
         if before is not None:
             counts["ADDED"] += len(shown.keys() - before.keys())
             counts["REMOVED"] += len(before.keys() - shown.keys())

@@ -48,7 +48,7 @@ CHANNEL = [
     ("grpc.http2.bdp_probe", 0),
 ]
 
-Plain = dict[Identity, tuple[tuple[str, float], ...]]
+Plain = dict[Identity, tuple[tuple[str, float | None], ...]]
 
 
 def wait_for(
@@ -301,7 +301,7 @@ class Fold:
         ) in self.odds.items():
             exact = None if line is None else Fraction(str(line))
             identity = Identity(event.removeprefix("toa:"), bookmaker, market, exact, participant)
-            found[identity] = tuple(sorted((k, p) for k, p, _ in prices if p is not None))
+            found[identity] = tuple(sorted((k, p) for k, p, _ in prices))
         return found
 
 
@@ -314,9 +314,7 @@ def plain_map(odds: OddsMap) -> Plain:
                 identity = Identity(
                     event_id.removeprefix("toa:"), bookmaker, key.market, exact, key.participant
                 )
-                found[identity] = tuple(
-                    sorted((o.key, o.price) for o in market.outcomes if o.price is not None)
-                )
+                found[identity] = tuple(sorted((o.key, o.price) for o in market.outcomes))
     return found
 
 
@@ -504,5 +502,5 @@ def selected(
             continue
         if chosen.HasField("start_to") and start >= chosen.start_to.ToDatetime(UTC):
             continue
-        found[identity] = tuple(sorted((key, float(price)) for key, price in outcomes))
+        found[identity] = tuple(sorted((key, p and float(p)) for key, p in outcomes))
     return found

@@ -50,19 +50,26 @@ class Shelf:
         self.coverage = Coverage() if coverage is None else coverage
         self.unreadable: set[str] = set()
         self.markets: dict[MarketKey, ObservedMarket] = {}
+        self.readable = True  # the price of the outcome that was made last
 
     def outcome(
         self, target: Target, name: str, value: str | float, *, active: bool
     ) -> Ranked | None:
-        """An outcome with its rank, None where it is none: that is counted, and it is left out."""
+        """An outcome with its rank, None where it is none: that is counted, and it is left out.
+
+        One whose price cannot be read is counted too, and stays without a price: it can happen all
+        the same. `readable` tells it, since it is not to be remembered: each poll counts it anew.
+        """
         if _NUL in name:
             self.problems["bad_outcome"] += 1
             return None
+        self.readable = True
         try:
             price = read_price(value)
         except BadPrice:
             self.problems["bad_price"] += 1
-            return None
+            self.readable = False
+            price = None
         return target.rank, Outcome(target.outcome, name, price, active and price is not None)
 
     def add(

@@ -95,9 +95,13 @@ class _ExclusionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Exclu
     EXCLUSION_REASON_STALE: _ExclusionReason.ValueType  # 2
     """The odds are not confirmed lately, or their source is not up."""
     EXCLUSION_REASON_INCOMPLETE: _ExclusionReason.ValueType  # 3
-    """An outcome has no price, or is not active."""
+    """An outcome has no price, is not active, or is missing: a market that includes the draw is shown
+    without it.
+    """
     EXCLUSION_REASON_ABSENT: _ExclusionReason.ValueType  # 4
     """The event was missing from the last complete fetch of the source."""
+    EXCLUSION_REASON_STATUS_DISAGREES: _ExclusionReason.ValueType  # 5
+    """Its source tells that the event has not started, while another tells that it is in play."""
 
 class ExclusionReason(_ExclusionReason, metaclass=_ExclusionReasonEnumTypeWrapper):
     """Why a bookmaker's market was left out of the best prices."""
@@ -108,9 +112,13 @@ EXCLUSION_REASON_SUSPENDED: ExclusionReason.ValueType  # 1
 EXCLUSION_REASON_STALE: ExclusionReason.ValueType  # 2
 """The odds are not confirmed lately, or their source is not up."""
 EXCLUSION_REASON_INCOMPLETE: ExclusionReason.ValueType  # 3
-"""An outcome has no price, or is not active."""
+"""An outcome has no price, is not active, or is missing: a market that includes the draw is shown
+without it.
+"""
 EXCLUSION_REASON_ABSENT: ExclusionReason.ValueType  # 4
 """The event was missing from the last complete fetch of the source."""
+EXCLUSION_REASON_STATUS_DISAGREES: ExclusionReason.ValueType  # 5
+"""Its source tells that the event has not started, while another tells that it is in play."""
 Global___ExclusionReason: _TypeAlias = ExclusionReason  # noqa: Y015
 
 class _SourceHealth:
@@ -159,7 +167,7 @@ class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind
     CHANGE_KIND_EVENT_ADDED: _ChangeKind.ValueType  # 6
     """The event is there; comes before its first market."""
     CHANGE_KIND_EVENT_UPDATED: _ChangeKind.ValueType  # 7
-    """Its start, names, status or sources differ."""
+    """Its start, names, status or sources differ, or what is told of it otherwise."""
     CHANGE_KIND_EVENT_ENDED: _ChangeKind.ValueType  # 8
     """The event is over, and with it all its markets: they get no changes of their own."""
     CHANGE_KIND_SOURCE_UP: _ChangeKind.ValueType  # 9
@@ -185,7 +193,7 @@ CHANGE_KIND_REMOVED: ChangeKind.ValueType  # 5
 CHANGE_KIND_EVENT_ADDED: ChangeKind.ValueType  # 6
 """The event is there; comes before its first market."""
 CHANGE_KIND_EVENT_UPDATED: ChangeKind.ValueType  # 7
-"""Its start, names, status or sources differ."""
+"""Its start, names, status or sources differ, or what is told of it otherwise."""
 CHANGE_KIND_EVENT_ENDED: ChangeKind.ValueType  # 8
 """The event is over, and with it all its markets: they get no changes of their own."""
 CHANGE_KIND_SOURCE_UP: ChangeKind.ValueType  # 9
@@ -402,6 +410,26 @@ class Event(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class ToldEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: Global___EventStatus.ValueType
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___EventStatus.ValueType = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     SPORT_FIELD_NUMBER: _builtins.int
     COMPETITION_FIELD_NUMBER: _builtins.int
@@ -412,6 +440,8 @@ class Event(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SOURCE_IDS_FIELD_NUMBER: _builtins.int
     MERGED_INTO_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
+    DRAWS_LOST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """This service's id of the event."""
     sport: _builtins.str
@@ -424,7 +454,7 @@ class Event(_message.Message):
     """The away side, as the source writes it."""
     status: Global___EventStatus.ValueType
     name: _builtins.str
-    """Both sides as people write them."""
+    """Both sides as people write them; of an event without sides (an outright), the source's title."""
     merged_into: _builtins.str
     """Only in its EVENT_ENDED (`merged`): the event that it proved to be; its odds are there now."""
     @_builtins.property
@@ -434,6 +464,16 @@ class Event(_message.Message):
     @_builtins.property
     def source_ids(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """source -> that source's id of the event."""
+
+    @_builtins.property
+    def told(self) -> _containers.ScalarMap[_builtins.str, Global___EventStatus.ValueType]:
+        """source -> the status that it tells; a source that tells none is not in it. `status` is the
+        furthest of these, and only where no source tells one is it derived from the start time.
+        """
+
+    @_builtins.property
+    def draws_lost(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrawLost]:
+        """The markets that were shown with a draw, and then without it."""
 
     def __init__(
         self,
@@ -448,14 +488,46 @@ class Event(_message.Message):
         name: _builtins.str = ...,
         source_ids: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         merged_into: _builtins.str = ...,
+        told: _abc.Mapping[_builtins.str, Global___EventStatus.ValueType] | None = ...,
+        draws_lost: _abc.Iterable[Global___DrawLost] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["away", b"away", "competition", b"competition", "home", b"home", "id", b"id", "merged_into", b"merged_into", "name", b"name", "source_ids", b"source_ids", "sport", b"sport", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["away", b"away", "competition", b"competition", "draws_lost", b"draws_lost", "home", b"home", "id", b"id", "merged_into", b"merged_into", "name", b"name", "source_ids", b"source_ids", "sport", b"sport", "start_time", b"start_time", "status", b"status", "told", b"told"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Event: _TypeAlias = Event  # noqa: Y015
+
+@_typing.final
+class DrawLost(_message.Message):
+    """A market type that a bookmaker has shown with home, draw and away in this event, and then without
+    the draw (or not at all). Two-way prices of it that come later are INCOMPLETE.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    BOOKMAKER_FIELD_NUMBER: _builtins.int
+    MARKET_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    bookmaker: _builtins.str
+    market: _builtins.str
+    """The type, as in MarketKey."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        bookmaker: _builtins.str = ...,
+        market: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmaker", b"bookmaker", "market", b"market", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrawLost: _TypeAlias = DrawLost  # noqa: Y015
 
 @_typing.final
 class MarketKey(_message.Message):
@@ -504,7 +576,10 @@ class Outcome(_message.Message):
     name: _builtins.str
     """The source's own text."""
     price: _builtins.float
-    """Decimal odds, above 1; absent where the source shows no price."""
+    """Decimal odds, above 1; absent where the source shows the outcome without a price that a bet
+    could be made at. The outcome stays, since it can still happen: `active` is false, and the
+    market counts as incomplete for best prices.
+    """
     active: _builtins.bool
     """Whether the source takes bets on it now."""
     def __init__(
@@ -669,7 +744,9 @@ class BestMarket(_message.Message):
     """The best prices of one market over all bookmakers whose odds are live.
 
     Only markets with the same outcome keys are compared; where bookmakers offer one market with
-    different ones (two- and three-way `h2h`), there is one BestMarket for each. Lay markets are
+    different ones (two- and three-way `h2h` of ice hockey), there is one BestMarket for each. Prices
+    without the draw in a market that includes it are INCOMPLETE. In `outrights` each runner has its
+    best price over all bookmakers, whatever their lists, and there is no overround. Lay markets are
     left out.
     """
 
@@ -680,16 +757,25 @@ class BestMarket(_message.Message):
     OVERROUNDS_FIELD_NUMBER: _builtins.int
     COMBINED_OVERROUND_FIELD_NUMBER: _builtins.int
     EXCLUSIONS_FIELD_NUMBER: _builtins.int
+    SUSPECT_OVERROUND_FIELD_NUMBER: _builtins.int
+    SUSPECT_REASONS_FIELD_NUMBER: _builtins.int
     combined_overround: _builtins.float
     """Σ 1/price of the best prices − 1; below 0 the best prices together return more than they cost.
     This and the overrounds are there only for outcomes of which exactly one comes true (home,
     draw, away; over, under; yes, no): of others it is not known whether any are missing.
+    Absent also where it would be too good to be true; then suspect_overround has it.
+    """
+    suspect_overround: _builtins.float
+    """The combined overround where it lies below a limit (a setting of the server, -0.03 unless set):
+    nearly always a wrong join, a wrong market or an old price. Not to be bet on.
     """
     @_builtins.property
     def key(self) -> Global___MarketKey: ...
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___BestPrice]:
-        """One for each outcome, in canonical order; none when no bookmaker's odds are live."""
+        """One for each outcome, in canonical order; none when no bookmaker's odds are live. In
+        `outrights`, one for each runner that has a price.
+        """
 
     @_builtins.property
     def overrounds(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookmakerOverround]:
@@ -699,6 +785,14 @@ class BestMarket(_message.Message):
     def exclusions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Exclusion]:
         """The bookmakers that were left out, and why."""
 
+    @_builtins.property
+    def suspect_reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it rests on, in stable words: `below_limit` always; `one_bookmaker` (one of those compared
+        lies below the limit by itself), `several_sources` (the prices are of several sources' events,
+        which were joined), `old_leg` (one price was seen over a minute before another),
+        `in_play_mixed` (one source tells that the event is in play, another does not tell).
+        """
+
     def __init__(
         self,
         *,
@@ -707,14 +801,21 @@ class BestMarket(_message.Message):
         overrounds: _abc.Iterable[Global___BookmakerOverround] | None = ...,
         combined_overround: _builtins.float | None = ...,
         exclusions: _abc.Iterable[Global___Exclusion] | None = ...,
+        suspect_overround: _builtins.float | None = ...,
+        suspect_reasons: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_combined_overround", b"_combined_overround", "combined_overround", b"combined_overround", "key", b"key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_combined_overround", b"_combined_overround", "_suspect_overround", b"_suspect_overround", "combined_overround", b"combined_overround", "key", b"key", "suspect_overround", b"suspect_overround"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_combined_overround", b"_combined_overround", "combined_overround", b"combined_overround", "exclusions", b"exclusions", "key", b"key", "overrounds", b"overrounds", "prices", b"prices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_combined_overround", b"_combined_overround", "_suspect_overround", b"_suspect_overround", "combined_overround", b"combined_overround", "exclusions", b"exclusions", "key", b"key", "overrounds", b"overrounds", "prices", b"prices", "suspect_overround", b"suspect_overround", "suspect_reasons", b"suspect_reasons"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__combined_overround: _TypeAlias = _typing.Literal["combined_overround"]  # noqa: Y015
     _WhichOneofArgType__combined_overround: _TypeAlias = _typing.Literal["_combined_overround", b"_combined_overround"]  # noqa: Y015
+    _WhichOneofReturnType__suspect_overround: _TypeAlias = _typing.Literal["suspect_overround"]  # noqa: Y015
+    _WhichOneofArgType__suspect_overround: _TypeAlias = _typing.Literal["_suspect_overround", b"_suspect_overround"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__combined_overround) -> _WhichOneofReturnType__combined_overround | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__suspect_overround) -> _WhichOneofReturnType__suspect_overround | None: ...
 
 Global___BestMarket: _TypeAlias = BestMarket  # noqa: Y015
 

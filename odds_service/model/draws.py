@@ -1,0 +1,68 @@
+"""Markets that include the draw: two prices of such a market are not all of it.
+
+A bookmaker that drops the draw for a while, or a source that leaves it out, shows `home` and `away`
+alone. Set against another's two-way prices they look like a sure profit, and the draw loses both
+bets.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from odds_service.model.market import Market, Outcome
+
+THREE_WAY: Final = frozenset({"home", "draw", "away"})
+
+# Sports whose `h2h` is always told with the draw. Where bookmakers settle it both ways (ice hockey
+# and cricket with or without the draw; baseball, boxing, MMA, basketball, American football, tennis
+# and Australian rules without one), a two-way `h2h` is a bet of its own.
+DRAW_SPORTS: Final = frozenset(
+    {
+        "bandy",
+        "beachsoccer",
+        "fieldhockey",
+        "futsal",
+        "handball",
+        "rugby",
+        "rugbyleague",
+        "rugbyunion",
+        "soccer",
+        "waterpolo",
+    }
+)
+_OTHER_NAMES: Final = {
+    "association": "soccer",
+    "associationfootball": "soccer",
+    "football": "soccer",
+}
+_DRAW_COMPETITIONS: Final = frozenset({"cricket_test_match"})  # a Test is drawn one time in four
+# The whole match, a half, a quarter, a period, or so many minutes; to back or to lay.
+_RESULT: Final = re.compile(r"h2h(_(h[12]|q[1-4]|p[1-3]|m[0-9]+))?(_lay)?")
+_TOLD: Final = "3_way"  # in a market type: it says so itself
+
+
+@lru_cache(maxsize=4096)  # some hundred competitions, and the market types of each
+def includes_draw(sport: str, competition: str, market: str) -> bool:
+    """Whether a market type always has a draw in such an event.
+
+    Args:
+        sport: as in Event.sport.
+        competition: as in Event.competition.
+        market: the type, as in MarketKey.market.
+    """
+    if _TOLD in market:
+        return True
+    if _RESULT.fullmatch(market) is None:
+        return False
+    bare = "".join(filter(str.isalnum, sport.casefold()))
+    return _OTHER_NAMES.get(bare, bare) in DRAW_SPORTS or competition in _DRAW_COMPETITIONS
+
+
+def shows_draw(outcomes: tuple[Outcome, ...]) -> bool:
+    """Whether these are home, draw and away, with or without prices."""
+    return len(outcomes) == 3 and {outcome.key for outcome in outcomes} == THREE_WAY
+
+
+def lost_draw(before: Market | None, after: Market) -> bool:
+    """Whether a change took the draw, or the market with it, from a three-way market."""
+    return before is not None and shows_draw(before.outcomes) and not shows_draw(after.outcomes)

@@ -1,0 +1,56 @@
+"""What the server encodes, the client decodes: no field of a value is lost on the way."""
+
+from msgspec.structs import fields, replace
+
+from odds_service.client import decode
+from odds_service.model.event import Event, EventStatus
+from odds_service.model.market import MarketKey
+from odds_service.model.overround import BestMarket, BestPrice, Exclusion
+from odds_service.rpc.calls import _best_message
+from odds_service.rpc.encode import event_message
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tests.support.observations import NOON
+
+FULL = Event(
+    id="e", sport="icehockey", competition="shl", home="Home", away="Away", start_time=NOON,
+    status=EventStatus.IN_PLAY, source_ids={"toa": "1", "site": "2"}, merged_into="f",
+    told={"toa": EventStatus.SCHEDULED, "site": EventStatus.IN_PLAY},
+    draws_lost=(("site", "b", "h2h"), ("toa", "b", "h2h_p1")),
+)  # fmt: skip
+OUTRIGHT = replace(FULL, home="", away="", title="Masters Winner")
+
+
+def test_every_field_of_an_event_comes_back() -> None:
+    for event in (FULL, OUTRIGHT):
+        message = pb.Event.FromString(event_message(event).SerializeToString())
+        assert decode.event(message) == event
+        assert message.name == event.name
+    for field in fields(Event):  # a new one fails here until it is carried
+        assert any(getattr(event, field.name) for event in (FULL, OUTRIGHT)), field.name
+
+
+def test_a_told_status_that_is_newer_than_the_client_disagrees_with_none() -> None:
+    message = event_message(FULL)
+    message.told["toa"] = 9  # type: ignore[assignment]  # as a newer server may send
+    assert decode.event(message).told == {"site": EventStatus.IN_PLAY}
+
+
+def test_every_field_of_a_best_market_comes_back() -> None:
+    place = "toa", "b"
+    believed = BestMarket(
+        MarketKey("totals", "2.5"),
+        ("over",),
+        (BestPrice("over", "Over", 2.0, *place, NOON),),
+        {place: 0.01},
+        -0.01,
+        {("toa", reason.name): reason for reason in Exclusion},
+    )
+    suspect = replace(
+        believed,
+        combined_overround=None,
+        suspect_overround=-0.2,
+        suspect_reasons=("below_limit", "old_leg"),
+    )
+    for best in (believed, suspect):
+        message = pb.BestMarket.FromString(_best_message(best, NOON).SerializeToString())
+        assert decode.best_market(message, {place: NOON}) == best

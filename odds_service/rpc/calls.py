@@ -298,7 +298,7 @@ def _refreshed(serving: Serving, event_id: str, outcome: Refreshed) -> pb.Refres
             ok=not each.error_kind,
             error_code=each.error_kind,
             error_message=each.error,
-        )
+        ).latency.FromTimedelta(timedelta(seconds=each.latency_s))
     return reply
 
 

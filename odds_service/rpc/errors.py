@@ -14,6 +14,7 @@ from grpc_status import rpc_status
 from odds_service.errors import (
     BelowFloor,
     NotDurableYet,
+    NotFetchedYet,
     OddsServiceError,
     SourceError,
     StorageError,
@@ -91,6 +92,10 @@ def as_refusal(error: Exception) -> Refused:
             return unavailable(
                 str(error), "NOT_DURABLE_YET", epoch=error.epoch, revision=str(error.revision)
             )
+        case NotFetchedYet():
+            told = {"epoch": error.epoch, "revision": str(error.revision)}
+            named = ",".join(error.sources)
+            return unavailable(str(error), "NOT_FETCHED_YET", sources=named, **told)
         case StorageUnavailable():
             return unavailable("the database does not answer", "STORAGE_UNAVAILABLE")
         case SourceError():

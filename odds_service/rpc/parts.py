@@ -77,7 +77,10 @@ class Closings(Protocol):
 
 
 class RefreshedSource(Protocol):
-    """How the fetch from one source ended; `error_kind` is empty where it went well."""
+    """How the fetch from one source ended; `error_kind` is empty where it went well.
+
+    latency_s: how long it took.
+    """
 
     @property
     def source(self) -> str: ...
@@ -85,6 +88,8 @@ class RefreshedSource(Protocol):
     def error_kind(self) -> str: ...
     @property
     def error(self) -> str: ...
+    @property
+    def latency_s(self) -> float: ...
 
 
 class Refreshed(Protocol):

@@ -150,6 +150,7 @@ class Source(NamedTuple):
     source: str
     error_kind: str
     error: str
+    latency_s: float = 0.25
 
 
 class Outcome(NamedTuple):
@@ -203,6 +204,7 @@ async def test_a_refresh_answers_with_what_changed() -> None:
                 ("toa", True, ""),
                 ("x", False, "timeout"),
             ]
+            assert {s.latency.ToTimedelta() for s in reply.sources} == {timedelta(seconds=0.25)}
             for event_id, code in (
                 ("nothing", grpc.StatusCode.NOT_FOUND),
                 ("behind", grpc.StatusCode.UNAVAILABLE),

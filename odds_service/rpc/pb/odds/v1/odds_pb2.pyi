@@ -826,13 +826,23 @@ class SourceState(_message.Message):
     CONSECUTIVE_FAILURES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     QUOTA_LEFT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     state: Global___SourceHealth.ValueType
     consecutive_failures: _builtins.int
     reason: _builtins.str
-    """Why it is not up, in words; empty when it is."""
+    """Why it is not up, or why its last fetch failed while it still is: a word for programs. Empty
+    after a success. `starting` (no fetch has ended yet), `no_success` (nothing failed, and nothing
+    succeeded for three intervals), `storage_behind` (fetching waits for the database), or the name
+    of the last failure: `timeout`, `connection`, `truncated`, `rate_limited`, `server_error`,
+    `refused`, `redirect`, `html`, `not_json`, `wrong_format`, `wrong_shape`, `bad_encoding`,
+    `too_large`, `error_body`, `circuit_open`, `deadline`, `crash` (a fault of the source's code),
+    `failed` (any other) …
+    """
     quota_left: _builtins.int
     """Requests left, as the source tells; absent where it tells none."""
+    detail: _builtins.str
+    """The same as text for people, without secrets; its wording may change."""
     @_builtins.property
     def last_success_at(self) -> _timestamp_pb2.Timestamp:
         """The last complete and successful fetch; absent before the first."""
@@ -846,10 +856,11 @@ class SourceState(_message.Message):
         consecutive_failures: _builtins.int = ...,
         reason: _builtins.str = ...,
         quota_left: _builtins.int | None = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "last_success_at", b"last_success_at", "quota_left", b"quota_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "consecutive_failures", b"consecutive_failures", "last_success_at", b"last_success_at", "quota_left", b"quota_left", "reason", b"reason", "source", b"source", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "consecutive_failures", b"consecutive_failures", "detail", b"detail", "last_success_at", b"last_success_at", "quota_left", b"quota_left", "reason", b"reason", "source", b"source", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quota_left: _TypeAlias = _typing.Literal["quota_left"]  # noqa: Y015
     _WhichOneofArgType__quota_left: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left"]  # noqa: Y015

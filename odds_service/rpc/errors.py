@@ -25,6 +25,7 @@ from odds_service.errors import (
 Context: TypeAlias = "aio.ServicerContext[bytes, bytes]"
 
 DOMAIN: Final = "odds.v1"  # of ErrorInfo
+_ANSWER_S: Final = 0.25  # for a refusal to reach the caller before its deadline
 _RETRY_S: Final = 1.0  # storage and the service itself come back within seconds
 
 log = structlog.get_logger(__name__)
@@ -62,6 +63,11 @@ def unavailable(text: str, reason: str, retry_s: float = _RETRY_S, **metadata: s
 def refused(code: StatusCode, text: str, reason: str, **metadata: str) -> Refused:
     """Any other code, with a word for programs."""
     return Refused(code, text, error_info(reason, **metadata))
+
+
+def before_deadline_s(left_s: float) -> float:
+    """Return how long a call may wait so that its own words, not a bare deadline, end it."""
+    return left_s - min(_ANSWER_S, left_s / 10)
 
 
 def error_info(reason: str, **metadata: str) -> ErrorInfo:

@@ -840,10 +840,13 @@ class SourceState(_message.Message):
     """Why it is not up, or why its last fetch failed while it still is: a word for programs. Empty
     after a success. `starting` (no fetch has ended yet), `no_success` (nothing failed, and nothing
     succeeded for three intervals), `storage_behind` (fetching waits for the database), or the name
-    of the last failure: `timeout`, `connection`, `truncated`, `rate_limited`, `server_error`,
-    `refused`, `redirect`, `html`, `not_json`, `wrong_format`, `wrong_shape`, `bad_encoding`,
-    `too_large`, `error_body`, `circuit_open`, `deadline`, `crash` (a fault of the source's code),
-    `failed` (any other) …
+    of the last failure. On the way: `timeout`, `connection`, `truncated`, `redirect`, `deadline`,
+    `circuit_open` (not asked, after many failures). As answered: `rate_limited`, `server_error`,
+    `unauthorized`, `forbidden`, `not_found`, `bad_request`, `refused`, `error_body`. What came could
+    not be read: `html`, `not_json`, `bad_encoding`, `too_large`, `wrong_format`, `wrong_shape`,
+    `bad_event`, `wrong_event`, `bad_listing`, `unknown_listing`, `unknown_provider`,
+    `bad_observation`, `stale_answer` (older than what it told before). `crash` is a fault of the
+    source's code, `failed` any other failure …
     """
     quota_left: _builtins.int
     """Requests left, as the source tells; absent where it tells none."""
@@ -910,11 +913,11 @@ class Change(_message.Message):
     reason: _builtins.str
     """Why, where there is more to say than the kind. Of markets: `source_removed` (its source shows
     it no more), `no_longer_asked` (the settings do not ask for it any more), `line_moved`,
-    `unreadable` (still offered, but its odds cannot be read: SUSPENDED), `event_ended` and `purged`
-    as of events. Of events: `event_started`, `start_moved`, `sides_swapped`, `renamed`,
+    `unreadable` (still offered, but its odds cannot be read: SUSPENDED), and `event_ended` and
+    `purged` as of events. Of events: `event_started`, `start_moved`, `sides_swapped`, `renamed`,
     `listing_moved` (its source shows it elsewhere), `source_joined`, `source_left`,
-    `source_removed` (gone before its start), `event_ended` (gone after it), `rematched` (what joins
-    its sources differs), `purged` (nothing has confirmed it for long). Of sources: as
+    `source_removed` (gone before its start), `event_ended` (gone after it), `rematched` (what
+    joins its sources differs), `purged` (nothing has confirmed it for long). Of sources: as
     SourceState.reason.
     Two events that prove to be one: EVENT_ENDED (`merged`, with Event.merged_into), then the
     other's EVENT_UPDATED and its new odds as ADDED. One that proves to be two: its EVENT_UPDATED

@@ -39,9 +39,8 @@ class OddsServiceStub:
 
     An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
     too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
-    STORAGE_UNAVAILABLE (it needs the database, which does not answer), as UNAUTHENTICATED (a token is
-    wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no
-    sources.
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
+    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
     """
 
     def __init__(self, channel):
@@ -101,9 +100,8 @@ class OddsServiceServicer:
 
     An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
     too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
-    STORAGE_UNAVAILABLE (it needs the database, which does not answer), as UNAUTHENTICATED (a token is
-    wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no
-    sources.
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
+    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
     """
 
     def GetOdds(self, request, context):
@@ -250,9 +248,8 @@ class OddsService:
 
     An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
     too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
-    STORAGE_UNAVAILABLE (it needs the database, which does not answer), as UNAUTHENTICATED (a token is
-    wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no
-    sources.
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
+    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
     """
 
     @staticmethod

@@ -53,9 +53,8 @@ class OddsServiceStub:
 
     An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
     too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
-    STORAGE_UNAVAILABLE (it needs the database, which does not answer), as UNAUTHENTICATED (a token is
-    wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no
-    sources.
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
+    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
     """
 
     @_typing.overload
@@ -133,9 +132,8 @@ class OddsServiceAsyncStub(OddsServiceStub):
 
     An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
     too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
-    STORAGE_UNAVAILABLE (it needs the database, which does not answer), as UNAUTHENTICATED (a token is
-    wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no
-    sources.
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
+    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -209,9 +207,8 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
 
     An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
     too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
-    STORAGE_UNAVAILABLE (it needs the database, which does not answer), as UNAUTHENTICATED (a token is
-    wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no
-    sources.
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
+    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
     """
 
     @_abc_1.abstractmethod

@@ -1,4 +1,4 @@
-"""What tests of the contract share: refusals with their details, requests by name, a log to read."""
+"""What tests of the contract share: refusals with their details, and logs to read."""
 
 import random
 from datetime import timedelta
@@ -48,15 +48,12 @@ def refusal_of(error: grpc.RpcError) -> Refusal:
     return Refusal(error.code().name, str(error.details()), found)
 
 
-async def refused(
-    client: Client, call: str, request: Message, timeout_s: float = 20.0
-) -> Refusal:
+async def refused(client: Client, call: str, request: Message, timeout_s: float = 20.0) -> Refusal:
     """The status that a unary call, or the reading of a stream, ends with."""
+    if call in {"GetHistory", "WatchChanges", "GetClosingOdds"}:
+        with client.stream(call, request) as stream:
+            return refusal_of(await stream.error())
     with pytest.raises(grpc.RpcError) as caught:
-        if call in {"GetHistory", "WatchChanges", "GetClosingOdds"}:
-            with client.stream(call, request) as stream:
-                while True:
-                    await stream.next(timeout_s)
         await client.call(call, request, timeout_s)
     return refusal_of(caught.value)
 

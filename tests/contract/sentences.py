@@ -8,6 +8,7 @@ below it. A sentence that promises nothing that a program could see has `- ` and
 """
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -118,10 +119,10 @@ def main() -> None:
             continue
         if sentence.place != place:
             place = sentence.place
-            print(f"\n# {place}")
-        print(sentence.text)
+            sys.stdout.write(f"\n# {place}\n")
+        sys.stdout.write(f"{sentence.text}\n")
     for sentence in told.keys() - set(spoken):
-        print(f"\n## gone: {sentence.place}: {sentence.text}")
+        sys.stdout.write(f"\n## gone: {sentence.place}: {sentence.text}\n")
 
 
 if __name__ == "__main__":

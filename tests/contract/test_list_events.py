@@ -18,13 +18,11 @@ SHOWN = {"b": {H2H: {"home": 1.5, "away": 2.5}}}
 
 
 class Fixtures:
-    """Events of which any may be postponed, brought forward, dropped and added between two pages."""
+    """Events that are postponed, brought forward, dropped and added between two pages."""
 
     def __init__(self, rng: random.Random, *, capacity: int) -> None:
         self.book = Bookkeeping(capacity=capacity)
-        self.starts = {
-            f"e{n:02}": NOON + timedelta(minutes=rng.randint(60, 90)) for n in range(30)
-        }
+        self.starts = {f"e{n:02}": NOON + timedelta(minutes=rng.randint(60, 90)) for n in range(30)}
         self._rng = rng
         self._polls = 0
         self._added = 0

@@ -47,9 +47,7 @@ async def past_cut(
     known = {state.source: state for state in states}
     shown = {source for entry in past.events for source, _ in entry.bookmakers}
     judged_by = {
-        source: SourceState(
-            source=source, interval_s=_UNKNOWN_INTERVAL_S, status=SourceStatus.UP
-        )
+        source: SourceState(source=source, interval_s=_UNKNOWN_INTERVAL_S, status=SourceStatus.UP)
         for source in shown
     } | known
     events = {entry.event.id: entry for entry in past.events}

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from odds_service.model.market import MarketKey
+from odds_service.model.observation import Scope
 from odds_service.rpc import calls
 from odds_service.rpc.framing import timestamp
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
@@ -144,3 +145,19 @@ async def test_a_reply_is_by_start_and_names_its_place_and_the_sources_selected(
             only = pb.GetOddsRequest(filter=pb.Filter(sources=["toa"]))
             reply = await client.call("GetOdds", only)
             assert [state.source for state in reply.sources] == ["toa"]
+
+
+async def test_the_age_of_a_best_price_is_since_it_was_last_seen_true() -> None:
+    book = Bookkeeping()
+    offer = {"e": {"a": {H2H: {"home": 2.1, "away": 1.8}}, "b": {H2H: {"home": 1.9, "away": 2.1}}}}
+    book.see(observe(offered(offer)))
+    book.see(observe(offered({"e": {"b": offer["e"]["b"]}}), 1, scope=Scope(
+        listing="soccer_epl", bookmakers=frozenset({"b"}))))  # fmt: skip
+    book.now = NOON + timedelta(minutes=1, seconds=30)
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            reply = await client.call("GetOdds", pb.GetOddsRequest(include_best=True))
+    (best,) = reply.events[0].best
+    assert {leg.bookmaker: leg.age.ToTimedelta().total_seconds() for leg in best.prices} == {
+        "a": 90, "b": 30,
+    }  # fmt: skip

@@ -8,7 +8,9 @@ from pathlib import Path
 from odds_service.model.change import Reason
 from odds_service.model.source import SourceReason
 from odds_service.rpc.filtering import ENTERED_FILTER
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.sentences import PROTO, ROOT, sentences
+from tests.support.odds_builders import Bookkeeping, connected, serving
 
 WORD = re.compile(r"[a-z][a-z0-9_]*")
 IN_PROTO = {
@@ -53,3 +55,18 @@ def test_every_reason_of_a_source_is_told() -> None:
     assert all(WORD.fullmatch(kind) for kind in kinds)
     told = IN_PROTO["SourceState.reason"] | IN_PROTO["RefreshedSource.error_code"]
     assert kinds - told == set()
+
+
+async def test_an_enum_value_that_the_server_does_not_know_is_unspecified() -> None:
+    async with serving(Bookkeeping()) as server:
+        with connected(server.address) as client:
+            opened = []
+            for unknown in (0, 99):
+                request = pb.WatchChangesRequest()
+                # As a later version of the proto would send them: by number.
+                request.MergeFromString(bytes((5 << 3, unknown, 6 << 3, unknown)))
+                with client.stream("WatchChanges", request) as stream:
+                    opened.append((await stream.next()).opened)
+                    await stream.until("image_end")
+    assert opened[0] == opened[1]
+    assert opened[0].policy == pb.SLOW_READER_POLICY_LOSSLESS

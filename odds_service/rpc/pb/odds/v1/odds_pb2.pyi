@@ -355,9 +355,8 @@ class Cursor(_message.Message):
 
     A place in the one log of changes: everything up to `revision`, as numbered in `epoch`.
     Treat both together as one opaque value; compare revisions only between cursors of one stream.
-    Two cursors of one place may differ in their epoch: never test cursors for equality, and keep the
-    one that came last. A cursor is good with the filter that it came with: under another one the
-    odds that only the other selects would be missing.
+    Cursors of one place may differ in their epochs: never test cursors for equality, and keep the
+    one that came last.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -99,9 +99,10 @@ def as_refusal(error: Exception) -> Refused:
                 str(error), "NOT_DURABLE_YET", epoch=error.epoch, revision=str(error.revision)
             )
         case NotFetchedYet():
-            told = {"epoch": error.epoch, "revision": str(error.revision)}
-            named = ",".join(error.sources)
-            return unavailable(str(error), "NOT_FETCHED_YET", sources=named, **told)
+            return unavailable(
+                str(error), "NOT_FETCHED_YET", epoch=error.epoch, revision=str(error.revision),
+                sources=",".join(error.sources),
+            )  # fmt: skip
         case StorageUnavailable():
             return unavailable("the database does not answer", "STORAGE_UNAVAILABLE")
         case SourceError():

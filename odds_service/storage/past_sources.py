@@ -3,6 +3,7 @@
 An answer about the past rests on what was stored then, not on what is configured now.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -59,7 +60,7 @@ def _told_until(state: SourceState, answered_at: datetime | None) -> SourceState
 
 async def _aio_changes(
     connection: AsyncConnection, condition: Any, which: Any
-) -> list[Row[tuple[Any, ...]]]:
+) -> Sequence[Row[Any]]:
     """Of each source the first or last change for which a condition holds."""
     chosen = (
         select(which.label("revision"))
@@ -70,7 +71,7 @@ async def _aio_changes(
     query = select(odds_history.c.source, odds_history.c.before, odds_history.c.after).join(
         chosen, chosen.c.revision == odds_history.c.revision
     )
-    return list((await connection.execute(query)).all())
+    return (await connection.execute(query)).all()
 
 
 async def _aio_answered(connection: AsyncConnection, at: datetime) -> dict[str, datetime]:

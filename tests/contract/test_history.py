@@ -28,11 +28,16 @@ async def test_cursors_of_another_log_or_ahead_of_this_server_are_told_apart() -
         with connected(server.address) as client:
             another = pb.Cursor(epoch="another", revision=3)
             ahead = pb.Cursor(epoch=EPOCH, revision=10**6)
-            for field in ("from_cursor", "to_cursor"):
-                request = pb.GetHistoryRequest(**{field: another})
+            for request in (
+                pb.GetHistoryRequest(from_cursor=another),
+                pb.GetHistoryRequest(to_cursor=another),
+            ):
                 found = await refused(client, "GetHistory", request)
                 assert (found.code, found.reason) == ("FAILED_PRECONDITION", "EPOCH_CHANGED")
-                request = pb.GetHistoryRequest(**{field: ahead})
+            for request in (
+                pb.GetHistoryRequest(from_cursor=ahead),
+                pb.GetHistoryRequest(to_cursor=ahead),
+            ):
                 found = await refused(client, "GetHistory", request)
                 assert (found.code, found.reason) == ("UNAVAILABLE", "AHEAD_OF_SERVER")
                 assert found.metadata["head"] == str(book.feed.head_revision)

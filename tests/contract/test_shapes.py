@@ -6,10 +6,10 @@ from itertools import pairwise
 import pytest
 
 from odds_service.model.market import MarketKey
-from odds_service.rpc.framing import utc_time
+from odds_service.rpc.framing import timestamp, utc_time
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.calling import eventful, everything, history
-from tests.support.observations import NOON, observe, observed_event
+from tests.support.observations import NOON, Prices, observe, observed_event
 from tests.support.odds_builders import Bookkeeping, changes_of, connected, serving
 
 CANONICAL = ("home", "draw", "away", "over", "under", "yes", "no")
@@ -157,7 +157,7 @@ async def test_a_moved_line_is_two_changes_side_by_side_in_one_message() -> None
 async def test_no_line_is_another_market_than_line_0_and_no_price_is_no_0() -> None:
     h2h, none, zero = MarketKey("h2h"), MarketKey("spreads"), MarketKey("spreads", "0")
     player = MarketKey("player_points", "7.5", "A Player")
-    shown = {
+    shown: dict[str, dict[MarketKey, Prices]] = {
         "b": {
             h2h: {"home": 2.5, "draw": None, "away": 2.5},
             none: {"home": 1.5, "away": 2.5},
@@ -259,9 +259,7 @@ async def test_filters_join_fields_by_and_and_values_by_or() -> None:
                 (e, b, m) for e, b, m in whole if b in "ab" and m == "h2h"
             }
             assert await ask(sports=["chess", "soccer"], sources=["x"]) == set()
-            at = {name: pb.Filter(start_from={"seconds": 0}).start_from for name in hours}
-            for name, h in hours.items():
-                at[name].FromDatetime(NOON + timedelta(hours=h))
+            at = {name: timestamp(NOON + timedelta(hours=h)) for name, h in hours.items()}
             assert {e for e, _, _ in await ask(start_from=at["e2"])} == {"e2", "e3"}
             assert {e for e, _, _ in await ask(start_to=at["e2"])} == {"e1"}
             assert await ask(in_play=False) == whole

@@ -93,7 +93,8 @@ def as_refusal(error: Exception) -> Refused:
             return refused(StatusCode.NOT_FOUND, str(error), "UNKNOWN_EVENT")
         case BelowFloor():
             floor = str(error.floor_revision)
-            return refused(StatusCode.OUT_OF_RANGE, str(error), "NOT_KEPT", floor=floor)
+            text = f"odds can be told from revision {floor} on"  # GetHistory has its own words
+            return refused(StatusCode.OUT_OF_RANGE, text, "NOT_KEPT", floor=floor)
         case NotDurableYet():
             return unavailable(
                 str(error), "NOT_DURABLE_YET", epoch=error.epoch, revision=str(error.revision)

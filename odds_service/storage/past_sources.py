@@ -60,7 +60,7 @@ def _told_until(state: SourceState, answered_at: datetime | None) -> SourceState
 
 async def _aio_changes(
     connection: AsyncConnection, condition: Any, which: Any
-) -> Sequence[Row[Any]]:
+) -> Sequence[Row[Any, Any, Any]]:
     """Of each source the first or last change for which a condition holds."""
     chosen = (
         select(which.label("revision"))

@@ -2,6 +2,7 @@
 
 import random
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from odds_service.model.market import MarketKey
 from odds_service.rpc.framing import utc_time
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.storage import WriteGroup
 from tests.contract.calling import refused
+from tests.support.databases import SqlitePlace
 from tests.support.observations import NOON, observe, observed_event
 from tests.support.odds_builders import EPOCH, Bookkeeping, Client, connected, serving
 
@@ -79,6 +82,34 @@ async def test_an_event_that_stays_is_listed_once_however_it_moves(
     # In the order of the starts as of the first page.
     known = [event_id for event_id in ids if event_id in first]
     assert known == sorted(known, key=lambda event_id: (first[event_id], event_id))
+
+
+async def test_pages_out_of_a_real_database_are_whole_too(tmp_path: Path) -> None:
+    place = SqlitePlace(tmp_path)
+    fixtures = Fixtures(random.Random(9), capacity=1)
+    first, stored = set(fixtures.starts), 0
+    async with place.begun() as (store, _):
+
+        async def write() -> None:
+            nonlocal stored
+            await store.write(WriteGroup(fixtures.book.batches[stored:]))
+            stored = len(fixtures.book.batches)
+
+        await write()
+        async with serving(fixtures.book, store=store) as server:
+            with connected(server.address) as client:
+                request = pb.ListEventsRequest(page_size=4)
+                ids: list[str] = []
+                while True:
+                    reply = await client.call("ListEvents", request)
+                    ids += [row.event.id for row in reply.events]
+                    request.page_token = reply.next_page_token
+                    if not request.page_token:
+                        break
+                    fixtures.move()
+                    await write()
+    assert len(ids) == len(set(ids))
+    assert first & set(fixtures.starts) <= set(ids)
 
 
 async def test_a_page_is_as_large_as_asked_up_to_a_thousand() -> None:

@@ -241,6 +241,10 @@ async def test_why_a_source_is_not_up_is_a_word_and_the_text_stands_beside_it() 
     await stage.detector.observe(observe(offered(big(1)), 2))
     up = stage.cache.sources["toa"]
     assert (up.status, up.reason, up.detail) == (SourceStatus.UP, "", "")
+    await stage.detector.observe(replace(failed(2), reason="slow", problems={"timeout": 1}))
+    up = stage.cache.sources["toa"]
+    assert (up.status, up.reason, up.detail) == (SourceStatus.UP, "timeout", "slow")
+    await stage.detector.observe(observe(offered(big(1)), 2))
     stage.now = NOON + timedelta(hours=1)
     stage.detector.judge_sources()
     stale = stage.cache.sources["toa"]

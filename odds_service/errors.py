@@ -1,5 +1,7 @@
 """What this service raises to its users: each text says what is wrong, where, and what to do."""
 
+from collections.abc import Sequence
+
 from odds_service.secrets import redact
 
 
@@ -51,6 +53,21 @@ class BelowFloor(OddsServiceError):
 
 class UnknownEvent(OddsServiceError):
     """No event of this id is known."""
+
+
+class NotFetchedYet(OddsServiceError):
+    """A refresh did not end within its deadline, because of its sources; it goes on.
+
+    epoch, revision: a cursor that lies before all that it will give. sources: those that have not
+    answered.
+    """
+
+    def __init__(self, epoch: str, revision: int, sources: Sequence[str]) -> None:
+        named = ", ".join(sources)
+        super().__init__(f"the fetch did not end within the deadline ({named}); it goes on")
+        self.epoch = epoch
+        self.revision = revision
+        self.sources = tuple(sources)
 
 
 class NotDurableYet(OddsServiceError):

@@ -243,8 +243,8 @@ async def test_the_servers_refusal_is_one_line_too(tmp_path: Path) -> None:
             (["get", "nowhere"], "no such event: nowhere"),
             (["get", "--ca", str(garbage)], "TLS"),
             (["get", "--tls"], "TLS"),
-            (["get", "--as-of", "e1:1"], "history is kept from revision"),
-            (["history", "--since", "e1:1"], "history is kept from revision 4 on"),
+            (["get", "--as-of", "e1:1"], "odds can be told from revision 4 on"),
+            (["history", "--since", "e1:1"], "history is kept from revision 5 on"),
             (["history", "--since", "another:1"], "not of this log"),
             (["watch", "--resume", "e1:x"], ""),
         ):

@@ -160,6 +160,7 @@ def source_state(message: pb.SourceState) -> SourceState:
         consecutive_failures=message.consecutive_failures,
         reason=message.reason,
         quota_left=message.quota_left if message.HasField("quota_left") else None,
+        detail=message.detail,
     )
 
 

@@ -73,7 +73,11 @@ EVERYTHING: Final = Filter()
 
 
 class SourceState(Struct, frozen=True, kw_only=True):
-    """What is known of a source. reason: why it is not UP; quota_left: requests, None: not told."""
+    """What is known of a source.
+
+    reason: a word, why it is not UP or why its last fetch failed; detail: the same for people.
+    quota_left: requests, None: not told.
+    """
 
     source: str
     status: SourceStatus
@@ -81,6 +85,7 @@ class SourceState(Struct, frozen=True, kw_only=True):
     consecutive_failures: int
     reason: str
     quota_left: int | None
+    detail: str = ""
 
 
 class BookmakerOdds(snapshot.BookmakerOdds, frozen=True):

@@ -30,6 +30,9 @@ def events(*, why: Why = False, as_json: AsJson = False, address: Address, where
     """List the events in the order of their start."""
     with connect(address) as stub:
         listed = _all(stub, pb.ListEventsRequest(filter=filter_message(where)))
+        if where.bookmakers or where.markets or where.sources:
+            # The filter selects what is shown of an event; nothing of these is.
+            listed = (each for each in listed if each.bookmakers)
         if as_json:
             for each in listed:
                 typer.echo(json_line(each))

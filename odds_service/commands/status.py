@@ -9,6 +9,7 @@ from rich.table import Column, Table
 
 from odds_service.client import Address, connect, enum_word, json_line
 from odds_service.commands.options import AsJson, connection, takes
+from odds_service.commands.text import why_text
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 
 CALL_S: Final = 30
@@ -51,7 +52,7 @@ def _sources(reply: pb.GetStatusResponse) -> Table:
             f"{source.failures} of {source.pulls}",
             _fresh(source),
             str(state.quota_left) if state.HasField("quota_left") else "not told",
-            escape(state.reason),
+            escape(why_text(state)),
         )
     return table
 

@@ -85,6 +85,11 @@ def lines(
             yield change_text(change, name_of)
 
 
+def why_text(state: pb.SourceState) -> str:
+    """Why a source is not up: `timeout: GET /v4/sports took over 10 s`."""
+    return ": ".join(part for part in (state.reason, state.detail) if part)
+
+
 def change_text(
     change: pb.Change, name_of: Callable[[str], str] = its_id, *, days: bool = False
 ) -> str:
@@ -95,7 +100,8 @@ def change_text(
     at = f"{change.detected_at.ToDatetime():{'%Y-%m-%d ' if days else ''}%H:%M:%S}"
     reason = f" ({change.reason})" if change.reason else ""
     if change.HasField("source_state"):
-        return f"{at}  {name}  {change.source}{reason}"
+        why = why_text(change.source_state)
+        return f"{at}  {name}  {change.source}{f' ({why})' if why else ''}"
     if not change.HasField("after"):
         return f"{at}  {name}  {change.event.name or change.event_id}{reason}"
     before = prices_text(change.before) if change.HasField("before") else ""

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey, ObservedMarket
+from odds_service.model.source import reason_word
 
 ANY: Final = "*"  # in `unreadable`: something could not even be named, so nothing may be missed
 
@@ -118,6 +119,13 @@ class Observation(Struct, frozen=True, kw_only=True):
     unmapped: Mapping[str, int] = {}
     sequence: int = 0
     observed_boot_s: float = 0.0
+
+    @property
+    def failure(self) -> str:
+        """The word for why it failed: the first of its problems; empty unless it did."""
+        if self.completeness is not Completeness.FAILED:
+            return ""
+        return reason_word(next(iter(self.problems), ""))
 
     def __post_init__(self) -> None:
         require_aware(started_at=self.started_at, observed_at=self.observed_at)

@@ -1,10 +1,12 @@
 """The state of a source, as watchers see it."""
 
 import enum
+import re
 from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 STALE_AFTER_INTERVALS: Final = 3  # without a success for so many intervals a source is STALE
 DOWN_AFTER_FAILURES: Final = 5  # after so many failures in a row a source is DOWN
@@ -18,14 +20,28 @@ class SourceStatus(enum.IntEnum):
     DOWN = 3
 
 
+class SourceReason:
+    """Words for why a source is not UP, beside the names of failed fetches (SourceError.kind)."""
+
+    STARTING: Final = "starting"  # no fetch has ended yet
+    NO_SUCCESS: Final = "no_success"  # nothing failed, but nothing succeeded for too long either
+    STORAGE_BEHIND: Final = "storage_behind"  # scraping waits for the database
+    CRASH: Final = "crash"  # the source raised what it should not
+    FAILED: Final = "failed"  # a failure without a name that is a word
+
+
+_WORD: Final = re.compile("[a-z][a-z0-9_]{0,63}")
+
+
 class SourceState(Struct, frozen=True, kw_only=True):
     """What is known of a source now.
 
     announced: the status of its last numbered change; a restart shows STALE without announcing
     it, so that scraping the same odds again gives no change. interval_s: how long a success may be
     away in the ordinary way. paces: (within so many seconds of the start, None for the rest;
-    seconds between two fetches of such an event), the most urgent first. reason: why it is not UP,
-    in words; quota_left: requests, None where none is told.
+    seconds between two fetches of such an event), the most urgent first. reason: a word for
+    programs, why it is not UP or why its last fetch failed, empty after a success; detail: the same
+    as text for people. quota_left: requests, None where none is told.
     """
 
     source: str
@@ -36,8 +52,29 @@ class SourceState(Struct, frozen=True, kw_only=True):
     last_success_at: datetime | None = None
     watched_since: datetime | None = None
     consecutive_failures: int = 0
-    reason: str = "starting"
+    reason: str = SourceReason.STARTING
     quota_left: int | None = None
+    detail: str = ""
+
+
+def reason_word(name: str) -> str:
+    """Return the name of a failure where it is a word that programs can tell apart, else FAILED.
+
+    A plug-in names its failures itself, and may do so by any text.
+    """
+    return name if _WORD.fullmatch(name) else SourceReason.FAILED
+
+
+def told_by_word(state: SourceState) -> SourceState:
+    """Return the state with a word for its reason.
+
+    Up to version 0.1.0 the reason was text: it becomes the detail.
+    """
+    if not state.reason or _WORD.fullmatch(state.reason):
+        return state
+    behind = state.reason.startswith("no success since")
+    word = SourceReason.NO_SUCCESS if behind else SourceReason.FAILED
+    return replace(state, reason=word, detail=state.detail or state.reason)
 
 
 def judged_status(state: SourceState, now: datetime) -> SourceStatus:

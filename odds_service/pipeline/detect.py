@@ -19,7 +19,7 @@ from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.observation import Completeness, Observation
 from odds_service.model.scrape_run import ScrapeRun
-from odds_service.model.source import SourceState, SourceStatus, judged_status
+from odds_service.model.source import SourceReason, SourceState, SourceStatus, judged_status
 from odds_service.model.text import as_text
 from odds_service.pipeline.channels import Fetched, WriteQueue
 from odds_service.pipeline.texts import with_text_only
@@ -117,7 +117,7 @@ class Detector:
     def judge_sources(self) -> None:
         """Find the sources that time has made stale, or that have recovered; a clock's tick."""
         for state in tuple(self._cache.sources.values()):
-            judged = self._judged(state, state.reason)
+            judged = self._judged(state)
             if judged.status is not state.status:
                 self._publish(Detected(self._feed.head_revision + 1, self._stamp()), judged)
 
@@ -151,26 +151,37 @@ class Detector:
     def _after_fetch(self, state: SourceState, observation: Observation) -> SourceState:
         if observation.completeness is Completeness.FAILED:
             failures = state.consecutive_failures + 1
-            state = replace(state, consecutive_failures=failures, reason=observation.reason)
+            state = replace(
+                state,
+                consecutive_failures=failures,
+                reason=observation.failure,
+                detail=observation.reason,
+            )
         else:
             state = replace(
                 state,
                 last_success_at=observation.observed_at,
                 consecutive_failures=0,
-                reason=observation.reason,
+                reason="",
+                detail=observation.reason,
             )
         if observation.quota_left is not None:
             state = replace(state, quota_left=observation.quota_left)
-        return self._judged(state, observation.reason)
+        return self._judged(state)
 
-    def _judged(self, state: SourceState, reason: str) -> SourceState:
+    def _judged(self, state: SourceState) -> SourceState:
+        reason, detail = state.reason, state.detail
         status = judged_status(state, self._now())
         if status is SourceStatus.STALE and state.last_success_at is not None:
             if self._queue.full:
-                reason = "storage_behind"
+                reason = SourceReason.STORAGE_BEHIND
+                detail = "the write queue is full: fetching waits for the database"
             elif state.consecutive_failures == 0:
-                reason = f"no success since {state.last_success_at.isoformat(timespec='seconds')}"
-        return replace(state, status=status, reason=reason)
+                reason = SourceReason.NO_SUCCESS
+                detail = f"no success since {state.last_success_at.isoformat(timespec='seconds')}"
+        elif status is SourceStatus.UP and state.consecutive_failures == 0:
+            reason = ""
+        return replace(state, status=status, reason=reason, detail=detail if reason else "")
 
     def _publish(self, found: Detected, state: SourceState | None = None) -> None:
         states = {}
@@ -183,7 +194,7 @@ class Detector:
             if announced is not None:
                 found.changes.append(announced)
                 log.info("source_state", source=state.source, status=state.status.name,
-                         reason=state.reason)  # fmt: skip
+                         reason=state.reason, detail=state.detail)  # fmt: skip
         batch = None
         if found.changes:
             batch = ChangeBatch(found.changes, found.snapshots, found.event_sources)

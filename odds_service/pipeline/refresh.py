@@ -1,16 +1,16 @@
 """The on-demand path: one event scraped now, by the same detector, committed before the reply."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import trio
 from msgspec import Struct
 
 from odds_service.cache import OddsCache
-from odds_service.errors import NotDurableYet, SourceError, UnknownEvent
+from odds_service.errors import NotDurableYet, NotFetchedYet, SourceError, UnknownEvent
 from odds_service.model.change import Change, MarketChange
-from odds_service.model.observation import Completeness
 from odds_service.model.snapshot import EventSource
+from odds_service.model.source import reason_word
 from odds_service.pipeline.channels import Fetched, WriteQueue
 from odds_service.pipeline.detect import Detector, scrape_run
 from odds_service.pipeline.scrape import Scraper
@@ -23,11 +23,15 @@ class Commits(Protocol):
 
 
 class RefreshedSource(Struct, frozen=True):
-    """How the fetch from one source ended; `error` is empty where it went well."""
+    """How the fetch from one source ended; `error` is empty where it went well.
+
+    latency_s: how long it took, the wait for its turn included.
+    """
 
     source: str
     error_kind: str
     error: str
+    latency_s: float = 0.0
 
 
 class Refreshed(Struct, frozen=True):
@@ -42,7 +46,8 @@ class Refreshed(Struct, frozen=True):
 class _Flight:
     """One scrape of one event that any number of callers wait for."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Iterable[str]) -> None:
+        self.asked = sorted(asked)
         self.done = trio.Event()
         self.changes: list[Change] = []
         self.sources: list[RefreshedSource] = []
@@ -76,7 +81,7 @@ class Refresher:
         """Scrape the event from all its sources, and return once that is committed.
 
         Raises UnknownEvent; NotDurableYet when `deadline_s` ran out before the commit (what was
-        scraped is served, and stays queued); SourceError when it ran out before the scrape ended
+        scraped is served, and stays queued); NotFetchedYet when it ran out before the scrape ended
         (it goes on). A source that fails is named in the reply.
         """
         flight = self._flights.get(event_id)
@@ -84,14 +89,17 @@ class Refresher:
             entry = self._cache.events.get(event_id)
             if entry is None:
                 raise UnknownEvent(f"event {event_id!r} is not known")
-            flight = self._flights[event_id] = _Flight()
+            flight = self._flights[event_id] = _Flight(entry.sources)
             self._nursery.start_soon(self._fly, event_id, dict(entry.sources), flight)
         with trio.move_on_after(deadline_s) as scope:
             await flight.done.wait()
             await self._writer.committed(flight.revision)
-        if scope.cancelled_caught and not flight.done.is_set():
-            raise SourceError("deadline", "the fetch did not end within the deadline; it goes on")
         cut = self._cache.cut([event_id])
+        if scope.cancelled_caught and not flight.done.is_set():
+            answered = {each.source for each in flight.sources}
+            late = [source for source in flight.asked if source not in answered]
+            # What was applied already lies before the head, what is still to come after it.
+            raise NotFetchedYet(cut.cursor.epoch, cut.cursor.revision, late)
         if scope.cancelled_caught:
             raise NotDurableYet(cut.cursor.epoch, flight.revision)
         snapshot_ids = {
@@ -119,6 +127,7 @@ class Refresher:
             flight.done.set()
 
     async def _refresh_from(self, carried: EventSource, flight: _Flight) -> None:
+        began = trio.current_time()
         scraper = self._scrapers.get(carried.source)
         if scraper is None:
             kind, reason = "not_configured", "this source is not configured any more"
@@ -127,14 +136,16 @@ class Refresher:
         try:
             observation = await scraper.fetch_event(carried.source_event_id, carried.listing)
         except SourceError as error:  # it was not asked: no failure of the source
-            flight.sources.append(RefreshedSource(carried.source, error.kind, str(error)))
+            took_s = trio.current_time() - began
+            kind = reason_word(error.kind)
+            flight.sources.append(RefreshedSource(carried.source, kind, str(error), took_s))
             return
+        took_s = trio.current_time() - began
         applied = await self._detector.observe(observation)
         self._queue.record(scrape_run(Fetched("refresh", observation), applied))
-        failed = observation.completeness is Completeness.FAILED
-        kind = next(iter(observation.problems), "failed") if failed else ""
-        reason = observation.reason if failed else ""
-        flight.sources.append(RefreshedSource(carried.source, kind, reason))
+        failure = observation.failure
+        reason = observation.reason if failure else ""
+        flight.sources.append(RefreshedSource(carried.source, failure, reason, took_s))
         flight.changes += applied.changes
         if applied.changes:
             flight.revision = max(flight.revision, applied.changes[-1].revision)

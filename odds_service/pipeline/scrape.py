@@ -10,7 +10,7 @@ import trio
 
 from odds_service.errors import SourceError
 from odds_service.model.observation import Completeness, Observation, Scope
-from odds_service.model.source import SourceState
+from odds_service.model.source import SourceReason, SourceState
 from odds_service.model.text import as_text
 from odds_service.pipeline.budget import DAY_S, Budget
 from odds_service.pipeline.channels import Fetched
@@ -291,7 +291,7 @@ class Scraper:
                 # It bears on the whole source: nothing else is asked until then.
                 self.schedule.budget.hold(trio.current_time() + error.retry_after_s)
         else:
-            kind, reason = "crash", f"the source crashed: {type(error).__name__}"
+            kind, reason = SourceReason.CRASH, f"the source crashed: {type(error).__name__}"
             log.error("source_crashed", source=self.source.name, exc_info=error)
         self.problems[kind] += 1
         return Observation(

@@ -237,6 +237,7 @@ def source_message(state: SourceState) -> pb.SourceState:
         last_success_at=None if success is None else timestamp(success),
         consecutive_failures=state.consecutive_failures,
         reason=state.reason,
+        detail=state.detail,
         quota_left=state.quota_left,
     )
 

@@ -14,6 +14,7 @@ from grpc_status import rpc_status
 from odds_service.errors import (
     BelowFloor,
     NotDurableYet,
+    NotFetchedYet,
     OddsServiceError,
     SourceError,
     StorageError,
@@ -24,6 +25,7 @@ from odds_service.errors import (
 Context: TypeAlias = "aio.ServicerContext[bytes, bytes]"
 
 DOMAIN: Final = "odds.v1"  # of ErrorInfo
+_ANSWER_S: Final = 0.25  # for a refusal to reach the caller before its deadline
 _RETRY_S: Final = 1.0  # storage and the service itself come back within seconds
 
 log = structlog.get_logger(__name__)
@@ -63,6 +65,11 @@ def refused(code: StatusCode, text: str, reason: str, **metadata: str) -> Refuse
     return Refused(code, text, error_info(reason, **metadata))
 
 
+def before_deadline_s(left_s: float) -> float:
+    """Return how long a call may wait so that its own words, not a bare deadline, end it."""
+    return left_s - min(_ANSWER_S, left_s / 10)
+
+
 def error_info(reason: str, **metadata: str) -> ErrorInfo:
     """What a program can tell failures apart by."""
     return ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
@@ -86,11 +93,17 @@ def as_refusal(error: Exception) -> Refused:
             return refused(StatusCode.NOT_FOUND, str(error), "UNKNOWN_EVENT")
         case BelowFloor():
             floor = str(error.floor_revision)
-            return refused(StatusCode.OUT_OF_RANGE, str(error), "NOT_KEPT", floor=floor)
+            text = f"odds can be told from revision {floor} on"  # GetHistory has its own words
+            return refused(StatusCode.OUT_OF_RANGE, text, "NOT_KEPT", floor=floor)
         case NotDurableYet():
             return unavailable(
                 str(error), "NOT_DURABLE_YET", epoch=error.epoch, revision=str(error.revision)
             )
+        case NotFetchedYet():
+            return unavailable(
+                str(error), "NOT_FETCHED_YET", epoch=error.epoch, revision=str(error.revision),
+                sources=",".join(error.sources),
+            )  # fmt: skip
         case StorageUnavailable():
             return unavailable("the database does not answer", "STORAGE_UNAVAILABLE")
         case SourceError():

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from odds_service.access import Tokens
-from odds_service.rpc import calls, closing, history, status
+from odds_service.rpc import calls, closing, history, listing, status
 from odds_service.rpc.auth import caller
 from odds_service.rpc.errors import Context, abort, as_refusal, exhausted, unavailable
 from odds_service.rpc.hub import Subscriber
@@ -62,7 +62,7 @@ def service_handler(serving: Serving, tokens: Tokens) -> "grpc.GenericRpcHandler
     """All calls of odds.v1.OddsService."""
     unary: dict[str, tuple[Any, Call[Any, bytes]]] = {
         "GetOdds": (serving.replies, calls.get_odds),
-        "ListEvents": (pb.ListEventsRequest, calls.list_events),
+        "ListEvents": (pb.ListEventsRequest, listing.list_events),
         "RefreshEvent": (pb.RefreshEventRequest, calls.refresh_event),
         "GetStatus": (pb.GetStatusRequest, status.get_status),
     }

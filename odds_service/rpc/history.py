@@ -11,7 +11,7 @@ from grpc import StatusCode
 
 from odds_service.errors import BelowFloor
 from odds_service.rpc.encode import change_wire
-from odds_service.rpc.errors import Context, refused
+from odds_service.rpc.errors import Context, refused, unavailable
 from odds_service.rpc.filtering import Selected
 from odds_service.rpc.framing import bytes_tag, delimited
 from odds_service.rpc.parts import History, Past
@@ -30,11 +30,23 @@ _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 async def get_history(serving: Serving, request: pb.GetHistoryRequest, context: Context) -> None:
     """Stream what the filter selects of a span; holds one page at a time.
 
-    Raises Refused, BelowFloor.
+    Raises Refused.
     """
     store = serving.parts.store
     if store is None:
         raise refused(StatusCode.UNIMPLEMENTED, "nothing is stored here", "NO_STORE")
+    try:
+        await _send(serving, store, request, context)
+    except BelowFloor as error:
+        # Up to the floor everything is gone; what callers are promised is the first that is kept.
+        floor = error.floor_revision + 1
+        text = f"history is kept from revision {floor} on"
+        raise refused(StatusCode.OUT_OF_RANGE, text, "NOT_KEPT", floor=str(floor)) from None
+
+
+async def _send(
+    serving: Serving, store: History, request: pb.GetHistoryRequest, context: Context
+) -> None:
     selection = serving.selection(request.filter)
     reached, upto = await _span(serving, store, request)
     log = StoredLog(serving, store, selection, reached)
@@ -125,6 +137,10 @@ async def _last_before(
 
 def _check(serving: Serving, field: str, cursor: pb.Cursor) -> None:
     reason = serving.verdict(cursor)
-    if reason != pb.INTENT_REASON_RESUMED:
-        name = pb.IntentReason.Name(reason)
-        raise refused(StatusCode.OUT_OF_RANGE, f"{field} is not of this log: {name}", name)
+    if reason == pb.INTENT_REASON_EPOCH_CHANGED:
+        text = f"{field} is not of this log: it names what was never stored here"
+        raise refused(StatusCode.FAILED_PRECONDITION, text, "EPOCH_CHANGED")
+    if reason == pb.INTENT_REASON_AHEAD_OF_SERVER:
+        head = str(serving.head().revision)
+        text = f"{field} is ahead of this server, which is at revision {head}"
+        raise unavailable(text, "AHEAD_OF_SERVER", head=head)

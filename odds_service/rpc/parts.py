@@ -13,6 +13,7 @@ from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change
 from odds_service.model.event import Event
 from odds_service.model.snapshot import EventOdds
+from odds_service.model.source import SourceState
 from odds_service.status import ServiceStatus
 from odds_service.storage.base import ClosingOdds, HistoryFilter, HistoryPage, StartedEvents
 
@@ -48,7 +49,7 @@ class PastOdds(Protocol):
 
 @runtime_checkable
 class Past(Protocol):
-    """A store that can also tell the odds of the past; both functions raise BelowFloor."""
+    """A store that can also tell the odds of the past; its functions raise BelowFloor."""
 
     async def revision_at(self, at: datetime) -> int:
         """The last revision detected at or before a time."""
@@ -58,6 +59,11 @@ class Past(Protocol):
         self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
     ) -> PastOdds:
         """The odds of all events, or of some, as of a revision (seen by `at`, if that is given)."""
+        ...
+
+
+    async def sources_at(self, revision: int, at: datetime) -> Sequence[SourceState]:
+        """The sources as of a revision that was the last one at a time."""
         ...
 
 
@@ -77,7 +83,10 @@ class Closings(Protocol):
 
 
 class RefreshedSource(Protocol):
-    """How the fetch from one source ended; `error_kind` is empty where it went well."""
+    """How the fetch from one source ended; `error_kind` is empty where it went well.
+
+    latency_s: how long it took.
+    """
 
     @property
     def source(self) -> str: ...
@@ -85,6 +94,8 @@ class RefreshedSource(Protocol):
     def error_kind(self) -> str: ...
     @property
     def error(self) -> str: ...
+    @property
+    def latency_s(self) -> float: ...
 
 
 class Refreshed(Protocol):

@@ -231,6 +231,10 @@ class Store(Protocol):
         """
         ...
 
+    async def sources_at(self, revision: int, at: datetime) -> list[SourceState]:
+        """The sources as of a revision that was the last one at a time, as far as history tells."""
+        ...
+
     async def started_events(
         self, only: StartedEvents, after: tuple[datetime, str] | None, limit: int
     ) -> list[Event]:

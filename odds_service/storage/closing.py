@@ -12,6 +12,7 @@ from odds_service.model.event import Event
 from odds_service.model.market import MarketKey, MarketStatus
 from odds_service.storage import rows
 from odds_service.storage.base import ClosingOdds, StartedEvents
+from odds_service.storage.looks import Looks
 from odds_service.storage.schema import PLACE, events, odds_history, snapshots
 
 _Key = tuple[str, ...]  # the values of PLACE
@@ -74,17 +75,21 @@ async def _aio_closing_of(
             if not before_start:
                 late.add(place)
     captures = await _aio_captures(connection, event_id)
+    looks = Looks(connection, event_id, start_time)
     found = []
     for place, row in sorted(closing.items()):
         upto = followed.get(place)
-        seen = [
-            capture.confirmed_at
+        shown = [
+            capture
             for capture in captures.get((row.source, row.bookmaker), ())
             if capture.snapshot_id >= row.snapshot_id
             and (upto is None or capture.snapshot_id < upto)
         ]
+        times = [time for each in shown for time in (each.observed_at, each.confirmed_at)]
+        confirmed_at = max(time for time in (row.observed_at, *times) if time <= start_time)
+        if any(time > start_time for time in times):  # the last look before was overwritten
+            confirmed_at = await looks.aio_last(row.source, confirmed_at)
         key = MarketKey(row.market, row.line, row.participant)
-        confirmed_at = min(max(seen, default=row.observed_at), start_time)
         found.append(
             ClosingOdds(
                 event_id,

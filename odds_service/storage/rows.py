@@ -20,7 +20,7 @@ from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.match import Match, ShownEvent
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds, EventSource
-from odds_service.model.source import SourceState
+from odds_service.model.source import SourceState, told_by_word
 from odds_service.storage.schema import UNSTORED
 
 Values = dict[str, Any]
@@ -156,7 +156,7 @@ def event_from(event: str) -> Event:
 
 
 def state_from(state: str) -> SourceState:
-    return _decode_state(state)
+    return told_by_word(_decode_state(state))
 
 
 def event_row(change: EventChange) -> Values:
@@ -322,15 +322,16 @@ def change_from(row: StoredRow) -> Change:
             event_from(row.after or ""),
             ended_of(row),
         )
+    after = state_from(row.after or "")
     return SourceChange(
         row.revision,
         kind,
-        row.reason,
+        after.reason,
         row.source,
         row.observed_at,
         row.detected_at,
         None if row.before is None else state_from(row.before),
-        state_from(row.after or ""),
+        after,
     )
 
 

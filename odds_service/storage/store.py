@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.bridge import aio
 from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.event import Event
+from odds_service.model.source import SourceState
 from odds_service.storage import (
     closing,
     letters,
     pages,
     past,
+    past_sources,
     retaining,
     retrying,
     spill,
@@ -96,6 +98,9 @@ class DatabaseStore:
         self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
     ) -> PastOdds:
         return await self._read(past.aio_odds_at, revision, event_ids, at)
+
+    async def sources_at(self, revision: int, at: datetime) -> list[SourceState]:
+        return await self._read(past_sources.aio_sources_at, revision, at)
 
     async def started_events(
         self, only: StartedEvents, after: tuple[datetime, str] | None, limit: int

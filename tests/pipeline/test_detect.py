@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
@@ -227,3 +228,30 @@ async def test_stamps_never_decrease() -> None:
     await stage.detector.observe(observe(offered(big(1, 3.0)), 1))
     stamps = [change.detected_at for change in stage.published()]
     assert stamps == sorted(stamps)
+
+
+async def test_why_a_source_is_not_up_is_a_word_and_the_text_stands_beside_it() -> None:
+    stage = Stage()
+    text = "/v4/sports/soccer_epl/odds: answered 503"
+    for _ in range(5):
+        await stage.detector.observe(replace(failed(1), reason=text, problems={"server_error": 1}))
+    (down,) = [c for c in stage.published() if isinstance(c, SourceChange)]
+    assert (down.kind, down.reason) == (ChangeKind.SOURCE_DOWN, "server_error")
+    assert (down.after.reason, down.after.detail) == ("server_error", text)
+    await stage.detector.observe(observe(offered(big(1)), 2))
+    up = stage.cache.sources["toa"]
+    assert (up.status, up.reason, up.detail) == (SourceStatus.UP, "", "")
+    await stage.detector.observe(replace(failed(2), reason="slow", problems={"timeout": 1}))
+    up = stage.cache.sources["toa"]
+    assert (up.status, up.reason, up.detail) == (SourceStatus.UP, "timeout", "slow")
+    await stage.detector.observe(observe(offered(big(1)), 2))
+    stage.now = NOON + timedelta(hours=1)
+    stage.detector.judge_sources()
+    stale = stage.cache.sources["toa"]
+    assert (stale.reason, stale.detail) == (
+        "no_success",
+        "no success since 2026-08-04T12:02:00+00:00",
+    )
+    assert [c.reason for c in stage.published() if isinstance(c, SourceChange)] == [
+        "server_error", "", "no_success",
+    ]  # fmt: skip

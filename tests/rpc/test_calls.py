@@ -81,7 +81,7 @@ async def test_pages_survive_changes_between_them() -> None:
                 assert detail.field_violations[0].field == field
 
 
-async def test_a_filter_on_bookmakers_lists_only_the_events_that_they_price() -> None:
+async def test_a_filter_on_bookmakers_selects_the_same_events_in_all_calls() -> None:
     book = Bookkeeping()
     book.see(
         observe(offered({"a": {"b1": {H2H: {"home": 1.5}}}, "b": {"b2": {H2H: {"home": 1.5}}}}))
@@ -90,7 +90,16 @@ async def test_a_filter_on_bookmakers_lists_only_the_events_that_they_price() ->
         with connected(server.address) as client:
             request = pb.ListEventsRequest(filter=pb.Filter(bookmakers=["b2"]))
             reply = await client.call("ListEvents", request)
-            assert [row.event.id for row in reply.events] == ["b"]
+            assert [(row.event.id, len(row.bookmakers)) for row in reply.events] == [
+                ("a", 0), ("b", 1),
+            ]  # fmt: skip
+            odds = await client.call("GetOdds", pb.GetOddsRequest(filter=request.filter))
+            assert [(entry.event.id, len(entry.bookmakers)) for entry in odds.events] == [
+                ("a", 0), ("b", 1),
+            ]  # fmt: skip
+            with client.watch(filter=request.filter) as stream:
+                pieces = [m.image for m in await stream.until("image_end")]
+            assert {e.event.id for piece in pieces for e in piece.events} == {"a", "b"}
 
 
 async def test_history_gives_the_stored_changes_between_its_bounds() -> None:
@@ -150,6 +159,7 @@ class Source(NamedTuple):
     source: str
     error_kind: str
     error: str
+    latency_s: float = 0.25
 
 
 class Outcome(NamedTuple):
@@ -203,6 +213,7 @@ async def test_a_refresh_answers_with_what_changed() -> None:
                 ("toa", True, ""),
                 ("x", False, "timeout"),
             ]
+            assert {s.latency.ToTimedelta() for s in reply.sources} == {timedelta(seconds=0.25)}
             for event_id, code in (
                 ("nothing", grpc.StatusCode.NOT_FOUND),
                 ("behind", grpc.StatusCode.UNAVAILABLE),
@@ -260,6 +271,7 @@ async def test_random_bytes_and_hostile_requests_leave_it_serving() -> None:
         grpc.StatusCode.OUT_OF_RANGE,
         grpc.StatusCode.FAILED_PRECONDITION,
         grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNAVAILABLE,  # a cursor ahead of the server
     }
     async with serving(book) as server:
         with connected(server.address) as client:

@@ -42,7 +42,7 @@ METHODS = {
 # INTERNAL and UNKNOWN are not among them: nothing that is sent may be a crash.
 ANSWERS = {
     "OK", "INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED",
-    "DEADLINE_EXCEEDED", "FAILED_PRECONDITION",
+    "DEADLINE_EXCEEDED", "FAILED_PRECONDITION", "UNAVAILABLE",  # a cursor ahead of the server
 }  # fmt: skip
 SETTINGS = ServerSettings(listen="127.0.0.1:0", max_requests_per_s=1e6)
 WATCH = f"/{SERVICE}/WatchChanges"

@@ -98,6 +98,7 @@ async def test_the_odds_of_the_past_by_cursor_and_by_time() -> None:
     for minute, observation in enumerate(random_observations(random.Random(7), 25)):
         book.see(observation)
         expected[minute] = (book.feed.head_revision, flat(book))
+    book.now += timedelta(hours=1)  # the times asked for are over
     async with serving(book) as server:
         with connected(server.address) as client:
             for minute, (revision, odds) in expected.items():
@@ -110,7 +111,7 @@ async def test_the_odds_of_the_past_by_cursor_and_by_time() -> None:
                     reply = await client.call("GetOdds", request)
                     assert shown(reply) == odds
                     assert reply.cursor == cursor
-                    assert not reply.sources
+                    assert [state.source for state in reply.sources] == ["toa"]
             some = pb.Filter(event_ids=["e1"], bookmakers=["b1"])
             reply = await client.call(
                 "GetOdds", pb.GetOddsRequest(as_of_cursor=cursor, filter=some)
@@ -120,10 +121,12 @@ async def test_the_odds_of_the_past_by_cursor_and_by_time() -> None:
             for request in (
                 pb.GetOddsRequest(as_of_time=timestamp(NOON - timedelta(days=1))),
                 pb.GetOddsRequest(as_of_cursor=pb.Cursor(epoch=EPOCH, revision=1)),
-                pb.GetOddsRequest(as_of_cursor=pb.Cursor(epoch="another")),
             ):
                 error = await refusal(client, "GetOdds", request)
                 assert error.code() is grpc.StatusCode.OUT_OF_RANGE
+            request = pb.GetOddsRequest(as_of_cursor=pb.Cursor(epoch="another"))
+            error = await refusal(client, "GetOdds", request)
+            assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
 async def test_every_reply_is_one_consistent_cut_while_odds_are_swapped() -> None:

@@ -167,11 +167,14 @@ async def test_bounds_of_a_span_and_what_is_not_kept_any_more(url: str) -> None:
             floor = await store.oldest_revision() - 1
         assert floor > 0
         for asked in (Cursor(EPOCH, floor - 1), at(-1)):
-            for call in (anext(client.history(start=asked)), client.get_odds(as_of=asked)):
+            for call, first in (
+                (anext(client.history(start=asked)), floor + 1),  # the first change kept
+                (client.get_odds(as_of=asked), floor),  # the first odds that can be told
+            ):
                 with pytest.raises(ServiceError) as refused:
                     await call
                 assert refused.value.code == "OUT_OF_RANGE"
-                assert refused.value.metadata["floor"] == str(floor)
+                assert refused.value.metadata["floor"] == str(first)
         assert await ask(start=Cursor(EPOCH, floor)) == list(range(floor + 1, head + 1))
         assert await ask() == list(range(floor + 1, head + 1))
         with pytest.raises(ServiceError, match="not of this log"):
@@ -182,7 +185,8 @@ async def test_the_odds_as_of_any_place_are_a_fold_of_the_log(url: str) -> None:
     book = booked(11, 40)
     head = book.feed.head_revision
     rng = random.Random(1)
-    async with kept(book, url) as (_, address), open_client(address) as client:
+    book.now += timedelta(seconds=1)  # the last stamp's moment is over
+    async with kept(book, url) as (store, address), open_client(address) as client:
         for revision in [0, 1, head, *rng.sample(range(2, head), 12)]:
             odds = await client.get_odds(as_of=Cursor(EPOCH, revision))
             assert odds.cursor.revision == revision
@@ -203,12 +207,29 @@ async def test_the_odds_as_of_any_place_are_a_fold_of_the_log(url: str) -> None:
                 assert by_time.cursor.revision == last
                 again = await client.get_odds(as_of=Cursor(EPOCH, last))
                 assert by_time.events.keys() == again.events.keys()
-        with pytest.raises(ServiceError, match="AHEAD_OF_SERVER"):
+        with pytest.raises(ServiceError, match="not committed yet") as ahead:
             await client.get_odds(as_of=Cursor(EPOCH, head + 1))
-        book.see(observe([observed_event("late", {})], 60), durable=False)
-        with pytest.raises(ServiceError, match="not committed yet") as refused:
-            await client.get_odds(as_of=Cursor(EPOCH, book.feed.head_revision))
-        assert refused.value.passing
+        assert (ahead.value.code, ahead.value.reason) == ("UNAVAILABLE", "NOT_DURABLE_YET")
+        found = book.see(observe([observed_event("late", {})], 60), durable=False)
+        late, at = Cursor(EPOCH, book.feed.head_revision), found.changes[-1].detected_at
+        book.now = at + timedelta(seconds=1)
+        for as_of in (late, at, at + timedelta(milliseconds=500)):
+            with pytest.raises(ServiceError, match="committed yet") as refused:
+                await client.get_odds(as_of=as_of)
+            assert (refused.value.reason, refused.value.passing) == ("NOT_DURABLE_YET", True)
+            assert refused.value.retry_after_s
+        before = await client.get_odds(as_of=at - timedelta(microseconds=1))
+        assert (before.cursor.revision, before.durable_revision) == (head, head)
+        await store.write(WriteGroup(book.batches[-1:]))
+        book.feed.advance_durable(late.revision)
+        for as_of in (late, at, at + timedelta(milliseconds=500)):
+            odds = await client.get_odds(as_of=as_of)
+            assert odds.cursor == late
+            assert "late" in odds.events
+        for ahead_s, code in ((0, "UNAVAILABLE"), (1.5, "UNAVAILABLE"), (3, "INVALID_ARGUMENT")):
+            with pytest.raises(ServiceError) as future:
+                await client.get_odds(as_of=book.now + timedelta(seconds=ahead_s))
+            assert future.value.code == code
 
 
 async def test_a_change_that_was_refused_is_told_in_its_place() -> None:

@@ -297,8 +297,6 @@ async def test_a_conflated_stream_keeps_up_with_many_small_batches() -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"image": 77}, "image"),
-        ({"policy": 77}, "policy"),
         ({"heartbeat": Duration(seconds=-1)}, "heartbeat"),
         ({"conflate": Duration(nanos=-1)}, "conflate"),
         ({"conflate": Duration(nanos=1_000_000_000)}, "conflate"),

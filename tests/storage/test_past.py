@@ -2,17 +2,26 @@
 
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from odds_service.errors import BelowFloor
-from odds_service.model.change import EventChange, MarketChange
+from odds_service.model.change import (
+    ChangeBatch,
+    ChangeKind,
+    EventChange,
+    MarketChange,
+    SourceChange,
+)
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketStatus
+from odds_service.model.scrape_run import ScrapeRun
+from odds_service.model.source import SourceState, SourceStatus
 from odds_service.storage import ClosingOdds, PastOdds, Retention, WriteGroup
 from tests.support.databases import Place
-from tests.support.observations import NOON, Prices, cached, fold
+from tests.support.observations import NOON, Offer, Prices, cached, fold
 from tests.support.stories import H2H, SERIES, Story, random_series
 
 ALL = 10**9
@@ -117,6 +126,112 @@ async def test_closing_odds_are_the_last_open_ones_before_the_start(place: Place
     assert b.age_s == 3600
     assert c.confirmed_at == NOON + timedelta(hours=3)
     assert b.start_time == start
+
+
+START = NOON + timedelta(hours=6)
+
+
+def pull(
+    minutes_before: float, *, listing: str = "soccer_epl", outcome: str = "complete"
+) -> ScrapeRun:
+    at = START - timedelta(minutes=minutes_before)
+    return ScrapeRun(
+        source="toa", listing=listing, started_at=at - timedelta(seconds=1), finished_at=at,
+        outcome=outcome, reason="", events=1, markets=1, changes=0, problems={},
+    )  # fmt: skip
+
+
+async def closing_after(
+    place: Place, runs: list[ScrapeRun], state: SourceState | None = None
+) -> ClosingOdds:
+    """The closing odds of an event seen six hours before its start and an hour after it."""
+    story = Story(every_s=7 * 3600)
+    of_event: Offer = {"e": {"b": {H2H: {"home": 2.0}}}}
+    story.look(of_event)
+    if state is not None:
+        revision, at = len(story.log) + 1, NOON + timedelta(minutes=1)
+        kind = {SourceStatus.UP: ChangeKind.SOURCE_UP}.get(state.status, ChangeKind.SOURCE_DOWN)
+        told = SourceChange(revision, kind, state.reason, "toa", at, at, None, state)
+        story.log.append(told)
+        story.batches.append(ChangeBatch([told]))
+    story.look(of_event)
+    async with place.begun() as (store, _):
+        await store.write(WriteGroup(story.batches, list(story.confirmed.values()), runs))
+        (closing,) = await store.closing_odds(["e"])
+    assert closing.offered
+    return closing
+
+
+async def test_a_price_seen_again_after_the_start_was_confirmed_at_the_last_look_before(
+    place: Place,
+) -> None:
+    closing = await closing_after(
+        place,
+        [
+            pull(361), pull(100), pull(40), pull(30, outcome="failed"),
+            pull(20, listing="nba"), pull(-60),
+        ],
+    )  # fmt: skip
+    assert (closing.confirmed_at, closing.age_s) == (START - timedelta(minutes=40), 2_400)
+
+
+async def test_without_a_look_in_between_the_closing_odds_are_as_old_as_their_change(
+    place: Place,
+) -> None:
+    closing = await closing_after(place, [pull(361), pull(5, outcome="failed"), pull(-60)])
+    assert closing.confirmed_at == NOON
+
+
+@pytest.mark.parametrize(
+    ("status", "success_before", "age"),
+    [
+        (SourceStatus.UP, 350, timedelta(minutes=3)),  # three intervals: not later than this
+        (SourceStatus.DOWN, 50, timedelta(minutes=50)),
+    ],
+)
+async def test_where_pulls_are_not_kept_any_more_the_sources_state_bounds_the_last_look(
+    place: Place, status: SourceStatus, success_before: float, age: timedelta
+) -> None:
+    state = SourceState(
+        source="toa", interval_s=60.0, status=status, reason="",
+        last_success_at=START - timedelta(minutes=success_before),
+    )  # fmt: skip
+    closing = await closing_after(place, [pull(-60)], state)
+    assert START - closing.confirmed_at == age
+
+
+async def test_the_sources_of_the_past_are_those_of_then(place: Place) -> None:
+    def told(revision: int, status: SourceStatus, minute: int) -> SourceChange:
+        kind = ChangeKind.SOURCE_UP if status is SourceStatus.UP else ChangeKind.SOURCE_DOWN
+        reason = "" if status is SourceStatus.UP else "timeout"
+        at = NOON + timedelta(minutes=minute)
+        after = SourceState(
+            source="toa", interval_s=60.0, status=status, reason=reason,
+            last_success_at=NOON, consecutive_failures=0 if status is SourceStatus.UP else 5,
+        )  # fmt: skip
+        return SourceChange(revision, kind, reason, "toa", at, at, None, after)
+
+    changes = [
+        told(1, SourceStatus.UP, 0), told(2, SourceStatus.DOWN, 10), told(3, SourceStatus.UP, 20),
+    ]  # fmt: skip
+    async with place.begun() as (store, _):
+        await store.write(WriteGroup([ChangeBatch([change]) for change in changes]))
+        found = {}
+        for revision, minute in ((0, -1), (1, 5), (2, 15), (3, 25)):
+            states = await store.sources_at(revision, NOON + timedelta(minutes=minute))
+            found[revision] = [(state.status, state.reason) for state in states]
+        assert found == {
+            0: [],
+            1: [(SourceStatus.UP, "")],
+            2: [(SourceStatus.DOWN, "timeout")],
+            3: [(SourceStatus.UP, "")],
+        }
+        run = msgspec.structs.replace(
+            pull(0), started_at=NOON, finished_at=NOON + timedelta(minutes=4)
+        )
+        await store.write(WriteGroup(runs=[run]))
+        (state,) = await store.sources_at(1, NOON + timedelta(minutes=5))
+        assert state.last_success_at == NOON + timedelta(minutes=4)
 
 
 async def test_retention_takes_out_what_is_old_and_says_where_history_begins(

@@ -163,6 +163,11 @@ class Bookkeeping:
         then = self.log[revision - 1].detected_at if revision else None
         return Past(revision, at or then, chosen)
 
+    async def sources_at(self, _revision: int, _at: datetime) -> list[SourceState]:
+        """As storage.Store, of sources that never change."""
+        await trio.lowlevel.checkpoint()
+        return list(self.cache.cut(()).sources.values())
+
     def status(self) -> ServiceStatus:
         """As service.Parts; only callable in Trio's thread."""
         trio.lowlevel.current_task()

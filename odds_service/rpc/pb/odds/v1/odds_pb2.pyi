@@ -9,8 +9,11 @@ For all messages here:
  - An absent `optional` field is not zero: no price is not a price of 0, and a market without a
    line is another market than the one with line 0.
  - An empty string in a field that names something means: none.
- - Enum values may be added. Treat a value you do not know as you would treat UNSPECIFIED.
- - `reason` and `error_code` are stable lower-case words (`line_moved`); more may be added.
+ - Enum values may be added. Treat a value you do not know as you would treat UNSPECIFIED; so
+   does the server with one in a request.
+ - `reason` and `error_code` are words for programs (`line_moved`), lower-case and stable; more
+   may be added, so treat a word you do not know as none. Text for people is in `detail`,
+   `error_message`, SourceMatch.reason and WriterStatus.reason; its wording may change.
 """
 
 from collections import abc as _abc
@@ -360,6 +363,8 @@ class Cursor(_message.Message):
 
     A place in the one log of changes: everything up to `revision`, as numbered in `epoch`.
     Treat both together as one opaque value; compare revisions only between cursors of one stream.
+    Cursors of one place may differ in their epochs: never test cursors for equality, and keep the
+    one that came last.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -927,16 +932,29 @@ class SourceState(_message.Message):
     CONSECUTIVE_FAILURES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     QUOTA_LEFT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     state: Global___SourceHealth.ValueType
     consecutive_failures: _builtins.int
     reason: _builtins.str
-    """Why it is not up, in words; empty when it is."""
+    """Why it is not up, or why its last fetch failed while it still is: a word for programs. Empty
+    after a success. `starting` (no fetch has ended yet), `no_success` (nothing failed, and nothing
+    succeeded for three intervals), `storage_behind` (fetching waits for the database), or the name
+    of the last failure. On the way: `timeout`, `connection`, `truncated`, `redirect`, `deadline`,
+    `circuit_open` (not asked, after many failures). As answered: `rate_limited`, `server_error`,
+    `unauthorized`, `forbidden`, `not_found`, `bad_request`, `refused`, `error_body`. What came could
+    not be read: `html`, `not_json`, `bad_encoding`, `too_large`, `wrong_format`, `wrong_shape`,
+    `bad_event`, `wrong_event`, `bad_listing`, `unknown_listing`, `unknown_provider`,
+    `bad_observation`, `stale_answer` (older than what it told before). `crash` is a fault of the
+    source's code, `failed` any other failure …
+    """
     quota_left: _builtins.int
     """Requests left, as the source tells; absent where it tells none."""
+    detail: _builtins.str
+    """The same as text for people, without secrets; its wording may change."""
     @_builtins.property
     def last_success_at(self) -> _timestamp_pb2.Timestamp:
-        """The last complete and successful fetch; absent before the first."""
+        """The last successful fetch; absent before the first."""
 
     def __init__(
         self,
@@ -947,10 +965,11 @@ class SourceState(_message.Message):
         consecutive_failures: _builtins.int = ...,
         reason: _builtins.str = ...,
         quota_left: _builtins.int | None = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "last_success_at", b"last_success_at", "quota_left", b"quota_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "consecutive_failures", b"consecutive_failures", "last_success_at", b"last_success_at", "quota_left", b"quota_left", "reason", b"reason", "source", b"source", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "consecutive_failures", b"consecutive_failures", "detail", b"detail", "last_success_at", b"last_success_at", "quota_left", b"quota_left", "reason", b"reason", "source", b"source", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quota_left: _TypeAlias = _typing.Literal["quota_left"]  # noqa: Y015
     _WhichOneofArgType__quota_left: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left"]  # noqa: Y015
@@ -981,7 +1000,9 @@ class Change(_message.Message):
     CONFLATED_COUNT_FIELD_NUMBER: _builtins.int
     SUSPENDED_MEANWHILE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """Its number in the log. Under a filter, numbers are missing; see `prev_revision`."""
+    """Its number in the log. Under a filter, numbers are missing; see `prev_revision`. Changes with
+    which an event enters or leaves a filter all have one number, that of the change that moved it.
+    """
     kind: Global___ChangeKind.ValueType
     event_id: _builtins.str
     """The event, in changes of markets and events."""
@@ -990,8 +1011,15 @@ class Change(_message.Message):
     source: _builtins.str
     """In all changes; in changes of events the source that gave rise to it."""
     reason: _builtins.str
-    """Why, where there is more to say than the kind: `source_removed`, `event_started`,
-    `event_ended`, `line_moved` …
+    """Why, where there is more to say than the kind. Of markets: `source_removed` (its source shows
+    it no more), `no_longer_asked` (the settings do not ask for it any more), `line_moved`,
+    `unreadable` (still offered, but its odds cannot be read: SUSPENDED), and `event_ended` and
+    `purged` as of events. Of events: `event_started`, `start_moved`, `sides_swapped`, `renamed`,
+    `listing_moved` (its source shows it elsewhere), `source_joined`, `source_left`,
+    `source_removed` (gone before its start), `event_ended` (gone after it), `rematched` (what
+    joins its sources differs), `purged` (nothing has confirmed it for long), `status_told` (a
+    source tells another status), `draw_lost` (see Event.draws_lost). Of sources: as
+    SourceState.reason.
     Two events that prove to be one: EVENT_ENDED (`merged`, with Event.merged_into), then the
     other's EVENT_UPDATED and its new odds as ADDED. One that proves to be two: its EVENT_UPDATED
     and REMOVED (`split`), then EVENT_ADDED (or EVENT_UPDATED) and ADDED where they belong.
@@ -1011,7 +1039,10 @@ class Change(_message.Message):
     """In such a change: the market was suspended or gone for a while between before and after."""
     @_builtins.property
     def after(self) -> Global___Market:
-        """The market now, whole; with MARKET_STATUS_REMOVED and no outcomes where it is gone."""
+        """The market now, whole; with MARKET_STATUS_REMOVED and no outcomes where it is gone. Its own
+        `revision` is that of the change that gave these odds: in ADDED (`entered_filter`) an older one
+        than the change's.
+        """
 
     @_builtins.property
     def before(self) -> Global___Market:
@@ -1067,7 +1098,14 @@ Global___Change: _TypeAlias = Change  # noqa: Y015
 class Filter(_message.Message):
     """What to select. Fields are joined by "and", the values of one field by "or". A field left empty
     does not restrict; an empty filter selects everything. Values that match nothing yet are no
-    error. A malformed field is INVALID_ARGUMENT, with BadRequest naming it.
+    error. A malformed field is INVALID_ARGUMENT, with BadRequest naming it; at most 10,000 values of
+    at most 256 characters fit in one.
+
+    One rule for all calls: sports, competitions, event_ids, start_from, start_to and in_play select
+    events; bookmakers, markets and sources select what is shown of these. An event of which nothing
+    is shown is there all the same, without bookmakers (only GetClosingOdds leaves it out). A market
+    is selected by its type alone, so it never enters or leaves a filter by itself. An event that is
+    outside of a window before a change and after it is left out with the change.
 
     Changes of events pass the filters of bookmakers, markets and sources; changes of sources pass
     all but that of sources.
@@ -1151,7 +1189,9 @@ class GetOddsRequest(_message.Message):
     def filter(self) -> Global___Filter: ...
     @_builtins.property
     def min_cursor(self) -> Global___Cursor:
-        """Wait until the odds are at least this new (for instance the cursor of one's own refresh)."""
+        """Wait until the odds are at least this new (for instance the cursor of one's own refresh). With
+        as_of it is waited for as well.
+        """
 
     @_builtins.property
     def as_of_cursor(self) -> Global___Cursor:
@@ -1159,7 +1199,9 @@ class GetOddsRequest(_message.Message):
 
     @_builtins.property
     def as_of_time(self) -> _timestamp_pb2.Timestamp:
-        """After the last change detected at or before this time."""
+        """After the last change detected at or before this time: the `detected_at` of a change gives
+        the odds after it. The same time is always answered with the same odds.
+        """
 
     def __init__(
         self,
@@ -1196,7 +1238,9 @@ class GetOddsResponse(_message.Message):
 
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceState]:
-        """All sources that the filter selects."""
+        """All sources that the filter selects. In the past: as their changes told up to then, as far as
+        that is kept; what the service is set to ask now has no part in it.
+        """
 
     @_builtins.property
     def cursor(self) -> Global___Cursor:
@@ -1654,10 +1698,12 @@ class ListEventsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Events per page; 0: the server's choice. The server bounds it."""
+    """Events per page, at most 1,000; more is taken as 1,000. 0: the server's choice, 100."""
     page_token: _builtins.str
-    """next_page_token of the page before, with the same filter; empty for the first page. Tokens
-    survive changes between pages: an event that stays is listed once.
+    """next_page_token of the page before; empty for the first page. Tokens survive changes between
+    pages: an event that stays is listed once, also when its start moves meanwhile, since all pages
+    are in the order of the starts as of the first page. A token is not checked against the filter:
+    send the one that it came with.
     """
     @_builtins.property
     def filter(self) -> Global___Filter: ...
@@ -1686,7 +1732,9 @@ class ListedEvent(_message.Message):
     BOOKMAKERS_FIELD_NUMBER: _builtins.int
     MATCHES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def event(self) -> Global___Event: ...
+    def event(self) -> Global___Event:
+        """As it is now."""
+
     @_builtins.property
     def bookmakers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListedBookmaker]: ...
     @_builtins.property
@@ -1961,7 +2009,10 @@ class ClosingOdds(_message.Message):
 
     @_builtins.property
     def confirmed_at(self) -> _timestamp_pb2.Timestamp:
-        """When they were last seen true before the start; not later than the start."""
+        """When they were last seen true before the start; not later than the start. A fetch that failed
+        is no look. Where the record of fetches does not reach back so far any more, the earliest time
+        that it may have been.
+        """
 
     @_builtins.property
     def age(self) -> _duration_pb2.Duration:
@@ -2047,10 +2098,11 @@ class RefreshEventRequest(_message.Message):
     EVENT_ID_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
+    """Of an event that is current."""
     @_builtins.property
     def deadline(self) -> _duration_pb2.Duration:
-        """How long to wait for the sources and the commit. Absent: the server's choice, and never longer
-        than the call's deadline. The fetch goes on when the caller leaves.
+        """How long to wait for the sources and the commit. Absent or 0: 20 s. At most 60 s, and never
+        longer than the call's deadline. The fetch goes on when the caller leaves.
         """
 
     def __init__(
@@ -2120,12 +2172,15 @@ class RefreshedSource(_message.Message):
     source: _builtins.str
     ok: _builtins.bool
     error_code: _builtins.str
-    """Which failure; empty when ok."""
+    """Which failure: a word as in SourceState.reason, or `over_budget` (its quota or its own wish
+    holds it back), `unknown_event`, `not_configured` (no source of that name is set up any more);
+    empty when ok.
+    """
     error_message: _builtins.str
     """What to know of it and what to do, for people; without secrets; empty when ok."""
     @_builtins.property
     def latency(self) -> _duration_pb2.Duration:
-        """How long the source took."""
+        """How long the source took, the wait for its turn included."""
 
     def __init__(
         self,
@@ -2376,7 +2431,7 @@ class ChannelStatus(_message.Message):
     CAPACITY_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`scrape_to_detect`, `detect_to_write` …"""
+    """`fetched` (observations that wait to be compared), `write` (changes that wait to be stored)."""
     fill: _builtins.int
     """How much is waiting and how much fits, in `unit`."""
     capacity: _builtins.int
@@ -2420,7 +2475,7 @@ class WriterStatus(_message.Message):
     absent while there is no pace to tell it from.
     """
     reason: _builtins.str
-    """Why it is not writing; empty when it is."""
+    """Why it is not writing, as text for people; empty when it is."""
     retries: _builtins.int
     """Since the start of the service."""
     dead_letters: _builtins.int

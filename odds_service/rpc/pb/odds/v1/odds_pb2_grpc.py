@@ -28,8 +28,19 @@ if _version_not_supported:
 class OddsServiceStub:
     """Odds, their changes and their history.
 
-    Errors carry google.rpc details (BadRequest, RetryInfo, QuotaFailure, ErrorInfo). An unexpected
-    error is INTERNAL with an id that the server's log has too.
+    Errors carry google.rpc details:
+    - BadRequest with INVALID_ARGUMENT: `field` names the field of the request.
+    - QuotaFailure with RESOURCE_EXHAUSTED: `subject` is `requests per second`, `streams`,
+    `streams per client`, `concurrent refreshes`, `request size` or `reply size`.
+    - RetryInfo where the same call may succeed later: not before `retry_delay`.
+    - ErrorInfo with the other codes: `domain` is `odds.v1`, `reason` an upper-case word, `metadata`
+    what belongs to it, as text. Keys of metadata, where the calls below do not name them: `head`,
+    the server's newest revision; `durable_revision`, as in the replies; `error_id`.
+
+    An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
+    too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
+    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
     """
 
     def __init__(self, channel):
@@ -78,19 +89,34 @@ class OddsServiceStub:
 class OddsServiceServicer:
     """Odds, their changes and their history.
 
-    Errors carry google.rpc details (BadRequest, RetryInfo, QuotaFailure, ErrorInfo). An unexpected
-    error is INTERNAL with an id that the server's log has too.
+    Errors carry google.rpc details:
+    - BadRequest with INVALID_ARGUMENT: `field` names the field of the request.
+    - QuotaFailure with RESOURCE_EXHAUSTED: `subject` is `requests per second`, `streams`,
+    `streams per client`, `concurrent refreshes`, `request size` or `reply size`.
+    - RetryInfo where the same call may succeed later: not before `retry_delay`.
+    - ErrorInfo with the other codes: `domain` is `odds.v1`, `reason` an upper-case word, `metadata`
+    what belongs to it, as text. Keys of metadata, where the calls below do not name them: `head`,
+    the server's newest revision; `durable_revision`, as in the replies; `error_id`.
+
+    An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
+    too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
+    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
     """
 
     def GetOdds(self, request, context):
         """One consistent cut of all current odds that the filter selects, at the revision it names.
-        Reading and then watching from the reply's cursor misses nothing.
+        Reading and then watching from the reply's cursor, with the same filter, misses nothing.
 
         RESOURCE_EXHAUSTED when the reply would exceed 4 MiB, the default limit of gRPC clients: narrow
         the filter, or use WatchChanges with IMAGE_MODE_ONLY, which sends the same in pieces.
-        DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline.
-        OUT_OF_RANGE when as_of lies before what is kept; ErrorInfo then has the `floor`, the first
-        revision that can be asked for. UNAVAILABLE when it is not committed yet.
+        DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline, or within 30 s
+        where the call has none. FAILED_PRECONDITION (EPOCH_CHANGED) when min_cursor or as_of_cursor
+        names changes that were lost in a crash, or another database: waiting does not help.
+        OUT_OF_RANGE (NOT_KEPT) when as_of lies before what is kept; ErrorInfo then has the `floor`,
+        the first revision that can be asked for. UNAVAILABLE, with RetryInfo, when as_of is not
+        settled: changes up to it are not committed yet (NOT_DURABLE_YET), or the time is not over
+        (NOT_SETTLED). A time that lies over two seconds in the future is INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +136,9 @@ class OddsServiceServicer:
     def ListEvents(self, request, context):
         """The events that the filter selects, in order of their start, with the bookmakers that price
         them.
+
+        INVALID_ARGUMENT, naming page_token, when the first page was made before what is kept: begin a
+        new listing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,8 +149,10 @@ class OddsServiceServicer:
         live stream's. The stream ends at the bound asked for, or at the durable revision.
 
         A change that the database refused is told in its place, with kind UNSTORED, whatever the
-        filter. OUT_OF_RANGE when the start lies before what is kept; ErrorInfo then has the `floor`,
-        the revision from which on it is.
+        filter. OUT_OF_RANGE (NOT_KEPT) when the start lies before what is kept; ErrorInfo then has the
+        `floor`, the revision of the first change that is: from_cursor may have one less.
+        FAILED_PRECONDITION (EPOCH_CHANGED) when a cursor names changes that were lost in a crash, or
+        another database. UNAVAILABLE (AHEAD_OF_SERVER) when it is newer than this server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,8 +171,11 @@ class OddsServiceServicer:
         """Fetches one event now, from all its sources, and answers when the result is stored.
 
         Concurrent calls for one event share one fetch. A source that fails is named in the reply, the
-        results of the others stand. UNAVAILABLE, with the cursor to wait for in ErrorInfo, when the
-        deadline passed before the result was stored: the changes are served already, and stay queued.
+        results of the others stand. NOT_FOUND (UNKNOWN_EVENT) when no current event has the id.
+        UNAVAILABLE, with `epoch` and `revision` of a cursor in ErrorInfo, when the deadline passed.
+        NOT_DURABLE_YET: the changes are served already and stay queued; they are stored once
+        durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
+        joined by commas); the fetch goes on, and what it will give comes after the cursor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -203,8 +237,19 @@ def add_OddsServiceServicer_to_server(servicer, server):
 class OddsService:
     """Odds, their changes and their history.
 
-    Errors carry google.rpc details (BadRequest, RetryInfo, QuotaFailure, ErrorInfo). An unexpected
-    error is INTERNAL with an id that the server's log has too.
+    Errors carry google.rpc details:
+    - BadRequest with INVALID_ARGUMENT: `field` names the field of the request.
+    - QuotaFailure with RESOURCE_EXHAUSTED: `subject` is `requests per second`, `streams`,
+    `streams per client`, `concurrent refreshes`, `request size` or `reply size`.
+    - RetryInfo where the same call may succeed later: not before `retry_delay`.
+    - ErrorInfo with the other codes: `domain` is `odds.v1`, `reason` an upper-case word, `metadata`
+    what belongs to it, as text. Keys of metadata, where the calls below do not name them: `head`,
+    the server's newest revision; `durable_revision`, as in the replies; `error_id`.
+
+    An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
+    too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
+    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
     """
 
     @staticmethod

@@ -9,8 +9,11 @@ For all messages here:
  - An absent `optional` field is not zero: no price is not a price of 0, and a market without a
    line is another market than the one with line 0.
  - An empty string in a field that names something means: none.
- - Enum values may be added. Treat a value you do not know as you would treat UNSPECIFIED.
- - `reason` and `error_code` are stable lower-case words (`line_moved`); more may be added.
+ - Enum values may be added. Treat a value you do not know as you would treat UNSPECIFIED; so
+   does the server with one in a request.
+ - `reason` and `error_code` are words for programs (`line_moved`), lower-case and stable; more
+   may be added, so treat a word you do not know as none. Text for people is in `detail`,
+   `error_message`, SourceMatch.reason and WriterStatus.reason; its wording may change.
 """
 
 from collections import abc as _abc
@@ -39,8 +42,19 @@ GRPC_VERSION: str
 class OddsServiceStub:
     """Odds, their changes and their history.
 
-    Errors carry google.rpc details (BadRequest, RetryInfo, QuotaFailure, ErrorInfo). An unexpected
-    error is INTERNAL with an id that the server's log has too.
+    Errors carry google.rpc details:
+     - BadRequest with INVALID_ARGUMENT: `field` names the field of the request.
+     - QuotaFailure with RESOURCE_EXHAUSTED: `subject` is `requests per second`, `streams`,
+       `streams per client`, `concurrent refreshes`, `request size` or `reply size`.
+     - RetryInfo where the same call may succeed later: not before `retry_delay`.
+     - ErrorInfo with the other codes: `domain` is `odds.v1`, `reason` an upper-case word, `metadata`
+       what belongs to it, as text. Keys of metadata, where the calls below do not name them: `head`,
+       the server's newest revision; `durable_revision`, as in the replies; `error_id`.
+
+    An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
+    too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
+    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
     """
 
     @_typing.overload
@@ -49,13 +63,17 @@ class OddsServiceStub:
     def __new__(cls, channel: _aio.Channel) -> OddsServiceAsyncStub: ...
     GetOdds: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetOddsRequest, _odds_pb2.GetOddsResponse]
     """One consistent cut of all current odds that the filter selects, at the revision it names.
-    Reading and then watching from the reply's cursor misses nothing.
+    Reading and then watching from the reply's cursor, with the same filter, misses nothing.
 
     RESOURCE_EXHAUSTED when the reply would exceed 4 MiB, the default limit of gRPC clients: narrow
     the filter, or use WatchChanges with IMAGE_MODE_ONLY, which sends the same in pieces.
-    DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline.
-    OUT_OF_RANGE when as_of lies before what is kept; ErrorInfo then has the `floor`, the first
-    revision that can be asked for. UNAVAILABLE when it is not committed yet.
+    DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline, or within 30 s
+    where the call has none. FAILED_PRECONDITION (EPOCH_CHANGED) when min_cursor or as_of_cursor
+    names changes that were lost in a crash, or another database: waiting does not help.
+    OUT_OF_RANGE (NOT_KEPT) when as_of lies before what is kept; ErrorInfo then has the `floor`,
+    the first revision that can be asked for. UNAVAILABLE, with RetryInfo, when as_of is not
+    settled: changes up to it are not committed yet (NOT_DURABLE_YET), or the time is not over
+    (NOT_SETTLED). A time that lies over two seconds in the future is INVALID_ARGUMENT.
     """
     WatchChanges: _grpc.UnaryStreamMultiCallable[_odds_pb2.WatchChangesRequest, _odds_pb2.WatchChangesResponse]
     """Every change that the filter selects, in order, none twice, none missed, until one side ends.
@@ -67,14 +85,19 @@ class OddsServiceStub:
     ListEvents: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ListEventsRequest, _odds_pb2.ListEventsResponse]
     """The events that the filter selects, in order of their start, with the bookmakers that price
     them.
+
+    INVALID_ARGUMENT, naming page_token, when the first page was made before what is kept: begin a
+    new listing.
     """
     GetHistory: _grpc.UnaryStreamMultiCallable[_odds_pb2.GetHistoryRequest, _odds_pb2.HistoryPage]
     """Stored changes in the order of their revisions, hours or months back: the same messages as the
     live stream's. The stream ends at the bound asked for, or at the durable revision.
 
     A change that the database refused is told in its place, with kind UNSTORED, whatever the
-    filter. OUT_OF_RANGE when the start lies before what is kept; ErrorInfo then has the `floor`,
-    the revision from which on it is.
+    filter. OUT_OF_RANGE (NOT_KEPT) when the start lies before what is kept; ErrorInfo then has the
+    `floor`, the revision of the first change that is: from_cursor may have one less.
+    FAILED_PRECONDITION (EPOCH_CHANGED) when a cursor names changes that were lost in a crash, or
+    another database. UNAVAILABLE (AHEAD_OF_SERVER) when it is newer than this server.
     """
     GetClosingOdds: _grpc.UnaryStreamMultiCallable[_odds_pb2.GetClosingOddsRequest, _odds_pb2.ClosingOddsPage]
     """The closing odds of events that have started, in the order of their start: per bookmaker and
@@ -85,8 +108,11 @@ class OddsServiceStub:
     """Fetches one event now, from all its sources, and answers when the result is stored.
 
     Concurrent calls for one event share one fetch. A source that fails is named in the reply, the
-    results of the others stand. UNAVAILABLE, with the cursor to wait for in ErrorInfo, when the
-    deadline passed before the result was stored: the changes are served already, and stay queued.
+    results of the others stand. NOT_FOUND (UNKNOWN_EVENT) when no current event has the id.
+    UNAVAILABLE, with `epoch` and `revision` of a cursor in ErrorInfo, when the deadline passed.
+    NOT_DURABLE_YET: the changes are served already and stay queued; they are stored once
+    durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
+    joined by commas); the fetch goes on, and what it will give comes after the cursor.
     """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]
     """How the service is: revisions, sources, queues, storage, subscribers."""
@@ -95,20 +121,35 @@ class OddsServiceStub:
 class OddsServiceAsyncStub(OddsServiceStub):
     """Odds, their changes and their history.
 
-    Errors carry google.rpc details (BadRequest, RetryInfo, QuotaFailure, ErrorInfo). An unexpected
-    error is INTERNAL with an id that the server's log has too.
+    Errors carry google.rpc details:
+     - BadRequest with INVALID_ARGUMENT: `field` names the field of the request.
+     - QuotaFailure with RESOURCE_EXHAUSTED: `subject` is `requests per second`, `streams`,
+       `streams per client`, `concurrent refreshes`, `request size` or `reply size`.
+     - RetryInfo where the same call may succeed later: not before `retry_delay`.
+     - ErrorInfo with the other codes: `domain` is `odds.v1`, `reason` an upper-case word, `metadata`
+       what belongs to it, as text. Keys of metadata, where the calls below do not name them: `head`,
+       the server's newest revision; `durable_revision`, as in the replies; `error_id`.
+
+    An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
+    too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
+    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetOdds: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetOddsRequest, _odds_pb2.GetOddsResponse]  # type: ignore[assignment]
     """One consistent cut of all current odds that the filter selects, at the revision it names.
-    Reading and then watching from the reply's cursor misses nothing.
+    Reading and then watching from the reply's cursor, with the same filter, misses nothing.
 
     RESOURCE_EXHAUSTED when the reply would exceed 4 MiB, the default limit of gRPC clients: narrow
     the filter, or use WatchChanges with IMAGE_MODE_ONLY, which sends the same in pieces.
-    DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline.
-    OUT_OF_RANGE when as_of lies before what is kept; ErrorInfo then has the `floor`, the first
-    revision that can be asked for. UNAVAILABLE when it is not committed yet.
+    DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline, or within 30 s
+    where the call has none. FAILED_PRECONDITION (EPOCH_CHANGED) when min_cursor or as_of_cursor
+    names changes that were lost in a crash, or another database: waiting does not help.
+    OUT_OF_RANGE (NOT_KEPT) when as_of lies before what is kept; ErrorInfo then has the `floor`,
+    the first revision that can be asked for. UNAVAILABLE, with RetryInfo, when as_of is not
+    settled: changes up to it are not committed yet (NOT_DURABLE_YET), or the time is not over
+    (NOT_SETTLED). A time that lies over two seconds in the future is INVALID_ARGUMENT.
     """
     WatchChanges: _aio.UnaryStreamMultiCallable[_odds_pb2.WatchChangesRequest, _odds_pb2.WatchChangesResponse]  # type: ignore[assignment]
     """Every change that the filter selects, in order, none twice, none missed, until one side ends.
@@ -120,14 +161,19 @@ class OddsServiceAsyncStub(OddsServiceStub):
     ListEvents: _aio.UnaryUnaryMultiCallable[_odds_pb2.ListEventsRequest, _odds_pb2.ListEventsResponse]  # type: ignore[assignment]
     """The events that the filter selects, in order of their start, with the bookmakers that price
     them.
+
+    INVALID_ARGUMENT, naming page_token, when the first page was made before what is kept: begin a
+    new listing.
     """
     GetHistory: _aio.UnaryStreamMultiCallable[_odds_pb2.GetHistoryRequest, _odds_pb2.HistoryPage]  # type: ignore[assignment]
     """Stored changes in the order of their revisions, hours or months back: the same messages as the
     live stream's. The stream ends at the bound asked for, or at the durable revision.
 
     A change that the database refused is told in its place, with kind UNSTORED, whatever the
-    filter. OUT_OF_RANGE when the start lies before what is kept; ErrorInfo then has the `floor`,
-    the revision from which on it is.
+    filter. OUT_OF_RANGE (NOT_KEPT) when the start lies before what is kept; ErrorInfo then has the
+    `floor`, the revision of the first change that is: from_cursor may have one less.
+    FAILED_PRECONDITION (EPOCH_CHANGED) when a cursor names changes that were lost in a crash, or
+    another database. UNAVAILABLE (AHEAD_OF_SERVER) when it is newer than this server.
     """
     GetClosingOdds: _aio.UnaryStreamMultiCallable[_odds_pb2.GetClosingOddsRequest, _odds_pb2.ClosingOddsPage]  # type: ignore[assignment]
     """The closing odds of events that have started, in the order of their start: per bookmaker and
@@ -138,8 +184,11 @@ class OddsServiceAsyncStub(OddsServiceStub):
     """Fetches one event now, from all its sources, and answers when the result is stored.
 
     Concurrent calls for one event share one fetch. A source that fails is named in the reply, the
-    results of the others stand. UNAVAILABLE, with the cursor to wait for in ErrorInfo, when the
-    deadline passed before the result was stored: the changes are served already, and stay queued.
+    results of the others stand. NOT_FOUND (UNKNOWN_EVENT) when no current event has the id.
+    UNAVAILABLE, with `epoch` and `revision` of a cursor in ErrorInfo, when the deadline passed.
+    NOT_DURABLE_YET: the changes are served already and stay queued; they are stored once
+    durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
+    joined by commas); the fetch goes on, and what it will give comes after the cursor.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]  # type: ignore[assignment]
     """How the service is: revisions, sources, queues, storage, subscribers."""
@@ -147,8 +196,19 @@ class OddsServiceAsyncStub(OddsServiceStub):
 class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Odds, their changes and their history.
 
-    Errors carry google.rpc details (BadRequest, RetryInfo, QuotaFailure, ErrorInfo). An unexpected
-    error is INTERNAL with an id that the server's log has too.
+    Errors carry google.rpc details:
+     - BadRequest with INVALID_ARGUMENT: `field` names the field of the request.
+     - QuotaFailure with RESOURCE_EXHAUSTED: `subject` is `requests per second`, `streams`,
+       `streams per client`, `concurrent refreshes`, `request size` or `reply size`.
+     - RetryInfo where the same call may succeed later: not before `retry_delay`.
+     - ErrorInfo with the other codes: `domain` is `odds.v1`, `reason` an upper-case word, `metadata`
+       what belongs to it, as text. Keys of metadata, where the calls below do not name them: `head`,
+       the server's newest revision; `durable_revision`, as in the replies; `error_id`.
+
+    An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
+    too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
+    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
     """
 
     @_abc_1.abstractmethod
@@ -158,13 +218,17 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_odds_pb2.GetOddsResponse, _abc.Awaitable[_odds_pb2.GetOddsResponse]]:
         """One consistent cut of all current odds that the filter selects, at the revision it names.
-        Reading and then watching from the reply's cursor misses nothing.
+        Reading and then watching from the reply's cursor, with the same filter, misses nothing.
 
         RESOURCE_EXHAUSTED when the reply would exceed 4 MiB, the default limit of gRPC clients: narrow
         the filter, or use WatchChanges with IMAGE_MODE_ONLY, which sends the same in pieces.
-        DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline.
-        OUT_OF_RANGE when as_of lies before what is kept; ErrorInfo then has the `floor`, the first
-        revision that can be asked for. UNAVAILABLE when it is not committed yet.
+        DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline, or within 30 s
+        where the call has none. FAILED_PRECONDITION (EPOCH_CHANGED) when min_cursor or as_of_cursor
+        names changes that were lost in a crash, or another database: waiting does not help.
+        OUT_OF_RANGE (NOT_KEPT) when as_of lies before what is kept; ErrorInfo then has the `floor`,
+        the first revision that can be asked for. UNAVAILABLE, with RetryInfo, when as_of is not
+        settled: changes up to it are not committed yet (NOT_DURABLE_YET), or the time is not over
+        (NOT_SETTLED). A time that lies over two seconds in the future is INVALID_ARGUMENT.
         """
 
     @_abc_1.abstractmethod
@@ -188,6 +252,9 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_odds_pb2.ListEventsResponse, _abc.Awaitable[_odds_pb2.ListEventsResponse]]:
         """The events that the filter selects, in order of their start, with the bookmakers that price
         them.
+
+        INVALID_ARGUMENT, naming page_token, when the first page was made before what is kept: begin a
+        new listing.
         """
 
     @_abc_1.abstractmethod
@@ -200,8 +267,10 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         live stream's. The stream ends at the bound asked for, or at the durable revision.
 
         A change that the database refused is told in its place, with kind UNSTORED, whatever the
-        filter. OUT_OF_RANGE when the start lies before what is kept; ErrorInfo then has the `floor`,
-        the revision from which on it is.
+        filter. OUT_OF_RANGE (NOT_KEPT) when the start lies before what is kept; ErrorInfo then has the
+        `floor`, the revision of the first change that is: from_cursor may have one less.
+        FAILED_PRECONDITION (EPOCH_CHANGED) when a cursor names changes that were lost in a crash, or
+        another database. UNAVAILABLE (AHEAD_OF_SERVER) when it is newer than this server.
         """
 
     @_abc_1.abstractmethod
@@ -224,8 +293,11 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Fetches one event now, from all its sources, and answers when the result is stored.
 
         Concurrent calls for one event share one fetch. A source that fails is named in the reply, the
-        results of the others stand. UNAVAILABLE, with the cursor to wait for in ErrorInfo, when the
-        deadline passed before the result was stored: the changes are served already, and stay queued.
+        results of the others stand. NOT_FOUND (UNKNOWN_EVENT) when no current event has the id.
+        UNAVAILABLE, with `epoch` and `revision` of a cursor in ErrorInfo, when the deadline passed.
+        NOT_DURABLE_YET: the changes are served already and stay queued; they are stored once
+        durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
+        joined by commas); the fetch goes on, and what it will give comes after the cursor.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,169 @@
+"""ListEvents: the events page by page, each once, however they move between two pages."""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from odds_service.errors import BelowFloor
+from odds_service.model.change import EventChange
+from odds_service.model.cursor import Cursor
+from odds_service.model.overround import Standing
+from odds_service.model.snapshot import EventOdds
+from odds_service.rpc.encode import cursor_message, event_message, match_message
+from odds_service.rpc.errors import Context, Refused, bad_request
+from odds_service.rpc.framing import timestamp
+from odds_service.rpc.odds import OddsView
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.serving import Serving
+from odds_service.storage.base import HistoryFilter
+
+PAGE_EVENTS: Final = 100
+MAX_PAGE_EVENTS: Final = 1_000
+
+_BATCHES: Final = 256  # of the ring, read at a stretch
+_STORED_CHANGES: Final = 1_000  # of the database, read by one query
+_OF_EVENTS: Final = HistoryFilter(of_markets=False, ended=False)
+
+
+class _PageToken(msgspec.Struct, array_like=True, frozen=True):
+    """The last event of a page, at its start as of the first page, and where that one was made.
+
+    An event is placed by its start as of the first page, or by its first one where it came later:
+    so it has one place in all pages, whenever it is played. epoch: empty in tokens of 0.1.0, which
+    place events by their start as of now.
+    """
+
+    start_time: datetime
+    event_id: str
+    epoch: str = ""
+    revision: int = 0
+
+
+async def list_events(serving: Serving, request: pb.ListEventsRequest, _: Context) -> bytes:
+    """A page of events by start time.
+
+    Raises:
+        Refused: a field is malformed, or the token's first page lies before what is kept.
+    """
+    selection = serving.selection(request.filter)
+    if request.page_size < 0:
+        raise bad_request("page_size", "is negative")
+    size = min(request.page_size or PAGE_EVENTS, MAX_PAGE_EVENTS)
+    after = _page_token(request.page_token)
+    parts = serving.parts
+    view = OddsView(parts.cache.cut(selection.event_ids), selection, parts.now(), serving.wires)
+    first = view.cut.cursor
+    placed: dict[str, datetime] = {}
+    if after is not None and after.epoch:
+        first = Cursor(after.epoch, after.revision)
+        placed = await _starts_then(serving, first)
+
+    def place(entry: EventOdds) -> tuple[datetime, str]:
+        event = entry.event
+        return placed.get(event.id, event.start_time), event.id
+
+    entries = sorted(view.events(), key=place)
+    if after is not None:
+        reached = after.start_time, after.event_id
+        entries = [entry for entry in entries if place(entry) > reached]
+    reply = pb.ListEventsResponse(
+        cursor=cursor_message(view.cut.cursor),
+        events=[_listed(view, entry) for entry in entries[:size]],
+    )
+    if len(entries) > size:
+        cut_at = first if after is None or after.epoch else Cursor("", 0)
+        reply.next_page_token = _written(
+            _PageToken(*place(entries[size - 1]), cut_at.epoch, cut_at.revision)
+        )
+    return reply.SerializeToString()
+
+
+async def _starts_then(serving: Serving, cursor: Cursor) -> dict[str, datetime]:
+    """The starts, as of a cursor, of the events that have changed or come since.
+
+    Of one that came since: its first. Raises Refused.
+    """
+    told = pb.Cursor(epoch=cursor.epoch, revision=cursor.revision)
+    if serving.verdict(told) != pb.INTENT_REASON_RESUMED:
+        raise _outlived()
+    starts: dict[str, datetime] = {}
+    try:
+        async for change in _event_changes(serving, cursor.revision):
+            event = change.after if change.before is None else change.before
+            starts.setdefault(change.event_id, event.start_time)
+    except BelowFloor:
+        raise _outlived() from None
+    return starts
+
+
+def _outlived() -> Refused:
+    return bad_request("page_token", "is of a listing from too long ago: begin a new one")
+
+
+async def _event_changes(serving: Serving, after: int) -> AsyncIterator[EventChange]:
+    """The changes of events after a revision: out of memory, what left it out of the database.
+
+    Raises BelowFloor where neither has them all.
+    """
+    feed, store = serving.parts.feed, serving.parts.store
+    begin = after
+    while True:
+        batches = feed.read_after(after, _BATCHES)
+        if batches is not None:
+            if not batches:
+                return
+            found = [change for batch in batches for change in batch.changes]
+            after = batches[-1].last_revision
+        elif store is None:
+            raise BelowFloor(feed.oldest_revision - 1)
+        else:
+            async with serving.replays:
+                upto = feed.oldest_revision - 1
+                page = await serving.ask(
+                    store.history_page, after, upto, _STORED_CHANGES, _OF_EVENTS
+                )
+                oldest = await serving.ask(store.oldest_revision)
+            if oldest > after + 1:
+                raise BelowFloor(oldest - 1)
+            found, after = page.changes, page.upto
+        for change in found:
+            if isinstance(change, EventChange) and change.revision > begin:
+                yield change
+
+
+def _listed(view: OddsView, entry: EventOdds) -> pb.ListedEvent:
+    row = pb.ListedEvent(
+        event=event_message(entry.event),
+        matches=[match_message(carried) for _, carried in sorted(entry.sources.items())],
+    )
+    for odds in view.bookmakers(entry):
+        markets = sum(1 for _ in view.markets_of(odds))
+        if markets:
+            row.bookmakers.add(
+                bookmaker=odds.bookmaker,
+                source=odds.source,
+                markets=markets,
+                confirmed_at=timestamp(odds.confirmed_at),
+                stale=view.standing(odds) is not Standing.LIVE,
+            )
+    return row
+
+
+def _page_token(text: str) -> _PageToken | None:
+    if not text:
+        return None
+    try:
+        token = msgspec.msgpack.decode(base64.urlsafe_b64decode(text), type=_PageToken)
+    except (binascii.Error, ValueError, msgspec.DecodeError):
+        token = None
+    if token is None or token.start_time.tzinfo is None or token.revision < 0:
+        raise bad_request("page_token", "is none that this service gave out")
+    return token
+
+
+def _written(token: _PageToken) -> str:
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(token)).decode()

@@ -1,0 +1,83 @@
+"""What tests of the contract share: refusals with their details, and logs to read."""
+
+import random
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
+from grpc_status import rpc_status
+
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from tests.support.odds_builders import Bookkeeping, Client, random_observations
+
+KINDS = (BadRequest, ErrorInfo, QuotaFailure, RetryInfo)
+
+
+class Refusal(NamedTuple):
+    """The status of a call: its code, and its details by the name of their type."""
+
+    code: str
+    text: str
+    details: dict[str, Any]
+
+    @property
+    def reason(self) -> str:
+        return str(self.details["ErrorInfo"].reason)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return dict(self.details["ErrorInfo"].metadata)
+
+    @property
+    def field(self) -> str:
+        (violation,) = self.details["BadRequest"].field_violations
+        return str(violation.field)
+
+
+def refusal_of(error: grpc.RpcError) -> Refusal:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # its stub wants a Call, which it is
+    found: dict[str, Any] = {}
+    for packed in [] if status is None else status.details:
+        for kind in KINDS:
+            message = kind()
+            if packed.Unpack(message):
+                found[kind.__name__] = message
+    return Refusal(error.code().name, str(error.details()), found)
+
+
+async def refused(client: Client, call: str, request: Message, timeout_s: float = 20.0) -> Refusal:
+    """The status that a unary call, or the reading of a stream, ends with."""
+    if call in {"GetHistory", "WatchChanges", "GetClosingOdds"}:
+        with client.stream(call, request) as stream:
+            return refusal_of(await stream.error())
+    with pytest.raises(grpc.RpcError) as caught:
+        await client.call(call, request, timeout_s)
+    return refusal_of(caught.value)
+
+
+async def everything(client: Client, call: str, request: Message) -> list[Any]:
+    """All messages of a stream that ends by itself."""
+    messages = []
+    with client.stream(call, request) as stream:
+        while True:
+            try:
+                messages.append(await stream.next())
+            except EOFError:
+                return messages
+
+
+async def history(client: Client, **fields: Any) -> list[pb.Change]:
+    pages = await everything(client, "GetHistory", pb.GetHistoryRequest(**fields))
+    return [change for page in pages for change in page.changes]
+
+
+def eventful(seed: int = 5, polls: int = 60) -> Bookkeeping:
+    """A book in which events came, moved, started and went, and prices with them."""
+    book = Bookkeeping(keeps_past=True)
+    for observation in random_observations(random.Random(seed), polls):
+        book.see(observation)
+    book.now += timedelta(seconds=1)
+    return book

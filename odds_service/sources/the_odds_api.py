@@ -175,8 +175,6 @@ class TheOddsApi:
                 listed = msgspec.json.decode(raw, type=_Listed)
             except msgspec.MsgspecError as error:
                 raise SourceError("bad_event", f"{path}: {error}") from None
-            if listed.commence_time.tzinfo is None:
-                raise SourceError("bad_event", f"{path}: {listed.id} starts in no time zone")
             pulls.append(
                 Pull(
                     key=listed.id,

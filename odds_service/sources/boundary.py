@@ -108,7 +108,7 @@ class Gate:
         self._source = source
         self._limits = limits
         self._keys: dict[int, MarketKey] = {}
-        self._orders: dict[int, tuple[int, str]] = {}
+        self._orders: dict[int, str] = {}
         self._alive: list[Outcome] = []
 
     async def admit(
@@ -307,36 +307,39 @@ class Gate:
         known, orders = self._keys, self._orders
         doubtful = []
         for place, market in markets.items():
+            # One condition: this is the hottest line of the gate.
             if (
                 type(market) is not ObservedMarket
                 or market.key is not place
                 or id(place) not in known
-            ):
-                doubtful.append(place)
-                continue
-            at, outcomes, status = market.source_updated_at, market.outcomes, market.status
-            if (
-                (status is not _OPEN and status is not _SUSPENDED)
-                or type(outcomes) is not tuple
-                or len(outcomes) > FEW_OUTCOMES
+                or ((status := market.status) is not _OPEN and status is not _SUSPENDED)
+                or type(outcomes := market.outcomes) is not tuple
                 or (
-                    at is not None
-                    and not (
-                        type(at) is datetime
-                        and at.tzinfo is UTC
-                        and FIRST_TIME <= at < LAST_TIME
+                    (at := market.source_updated_at) is not None
+                    and (
+                        type(at) is not datetime
+                        or at.tzinfo is not UTC
+                        or not FIRST_TIME <= at < LAST_TIME
                     )
                 )
             ):
                 doubtful.append(place)
-                continue
-            last = None
-            for outcome in outcomes:
-                order = orders.get(id(outcome))
-                if order is None or (last is not None and order <= last):
+            elif len(outcomes) == 2:
+                one, other = outcomes
+                first = orders.get(id(one))
+                second = orders.get(id(other))
+                if first is None or second is None or first >= second:
                     doubtful.append(place)
-                    break
-                last = order
+            elif len(outcomes) > FEW_OUTCOMES:
+                doubtful.append(place)
+            else:
+                last = ""
+                for one in outcomes:
+                    first = orders.get(id(one))
+                    if first is None or first <= last:
+                        doubtful.append(place)
+                        break
+                    last = first
         unreadable = _unreadable(given.unreadable)
         for place in doubtful if _QUICK else list(markets):
             market = markets[place]
@@ -430,7 +433,8 @@ class Gate:
         if len(self._orders) >= _MOST_KNOWN:
             self._orders.clear()
             self._alive.clear()
-        self._orders[id(given)] = outcome_order(given)
+        rank, text = outcome_order(given)
+        self._orders[id(given)] = f"{rank}{text}"  # one digit: sorts as the pair does
         self._alive.append(given)
         return given
 

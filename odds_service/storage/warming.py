@@ -95,7 +95,7 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
         try:
             live[row.event_id] = rows.event_from(row.event)
         except rows.Unreadable as error:
-            log.error("unreadable_event", event=row.event_id, reason=str(error)[:200])
+            log.error("unreadable_event", event_id=row.event_id, reason=str(error)[:200])
     carried: dict[str, dict[str, EventSource]] = {event_id: {} for event_id in live}
     of_live = select(event_sources).join(events, events.c.event_id == event_sources.c.event_id)
     for row in await connection.execute(of_live.where(events.c.status != int(EventStatus.ENDED))):
@@ -172,6 +172,6 @@ async def _aio_live_markets(database: Database, connection: AsyncConnection) -> 
             try:
                 of_bookmaker[key] = rows.market_from(key, odds, revision, read_time(changed_at))
             except rows.Unreadable as error:
-                log.error("unreadable_market", event=event_id, source=source, bookmaker=bookmaker,
+                log.error("unreadable_market", event_id=event_id, source=source, bookmaker=bookmaker,
                           market=key.market, reason=str(error)[:200])  # fmt: skip
     return markets

@@ -61,7 +61,7 @@ NAMES: Final = frozenset(
         "bad_market", "bad_market_names", "bad_observation", "bad_outcome", "bad_price", "bad_row",
         "bad_time", "html", "not_json", "refused", "repeated_bookmaker", "repeated_event",
         "repeated_market", "repeated_outcome", "too_many_events", "too_many_markets", "truncated",
-        "wrong_event", "wrong_shape", "crash", "error_body",
+        "wrong_event", "wrong_shape", "error_body",
     }
 )  # fmt: skip
 
@@ -298,15 +298,27 @@ def edited(
         else:
             found = found * 3
         body = put(valid, place, found)
+    elif how == "rename" and path and isinstance(path[-1], str):
+        parent = at(valid, path[:-1])
+        odd = value if isinstance(value, str) else "odd"
+        renamed = {odd if key == path[-1] else key: part for key, part in parent.items()}
+        body = put(valid, path[:-1], renamed)
+    elif how == "error":
+        body = ERROR
     elif how == "cut":
         whole = json.dumps(valid).encode()
         return whole[: number % len(whole)]
-    else:
+    elif how == "page":
         return b"<html>blocked</html>" if value else b"busy"
+    else:
+        body = valid
     return json.dumps(body).encode()
 
 
-HOWS: Final = ("put", "put", "put", "put", "put", "put", "repeat", "many", "wrap", "cut", "page")
+HOWS: Final = (
+    *["put"] * 8, "repeat", "repeat", "repeat", "rename", "many", "many", "wrap", "cut", "page", "error",
+)  # fmt: skip
+ERROR: Final = {"message": "no", "error_code": "NO", "R": "X", "bizCode": 7}
 
 
 class Looks:
@@ -397,7 +409,7 @@ def look(name: str, number: int, how: str, value: Any, counted: Counter[str]) ->
     after = looks.shown()
     if observation.completeness is Completeness.FAILED:
         assert after == before
-    elif how == "put":
+    elif how in {"put", "rename"}:
         keep = provider.untouched(path)
         kept = {place: odds for place, odds in before.items() if keep(place)}
         assert {place: after.get(place) for place in kept} == kept, path

@@ -80,9 +80,7 @@ class Parts(Struct, frozen=True, kw_only=True):
             version=__version__,
             started_at=self.started_at,
             now=utc_now(),
-            sources=[
-                scraper.report(cut.sources[name]) for name, scraper in self.scrapers.items()
-            ],
+            sources=[scraper.report(cut.sources[name]) for name, scraper in self.scrapers.items()],
             channels=[
                 ChannelFill("fetched", waiting, OBSERVATIONS_WAITING, "observations"),
                 ChannelFill("write", self.queue.pending_changes, self.queue.capacity, "changes"),

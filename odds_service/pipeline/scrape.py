@@ -46,7 +46,7 @@ class Scraper:
         send: trio.MemorySendChannel[Fetched],
         now: Callable[[], datetime],
         coverage: Coverage,
-        limits: Limits = Limits(),  # noqa: B008  # immutable
+        limits: Limits = Limits(),  # immutable
     ) -> None:
         self.source = source
         self._limits = limits
@@ -352,5 +352,5 @@ async def _contained(call: Callable[[], object]) -> object:
         if theirs is not None:
             log.error("source_crashed", kind="crash", exc_info=theirs)
         raise ours from None
-    except BaseException as error:  # noqa: BLE001  # it stays in its source
+    except BaseException as error:  # it stays in its source
         raise _Failed(error) from None

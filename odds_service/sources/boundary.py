@@ -9,7 +9,7 @@ is `unreadable` one level up.
 import math
 from collections import Counter
 from collections.abc import Generator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import trio
@@ -45,7 +45,6 @@ from odds_service.sources.base import Offer, Pace, Pull, Source, Tier
 from odds_service.sources.fields import (
     FIRST_TIME,
     LAST_TIME,
-    UTC,
     Wrong,
     checks_of,
     counts,
@@ -104,7 +103,7 @@ class Gate:
     have its identity.
     """
 
-    def __init__(self, source: str, limits: Limits = Limits()) -> None:  # noqa: B008  # immutable
+    def __init__(self, source: str, limits: Limits = Limits()) -> None:  # immutable
         self._source = source
         self._limits = limits
         self._keys: dict[int, MarketKey] = {}
@@ -212,7 +211,8 @@ class Gate:
             changes[field] = ours if at is None else at
         changes["reason"] = told(given.reason, MOST_REASON_CHARS)
         problems.update(changes.get("problems", given.problems))
-        if changes.get("cost", given.cost) is not None and given.cost > MOST_COST:
+        cost: float | None = changes.get("cost", given.cost)
+        if cost is not None and cost > MOST_COST:
             problems["bad_count"] += 1
             changes["cost"] = None
         before = problems[BAD_OBSERVATION]

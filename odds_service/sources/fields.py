@@ -115,9 +115,7 @@ def checks_of(
         check, problem = _check_of(hints[each.name], shown)
         optional = each.default is not NODEFAULT or each.default_factory is not NODEFAULT
         found.append(
-            FieldCheck(
-                each.name, check, problem if optional else None, _default_of(each), shown
-            )
+            FieldCheck(each.name, check, problem if optional else None, _default_of(each), shown)
         )
     return tuple(found)
 

@@ -354,7 +354,9 @@ def retry_after(header: str | None, now: datetime, most_s: float) -> float | Non
     else:
         try:
             at = parsedate_to_datetime(text)
-            wait_s = ((at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - now).total_seconds()
+            wait_s = (
+                (at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - now
+            ).total_seconds()
         except (ValueError, TypeError, OverflowError, IndexError):
             return None
     return min(max(0.0, wait_s), most_s)

@@ -167,9 +167,7 @@ class TheOddsApi:
                     raise
         return Offer(tuple(pull for pulls in self._listed.values() for pull in pulls), problems)
 
-    async def _events_of(
-        self, sport: str, cost: float, problems: Counter[str]
-    ) -> tuple[Pull, ...]:
+    async def _events_of(self, sport: str, cost: float, problems: Counter[str]) -> tuple[Pull, ...]:
         """The events of a sport, which costs nothing; those that cannot be read are counted."""
         path = f"/v4/sports/{sport}/events"
         answer = await self._http.get(path, {"apiKey": self._key, "dateFormat": "iso"})

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 from sqlalchemy import Row
 
+from odds_service.model.bounds import FEW_OUTCOMES, MOST_MARKET_BYTES, market_bytes
 from odds_service.model.change import (
     Change,
     ChangeKind,
@@ -15,7 +16,6 @@ from odds_service.model.change import (
     MarketChange,
     SourceChange,
 )
-from odds_service.model.bounds import FEW_OUTCOMES, MOST_MARKET_BYTES, market_bytes
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.match import Match, ShownEvent
@@ -173,9 +173,9 @@ def market_from(key: MarketKey, odds: str, revision: int, changed_at: datetime) 
         decoded = _decode_odds(odds)
     except msgspec.MsgspecError as error:
         raise Unreadable(str(error)) from None
-    if len(odds) > MOST_MARKET_BYTES:  # few outcomes with texts of any length
-        if market_bytes(key, decoded.outcomes) > MOST_MARKET_BYTES:
-            raise Unreadable("a market is too large")
+    # Few outcomes can have texts of any length.
+    if len(odds) > MOST_MARKET_BYTES and market_bytes(key, decoded.outcomes) > MOST_MARKET_BYTES:
+        raise Unreadable("a market is too large")
     return _market(key, decoded, revision, changed_at)
 
 

@@ -172,6 +172,6 @@ async def _aio_live_markets(database: Database, connection: AsyncConnection) -> 
             try:
                 of_bookmaker[key] = rows.market_from(key, odds, revision, read_time(changed_at))
             except rows.Unreadable as error:
-                log.error("unreadable_market", event_id=event_id, source=source, bookmaker=bookmaker,
-                          market=key.market, reason=str(error)[:200])  # fmt: skip
+                whose = {"event_id": event_id, "source": source, "bookmaker": bookmaker}
+                log.error("unreadable_market", **whose, market=key.market, reason=str(error)[:200])
     return markets

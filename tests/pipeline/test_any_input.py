@@ -163,7 +163,7 @@ def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 def of_the_odds_api(path: tuple[Any, ...]) -> Callable[[Place], bool]:
-    """The event, bookmaker and market that an edit is in; a team's name bears on all of an event."""
+    """What an edit does not bear on; a team's name bears on all of its event."""
     if not path:
         return lambda _place: False
     event = f"{path[0] + 1:032x}"
@@ -176,7 +176,9 @@ def of_the_odds_api(path: tuple[Any, ...]) -> Callable[[Place], bool]:
     return lambda place: place[0] != event or place[2] != bookmaker or place[3].market != market
 
 
-def of_markets(depth: int, types: list[str]) -> Callable[[tuple[Any, ...]], Callable[[Place], bool]]:
+def of_markets(
+    depth: int, types: list[str]
+) -> Callable[[tuple[Any, ...]], Callable[[Place], bool]]:
     """Of providers with one event a body: markets stand at `depth`, in a list of these types."""
 
     def untouched(path: tuple[Any, ...]) -> Callable[[Place], bool]:
@@ -247,8 +249,10 @@ PROVIDERS: Final = {
 }  # fmt: skip
 
 ODD: Final[tuple[Any, ...]] = (
-    None, "", "\0", "half \ud83d", "\u202eesreveR", "\x1b]0;title\x07", "a\tb", "x" * 300, "[/]", "*",
-    "1e5", "NaN", "-1", "0", "1.0", "2_5", "٣", 0, 1, -1, 1.0, 0.5, 1.5, 100.0, 150, -110, 2**31 - 1,
+    None, "", "\0", "half \ud83d", "\u202eesreveR", "\x1b]0;title\x07", "a\tb", "x" * 300, "[/]",
+    "*",
+    "1e5", "NaN", "-1", "0", "1.0", "2_5", "٣", 0, 1, -1, 1.0, 0.5, 1.5, 100.0, 150, -110,
+    2**31 - 1,
     2**63, -(2**63), 10**30, 1e308, -0.0, float("nan"), float("inf"),
     1_700_000_000, 1_700_000_000_000, "2026-08-04T12:00:00", "0001-01-01T00:00:00+14:00",
     "9999-12-31T23:59:59-12:00", "1969-12-31T23:59:59Z", "2100-01-01T00:00:00Z",
@@ -262,15 +266,11 @@ leaves: st.SearchStrategy[Any] = (
     | st.text(max_size=5)
 )
 json_like: st.SearchStrategy[Any] = (
-    leaves
-    | st.lists(leaves, max_size=2)
-    | st.dictionaries(st.text(max_size=3), leaves, max_size=2)
+    leaves | st.lists(leaves, max_size=2) | st.dictionaries(st.text(max_size=3), leaves, max_size=2)
 )
 
 
-def edited(
-    provider: Provider, path: tuple[Any, ...], how: str, value: Any, number: int
-) -> bytes:
+def edited(provider: Provider, path: tuple[Any, ...], how: str, value: Any, number: int) -> bytes:
     """The valid body with one place edited."""
     valid = provider.valid
     if how == "put":
@@ -316,7 +316,7 @@ def edited(
 
 
 HOWS: Final = (
-    *["put"] * 8, "repeat", "repeat", "repeat", "rename", "many", "many", "wrap", "cut", "page", "error",
+    *["put"] * 8, *["repeat"] * 3, "rename", "many", "many", "wrap", "cut", "page", "error",
 )  # fmt: skip
 ERROR: Final = {"message": "no", "error_code": "NO", "R": "X", "bizCode": 7}
 
@@ -360,7 +360,10 @@ class Looks:
             entry.event.id: entry.sources["toa"].source_event_id
             for entry in self.stage.cache.events.values()
         }
-        return {(own[event], *rest): odds for (event, *rest), odds in cached_by_place(self).items()}
+        return {
+            (own[event], source, bookmaker, key): odds
+            for (event, source, bookmaker, key), odds in cached(self.stage.cache.events).items()
+        }
 
     def is_served(self) -> None:
         """Every change can be stored and read back; all of it is encoded and decodes to itself."""
@@ -385,10 +388,6 @@ class Looks:
                     assert prices == [outcome.price for outcome in kept.outcomes]
         state = encode.source_message(self.stage.cache.sources["toa"])
         pb.SourceState.FromString(state.SerializeToString())
-
-
-def cached_by_place(looks: Looks) -> dict[Place, Shown]:
-    return cached(looks.stage.cache.events)
 
 
 def look(name: str, number: int, how: str, value: Any, counted: Counter[str]) -> None:
@@ -473,7 +472,8 @@ def plugged(number: int, odd: Any) -> tuple[object, Callable[[Place], bool]]:
         outcome = replace(market.outcomes[0], **{field: odd})
         market = replace(market, outcomes=(outcome, *market.outcomes[1:]))
         shown = replace(shown, markets={**shown.markets, H2H: market})
-        event, keep = replace(event, bookmakers=(shown, *event.bookmakers[1:])), _not("one", "acme", "h2h")  # fmt: skip
+        event = replace(event, bookmakers=(shown, *event.bookmakers[1:]))
+        keep = _not("one", "acme", "h2h")
     return replace(given, events=(event, PLUGGED[1])), keep
 
 

@@ -99,7 +99,7 @@ def scraper_of(
     coverage: Coverage | None = None,
     *,
     capacity: float = 0,
-    limits: Limits = Limits(),  # noqa: B008  # immutable
+    limits: Limits = Limits(),  # immutable
 ) -> tuple[Scraper, trio.MemoryReceiveChannel[Fetched]]:
     send, receive = trio.open_memory_channel[Fetched](capacity)
     return Scraper(source, send, lambda: NOON, coverage or coverage_of(), limits), receive
@@ -190,7 +190,7 @@ async def test_a_fetch_that_gives_no_awaitable_is_a_failure(
     gives: Any, autojump_clock: trio.testing.MockClock
 ) -> None:
     source = Scripted(good)
-    source.fetch = lambda _pull: gives  # type: ignore[method-assign]  # a plug-in may be made so
+    source.fetch = lambda _pull: gives  # type: ignore[assignment, method-assign]  # a plug-in may be
     scraper, receive = scraper_of(source)
     with structlog.testing.capture_logs():
         async with trio.open_nursery() as nursery:

@@ -30,6 +30,10 @@ NAIVE: Final = '[1,[["home","Home",2.0,true]],"2026-08-04T12:00:00","2026-08-04T
 YEAR_1: Final = '[1,[["over","Over",1.8,true]],"0001-01-01T00:00:00+14:00"]'
 
 
+def update(place: Place, table: str, column: str, value: str, condition: str) -> None:
+    place.sql(f"UPDATE {table} SET {column} = {value} WHERE {condition}")  # noqa: S608  # ours
+
+
 async def fill(place: Place) -> list[int]:
     """Store two events, then spoil them; gives the revisions of what is too large to be told."""
     stage = Stage()
@@ -44,14 +48,14 @@ async def fill(place: Place) -> list[int]:
         "market = 'totals'": f"'{YEAR_1}'",
         "market = 'btts'": f"'[1,[[\"yes\",\"' || {many} || '\",1.7]]]'",
     }
+    mine = "event_id = 'toa:e'"
     for condition, odds in spoilt.items():
-        place.sql(f"UPDATE odds_history SET after = {odds} WHERE {condition} AND event_id = 'toa:e'")  # noqa: S608  # texts of ours
-        place.sql(f"UPDATE odds_current SET odds = {odds} WHERE {condition} AND event_id = 'toa:e'")  # noqa: S608  # texts of ours
+        update(place, "odds_history", "after", odds, f"{condition} AND {mine}")
+        update(place, "odds_current", "odds", odds, f"{condition} AND {mine}")
     naive_start = "replace(replace({}, 'Z\"', '\"'), 'Home', {})"
-    place.sql(f"UPDATE events SET event = {naive_start.format('event', many)} WHERE event_id = 'toa:e'")  # noqa: S608  # texts of ours
-    place.sql(
-        f"UPDATE odds_history SET after = {naive_start.format('after', many)} "  # noqa: S608  # texts of ours
-        "WHERE market = '' AND event_id = 'toa:e'"
+    update(place, "events", "event", naive_start.format("event", many), mine)
+    update(
+        place, "odds_history", "after", naive_start.format("after", many), f"market = '' AND {mine}"
     )
     place.sql("UPDATE event_sources SET shown = replace(shown, 'Z\"', '\"') WHERE source = 'toa'")
     place.sql("UPDATE source_states SET state = replace(state, 'Z\"', '\"')")
@@ -117,7 +121,7 @@ async def test_a_row_that_is_none_of_ours_is_told_as_unstored(place: Place, kind
         "event": "event_id = 'toa:other' AND market = ''",
         "source": "event_id = ''",
     }[kind]
-    place.sql(f"UPDATE odds_history SET after = '[{{' WHERE {condition}")  # noqa: S608  # texts of ours
+    update(place, "odds_history", "after", "'[{'", condition)
     place.sql("UPDATE odds_current SET odds = '[{' WHERE event_id = 'toa:other'")
     place.sql("UPDATE source_states SET state = '[{'")
     place.sql("UPDATE events SET event = '[{' WHERE event_id = 'toa:other'")

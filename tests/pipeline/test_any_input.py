@@ -305,6 +305,13 @@ def edited(provider: Provider, path: tuple[Any, ...], how: str, value: Any, numb
         body = put(valid, path[:-1], renamed)
     elif how == "error":
         body = ERROR
+    elif how == "line":  # a handicap or point that is none
+        lines = [each for each in paths(valid) if each[-1] in {"handicap", "point", "specifier"}]
+        body = (
+            put(valid, lines[number % len(lines)], 1e30 if number % 2 else value) if lines else {}
+        )
+    elif how == "twice" and isinstance(valid, list):  # an event stands there twice
+        body = [*valid, {**valid[0], "home_team": "Reds 1" if number % 2 else "Others"}]
     elif how == "cut":
         whole = json.dumps(valid).encode()
         return whole[: number % len(whole)]
@@ -317,6 +324,7 @@ def edited(provider: Provider, path: tuple[Any, ...], how: str, value: Any, numb
 
 HOWS: Final = (
     *["put"] * 8, *["repeat"] * 3, "rename", "many", "many", "wrap", "cut", "page", "error",
+    "line", "twice",
 )  # fmt: skip
 ERROR: Final = {"message": "no", "error_code": "NO", "R": "X", "bizCode": 7}
 

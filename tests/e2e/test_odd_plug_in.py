@@ -193,11 +193,7 @@ async def test_a_pace_that_cannot_be_kept_is_refused_at_the_start(
     settings = load_settings(
         server={"listen": "127.0.0.1:0"}, database={"url": f"sqlite:///{tmp_path / 'odds.db'}"}
     ).model_copy(update={"sources": [{"kind": "odd"}]})
-    with pytest.raises((SettingsError, ExceptionGroup)) as refused:
+    told = pytest.RaisesExc(SettingsError, match=r"sources \(odd\): ")
+    with pytest.RaisesGroup(told, flatten_subgroups=True):
         async with service(settings):
             pass
-    error: BaseException = refused.value
-    while isinstance(error, BaseExceptionGroup):
-        (error,) = error.exceptions
-    assert isinstance(error, SettingsError)
-    assert str(error).startswith("sources (odd): ")

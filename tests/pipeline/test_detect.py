@@ -253,9 +253,10 @@ async def test_a_source_of_which_no_event_can_be_read_goes_down() -> None:
     stage = Stage()
     for n in range(5):
         await stage.detector.observe(unread(0, f"odd{n}"))
-    assert stage.cache.sources["toa"].status is SourceStatus.DOWN
+    seen = [stage.cache.sources["toa"].status]
     await stage.detector.observe(observe(offered(big(1)), 1))
-    assert stage.cache.sources["toa"].status is SourceStatus.UP
+    seen.append(stage.cache.sources["toa"].status)
+    assert seen == [SourceStatus.DOWN, SourceStatus.UP]
     stage.now = NOON + timedelta(seconds=60 + 4 * INTERVAL_S)
     for n in range(5):
         await stage.detector.observe(unread(5, f"odd{n}"))

@@ -120,7 +120,8 @@ def check_address(settings: ListenSettings) -> None:
     """Refuse to serve the world unguarded. Raises SettingsError."""
     section = settings.section
     host, colon, port = settings.listen.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65_535:
+    digits = port.isascii() and port.isdigit() and len(port) <= 5
+    if not colon or not host or not digits or int(port) > 65_535:
         raise SettingsError(f"{section}.listen: {settings.listen!r} is not like 127.0.0.1:50051")
     guarded = settings.tls_certificate is not None or read_tokens(settings)
     if is_loopback(host) or guarded or settings.insecure_public:

@@ -100,6 +100,19 @@ class RetentionSettings(_Section):
     unconfirmed_hours: float = Field(default=72.0, gt=0)
 
 
+class LimitSettings(_Section):
+    """What one source may give, and ask for, at most; what is beyond is cut, and counted.
+
+    max_events: in one answer, those that start first. max_markets: of one bookmaker for one event.
+    max_retry_after_s: a source is left alone no longer than this, whatever it asks for (its own
+    `http.max_retry_after_s` may be lower).
+    """
+
+    max_events: int = Field(default=20_000, ge=1, le=1_000_000)
+    max_markets: int = Field(default=10_000, ge=1, le=100_000)
+    max_retry_after_s: float = Field(default=3_600.0, gt=0, le=86_400)
+
+
 class LifeSettings(_Section):
     """Deadlines of the ordered stop, in seconds."""
 
@@ -127,6 +140,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = DatabaseSettings()
     retention: RetentionSettings = RetentionSettings()
+    limits: LimitSettings = LimitSettings()
     life: LifeSettings = LifeSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -39,6 +39,7 @@ from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
 from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
 from odds_service.sources.base import Source
+from odds_service.sources.boundary import Limits
 from odds_service.sources.registry import check_names, open_source
 from odds_service.status import ChannelFill, RpcReport, ServiceStatus
 from odds_service.storage import Retention, Store, Stored, open_store
@@ -79,10 +80,7 @@ class Parts(Struct, frozen=True, kw_only=True):
             version=__version__,
             started_at=self.started_at,
             now=utc_now(),
-            sources=[
-                scraper.report(cut.sources[name], self.detector.refused.get(name, {}))
-                for name, scraper in self.scrapers.items()
-            ],
+            sources=[scraper.report(cut.sources[name]) for name, scraper in self.scrapers.items()],
             channels=[
                 ChannelFill("fetched", waiting, OBSERVATIONS_WAITING, "observations"),
                 ChannelFill("write", self.queue.pending_changes, self.queue.capacity, "changes"),
@@ -149,6 +147,7 @@ async def assemble(
         reconciler = Reconciler(stored.events)
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
         coverage = Coverage(cache)
+        limits = Limits(**settings.limits.model_dump())
         yield Parts(
             settings=settings,
             faults=faults,
@@ -162,7 +161,8 @@ async def assemble(
             reconciler=reconciler,
             detector=Detector(cache, feed, queue, reconciler, utc_now),
             scrapers={
-                source.name: Scraper(source, send.clone(), utc_now, coverage) for source in sources
+                source.name: Scraper(source, send.clone(), utc_now, coverage, limits)
+                for source in sources
             },
             fetched_send=send,
             fetched=receive,

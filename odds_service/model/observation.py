@@ -1,7 +1,7 @@
 """What one fetch of a source showed, and of what it can speak.
 
 A fetch ends as complete, partial or failed. Only what lies in the scope of a complete one can be
-missing: a failed fetch is not an empty one.
+missing: a failed fetch is not an empty one. Nothing is checked here: sources.boundary does that.
 """
 
 import enum
@@ -16,13 +16,6 @@ from odds_service.model.market import MarketKey, ObservedMarket
 from odds_service.model.source import reason_word
 
 ANY: Final = "*"  # in `unreadable`: something could not even be named, so nothing may be missed
-
-
-def require_aware(**times: datetime | None) -> None:
-    """Raise ValueError naming the first time that has no zone: it could not be compared."""
-    for name, time in times.items():
-        if time is not None and time.tzinfo is None:
-            raise ValueError(f"{name} {time.isoformat()} has no time zone: times are aware UTC")
 
 
 class Completeness(enum.Enum):
@@ -49,7 +42,7 @@ class Scope(Struct, frozen=True, kw_only=True):
 
 
 class ObservedBookmaker(Struct, frozen=True, kw_only=True):
-    """One bookmaker's markets for one event. Raises ValueError for a naive time.
+    """One bookmaker's markets for one event.
 
     unreadable: market types that were there but could not be decoded (or ANY): not removed, but
     suspended, since their prices cannot be confirmed.
@@ -60,12 +53,9 @@ class ObservedBookmaker(Struct, frozen=True, kw_only=True):
     source_updated_at: datetime | None = None
     unreadable: frozenset[str] = frozenset()
 
-    def __post_init__(self) -> None:
-        require_aware(source_updated_at=self.source_updated_at)
-
 
 class ObservedEvent(Struct, frozen=True, kw_only=True):
-    """One event as a source showed it. Raises ValueError for a naive time.
+    """One event as a source showed it.
 
     shared_ids: namespace -> id, for ids that several sources use (`sr` for SportRadar).
     status: where the source tells it; None derives it from the start time.
@@ -85,12 +75,9 @@ class ObservedEvent(Struct, frozen=True, kw_only=True):
     unreadable: frozenset[str] = frozenset()
     title: str = ""
 
-    def __post_init__(self) -> None:
-        require_aware(start_time=self.start_time)
-
 
 class Observation(Struct, frozen=True, kw_only=True):
-    """The outcome of one fetch. Raises ValueError for a naive time.
+    """The outcome of one fetch.
 
     sequence: number of the attempt, by the service's clock; the scraper stamps it. started_at: when
     its request started; an observation older than the last applied one of the
@@ -126,9 +113,6 @@ class Observation(Struct, frozen=True, kw_only=True):
         if self.completeness is not Completeness.FAILED:
             return ""
         return reason_word(next(iter(self.problems), ""))
-
-    def __post_init__(self) -> None:
-        require_aware(started_at=self.started_at, observed_at=self.observed_at)
 
 
 def nothing_seen(source: str, at: datetime) -> Observation:

@@ -1,8 +1,20 @@
-"""What is text to every part: Unicode without NUL.
+"""Text from outside: what can be stored and sent, what a key may hold, what a name may show.
 
 PostgreSQL refuses NUL where SQLite does not, so the logs of the two would differ; a lone surrogate
-(half a character, which Python's `str` can hold) can be neither encoded nor sent.
+(half a character, which Python's `str` can hold) can be neither encoded nor sent. Control
+characters and those that override the direction of writing change what a terminal shows.
 """
+
+import re
+from typing import Final
+
+MOST_CHARS: Final = 256  # of a name, an id or a key
+
+# Marks that only help right-to-left scripts (U+200E, U+200F, U+061C) are no overrides, and stay.
+_BARRED: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_SPACES: Final = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
 
 
 def is_text(*parts: str) -> bool:
@@ -22,3 +34,24 @@ def is_text(*parts: str) -> bool:
 def as_text(shown: str) -> str:
     """The same where it is text; else with `?` for what is none."""
     return shown.replace("\0", "?").encode("utf-8", "replace").decode()
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text holds no control or override character: an id or key must not."""
+    return text.isprintable() or _BARRED.search(text) is None
+
+
+def plain_name(name: str) -> str:
+    """A name without control and override characters; line breaks and tabs become one space."""
+    if is_plain(name):
+        return name
+    return _BARRED.sub("", _SPACES.sub(" ", name))
+
+
+def told(text: object, most_chars: int) -> str:
+    """A text for people, of any object: cut, and without what is no text or changes a terminal."""
+    try:
+        words = text if isinstance(text, str) else str(text)
+    except Exception:  # a plug-in's object may refuse to describe itself
+        words = type(text).__name__
+    return plain_name(as_text(words[:most_chars]))

@@ -1,6 +1,5 @@
 """The detect stage: the only writer of the cache."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
@@ -22,12 +21,12 @@ from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceReason, SourceState, SourceStatus, judged_status
 from odds_service.model.text import as_text
 from odds_service.pipeline.channels import Fetched, WriteQueue
-from odds_service.pipeline.texts import with_text_only
 from odds_service.reconcile import Reconciler
 from odds_service.regrouping import regroup, rematch
 
 SLICE_EVENTS: Final = 32  # events compared at a stretch: keeps batches and pauses short
 TICK_S: Final = 1.0  # how often sources are judged by the clock
+_UNREAD: Final = frozenset({"wrong_shape", "bad_observation", "wrong_event"})
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +61,6 @@ class Detector:
         self._now = now
         self.late_events = 0
         self.duplicate_events = 0
-        self.refused: dict[str, Counter[str]] = {}
 
     async def observe(self, observation: Observation) -> Applied:
         """Apply an observation in slices, each when the write queue has room.
@@ -70,10 +68,6 @@ class Detector:
         Cancelled in between, the slices that were applied stand, in cache and queue alike; the
         rest is as if it had not been fetched.
         """
-        bad: Counter[str] = Counter()
-        observation = with_text_only(observation, bad)
-        if bad:
-            self._refuse(observation.source, bad)
         changes: list[Change] = []
         markets = 0
         for part, present in slices(observation):
@@ -108,8 +102,6 @@ class Detector:
         self._reconciler.forget(found.departed)
         self.late_events += found.late
         self.duplicate_events += found.duplicates
-        if found.refused:
-            self._refuse(observation.source, Counter(bad_market=len(found.refused)))
         state = self._after_fetch(self._cache.sources[observation.source], observation)
         self._publish(found, state)
         return found
@@ -143,14 +135,11 @@ class Detector:
             self._publish(found)
             changes += len(found.changes)
 
-    def _refuse(self, source: str, bad: Counter[str]) -> None:
-        """Count what is no text among what is wrong with a source."""
-        self.refused.setdefault(source, Counter()).update(bad)
-        log.warning("not_text", source=source, **bad)
-
     def _after_fetch(self, state: SourceState, observation: Observation) -> SourceState:
         if observation.completeness is Completeness.FAILED:
-            failures = state.consecutive_failures + 1
+            failures = state.consecutive_failures
+            if not (_of_one_event(observation) and self._answers(state)):
+                failures += 1
             state = replace(
                 state,
                 consecutive_failures=failures,
@@ -168,6 +157,10 @@ class Detector:
         if observation.quota_left is not None:
             state = replace(state, quota_left=observation.quota_left)
         return self._judged(state)
+
+    def _answers(self, state: SourceState) -> bool:
+        """Whether the source's other events are fetched well enough for it to be UP."""
+        return judged_status(state, self._now()) is SourceStatus.UP
 
     def _judged(self, state: SourceState) -> SourceState:
         reason, detail = state.reason, state.detail
@@ -207,6 +200,15 @@ class Detector:
     def _stamp(self) -> datetime:
         now, last = self._now(), self._feed.last_detected_at
         return now if last is None else max(now, last)
+
+
+def _of_one_event(observation: Observation) -> bool:
+    """Whether a fetch failed since one event's answer could not be read.
+
+    That says nothing of the source as long as others can be: it does not count towards DOWN.
+    """
+    scope = observation.scope
+    return scope.events is not None and not _UNREAD.isdisjoint(observation.problems)
 
 
 def slices(observation: Observation) -> Iterator[tuple[Observation, frozenset[str]]]:

@@ -10,20 +10,23 @@ import trio
 
 from odds_service.errors import SourceError
 from odds_service.model.observation import Completeness, Observation, Scope
-from odds_service.model.source import SourceReason, SourceState
-from odds_service.model.text import as_text
+from odds_service.model.source import SourceState
 from odds_service.pipeline.budget import DAY_S, Budget
 from odds_service.pipeline.channels import Fetched
 from odds_service.pipeline.coverage import Coverage
 from odds_service.pipeline.schedule import Job, Schedule
 from odds_service.pipeline.unmapped import Unmapped
 from odds_service.sources.base import Offer, Pull, Source
+from odds_service.sources.boundary import BAD_OBSERVATION, Gate, Limits, failure_of
 from odds_service.status import SourceReport
 
 REFRESH_WAIT_S: Final = 10.0  # a refresh that the budget holds for longer fails
 _DISCOVERY_RETRY_S: Final = 10.0
 _PLAN_S: Final = 15.0  # how often coverage, and what the source lists no more, are looked at anew
 _DISCOVERY: Final = "discovery"
+_MOST_PROBLEMS: Final = 500  # names kept of one source, which may make them up; then `other`
+_OTHER: Final = "other"
+_LONGEST_WAIT_S: Final = 366 * DAY_S  # told to people
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +35,9 @@ class Scraper:
     """Pulls one source by its schedule and hands every outcome on, also the failed ones.
 
     A crash in the source stays here: it is logged with its traceback, counted as a failure and
-    backed off. A place within the source's budget is kept until the outcome is handed on, so a
-    stage that lags holds the fetches. `now` gives aware UTC times.
+    backed off. So does whatever it gives that is none of what it promised: everything passes the
+    gate here (see sources.boundary). A place within the source's budget is kept until the outcome
+    is handed on, so a stage that lags holds the fetches. `now` gives aware UTC times.
     """
 
     def __init__(
@@ -42,8 +46,11 @@ class Scraper:
         send: trio.MemorySendChannel[Fetched],
         now: Callable[[], datetime],
         coverage: Coverage,
+        limits: Limits = Limits(),  # immutable
     ) -> None:
         self.source = source
+        self._limits = limits
+        self._gate = Gate(source.name, limits)
         self.problems: Counter[str] = Counter()
         self.mapped = 0
         self.unmapped = Unmapped()
@@ -70,18 +77,18 @@ class Scraper:
                     pull = await self._next_pull()
                     nursery.start_soon(self._pull, pull)
 
-    def report(self, state: SourceState, refused: Mapping[str, int] = {}) -> SourceReport:
-        """What GetStatus tells of the source; refused: what detect found wrong, by name."""
+    def report(self, state: SourceState) -> SourceReport:
+        """What GetStatus tells of the source."""
         now = trio.current_time()
         due = self.schedule.next_due(now)
-        wait_s = None if due is None else max(0.0, due - now)
+        wait_s = None if due is None else min(max(0.0, due - now), _LONGEST_WAIT_S)
         return SourceReport(
             state=state,
             kind=self.source.kind,
             next_due_at=None if wait_s is None else self._now() + timedelta(seconds=wait_s),
             pulls=self.pulls,
             failures=self.failures,
-            problems=dict(self.problems + Counter(refused)),
+            problems=dict(self.problems),
             mapped=self.mapped,
             unmapped=self.unmapped.total,
             unmapped_names=self.unmapped.commonest(),
@@ -154,15 +161,16 @@ class Scraper:
         while True:
             started_at, wait_s = self._now(), pace.discovery_s
             try:
-                offer = await self.source.discover()
-            except Exception as error:  # a crash in a source stays in that source
+                offer = self._gate.offer(await _contained(self.source.discover))
+            except (_Failed, SourceError) as failure:
                 failures += 1
-                observation = self._failed(error, started_at, Scope())
+                error = failure.error if isinstance(failure, _Failed) else failure
+                observation = self._failed(error, started_at, Scope(), Counter())
                 await self._send.send(Fetched(_DISCOVERY, observation))
                 wait_s = min(pace.discovery_s, _DISCOVERY_RETRY_S * 2 ** min(failures - 1, 10))
             else:
                 failures = 0
-                self.problems.update(offer.problems)
+                self._count(offer.problems)
                 self._coverage.tell(self.source.name, offer.pulls)
                 if pace.by_event and (not offer.pulls or seen == self.pulls):
                     # Nothing was due: nothing else says that it answers.
@@ -257,12 +265,16 @@ class Scraper:
         """
         self.pulls += 1
         started_at = self._now()
+        problems: Counter[str] = Counter()
         try:
-            observation = await fetch()
-        except Exception as error:  # a crash in a source stays in that source
-            return self._failed(error, started_at, scope)
-        for name, times in observation.problems.items():
-            self.problems[as_text(name)] += times
+            given = await _contained(fetch)
+            observation = await self._gate.admit(
+                given, problems, started_at=started_at, observed_at=self._now()
+            )
+        except (_Failed, SourceError) as failure:
+            error = failure.error if isinstance(failure, _Failed) else failure
+            return self._failed(error, started_at, scope, problems)
+        self._count(observation.problems)
         self.mapped += observation.mapped
         self.unmapped.add(observation.unmapped)
         if observation.cost is not None:
@@ -282,18 +294,22 @@ class Scraper:
             problems=dict(offer.problems),
         )
 
-    def _failed(self, error: Exception, started_at: datetime, scope: Scope) -> Observation:
+    def _failed(
+        self, error: BaseException, started_at: datetime, scope: Scope, problems: Counter[str]
+    ) -> Observation:
+        """The observation of a failed fetch; problems: what else was wrong with its answer."""
         self.failures += 1
+        kind, reason, wait_s = failure_of(error, self._limits)
         if isinstance(error, SourceError):
-            kind, reason = as_text(error.kind), as_text(str(error))
             log.warning("fetch_failed", source=self.source.name, kind=kind, reason=reason)
-            if error.retry_after_s is not None:
-                # It bears on the whole source: nothing else is asked until then.
-                self.schedule.budget.hold(trio.current_time() + error.retry_after_s)
         else:
-            kind, reason = SourceReason.CRASH, f"the source crashed: {type(error).__name__}"
-            log.error("source_crashed", source=self.source.name, exc_info=error)
-        self.problems[kind] += 1
+            log.error("source_crashed", source=self.source.name, kind=kind, exc_info=error)
+        if wait_s is not None:
+            # It bears on the whole source: nothing else is asked until then.
+            self.schedule.budget.hold(trio.current_time() + wait_s)
+        found = {kind: 1} | (problems - Counter([kind]))
+        found[kind] += problems[kind]
+        self._count(found)
         return Observation(
             source=self.source.name,
             scope=scope,
@@ -301,5 +317,44 @@ class Scraper:
             started_at=started_at,
             observed_at=self._now(),
             reason=reason,
-            problems={kind: 1},
+            problems=found,
         )
+
+    def _count(self, problems: Mapping[str, int]) -> None:
+        """Count what was wrong, by name."""
+        for name, times in problems.items():
+            known = name in self.problems or len(self.problems) < _MOST_PROBLEMS
+            self.problems[name if known else _OTHER] += times
+
+
+class _Failed(Exception):
+    """A source raised `error`."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(type(error)))
+        self.error = error
+
+
+async def _contained(call: Callable[[], object]) -> object:
+    """What a call into a source gives. Raises _Failed for whatever it raises.
+
+    Only a cancellation of ours, and an interrupt, pass: SystemExit of a library does not end the
+    service.
+    """
+    try:
+        pending = call()
+        if not isinstance(pending, Awaitable):
+            text = f"it gave {type(pending).__name__}, which cannot be awaited"
+            raise SourceError(BAD_OBSERVATION, text)
+        return await pending
+    except (trio.Cancelled, KeyboardInterrupt):
+        raise
+    except BaseExceptionGroup as group:
+        ours, theirs = group.split((trio.Cancelled, KeyboardInterrupt))
+        if ours is None:
+            raise _Failed(group) from None
+        if theirs is not None:
+            log.error("source_crashed", kind="crash", exc_info=theirs)
+        raise ours from None
+    except BaseException as error:  # it stays in its source
+        raise _Failed(error) from None

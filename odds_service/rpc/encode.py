@@ -6,6 +6,7 @@ one by force changes nothing that anybody compares. Two threads that fill one at
 bytes. What moves at every poll is outside the kept bytes.
 """
 
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -94,8 +95,17 @@ def _market_key(key: MarketKey) -> bytes:
 
 def key_message(key: MarketKey) -> pb.MarketKey:
     """A market's identity as a message; lines are numbers there."""
-    line = float(key.line) if key.line else None
-    return pb.MarketKey(market=key.market, line=line, participant=key.participant)
+    return pb.MarketKey(
+        market=key.market, line=_line(key.line) if key.line else None, participant=key.participant
+    )
+
+
+def _line(text: str) -> float:
+    """A line as a number; NaN for one that is none, which only an older version can have stored."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def market_wire(market: Market) -> bytes:
@@ -291,7 +301,7 @@ def change_payload(change: Change) -> bytes:
     pieces += (_CHANGE_DETECTED, moment(change.detected_at))
     pieces.append(text(_CHANGE_REASON, change.reason))
     if change.other_line:
-        pieces += (_CHANGE_OTHER_LINE, pack_double(float(change.other_line)))
+        pieces += (_CHANGE_OTHER_LINE, pack_double(_line(change.other_line)))
     pieces.append(number(_CHANGE_SNAPSHOT, change.snapshot_id))
     return b"".join(pieces)
 

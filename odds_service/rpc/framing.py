@@ -15,6 +15,8 @@ VARINT: Final = 0
 _FIXED64: Final = 1
 _DELIMITED: Final = 2
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST: Final = datetime.min.replace(tzinfo=UTC) - _EPOCH
+_LAST: Final = datetime.max.replace(tzinfo=UTC) - _EPOCH
 _ONE_BYTE: Final = tuple(bytes((number,)) for number in range(0x80))
 
 pack_double: Final = Struct("<d").pack
@@ -59,7 +61,12 @@ def number(tag: bytes, value: int) -> bytes:
 
 def text(tag: bytes, value: str) -> bytes:
     """A text field; nothing for an empty one."""
-    return tag + delimited(value.encode()) if value else b""
+    if not value:
+        return b""
+    try:
+        return tag + delimited(value.encode())
+    except UnicodeEncodeError:  # half a surrogate pair, in what an older version stored
+        return tag + delimited(value.encode("utf-8", "replace"))
 
 
 @lru_cache(maxsize=16_384)  # a poll stamps all that it showed with a handful of times
@@ -69,8 +76,13 @@ def moment(at: datetime) -> bytes:
 
 
 def timestamp(at: datetime) -> Timestamp:
-    """An aware time as a message, exact to the microsecond."""
-    since = at - _EPOCH
+    """An aware time as a message, exact to the microsecond.
+
+    It does not raise on what an older version stored: a time without a zone is taken for UTC, one
+    beyond what protobuf can tell for the last that it can.
+    """
+    since = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - _EPOCH
+    since = min(max(since, _FIRST), _LAST)
     return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Protocol, Self
 from msgspec import Struct
 
 from odds_service.model.market import Outcome
-from odds_service.model.observation import Observation, require_aware
+from odds_service.model.observation import Observation
 
 TARGET_INTERVALS: Final = 2.0  # unless told: a fetch may be late by a whole interval
 
@@ -84,7 +84,7 @@ class Pull(Struct, frozen=True, kw_only=True):
     is True. listing: the part of the offer that a single event stands in. start_time, in_play: what
     its urgency is judged by; a pull without either falls in the last tier. shared_ids: as in
     ObservedEvent; what several sources list comes first among equals. cost: credits of the
-    source's quota that it takes. Raises ValueError for a naive time.
+    source's quota that it takes.
     """
 
     key: str
@@ -94,9 +94,6 @@ class Pull(Struct, frozen=True, kw_only=True):
     in_play: bool = False
     shared_ids: Mapping[str, str] = {}
     cost: float = 1.0
-
-    def __post_init__(self) -> None:
-        require_aware(start_time=self.start_time)
 
 
 class Offer(Struct, frozen=True):

@@ -18,6 +18,7 @@ from odds_service.errors import SourceError
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import ANY, ObservedEvent
+from odds_service.sources.fields import utc
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.shelf import Shelf
 from odds_service.sources.markets.table import Placed, Ranked, Reading, table
@@ -268,6 +269,9 @@ def _spots(sport: str) -> _Spots:
 
 def _start(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        start = utc(datetime.fromisoformat(text).replace(tzinfo=UTC))
     except ValueError:
-        raise SourceError("wrong_shape", f"Bet9ja: STARTDATE {text!r} is no time") from None
+        start = None
+    if start is None:
+        raise SourceError("wrong_shape", f"Bet9ja: STARTDATE {text!r} is no time")
+    return start

@@ -19,6 +19,7 @@ from odds_service.model.event import EventStatus
 from odds_service.model.market import NO_LINE, MarketKey
 from odds_service.model.observation import ObservedEvent
 from odds_service.model.price import BadPrice, canonical_line
+from odds_service.sources.fields import utc
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.shelf import Shelf
 from odds_service.sources.markets.table import Placed, Ranked, Reading, table
@@ -172,8 +173,9 @@ def _read_shell(body: bytes | msgspec.Raw) -> _Event | _RawEvent:
             raise SourceError("wrong_shape", f"BetPawa: no event of its kind: {error}") from None
     if _NUL in event.id + "".join(side.name for side in event.participants):
         raise SourceError("wrong_shape", "BetPawa: a NUL in the event's id or names")
-    if event.startTime.tzinfo is None:
-        raise SourceError("wrong_shape", f"BetPawa: start {event.startTime} has no time zone")
+    if utc(event.startTime) is None:
+        text = f"BetPawa: start {event.startTime} has no zone, or is not between 1970 and 2100"
+        raise SourceError("wrong_shape", text)
     return event
 
 

@@ -6,6 +6,7 @@ holds a query (API keys travel there).
 
 import codecs
 import logging
+import re
 from collections.abc import AsyncIterator, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -35,6 +36,10 @@ _RETRIED_STATUS: Final = frozenset({429, 500, 502, 503, 504})
 _REASON_BYTES: Final = 2**16  # 64 KiB: an error's body is read no further, it is only shown
 _MESSAGE_CHARS: Final = 200  # of a server's own words, in our errors
 _MAX_RETRY_AFTER_S: Final = 30.0  # a longer wait is the schedule's, not a retry's
+_EPOCH_S: Final = 1e9  # a delay from here on is seconds since 1970: some servers send these
+_EPOCH_MS: Final = 1e12
+_DAY_S: Final = 86_400.0
+_NUMBER: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?")
 _CONNECTION_ERRORS: Final = (
     httpx.NetworkError,
     httpx.ProtocolError,
@@ -55,6 +60,7 @@ class HttpSettings(BaseModel):
     way at once; requests_per_s: how many may start (none: no limit). attempts and retry_s bound
     the retries of one fetch in number and in time. breaker_failures requests failed in a row leave
     the source alone for breaker_cool_s. kept_bytes: bodies kept for servers that answer 304.
+    max_retry_after_s: a `Retry-After` that asks for more is cut to it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,6 +78,7 @@ class HttpSettings(BaseModel):
     breaker_failures: int = Field(default=10, ge=1)
     breaker_cool_s: float = Field(default=30.0, gt=0)
     kept_bytes: int = Field(default=32 * 2**20, ge=0)  # 32 MiB
+    max_retry_after_s: float = Field(default=3_600.0, gt=0, le=86_400)
 
 
 class Answer(Struct, frozen=True):
@@ -227,11 +234,10 @@ class HttpFetcher:
             text = f"{path}: {type(error).__name__}: {error}"
             raise _Retry(SourceError("connection", text)) from None
         if 300 <= answer.status < 400:
-            where = urlsplit(answer.headers.get("location", ""))
-            to = f"{where.hostname or ''}{where.path}" or "nowhere"
+            to = _without_query(answer.headers.get("location", ""))
             raise SourceError("redirect", f"{path}: redirected to {to} (a login, or moved?)")
         if answer.status in _RETRIED_STATUS:
-            raise _Retry(_status_error(path, answer))
+            raise _Retry(_status_error(path, answer, settings.max_retry_after_s))
         return answer
 
     async def _read(
@@ -297,9 +303,19 @@ def _waits_little(error: Exception) -> bool | float:
     return asked_s if asked_s <= _MAX_RETRY_AFTER_S else False
 
 
-def _status_error(path: str, answer: Answer) -> SourceError:
+def _without_query(location: str) -> str:
+    """Host and path of an address; keys travel in the rest."""
+    try:
+        where = urlsplit(location)
+        return f"{where.hostname or ''}{where.path}" or "nowhere"
+    except ValueError:
+        return "nowhere"
+
+
+def _status_error(path: str, answer: Answer, max_retry_after_s: float) -> SourceError:
     kind = "rate_limited" if answer.status == 429 else "server_error"
-    retry_after_s = retry_after(answer.headers.get("retry-after"), datetime.now(UTC))
+    header = answer.headers.get("retry-after")
+    retry_after_s = retry_after(header, datetime.now(UTC), max_retry_after_s)
     return SourceError(kind, f"{path}: {_said(answer)}", retry_after_s=retry_after_s)
 
 
@@ -317,20 +333,33 @@ def _said(answer: Answer) -> str:
     return f"{text}: {message[:_MESSAGE_CHARS]}" if message else text
 
 
-def retry_after(header: str | None, now: datetime) -> float | None:
-    """The header's seconds or date as seconds from now; None where there is none to understand."""
+def retry_after(header: str | None, now: datetime, most_s: float) -> float | None:
+    """The wait that a Retry-After header asks for, from 0 to `most_s` seconds.
+
+    It is a delay, a date, or (against the standard) the seconds or milliseconds since 1970 of a
+    date. None where there is none to understand.
+    """
     if header is None:
         return None
     text = header.strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return max(0.0, (at - now).total_seconds())
+    if _NUMBER.fullmatch(text):
+        wait_s = float(text)
+        if wait_s >= _EPOCH_S:
+            at_s = wait_s / 1000 if wait_s >= _EPOCH_MS else wait_s
+            wait_s = at_s - now.timestamp()
+            if wait_s < -_DAY_S:  # no date that a server would name: then a delay without bounds
+                wait_s = most_s
+    elif text.isascii() and text.isdigit():
+        wait_s = most_s  # a number of any length
+    else:
+        try:
+            at = parsedate_to_datetime(text)
+            wait_s = (
+                (at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - now
+            ).total_seconds()
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
+    return min(max(0.0, wait_s), most_s)
 
 
 def require_ok(path: str, answer: Answer) -> Answer:

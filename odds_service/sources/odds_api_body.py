@@ -7,7 +7,7 @@ and skipped; its neighbours are kept.
 import enum
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from math import nan
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from odds_service.model.market import (
 from odds_service.model.observation import ANY, ObservedBookmaker, ObservedEvent
 from odds_service.model.price import BadPrice
 from odds_service.sources.base import distinct_outcomes
+from odds_service.sources.fields import utc
 from odds_service.sources.odds_api_shared import AWAY_RANK, HOME_RANK, NUL, BadText, Names, Shared
 
 SHARED_NAMESPACE: Final = "toa"  # of the ids, which are the same in every account
@@ -171,7 +172,8 @@ class BodyReader:
                 unreadable.add(_named(_id, raw, "id"))
                 return None
         home, away = event.home_team or "", event.away_team or ""
-        if NUL in event.id + event.sport_key + home + away or event.commence_time.tzinfo is None:
+        start_time = utc(event.commence_time)
+        if NUL in event.id + event.sport_key + home + away or start_time is None:
             problems["bad_event"] += 1
             unreadable.add(ANY if NUL in event.id else event.id)
             return None
@@ -194,7 +196,7 @@ class BodyReader:
             competition=self._shared.text(event.sport_key),
             home=home,
             away=away,
-            start_time=event.commence_time.astimezone(UTC),
+            start_time=start_time,
             bookmakers=tuple(bookmakers.values()),
             shared_ids={SHARED_NAMESPACE: event.id},
             unreadable=frozenset(lost),

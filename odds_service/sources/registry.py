@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from odds_service.errors import SettingsError
 from odds_service.sources.base import Source
+from odds_service.sources.boundary import check_source
 
 GROUP: Final = "odds_service.sources"
 
@@ -43,6 +44,7 @@ async def _named(name: str, opening: AbstractAsyncContextManager[Source]) -> Asy
         except SettingsError as error:
             where = f"sources ({name}): "
             raise SettingsError(where + str(error).removeprefix(where)) from None
+        check_source(source, name)
         yield source
 
 

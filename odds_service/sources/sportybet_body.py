@@ -7,7 +7,7 @@ suspension although its outcomes say `isActive`; what a market's line is, its `s
 from collections import Counter
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +16,7 @@ from odds_service.errors import SourceError
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import ObservedEvent
+from odds_service.sources.fields import utc
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.schema import SAME
 from odds_service.sources.markets.shelf import Shelf
@@ -63,6 +64,7 @@ class _RawMarket(Struct):
     specifier: str | None = None
     name: str | None = None
     desc: str | None = None
+    lastOddsChangeTime: Any = None
 
 
 class _Named(Struct):
@@ -196,7 +198,13 @@ def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> _Market |
     if not outcomes and shell.outcomes:
         _lose(raw, reading, shelf)
         return None
-    return _Market(shell.id, outcomes, shell.status, shell.specifier, shell.name, shell.desc)
+    changed_at = shell.lastOddsChangeTime
+    if changed_at is not None and type(changed_at) is not int:
+        shelf.problems["bad_time"] += 1
+        changed_at = None
+    return _Market(
+        shell.id, outcomes, shell.status, shell.specifier, shell.name, shell.desc, changed_at
+    )
 
 
 def _lose(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> None:
@@ -223,6 +231,8 @@ def _read_market(market: _Market, reading: Reading, shelf: Shelf) -> None:
     if known and not shown:
         shelf.lose(placed.types)
     closed, updated_at = market.status != _OPEN, _time(market.lastOddsChangeTime)
+    if updated_at is None and market.lastOddsChangeTime is not None:
+        shelf.problems["bad_time"] += 1
     if placed.key is not None and shown:
         ranked = [one[1] for one in shown if one is not None]
         shelf.add(placed.key, ranked, closed=closed, updated_at=updated_at)
@@ -275,6 +285,6 @@ def _start(epoch_ms: int) -> datetime:
 def _time(epoch_ms: int | None) -> datetime | None:
     """A time of theirs, None where it is none."""
     try:
-        return None if epoch_ms is None else datetime.fromtimestamp(epoch_ms / 1000, UTC)
+        return None if epoch_ms is None else utc(datetime.fromtimestamp(epoch_ms / 1000, UTC))
     except (OverflowError, ValueError, OSError):
         return None

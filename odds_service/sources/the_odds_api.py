@@ -156,27 +156,29 @@ class TheOddsApi:
             await trio.lowlevel.checkpoint()
             return Offer(tuple(Pull(key=sport, cost=cost) for sport in sports))
         problems: Counter[str] = Counter()
+        failed = 0
         for sport in sports:
             try:
-                self._listed[sport] = await self._events_of(sport, cost)
+                self._listed[sport] = await self._events_of(sport, cost, problems)
             except SourceError as error:
                 problems[error.kind] += 1
-                if problems.total() == len(sports):
+                failed += 1
+                if failed == len(sports):
                     raise
         return Offer(tuple(pull for pulls in self._listed.values() for pull in pulls), problems)
 
-    async def _events_of(self, sport: str, cost: float) -> tuple[Pull, ...]:
-        """The events of a sport, which costs nothing."""
+    async def _events_of(self, sport: str, cost: float, problems: Counter[str]) -> tuple[Pull, ...]:
+        """The events of a sport, which costs nothing; those that cannot be read are counted."""
         path = f"/v4/sports/{sport}/events"
         answer = await self._http.get(path, {"apiKey": self._key, "dateFormat": "iso"})
         pulls = []
-        for raw in _event_bodies(path, answer)[:MOST_EVENTS]:
+        raws = _event_bodies(path, answer)[:MOST_EVENTS]
+        for raw in raws:
             try:
                 listed = msgspec.json.decode(raw, type=_Listed)
-            except msgspec.MsgspecError as error:
-                raise SourceError("bad_event", f"{path}: {error}") from None
-            if listed.commence_time.tzinfo is None:
-                raise SourceError("bad_event", f"{path}: {listed.id} starts in no time zone")
+            except msgspec.MsgspecError:
+                problems["bad_event"] += 1
+                continue
             pulls.append(
                 Pull(
                     key=listed.id,
@@ -187,6 +189,8 @@ class TheOddsApi:
                     cost=cost,
                 )
             )
+        if raws and not pulls:
+            raise SourceError("wrong_shape", f"{path}: none of its events could be read")
         return tuple(pulls)
 
     async def fetch(self, pull: Pull) -> Observation:

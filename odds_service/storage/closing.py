@@ -1,6 +1,7 @@
 """Closing odds: what each bookmaker showed last, open, before an event began."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -40,7 +41,11 @@ async def aio_started(
         later_id = and_(column.start_time == start_time, column.event_id > event_id)
         query = query.where(or_(column.start_time > start_time, later_id))
     query = query.order_by(column.start_time, column.event_id).limit(limit)
-    return [rows.event_from(event) for event in await connection.scalars(query)]
+    found = []
+    for event in await connection.scalars(query):
+        with suppress(rows.Unreadable):
+            found.append(rows.event_from(event))
+    return found
 
 
 async def aio_closing(connection: AsyncConnection, event_ids: Sequence[str]) -> list[ClosingOdds]:
@@ -90,13 +95,17 @@ async def _aio_closing_of(
         if any(time > start_time for time in times):  # the last look before was overwritten
             confirmed_at = await looks.aio_last(row.source, confirmed_at)
         key = MarketKey(row.market, row.line, row.participant)
+        try:
+            market = rows.market_from(key, row.after, row.revision, row.observed_at)
+        except rows.Unreadable:
+            continue
         found.append(
             ClosingOdds(
                 event_id,
                 start_time,
                 row.source,
                 row.bookmaker,
-                rows.market_from(key, row.after, row.revision, row.observed_at),
+                market,
                 confirmed_at,
                 upto is None or place in late,
             )

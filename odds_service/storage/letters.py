@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -80,6 +81,7 @@ async def aio_letters(connection: AsyncConnection, after: int, limit: int) -> li
 
 def _shown(row: Row[Any]) -> DeadLetter:
     letter = read_letter(row.letter)
+    changes, _ = ([], []) if letter is None else rows.changes_from([letter.row])
     return DeadLetter(
         letter_id=row.letter_id,
         epoch=row.epoch,
@@ -87,7 +89,7 @@ def _shown(row: Row[Any]) -> DeadLetter:
         reason=row.reason,
         kept_at=row.kept_at,
         attempts=row.attempts,
-        change=None if letter is None else rows.change_from(letter.row),
+        change=changes[0] if changes else None,
     )
 
 
@@ -113,7 +115,8 @@ async def aio_kept(
         place = bisect_right(firsts, row.revision) - 1
         letter = read_letter(row.letter)
         if letter is not None and place >= 0 and opened[place][1] == row.epoch:
-            kept.append((rows.change_from(letter.row), letter.carried))
+            with suppress(rows.Unreadable):
+                kept.append((rows.change_from(letter.row), letter.carried))
     return kept
 
 

@@ -36,7 +36,8 @@ async def aio_history(
 ) -> list[Change]:
     """See storage.base.Store.history."""
     query = _between(after, upto, limit).where(odds_history.c.kind != UNSTORED)
-    return [rows.change_from(row) for row in await connection.execute(query)]
+    changes, _ = rows.changes_from(await connection.execute(query))
+    return changes
 
 
 async def aio_page(
@@ -56,11 +57,8 @@ async def aio_page(
     if not only.of_markets:
         query = query.where(~_MARKET)
     found = (await connection.execute(query)).all()
-    return HistoryPage(
-        [rows.change_from(row) for row in found if row.kind != UNSTORED],
-        found[-1].revision if len(found) == limit else upto,
-        [row.revision for row in found if row.kind == UNSTORED],
-    )
+    changes, unstored = rows.changes_from(found)
+    return HistoryPage(changes, found[-1].revision if len(found) == limit else upto, unstored)
 
 
 async def aio_floor(connection: AsyncConnection) -> int:

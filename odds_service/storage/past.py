@@ -5,6 +5,7 @@ end is the first change of all markets that it ended; a market not among them wa
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -46,7 +47,8 @@ async def aio_odds_at(
     unknown = 0
     if revision < state.durable_revision:
         kept, unknown = await _aio_unstored(connection, revision, state.durable_revision)
-        firsts = await _aio_first_changes(connection, revision, event_ids)
+        firsts, unreadable = await _aio_first_changes(connection, revision, event_ids)
+        unknown += unreadable
         undone.add(sorted([*firsts, *kept], key=lambda change: change.revision))
     described = await _aio_events(connection, event_ids)
     for event_id, change in refused.events.items():
@@ -127,14 +129,18 @@ def _of(event_ids: Sequence[str], column: ColumnElement[str]) -> list[ColumnElem
 
 async def _aio_first_changes(
     connection: AsyncConnection, revision: int, event_ids: Sequence[str]
-) -> list[Change]:
-    """After the revision: each market's first change, each event's first one and first end."""
+) -> tuple[list[Change], int]:
+    """After the revision: each market's first change, each event's first one and first end.
+
+    Beside them, how many of these cannot be served.
+    """
     later = [odds_history.c.revision > revision, *_of(event_ids, odds_history.c.event_id)]
     kind, event_id = odds_history.c.kind, odds_history.c.event_id
     of_market = kind.between(int(ChangeKind.ADDED), int(ChangeKind.REMOVED))
     of_event = kind.between(int(ChangeKind.EVENT_ADDED), int(ChangeKind.EVENT_ENDED))
     ends = kind == int(ChangeKind.EVENT_ENDED)
-    changes = []
+    changes: list[Change] = []
+    unreadable = 0
     for condition, group in (
         (of_market, [odds_history.c[name] for name in PLACE]),
         (and_(of_event, ~ends), [event_id]),
@@ -149,8 +155,10 @@ async def _aio_first_changes(
         query: Select[Any] = select(odds_history).join(
             first, first.c.revision == odds_history.c.revision
         )
-        changes += [rows.change_from(row) for row in await connection.execute(query)]
-    return changes
+        found, lost = rows.changes_from(await connection.execute(query))
+        changes += found
+        unreadable += len(lost)
+    return changes, unreadable
 
 
 async def _aio_unstored(
@@ -170,7 +178,11 @@ async def _aio_unstored(
 
 async def _aio_events(connection: AsyncConnection, event_ids: Sequence[str]) -> dict[str, Event]:
     query = select(events.c.event_id, events.c.event).where(*_of(event_ids, events.c.event_id))
-    return {row.event_id: rows.event_from(row.event) for row in await connection.execute(query)}
+    found = {}
+    for row in await connection.execute(query):
+        with suppress(rows.Unreadable):
+            found[row.event_id] = rows.event_from(row.event)
+    return found
 
 
 async def _aio_carried(
@@ -200,9 +212,10 @@ async def _aio_current(
     found = {}
     for row in await connection.execute(query):
         key = MarketKey(row.market, row.line, row.participant)
-        found[row.event_id, row.source, row.bookmaker, key] = rows.market_from(
-            key, row.odds, row.revision, row.changed_at
-        )
+        with suppress(rows.Unreadable):
+            found[row.event_id, row.source, row.bookmaker, key] = rows.market_from(
+                key, row.odds, row.revision, row.changed_at
+            )
     return found
 
 

@@ -1,13 +1,14 @@
 """Model values as rows, and back. Odds are compact JSON: arrays, without field names."""
 
 import zlib
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from sqlalchemy import Row
 
+from odds_service.model.bounds import FEW_OUTCOMES, MOST_MARKET_BYTES, market_bytes
 from odds_service.model.change import (
     Change,
     ChangeKind,
@@ -21,9 +22,17 @@ from odds_service.model.match import Match, ShownEvent
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds, EventSource
 from odds_service.model.source import SourceState, told_by_word
+from odds_service.model.text import MOST_CHARS
 from odds_service.storage.schema import UNSTORED
 
 Values = dict[str, Any]
+
+
+class Unreadable(Exception):
+    """A stored row cannot be served: it is too large for a message, or no row of ours.
+
+    Only an older version, or another hand, can have written it.
+    """
 
 
 class HistoryRow(NamedTuple):
@@ -136,27 +145,76 @@ def _after_text(market: Market, revision: int, changed_at: datetime) -> str:
 
 
 def _market(key: MarketKey, odds: _Odds, revision: int, changed_at: datetime) -> Market:
+    outcomes = odds.outcomes
+    if len(outcomes) > FEW_OUTCOMES and market_bytes(key, outcomes) > MOST_MARKET_BYTES:
+        raise Unreadable("a market is too large")
+    claimed = odds.source_updated_at
     return Market(
         key,
         odds.status,
-        odds.outcomes,
+        outcomes,
         odds.revision or revision,
-        odds.changed_at or changed_at,
-        odds.source_updated_at,
+        changed_at if odds.changed_at is None else _aware(odds.changed_at),
+        None if claimed is None or claimed.tzinfo is None else claimed,
     )
 
 
+def _aware(at: datetime) -> datetime:
+    """A time without a zone, which an older version can have stored, is taken for UTC."""
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
 def market_from(key: MarketKey, odds: str, revision: int, changed_at: datetime) -> Market:
-    """A market; its revision and time are the row's where its text does not tell them."""
-    return _market(key, _decode_odds(odds), revision, changed_at)
+    """A market; its revision and time are the row's where its text does not tell them.
+
+    A time of the bookmaker's that has no zone is left out. Raises Unreadable.
+    """
+    try:
+        decoded = _decode_odds(odds)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(str(error)) from None
+    # Few outcomes can have texts of any length.
+    if len(odds) > MOST_MARKET_BYTES and market_bytes(key, decoded.outcomes) > MOST_MARKET_BYTES:
+        raise Unreadable("a market is too large")
+    return _market(key, decoded, revision, changed_at)
 
 
 def event_from(event: str) -> Event:
-    return _decode_event(event)
+    """An event; names that are longer than they may be are cut. Raises Unreadable."""
+    try:
+        found = _decode_event(event)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(str(error)) from None
+    if len(event) > MOST_CHARS:
+        cut = {
+            field: text[:MOST_CHARS]
+            for field in ("sport", "competition", "home", "away")
+            if len(text := getattr(found, field)) > MOST_CHARS
+        }
+        if cut:
+            found = msgspec.structs.replace(found, **cut)
+    if found.start_time.tzinfo is None:
+        found = msgspec.structs.replace(found, start_time=_aware(found.start_time))
+    return found
 
 
 def state_from(state: str) -> SourceState:
-    return told_by_word(_decode_state(state))
+    """A source's state. Raises Unreadable."""
+    try:
+        found = _decode_state(state)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(str(error)) from None
+    success = found.last_success_at
+    if success is not None and success.tzinfo is None:
+        found = msgspec.structs.replace(found, last_success_at=_aware(success))
+    return told_by_word(found)
+
+
+def _shown_from(shown: str) -> ShownEvent:
+    found = _decode_shown(shown)
+    return msgspec.structs.replace(
+        found, start_time=_aware(found.start_time), first_start=_aware(found.first_start)
+    )
 
 
 def event_row(change: EventChange) -> Values:
@@ -194,7 +252,7 @@ def carried_from(row: Row[*tuple[Any, ...]]) -> EventSource:
         row.source_event_id,
         row.listing,
         None,
-        shown=None if row.shown is None else _decode_shown(row.shown),
+        shown=None if row.shown is None else _shown_from(row.shown),
         match=Match(row.match_score, row.match_reason),
         told=None if row.told is None else EventStatus(row.told),
         departed_at=row.departed_at,
@@ -291,8 +349,11 @@ def _packed_ended(odds: BookmakerOdds) -> tuple[Any, ...]:
 
 
 def change_from(row: StoredRow) -> Change:
-    """A row of odds_history as the change it was; placeholders are none."""
-    kind = ChangeKind(row.kind)
+    """A row of odds_history as the change it was; placeholders are none. Raises Unreadable."""
+    try:
+        kind = ChangeKind(row.kind)
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
     if kind <= ChangeKind.REMOVED:
         key = MarketKey(row.market, row.line, row.participant)
         return MarketChange(
@@ -335,6 +396,21 @@ def change_from(row: StoredRow) -> Change:
     )
 
 
+def changes_from(found: Iterable[StoredRow]) -> tuple[list[Change], list[int]]:
+    """Rows as changes, and the revisions of those that are placeholders or cannot be served."""
+    changes: list[Change] = []
+    unstored: list[int] = []
+    for row in found:
+        if row.kind != UNSTORED:
+            try:
+                changes.append(change_from(row))
+            except Unreadable:
+                unstored.append(row.revision)
+        else:
+            unstored.append(row.revision)
+    return changes, unstored
+
+
 def before_of(row: StoredRow) -> Market | None:
     """The market before a change of it."""
     if row.before is None:
@@ -344,23 +420,34 @@ def before_of(row: StoredRow) -> Market | None:
 
 
 def ended_of(row: StoredRow) -> tuple[BookmakerOdds, ...]:
-    """What the bookmakers showed until an event's end."""
+    """What the bookmakers showed until an event's end, without the markets that are too large."""
     if row.ended is None:
         return ()
+    try:
+        told = _decode_ended(zlib.decompress(row.ended))
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise Unreadable(str(error)) from None
     return tuple(
         BookmakerOdds(
             ended.snapshot_id,
             row.event_id,
             ended.source,
             ended.bookmaker,
-            ended.observed_at,
-            ended.confirmed_at,
+            _aware(ended.observed_at),
+            _aware(ended.confirmed_at),
             ended.source_updated_at,
-            {
-                key: _market(key, odds, 0, row.observed_at)
-                for market, line, participant, odds in ended.markets
-                for key in (MarketKey(market, line, participant),)
-            },
+            _ended_markets(ended, row.observed_at),
         )
-        for ended in _decode_ended(zlib.decompress(row.ended))
+        for ended in told
     )
+
+
+def _ended_markets(ended: _Ended, changed_at: datetime) -> dict[MarketKey, Market]:
+    markets: dict[MarketKey, Market] = {}
+    for market, line, participant, odds in ended.markets:
+        key = MarketKey(market, line, participant)
+        try:
+            markets[key] = _market(key, odds, 0, changed_at)
+        except Unreadable:
+            continue
+    return markets

@@ -1,9 +1,11 @@
 """What a start reads: the live odds, the sources' states, and where the log stands."""
 
 import uuid
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +27,8 @@ from odds_service.storage.schema import (
     snapshots,
     source_states,
 )
+
+log = structlog.get_logger(__name__)
 
 Shown = dict[str, dict[BookmakerKey, dict[MarketKey, Market]]]  # event -> bookmaker -> market
 
@@ -56,10 +60,10 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
         }  # fmt: skip
         await connection.execute(epochs.insert(), opened)
         known = await connection.execute(select(epochs).order_by(epochs.c.place))
-        states = {
-            row.source: rows.state_from(row.state)
-            for row in await connection.execute(select(source_states))
-        }
+        states = {}
+        for row in await connection.execute(select(source_states)):
+            with suppress(rows.Unreadable):
+                states[row.source] = rows.state_from(row.state)
         live = await aio_live_events(database, connection)
         refused = await aio_refused(connection, state.durable_revision)
         if refused.event_ids:
@@ -88,18 +92,21 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
         events.c.status != int(EventStatus.ENDED)
     )
     for row in await connection.execute(query):
-        live[row.event_id] = rows.event_from(row.event)
+        try:
+            live[row.event_id] = rows.event_from(row.event)
+        except rows.Unreadable as error:
+            log.error("unreadable_event", event_id=row.event_id, reason=str(error)[:200])
     carried: dict[str, dict[str, EventSource]] = {event_id: {} for event_id in live}
     of_live = select(event_sources).join(events, events.c.event_id == event_sources.c.event_id)
     for row in await connection.execute(of_live.where(events.c.status != int(EventStatus.ENDED))):
-        if row.source in live[row.event_id].source_ids:
+        if row.event_id in live and row.source in live[row.event_id].source_ids:
             carried[row.event_id][row.source] = rows.carried_from(row)
     markets = await _aio_live_markets(database, connection)
     shown: dict[str, dict[BookmakerKey, BookmakerOdds]] = {event_id: {} for event_id in live}
     for snapshot in await connection.execute(_LATEST_SNAPSHOTS):
         whose = snapshot.source, snapshot.bookmaker
         alive = markets.get(snapshot.event_id, {}).get(whose)
-        if alive:
+        if alive and snapshot.event_id in live:
             shown[snapshot.event_id][whose] = BookmakerOdds(
                 snapshot.snapshot_id,
                 snapshot.event_id,
@@ -162,5 +169,9 @@ async def _aio_live_markets(database: Database, connection: AsyncConnection) -> 
                 key = keys[named] = MarketKey(*named)
             of_event = markets.setdefault(event_id, {})
             of_bookmaker = of_event.setdefault((source, bookmaker), {})
-            of_bookmaker[key] = rows.market_from(key, odds, revision, read_time(changed_at))
+            try:
+                of_bookmaker[key] = rows.market_from(key, odds, revision, read_time(changed_at))
+            except rows.Unreadable as error:
+                whose = {"event_id": event_id, "source": source, "bookmaker": bookmaker}
+                log.error("unreadable_market", **whose, market=key.market, reason=str(error)[:200])
     return markets

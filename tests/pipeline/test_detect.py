@@ -11,7 +11,7 @@ from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeKind, SourceChange
 from odds_service.model.market import MarketKey
-from odds_service.model.observation import Completeness, Observation
+from odds_service.model.observation import Completeness, Observation, Scope
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
 from odds_service.pipeline.detect import (
@@ -255,3 +255,42 @@ async def test_why_a_source_is_not_up_is_a_word_and_the_text_stands_beside_it() 
     assert [c.reason for c in stage.published() if isinstance(c, SourceChange)] == [
         "server_error", "", "no_success",
     ]  # fmt: skip
+def unread(minute: float, event_id: str | None, problem: str = "wrong_shape") -> Observation:
+    """A failed fetch: of one event, or of a listing."""
+    events = None if event_id is None else frozenset({event_id})
+    failed = observe([], minute, scope=Scope(events=events), completeness=Completeness.FAILED)
+    return replace(failed, reason="no event", problems={problem: 1})
+
+
+async def test_an_event_that_cannot_be_read_takes_no_source_down_whose_others_can() -> None:
+    stage = Stage()
+    for minute in (0, 1, 2):
+        await stage.detector.observe(observe(offered(big(2)), minute))
+        for n in range(7):
+            await stage.detector.observe(unread(minute, f"odd{n}"))
+            assert stage.cache.sources["toa"].status is SourceStatus.UP
+    for n in range(5):
+        await stage.detector.observe(unread(3, f"e{n}", "timeout"))
+    assert stage.cache.sources["toa"].status is SourceStatus.DOWN
+
+
+async def test_a_source_of_which_no_event_can_be_read_goes_down() -> None:
+    stage = Stage()
+    for n in range(5):
+        await stage.detector.observe(unread(0, f"odd{n}"))
+    seen = [stage.cache.sources["toa"].status]
+    await stage.detector.observe(observe(offered(big(1)), 1))
+    seen.append(stage.cache.sources["toa"].status)
+    assert seen == [SourceStatus.DOWN, SourceStatus.UP]
+    stage.now = NOON + timedelta(seconds=60 + 4 * INTERVAL_S)
+    for n in range(5):
+        await stage.detector.observe(unread(5, f"odd{n}"))
+    assert stage.cache.sources["toa"].status is SourceStatus.DOWN
+
+
+async def test_a_listing_that_cannot_be_read_counts() -> None:
+    stage = Stage()
+    await stage.detector.observe(observe(offered(big(1))))
+    for _ in range(5):
+        await stage.detector.observe(unread(1, None))
+    assert stage.cache.sources["toa"].status is SourceStatus.DOWN

@@ -1,6 +1,6 @@
 """The scrape stage: a failure or a crash stays in its source; cancelled anywhere, it lets go."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
@@ -9,6 +9,7 @@ import pytest
 import structlog
 import trio
 import trio.testing
+from msgspec.structs import replace
 
 from odds_service.cache import OddsCache
 from odds_service.errors import SourceError
@@ -21,6 +22,7 @@ from odds_service.pipeline.channels import Fetched
 from odds_service.pipeline.coverage import Coverage
 from odds_service.pipeline.scrape import Scraper
 from odds_service.sources.base import Offer, Pace, Pull, Tier
+from odds_service.sources.boundary import Limits
 from tests.support.observations import NOON, observe, observed_event, offered
 
 GOOD = observe(offered({"e": {"b": {MarketKey("h2h"): {"home": 2.0}}}}))
@@ -93,10 +95,14 @@ def coverage_of(*entries: EventOdds) -> Coverage:
 
 
 def scraper_of(
-    source: Scripted, coverage: Coverage | None = None, *, capacity: float = 0
+    source: Scripted,
+    coverage: Coverage | None = None,
+    *,
+    capacity: float = 0,
+    limits: Limits = Limits(),  # immutable
 ) -> tuple[Scraper, trio.MemoryReceiveChannel[Fetched]]:
     send, receive = trio.open_memory_channel[Fetched](capacity)
-    return Scraper(source, send, lambda: NOON, coverage or coverage_of()), receive
+    return Scraper(source, send, lambda: NOON, coverage or coverage_of(), limits), receive
 
 
 async def test_failures_and_crashes_are_outcomes_and_scraping_goes_on(
@@ -117,9 +123,158 @@ async def test_failures_and_crashes_are_outcomes_and_scraping_goes_on(
     times = [at for at, _ in outcomes]
     assert 9 < times[1] - times[0] < 11
     assert times[2] - times[1] >= 100  # as the source asked
-    assert scraper.problems == {"rate_limited": 1, "crash": 2}
+    assert scraper.problems == {"rate_limited": 1, "crash": 1, "bad_event": 1, "wrong_shape": 1}
     said = [entry["event"] for entry in logs]
-    assert said == ["fetch_failed", "source_crashed", "source_crashed"]
+    assert said == ["fetch_failed", "source_crashed", "fetch_failed"]
+
+
+class Unwilling(Awaitable[Observation]):
+    """Awaited, it hands a value to Trio that is none of Trio's."""
+
+    def __await__(self) -> Generator[Any, None, Observation]:
+        yield "nonsense"
+        raise AssertionError
+
+
+def raising(error: BaseException) -> Step:
+    async def step() -> Observation:  # noqa: ASYNC124  # a step is awaited
+        raise error
+
+    return step
+
+
+def giving(value: Any) -> Step:
+    async def step() -> Any:  # noqa: ASYNC124  # a step is awaited
+        return value
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        (giving(None), "bad_observation"),
+        (giving({"events": []}), "bad_observation"),
+        (giving(replace(GOOD, source="another")), "bad_observation"),
+        (giving(replace(GOOD, events=list(GOOD.events))), "bad_observation"),
+        (lambda: 1 / 0, "crash"),
+        (raising(SystemExit(1)), "bad_observation"),
+        (raising(GeneratorExit()), "bad_observation"),
+        (raising(BaseExceptionGroup("all", [SystemExit(1), ValueError()])), "bad_observation"),
+        (raising(ExceptionGroup("all", [ValueError(), KeyError()])), "crash"),
+        (raising(StopAsyncIteration()), "crash"),
+        (Unwilling, "crash"),
+    ],
+    ids=range(11),
+)
+async def test_whatever_a_source_does_instead_stays_in_it(
+    step: Any, kind: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    scraper, receive = scraper_of(Scripted(step, good), capacity=5)
+    with structlog.testing.capture_logs():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scraper.run)
+            first = (await receive.receive()).observation
+            second = (await receive.receive()).observation
+            nursery.cancel_scope.cancel()
+        refreshed, _ = scraper_of(Scripted(step))
+        on_demand = await refreshed.fetch_event("e", None)
+    assert (first.completeness, first.problems) == (Completeness.FAILED, {kind: 1})
+    assert second == replace(GOOD, problems={})
+    assert on_demand.completeness is Completeness.FAILED
+    assert scraper.problems == {kind: 1}
+
+
+@pytest.mark.parametrize("gives", [GOOD, None, 7], ids=["observation", "None", "7"])
+async def test_a_fetch_that_gives_no_awaitable_is_a_failure(
+    gives: Any, autojump_clock: trio.testing.MockClock
+) -> None:
+    source = Scripted(good)
+    source.fetch = lambda _pull: gives  # type: ignore[assignment, method-assign]  # a plug-in may be
+    scraper, receive = scraper_of(source)
+    with structlog.testing.capture_logs():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scraper.run)
+            observation = (await receive.receive()).observation
+            nursery.cancel_scope.cancel()
+    assert observation.problems == {"bad_observation": 1}
+    assert "cannot be awaited" in observation.reason
+
+
+@pytest.mark.parametrize("step", [giving(None), raising(SystemExit()), lambda: Offer(())])
+async def test_whatever_discovery_does_instead_stays_in_it(
+    step: Any, autojump_clock: trio.testing.MockClock
+) -> None:
+    source = Scripted(good)
+    source.discover = step  # type: ignore[method-assign]  # a plug-in may be made so
+    scraper, receive = scraper_of(source)
+    with structlog.testing.capture_logs():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scraper.run)
+            for _ in range(3):
+                observation = (await receive.receive()).observation
+                assert observation.completeness is Completeness.FAILED
+                assert observation.problems == {"bad_observation": 1}
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_cancellation_passes_also_out_of_a_group_with_an_error_of_the_source() -> None:
+    async def breaks_when_cancelled() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("while it is cancelled")
+
+    async def step() -> Observation:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(breaks_when_cancelled)
+            nursery.start_soon(trio.sleep_forever)
+        raise AssertionError
+
+    scraper, receive = scraper_of(Scripted(step))
+    with structlog.testing.capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scraper.run)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert [entry["event"] for entry in logs] == ["source_crashed"]
+    with pytest.raises(trio.EndOfChannel):
+        await receive.receive()
+
+
+@pytest.mark.parametrize("asked", [1e12, float("inf"), 1_785_000_000.0])
+async def test_no_source_is_left_alone_for_longer_than_is_set(
+    asked: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    step = raising(SourceError("rate_limited", "too fast", retry_after_s=asked))
+    scraper, receive = scraper_of(Scripted(step, good), limits=Limits(max_retry_after_s=60.0))
+    with structlog.testing.capture_logs():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scraper.run)
+            await receive.receive()
+            began = trio.current_time()
+            await receive.receive()
+            assert 59 < trio.current_time() - began < 62
+            nursery.cancel_scope.cancel()
+
+
+async def test_names_of_problems_that_a_source_makes_up_are_bounded(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    numbers = iter(range(10_000))
+
+    async def step() -> Observation:
+        await trio.lowlevel.checkpoint()
+        return replace(GOOD, problems={f"made up {next(numbers)}": 2**40 for _ in range(150)})
+
+    scraper, receive = scraper_of(Scripted(step))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scraper.run)
+        for _ in range(6):
+            await receive.receive()
+        nursery.cancel_scope.cancel()
+    assert len(scraper.problems) <= 501
+    assert scraper.problems["other"] > 2**40
 
 
 @pytest.mark.parametrize("state", ["fetching", "sending", "waiting"])

@@ -1,6 +1,7 @@
 """What is joined from ready bytes parses to the same message, and is encoded once."""
 
-from datetime import UTC, datetime, timedelta
+import math
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,6 +20,7 @@ from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import NOON
 
 TIMES = st.datetimes(timezones=st.just(UTC), min_value=datetime(1900, 1, 1))  # noqa: DTZ001  # naive bounds, as hypothesis wants them
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 NAMES = st.text(max_size=8)
 LINES = st.sampled_from(["", "0", "2.5", "-3.5", "100"])
 PRICES = st.none() | st.floats(min_value=1.0, max_value=1e6, exclude_min=True)
@@ -204,3 +206,33 @@ def test_the_models_numbers_are_the_contracts() -> None:
             assert theirs.Value(f"{prefix}_{member.name}") == member.value
     for status in SourceStatus:
         assert pb.SourceHealth.Value(f"SOURCE_HEALTH_{status.name}") == status.value
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (NOON.replace(tzinfo=None), NOON),
+        (FIRST.replace(tzinfo=timezone(timedelta(hours=14))), FIRST),
+        (LAST.replace(tzinfo=timezone(timedelta(hours=-12))), LAST),
+    ],
+    ids=["without a zone", "before year 1", "after year 9999"],
+)
+def test_a_time_that_was_stored_badly_is_encoded_within_what_can_be_told(
+    at: datetime, told: datetime
+) -> None:
+    message = framing.timestamp(at)
+    assert framing.utc_time(message) == told
+    assert framing.moment(at) == framing.delimited(message.SerializeToString())
+
+
+def test_a_market_that_was_stored_badly_is_encoded() -> None:
+    odd = Market(
+        MarketKey("m", "two"), MarketStatus.OPEN, (Outcome("half \ud83d", "\udc00", 2.0),), 1, NOON
+    )
+    change = MarketChange(
+        1, ChangeKind.ADDED, "", "e", "toa", "b", 0, NOON, NOON, None, odd, "three"
+    )
+    decoded = pb.Change.FromString(encode.change_payload(change))
+    assert math.isnan(decoded.after.key.line)
+    assert math.isnan(decoded.other_line)
+    assert [(o.key, o.name) for o in decoded.after.outcomes] == [("half ?", "?")]

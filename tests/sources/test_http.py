@@ -339,6 +339,20 @@ async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
         (None, None),
         ("120", 120.0),
         (" 3 ", 3.0),
+        ("1.5", 1.5),
+        ("3601", 3_600.0),
+        ("1000000000000", 3_600.0),
+        ("9" * 400, 3_600.0),
+        ("1e12", None),
+        ("NaN", None),
+        ("1785844860", 60.0),  # seconds since 1970
+        ("1785844860000", 60.0),  # milliseconds
+        ("1785844700", 0.0),
+        ("1885845400", 3_600.0),
+        ("Tue, 04 Aug 2099 12:00:00 GMT", 3_600.0),
+        ("Fri, 31 Dec 9999 23:59:59 -1200", 3_600.0),
+        ("Mon, 01 Jan 0001 00:00:00 +1400", 0.0),
+        ("Tue, 99 Aug 2026 99:00:00 GMT", None),
         ("Tue, 04 Aug 2026 12:01:00 GMT", 60.0),
         ("Tue, 04 Aug 2026 11:00:00 GMT", 0.0),
         ("soon", None),
@@ -347,7 +361,7 @@ async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     ],
 )
 def test_retry_after_header(header: str | None, seconds: float | None) -> None:
-    assert retry_after(header, datetime(2026, 8, 4, 12, tzinfo=UTC)) == seconds
+    assert retry_after(header, datetime(2026, 8, 4, 12, tzinfo=UTC), 3_600.0) == seconds
 
 
 @pytest.mark.parametrize(

@@ -316,9 +316,14 @@ async def test_by_event_each_event_is_a_pull_and_a_sport_that_fails_keeps_its_ow
     assert part == Offer(offer.pulls, {"html": 1})
 
 
-async def test_a_listing_with_a_start_in_no_time_zone_is_a_failure_with_its_name() -> None:
-    body = [{"id": "e", "commence_time": "2026-08-04T20:00:00"}]
-    async with source_of(Scripted(json_of(body)), by_event=True) as source:
-        with pytest.raises(SourceError, match="e starts in no time zone") as caught:
+async def test_a_listed_event_that_cannot_be_read_is_left_out_and_counted() -> None:
+    good = {"id": "e", "commence_time": "2026-08-04T20:00:00Z"}
+    odd = [{"id": "f", "commence_time": 1_700_000_000}, {"id": 7}, good]
+    async with source_of(Scripted(json_of(odd)), by_event=True) as source:
+        offer = await source.discover()
+    assert [pull.key for pull in offer.pulls] == ["e"]
+    assert offer.problems == {"bad_event": 2}
+    async with source_of(Scripted(json_of(odd[:2])), by_event=True) as source:
+        with pytest.raises(SourceError, match="none of its events") as caught:
             await source.discover()
-    assert caught.value.kind == "bad_event"
+    assert caught.value.kind == "wrong_shape"

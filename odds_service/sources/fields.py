@@ -1,0 +1,231 @@
+"""Checks of a struct's fields, made from its annotations, so that a new field is checked too."""
+
+import enum
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import NoneType, UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import fields
+
+from odds_service.model.text import MOST_CHARS, is_plain, plain_name, told
+
+FIRST_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_TIME: Final = datetime(2100, 1, 1, tzinfo=UTC)
+MOST_COUNT: Final = 10**15  # quotas, credits, counts; exact as a double, and far below 2**63
+MOST_NAMES: Final = 200  # of what an answer counts by name; the rest counts as `other`
+_PROBLEM_CHARS: Final = 100
+OTHER: Final = "other"
+
+Check = Callable[[object], Any]  # gives the value to go on with; raises Wrong
+
+
+class Wrong(Exception):
+    """A value is not as it must be. misuse: its type is wrong, which is a bug in the source."""
+
+    def __init__(self, reason: str, *, misuse: bool = False) -> None:
+        super().__init__(reason)
+        self.misuse = misuse
+
+
+class FieldCheck(Struct, frozen=True):
+    """How one field is checked.
+
+    problem: the name to count under where the field can be left at its default; None where the
+    whole value is wrong without it. names: whether what is barred from it is taken out and counted.
+    """
+
+    name: str
+    check: Check
+    problem: str | None
+    default: Callable[[], Any]
+    names: bool
+
+
+def utc(at: object) -> datetime | None:
+    """A time in UTC; None unless it is aware and lies between 1970 and 2100."""
+    if not isinstance(at, datetime):
+        return None
+    try:
+        if type(at) is not datetime or at.tzinfo is not UTC:
+            if at.utcoffset() is None:
+                return None
+            moved = at.astimezone(UTC)
+            at = datetime(
+                moved.year, moved.month, moved.day, moved.hour, moved.minute, moved.second,
+                moved.microsecond, UTC,
+            )  # fmt: skip
+    except Exception:  # years 1 and 9999 with an offset; a zone of the source's own may do anything
+        return None
+    return at if FIRST_TIME <= at < LAST_TIME else None
+
+
+def key(value: object) -> str:
+    """An id or key. Raises Wrong."""
+    if type(value) is not str:
+        raise Wrong(f"{type(value).__name__} where a text is due", misuse=True)
+    if len(value) > MOST_CHARS or not is_plain(value):
+        raise Wrong(f"{told(value, 40)!r} is over {MOST_CHARS} characters, or holds a control one")
+    return value
+
+
+def name(value: object) -> str:
+    """A name, with what is barred taken out. Raises Wrong."""
+    if type(value) is not str:
+        raise Wrong(f"{type(value).__name__} where a text is due", misuse=True)
+    if len(value) > MOST_CHARS:
+        raise Wrong(f"the name {told(value, 40)!r}… is over {MOST_CHARS} characters")
+    return plain_name(value)
+
+
+def counts(value: object) -> dict[str, int]:
+    """How often things occurred, by name: what is no count is left out. Raises Wrong."""
+    if not isinstance(value, Mapping):
+        raise Wrong("counts are no mapping", misuse=True)
+    found: dict[str, int] = {}
+    for each, times in dict(value).items():
+        if type(times) is not int or not 0 <= times <= MOST_COUNT:
+            raise Wrong(f"{told(times, 40)!r} is no count", misuse=True)
+        known = told(each, _PROBLEM_CHARS)
+        if known not in found and len(found) >= MOST_NAMES:
+            known = OTHER
+        found[known] = found.get(known, 0) + times
+    return found
+
+
+def checks_of(
+    kind: type[Struct], *, names: frozenset[str] = frozenset(), walked: frozenset[str] = frozenset()
+) -> tuple[FieldCheck, ...]:
+    """The checks of a struct's fields, in their order.
+
+    Args:
+        kind: the struct. A field of an annotation that is not known here raises TypeError, at
+            import: nothing passes unchecked.
+        names: fields that are shown to people; all other texts are ids or keys.
+        walked: fields that are looked through elsewhere.
+    """
+    hints = get_type_hints(kind)
+    found = []
+    for each in fields(kind):
+        if each.name in walked:
+            continue
+        shown = each.name in names
+        check, problem = _check_of(hints[each.name], shown)
+        optional = each.default is not NODEFAULT or each.default_factory is not NODEFAULT
+        found.append(
+            FieldCheck(each.name, check, problem if optional else None, _default_of(each), shown)
+        )
+    return tuple(found)
+
+
+def repaired(
+    value: Struct, checks: tuple[FieldCheck, ...], problems: dict[str, int]
+) -> dict[str, Any]:
+    """The fields that have to be replaced. Raises Wrong where the whole value is wrong."""
+    changes: dict[str, Any] = {}
+    for each in checks:
+        given = getattr(value, each.name)
+        try:
+            kept = each.check(given)
+        except Wrong:
+            if each.problem is None:
+                raise
+            problems[each.problem] = problems.get(each.problem, 0) + 1
+            kept = each.default()
+        if kept is not given:
+            if each.names and kept != given:
+                problems["bad_character"] = problems.get("bad_character", 0) + 1
+            changes[each.name] = kept
+    return changes
+
+
+def _default_of(each: Any) -> Callable[[], Any]:
+    if each.default_factory is not NODEFAULT:
+        factory: Callable[[], Any] = each.default_factory
+        return factory
+    return lambda: each.default
+
+
+def _check_of(hint: Any, shown: bool) -> tuple[Check, str | None]:
+    """The check of an annotation, and the problem of a field that can be left out."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in {Union, UnionType}:
+        (inner,) = (part for part in parts if part is not NoneType)
+        check, problem = _check_of(inner, shown)
+        return lambda value: None if value is None else check(value), problem
+    if hint is datetime:
+        return _time, "bad_time"
+    if hint is str:
+        return (name if shown else key), None
+    if hint in {int, float}:
+        return (_whole if hint is int else _number), "bad_count"
+    if origin in {dict, Mapping} and parts == (str, int):
+        return counts, "bad_count"
+    if origin in {dict, Mapping} and parts == (str, str):
+        return _keys_to_keys, None
+    if origin is frozenset and parts == (str,):
+        return _keys, None
+    if isinstance(hint, type) and (hint is bool or issubclass(hint, enum.Enum)):
+        return _exactly(hint), None
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        return _struct(hint), None
+    raise TypeError(f"no check is known of fields of type {hint}")
+
+
+def _time(value: object) -> datetime:
+    at = utc(value)
+    if at is None:
+        raise Wrong(f"{told(value, 60)!r} is no aware time between 1970 and 2100")
+    return at
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MOST_COUNT:
+        raise Wrong(f"{told(value, 40)!r} is no whole number from 0 to {MOST_COUNT}", misuse=True)
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Wrong(f"{type(value).__name__} where a number is due", misuse=True)
+    if not 0 <= value <= MOST_COUNT or not math.isfinite(value):
+        raise Wrong(f"{value!r} is no number from 0 to {MOST_COUNT}")
+    return value if type(value) is float else float(value)
+
+
+def _keys(value: object) -> frozenset[str]:
+    if type(value) is not frozenset:
+        raise Wrong(f"{type(value).__name__} where a frozenset is due", misuse=True)
+    for each in value:
+        key(each)
+    return value
+
+
+def _keys_to_keys(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise Wrong(f"{type(value).__name__} where a mapping is due", misuse=True)
+    return {key(one): key(other) for one, other in dict(value).items()}
+
+
+def _exactly(kind: type) -> Check:
+    def check(value: object) -> object:
+        if type(value) is not kind:
+            raise Wrong(f"{type(value).__name__} where {kind.__name__} is due", misuse=True)
+        return value
+
+    return check
+
+
+def _struct(kind: type[Struct]) -> Check:
+    checks = checks_of(kind)
+
+    def check(value: object) -> object:
+        if type(value) is not kind:
+            raise Wrong(f"{type(value).__name__} where {kind.__name__} is due", misuse=True)
+        for each in checks:
+            each.check(getattr(value, each.name))
+        return value
+
+    return check

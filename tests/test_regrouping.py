@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from odds_service.clock import DrivenClock
 from odds_service.bridge import open_bridge
 from odds_service.cache import OddsCache
 from odds_service.client import OddsMap
@@ -42,7 +43,7 @@ class Rig:
         self.at = NOON
         self.first = revision
         self.detector = Detector(
-            self.cache, self.feed, self.queue, self.reconciler, lambda: self.at
+            self.cache, self.feed, self.queue, self.reconciler, DrivenClock(lambda: self.at)
         )
 
     def see(self, source: str, *events: ObservedEvent, whole: bool = True) -> list[Change]:

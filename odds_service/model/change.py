@@ -54,7 +54,8 @@ class MarketChange(Struct, frozen=True, gc=False):
     """A market's odds after and before; a market is always whole in a change.
 
     before: None where the market was not there. after: with status REMOVED and without outcomes
-    where it is gone. other_line: with LINE_MOVED the line it moved to or from.
+    where it is gone. other_line: with LINE_MOVED the line it moved to or from. wall_at, of any change:
+    the wall clock at detection, None where that is detected_at.
     """
 
     revision: int
@@ -70,6 +71,7 @@ class MarketChange(Struct, frozen=True, gc=False):
     after: Market
     other_line: str | None = None
     wire: bytes | None = None
+    wall_at: datetime | None = None
 
 
 class EventChange(Struct, frozen=True, gc=False):
@@ -90,6 +92,7 @@ class EventChange(Struct, frozen=True, gc=False):
     after: Event
     ended: tuple[BookmakerOdds, ...] = ()
     wire: bytes | None = None
+    wall_at: datetime | None = None
 
 
 class SourceChange(Struct, frozen=True, gc=False):
@@ -104,6 +107,7 @@ class SourceChange(Struct, frozen=True, gc=False):
     before: SourceState | None
     after: SourceState
     wire: bytes | None = None
+    wall_at: datetime | None = None
 
 
 Change = MarketChange | EventChange | SourceChange

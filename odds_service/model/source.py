@@ -25,7 +25,8 @@ class SourceState(Struct, frozen=True, kw_only=True):
     it, so that scraping the same odds again gives no change. interval_s: how long a success may be
     away in the ordinary way. paces: (within so many seconds of the start, None for the rest;
     seconds between two fetches of such an event), the most urgent first. reason: why it is not UP,
-    in words; quota_left: requests, None where none is told.
+    in words; quota_left: requests, None where none is told. success_boot_s:
+    the boot clock at last_success_at, which tells the age; of no meaning in what is stored.
     """
 
     source: str
@@ -38,19 +39,19 @@ class SourceState(Struct, frozen=True, kw_only=True):
     consecutive_failures: int = 0
     reason: str = "starting"
     quota_left: int | None = None
+    success_boot_s: float | None = None
 
 
-def judged_status(state: SourceState, now: datetime) -> SourceStatus:
+def judged_status(state: SourceState, boot_s: float) -> SourceStatus:
     """The status that time and failures give; never UP before the first success.
 
     A source that never succeeded is judged from `watched_since`: it stays STALE.
     """
     if state.consecutive_failures >= DOWN_AFTER_FAILURES:
         return SourceStatus.DOWN
-    if state.last_success_at is None:
+    if state.success_boot_s is None:
         return SourceStatus.STALE
-    age_s = (now - state.last_success_at).total_seconds()
-    if age_s > STALE_AFTER_INTERVALS * state.interval_s:
+    if boot_s - state.success_boot_s > STALE_AFTER_INTERVALS * state.interval_s:
         return SourceStatus.STALE
     return SourceStatus.UP
 

@@ -14,7 +14,7 @@ from odds_service.cache import Cut
 from odds_service.model.change import Change
 from odds_service.model.cursor import Cursor
 from odds_service.model.overround import BestMarket, Standing, best_markets
-from odds_service.model.snapshot import EventOdds
+from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceStatus
 from odds_service.rpc.encode import (
     change_wire,
@@ -63,9 +63,10 @@ async def get_odds(serving: Serving, asked: Asked, context: Context) -> bytes:
     if request.HasField("min_cursor"):
         await _reach(serving, request.min_cursor, context)
     if request.WhichOneof("as_of") is not None:
-        cut, now = await past_cut(serving, request, selection.event_ids)
+        cut, then = await past_cut(serving, request, selection.event_ids)
+        now = Reading(then)
     else:
-        cut, now = parts.cache.cut(selection.event_ids), parts.now()
+        cut, now = parts.cache.cut(selection.event_ids), parts.reading()
     view = OddsView(cut, selection, now, serving.wires)
     fields: list[bytes] = []
     size = 0
@@ -86,7 +87,7 @@ async def get_odds(serving: Serving, asked: Asked, context: Context) -> bytes:
     fields += [wires.source(state) for state in states if selection.takes_source(state.source)]
     fields.append(reply_end(view.cut.cursor, view.cut.durable_revision))
     reply = b"".join(fields)
-    serving.replies.keep(asked, stamp, now, reply)
+    serving.replies.keep(asked, stamp, now.wall, reply)
     return reply
 
 
@@ -151,11 +152,12 @@ async def past_cut(
 def _best_fields(view: OddsView, entry: EventOdds) -> bytes:
     best = best_markets(view.bookmakers(entry), view.standing, view.markets_of)
     return b"".join(
-        _BEST + delimited(_best_message(market, view.now).SerializeToString()) for market in best
+        _BEST + delimited(_best_message(market, entry, view.now).SerializeToString())
+        for market in best
     )
 
 
-def _best_message(best: BestMarket, now: datetime) -> pb.BestMarket:
+def _best_message(best: BestMarket, entry: EventOdds, now: Reading) -> pb.BestMarket:
     message = pb.BestMarket(
         key=key_message(best.key),
         combined_overround=best.combined_overround,
@@ -178,7 +180,8 @@ def _best_message(best: BestMarket, now: datetime) -> pb.BestMarket:
             source=price.source,
             bookmaker=price.bookmaker,
         )
-        leg.age.FromTimedelta(max(now - price.confirmed_at, timedelta()))
+        odds = entry.bookmakers[price.source, price.bookmaker]
+        leg.age.FromTimedelta(timedelta(seconds=max(0.0, now.seconds_since(odds))))
     return message
 
 
@@ -199,7 +202,7 @@ async def list_events(  # noqa: ASYNC124  # as every handler
     size = min(request.page_size or PAGE_EVENTS, MAX_PAGE_EVENTS)
     after = _page_token(request.page_token)
     parts = serving.parts
-    view = OddsView(parts.cache.cut(selection.event_ids), selection, parts.now(), serving.wires)
+    view = OddsView(parts.cache.cut(selection.event_ids), selection, parts.reading(), serving.wires)
     reply = pb.ListEventsResponse(cursor=cursor_message(view.cut.cursor))
     listed: EventOdds | None = None
     for entry in view.events():

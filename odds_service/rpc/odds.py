@@ -1,13 +1,12 @@
 """A cut of the cache as bytes: for GetOdds in one reply, for images in pieces of bounded size."""
 
 from collections.abc import Collection, Generator, Iterable, Iterator
-from datetime import datetime
 from typing import Final, NamedTuple
 
 from odds_service.cache import Cut
 from odds_service.model.market import Market
 from odds_service.model.overround import Standing, standing
-from odds_service.model.snapshot import BookmakerOdds, EventOdds
+from odds_service.model.snapshot import BookmakerOdds, EventOdds, Reading
 from odds_service.rpc.encode import (
     Wires,
     bookmaker_field,
@@ -34,7 +33,7 @@ class Part(NamedTuple):
 class OddsView:
     """What a selection shows of a cut; staleness is judged as of `now`."""
 
-    def __init__(self, cut: Cut, selection: Selection, now: datetime, wires: Wires) -> None:
+    def __init__(self, cut: Cut, selection: Selection, now: Reading, wires: Wires) -> None:
         self.cut = cut
         self.now = now
         self._selection = selection

@@ -70,9 +70,9 @@ class Database(ABC):
 
     @abstractmethod
     async def aio_make_room(
-        self, connection: AsyncConnection, begin: datetime, end: datetime
+        self, connection: AsyncConnection, times: Iterable[datetime]
     ) -> None:
-        """See that odds_history takes rows detected in [begin, end]."""
+        """See that odds_history takes rows detected on the days of `times` (UTC)."""
 
     @abstractmethod
     def whole_periods(self, cutoff: datetime) -> datetime:

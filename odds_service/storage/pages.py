@@ -71,7 +71,9 @@ async def aio_floor(connection: AsyncConnection) -> int:
 async def aio_revision_at(connection: AsyncConnection, at: datetime) -> int:
     """See storage.base.Store.revision_at.
 
-    A binary search: times of detection never decrease along the log, so they need no index.
+    The last revision whose wall clock was at or before a time. Where that is the time of detection,
+    a binary search finds it: those times never decrease along the log, so they need no index. The
+    others are few and have one.
     """
     state = (await connection.execute(select(feed_state))).one()
     if state.floor_at is not None and at < state.floor_at:
@@ -84,7 +86,22 @@ async def aio_revision_at(connection: AsyncConnection, at: datetime) -> int:
             highest = middle - 1
         else:
             lowest = middle
-    return int(lowest)
+    revision, wall_at = odds_history.c.revision, odds_history.c.wall_at
+    known = revision > state.floor_revision, revision <= state.durable_revision
+    stepped = await connection.scalar(
+        _last(revision).where(*known, wall_at.is_not(None), wall_at <= at)
+    )
+    if stepped is not None and stepped >= lowest:
+        return int(stepped)
+    # What was detected by then may have been so by a log that ran behind its clock.
+    plain = await connection.scalar(
+        _last(revision).where(*known, wall_at.is_(None), revision <= lowest)
+    )
+    return max(int(plain or state.floor_revision), int(stepped or 0))
+
+
+def _last(revision: Any) -> Select[Any]:
+    return select(revision).order_by(revision.desc()).limit(1)
 
 
 async def aio_detected_at(connection: AsyncConnection, revision: int) -> datetime | None:

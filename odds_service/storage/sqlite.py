@@ -77,7 +77,7 @@ class Sqlite(Database):
         return from_microseconds(value)
 
     async def aio_make_room(
-        self, connection: AsyncConnection, begin: datetime, end: datetime
+        self, connection: AsyncConnection, times: Iterable[datetime]
     ) -> None:
         """One table takes them all."""
 

@@ -6,6 +6,7 @@ import pytest
 import trio
 import trio.testing
 
+from odds_service.clock import DrivenClock
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeKind, SourceChange
@@ -32,11 +33,12 @@ class Stage:
 
     def __init__(self, *, capacity: int = 1_000, announced: SourceStatus | None = None) -> None:
         self.now = NOON
+        self.clock = DrivenClock(lambda: self.now)
         self.feed = ChangeFeed("e1", 0)
         state = SourceState(source="toa", interval_s=INTERVAL_S, announced=announced)
         self.cache = OddsCache(self.feed, sources=[state])
         self.queue = WriteQueue(capacity)
-        self.detector = Detector(self.cache, self.feed, self.queue, Reconciler(), lambda: self.now)
+        self.detector = Detector(self.cache, self.feed, self.queue, Reconciler(), self.clock)
 
     def published(self) -> list[Change]:
         return [c for b in self.feed.read_after(0, 10_000) or [] for c in b.changes]
@@ -213,7 +215,7 @@ async def test_the_clock_judges_by_itself(autojump_clock: trio.testing.MockClock
     began = trio.current_time()
     clock = Detector(
         stage.cache, stage.feed, stage.queue, Reconciler(),
-        lambda: NOON + timedelta(seconds=trio.current_time() - began),
+        DrivenClock(lambda: NOON + timedelta(seconds=trio.current_time() - began)),
     )  # fmt: skip
     with trio.move_on_after(4 * INTERVAL_S):
         await judge_by_clock(clock)

@@ -10,6 +10,7 @@ import structlog
 import trio
 import trio.testing
 
+from odds_service.clock import DrivenClock
 from odds_service.cache import OddsCache
 from odds_service.errors import SourceError
 from odds_service.feed import ChangeFeed
@@ -96,7 +97,7 @@ def scraper_of(
     source: Scripted, coverage: Coverage | None = None, *, capacity: float = 0
 ) -> tuple[Scraper, trio.MemoryReceiveChannel[Fetched]]:
     send, receive = trio.open_memory_channel[Fetched](capacity)
-    return Scraper(source, send, lambda: NOON, coverage or coverage_of()), receive
+    return Scraper(source, send, DrivenClock(lambda: NOON), coverage or coverage_of()), receive
 
 
 async def test_failures_and_crashes_are_outcomes_and_scraping_goes_on(

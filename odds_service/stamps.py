@@ -29,6 +29,7 @@ class LogClock:
     def __init__(self, last: datetime | None) -> None:
         self._last = last
         self._last_boot_s: float | None = None
+        self._led = False  # at the last stamp
 
     def stamp(self, wall: datetime, boot_s: float) -> Stamp:
         """Return the stamp of what is detected now; it is the least for all later ones.
@@ -40,7 +41,7 @@ class LogClock:
         stamp, held = self._next(wall, boot_s)
         if held and self._last is not None:
             stamp = self._last + _LEAST
-        self._last, self._last_boot_s = stamp, boot_s
+        self._last, self._last_boot_s, self._led = stamp, boot_s, stamp > wall
         return Stamp(stamp, None if stamp == wall else wall)
 
     def time(self, wall: datetime, boot_s: float) -> datetime:
@@ -57,7 +58,7 @@ class LogClock:
 
     def _next(self, wall: datetime, boot_s: float) -> tuple[datetime, bool]:
         last = self._last
-        if last is None or last <= wall:
+        if last is None or (last <= wall and not self._led):
             return wall, False
         lead_s = (last - wall).total_seconds()
         if lead_s > HOLD_LEAD_S:

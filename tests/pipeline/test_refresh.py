@@ -1,5 +1,7 @@
 """A refresh goes the one way that all observations go: it may remove, and nothing undoes it."""
 
+from datetime import timedelta
+
 import pytest
 import trio
 import trio.testing
@@ -39,7 +41,8 @@ def stage() -> Stage:
 
 def refresher_of(stage: Stage, source: Scripted, nursery: trio.Nursery) -> Refresher:
     send, _ = trio.open_memory_channel[object](1)
-    scraper = Scraper(source, send, DrivenClock(lambda: NOON), coverage_of())
+    clock = DrivenClock(lambda: NOON + timedelta(minutes=2))
+    scraper = Scraper(source, send, clock, coverage_of())
     scrapers = {"toa": scraper}
     return Refresher(stage.cache, stage.detector, Committed(), stage.queue, scrapers, nursery)
 

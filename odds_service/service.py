@@ -345,7 +345,9 @@ async def _measure(parts: Parts, server: RpcServer, *, task_status: trio.TaskSta
         task_status.started("")
         return
     await serve_metrics(
-        settings, lambda: parts.readings(server.report(parts.detector.log_time())), task_status=task_status
+        settings,
+        lambda: parts.readings(server.report(parts.detector.log_time())),
+        task_status=task_status,
     )
 
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from odds_service.clock import DrivenClock
 from odds_service.bridge import open_bridge
 from odds_service.cache import OddsCache
 from odds_service.client import OddsMap
+from odds_service.clock import DrivenClock
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeBatch, EventChange, MarketChange
 from odds_service.model.market import MarketKey

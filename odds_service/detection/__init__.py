@@ -61,7 +61,8 @@ def detect(
 
     Events are taken in the order of their ids, so that a payload's order changes nothing.
     A failed observation gives nothing here: it only bears on its source's state.
-    wall_at: the wall clock, where detected_at is not that. present: source's ids of events that other slices of the same fetch showed.
+    wall_at: the wall clock, where detected_at is not that.
+    present: source's ids of events that other slices of the same fetch showed.
     """
     found = Detected(first_revision, detected_at, wall_at)
     if observation.completeness is Completeness.FAILED:

@@ -54,8 +54,8 @@ class MarketChange(Struct, frozen=True, gc=False):
     """A market's odds after and before; a market is always whole in a change.
 
     before: None where the market was not there. after: with status REMOVED and without outcomes
-    where it is gone. other_line: with LINE_MOVED the line it moved to or from. wall_at, of any change:
-    the wall clock at detection, None where that is detected_at.
+    where it is gone. other_line: with LINE_MOVED the line it moved to or from.
+    wall_at (of any change): the wall clock at detection, None where that is detected_at.
     """
 
     revision: int

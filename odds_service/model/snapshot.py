@@ -100,8 +100,8 @@ class EventSource(Struct, frozen=True):
 
     listing: where it was last seen. applied: sequence number of the last request applied to it,
     None after a restart. seen_boot_s: the boot clock when the source showed it last, None where no
-    run has seen it yet. absences: complete fetches in a row that lacked it. shown: what it says of the
-    event, None where that is not known yet; match: what joins it to the event's other sources.
+    run has seen it yet. absences: complete fetches in a row that lacked it. shown: what it says of
+    the event, None where that is not known yet; match: what joins it to the event's other sources.
     told: the status that the source told at the last look, None where it tells none. departed_at:
     since when the source shows it no more; None: it shows it.
     """

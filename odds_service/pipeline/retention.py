@@ -49,7 +49,8 @@ def due_for_purge(
     """Event id -> those of its sources that may go.
 
     since_s: the boot clock at the start of this service, or at the end of the machine's last sleep.
-    What was confirmed before is judged once its source has had time to confirm it again; a source that is not among `sources` is not configured any more.
+    What was confirmed before is judged once its source has had time to confirm it again; a source
+    that is not among `sources` is not configured any more.
     """
     found: dict[str, set[str]] = {}
     boot_s = since_s if now.boot_s is None else now.boot_s
@@ -63,10 +64,7 @@ def due_for_purge(
                 continue
             age_s = boot_s - max(_confirmations(entry, source), default=since_s)
             over_s = min(age_s, (now.wall - entry.event.start_time).total_seconds())
-            if (
-                age_s >= policy.unconfirmed.total_seconds()
-                or over_s >= policy.over.total_seconds()
-            ):
+            if age_s >= policy.unconfirmed.total_seconds() or over_s >= policy.over.total_seconds():
                 found.setdefault(event_id, set()).add(source)
     return found
 

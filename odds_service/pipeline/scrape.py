@@ -35,8 +35,8 @@ class Scraper:
 
     A crash in the source stays here: it is logged with its traceback, counted as a failure and
     backed off. A place within the source's budget is kept until the outcome is handed on, so a
-    stage that lags holds the fetches. Every observation is numbered and dated here, by the service's clock,
-    whatever its source wrote.
+    stage that lags holds the fetches. Every observation is numbered and dated here, by the
+    service's clock, whatever its source wrote.
     """
 
     def __init__(

@@ -69,9 +69,7 @@ class Database(ABC):
         """A time that `chunks` gave."""
 
     @abstractmethod
-    async def aio_make_room(
-        self, connection: AsyncConnection, times: Iterable[datetime]
-    ) -> None:
+    async def aio_make_room(self, connection: AsyncConnection, times: Iterable[datetime]) -> None:
         """See that odds_history takes rows detected on the days of `times` (UTC)."""
 
     @abstractmethod

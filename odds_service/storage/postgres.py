@@ -111,9 +111,7 @@ class Postgres(Database):
         time: datetime = value
         return time
 
-    async def aio_make_room(
-        self, connection: AsyncConnection, times: Iterable[datetime]
-    ) -> None:
+    async def aio_make_room(self, connection: AsyncConnection, times: Iterable[datetime]) -> None:
         """Make the partitions that are missing, beside the table and then attached to it.
 
         That way readers of the history are not waited for, and do not wait.

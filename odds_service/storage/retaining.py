@@ -35,7 +35,9 @@ async def aio_retain(database: Database, policy: Retention, now: datetime) -> Re
     done = Retained()
     async with database.writing() as connection:
         await aio_locked_state(database, connection)
-        await database.aio_make_room(connection, days_between(now.astimezone(UTC), now.astimezone(UTC) + AHEAD))
+        await database.aio_make_room(
+            connection, days_between(now.astimezone(UTC), now.astimezone(UTC) + AHEAD)
+        )
     if policy.history is not None:
         floor = await _aio_move_floor(database, now - policy.history, done)
         while deleted := await _aio_slice(database, _oldest(floor)):

@@ -14,7 +14,8 @@ import odds_service.clock
 from odds_service.bridge import open_bridge
 from odds_service.clock import Clock
 from odds_service.config import Settings
-from odds_service.demo.bookmaker import SimulatedBookmaker, SimulationSettings, run_bookmaker
+from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
+from odds_service.demo.settings import SimulationSettings
 from odds_service.model.overround import Standing, standing
 from odds_service.model.source import SourceStatus
 from odds_service.pipeline.retention import PurgePolicy, due_for_purge
@@ -74,9 +75,7 @@ async def configured(place: Place) -> AsyncIterator[Settings]:
 async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(
-            partial(run_service, settings, stop, clock=clock)  # type: ignore[arg-type]  # a partial
-        )
+        running: Running = await nursery.start(partial(run_service, settings, stop, clock=clock))
         try:
             yield running
         finally:
@@ -185,6 +184,10 @@ async def test_a_machine_that_slept_for_80_hours_looks_at_everything_and_purges_
             assert abs(told.slept_s - 80 * HOUR_S) < 2
 
 
+def jumped(running: Running, jumps: int) -> bool:
+    return running.parts.clock.state.jumps > jumps
+
+
 async def looked_once(running: Running) -> None:
     await wait_until(lambda: bool(running.parts.cache.events), "the first look")
 
@@ -207,7 +210,7 @@ async def test_a_shifted_datetime_now_under_the_machines_own_clock(
             shift = timedelta(seconds=jump_s)
             jumps = running.parts.clock.state.jumps
             await goes_on(running)
-            await wait_until(lambda: running.parts.clock.state.jumps > jumps, "it is noticed")
+            await wait_until(partial(jumped, running, jumps), "it is noticed")
         await goes_on(running)
         assert set(running.parts.cache.events) == events
         reply = await call(

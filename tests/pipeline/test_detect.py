@@ -6,8 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from odds_service.clock import DrivenClock
 from odds_service.cache import OddsCache
+from odds_service.clock import DrivenClock
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeKind, SourceChange
 from odds_service.model.market import MarketKey

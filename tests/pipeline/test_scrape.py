@@ -10,8 +10,8 @@ import structlog
 import trio
 import trio.testing
 
-from odds_service.clock import DrivenClock
 from odds_service.cache import OddsCache
+from odds_service.clock import DrivenClock
 from odds_service.errors import SourceError
 from odds_service.feed import ChangeFeed
 from odds_service.model.event import Event

@@ -6,8 +6,8 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from odds_service.clock import DrivenClock
 from odds_service.bridge import open_bridge
+from odds_service.clock import DrivenClock
 from odds_service.errors import StorageError, Superseded
 from odds_service.model.change import Change, ChangeBatch, EventChange, MarketChange, SourceChange
 from odds_service.model.market import MarketKey

@@ -11,9 +11,9 @@ import msgspec
 import trio
 import typer
 
-from odds_service.clock import DrivenClock
 from odds_service.bridge import open_bridge
 from odds_service.cache import OddsCache
+from odds_service.clock import DrivenClock
 from odds_service.demo.settings import SimulationSettings
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import ChangeBatch, MarketChange

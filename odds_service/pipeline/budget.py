@@ -94,6 +94,7 @@ class Budget:
         if self._day is not None and day < self._day:
             self._day = day
         self._offset_s = day_offset_s
+        self._next_start -= slept_s
         self._held_until -= slept_s
         self._told_at -= slept_s
 

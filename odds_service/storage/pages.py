@@ -68,12 +68,11 @@ async def aio_floor(connection: AsyncConnection) -> int:
     return int(await connection.scalar(select(feed_state.c.floor_revision)) or 0)
 
 
-async def aio_revision_at(connection: AsyncConnection, at: datetime) -> int:
-    """See storage.base.Store.revision_at.
+async def aio_last_detected(connection: AsyncConnection, at: datetime) -> int:
+    """The last revision detected at or before a time, by the log's own stamps.
 
-    The last revision whose wall clock was at or before a time. Where that is the time of detection,
-    a binary search finds it: those times never decrease along the log, so they need no index. The
-    others are few and have one.
+    A binary search: the stamps never decrease along the log, so they need no index.
+    Raises BelowFloor.
     """
     state = (await connection.execute(select(feed_state))).one()
     if state.floor_at is not None and at < state.floor_at:
@@ -86,6 +85,17 @@ async def aio_revision_at(connection: AsyncConnection, at: datetime) -> int:
             highest = middle - 1
         else:
             lowest = middle
+    return int(lowest)
+
+
+async def aio_revision_at(connection: AsyncConnection, at: datetime) -> int:
+    """See storage.base.Store.revision_at.
+
+    Where the wall clock is the stamp, the last such revision is found by the stamps. The others are
+    few, and have an index.
+    """
+    lowest = await aio_last_detected(connection, at)
+    state = (await connection.execute(select(feed_state))).one()
     revision, wall_at = odds_history.c.revision, odds_history.c.wall_at
     known = revision > state.floor_revision, revision <= state.durable_revision
     stepped = await connection.scalar(

@@ -13,7 +13,7 @@ from odds_service.errors import BelowFloor
 from odds_service.model.event import EventStatus
 from odds_service.storage.base import Retained, Retention
 from odds_service.storage.database import Database, days_between
-from odds_service.storage.pages import aio_revision_at
+from odds_service.storage.pages import aio_last_detected
 from odds_service.storage.schema import (
     event_sources,
     events,
@@ -76,10 +76,10 @@ async def _aio_move_floor(database: Database, cutoff: datetime, done: Retained) 
 
 
 async def _aio_last_before(database: Database, cutoff: datetime) -> int:
-    """The last revision detected before a time; 0 where the history does not reach back to it."""
+    """The last revision stamped before a time; 0 where the history does not reach back to it."""
     async with database.reading() as connection:
         try:
-            return await aio_revision_at(connection, cutoff - timedelta(microseconds=1))
+            return await aio_last_detected(connection, cutoff - timedelta(microseconds=1))
         except BelowFloor:
             return 0
 

@@ -6,9 +6,20 @@ sleeps, so it tells no age; a boot clock is not the time of day.
 """
 
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Protocol
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from odds_service.model.snapshot import Reading
+
+JUMP_S: Final = 2.0  # further than any slewing moves a clock between two looks
+FOLLOW_AFTER_S: Final = 60.0  # a jump that is taken back sooner never happened
+
+_FIRST: Final = datetime(1, 1, 2, tzinfo=UTC)
+_LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -48,3 +59,134 @@ class SystemClock:
 
     def wall(self) -> datetime:
         return datetime.now(UTC)
+
+
+class DrivenClock:
+    """A clock that one function drives, for tests, import and replay: its times are the log's."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._number = 0
+
+    def sequence(self) -> int:
+        self._number = max(self._number + 1, round(self._now().timestamp()))
+        return self._number
+
+    def boot_s(self) -> float:
+        return self._now().timestamp()
+
+    def monotonic_s(self) -> float:
+        return self._now().timestamp()
+
+    def wall(self) -> datetime:
+        return self._now()
+
+
+class ClockState(Struct, frozen=True):
+    """Jumps and sleeps since the start, for operators.
+
+    last_jump_s: how far the wall clock went, back below 0, at `last_jump_at` (by the new time).
+    waiting: the wall clock has jumped, and has not stood for FOLLOW_AFTER_S yet.
+    """
+
+    jumps: int = 0
+    last_jump_s: float = 0.0
+    last_jump_at: datetime | None = None
+    waiting: bool = False
+    sleeps: int = 0
+    slept_s: float = 0.0
+
+
+class Looked(Struct, frozen=True):
+    """What one look at the clocks found: a jump (below 0: back), seconds of sleep; 0 for none."""
+
+    jump_s: float
+    slept_s: float
+
+
+class SteadyClock:
+    """The service's clock: another one, whose wall clock is believed once it has stood.
+
+    `wall` is the time of day as of the last look, and what the boot clock has run since. `look` is
+    to be called about once a second: it follows the wall clock at once where that strays by no more
+    than JUMP_S, and after FOLLOW_AFTER_S where it has jumped. So a clock that is wrong for some
+    seconds starts no event and dates no odds. All but `look` may be called from any thread.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        boot_s = clock.boot_s()
+        self._anchor = (clock.wall(), boot_s)
+        self._asleep_s = boot_s - clock.monotonic_s()
+        self._strayed_s = 0.0  # of the wall clock from the believed one, at the last look
+        self._stands_since = boot_s
+        self._distrust_before_s = float("-inf")
+        self.awake_since_s = boot_s  # the start, or the end of the last sleep, by the boot clock
+        self.moves = 0  # looks that found a jump or a sleep, or that followed the wall clock
+        self.state = ClockState()
+
+    def sequence(self) -> int:
+        return self._clock.sequence()
+
+    def boot_s(self) -> float:
+        return self._clock.boot_s()
+
+    def monotonic_s(self) -> float:
+        return self._clock.monotonic_s()
+
+    def wall(self) -> datetime:
+        return self.wall_at(self._clock.boot_s())
+
+    def wall_at(self, boot_s: float) -> datetime:
+        """Return the believed time of day at a reading of the boot clock."""
+        wall, anchor_s = self._anchor
+        return later(wall, boot_s - anchor_s)
+
+    def reading(self) -> Reading:
+        """Return the two clocks that odds are judged by, read together."""
+        boot_s = self._clock.boot_s()
+        wall, distrust_s = self.wall_at(boot_s), self._distrust_before_s
+        strayed_s = (self._clock.wall() - wall).total_seconds()
+        if strayed_s - self._strayed_s > JUMP_S:
+            distrust_s = boot_s  # the next look will find it too
+        return Reading(wall, boot_s, distrust_s)
+
+    def look(self) -> Looked:
+        """Compare the clocks with the last look."""
+        boot_s, wall = self._clock.boot_s(), self._clock.wall()
+        asleep_s = boot_s - self._clock.monotonic_s()
+        slept_s = asleep_s - self._asleep_s
+        self._asleep_s = asleep_s
+        strayed_s = (wall - self.wall_at(boot_s)).total_seconds()
+        jump_s = strayed_s - self._strayed_s
+        jumped, slept = abs(jump_s) > JUMP_S, slept_s > JUMP_S
+        if slept:
+            self.awake_since_s = boot_s
+        if jumped:
+            self._stands_since = boot_s
+            if jump_s > 0:  # a paused virtual machine: nobody knows how old anything is
+                self._distrust_before_s = boot_s
+        self._strayed_s, followed = strayed_s, False
+        if abs(strayed_s) <= JUMP_S or boot_s - self._stands_since >= FOLLOW_AFTER_S:
+            followed = abs(strayed_s) > JUMP_S
+            self._anchor = (wall, boot_s)
+            self._strayed_s = 0.0
+        self.moves += jumped or slept or followed
+        state = self.state
+        self.state = ClockState(
+            jumps=state.jumps + jumped,
+            last_jump_s=jump_s if jumped else state.last_jump_s,
+            last_jump_at=wall if jumped else state.last_jump_at,
+            waiting=self._strayed_s != 0.0,
+            sleeps=state.sleeps + slept,
+            slept_s=state.slept_s + (slept_s if slept else 0.0),
+        )
+        return Looked(jump_s if jumped else 0.0, slept_s if slept else 0.0)
+
+
+def later(time: datetime, seconds: float) -> datetime:
+    """Return a time so many seconds later, within the years that there are."""
+    try:
+        return time + timedelta(seconds=seconds)
+    except OverflowError:
+        return _LAST if seconds > 0 else _FIRST

@@ -42,13 +42,14 @@ def regroup(
     *,
     first_revision: int,
     detected_at: datetime,
+    wall_at: datetime | None = None,
     observed_at: datetime,
 ) -> Detected:
     """Take source events out of the events where they are, and put them where they belong.
 
     observed_at: when that was seen which tells it. Moves within an event are left to `rematch`.
     """
-    found = Detected(first_revision, detected_at)
+    found = Detected(first_revision, detected_at, wall_at)
     arrivals: dict[str, list[_Arrival]] = {}
     for event_id, leaving in _by_event(moves).items():
         entry = events[event_id]
@@ -229,6 +230,7 @@ def _added(
                     found.detected_at,
                     None,
                     markets[key],
+                    wall_at=found.wall_at,
                 )
             )
         moved = replace(

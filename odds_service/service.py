@@ -13,35 +13,44 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from odds_service import __version__
 from odds_service.bridge import BridgeFaults, TrioGate, open_bridge
 from odds_service.cache import OddsCache
+from odds_service.clock import Clock, SteadyClock, SystemClock, later
 from odds_service.config import Settings
 from odds_service.errors import StorageError
 from odds_service.feed import ChangeFeed
 from odds_service.metrics.families import Readings
 from odds_service.metrics.serve import serve_metrics
+from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
 from odds_service.pipeline.coverage import Coverage
 from odds_service.pipeline.detect import Detector, detect_observations, judge_by_clock
 from odds_service.pipeline.refresh import Refresher
-from odds_service.pipeline.retention import PurgePolicy, purge_by_clock, retain_by_clock
+from odds_service.pipeline.retention import (
+    PurgePolicy,
+    RetentionTime,
+    purge_by_clock,
+    retain_by_clock,
+)
 from odds_service.pipeline.scrape import Scraper
+from odds_service.pipeline.watch_clock import watch_clock
 from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
 from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
 from odds_service.sources.base import Source
 from odds_service.sources.boundary import Limits
 from odds_service.sources.registry import check_names, open_source
-from odds_service.status import ChannelFill, RpcReport, ServiceStatus
+from odds_service.status import ChannelFill, ClockReport, RpcReport, ServiceStatus
 from odds_service.storage import Retention, Store, Stored, open_store
 
 SWITCH_INTERVAL_S: Final = 0.0005  # p99 of a call beside a busy Trio thread: 18.7 -> 6.8 ms
@@ -49,17 +58,13 @@ SWITCH_INTERVAL_S: Final = 0.0005  # p99 of a call beside a busy Trio thread: 18
 log = structlog.get_logger(__name__)
 
 
-def utc_now() -> datetime:
-    """The clock of the whole service."""
-    return datetime.now(UTC)
-
-
 class Parts(Struct, frozen=True, kw_only=True):
     """Everything the service is made of."""
 
     settings: Settings
     faults: BridgeFaults
-    started_at: datetime
+    clock: SteadyClock
+    started_s: float
     stored: Stored
     store: Store
     feed: ChangeFeed
@@ -76,10 +81,12 @@ class Parts(Struct, frozen=True, kw_only=True):
         """What GetStatus tells; in the Trio thread."""
         cut = self.cache.cut()
         waiting = self.fetched.statistics().current_buffer_used
+        boot_s = self.clock.boot_s()
+        wall, log_clock = self.clock.wall_at(boot_s), self.detector.log_clock
         return ServiceStatus(
             version=__version__,
-            started_at=self.started_at,
-            now=utc_now(),
+            started_at=later(wall, self.started_s - boot_s),
+            now=wall,
             sources=[scraper.report(cut.sources[name]) for name, scraper in self.scrapers.items()],
             channels=[
                 ChannelFill("fetched", waiting, OBSERVATIONS_WAITING, "observations"),
@@ -94,6 +101,12 @@ class Parts(Struct, frozen=True, kw_only=True):
             ),
             late_events=self.detector.late_events,
             duplicate_events=self.detector.duplicate_events,
+            log_time=log_clock.time(wall, boot_s),
+            clock=ClockReport(
+                state=self.clock.state,
+                lead_s=log_clock.lead_s(wall, boot_s),
+                holds=log_clock.holds(wall, boot_s),
+            ),
         )
 
     def readings(self, rpc: RpcReport) -> Readings:
@@ -126,10 +139,17 @@ class Running(Struct, frozen=True):
 
 @asynccontextmanager
 async def assemble(
-    settings: Settings, sources: list[Source], faults: BridgeFaults
+    settings: Settings,
+    sources: list[Source],
+    faults: BridgeFaults,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Parts]:
-    """Open the database, warm the cache from it and wire the parts; nothing runs yet."""
-    database = settings.database
+    """Open the database, warm the cache from it and wire the parts; nothing runs yet.
+
+    Args:
+        clock: all time is read from it; None for the machine's own clocks.
+    """
+    database, steady = settings.database, SteadyClock(clock or SystemClock())
     async with open_store(
         database.url.get_secret_value(),
         migrate=database.migrate,
@@ -140,7 +160,7 @@ async def assemble(
         known = {state.source: state for state in stored.sources}
         cache = OddsCache(
             feed,
-            events=stored.events,
+            events=[_aged(entry, steady.reading()) for entry in stored.events],
             sources=[_starting(source, known.get(source.name)) for source in sources],
         )
         queue = WriteQueue(database.queue_changes)
@@ -148,25 +168,38 @@ async def assemble(
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
         coverage = Coverage(cache)
         limits = Limits(**settings.limits.model_dump())
+        detector = Detector(cache, feed, queue, reconciler, steady)
         yield Parts(
             settings=settings,
             faults=faults,
-            started_at=utc_now(),
+            clock=steady,
+            started_s=steady.boot_s(),
             stored=stored,
             store=store,
             feed=feed,
             cache=cache,
             queue=queue,
-            writer=Writer(store, queue, feed, dead_letters=stored.dead_letters),
+            writer=Writer(
+                store, queue, feed, dead_letters=stored.dead_letters, log_time=detector.log_time
+            ),
             reconciler=reconciler,
-            detector=Detector(cache, feed, queue, reconciler, utc_now),
+            detector=detector,
             scrapers={
-                source.name: Scraper(source, send.clone(), utc_now, coverage, limits)
+                source.name: Scraper(source, send.clone(), steady, coverage, limits)
                 for source in sources
             },
             fetched_send=send,
             fetched=receive,
         )
+
+
+def _aged(entry: EventOdds, now: Reading) -> EventOdds:
+    """Stored odds with their ages on this boot's clock; a time ahead of the clock is no age."""
+    bookmakers = {}
+    for key, odds in entry.bookmakers.items():
+        age_s = max(0.0, (now.wall - odds.confirmed_at).total_seconds())
+        bookmakers[key] = replace(odds, confirmed_boot_s=(now.boot_s or 0.0) - age_s)
+    return replace(entry, bookmakers=bookmakers)
 
 
 def _starting(source: Source, known: SourceState | None) -> SourceState:
@@ -185,12 +218,17 @@ async def run_service(
     settings: Settings,
     stop: trio.Event,
     *,
+    clock: Clock | None = None,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run until `stop` is set, then stop in order; started() means that it serves.
 
     Resource handling: all that is opened here is closed here, also when cancelled, each step
     within its deadline; what could not be written by then is spilled (see pipeline.write).
+
+    Args:
+        stop: ends the service, in order.
+        clock: all time is read from it; None for the machine's own clocks.
 
     Raises: OddsServiceError for what the user can mend (settings, database); an exception group
     for a crash of a core task.
@@ -203,7 +241,7 @@ async def run_service(
         sources = [
             await opened.enter_async_context(open_source(table)) for table in settings.sources
         ]
-        async with assemble(settings, sources, faults) as parts:
+        async with assemble(settings, sources, faults, clock) as parts:
             await _supervise(parts, stop, task_status)
 
 
@@ -244,6 +282,7 @@ async def _supervise(parts: Parts, stop: trio.Event, task_status: trio.TaskStatu
 async def _scrape(parts: Parts, scope: trio.CancelScope) -> None:
     with scope, parts.fetched_send:
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch_clock, parts.clock, list(parts.scrapers.values()))
             nursery.start_soon(judge_by_clock, parts.detector)
             nursery.start_soon(_forget, parts)
             for scraper in parts.scrapers.values():
@@ -259,9 +298,15 @@ async def _forget(parts: Parts) -> None:
     retention = Retention(
         history=None if days is None else timedelta(days=days), runs=timedelta(days=kept.runs_days)
     )
+    clock, aged = parts.clock, RetentionTime(parts.stored.last_detected_at)
+
+    def retention_time() -> datetime:
+        boot_s = clock.boot_s()
+        return aged.at(clock.wall_at(boot_s), boot_s)
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(purge_by_clock, parts.cache, parts.detector, policy, utc_now)
-        nursery.start_soon(retain_by_clock, parts.store, parts.writer, retention, utc_now)
+        nursery.start_soon(purge_by_clock, parts.cache, parts.detector, policy, parts.clock)
+        nursery.start_soon(retain_by_clock, parts.store, parts.writer, retention, retention_time)
 
 
 async def _write(writer: Writer, scope: trio.CancelScope, done: trio.Event) -> None:
@@ -286,6 +331,8 @@ async def _serve(
             store=parts.store,
             epochs=parts.stored.epochs,
             settings=parts.settings.server,
+            now=parts.clock.wall,
+            clocks=parts.clock.reading,
         ),
         task_status=task_status,
     )
@@ -298,7 +345,9 @@ async def _measure(parts: Parts, server: RpcServer, *, task_status: trio.TaskSta
         task_status.started("")
         return
     await serve_metrics(
-        settings, lambda: parts.readings(server.report(utc_now())), task_status=task_status
+        settings,
+        lambda: parts.readings(server.report(parts.detector.log_time())),
+        task_status=task_status,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from odds_service.clock import ClockState
 from odds_service.model.source import SourceState
 
 
@@ -41,6 +42,7 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     mapped: int = 0
     unmapped: int = 0
     unmapped_names: dict[str, int] = {}
+    success_age_s: float | None = None
 
 
 class ChannelFill(Struct, frozen=True):
@@ -73,8 +75,22 @@ class WriterReport(Struct, frozen=True, kw_only=True):
     confirmations: int = 0
 
 
+class ClockReport(Struct, frozen=True, kw_only=True):
+    """How the clocks stand; see clock.ClockState.
+
+    lead_s: how far the log's stamps are ahead of the wall clock. holds: they wait for it.
+    """
+
+    state: ClockState = ClockState()
+    lead_s: float = 0.0
+    holds: bool = False
+
+
 class ServiceStatus(Struct, frozen=True, kw_only=True):
-    """All of it; revisions and subscribers are added by the server, which knows them."""
+    """All of it; revisions and subscribers are added by the server, which knows them.
+
+    log_time: the log's own time, which ages of its changes are told by; None: that is `now`.
+    """
 
     version: str
     started_at: datetime
@@ -86,6 +102,8 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
     markets: int
     late_events: int = 0
     duplicate_events: int = 0
+    log_time: datetime | None = None
+    clock: ClockReport = ClockReport()
 
 
 # Upper bounds in seconds; what takes longer is in one bucket more, which has none.

@@ -16,9 +16,10 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 
 # A part may import parts of the layers before its own, and its own modules; not its neighbours.
 LAYERS: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"secrets", "clock"}),
+    frozenset({"secrets"}),
     frozenset({"model", "errors", "http"}),
-    frozenset({"config", "logs", "status", "bridge", "detection", "reconcile", "demo"}),
+    frozenset({"clock"}),
+    frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "reconcile", "demo"}),
     frozenset({"feed", "access", "regrouping"}),
     frozenset({"cache"}),
     frozenset({"sources", "storage"}),

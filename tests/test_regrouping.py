@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from odds_service.bridge import open_bridge
 from odds_service.cache import OddsCache
 from odds_service.client import OddsMap
+from odds_service.clock import DrivenClock
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeBatch, EventChange, MarketChange
 from odds_service.model.event import EventStatus
@@ -43,7 +44,7 @@ class Rig:
         self.at = NOON
         self.first = revision
         self.detector = Detector(
-            self.cache, self.feed, self.queue, self.reconciler, lambda: self.at
+            self.cache, self.feed, self.queue, self.reconciler, DrivenClock(lambda: self.at)
         )
 
     def see(self, source: str, *events: ObservedEvent, whole: bool = True) -> list[Change]:

@@ -32,6 +32,8 @@ def status(*, as_json: AsJson = False, address: Address) -> None:
         f"oldest in memory {reply.oldest_revision}\n"
         f"{reply.events} events, {reply.markets} markets, {reply.subscriber_count} subscribers"
     )
+    if told := _clock(reply.clock):
+        console.print(told)
     console.print(_sources(reply))
     if any(source.unmapped for source in reply.sources):
         console.print(_unmapped(reply))
@@ -55,6 +57,22 @@ def _sources(reply: pb.GetStatusResponse) -> Table:
             escape(why_text(state)),
         )
     return table
+
+
+def _clock(clock: pb.ClockStatus) -> str:
+    """A line about what the machine's clocks have done, empty in the ordinary way."""
+    told = []
+    if clock.jumps:
+        at = f"{clock.last_jump_at.ToDatetime():%Y-%m-%d %H:%M:%S}"
+        told.append(f"{clock.jumps} jumps, the last of {clock.last_jump_s:+.0f} s, to {at} UTC")
+    if clock.waiting:
+        told.append("not followed yet")
+    if clock.sleeps:
+        told.append(f"slept {clock.sleeps} times, {clock.slept_s:.0f} s in all")
+    if clock.log_lead_s > 0:
+        stands = " and stands still" if clock.log_holds else ""
+        told.append(f"the log's time is {clock.log_lead_s:.0f} s ahead{stands}")
+    return f"clock: {'; '.join(told)}" if told else ""
 
 
 def _unmapped(reply: pb.GetStatusResponse) -> Table:

@@ -56,15 +56,17 @@ def detect(
     *,
     first_revision: int,
     detected_at: datetime,
+    wall_at: datetime | None = None,
     present: AbstractSet[str] = frozenset(),
 ) -> Detected:
     """Compare an observation with what is cached.
 
     Events are taken in the order of their ids, so that a payload's order changes nothing.
     A failed observation gives nothing here: it only bears on its source's state.
+    wall_at: the wall clock, where detected_at is not that.
     present: source's ids of events that other slices of the same fetch showed.
     """
-    found = Detected(first_revision, detected_at)
+    found = Detected(first_revision, detected_at, wall_at)
     if observation.completeness is Completeness.FAILED:
         return found
     named: dict[str, tuple[ObservedEvent, Placed]] = {}
@@ -98,10 +100,11 @@ def _see_event(
         source,
         observed.source_event_id,
         listing,
-        observation.started_at,
+        observation.sequence,
         shown=placed.shown,
         match=placed.match,
         told=observed.status,
+        seen_boot_s=observation.observed_boot_s,
     )
     moved = carried is None or _differs(carried, fresh)
     if entry is None:
@@ -155,6 +158,7 @@ def _see_bookmaker(
             current,
             observed_at=observation.observed_at,
             confirmed_at=observation.observed_at,
+            confirmed_boot_s=observation.observed_boot_s,
             source_updated_at=shown.source_updated_at,
         )
         found.confirmed.append(updated)
@@ -273,7 +277,12 @@ def _why_updated(before: Event, after: Event, *, relisted: bool) -> str:
 
 
 def source_change(
-    before: SourceState, after: SourceState, *, revision: int, detected_at: datetime
+    before: SourceState,
+    after: SourceState,
+    *,
+    revision: int,
+    detected_at: datetime,
+    wall_at: datetime | None = None,
 ) -> tuple[SourceState, SourceChange | None]:
     """Number a change of a source's status, if it differs from the last one announced.
 
@@ -288,9 +297,10 @@ def source_change(
         _SOURCE_KINDS[status],
         after.reason,
         after.source,
-        detected_at,
+        wall_at or detected_at,
         detected_at,
         before,
         announced,
+        wall_at=wall_at,
     )
     return announced, change

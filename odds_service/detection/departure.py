@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec.structs import replace
@@ -11,9 +11,15 @@ from odds_service.detection.numbering import Detected, change_event, lose_bookma
 from odds_service.model.change import ChangeKind, Reason
 from odds_service.model.event import EventStatus, status_of
 from odds_service.model.observation import Observation, Scope, nothing_seen
-from odds_service.model.snapshot import EventOdds, EventSource, told_statuses
+from odds_service.model.snapshot import (
+    BookmakerOdds,
+    EventOdds,
+    EventSource,
+    told_statuses,
+)
 
 ABSENCES_UNTIL_GONE: Final = 2  # every event lost to one transient empty list came back unchanged
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def purge(
@@ -22,22 +28,23 @@ def purge(
     *,
     first_revision: int,
     detected_at: datetime,
+    wall_at: datetime | None = None,
 ) -> Detected:
     """Let sources go that no longer confirm their events: event id -> those of its sources.
 
     With the last of its sources the event leaves; that is one change, as any event's end.
     """
-    found = Detected(first_revision, detected_at)
+    found = Detected(first_revision, detected_at, wall_at)
     for event_id in sorted(due):
         entry = events.get(event_id)
         if entry is None:
             continue
         going = sorted(due[event_id] & entry.sources.keys())
         if len(going) == len(entry.sources):
-            _end_event(found, entry, Reason.PURGED, nothing_seen(going[0], detected_at))
+            _end_event(found, entry, Reason.PURGED, nothing_seen(going[0], wall_at or detected_at))
             continue
         for source in going:
-            _drop_source(found, entry, Reason.PURGED, nothing_seen(source, detected_at))
+            _drop_source(found, entry, Reason.PURGED, nothing_seen(source, wall_at or detected_at))
             entry = found.entries[event_id] or entry
     return found
 
@@ -80,10 +87,10 @@ def miss_event(found: Detected, entry: EventOdds, observation: Observation) -> N
     if carried.absences + 1 < ABSENCES_UNTIL_GONE:
         sources = dict(entry.sources)
         sources[source] = replace(
-            carried, absences=carried.absences + 1, applied_at=observation.started_at
+            carried, absences=carried.absences + 1, applied=observation.sequence
         )
         bookmakers = {
-            key: replace(odds, observed_at=observation.observed_at) if key[0] == source else odds
+            key: _unconfirmed(odds, observation.observed_at) if key[0] == source else odds
             for key, odds in entry.bookmakers.items()
         }
         found.entries[event.id] = EventOdds(event, sources, bookmakers)
@@ -92,6 +99,11 @@ def miss_event(found: Detected, entry: EventOdds, observation: Observation) -> N
     _drop_source(
         found, entry, Reason.EVENT_ENDED if started else Reason.SOURCE_REMOVED, observation
     )
+
+
+def _unconfirmed(odds: BookmakerOdds, observed_at: datetime) -> BookmakerOdds:
+    """Odds after a look that did not show them: that look is the later one, whatever clocks say."""
+    return replace(odds, observed_at=max(observed_at, odds.confirmed_at + _MICROSECOND))
 
 
 def _drop_source(found: Detected, entry: EventOdds, reason: str, observation: Observation) -> None:
@@ -129,6 +141,6 @@ def is_late(carried: EventSource | None, observation: Observation) -> bool:
     """Whether a newer request than this observation's was applied to the event already."""
     return (
         carried is not None
-        and carried.applied_at is not None
-        and observation.started_at < carried.applied_at
+        and carried.applied is not None
+        and observation.sequence < carried.applied
     )

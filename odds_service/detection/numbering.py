@@ -27,6 +27,7 @@ _REMOVED: Final = MarketStatus.REMOVED
 class Detected(Struct):
     """The outcome of one observation: changes in revision order, and what the cache takes over.
 
+    wall_at: the wall clock, where detected_at is not that.
     entries: event id -> its new value, None where it ended. late: events whose observation was
     older than the last applied one. duplicates: events that stood in the payload twice.
     departed: source events that are not carried any more. refused: markets with what is no text.
@@ -34,6 +35,7 @@ class Detected(Struct):
 
     next_revision: int
     detected_at: datetime
+    wall_at: datetime | None = None
     changes: list[Change] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     entries: dict[str, EventOdds | None] = field(default_factory=dict)
@@ -94,7 +96,8 @@ def change_event(
             found.detected_at,
             before,
             after,
-            ended,
+            tuple(replace(odds, confirmed_boot_s=0.0) for odds in ended),  # as a log has them
+            wall_at=found.wall_at,
         )
     )
 
@@ -137,7 +140,7 @@ def apply_differences(
     source, observed_at, detected_at = (
         observation.source, observation.observed_at, found.detected_at
     )  # fmt: skip
-    changes = found.changes
+    changes, wall_at = found.changes, found.wall_at
     for revision, difference in enumerate(differences, snapshot_id):
         key = difference.key
         before = markets.get(key)
@@ -160,6 +163,7 @@ def apply_differences(
                 before,
                 after,
                 difference.other_line,
+                wall_at=wall_at,
             )
         )
     found.next_revision = snapshot_id + len(differences)
@@ -172,6 +176,7 @@ def apply_differences(
         observed_at,
         source_updated_at,
         markets,
+        confirmed_boot_s=observation.observed_boot_s,
     )
 
 

@@ -25,6 +25,7 @@ from odds_service.status import (
     LATENCY_BUCKETS_S,
     CallReport,
     ChannelFill,
+    ClockReport,
     RpcReport,
     ServiceStatus,
     SourceReport,
@@ -79,6 +80,18 @@ def families(read: Readings) -> Iterator[Metric]:
     yield from _calls(read.rpc.calls)
     faults = "Errors that reached asyncio's handler: each is a bug."
     yield _counter("odds_asyncio_faults", faults, read.asyncio_faults)
+    yield from _clock(status.clock)
+
+
+def _clock(clock: ClockReport) -> Iterator[Metric]:
+    state = clock.state
+    yield _counter("odds_clock_jumps", "Jumps of the wall clock, either way.", state.jumps)
+    yield _counter("odds_clock_sleeps", "Times that the machine slept.", state.sleeps)
+    yield _counter("odds_clock_slept_seconds", "For how long it slept in all.", state.slept_s)
+    lead = "How far the log's time is ahead of the wall clock; ordinarily 0."
+    yield _gauge("odds_clock_log_lead_seconds", lead, clock.lead_s)
+    holds = "1 while the log's time stands still, because it is over a day ahead."
+    yield _gauge("odds_clock_log_holds", holds, clock.holds)
 
 
 def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric]:
@@ -86,7 +99,6 @@ def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric
         told = [((source,), value) for source, value in values if value is not None]
         return _gauge(f"odds_source_{name}", text, told, "source")
 
-    now = read.status.now
     named = [(report.state.source, report) for report in sources]
     yield _gauge(
         "odds_source_info", "The kind of plug-in.",
@@ -130,10 +142,7 @@ def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric
     )  # fmt: skip
     yield gauge(
         "last_success_age_seconds", "Since its last success; absent before the first.",
-        [
-            (name, None if at is None else (now - at).total_seconds())
-            for name, at in ((name, report.state.last_success_at) for name, report in named)
-        ],
+        [(name, report.success_age_s) for name, report in named],
     )  # fmt: skip
     yield gauge(
         "quota_left", "Requests left, where it tells.",

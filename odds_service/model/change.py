@@ -57,6 +57,7 @@ class MarketChange(Struct, frozen=True, gc=False):
 
     before: None where the market was not there. after: with status REMOVED and without outcomes
     where it is gone. other_line: with LINE_MOVED the line it moved to or from.
+    wall_at (of any change): the wall clock at detection, None where that is detected_at.
     """
 
     revision: int
@@ -72,6 +73,7 @@ class MarketChange(Struct, frozen=True, gc=False):
     after: Market
     other_line: str | None = None
     wire: bytes | None = None
+    wall_at: datetime | None = None
 
 
 class EventChange(Struct, frozen=True, gc=False):
@@ -92,6 +94,7 @@ class EventChange(Struct, frozen=True, gc=False):
     after: Event
     ended: tuple[BookmakerOdds, ...] = ()
     wire: bytes | None = None
+    wall_at: datetime | None = None
 
 
 class SourceChange(Struct, frozen=True, gc=False):
@@ -106,6 +109,7 @@ class SourceChange(Struct, frozen=True, gc=False):
     before: SourceState | None
     after: SourceState
     wire: bytes | None = None
+    wall_at: datetime | None = None
 
 
 Change = MarketChange | EventChange | SourceChange

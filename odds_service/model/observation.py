@@ -80,8 +80,8 @@ class Observation(Struct, frozen=True, kw_only=True):
     """The outcome of one fetch.
 
     sequence: number of the attempt, by the service's clock; the scraper stamps it. started_at: when
-    its request started; an observation older than the last applied one of the
-    same source and event is discarded. observed_at: when its answer had come whole;
+    its request started, for people. An observation with a lower number than the last applied one of
+    the same source and event is discarded. observed_at: when its answer had come whole;
     observed_boot_s: the same by the boot clock, stamped by the scraper.
     unreadable: the source's ids of events that could not be decoded (or ANY); they count as seen.
     reason: why it failed or is partial, in words, without secrets. problems: name -> how many.

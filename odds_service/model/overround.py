@@ -22,7 +22,7 @@ from odds_service.model.market import (
     Outcome,
     outcome_order,
 )
-from odds_service.model.snapshot import BookmakerOdds
+from odds_service.model.snapshot import BookmakerOdds, Reading
 from odds_service.model.source import (
     STALE_AFTER_INTERVALS,
     SourceState,
@@ -151,7 +151,7 @@ class BestMarket(Struct, frozen=True):
 
 
 def standing(
-    odds: BookmakerOdds, source: SourceState | None, now: datetime, start_time: datetime
+    odds: BookmakerOdds, source: SourceState | None, now: Reading, start_time: datetime
 ) -> Standing:
     """Whether a bookmaker's odds of an event are live.
 
@@ -162,8 +162,8 @@ def standing(
         return Standing.ABSENT
     if source is None or source.status is not SourceStatus.UP:
         return Standing.STALE
-    age_s = (now - odds.confirmed_at).total_seconds()
-    interval_s = event_interval_s(source, (start_time - now).total_seconds())
+    age_s = now.age_s(odds.confirmed_at, odds.confirmed_boot_s)
+    interval_s = event_interval_s(source, (start_time - now.wall).total_seconds())
     return Standing.STALE if age_s > STALE_AFTER_INTERVALS * interval_s else Standing.LIVE
 
 

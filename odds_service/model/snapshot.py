@@ -19,6 +19,31 @@ class Seen(Struct, frozen=True, gc=False):
     boot_s: float
 
 
+class Reading(Struct, frozen=True, gc=False):
+    """The clocks that odds are judged by, read together.
+
+    boot_s: None for a time of the past, at which ages are told by the wall clock. Odds confirmed
+    before `distrust_before_s` (on the boot clock) are stale: since then the wall clock has jumped
+    ahead, as it does after a pause that the machine's other clocks do not know of.
+    """
+
+    wall: datetime
+    boot_s: float | None = None
+    distrust_before_s: float = float("-inf")
+
+    def age_s(self, at: datetime, boot_s: float) -> float:
+        """Return the seconds since a look, for staleness; infinite where they cannot be known."""
+        if self.boot_s is not None and boot_s < self.distrust_before_s:
+            return float("inf")
+        return (self.wall - at).total_seconds() if self.boot_s is None else self.boot_s - boot_s
+
+    def seconds_since(self, odds: "BookmakerOdds") -> float:
+        """Return the seconds since odds were confirmed, for people."""
+        if self.boot_s is None:
+            return (self.wall - odds.confirmed_at).total_seconds()
+        return self.boot_s - odds.confirmed_boot_s
+
+
 class Snapshot(Struct, frozen=True, gc=False):
     """A capture that changed something: what one bookmaker shows for one event from then on.
 
@@ -73,9 +98,10 @@ class BookmakerOdds(Struct, frozen=True):
 class EventSource(Struct, frozen=True):
     """How one source carries an event.
 
-    listing: where it was last seen. applied_at: start of the last request applied to it, None
-    after a restart. absences: complete fetches in a row that lacked it. shown: what it says of the
-    event, None where that is not known yet; match: what joins it to the event's other sources.
+    listing: where it was last seen. applied: sequence number of the last request applied to it,
+    None after a restart. seen_boot_s: the boot clock when the source showed it last, None where no
+    run has seen it yet. absences: complete fetches in a row that lacked it. shown: what it says of
+    the event, None where that is not known yet; match: what joins it to the event's other sources.
     told: the status that the source told at the last look, None where it tells none. departed_at:
     since when the source shows it no more; None: it shows it.
     """
@@ -83,12 +109,13 @@ class EventSource(Struct, frozen=True):
     source: str
     source_event_id: str
     listing: str | None
-    applied_at: datetime | None
+    applied: int | None
     absences: int = 0
     shown: ShownEvent | None = None
     match: Match = Match()
     told: EventStatus | None = None
     departed_at: datetime | None = None
+    seen_boot_s: float | None = None
 
 
 def told_statuses(sources: Mapping[str, EventSource]) -> dict[str, EventStatus]:

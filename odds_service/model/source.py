@@ -41,7 +41,8 @@ class SourceState(Struct, frozen=True, kw_only=True):
     away in the ordinary way. paces: (within so many seconds of the start, None for the rest;
     seconds between two fetches of such an event), the most urgent first. reason: a word for
     programs, why it is not UP or why its last fetch failed, empty after a success; detail: the same
-    as text for people. quota_left: requests, None where none is told.
+    as text for people. quota_left: requests, None where none is told. success_boot_s: the boot
+    clock at last_success_at, which tells the age; of no meaning in what is stored.
     """
 
     source: str
@@ -55,6 +56,7 @@ class SourceState(Struct, frozen=True, kw_only=True):
     reason: str = SourceReason.STARTING
     quota_left: int | None = None
     detail: str = ""
+    success_boot_s: float | None = None
 
 
 def reason_word(name: str) -> str:
@@ -77,17 +79,16 @@ def told_by_word(state: SourceState) -> SourceState:
     return replace(state, reason=word, detail=state.detail or state.reason)
 
 
-def judged_status(state: SourceState, now: datetime) -> SourceStatus:
+def judged_status(state: SourceState, boot_s: float) -> SourceStatus:
     """The status that time and failures give; never UP before the first success.
 
     A source that never succeeded is judged from `watched_since`: it stays STALE.
     """
     if state.consecutive_failures >= DOWN_AFTER_FAILURES:
         return SourceStatus.DOWN
-    if state.last_success_at is None:
+    if state.success_boot_s is None:
         return SourceStatus.STALE
-    age_s = (now - state.last_success_at).total_seconds()
-    if age_s > STALE_AFTER_INTERVALS * state.interval_s:
+    if boot_s - state.success_boot_s > STALE_AFTER_INTERVALS * state.interval_s:
         return SourceStatus.STALE
     return SourceStatus.UP
 

@@ -85,6 +85,19 @@ class Budget:
         """The source asks to be left alone, or has to be."""
         self._held_until = max(self._held_until, until)
 
+    def moved(self, now: float, day_offset_s: float, slept_s: float) -> None:
+        """Follow the wall clock, which tells the UTC day, and a sleep, which this clock missed.
+
+        A step back into the day before gives no new credits.
+        """
+        day = int((now + day_offset_s) // DAY_S)
+        if self._day is not None and day < self._day:
+            self._day = day
+        self._offset_s = day_offset_s
+        self._next_start -= slept_s
+        self._held_until -= slept_s
+        self._told_at -= slept_s
+
     def told(self, now: float, left: float) -> None:
         """The source told how many credits are left of its quota."""
         self.quota_left = left

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from odds_service.cache import OddsCache
+from odds_service.clock import Clock
 from odds_service.detection import detect, source_change
 from odds_service.detection.departure import purge
 from odds_service.detection.numbering import Detected
@@ -23,6 +24,7 @@ from odds_service.model.text import as_text
 from odds_service.pipeline.channels import Fetched, WriteQueue
 from odds_service.reconcile import Reconciler
 from odds_service.regrouping import regroup, rematch
+from odds_service.stamps import LogClock, Stamp
 
 SLICE_EVENTS: Final = 32  # events compared at a stretch: keeps batches and pauses short
 TICK_S: Final = 1.0  # how often sources are judged by the clock
@@ -43,7 +45,7 @@ class Detector:
     """Compares observations with the cache, numbers what changed, publishes and enqueues it.
 
     `apply` is one synchronous function without an await inside, so nothing comes between the
-    comparison, the swap, the feed and the queue. `now` must give aware UTC times.
+    comparison, the swap, the feed and the queue.
     """
 
     def __init__(
@@ -52,13 +54,14 @@ class Detector:
         feed: ChangeFeed,
         queue: WriteQueue,
         reconciler: Reconciler,
-        now: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._cache = cache
         self._feed = feed
         self._queue = queue
         self._reconciler = reconciler
-        self._now = now
+        self._clock = clock
+        self.log_clock = LogClock(feed.last_detected_at)
         self.late_events = 0
         self.duplicate_events = 0
 
@@ -68,6 +71,7 @@ class Detector:
         Cancelled in between, the slices that were applied stand, in cache and queue alike; the
         rest is as if it had not been fetched.
         """
+        observation = self._dated(observation)
         changes: list[Change] = []
         markets = 0
         for part, present in slices(observation):
@@ -79,13 +83,15 @@ class Detector:
 
     def apply(self, observation: Observation, present: frozenset[str] = frozenset()) -> Detected:
         """Compare, update the cache for all that was seen, number and publish the changes."""
+        observation = self._dated(observation)
         events, stamp = self._cache.events, self._stamp()
         moves = self._reconciler.place(observation, events)
         found = regroup(
             events,
             moves,
             first_revision=self._feed.head_revision + 1,
-            detected_at=stamp,
+            detected_at=stamp.detected_at,
+            wall_at=stamp.wall_at,
             observed_at=observation.observed_at,
         )
         found.add(
@@ -94,7 +100,8 @@ class Detector:
                 observation,
                 self._reconciler.placed,
                 first_revision=found.next_revision,
-                detected_at=stamp,
+                detected_at=stamp.detected_at,
+                wall_at=stamp.wall_at,
                 present=present,
             )
         )
@@ -111,7 +118,7 @@ class Detector:
         for state in tuple(self._cache.sources.values()):
             judged = self._judged(state)
             if judged.status is not state.status:
-                self._publish(Detected(self._feed.head_revision + 1, self._stamp()), judged)
+                self._publish(Detected(self._feed.head_revision + 1, *self._stamp()), judged)
 
     async def purge(self, due: Callable[[], Mapping[str, AbstractSet[str]]]) -> int:
         """Let go of sources that no longer confirm their events; gives how many changes that made.
@@ -125,11 +132,13 @@ class Detector:
             going = due()
             if not going:
                 return changes
+            stamp = self._stamp()
             found = purge(
                 self._cache.events,
                 {event_id: going[event_id] for event_id in sorted(going)[:SLICE_EVENTS]},
                 first_revision=self._feed.head_revision + 1,
-                detected_at=self._stamp(),
+                detected_at=stamp.detected_at,
+                wall_at=stamp.wall_at,
             )
             self._reconciler.forget(found.departed)
             self._publish(found)
@@ -150,6 +159,7 @@ class Detector:
             state = replace(
                 state,
                 last_success_at=observation.observed_at,
+                success_boot_s=observation.observed_boot_s,
                 consecutive_failures=0,
                 reason="",
                 detail=observation.reason,
@@ -160,11 +170,11 @@ class Detector:
 
     def _answers(self, state: SourceState) -> bool:
         """Whether the source's other events are fetched well enough for it to be UP."""
-        return judged_status(state, self._now()) is SourceStatus.UP
+        return judged_status(state, self._clock.boot_s()) is SourceStatus.UP
 
     def _judged(self, state: SourceState) -> SourceState:
         reason, detail = state.reason, state.detail
-        status = judged_status(state, self._now())
+        status = judged_status(state, self._clock.boot_s())
         if status is SourceStatus.STALE and state.last_success_at is not None:
             if self._queue.full:
                 reason = SourceReason.STORAGE_BEHIND
@@ -181,7 +191,11 @@ class Detector:
         if state is not None:
             before = self._cache.sources[state.source]
             state, announced = source_change(
-                before, state, revision=found.next_revision, detected_at=found.detected_at
+                before,
+                state,
+                revision=found.next_revision,
+                detected_at=found.detected_at,
+                wall_at=found.wall_at,
             )
             states[state.source] = state
             if announced is not None:
@@ -197,9 +211,19 @@ class Detector:
         for odds in found.confirmed:
             self._queue.confirm(odds)
 
-    def _stamp(self) -> datetime:
-        now, last = self._now(), self._feed.last_detected_at
-        return now if last is None else max(now, last)
+    def log_time(self) -> datetime:
+        """The log's time now, which ages of its changes are told by."""
+        return self.log_clock.time(self._clock.wall(), self._clock.boot_s())
+
+    def _stamp(self) -> Stamp:
+        return self.log_clock.stamp(self._clock.wall(), self._clock.boot_s())
+
+    def _dated(self, observation: Observation) -> Observation:
+        """Date an observation that no scraper stamped by the boot clock, from its own time."""
+        if observation.observed_boot_s:
+            return observation
+        age_s = (self._clock.wall() - observation.observed_at).total_seconds()
+        return replace(observation, observed_boot_s=self._clock.boot_s() - age_s)
 
 
 def _of_one_event(observation: Observation) -> bool:

@@ -10,8 +10,9 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from odds_service.cache import OddsCache
+from odds_service.clock import SteadyClock, later
 from odds_service.errors import OddsServiceError
-from odds_service.model.snapshot import EventOdds
+from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import STALE_AFTER_INTERVALS, SourceState
 from odds_service.pipeline.detect import Detector
 from odds_service.pipeline.write import Writer
@@ -20,6 +21,8 @@ from odds_service.storage.base import Retention, Store
 TICK_S: Final = 60.0
 GRACE: Final = timedelta(minutes=15)  # after a start, for the sources to confirm what they carry
 RETAIN_EVERY_S: Final = 3600.0  # PostgreSQL's partitions are made two days ahead
+DAY_S: Final = 86_400.0
+CATCH_UP: Final = 24.0  # a day of history an hour
 
 log = structlog.get_logger(__name__)
 
@@ -40,53 +43,82 @@ def due_for_purge(
     sources: Mapping[str, SourceState],
     policy: PurgePolicy,
     *,
-    since: datetime,
-    now: datetime,
+    since_s: float,
+    now: Reading,
 ) -> dict[str, set[str]]:
     """Event id -> those of its sources that may go.
 
-    since: the start of this service. What was stored before is judged once its source has had time
-    to confirm it; a source that is not among `sources` is not configured any more.
+    since_s: the boot clock at the start of this service, or at the end of the machine's last sleep.
+    What was confirmed before is judged once its source has had time to confirm it again; a source
+    that is not among `sources` is not configured any more.
     """
     found: dict[str, set[str]] = {}
+    boot_s = since_s if now.boot_s is None else now.boot_s
     for event_id, entry in events.items():
         for source in entry.sources:
             state = sources.get(source)
-            grace = GRACE
+            grace_s = GRACE.total_seconds()
             if state is not None:
-                grace = max(grace, timedelta(seconds=STALE_AFTER_INTERVALS * state.interval_s))
-            if now - since < grace:
+                grace_s = max(grace_s, STALE_AFTER_INTERVALS * state.interval_s)
+            if boot_s - since_s < grace_s:
                 continue
-            confirmed = max(_confirmations(entry, source), default=since)
-            if (
-                now - confirmed >= policy.unconfirmed
-                or now - max(confirmed, entry.event.start_time) >= policy.over
-            ):
+            age_s = boot_s - max(_confirmations(entry, source), default=since_s)
+            over_s = min(age_s, (now.wall - entry.event.start_time).total_seconds())
+            if age_s >= policy.unconfirmed.total_seconds() or over_s >= policy.over.total_seconds():
                 found.setdefault(event_id, set()).add(source)
     return found
 
 
-def _confirmations(entry: EventOdds, source: str) -> Iterator[datetime]:
+def _confirmations(entry: EventOdds, source: str) -> Iterator[float]:
+    """The boot clock when a source last showed an event, and each bookmaker's odds of it."""
     carried = entry.sources[source]
-    if carried.applied_at is not None and carried.absences == 0:
-        yield carried.applied_at
+    if carried.seen_boot_s is not None:
+        yield carried.seen_boot_s
     for key, odds in entry.bookmakers.items():
         if key[0] == source:
-            yield odds.confirmed_at
+            yield odds.confirmed_boot_s
 
 
 async def purge_by_clock(
-    cache: OddsCache, detector: Detector, policy: PurgePolicy, now: Callable[[], datetime]
+    cache: OddsCache, detector: Detector, policy: PurgePolicy, clock: SteadyClock
 ) -> None:
     """Let unconfirmed events go, every TICK_S seconds; returns only when cancelled."""
-    since = now()
     while True:
         await trio.sleep(TICK_S)
+        clock.look()  # the machine may have woken this moment
         changes = await detector.purge(
-            lambda: due_for_purge(cache.events, cache.sources, policy, since=since, now=now())
+            lambda: due_for_purge(
+                cache.events,
+                cache.sources,
+                policy,
+                since_s=clock.awake_since_s,
+                now=clock.reading(),
+            )
         )
         if changes:
             log.info("purged", changes=changes)
+
+
+class RetentionTime:
+    """The time that the history's age is told by: the wall clock, but never much ahead of the log.
+
+    A clock that is years ahead would have all of the history deleted at once. So this time starts a
+    day after the last change at the latest, and follows the wall clock at CATCH_UP times its pace:
+    after a long stop old rows go over some days, and a wrong clock leaves time to set it right.
+    """
+
+    def __init__(self, last_detected_at: datetime | None) -> None:
+        self._time = None if last_detected_at is None else later(last_detected_at, DAY_S)
+        self._boot_s: float | None = None
+
+    def at(self, wall: datetime, boot_s: float) -> datetime:
+        """Return the time at a reading of the clocks."""
+        elapsed_s = 0.0 if self._boot_s is None else max(0.0, boot_s - self._boot_s)
+        if self._time is None:
+            self._time = wall
+        self._time = min(wall, later(self._time, elapsed_s * CATCH_UP))
+        self._boot_s = boot_s
+        return self._time
 
 
 async def retain_by_clock(

@@ -147,6 +147,13 @@ class Schedule:
             entry.started = started
             self._wait(entry, self._due(entry))
 
+    def hurry(self, now: float) -> None:
+        """Make every job due, the most urgent first: this clock stood still for a while."""
+        for entry in self._entries.values():
+            if not entry.out:
+                entry.started = None
+                self._wait(entry, now)
+
     def freshness(self, now: float) -> list[TierFreshness]:
         """How each tier keeps its target; the most urgent first."""
         pulls = dict.fromkeys(self._in_time, 0)

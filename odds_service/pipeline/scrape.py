@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import structlog
 import trio
+from msgspec.structs import replace
 
+from odds_service.clock import Clock, later
 from odds_service.errors import SourceError
 from odds_service.model.observation import Completeness, Observation, Scope
 from odds_service.model.source import SourceState
@@ -37,14 +39,15 @@ class Scraper:
     A crash in the source stays here: it is logged with its traceback, counted as a failure and
     backed off. So does whatever it gives that is none of what it promised: everything passes the
     gate here (see sources.boundary). A place within the source's budget is kept until the outcome
-    is handed on, so a stage that lags holds the fetches. `now` gives aware UTC times.
+    is handed on, so a stage that lags holds the fetches. Every observation is numbered and dated
+    here, by the service's clock, whatever its source wrote.
     """
 
     def __init__(
         self,
         source: Source,
         send: trio.MemorySendChannel[Fetched],
-        now: Callable[[], datetime],
+        clock: Clock,
         coverage: Coverage,
         limits: Limits = Limits(),  # immutable
     ) -> None:
@@ -58,7 +61,9 @@ class Scraper:
         self.failures = 0
         self.latency_s: float | None = None
         self._send = send
-        self._now = now
+        self._clock = clock
+        self._offer = Offer(())
+        self._slept = trio.Event()
         self._coverage = coverage
         self._schedule: Schedule | None = None
         self._planned: dict[str, Pull] = {}
@@ -85,7 +90,7 @@ class Scraper:
         return SourceReport(
             state=state,
             kind=self.source.kind,
-            next_due_at=None if wait_s is None else self._now() + timedelta(seconds=wait_s),
+            next_due_at=None if wait_s is None else later(self._clock.wall(), wait_s),
             pulls=self.pulls,
             failures=self.failures,
             problems=dict(self.problems),
@@ -93,6 +98,11 @@ class Scraper:
             unmapped=self.unmapped.total,
             unmapped_names=self.unmapped.commonest(),
             latency_s=self.latency_s,
+            success_age_s=(
+                None
+                if state.success_boot_s is None
+                else max(0.0, self._clock.boot_s() - state.success_boot_s)
+            ),
             freshness=self.schedule.freshness(now),
         )
 
@@ -100,16 +110,32 @@ class Scraper:
     def schedule(self) -> Schedule:
         """When what is due; made at its first use, since it reads Trio's clock."""
         if self._schedule is None:
-            pace, wall = self.source.pace, self._now().astimezone(UTC)
-            midnight = wall.replace(hour=0, minute=0, second=0, microsecond=0)
+            pace = self.source.pace
             budget = Budget(
                 concurrency=pace.concurrency,
                 requests_per_s=pace.requests_per_s,
                 quota_per_day=pace.quota_per_day,
-                day_offset_s=((wall - midnight).total_seconds() - trio.current_time()) % DAY_S,
+                day_offset_s=self._day_offset_s(),
             )
             self._schedule = Schedule(pace.tiers, budget)
         return self._schedule
+
+    def _day_offset_s(self) -> float:
+        """The zero of Trio's clock, in seconds since 1970: that is where UTC days begin."""
+        return self._clock.wall().timestamp() - trio.current_time()
+
+    def clock_moved(self, slept_s: float) -> None:
+        """Plan anew after the wall clock has moved; after a sleep everything is due at once.
+
+        slept_s: seconds that the machine slept, in which Trio's clock stood still; 0 for none.
+        """
+        self.schedule.budget.moved(trio.current_time(), self._day_offset_s(), slept_s)
+        self._plan(self._offer)
+        if slept_s:
+            self.schedule.hurry(trio.current_time())
+            self._slept.set()
+            self._slept = trio.Event()
+        self._wake()
 
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
         """Fetch one event now, outside the schedule; a failure is an observation too.
@@ -156,10 +182,9 @@ class Scraper:
     async def _look_regularly(self) -> None:
         """Discover what there is, and plan by it; returns only when cancelled."""
         pace = self.source.pace
-        offer = Offer(())
         failures, seen = 0, -1
         while True:
-            started_at, wait_s = self._now(), pace.discovery_s
+            started_at, wait_s = self._clock.wall(), pace.discovery_s
             try:
                 offer = self._gate.offer(await _contained(self.source.discover))
             except (_Failed, SourceError) as failure:
@@ -171,6 +196,7 @@ class Scraper:
             else:
                 failures = 0
                 self._count(offer.problems)
+                self._offer = offer
                 self._coverage.tell(self.source.name, offer.pulls)
                 if pace.by_event and (not offer.pulls or seen == self.pulls):
                     # Nothing was due: nothing else says that it answers.
@@ -178,10 +204,11 @@ class Scraper:
                 seen = self.pulls
             again_at = trio.current_time() + wait_s
             while True:
-                self._plan(offer)
-                left_s = again_at - trio.current_time()
-                await trio.sleep(max(0.0, min(left_s, _PLAN_S)))
-                if left_s <= _PLAN_S:
+                self._plan(self._offer)
+                left_s, slept = again_at - trio.current_time(), self._slept
+                with trio.move_on_after(max(0.0, min(left_s, _PLAN_S))):
+                    await slept.wait()
+                if left_s <= _PLAN_S or slept.is_set():
                     break
 
     def _plan(self, offer: Offer) -> None:
@@ -200,7 +227,7 @@ class Scraper:
                 planned[key] = Pull(
                     key=key, event=True, listing=event.listing, start_time=event.start_time
                 )
-        now, wall = trio.current_time(), self._now()
+        now, wall = trio.current_time(), self._clock.wall()
         jobs = []
         for key, pull in planned.items():
             known = carried.get(key)
@@ -264,16 +291,20 @@ class Scraper:
         cost: the credits that it was started with; what a failed one took is not known.
         """
         self.pulls += 1
-        started_at = self._now()
+        started_at, sequence = self._clock.wall(), self._clock.sequence()
         problems: Counter[str] = Counter()
         try:
             given = await _contained(fetch)
-            observation = await self._gate.admit(
-                given, problems, started_at=started_at, observed_at=self._now()
+            observation = replace(
+                await self._gate.admit(
+                    given, problems, started_at=started_at, observed_at=self._clock.wall()
+                ),
+                sequence=sequence,
+                observed_boot_s=self._clock.boot_s(),
             )
         except (_Failed, SourceError) as failure:
             error = failure.error if isinstance(failure, _Failed) else failure
-            return self._failed(error, started_at, scope, problems)
+            return self._failed(error, started_at, scope, problems, sequence)
         self._count(observation.problems)
         self.mapped += observation.mapped
         self.unmapped.add(observation.unmapped)
@@ -290,12 +321,18 @@ class Scraper:
             scope=Scope(events=frozenset()),
             completeness=Completeness.PARTIAL,
             started_at=started_at,
-            observed_at=self._now(),
+            observed_at=self._clock.wall(),
+            observed_boot_s=self._clock.boot_s(),
             problems=dict(offer.problems),
         )
 
     def _failed(
-        self, error: BaseException, started_at: datetime, scope: Scope, problems: Counter[str]
+        self,
+        error: BaseException,
+        started_at: datetime,
+        scope: Scope,
+        problems: Counter[str],
+        sequence: int = 0,
     ) -> Observation:
         """The observation of a failed fetch; problems: what else was wrong with its answer."""
         self.failures += 1
@@ -315,7 +352,9 @@ class Scraper:
             scope=scope,
             completeness=Completeness.FAILED,
             started_at=started_at,
-            observed_at=self._now(),
+            observed_at=self._clock.wall(),
+            observed_boot_s=self._clock.boot_s(),
+            sequence=sequence,
             reason=reason,
             problems=found,
         )

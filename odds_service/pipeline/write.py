@@ -1,6 +1,7 @@
 """The write stage: what detect enqueued, stored in its order, however long the database is away."""
 
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -32,11 +33,18 @@ class Writer:
     """
 
     def __init__(
-        self, store: Store, queue: WriteQueue, feed: ChangeFeed, *, dead_letters: int = 0
+        self,
+        store: Store,
+        queue: WriteQueue,
+        feed: ChangeFeed,
+        *,
+        dead_letters: int = 0,
+        log_time: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
         self._queue = queue
         self._feed = feed
+        self._log_time = log_time
         self._durable = trio.Condition()
         self._in_hand: list[ChangeBatch] = []
         self._paces: deque[tuple[float, int]] = deque()
@@ -185,7 +193,7 @@ class Writer:
         for batch in self._feed.read_after(durable, 1) or ():
             for change in batch.changes:
                 if change.revision > durable:
-                    return max(0.0, (datetime.now(UTC) - change.detected_at).total_seconds())
+                    return max(0.0, (self._log_time() - change.detected_at).total_seconds())
         return 0.0
 
     def _note_pace(self, changes: int) -> None:

@@ -119,8 +119,8 @@ class Reconciler:
         placed = self._placed.get(ref)
         entry = None if placed is None else events.get(placed.event_id)
         carried = None if entry is None else entry.sources.get(ref[0])
-        at = None if carried is None else carried.applied_at
-        return at is not None and observation.started_at < at
+        applied = None if carried is None else carried.applied
+        return applied is not None and observation.sequence < applied
 
     def _add(self, fresh: Fixture) -> set[SourceRef]:
         """Link a fixture to all that bear on it; gives itself."""

@@ -1,14 +1,14 @@
 """The calls of odds.v1 that answer once, and the stored history."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from grpc import StatusCode
 
 from odds_service.model.change import Change
 from odds_service.model.overround import BestMarket, best_markets
-from odds_service.model.snapshot import EventOdds
+from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.rpc.encode import (
     change_wire,
     cursor_message,
@@ -53,9 +53,10 @@ async def get_odds(serving: Serving, asked: Asked, context: Context) -> bytes:
     if request.HasField("min_cursor"):
         await _reach(serving, request.min_cursor, context)
     if request.WhichOneof("as_of") is not None:
-        cut, now, states = await past_cut(serving, request, selection.event_ids)
+        cut, then, states = await past_cut(serving, request, selection.event_ids)
+        now = Reading(then)
     else:
-        cut, now = parts.cache.cut(selection.event_ids), parts.now()
+        cut, now = parts.cache.cut(selection.event_ids), parts.reading()
         states = list(cut.sources.values())
     view = OddsView(cut, selection, now, serving.wires)
     fields: list[bytes] = []
@@ -76,7 +77,7 @@ async def get_odds(serving: Serving, asked: Asked, context: Context) -> bytes:
     fields += [wires.source(state) for state in states if selection.takes_source(state.source)]
     fields.append(reply_end(view.cut.cursor, view.cut.durable_revision))
     reply = b"".join(fields)
-    serving.replies.keep(asked, stamp, now, reply)
+    serving.replies.keep(asked, stamp, now.wall, reply)
     return reply
 
 
@@ -112,11 +113,12 @@ def _best_fields(view: OddsView, entry: EventOdds, suspect_below: float) -> byte
         suspect_below=suspect_below,
     )
     return b"".join(
-        _BEST + delimited(_best_message(market, view.now).SerializeToString()) for market in best
+        _BEST + delimited(_best_message(market, entry, view.now).SerializeToString())
+        for market in best
     )
 
 
-def _best_message(best: BestMarket, now: datetime) -> pb.BestMarket:
+def _best_message(best: BestMarket, entry: EventOdds, now: Reading) -> pb.BestMarket:
     message = pb.BestMarket(
         key=key_message(best.key),
         combined_overround=best.combined_overround,
@@ -141,7 +143,8 @@ def _best_message(best: BestMarket, now: datetime) -> pb.BestMarket:
             source=price.source,
             bookmaker=price.bookmaker,
         )
-        leg.age.FromTimedelta(max(now - price.confirmed_at, timedelta()))
+        odds = entry.bookmakers[price.source, price.bookmaker]
+        leg.age.FromTimedelta(timedelta(seconds=max(0.0, now.seconds_since(odds))))
     return message
 
 

@@ -1,14 +1,13 @@
 """A cut of the cache as bytes: for GetOdds in one reply, for images in pieces of bounded size."""
 
 from collections.abc import Collection, Generator, Iterable, Iterator
-from datetime import datetime
 from typing import Final, NamedTuple
 
 from odds_service.cache import Cut
 from odds_service.model.event import EventStatus
 from odds_service.model.market import Market
 from odds_service.model.overround import Standing, standing
-from odds_service.model.snapshot import BookmakerOdds, EventOdds
+from odds_service.model.snapshot import BookmakerOdds, EventOdds, Reading
 from odds_service.rpc.encode import (
     Wires,
     bookmaker_field,
@@ -35,7 +34,7 @@ class Part(NamedTuple):
 class OddsView:
     """What a selection shows of a cut; staleness is judged as of `now`."""
 
-    def __init__(self, cut: Cut, selection: Selection, now: datetime, wires: Wires) -> None:
+    def __init__(self, cut: Cut, selection: Selection, now: Reading, wires: Wires) -> None:
         self.cut = cut
         self.now = now
         self._selection = selection
@@ -68,7 +67,7 @@ class OddsView:
         event = self.cut.events[odds.event_id].event
         start_time = event.start_time
         if event.told.get(odds.source) is EventStatus.IN_PLAY:  # then it is asked for as often
-            start_time = min(start_time, self.now)
+            start_time = min(start_time, self.now.wall)
         return standing(odds, self.cut.sources.get(odds.source), self.now, start_time)
 
     def event_odds(self, entry: EventOdds, best: bytes = b"") -> bytes:

@@ -12,7 +12,7 @@ from odds_service.config import ServerSettings
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change
 from odds_service.model.event import Event
-from odds_service.model.snapshot import EventOdds
+from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.status import ServiceStatus
 from odds_service.storage.base import ClosingOdds, HistoryFilter, HistoryPage, StartedEvents
@@ -60,7 +60,6 @@ class Past(Protocol):
     ) -> PastOdds:
         """The odds of all events, or of some, as of a revision (seen by `at`, if that is given)."""
         ...
-
 
     async def sources_at(self, revision: int, at: datetime) -> Sequence[SourceState]:
         """The sources as of a revision that was the last one at a time."""
@@ -134,3 +133,8 @@ class RpcParts(Struct, frozen=True, kw_only=True):
     store: History | None = None
     epochs: Sequence[tuple[str, int]] = ()
     now: Callable[[], datetime] = utc_now
+    clocks: Callable[[], Reading] | None = None
+
+    def reading(self) -> Reading:
+        """The clocks now; ages are told by the wall clock where there is no other."""
+        return Reading(self.now()) if self.clocks is None else self.clocks()

@@ -93,7 +93,7 @@ def _first_waiting_at(serving: Serving) -> datetime | None:
     for batch in feed.read_after(durable, 1) or ():
         for change in batch.changes:
             if change.revision > durable:
-                return change.detected_at
+                return change.wall_at or change.detected_at
     return None
 
 

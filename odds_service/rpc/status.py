@@ -13,7 +13,7 @@ from odds_service.rpc.framing import timestamp
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.serving import Serving
-from odds_service.status import ServiceStatus, SourceReport, WriterReport
+from odds_service.status import ClockReport, ServiceStatus, SourceReport, WriterReport
 
 SUBSCRIBERS_LISTED: Final = 100  # those furthest behind
 
@@ -50,11 +50,26 @@ async def get_status(serving: Serving, _request: pb.GetStatusRequest, _context: 
         events=len(cut.events),
         bookmakers=sum(len(entry.bookmakers) for entry in cut.events.values()),
         markets=service.markets,
+        clock=_clock(service.clock),
     ).SerializeToString()
 
 
 async def _ask(status: Callable[[], ServiceStatus]) -> ServiceStatus:  # noqa: ASYNC124  # for the gate
     return status()
+
+
+def _clock(clock: ClockReport) -> pb.ClockStatus:
+    state = clock.state
+    return pb.ClockStatus(
+        jumps=state.jumps,
+        last_jump_s=state.last_jump_s,
+        last_jump_at=None if state.last_jump_at is None else timestamp(state.last_jump_at),
+        waiting=state.waiting,
+        sleeps=state.sleeps,
+        slept_s=state.slept_s,
+        log_lead_s=clock.lead_s,
+        log_holds=clock.holds,
+    )
 
 
 def _duration(span: timedelta) -> Duration:
@@ -118,7 +133,7 @@ def _subscriber(
     return pb.SubscriberStatus(
         revision=subscriber.revision,
         lag_changes=max(0, feed.head_revision - subscriber.revision),
-        lag_s=serving.hub.lag_s(subscriber.revision, service.now),
+        lag_s=serving.hub.lag_s(subscriber.revision, service.log_time or service.now),
         connected_at=timestamp(subscriber.connected_at),
         replaying=subscriber.replaying,
         peer=subscriber.peer,

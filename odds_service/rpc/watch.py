@@ -371,7 +371,7 @@ class _ImageInHand:
         self.revision = cut.cursor.revision
         self.sources = [source_message(s) for s in cut.sources.values() if takes(s.source)]
         self.dropped = False
-        view = OddsView(cut, terms.selection, serving.parts.now(), serving.wires)
+        view = OddsView(cut, terms.selection, serving.parts.reading(), serving.wires)
         self._pieces = image_pieces(view, _IMAGE_EVENTS)
 
     def __iter__(self) -> Iterator[ImagePiece]:

@@ -184,6 +184,8 @@ class Store(Protocol):
     async def write(self, group: WriteGroup) -> int:
         """Store a group in one transaction, whole or not at all; a repeat changes nothing.
 
+        A group of very many days is stored in several, in order; a repeat goes on after the last.
+
         Gives how many of its changes the database refused: they are dead letters now.
         Raises Superseded (another process took over). Cancelled, it may have been stored or not:
         write it again.
@@ -215,7 +217,7 @@ class Store(Protocol):
         ...
 
     async def revision_at(self, at: datetime) -> int:
-        """The last revision detected at or before a time, as far as history reaches back.
+        """The last revision whose wall clock was at or before a time, as far as history reaches.
 
         Raises BelowFloor for a time before that.
         """

@@ -69,10 +69,8 @@ class Database(ABC):
         """A time that `chunks` gave."""
 
     @abstractmethod
-    async def aio_make_room(
-        self, connection: AsyncConnection, begin: datetime, end: datetime
-    ) -> None:
-        """See that odds_history takes rows detected in [begin, end]."""
+    async def aio_make_room(self, connection: AsyncConnection, times: Iterable[datetime]) -> None:
+        """See that odds_history takes rows detected on the days of `times` (UTC)."""
 
     @abstractmethod
     def whole_periods(self, cutoff: datetime) -> datetime:

@@ -66,10 +66,11 @@ async def aio_floor(connection: AsyncConnection) -> int:
     return int(await connection.scalar(select(feed_state.c.floor_revision)) or 0)
 
 
-async def aio_revision_at(connection: AsyncConnection, at: datetime) -> int:
-    """See storage.base.Store.revision_at.
+async def aio_last_detected(connection: AsyncConnection, at: datetime) -> int:
+    """The last revision detected at or before a time, by the log's own stamps.
 
-    A binary search: times of detection never decrease along the log, so they need no index.
+    A binary search: the stamps never decrease along the log, so they need no index.
+    Raises BelowFloor.
     """
     state = (await connection.execute(select(feed_state))).one()
     if state.floor_at is not None and at < state.floor_at:
@@ -83,6 +84,32 @@ async def aio_revision_at(connection: AsyncConnection, at: datetime) -> int:
         else:
             lowest = middle
     return int(lowest)
+
+
+async def aio_revision_at(connection: AsyncConnection, at: datetime) -> int:
+    """See storage.base.Store.revision_at.
+
+    Where the wall clock is the stamp, the last such revision is found by the stamps. The others are
+    few, and have an index.
+    """
+    lowest = await aio_last_detected(connection, at)
+    state = (await connection.execute(select(feed_state))).one()
+    revision, wall_at = odds_history.c.revision, odds_history.c.wall_at
+    known = revision > state.floor_revision, revision <= state.durable_revision
+    stepped = await connection.scalar(
+        _last(revision).where(*known, wall_at.is_not(None), wall_at <= at)
+    )
+    if stepped is not None and stepped >= lowest:
+        return int(stepped)
+    # What was detected by then may have been so by a log that ran behind its clock.
+    plain = await connection.scalar(
+        _last(revision).where(*known, wall_at.is_(None), revision <= lowest)
+    )
+    return max(int(plain or state.floor_revision), int(stepped or 0))
+
+
+def _last(revision: Any) -> Select[Any]:
+    return select(revision).order_by(revision.desc()).limit(1)
 
 
 async def aio_detected_at(connection: AsyncConnection, revision: int) -> datetime | None:

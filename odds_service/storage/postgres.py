@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from odds_service.errors import OddsServiceError, StorageError, StorageUnavailable
 from odds_service.storage import migrating
-from odds_service.storage.database import Database, days_between
+from odds_service.storage.database import Database
 from odds_service.storage.schema import NaiveTime
 
 CONNECT_S: Final = 10.0
@@ -111,14 +111,12 @@ class Postgres(Database):
         time: datetime = value
         return time
 
-    async def aio_make_room(
-        self, connection: AsyncConnection, begin: datetime, end: datetime
-    ) -> None:
+    async def aio_make_room(self, connection: AsyncConnection, times: Iterable[datetime]) -> None:
         """Make the partitions that are missing, beside the table and then attached to it.
 
         That way readers of the history are not waited for, and do not wait.
         """
-        days = days_between(begin.astimezone(UTC), end.astimezone(UTC))
+        days = sorted({_midnight(time) for time in times})
         if self._days.issuperset(days):
             return
         there = self._days = await _aio_partitions(connection)
@@ -136,7 +134,7 @@ class Postgres(Database):
                 )  # fmt: skip
 
     def whole_periods(self, cutoff: datetime) -> datetime:
-        return days_between(cutoff.astimezone(UTC), cutoff.astimezone(UTC))[0]
+        return _midnight(cutoff)
 
     async def aio_drop_history(self, connection: AsyncConnection, cutoff: datetime) -> int:
         days = await _aio_partitions(connection)
@@ -217,6 +215,11 @@ class Postgres(Database):
             await self._owner.invalidate()  # ends the session, and with it the lock
             await self._owner.close()
         await super().aio_dispose()
+
+
+def _midnight(time: datetime) -> datetime:
+    """The beginning of a time's day, in UTC."""
+    return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 async def _aio_driver(connection: AsyncConnection) -> Any:

@@ -3,7 +3,7 @@
 The floor is moved first, and then what lies below it is taken out: nobody reads half of it.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, Delete, Table, and_, delete, func, select, update
@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.errors import BelowFloor
 from odds_service.model.event import EventStatus
 from odds_service.storage.base import Retained, Retention
-from odds_service.storage.database import Database
-from odds_service.storage.pages import aio_revision_at
+from odds_service.storage.database import Database, days_between
+from odds_service.storage.pages import aio_last_detected
 from odds_service.storage.schema import (
     event_sources,
     events,
@@ -35,7 +35,9 @@ async def aio_retain(database: Database, policy: Retention, now: datetime) -> Re
     done = Retained()
     async with database.writing() as connection:
         await aio_locked_state(database, connection)
-        await database.aio_make_room(connection, now, now + AHEAD)
+        await database.aio_make_room(
+            connection, days_between(now.astimezone(UTC), now.astimezone(UTC) + AHEAD)
+        )
     if policy.history is not None:
         floor = await _aio_move_floor(database, now - policy.history, done)
         while deleted := await _aio_slice(database, _oldest(floor)):
@@ -74,10 +76,10 @@ async def _aio_move_floor(database: Database, cutoff: datetime, done: Retained) 
 
 
 async def _aio_last_before(database: Database, cutoff: datetime) -> int:
-    """The last revision detected before a time; 0 where the history does not reach back to it."""
+    """The last revision stamped before a time; 0 where the history does not reach back to it."""
     async with database.reading() as connection:
         try:
-            return await aio_revision_at(connection, cutoff - timedelta(microseconds=1))
+            return await aio_last_detected(connection, cutoff - timedelta(microseconds=1))
         except BelowFloor:
             return 0
 

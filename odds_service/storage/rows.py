@@ -55,6 +55,7 @@ class HistoryRow(NamedTuple):
     after: str | None
     other_line: str | None
     ended: bytes | None
+    wall_at: datetime | None = None  # the rows of older spill files have none
 
 
 class StoredRow(Protocol):
@@ -92,6 +93,8 @@ class StoredRow(Protocol):
     def other_line(self) -> str | None: ...
     @property
     def ended(self) -> bytes | None: ...
+    @property
+    def wall_at(self) -> datetime | None: ...
 
 
 class _Odds(msgspec.Struct, array_like=True, gc=False):
@@ -282,6 +285,7 @@ def _unchanged(time: datetime) -> Any:
 
 def history_values(change: Change, stored_time: Callable[[datetime], Any]) -> tuple[Any, ...]:
     """The appended row as a database wants it; stored_time: a time as it stores one."""
+    wall_at = None if change.wall_at is None else stored_time(change.wall_at)
     if isinstance(change, MarketChange):
         before, after = change.before, change.after
         key = after.key
@@ -303,6 +307,7 @@ def history_values(change: Change, stored_time: Callable[[datetime], Any]) -> tu
             _after_text(after, change.revision, change.observed_at),
             change.other_line,
             None,
+            wall_at,
         )
     event = change if isinstance(change, EventChange) else None
     packed = [] if event is None else [_packed_ended(odds) for odds in event.ended]
@@ -324,6 +329,7 @@ def history_values(change: Change, stored_time: Callable[[datetime], Any]) -> tu
         _encode(change.after).decode(),
         None,
         zlib.compress(_encode(packed)) if packed else None,
+        wall_at,
     )
 
 
@@ -332,7 +338,7 @@ def placeholder(change: Change, stored_time: Callable[[datetime], Any]) -> tuple
     at = stored_time(change.detected_at)
     return (
         change.revision, at, UNSTORED, "", "", "", "", "", "", "", None, None, at,
-        None, None, None, None,
+        None, None, None, None, None if change.wall_at is None else stored_time(change.wall_at),
     )  # fmt: skip
 
 
@@ -369,6 +375,7 @@ def change_from(row: StoredRow) -> Change:
             before_of(row),
             market_from(key, row.after or "", row.revision, row.observed_at),
             row.other_line,
+            wall_at=row.wall_at,
         )
     if kind <= ChangeKind.EVENT_ENDED:
         return EventChange(
@@ -382,6 +389,7 @@ def change_from(row: StoredRow) -> Change:
             None if row.before is None else event_from(row.before),
             event_from(row.after or ""),
             ended_of(row),
+            wall_at=row.wall_at,
         )
     after = state_from(row.after or "")
     return SourceChange(
@@ -393,6 +401,7 @@ def change_from(row: StoredRow) -> Change:
         row.detected_at,
         None if row.before is None else state_from(row.before),
         after,
+        wall_at=row.wall_at,
     )
 
 

@@ -192,6 +192,7 @@ odds_history = Table(
     Column("after", Text),
     Column("other_line", Text),
     Column("ended", LargeBinary),  # what an event's bookmakers showed until its end; zlib
+    Column("wall_at", UtcTime),  # the wall clock at detection; null: equal to detected_at
 )
 
 source_states = Table(

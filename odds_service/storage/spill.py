@@ -22,7 +22,7 @@ from odds_service.storage.database import Database
 from odds_service.storage.letters import aio_keep
 from odds_service.storage.schema import dead_letters
 from odds_service.storage.warming import aio_state
-from odds_service.storage.writing import aio_write_batches, stretch_of
+from odds_service.storage.writing import aio_write_batches, by_days, stretch_of
 
 _FORMAT: Final = 1
 _GROUP_CHANGES: Final = 5_000  # of a transaction of the replay
@@ -149,9 +149,10 @@ async def aio_replay(database: Database, path: Path, now: datetime) -> tuple[int
     fits = header.epoch == state.epoch and header.first <= state.durable_revision + 1
     if fits:
         for group in _groups(batches):
-            async with database.writing() as connection:
-                state = await aio_state(database, connection)
-                await aio_write_batches(database, connection, state, group)
+            for piece in by_days(group):
+                async with database.writing() as connection:
+                    state = await aio_state(database, connection)
+                    await aio_write_batches(database, connection, state, piece)
         log.info("spill_stored", first=header.first, last=header.last)
     else:
         reason = f"spilled at a stop; the log went on without it (epoch {header.epoch})"

@@ -76,9 +76,7 @@ class Sqlite(Database):
     def read_time(self, value: Any) -> datetime:
         return from_microseconds(value)
 
-    async def aio_make_room(
-        self, connection: AsyncConnection, begin: datetime, end: datetime
-    ) -> None:
+    async def aio_make_room(self, connection: AsyncConnection, times: Iterable[datetime]) -> None:
         """One table takes them all."""
 
     def whole_periods(self, cutoff: datetime) -> datetime:

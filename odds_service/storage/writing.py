@@ -3,8 +3,8 @@
 asyncio-flavoured (`aio_…`); storage.store runs them on the bridge.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -21,6 +21,7 @@ from odds_service.storage.letters import Entry, aio_keep
 from odds_service.storage.schema import feed_state, odds_history, snapshots
 
 _REASON_CHARS: Final = 500  # of a database's words, in the log
+MOST_DAYS: Final = 20  # that one transaction writes to
 
 log = structlog.get_logger(__name__)
 
@@ -70,11 +71,15 @@ def stretch_of(batches: Iterable[ChangeBatch], after: int = 0) -> Stretch:
 
 async def aio_write(database: Database, epoch: str, group: WriteGroup) -> int:
     """See storage.base.Store.write."""
+    refused = 0
+    *earlier, last = list(by_days(group.batches)) or [[]]
+    for batches in earlier:
+        async with database.writing() as connection:
+            state = await _aio_own_state(database, connection, epoch)
+            refused += await aio_write_batches(database, connection, state, batches)
     async with database.writing() as connection:
-        state = await aio_locked_state(database, connection)
-        if state.epoch != epoch:
-            raise Superseded("another process opened this database; this one must end")
-        refused = await aio_write_batches(database, connection, state, group.batches)
+        state = await _aio_own_state(database, connection, epoch)
+        refused += await aio_write_batches(database, connection, state, last)
         await _aio_each(
             database,
             connection,
@@ -88,6 +93,33 @@ async def aio_write(database: Database, epoch: str, group: WriteGroup) -> int:
             [rows.run_row(run) for run in group.runs],
         )
     return refused
+
+
+def by_days(batches: Iterable[ChangeBatch]) -> Iterator[list[ChangeBatch]]:
+    """Cut batches so that each piece falls on MOST_DAYS days at most.
+
+    Only a clock that jumped to and fro gives more. Each day is a partition on PostgreSQL, whose
+    locks are counted for the whole server.
+    """
+    piece: list[ChangeBatch] = []
+    days: set[date] = set()
+    for batch in batches:
+        fresh = {batch.changes[0].detected_at.date(), batch.changes[-1].detected_at.date()}
+        if piece and len(days | fresh) > MOST_DAYS:
+            yield piece
+            piece, days = [], set()
+        piece.append(batch)
+        days |= fresh
+    if piece:
+        yield piece
+
+
+async def _aio_own_state(database: Database, connection: AsyncConnection, epoch: str) -> Row[Any]:
+    """The row of feed_state, locked. Raises Superseded."""
+    state = await aio_locked_state(database, connection)
+    if state.epoch != epoch:
+        raise Superseded("another process opened this database; this one must end")
+    return state
 
 
 async def aio_locked_state(database: Database, connection: AsyncConnection) -> Row[Any]:
@@ -111,7 +143,7 @@ async def aio_write_batches(
     first, last = stretch.changes[0], stretch.changes[-1]
     if first.revision != state.durable_revision + 1:
         raise AssertionError(f"revision {first.revision} follows {state.durable_revision}")
-    await database.aio_make_room(connection, first.detected_at, last.detected_at)
+    await database.aio_make_room(connection, (change.detected_at for change in stretch.changes))
     refused = await _aio_store(database, connection, state.epoch, stretch)
     await connection.execute(
         update(feed_state).values(durable_revision=last.revision, detected_at=last.detected_at)

@@ -6,6 +6,7 @@ from odds_service.client import decode
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import MarketKey
 from odds_service.model.overround import BestMarket, BestPrice, Exclusion
+from odds_service.model.snapshot import BookmakerOdds, EventOdds, Reading
 from odds_service.rpc.calls import _best_message
 from odds_service.rpc.encode import event_message
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
@@ -51,6 +52,10 @@ def test_every_field_of_a_best_market_comes_back() -> None:
         suspect_overround=-0.2,
         suspect_reasons=("below_limit", "old_leg"),
     )
+    odds = BookmakerOdds(1, "e", *place, NOON, NOON, None, {})
+    entry = EventOdds(Event(id="e", sport="soccer", competition="", home="", away="",
+                            start_time=NOON), {}, {place: odds})  # fmt: skip
     for best in (believed, suspect):
-        message = pb.BestMarket.FromString(_best_message(best, NOON).SerializeToString())
+        told = _best_message(best, entry, Reading(NOON))
+        message = pb.BestMarket.FromString(told.SerializeToString())
         assert decode.best_market(message, {place: NOON}) == best

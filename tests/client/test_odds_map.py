@@ -25,6 +25,7 @@ from odds_service.client import (
 from odds_service.client.following import WatchFollower
 from odds_service.model.event import EventStatus
 from odds_service.model.overround import SUSPECT_BELOW, best_markets
+from odds_service.model.snapshot import Reading
 from odds_service.rpc.calls import _best_fields
 from odds_service.rpc.encode import Wires, source_message
 from odds_service.rpc.odds import OddsView
@@ -338,7 +339,7 @@ def test_the_clients_best_prices_are_the_servers(
         book.see(observe([shown], minute / 10, source=source))
     cut = book.cache.cut()
     now = book.now + timedelta(seconds=later_s)
-    view = OddsView(cut, EVERYTHING, now, Wires())
+    view = OddsView(cut, EVERYTHING, Reading(now), Wires())
     (entry,) = cut.events.values()
     server = best_markets(
         entry.event, view.bookmakers(entry), view.standing, view.markets_of, suspect_below=limit

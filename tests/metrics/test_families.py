@@ -37,6 +37,7 @@ SOURCE = SourceReport(
     failures=5,
     problems={"timeout": 4, "html": 1},
     latency_s=None,
+    success_age_s=90.0,
 )
 NEWCOMER = replace(SOURCE, state=SourceState(source="new", interval_s=5.0, quota_left=0))
 READ = Readings(

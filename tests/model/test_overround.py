@@ -20,7 +20,7 @@ from odds_service.model.overround import (
     best_of_market,
     standing,
 )
-from odds_service.model.snapshot import BookmakerOdds
+from odds_service.model.snapshot import BookmakerOdds, Reading
 from odds_service.model.source import SourceState, SourceStatus
 from tests.support.observations import NOON
 
@@ -153,7 +153,7 @@ def test_standing_by_source_and_age(
 ) -> None:
     source = SourceState(source="toa", interval_s=60.0, status=state)
     now = NOON + timedelta(seconds=confirmed_s_ago)
-    assert standing(odds("a", [H2H], 2.0), source, now, NOON) is expected
+    assert standing(odds("a", [H2H], 2.0), source, Reading(now), NOON) is expected
 
 
 def test_odds_of_an_event_that_is_missing_are_absent_and_of_no_source_stale() -> None:
@@ -162,8 +162,8 @@ def test_odds_of_an_event_that_is_missing_are_absent_and_of_no_source_stale() ->
         1, "e", "toa", "a", NOON + timedelta(minutes=1), NOON, None, shown.markets
     )
     source = SourceState(source="toa", interval_s=60.0, status=SourceStatus.UP)
-    assert standing(missing, source, NOON, NOON) is Standing.ABSENT
-    assert standing(shown, None, NOON, NOON) is Standing.STALE
+    assert standing(missing, source, Reading(NOON), NOON) is Standing.ABSENT
+    assert standing(shown, None, Reading(NOON), NOON) is Standing.STALE
 
 
 def test_odds_of_what_is_near_are_stale_sooner() -> None:
@@ -173,7 +173,7 @@ def test_odds_of_what_is_near_are_stale_sooner() -> None:
 
     def after(seconds: float, starts_in_s: float) -> Standing:
         now = NOON + timedelta(seconds=seconds)
-        return standing(shown, source, now, now + timedelta(seconds=starts_in_s))
+        return standing(shown, source, Reading(now), now + timedelta(seconds=starts_in_s))
 
     assert [after(30, -60), after(31, -60)] == [Standing.LIVE, Standing.STALE]
     assert [after(180, 3_600), after(181, 3_600)] == [Standing.LIVE, Standing.STALE]

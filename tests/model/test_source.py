@@ -44,7 +44,7 @@ class StoredRow:
     kind = int(ChangeKind.SOURCE_DOWN)
     source = "toa"
     event_id = bookmaker = market = line = participant = ""
-    snapshot_id = before = other_line = ended = None
+    snapshot_id = before = other_line = ended = wall_at = None
 
 
 def test_a_state_stored_as_text_is_read_back_as_word_and_text() -> None:

@@ -8,6 +8,7 @@ import trio.testing
 from msgspec.structs import replace
 
 from odds_service.cache import OddsCache
+from odds_service.clock import DrivenClock
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeKind, SourceChange
 from odds_service.model.market import MarketKey
@@ -33,11 +34,12 @@ class Stage:
 
     def __init__(self, *, capacity: int = 1_000, announced: SourceStatus | None = None) -> None:
         self.now = NOON
+        self.clock = DrivenClock(lambda: self.now)
         self.feed = ChangeFeed("e1", 0)
         state = SourceState(source="toa", interval_s=INTERVAL_S, announced=announced)
         self.cache = OddsCache(self.feed, sources=[state])
         self.queue = WriteQueue(capacity)
-        self.detector = Detector(self.cache, self.feed, self.queue, Reconciler(), lambda: self.now)
+        self.detector = Detector(self.cache, self.feed, self.queue, Reconciler(), self.clock)
 
     def published(self) -> list[Change]:
         return [c for b in self.feed.read_after(0, 10_000) or [] for c in b.changes]
@@ -214,7 +216,7 @@ async def test_the_clock_judges_by_itself(autojump_clock: trio.testing.MockClock
     began = trio.current_time()
     clock = Detector(
         stage.cache, stage.feed, stage.queue, Reconciler(),
-        lambda: NOON + timedelta(seconds=trio.current_time() - began),
+        DrivenClock(lambda: NOON + timedelta(seconds=trio.current_time() - began)),
     )  # fmt: skip
     with trio.move_on_after(4 * INTERVAL_S):
         await judge_by_clock(clock)
@@ -255,6 +257,8 @@ async def test_why_a_source_is_not_up_is_a_word_and_the_text_stands_beside_it() 
     assert [c.reason for c in stage.published() if isinstance(c, SourceChange)] == [
         "server_error", "", "no_success",
     ]  # fmt: skip
+
+
 def unread(minute: float, event_id: str | None, problem: str = "wrong_shape") -> Observation:
     """A failed fetch: of one event, or of a listing."""
     events = None if event_id is None else frozenset({event_id})

@@ -1,9 +1,12 @@
 """A refresh goes the one way that all observations go: it may remove, and nothing undoes it."""
 
+from datetime import timedelta
+
 import pytest
 import trio
 import trio.testing
 
+from odds_service.clock import DrivenClock
 from odds_service.errors import SourceError
 from odds_service.model.change import ChangeKind, MarketChange
 from odds_service.model.market import MarketKey
@@ -38,7 +41,8 @@ def stage() -> Stage:
 
 def refresher_of(stage: Stage, source: Scripted, nursery: trio.Nursery) -> Refresher:
     send, _ = trio.open_memory_channel[object](1)
-    scraper = Scraper(source, send, lambda: NOON, coverage_of())
+    clock = DrivenClock(lambda: NOON + timedelta(minutes=2))
+    scraper = Scraper(source, send, clock, coverage_of())
     scrapers = {"toa": scraper}
     return Refresher(stage.cache, stage.detector, Committed(), stage.queue, scrapers, nursery)
 

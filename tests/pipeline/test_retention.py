@@ -8,9 +8,11 @@ import trio
 import trio.testing
 from msgspec.structs import replace
 
+from odds_service.clock import DrivenClock, SteadyClock
 from odds_service.errors import StorageUnavailable
 from odds_service.model.change import ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.market import MarketKey
+from odds_service.model.snapshot import Reading
 from odds_service.model.source import SourceState
 from odds_service.pipeline.retention import (
     GRACE,
@@ -30,6 +32,11 @@ HOUR = timedelta(hours=1)
 POLICY = PurgePolicy(over=6 * HOUR, unconfirmed=72 * HOUR)
 H2H = MarketKey("h2h")
 OFFER: Offer = {"e": {"b": {H2H: {"home": 2.0}}}}  # starts six hours after NOON
+
+
+def reading(at: datetime) -> Reading:
+    """The clocks as a DrivenClock has them."""
+    return Reading(at, at.timestamp())
 
 
 async def seen(*sources: str) -> Stage:
@@ -55,7 +62,11 @@ async def test_an_event_that_is_over_goes_once_nobody_has_confirmed_it_since(
 ) -> None:
     stage = await seen("toa")
     found = due_for_purge(
-        stage.cache.events, stage.cache.sources, POLICY, since=NOON, now=NOON + after
+        stage.cache.events,
+        stage.cache.sources,
+        POLICY,
+        since_s=NOON.timestamp(),
+        now=reading(NOON + after),
     )
     assert found == ({"toa:e": {"toa"}} if due else {})
 
@@ -65,7 +76,11 @@ async def test_one_that_is_confirmed_stays_however_long_ago_it_began() -> None:
     await stage.detector.observe(observe(offered(OFFER), 60 * 100))
     for hours, due in ((105, False), (106, True)):
         found = due_for_purge(
-            stage.cache.events, stage.cache.sources, POLICY, since=NOON, now=NOON + hours * HOUR
+            stage.cache.events,
+            stage.cache.sources,
+            POLICY,
+            since_s=NOON.timestamp(),
+            now=reading(NOON + hours * HOUR),
         )
         assert bool(found) == due, hours
 
@@ -79,7 +94,13 @@ async def test_after_a_start_the_sources_have_time_to_confirm() -> None:
             (long_after + wait - timedelta(seconds=1), False),
             (long_after + wait, True),
         ):
-            found = due_for_purge(stage.cache.events, sources, POLICY, since=long_after, now=now)
+            found = due_for_purge(
+                stage.cache.events,
+                sources,
+                POLICY,
+                since_s=long_after.timestamp(),
+                now=reading(now),
+            )
             assert bool(found) == due, (sources, wait)
 
 
@@ -105,7 +126,9 @@ async def test_a_source_that_is_gone_takes_its_odds_with_it_and_the_last_one_the
     ended = stage.agrees()[-1]
     assert isinstance(ended, EventChange)
     assert (ended.kind, ended.reason) == (ChangeKind.EVENT_ENDED, Reason.PURGED)
-    assert ended.ended == tuple(entry.bookmakers.values())
+    assert ended.ended == tuple(
+        replace(odds, confirmed_boot_s=0.0) for odds in entry.bookmakers.values()
+    )
     assert not stage.cache.events
 
 
@@ -120,7 +143,9 @@ async def test_the_clock_purges_what_is_due_and_what_was_confirmed_meanwhile_sta
         return NOON + timedelta(seconds=trio.current_time() - begun) * 3600
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(purge_by_clock, stage.cache, stage.detector, POLICY, now)
+        nursery.start_soon(
+            purge_by_clock, stage.cache, stage.detector, POLICY, SteadyClock(DrivenClock(now))
+        )
         await trio.sleep(TICK_S / 2)
         again = dict(list(big(40).items())[:3])
         later = replace(observe(offered(again), 60 * 58), completeness=observe([]).completeness)

@@ -12,6 +12,7 @@ import trio.testing
 from msgspec.structs import replace
 
 from odds_service.cache import OddsCache
+from odds_service.clock import DrivenClock
 from odds_service.errors import SourceError
 from odds_service.feed import ChangeFeed
 from odds_service.model.event import Event
@@ -102,7 +103,8 @@ def scraper_of(
     limits: Limits = Limits(),  # immutable
 ) -> tuple[Scraper, trio.MemoryReceiveChannel[Fetched]]:
     send, receive = trio.open_memory_channel[Fetched](capacity)
-    return Scraper(source, send, lambda: NOON, coverage or coverage_of(), limits), receive
+    scraper = Scraper(source, send, DrivenClock(lambda: NOON), coverage or coverage_of(), limits)
+    return scraper, receive
 
 
 async def test_failures_and_crashes_are_outcomes_and_scraping_goes_on(

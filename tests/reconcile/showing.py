@@ -44,6 +44,7 @@ def observed(source: str, events: Iterable[ObservedEvent], minute: float = 0) ->
         completeness=Completeness.PARTIAL,
         started_at=at,
         observed_at=at,
+        sequence=round(at.timestamp()),
         events=tuple(events),
     )
 

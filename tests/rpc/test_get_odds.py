@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
 from odds_service.model.overround import Standing
+from odds_service.model.snapshot import Reading
 from odds_service.rpc.encode import Wires
 from odds_service.rpc.framing import timestamp, utc_time
 from odds_service.rpc.odds import OddsView
@@ -203,7 +204,8 @@ def test_what_its_source_tells_is_in_play_gets_stale_as_such_before_its_start() 
         book.see(observe([replace(shown, status=status)], minute))
         (entry,) = book.cache.events.values()
         (odds,) = entry.bookmakers.values()
-        view = OddsView(book.cache.cut(), EVERYTHING, book.now + timedelta(seconds=31), Wires())
+        now = Reading(book.now + timedelta(seconds=31))
+        view = OddsView(book.cache.cut(), EVERYTHING, now, Wires())
         stale = status is EventStatus.IN_PLAY
         assert view.standing(odds) is (Standing.STALE if stale else Standing.LIVE)
 

@@ -7,6 +7,7 @@ import trio
 from msgspec.structs import replace
 
 from odds_service.bridge import open_bridge
+from odds_service.clock import DrivenClock
 from odds_service.errors import StorageError, Superseded
 from odds_service.model.change import Change, ChangeBatch, EventChange, MarketChange, SourceChange
 from odds_service.model.event import EventStatus
@@ -101,7 +102,7 @@ async def test_a_restart_with_an_identical_scrape_is_no_change_and_no_row(place:
         stage.cache.swap({entry.event.id: entry for entry in stored.events}, {}, None, NOON)
         detector = Detector(
             stage.cache, stage.feed, stage.queue, Reconciler(stored.events),
-            lambda: NOON + timedelta(hours=1),
+            DrivenClock(lambda: NOON + timedelta(hours=1)),
         )  # fmt: skip
         await detector.observe(observe(offered(SERIES[1]), 60))
         assert stage.published() == []
@@ -144,7 +145,7 @@ async def test_what_a_source_told_and_the_draws_that_were_lost_outlive_a_restart
         stage.cache.swap({entry.event.id: entry for entry in stored.events}, {}, None, NOON)
         detector = Detector(
             stage.cache, stage.feed, stage.queue, Reconciler(stored.events),
-            lambda: NOON + timedelta(hours=1),
+            DrivenClock(lambda: NOON + timedelta(hours=1)),
         )  # fmt: skip
         await detector.observe(look(60, two))
         assert stage.published() == []

@@ -66,7 +66,7 @@ async def make(database: Database, version: str, data: Rows, story: Story) -> No
     async with database.writing() as connection:
         await connection.run_sync(lambda sync: migrating.upgrade(sync, version))
         times = [change.detected_at for change in story.log]
-        await database.aio_make_room(connection, times[0], times[-1])
+        await database.aio_make_room(connection, times)
     for name, columns in (await columns_of(database)).items():
         rows = [{column: row[column] for column in columns} for row in data[name]]
         if rows:

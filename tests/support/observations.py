@@ -79,6 +79,7 @@ def observe(
         completeness=completeness,
         started_at=at,
         observed_at=at,
+        sequence=round(at.timestamp()),
         events=tuple(events),
         unreadable=unreadable,
     )

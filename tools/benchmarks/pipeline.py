@@ -13,6 +13,7 @@ import typer
 
 from odds_service.bridge import open_bridge
 from odds_service.cache import OddsCache
+from odds_service.clock import DrivenClock
 from odds_service.demo.settings import SimulationSettings
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import ChangeBatch, MarketChange
@@ -115,7 +116,7 @@ async def _measure(bounds: Bounds, settings: SimulationSettings) -> Report:
             cache = TimedCache(feed, sources=[SourceState(source=SOURCE, interval_s=60)])
             queue = TimedQueue(10_000_000)
             writer = Writer(store, queue, feed)
-            detector = Detector(cache, feed, queue, Reconciler(), lambda: load.now)
+            detector = Detector(cache, feed, queue, Reconciler(), DrivenClock(lambda: load.now))
             async with trio.open_nursery() as nursery:
                 # The first cycle is all new, and no part of the figures.
                 observations = await load.observations()

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from odds_service.bridge import open_bridge
 from odds_service.cache import OddsCache
+from odds_service.clock import DrivenClock
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import ChangeBatch
 from odds_service.model.source import SourceState
@@ -81,7 +82,9 @@ class Changes:
         self._feed = ChangeFeed("benchmark", 0, capacity=10_000_000)
         self._cache = OddsCache(self._feed, sources=[SourceState(source=SOURCE, interval_s=60)])
         queue = WriteQueue(1_000_000_000)
-        self._detector = Detector(self._cache, self._feed, queue, Reconciler(), lambda: load.now)
+        self._detector = Detector(
+            self._cache, self._feed, queue, Reconciler(), DrivenClock(lambda: load.now)
+        )
         self._queue = queue
 
     async def cycle(self) -> list[ChangeBatch]:

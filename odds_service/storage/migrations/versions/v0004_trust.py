@@ -12,6 +12,15 @@ def upgrade() -> None:
     time = sa.DateTime(timezone=True) if postgres else sa.BigInteger()
     # The wall clock at detection, which a jump may set apart from detected_at; null: equal to it.
     op.add_column("odds_history", sa.Column("wall_at", time))
+    # Few rows have it: those that were detected while the log led the clock.
+    stepped = sa.text("wall_at IS NOT NULL")
+    op.create_index(
+        "odds_history_wall_at",
+        "odds_history",
+        ["revision", "wall_at"],
+        postgresql_where=stepped,
+        sqlite_where=stepped,
+    )
     # Market type -> when it was last seen true, where the last looks did not show it; JSON.
     op.add_column("snapshots", sa.Column("lagging", sa.Text()))
     # The status that the source told; null: it told none.

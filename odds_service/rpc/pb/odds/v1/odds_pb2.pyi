@@ -2560,6 +2560,7 @@ class GetStatusResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     BOOKMAKERS_FIELD_NUMBER: _builtins.int
     MARKETS_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Of the service's package."""
     epoch: _builtins.str
@@ -2585,6 +2586,8 @@ class GetStatusResponse(_message.Message):
     def writer(self) -> Global___WriterStatus: ...
     @_builtins.property
     def subscribers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriberStatus]: ...
+    @_builtins.property
+    def clock(self) -> Global___ClockStatus: ...
     def __init__(
         self,
         *,
@@ -2602,11 +2605,65 @@ class GetStatusResponse(_message.Message):
         events: _builtins.int = ...,
         bookmakers: _builtins.int = ...,
         markets: _builtins.int = ...,
+        clock: Global___ClockStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["uptime", b"uptime", "writer", b"writer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "uptime", b"uptime", "writer", b"writer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "channels", b"channels", "durable_revision", b"durable_revision", "epoch", b"epoch", "events", b"events", "head_revision", b"head_revision", "markets", b"markets", "oldest_revision", b"oldest_revision", "sources", b"sources", "subscriber_count", b"subscriber_count", "subscribers", b"subscribers", "uptime", b"uptime", "version", b"version", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "channels", b"channels", "clock", b"clock", "durable_revision", b"durable_revision", "epoch", b"epoch", "events", b"events", "head_revision", b"head_revision", "markets", b"markets", "oldest_revision", b"oldest_revision", "sources", b"sources", "subscriber_count", b"subscriber_count", "subscribers", b"subscribers", "uptime", b"uptime", "version", b"version", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class ClockStatus(_message.Message):
+    """How the machine's clocks have behaved since the start. Ages and staleness do not depend on the
+    wall clock, so a jump changes neither.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JUMPS_FIELD_NUMBER: _builtins.int
+    LAST_JUMP_S_FIELD_NUMBER: _builtins.int
+    LAST_JUMP_AT_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    SLEEPS_FIELD_NUMBER: _builtins.int
+    SLEPT_S_FIELD_NUMBER: _builtins.int
+    LOG_LEAD_S_FIELD_NUMBER: _builtins.int
+    LOG_HOLDS_FIELD_NUMBER: _builtins.int
+    jumps: _builtins.int
+    """Jumps of the wall clock by more than 2 s, either way."""
+    last_jump_s: _builtins.float
+    """How far the last one went, below 0 where the clock went back; 0 without one."""
+    waiting: _builtins.bool
+    """The wall clock is where the last jump left it, and the service does not follow it yet."""
+    sleeps: _builtins.int
+    """How many times the machine has slept, and for how long in all."""
+    slept_s: _builtins.float
+    log_lead_s: _builtins.float
+    """How far detected_at is ahead of the wall clock; 0 in the ordinary way."""
+    log_holds: _builtins.bool
+    """detected_at is ahead by more than a day, and stands still until the clock has come near."""
+    @_builtins.property
+    def last_jump_at(self) -> _timestamp_pb2.Timestamp:
+        """By the time after the jump; absent without one."""
+
+    def __init__(
+        self,
+        *,
+        jumps: _builtins.int = ...,
+        last_jump_s: _builtins.float = ...,
+        last_jump_at: _timestamp_pb2.Timestamp | None = ...,
+        waiting: _builtins.bool = ...,
+        sleeps: _builtins.int = ...,
+        slept_s: _builtins.float = ...,
+        log_lead_s: _builtins.float = ...,
+        log_holds: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_jump_at", b"last_jump_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jumps", b"jumps", "last_jump_at", b"last_jump_at", "last_jump_s", b"last_jump_s", "log_holds", b"log_holds", "log_lead_s", b"log_lead_s", "sleeps", b"sleeps", "slept_s", b"slept_s", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClockStatus: _TypeAlias = ClockStatus  # noqa: Y015

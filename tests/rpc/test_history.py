@@ -346,7 +346,7 @@ COPIES = """
     WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < :rows)
     INSERT INTO odds_history
     SELECT revision + k, detected_at + k, kind, reason, event_id, source, bookmaker, market, line,
-      participant, status, snapshot_id, observed_at, before, after, other_line, ended
+      participant, status, snapshot_id, observed_at, before, after, other_line, ended, wall_at
     FROM odds_history, n WHERE revision = :revision
 """
 

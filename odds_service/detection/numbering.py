@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct, field
@@ -18,6 +19,7 @@ from odds_service.model.snapshot import (
     BookmakerOdds,
     EventOdds,
     EventSource,
+    Seen,
     Snapshot,
 )
 
@@ -108,18 +110,27 @@ def lose_bookmaker(
     reason: str = Reason.SOURCE_REMOVED,
 ) -> None:
     """Number the end of all that a bookmaker shows within the observation's scope."""
-    differences = compare_markets(current.markets, None, observation.scope.markets, reason)
+    scope = observation.scope
+    differences = compare_markets(
+        current.markets, None, scope.markets, reason, elsewhere=scope.elsewhere
+    )
     if not differences:
         return
     updated = apply_differences(
         found, current, event.id, current.bookmaker, differences, observation,
-        current.source_updated_at,
+        current.source_updated_at, _unseen(current),
     )  # fmt: skip
     found.snapshots.append(updated.snapshot())
     if updated.markets:
         bookmakers[current.key] = updated
     else:
         del bookmakers[current.key]
+
+
+def _unseen(current: BookmakerOdds) -> dict[str, Seen]:
+    """When each type was last seen true, where a look confirms none of them."""
+    last = Seen(current.confirmed_at, current.confirmed_boot_s)
+    return {key.market: current.lagging.get(key.market, last) for key in current.markets}
 
 
 def apply_differences(
@@ -130,8 +141,12 @@ def apply_differences(
     differences: list[Difference],
     observation: Observation,
     source_updated_at: datetime | None,
+    lagging: Mapping[str, Seen] = MappingProxyType({}),
 ) -> BookmakerOdds:
-    """Number the differences as changes of one new snapshot; give the bookmaker's new value."""
+    """Number the differences as changes of one new snapshot; give the bookmaker's new value.
+
+    lagging: as in BookmakerOdds, after this look; types whose last market goes are left out.
+    """
     markets = {} if current is None else dict(current.markets)
     snapshot_id = found.next_revision
     source, observed_at, detected_at = (
@@ -163,15 +178,23 @@ def apply_differences(
             )
         )
     found.next_revision = snapshot_id + len(differences)
+    if lagging:
+        held = {key.market for key in markets}
+        lagging = {market: seen for market, seen in lagging.items() if market in held}
+    confirmed_at, confirmed_boot_s = observed_at, observation.observed_boot_s
+    if lagging and current is not None and lagging.keys() >= {key.market for key in markets}:
+        confirmed_at, confirmed_boot_s = current.confirmed_at, current.confirmed_boot_s
     return BookmakerOdds(
         snapshot_id,
         event_id,
         observation.source,
         bookmaker,
-        observed_at,
-        observed_at,
+        observed_at if confirmed_at is observed_at or current is None else current.observed_at,
+        confirmed_at,
         source_updated_at,
         markets,
+        confirmed_boot_s=confirmed_boot_s,
+        lagging=lagging,
     )
 
 

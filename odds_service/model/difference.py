@@ -32,11 +32,12 @@ def compare_markets(
     scope_markets: frozenset[str] | None = None,
     gone_reason: str = Reason.SOURCE_REMOVED,
     refused: list[MarketKey] | None = None,
+    elsewhere: frozenset[str] | None = None,
 ) -> list[Difference]:
     """The differences between a bookmaker's cached markets and those observed, in key order.
 
     observed: None where the bookmaker is gone. Moved lines stand side by side. Markets outside
-    the scope, and those of an unreadable type, are never REMOVED. What is no text (see model.text)
+    the scope (see Scope), and those of an unreadable type, are never REMOVED. What is no text (see model.text)
     is looked for where a change is about to be made: such a market is as one that could not be
     read, and is added to `refused`.
     """
@@ -78,7 +79,11 @@ def compare_markets(
                 if cached.status is MarketStatus.OPEN:
                     kind = ChangeKind.SUSPENDED
                     differences.append(Difference(key, kind, Reason.UNREADABLE))
-            elif scope_markets is None or key.market in scope_markets:
+            elif (
+                scope_markets is None
+                or key.market in scope_markets
+                or (elsewhere is not None and key.market not in elsewhere)
+            ):
                 differences.append(Difference(key, ChangeKind.REMOVED, gone_reason))
                 removed += 1
     if len(differences) > 1:

@@ -97,3 +97,21 @@ class EventOdds(Struct, frozen=True):
     event: Event
     sources: Mapping[str, EventSource]
     bookmakers: Mapping[BookmakerKey, BookmakerOdds]
+
+
+def last_seen(odds: BookmakerOdds, market_type: str) -> Seen:
+    """Return when the markets of a type were last seen true, by both clocks."""
+    lagging = odds.lagging.get(market_type) if odds.lagging else None
+    return lagging or Seen(odds.confirmed_at, odds.confirmed_boot_s)
+
+
+def confirmed_of(odds: BookmakerOdds, market_type: str) -> datetime:
+    """Return when the markets of a type were last seen true."""
+    return last_seen(odds, market_type).at
+
+
+def oldest_confirmed(odds: BookmakerOdds) -> datetime:
+    """Return when the markets of the type that lags the most were last seen true."""
+    if not odds.lagging:
+        return odds.confirmed_at
+    return min(odds.confirmed_at, min(seen.at for seen in odds.lagging.values()))

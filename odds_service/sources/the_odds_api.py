@@ -33,6 +33,7 @@ from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 BOOKMAKERS_A_REGION: Final = 10  # so many named bookmakers cost as much as one region
 MOST_EVENTS: Final = 10_000  # of one sport; the largest has some hundreds
 EVENTS_AT_A_STRETCH: Final = 16  # decoded between two checkpoints: keeps pauses short
+_NOTHING: Final[frozenset[str]] = frozenset()  # a listing and one event are asked for the same types
 _CREDITS: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 _ADVICE: Final = {
     "MISSING_KEY": "set `api_key`, `api_key_file` or ODDS_API_KEY",
@@ -196,7 +197,8 @@ class TheOddsApi:
             # `upcoming` shows whatever comes next: what is not in it is not gone.
             listing=None if pull.key == "upcoming" else pull.key,
             bookmakers=self._asked_bookmakers(),
-            markets=self._asked_markets(),
+            markets=frozenset(self._settings.markets),
+            elsewhere=_NOTHING,
         )
         return await self._observe(
             f"/v4/sports/{pull.key}/odds", scope, whole=pull.key != "upcoming"
@@ -209,7 +211,8 @@ class TheOddsApi:
             listing=listing,
             events=frozenset({source_event_id}),
             bookmakers=self._asked_bookmakers(),
-            markets=self._asked_markets(),
+            markets=frozenset(self._settings.markets),
+            elsewhere=_NOTHING,
         )
         return await self._observe(f"/v4/sports/{listing}/events/{source_event_id}/odds", scope)
 
@@ -270,11 +273,6 @@ class TheOddsApi:
         if settings.bookmakers:
             return params | {"bookmakers": ",".join(settings.bookmakers)}
         return params | {"regions": ",".join(settings.regions)}
-
-    def _asked_markets(self) -> frozenset[str]:
-        """What can be missing; exchanges answer `h2h` with `h2h_lay` beside it."""
-        asked = frozenset(self._settings.markets)
-        return asked | {"h2h_lay"} if "h2h" in asked else asked
 
     def _asked_bookmakers(self) -> frozenset[str] | None:
         return frozenset(self._settings.bookmakers) or None

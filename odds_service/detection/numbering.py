@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct, field
@@ -141,7 +140,7 @@ def apply_differences(
     differences: list[Difference],
     observation: Observation,
     source_updated_at: datetime | None,
-    lagging: Mapping[str, Seen] = MappingProxyType({}),
+    lagging: Mapping[str, Seen] | None = None,
 ) -> BookmakerOdds:
     """Number the differences as changes of one new snapshot; give the bookmaker's new value.
 
@@ -194,7 +193,7 @@ def apply_differences(
         source_updated_at,
         markets,
         confirmed_boot_s=confirmed_boot_s,
-        lagging=lagging,
+        lagging=lagging or {},
     )
 
 

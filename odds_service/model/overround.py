@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
-from odds_service.model.snapshot import BookmakerOdds
+from odds_service.model.snapshot import BookmakerOdds, as_last_seen
 from odds_service.model.source import (
     STALE_AFTER_INTERVALS,
     SourceState,
@@ -132,9 +132,12 @@ def best_markets(
 ) -> list[BestMarket]:
     """The best prices of all markets that an event's bookmakers show, by market key."""
     quotes: dict[MarketKey, list[Quote]] = {}
-    for odds in bookmakers:
-        stands = standing_of(odds)
-        for market in markets_of(odds):
+    for whole in bookmakers:
+        odds, stands = whole, standing_of(whole)
+        for market in markets_of(whole):
+            if whole.lagging:
+                odds = as_last_seen(whole, (market.key.market,))
+                stands = standing_of(odds)
             if not market.key.market.endswith(_LAY):
                 quotes.setdefault(market.key, []).append(
                     Quote(

@@ -1,9 +1,10 @@
 """What bookmakers show for an event now: the cache's values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey
@@ -32,6 +33,7 @@ class Snapshot(Struct, frozen=True, gc=False):
     observed_at: datetime
     confirmed_at: datetime
     source_updated_at: datetime | None
+    lagging: Mapping[str, Seen] = {}
 
 
 class BookmakerOdds(Struct, frozen=True):
@@ -66,7 +68,7 @@ class BookmakerOdds(Struct, frozen=True):
         """The row that a store keeps of it."""
         return Snapshot(
             self.snapshot_id, self.event_id, self.source, self.bookmaker,
-            self.observed_at, self.confirmed_at, self.source_updated_at,
+            self.observed_at, self.confirmed_at, self.source_updated_at, self.lagging,
         )  # fmt: skip
 
 
@@ -99,19 +101,26 @@ class EventOdds(Struct, frozen=True):
     bookmakers: Mapping[BookmakerKey, BookmakerOdds]
 
 
-def last_seen(odds: BookmakerOdds, market_type: str) -> Seen:
-    """Return when the markets of a type were last seen true, by both clocks."""
-    lagging = odds.lagging.get(market_type) if odds.lagging else None
-    return lagging or Seen(odds.confirmed_at, odds.confirmed_boot_s)
-
-
 def confirmed_of(odds: BookmakerOdds, market_type: str) -> datetime:
     """Return when the markets of a type were last seen true."""
-    return last_seen(odds, market_type).at
+    lagging = odds.lagging.get(market_type)
+    return odds.confirmed_at if lagging is None else lagging.at
 
 
-def oldest_confirmed(odds: BookmakerOdds) -> datetime:
-    """Return when the markets of the type that lags the most were last seen true."""
-    if not odds.lagging:
-        return odds.confirmed_at
-    return min(odds.confirmed_at, min(seen.at for seen in odds.lagging.values()))
+def as_last_seen(odds: BookmakerOdds, market_types: Iterable[str]) -> BookmakerOdds:
+    """Return the odds with the times at which the oldest of some market types was seen true.
+
+    An event's absence stays visible: then the odds are still confirmed earlier than observed.
+    """
+    lagging = [odds.lagging[name] for name in market_types if name in odds.lagging]
+    if not lagging:
+        return odds
+    oldest = min(lagging, key=lambda seen: seen.at)
+    absent = odds.confirmed_at < odds.observed_at
+    return replace(
+        odds,
+        observed_at=odds.observed_at if absent else oldest.at,
+        confirmed_at=oldest.at,
+        confirmed_boot_s=oldest.boot_s,
+        lagging={},
+    )

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from odds_service.cache import OddsCache
 from odds_service.detection import detect, source_change
+from odds_service.detection.answer_times import AnswerTimes
 from odds_service.detection.departure import purge
 from odds_service.detection.numbering import Detected
 from odds_service.feed import ChangeFeed
@@ -33,11 +34,15 @@ log = structlog.get_logger(__name__)
 
 
 class Applied(Struct, frozen=True):
-    """What one observation gave: its changes in order, and the head after it."""
+    """What one observation gave: its changes in order, and the head after it.
+
+    observation: as it was applied, without what was older than what had been applied before.
+    """
 
     changes: list[Change]
     head_revision: int
     markets: int
+    observation: Observation
 
 
 class Detector:
@@ -60,6 +65,7 @@ class Detector:
         self._queue = queue
         self._reconciler = reconciler
         self._now = now
+        self._times = AnswerTimes(cache.events)
         self.late_events = 0
         self.duplicate_events = 0
         self.refused: dict[str, Counter[str]] = {}
@@ -74,6 +80,7 @@ class Detector:
         observation = with_text_only(observation, bad)
         if bad:
             self._refuse(observation.source, bad)
+        observation = self._times.sift(observation)
         changes: list[Change] = []
         markets = 0
         for part, present in slices(observation):
@@ -81,7 +88,7 @@ class Detector:
             found = self.apply(part, present)
             changes += found.changes
             markets += found.markets
-        return Applied(changes, self._feed.head_revision, markets)
+        return Applied(changes, self._feed.head_revision, markets, observation)
 
     def apply(self, observation: Observation, present: frozenset[str] = frozenset()) -> Detected:
         """Compare, update the cache for all that was seen, number and publish the changes."""
@@ -106,6 +113,7 @@ class Detector:
         )
         rematch(found, events, moves, observation.observed_at)
         self._reconciler.forget(found.departed)
+        self._times.forget(found.departed)
         self.late_events += found.late
         self.duplicate_events += found.duplicates
         if found.refused:
@@ -140,6 +148,7 @@ class Detector:
                 detected_at=self._stamp(),
             )
             self._reconciler.forget(found.departed)
+            self._times.forget(found.departed)
             self._publish(found)
             changes += len(found.changes)
 
@@ -229,7 +238,7 @@ async def detect_observations(
 
 def scrape_run(fetched: Fetched, applied: Applied) -> ScrapeRun:
     """The operator's record of one pull."""
-    observation = fetched.observation
+    observation = applied.observation
     return ScrapeRun(
         source=observation.source,
         listing=as_text(fetched.pull_key),

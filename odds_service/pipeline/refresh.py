@@ -131,6 +131,7 @@ class Refresher:
             return
         applied = await self._detector.observe(observation)
         self._queue.record(scrape_run(Fetched("refresh", observation), applied))
+        observation = applied.observation
         failed = observation.completeness is Completeness.FAILED
         kind = next(iter(observation.problems), "failed") if failed else ""
         reason = observation.reason if failed else ""

@@ -14,7 +14,7 @@ from odds_service.cache import Cut
 from odds_service.model.change import Change
 from odds_service.model.cursor import Cursor
 from odds_service.model.overround import BestMarket, Standing, best_markets
-from odds_service.model.snapshot import EventOdds
+from odds_service.model.snapshot import EventOdds, as_last_seen
 from odds_service.model.source import SourceStatus
 from odds_service.rpc.encode import (
     change_wire,
@@ -226,14 +226,15 @@ def _listed(view: OddsView, entry: EventOdds) -> pb.ListedEvent:
         matches=[match_message(carried) for _, carried in sorted(entry.sources.items())],
     )
     for odds in view.bookmakers(entry):
-        markets = sum(1 for _ in view.markets_of(odds))
-        if markets:
+        types = [market.key.market for market in view.markets_of(odds)]
+        if types:
+            seen = as_last_seen(odds, types) if odds.lagging else odds
             row.bookmakers.add(
                 bookmaker=odds.bookmaker,
                 source=odds.source,
-                markets=markets,
-                confirmed_at=timestamp(odds.confirmed_at),
-                stale=view.standing(odds) is not Standing.LIVE,
+                markets=len(types),
+                confirmed_at=timestamp(seen.confirmed_at),
+                stale=view.standing(seen) is not Standing.LIVE,
             )
     return row
 

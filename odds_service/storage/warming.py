@@ -109,6 +109,7 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
                 snapshot.confirmed_at,
                 snapshot.source_updated_at,
                 alive,
+                lagging=rows.lagging_from(snapshot.lagging),
             )
     return [
         EventOdds(event, carried[event_id], shown[event_id]) for event_id, event in live.items()

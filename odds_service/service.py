@@ -24,10 +24,12 @@ from odds_service import __version__
 from odds_service.bridge import BridgeFaults, TrioGate, open_bridge
 from odds_service.cache import OddsCache
 from odds_service.config import Settings
+from odds_service.detection.withdrawal import doubt
 from odds_service.errors import StorageError
 from odds_service.feed import ChangeFeed
 from odds_service.metrics.families import Readings
 from odds_service.metrics.serve import serve_metrics
+from odds_service.model.asks import Asks, AsksChange, changed_asks
 from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
 from odds_service.pipeline.coverage import Coverage
@@ -35,10 +37,11 @@ from odds_service.pipeline.detect import Detector, detect_observations, judge_by
 from odds_service.pipeline.refresh import Refresher
 from odds_service.pipeline.retention import PurgePolicy, purge_by_clock, retain_by_clock
 from odds_service.pipeline.scrape import Scraper
+from odds_service.pipeline.withdraw import withdraw_unasked
 from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
 from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
-from odds_service.sources.base import Source
+from odds_service.sources.base import Source, asks_of
 from odds_service.sources.registry import check_names, open_source
 from odds_service.status import ChannelFill, RpcReport, ServiceStatus
 from odds_service.storage import Retention, Store, Stored, open_store
@@ -67,6 +70,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     writer: Writer
     reconciler: Reconciler
     detector: Detector
+    asks: dict[str, Asks]
+    changed_asks: dict[str, AsksChange]
     scrapers: dict[str, Scraper]
     fetched_send: trio.MemorySendChannel[Fetched]
     fetched: trio.MemoryReceiveChannel[Fetched]
@@ -140,9 +145,12 @@ async def assemble(
         stored = await store.begin()
         feed = ChangeFeed(stored.epoch, stored.revision, detected_at=stored.last_detected_at)
         known = {state.source: state for state in stored.sources}
+        asks = {source.name: asks_of(source) for source in sources}
+        held = {source for entry in stored.events for source in entry.sources}
+        changed = changed_asks(stored.asks, asks, held)
         cache = OddsCache(
             feed,
-            events=stored.events,
+            events=[doubt(entry, changed) for entry in stored.events],
             sources=[_starting(source, known.get(source.name)) for source in sources],
         )
         queue = WriteQueue(database.queue_changes)
@@ -161,6 +169,8 @@ async def assemble(
             writer=Writer(store, queue, feed, dead_letters=stored.dead_letters),
             reconciler=reconciler,
             detector=Detector(cache, feed, queue, reconciler, utc_now),
+            asks=asks,
+            changed_asks=changed,
             scrapers={
                 source.name: Scraper(source, send.clone(), utc_now, coverage) for source in sources
             },
@@ -246,6 +256,9 @@ async def _scrape(parts: Parts, scope: trio.CancelScope) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(judge_by_clock, parts.detector)
             nursery.start_soon(_forget, parts)
+            await withdraw_unasked(
+                parts.changed_asks, parts.asks, parts.detector, parts.writer, parts.store
+            )
             for scraper in parts.scrapers.values():
                 nursery.start_soon(scraper.run)
 

@@ -160,6 +160,7 @@ def _see_bookmaker(
             source_updated_at=shown.source_updated_at,
             confirmed_boot_s=observation.observed_boot_s,
             lagging=lagging,
+            doubted=False,
         )
         found.confirmed.append(updated)
     if updated.markets:

@@ -22,6 +22,7 @@ def purge(
     *,
     first_revision: int,
     detected_at: datetime,
+    reason: str = Reason.PURGED,
 ) -> Detected:
     """Let sources go that no longer confirm their events: event id -> those of its sources.
 
@@ -34,10 +35,10 @@ def purge(
             continue
         going = sorted(due[event_id] & entry.sources.keys())
         if len(going) == len(entry.sources):
-            _end_event(found, entry, Reason.PURGED, nothing_seen(going[0], detected_at))
+            _end_event(found, entry, reason, nothing_seen(going[0], detected_at))
             continue
         for source in going:
-            _drop_source(found, entry, Reason.PURGED, nothing_seen(source, detected_at))
+            _drop_source(found, entry, reason, nothing_seen(source, detected_at))
             entry = found.entries[event_id] or entry
     return found
 

@@ -180,9 +180,10 @@ def apply_differences(
     if lagging:
         held = {key.market for key in markets}
         lagging = {market: seen for market, seen in lagging.items() if market in held}
-    confirmed_at, confirmed_boot_s = observed_at, observation.observed_boot_s
+    confirmed_at, confirmed_boot_s, doubted = observed_at, observation.observed_boot_s, False
     if lagging and current is not None and lagging.keys() >= {key.market for key in markets}:
         confirmed_at, confirmed_boot_s = current.confirmed_at, current.confirmed_boot_s
+        doubted = current.doubted
     return BookmakerOdds(
         snapshot_id,
         event_id,
@@ -194,6 +195,7 @@ def apply_differences(
         markets,
         confirmed_boot_s=confirmed_boot_s,
         lagging=lagging or {},
+        doubted=doubted,
     )
 
 

@@ -118,7 +118,7 @@ def standing(
     """
     if odds.confirmed_at < odds.observed_at:
         return Standing.ABSENT
-    if source is None or source.status is not SourceStatus.UP:
+    if odds.doubted or source is None or source.status is not SourceStatus.UP:
         return Standing.STALE
     age_s = (now - odds.confirmed_at).total_seconds()
     interval_s = event_interval_s(source, (start_time - now).total_seconds())

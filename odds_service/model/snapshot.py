@@ -45,7 +45,8 @@ class BookmakerOdds(Struct, frozen=True):
     bookmaker's own claim. `markets` is replaced, never changed in place.
     `wire` is rpc's memo of the markets' encoded bytes, as in Market. confirmed_boot_s: the boot
     clock at confirmed_at; ages are told from it. lagging: market type -> when its markets were last
-    seen true, of the types that the looks since then did not show.
+    seen true, of the types that the looks since then did not show. doubted: they
+    were stored under settings that asked their source for something else; stale until confirmed.
     """
 
     snapshot_id: int
@@ -59,6 +60,7 @@ class BookmakerOdds(Struct, frozen=True):
     wire: bytes | None = None
     confirmed_boot_s: float = 0.0
     lagging: Mapping[str, Seen] = {}
+    doubted: bool = False
 
     @property
     def key(self) -> BookmakerKey:

@@ -16,6 +16,7 @@ from odds_service.detection import detect, source_change
 from odds_service.detection.answer_times import AnswerTimes
 from odds_service.detection.departure import purge
 from odds_service.detection.numbering import Detected
+from odds_service.detection.withdrawal import Changed, due_for_withdrawal, withdraw
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.observation import Completeness, Observation
@@ -144,6 +145,29 @@ class Detector:
             found = purge(
                 self._cache.events,
                 {event_id: going[event_id] for event_id in sorted(going)[:SLICE_EVENTS]},
+                first_revision=self._feed.head_revision + 1,
+                detected_at=self._stamp(),
+            )
+            self._reconciler.forget(found.departed)
+            self._times.forget(found.departed)
+            self._publish(found)
+            changes += len(found.changes)
+
+    async def withdraw(self, changed: Changed) -> tuple[int, int]:
+        """Withdraw what the settings ask for no more, in slices, each when the queue has room.
+
+        Returns how many changes that made, and the last revision after them.
+        """
+        changes = 0
+        while True:
+            await self._queue.room()
+            going = due_for_withdrawal(self._cache.events, changed)
+            if not going:
+                return changes, self._feed.head_revision
+            found = withdraw(
+                self._cache.events,
+                going[:SLICE_EVENTS],
+                changed,
                 first_revision=self._feed.head_revision + 1,
                 detected_at=self._stamp(),
             )

@@ -11,6 +11,7 @@ from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, MarketStatus
 from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
 from odds_service.storage import rows
+from odds_service.storage.asks import aio_asks
 from odds_service.storage.base import Stored
 from odds_service.storage.database import Database
 from odds_service.storage.letters import aio_count
@@ -78,6 +79,7 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
             last_detected_at=state.detected_at,
             database_id=state.database_id,
             dead_letters=await aio_count(connection),
+            asks=await aio_asks(connection),
         )
 
 

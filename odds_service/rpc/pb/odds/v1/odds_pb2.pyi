@@ -890,7 +890,8 @@ class Change(_message.Message):
     """In all changes; in changes of events the source that gave rise to it."""
     reason: _builtins.str
     """Why, where there is more to say than the kind: `source_removed`, `event_started`,
-    `event_ended`, `line_moved` …
+    `event_ended`, `line_moved`, `no_longer_asked` (the settings ask for less; it may still be
+    offered) …
     Two events that prove to be one: EVENT_ENDED (`merged`, with Event.merged_into), then the
     other's EVENT_UPDATED and its new odds as ADDED. One that proves to be two: its EVENT_UPDATED
     and REMOVED (`split`), then EVENT_ADDED (or EVENT_UPDATED) and ADDED where they belong.

@@ -37,9 +37,9 @@ def compare_markets(
     """The differences between a bookmaker's cached markets and those observed, in key order.
 
     observed: None where the bookmaker is gone. Moved lines stand side by side. Markets outside
-    the scope (see Scope), and those of an unreadable type, are never REMOVED. What is no text (see model.text)
-    is looked for where a change is about to be made: such a market is as one that could not be
-    read, and is added to `refused`.
+    the scope (see Scope), and those of an unreadable type, are never REMOVED. What is no text (see
+    model.text) is looked for where a change is about to be made: such a market is as one that could
+    not be read, and is added to `refused`.
     """
     seen: Mapping[MarketKey, ObservedMarket] = {} if observed is None else observed.markets
     unreadable = frozenset() if observed is None else observed.unreadable

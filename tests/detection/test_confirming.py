@@ -1,6 +1,7 @@
 """An answer confirms what it showed, and removes only what it speaks of."""
 
 from datetime import timedelta
+from typing import Any
 
 from odds_service.model.change import ChangeKind, MarketChange, Reason
 from odds_service.model.market import MarketKey
@@ -13,10 +14,10 @@ H2H, LAY, TOTALS = MarketKey("h2h"), MarketKey("h2h_lay"), MarketKey("totals", "
 PRICES: Prices = {"home": 2.0, "away": 2.0}
 
 
-def shows(*markets: MarketKey, minute: float, unreadable: str = "", **scope: object) -> Observation:
+def shows(*markets: MarketKey, minute: float, unreadable: str = "", **scope: Any) -> Observation:
     names = {"b": frozenset({unreadable})} if unreadable else {}
     event = observed_event("e", {"b": dict.fromkeys(markets, PRICES)}, unreadable=names)
-    return observe([event], minute, scope=Scope(listing="soccer_epl", **scope))  # type: ignore[arg-type]  # keys of Scope
+    return observe([event], minute, scope=Scope(listing="soccer_epl", **scope))
 
 
 def odds_of(book: Book) -> BookmakerOdds:
@@ -25,7 +26,7 @@ def odds_of(book: Book) -> BookmakerOdds:
 
 def test_a_type_shown_unasked_goes_when_it_is_shown_no_more() -> None:
     book = Book()
-    asked = {"markets": frozenset({"h2h"}), "elsewhere": frozenset[str]()}
+    asked: dict[str, Any] = {"markets": frozenset({"h2h"}), "elsewhere": frozenset[str]()}
     book.see(shows(H2H, LAY, minute=0, **asked))
     book.see(shows(H2H, minute=1, **asked))
     assert set(odds_of(book).markets) == {H2H}
@@ -37,7 +38,7 @@ def test_a_type_shown_unasked_goes_when_it_is_shown_no_more() -> None:
 def test_a_listing_neither_removes_nor_confirms_what_only_a_refresh_asks_for() -> None:
     book = Book()
     book.see(shows(H2H, TOTALS, minute=0, markets=frozenset({"h2h", "totals"})))
-    listing = {"markets": frozenset({"h2h"}), "elsewhere": frozenset({"totals"})}
+    listing: dict[str, Any] = {"markets": frozenset({"h2h"}), "elsewhere": frozenset({"totals"})}
     for minute in (1, 2):
         book.see(shows(H2H, minute=minute, **listing))
     odds = odds_of(book)

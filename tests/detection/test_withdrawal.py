@@ -137,6 +137,6 @@ def test_stored_odds_are_stale_until_a_look_under_the_new_settings() -> None:
 def test_only_other_forms_types_are_elsewhere() -> None:
     asks = Asks(forms={"listing": Form(markets=frozenset({"h2h"})),
                        "event": Form(markets=frozenset({"h2h", "totals"}))})  # fmt: skip
-    assert asks.elsewhere("listing") == {"totals"}
+    assert asks.elsewhere("listing") == frozenset({"totals"})
     assert asks.elsewhere("event") == frozenset()
     assert asks.elsewhere("unheard of") is None

@@ -221,6 +221,7 @@ async def aio_insert(
     if captured and again:
         values = [
             {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
+            | {"lagging": rows.packed_lagging(snapshot.lagging)}
             for snapshot in captured.values()
         ]
         await connection.execute(statements.add_snapshot, values)

@@ -26,10 +26,12 @@ from odds_service.bridge import BridgeFaults, TrioGate, open_bridge
 from odds_service.cache import OddsCache
 from odds_service.clock import Clock, SteadyClock, SystemClock, later
 from odds_service.config import Settings
+from odds_service.detection.withdrawal import doubt
 from odds_service.errors import StorageError
 from odds_service.feed import ChangeFeed
 from odds_service.metrics.families import Readings
 from odds_service.metrics.serve import serve_metrics
+from odds_service.model.asks import Asks, AsksChange, changed_asks
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
@@ -44,10 +46,11 @@ from odds_service.pipeline.retention import (
 )
 from odds_service.pipeline.scrape import Scraper
 from odds_service.pipeline.watch_clock import watch_clock
+from odds_service.pipeline.withdraw import withdraw_unasked
 from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
 from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
-from odds_service.sources.base import Source
+from odds_service.sources.base import Source, asks_of
 from odds_service.sources.boundary import Limits
 from odds_service.sources.registry import check_names, open_source
 from odds_service.status import ChannelFill, ClockReport, RpcReport, ServiceStatus
@@ -73,6 +76,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     writer: Writer
     reconciler: Reconciler
     detector: Detector
+    asks: dict[str, Asks]
+    changed_asks: dict[str, AsksChange]
     scrapers: dict[str, Scraper]
     fetched_send: trio.MemorySendChannel[Fetched]
     fetched: trio.MemoryReceiveChannel[Fetched]
@@ -87,7 +92,10 @@ class Parts(Struct, frozen=True, kw_only=True):
             version=__version__,
             started_at=later(wall, self.started_s - boot_s),
             now=wall,
-            sources=[scraper.report(cut.sources[name]) for name, scraper in self.scrapers.items()],
+            sources=[
+                scraper.report(cut.sources[name], self.detector.stale_answers[name])
+                for name, scraper in self.scrapers.items()
+            ],
             channels=[
                 ChannelFill("fetched", waiting, OBSERVATIONS_WAITING, "observations"),
                 ChannelFill("write", self.queue.pending_changes, self.queue.capacity, "changes"),
@@ -158,9 +166,12 @@ async def assemble(
         stored = await store.begin()
         feed = ChangeFeed(stored.epoch, stored.revision, detected_at=stored.last_detected_at)
         known = {state.source: state for state in stored.sources}
+        asks = {source.name: asks_of(source) for source in sources}
+        held = {source for entry in stored.events for source in entry.sources}
+        changed = changed_asks(stored.asks, asks, held)
         cache = OddsCache(
             feed,
-            events=[_aged(entry, steady.reading()) for entry in stored.events],
+            events=[doubt(_aged(entry, steady.reading()), changed) for entry in stored.events],
             sources=[_starting(source, known.get(source.name)) for source in sources],
         )
         queue = WriteQueue(database.queue_changes)
@@ -184,6 +195,8 @@ async def assemble(
             ),
             reconciler=reconciler,
             detector=detector,
+            asks=asks,
+            changed_asks=changed,
             scrapers={
                 source.name: Scraper(source, send.clone(), steady, coverage, limits)
                 for source in sources
@@ -197,9 +210,17 @@ def _aged(entry: EventOdds, now: Reading) -> EventOdds:
     """Stored odds with their ages on this boot's clock; a time ahead of the clock is no age."""
     bookmakers = {}
     for key, odds in entry.bookmakers.items():
-        age_s = max(0.0, (now.wall - odds.confirmed_at).total_seconds())
-        bookmakers[key] = replace(odds, confirmed_boot_s=(now.boot_s or 0.0) - age_s)
+        lagging = {
+            market: replace(seen, boot_s=_boot_of(seen.at, now))
+            for market, seen in odds.lagging.items()
+        }
+        boot_s = _boot_of(odds.confirmed_at, now)
+        bookmakers[key] = replace(odds, confirmed_boot_s=boot_s, lagging=lagging)
     return replace(entry, bookmakers=bookmakers)
+
+
+def _boot_of(at: datetime, now: Reading) -> float:
+    return (now.boot_s or 0.0) - max(0.0, (now.wall - at).total_seconds())
 
 
 def _starting(source: Source, known: SourceState | None) -> SourceState:
@@ -285,6 +306,9 @@ async def _scrape(parts: Parts, scope: trio.CancelScope) -> None:
             nursery.start_soon(watch_clock, parts.clock, list(parts.scrapers.values()))
             nursery.start_soon(judge_by_clock, parts.detector)
             nursery.start_soon(_forget, parts)
+            await withdraw_unasked(
+                parts.changed_asks, parts.asks, parts.detector, parts.writer, parts.store
+            )
             for scraper in parts.scrapers.values():
                 nursery.start_soon(scraper.run)
 

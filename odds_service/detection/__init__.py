@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from odds_service.detection.confirming import is_confirmed, lagging_types
 from odds_service.detection.departure import is_late, miss_event, missing
 from odds_service.detection.numbering import (
     Detected,
@@ -143,23 +144,28 @@ def _see_bookmaker(
         {} if current is None else current.markets,
         shown,
         observation.scope.markets,
-        refused=found.refused,
+        elsewhere=observation.scope.elsewhere,
     )
+    lagging = lagging_types(current, shown, observation)
     if differences or current is None:
         if not differences:
             return  # listed without a market, and not known before: nothing to show
         updated = apply_differences(
             found, current, event_id, shown.bookmaker, differences, observation,
-            shown.source_updated_at,
+            shown.source_updated_at, lagging,
         )  # fmt: skip
         found.snapshots.append(updated.snapshot())
+    elif not is_confirmed(current, lagging):
+        updated = current  # listed, and nothing of it could be read: not seen, and not absent
     else:
         updated = replace(
             current,
             observed_at=observation.observed_at,
             confirmed_at=observation.observed_at,
-            confirmed_boot_s=observation.observed_boot_s,
             source_updated_at=shown.source_updated_at,
+            confirmed_boot_s=observation.observed_boot_s,
+            lagging=lagging,
+            doubted=False,
         )
         found.confirmed.append(updated)
     if updated.markets:

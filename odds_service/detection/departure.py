@@ -29,6 +29,7 @@ def purge(
     first_revision: int,
     detected_at: datetime,
     wall_at: datetime | None = None,
+    reason: str = Reason.PURGED,
 ) -> Detected:
     """Let sources go that no longer confirm their events: event id -> those of its sources.
 
@@ -41,10 +42,10 @@ def purge(
             continue
         going = sorted(due[event_id] & entry.sources.keys())
         if len(going) == len(entry.sources):
-            _end_event(found, entry, Reason.PURGED, nothing_seen(going[0], wall_at or detected_at))
+            _end_event(found, entry, reason, nothing_seen(going[0], wall_at or detected_at))
             continue
         for source in going:
-            _drop_source(found, entry, Reason.PURGED, nothing_seen(source, wall_at or detected_at))
+            _drop_source(found, entry, reason, nothing_seen(source, wall_at or detected_at))
             entry = found.entries[event_id] or entry
     return found
 

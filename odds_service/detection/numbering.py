@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.difference import Difference, compare_markets
 from odds_service.model.event import Event
-from odds_service.model.market import Market, MarketKey, MarketStatus
+from odds_service.model.market import Market, MarketStatus
 from odds_service.model.match import SourceRef
 from odds_service.model.observation import Observation
 from odds_service.model.snapshot import (
@@ -18,6 +18,7 @@ from odds_service.model.snapshot import (
     BookmakerOdds,
     EventOdds,
     EventSource,
+    Seen,
     Snapshot,
 )
 
@@ -30,7 +31,7 @@ class Detected(Struct):
     wall_at: the wall clock, where detected_at is not that.
     entries: event id -> its new value, None where it ended. late: events whose observation was
     older than the last applied one. duplicates: events that stood in the payload twice.
-    departed: source events that are not carried any more. refused: markets with what is no text.
+    departed: source events that are not carried any more.
     """
 
     next_revision: int
@@ -45,7 +46,6 @@ class Detected(Struct):
     markets: int = 0
     late: int = 0
     duplicates: int = 0
-    refused: list[MarketKey] = field(default_factory=list)
 
     def revision(self) -> int:
         """Hand out the next revision."""
@@ -65,7 +65,6 @@ class Detected(Struct):
         self.markets += later.markets
         self.late += later.late
         self.duplicates += later.duplicates
-        self.refused += later.refused
 
     def upon(self, events: Mapping[str, EventOdds]) -> Mapping[str, EventOdds]:
         """What the cache holds with this taken over."""
@@ -96,10 +95,15 @@ def change_event(
             found.detected_at,
             before,
             after,
-            tuple(replace(odds, confirmed_boot_s=0.0) for odds in ended),  # as a log has them
+            tuple(_as_logged(odds) for odds in ended),
             wall_at=found.wall_at,
         )
     )
+
+
+def _as_logged(odds: BookmakerOdds) -> BookmakerOdds:
+    """Odds as a log has them: without what only this run knows of them."""
+    return replace(odds, confirmed_boot_s=0.0, lagging={}, doubted=False)
 
 
 def lose_bookmaker(
@@ -111,18 +115,27 @@ def lose_bookmaker(
     reason: str = Reason.SOURCE_REMOVED,
 ) -> None:
     """Number the end of all that a bookmaker shows within the observation's scope."""
-    differences = compare_markets(current.markets, None, observation.scope.markets, reason)
+    scope = observation.scope
+    differences = compare_markets(
+        current.markets, None, scope.markets, reason, elsewhere=scope.elsewhere
+    )
     if not differences:
         return
     updated = apply_differences(
         found, current, event.id, current.bookmaker, differences, observation,
-        current.source_updated_at,
+        current.source_updated_at, _unseen(current),
     )  # fmt: skip
     found.snapshots.append(updated.snapshot())
     if updated.markets:
         bookmakers[current.key] = updated
     else:
         del bookmakers[current.key]
+
+
+def _unseen(current: BookmakerOdds) -> dict[str, Seen]:
+    """When each type was last seen true, where a look confirms none of them."""
+    last = Seen(current.confirmed_at, current.confirmed_boot_s)
+    return {key.market: current.lagging.get(key.market, last) for key in current.markets}
 
 
 def apply_differences(
@@ -133,8 +146,12 @@ def apply_differences(
     differences: list[Difference],
     observation: Observation,
     source_updated_at: datetime | None,
+    lagging: Mapping[str, Seen] | None = None,
 ) -> BookmakerOdds:
-    """Number the differences as changes of one new snapshot; give the bookmaker's new value."""
+    """Number the differences as changes of one new snapshot; give the bookmaker's new value.
+
+    lagging: as in BookmakerOdds, after this look; types whose last market goes are left out.
+    """
     markets = {} if current is None else dict(current.markets)
     snapshot_id = found.next_revision
     source, observed_at, detected_at = (
@@ -167,16 +184,25 @@ def apply_differences(
             )
         )
     found.next_revision = snapshot_id + len(differences)
+    if lagging:
+        held = {key.market for key in markets}
+        lagging = {market: seen for market, seen in lagging.items() if market in held}
+    confirmed_at, confirmed_boot_s, doubted = observed_at, observation.observed_boot_s, False
+    if lagging and current is not None and lagging.keys() >= {key.market for key in markets}:
+        confirmed_at, confirmed_boot_s = current.confirmed_at, current.confirmed_boot_s
+        doubted = current.doubted
     return BookmakerOdds(
         snapshot_id,
         event_id,
         observation.source,
         bookmaker,
-        observed_at,
-        observed_at,
+        observed_at if confirmed_at is observed_at or current is None else current.observed_at,
+        confirmed_at,
         source_updated_at,
         markets,
-        confirmed_boot_s=observation.observed_boot_s,
+        confirmed_boot_s=confirmed_boot_s,
+        lagging=lagging or {},
+        doubted=doubted,
     )
 
 

@@ -48,6 +48,7 @@ class Reason:
     MERGED: Final = "merged"  # found to be the same event as another; its odds go over to that one
     SPLIT: Final = "split"  # of two source events taken for one, found to be two
     REMATCHED: Final = "rematched"  # what joins its source events differs; nothing else
+    NO_LONGER_ASKED: Final = "no_longer_asked"  # the settings ask for less; it may still be offered
     PURGED: Final = "purged"  # an ended event left the cache
     LEFT_FILTER: Final = "left_filter"  # of a stream: the market no longer matches
 

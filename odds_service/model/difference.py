@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from odds_service.model.change import ChangeKind, Reason
 from odds_service.model.market import Market, MarketKey, MarketStatus, ObservedMarket, same_prices
 from odds_service.model.observation import ANY, ObservedBookmaker
-from odds_service.model.text import is_text
 
 _PRICES: Final = ChangeKind.PRICES  # most of all; an enum is slow to look into
 _BY_KEY: Final = attrgetter("key")
@@ -31,14 +30,12 @@ def compare_markets(
     observed: ObservedBookmaker | None,
     scope_markets: frozenset[str] | None = None,
     gone_reason: str = Reason.SOURCE_REMOVED,
-    refused: list[MarketKey] | None = None,
+    elsewhere: frozenset[str] | None = None,
 ) -> list[Difference]:
     """The differences between a bookmaker's cached markets and those observed, in key order.
 
     observed: None where the bookmaker is gone. Moved lines stand side by side. Markets outside
-    the scope, and those of an unreadable type, are never REMOVED. What is no text (see model.text)
-    is looked for where a change is about to be made: such a market is as one that could not be
-    read, and is added to `refused`.
+    the scope (see Scope), and those of an unreadable type, are never REMOVED.
     """
     seen: Mapping[MarketKey, ObservedMarket] = {} if observed is None else observed.markets
     unreadable = frozenset() if observed is None else observed.unreadable
@@ -54,14 +51,7 @@ def compare_markets(
             )
         ):
             continue
-        if not _is_text(market, cached):
-            added += cached is None
-            unreadable |= {key.market}
-            if cached is not None and cached.status is MarketStatus.OPEN:
-                differences.append(Difference(key, ChangeKind.SUSPENDED, Reason.UNREADABLE))
-            if refused is not None:
-                refused.append(key)
-        elif cached is None:
+        if cached is None:
             differences.append(Difference(key, ChangeKind.ADDED, observed=market))
             added += 1
         elif cached.status is not market.status:
@@ -78,27 +68,16 @@ def compare_markets(
                 if cached.status is MarketStatus.OPEN:
                     kind = ChangeKind.SUSPENDED
                     differences.append(Difference(key, kind, Reason.UNREADABLE))
-            elif scope_markets is None or key.market in scope_markets:
+            elif (
+                scope_markets is None
+                or key.market in scope_markets
+                or (elsewhere is not None and key.market not in elsewhere)
+            ):
                 differences.append(Difference(key, ChangeKind.REMOVED, gone_reason))
                 removed += 1
     if len(differences) > 1:
         differences.sort(key=_BY_KEY)
     return _pair_moved_lines(differences) if added and removed else differences
-
-
-def _is_text(market: ObservedMarket, cached: Market | None) -> bool:
-    """Whether all its names are; those that are cached were looked at when they came."""
-    if cached is not None and len(cached.outcomes) == len(market.outcomes):
-        known = cached.outcomes
-        for place, outcome in enumerate(market.outcomes):
-            if known[place].name != outcome.name or known[place].key != outcome.key:
-                break
-        else:
-            return True
-    texts: list[str] = [*market.key]
-    for outcome in market.outcomes:
-        texts += (outcome.key, outcome.name)
-    return is_text(*texts)
 
 
 def _pair_moved_lines(differences: list[Difference]) -> list[Difference]:

@@ -32,13 +32,22 @@ class Scope(Struct, frozen=True, kw_only=True):
     listing: the part of the source's offer that was pulled whole (`soccer_epl`), or, where events
     are named, that they stand in; None where that is not known. events: the source's ids of the
     events asked for, None for all of the listing. bookmakers, markets: keys and market types asked
-    for, None for all.
+    for, None for all. elsewhere: the market types that only other kinds of request ask this source
+    for; any other type that is held and not shown is gone. None where the source cannot tell: then
+    only the types asked for can be gone.
     """
 
     listing: str | None = None
     events: frozenset[str] | None = None
     bookmakers: frozenset[str] | None = None
     markets: frozenset[str] | None = None
+    elsewhere: frozenset[str] | None = None
+
+    def covers(self, market: str) -> bool:
+        """Whether an answer of this scope speaks of a market type, also by not showing it."""
+        if self.markets is None or market in self.markets:
+            return True
+        return self.elsewhere is not None and market not in self.elsewhere
 
 
 class ObservedBookmaker(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from odds_service.model.market import (
     Outcome,
     outcome_order,
 )
-from odds_service.model.snapshot import BookmakerOdds, Reading
+from odds_service.model.snapshot import BookmakerOdds, Reading, as_last_seen
 from odds_service.model.source import (
     STALE_AFTER_INTERVALS,
     SourceState,
@@ -160,7 +160,7 @@ def standing(
     """
     if odds.confirmed_at < odds.observed_at:
         return Standing.ABSENT
-    if source is None or source.status is not SourceStatus.UP:
+    if odds.doubted or source is None or source.status is not SourceStatus.UP:
         return Standing.STALE
     age_s = now.age_s(odds.confirmed_at, odds.confirmed_boot_s)
     interval_s = event_interval_s(source, (start_time - now.wall).total_seconds())
@@ -188,11 +188,14 @@ def best_markets(
     furthest = max(told.values(), default=EventStatus.SCHEDULED)
     lost = frozenset(event.draws_lost)
     quotes: dict[MarketKey, list[Quote]] = {}
-    for odds in bookmakers:
-        stands = standing_of(odds)
-        tells = told.get(odds.source)
-        for market in markets_of(odds):
+    for whole in bookmakers:
+        odds, stands = whole, standing_of(whole)
+        tells = told.get(whole.source)
+        for market in markets_of(whole):
             kind = market.key.market
+            if whole.lagging:
+                odds = as_last_seen(whole, (kind,))
+                stands = standing_of(odds)
             if not kind.endswith(_LAY):
                 quotes.setdefault(market.key, []).append(
                     Quote(

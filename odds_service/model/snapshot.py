@@ -1,9 +1,10 @@
 """What bookmakers show for an event now: the cache's values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey
@@ -57,6 +58,7 @@ class Snapshot(Struct, frozen=True, gc=False):
     observed_at: datetime
     confirmed_at: datetime
     source_updated_at: datetime | None
+    lagging: Mapping[str, Seen] = {}
 
 
 class BookmakerOdds(Struct, frozen=True):
@@ -68,7 +70,8 @@ class BookmakerOdds(Struct, frozen=True):
     bookmaker's own claim. `markets` is replaced, never changed in place.
     `wire` is rpc's memo of the markets' encoded bytes, as in Market. confirmed_boot_s: the boot
     clock at confirmed_at; ages are told from it. lagging: market type -> when its markets were last
-    seen true, of the types that the looks since then did not show.
+    seen true, of the types that the looks since then did not show. doubted: they
+    were stored under settings that asked their source for something else; stale until confirmed.
     """
 
     snapshot_id: int
@@ -82,6 +85,7 @@ class BookmakerOdds(Struct, frozen=True):
     wire: bytes | None = None
     confirmed_boot_s: float = 0.0
     lagging: Mapping[str, Seen] = {}
+    doubted: bool = False
 
     @property
     def key(self) -> BookmakerKey:
@@ -91,7 +95,7 @@ class BookmakerOdds(Struct, frozen=True):
         """The row that a store keeps of it."""
         return Snapshot(
             self.snapshot_id, self.event_id, self.source, self.bookmaker,
-            self.observed_at, self.confirmed_at, self.source_updated_at,
+            self.observed_at, self.confirmed_at, self.source_updated_at, self.lagging,
         )  # fmt: skip
 
 
@@ -133,3 +137,28 @@ class EventOdds(Struct, frozen=True):
     event: Event
     sources: Mapping[str, EventSource]
     bookmakers: Mapping[BookmakerKey, BookmakerOdds]
+
+
+def confirmed_of(odds: BookmakerOdds, market_type: str) -> datetime:
+    """Return when the markets of a type were last seen true."""
+    lagging = odds.lagging.get(market_type)
+    return odds.confirmed_at if lagging is None else lagging.at
+
+
+def as_last_seen(odds: BookmakerOdds, market_types: Iterable[str]) -> BookmakerOdds:
+    """Return the odds with the times at which the oldest of some market types was seen true.
+
+    An event's absence stays visible: then the odds are still confirmed earlier than observed.
+    """
+    lagging = [odds.lagging[name] for name in market_types if name in odds.lagging]
+    if not lagging:
+        return odds
+    oldest = min(lagging, key=lambda seen: seen.at)
+    absent = odds.confirmed_at < odds.observed_at
+    return replace(
+        odds,
+        observed_at=odds.observed_at if absent else oldest.at,
+        confirmed_at=oldest.at,
+        confirmed_boot_s=oldest.boot_s,
+        lagging={},
+    )

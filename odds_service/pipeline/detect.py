@@ -1,5 +1,6 @@
 """The detect stage: the only writer of the cache."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
@@ -13,8 +14,10 @@ from msgspec.structs import replace
 from odds_service.cache import OddsCache
 from odds_service.clock import Clock
 from odds_service.detection import detect, source_change
+from odds_service.detection.answer_times import STALE_ANSWER, AnswerTimes
 from odds_service.detection.departure import purge
 from odds_service.detection.numbering import Detected
+from odds_service.detection.withdrawal import Changed, due_for_withdrawal, withdraw
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.observation import Completeness, Observation
@@ -34,11 +37,15 @@ log = structlog.get_logger(__name__)
 
 
 class Applied(Struct, frozen=True):
-    """What one observation gave: its changes in order, and the head after it."""
+    """What one observation gave: its changes in order, and the head after it.
+
+    observation: as it was applied, without what was older than what had been applied before.
+    """
 
     changes: list[Change]
     head_revision: int
     markets: int
+    observation: Observation
 
 
 class Detector:
@@ -62,8 +69,12 @@ class Detector:
         self._reconciler = reconciler
         self._clock = clock
         self.log_clock = LogClock(feed.last_detected_at)
+        self._times = AnswerTimes(cache.events)
         self.late_events = 0
         self.duplicate_events = 0
+        self.stale_answers: Counter[str] = (
+            Counter()
+        )  # bookmakers, by source
 
     async def observe(self, observation: Observation) -> Applied:
         """Apply an observation in slices, each when the write queue has room.
@@ -71,7 +82,8 @@ class Detector:
         Cancelled in between, the slices that were applied stand, in cache and queue alike; the
         rest is as if it had not been fetched.
         """
-        observation = self._dated(observation)
+        observation = self._times.sift(self._dated(observation))
+        self.stale_answers[observation.source] += observation.problems.get(STALE_ANSWER, 0)
         changes: list[Change] = []
         markets = 0
         for part, present in slices(observation):
@@ -79,7 +91,7 @@ class Detector:
             found = self.apply(part, present)
             changes += found.changes
             markets += found.markets
-        return Applied(changes, self._feed.head_revision, markets)
+        return Applied(changes, self._feed.head_revision, markets, observation)
 
     def apply(self, observation: Observation, present: frozenset[str] = frozenset()) -> Detected:
         """Compare, update the cache for all that was seen, number and publish the changes."""
@@ -107,6 +119,7 @@ class Detector:
         )
         rematch(found, events, moves, observation.observed_at)
         self._reconciler.forget(found.departed)
+        self._times.forget(found.departed)
         self.late_events += found.late
         self.duplicate_events += found.duplicates
         state = self._after_fetch(self._cache.sources[observation.source], observation)
@@ -141,6 +154,32 @@ class Detector:
                 wall_at=stamp.wall_at,
             )
             self._reconciler.forget(found.departed)
+            self._times.forget(found.departed)
+            self._publish(found)
+            changes += len(found.changes)
+
+    async def withdraw(self, changed: Changed) -> tuple[int, int]:
+        """Withdraw what the settings ask for no more, in slices, each when the queue has room.
+
+        Returns how many changes that made, and the last revision after them.
+        """
+        changes = 0
+        while True:
+            await self._queue.room()
+            going = due_for_withdrawal(self._cache.events, changed)
+            if not going:
+                return changes, self._feed.head_revision
+            stamp = self._stamp()
+            found = withdraw(
+                self._cache.events,
+                going[:SLICE_EVENTS],
+                changed,
+                first_revision=self._feed.head_revision + 1,
+                detected_at=stamp.detected_at,
+                wall_at=stamp.wall_at,
+            )
+            self._reconciler.forget(found.departed)
+            self._times.forget(found.departed)
             self._publish(found)
             changes += len(found.changes)
 
@@ -266,7 +305,7 @@ async def detect_observations(
 
 def scrape_run(fetched: Fetched, applied: Applied) -> ScrapeRun:
     """The operator's record of one pull."""
-    observation = fetched.observation
+    observation = applied.observation
     return ScrapeRun(
         source=observation.source,
         listing=as_text(fetched.pull_key),

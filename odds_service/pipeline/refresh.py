@@ -143,8 +143,8 @@ class Refresher:
         took_s = trio.current_time() - began
         applied = await self._detector.observe(observation)
         self._queue.record(scrape_run(Fetched("refresh", observation), applied))
-        failure = observation.failure
-        reason = observation.reason if failure else ""
+        failure = applied.observation.failure
+        reason = applied.observation.reason if failure else ""
         flight.sources.append(RefreshedSource(carried.source, failure, reason, took_s))
         flight.changes += applied.changes
         if applied.changes:

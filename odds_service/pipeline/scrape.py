@@ -10,6 +10,7 @@ import trio
 from msgspec.structs import replace
 
 from odds_service.clock import Clock, later
+from odds_service.detection.answer_times import STALE_ANSWER
 from odds_service.errors import SourceError
 from odds_service.model.observation import Completeness, Observation, Scope
 from odds_service.model.source import SourceState
@@ -82,7 +83,7 @@ class Scraper:
                     pull = await self._next_pull()
                     nursery.start_soon(self._pull, pull)
 
-    def report(self, state: SourceState) -> SourceReport:
+    def report(self, state: SourceState, stale_answers: int = 0) -> SourceReport:
         """What GetStatus tells of the source."""
         now = trio.current_time()
         due = self.schedule.next_due(now)
@@ -93,7 +94,7 @@ class Scraper:
             next_due_at=None if wait_s is None else later(self._clock.wall(), wait_s),
             pulls=self.pulls,
             failures=self.failures,
-            problems=dict(self.problems),
+            problems=dict(self.problems + Counter({STALE_ANSWER: stale_answers})),
             mapped=self.mapped,
             unmapped=self.unmapped.total,
             unmapped_names=self.unmapped.commonest(),

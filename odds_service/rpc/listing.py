@@ -12,7 +12,7 @@ from odds_service.errors import BelowFloor
 from odds_service.model.change import EventChange
 from odds_service.model.cursor import Cursor
 from odds_service.model.overround import Standing
-from odds_service.model.snapshot import EventOdds
+from odds_service.model.snapshot import EventOdds, as_last_seen
 from odds_service.rpc.encode import cursor_message, event_message, match_message
 from odds_service.rpc.errors import Context, Refused, bad_request
 from odds_service.rpc.framing import timestamp
@@ -141,14 +141,15 @@ def _listed(view: OddsView, entry: EventOdds) -> pb.ListedEvent:
         matches=[match_message(carried) for _, carried in sorted(entry.sources.items())],
     )
     for odds in view.bookmakers(entry):
-        markets = sum(1 for _ in view.markets_of(odds))
-        if markets:
+        types = [market.key.market for market in view.markets_of(odds)]
+        if types:
+            seen = as_last_seen(odds, types) if odds.lagging else odds
             row.bookmakers.add(
                 bookmaker=odds.bookmaker,
                 source=odds.source,
-                markets=markets,
-                confirmed_at=timestamp(odds.confirmed_at),
-                stale=view.standing(odds) is not Standing.LIVE,
+                markets=len(types),
+                confirmed_at=timestamp(seen.confirmed_at),
+                stale=view.standing(seen) is not Standing.LIVE,
             )
     return row
 

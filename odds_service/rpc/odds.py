@@ -7,7 +7,7 @@ from odds_service.cache import Cut
 from odds_service.model.event import EventStatus
 from odds_service.model.market import Market
 from odds_service.model.overround import Standing, standing
-from odds_service.model.snapshot import BookmakerOdds, EventOdds, Reading
+from odds_service.model.snapshot import BookmakerOdds, EventOdds, Reading, as_last_seen
 from odds_service.rpc.encode import (
     Wires,
     bookmaker_field,
@@ -104,13 +104,21 @@ class OddsView:
                 if not chosen:
                     continue
                 markets = join_markets(chosen)
-            stale = self.standing(odds) is not Standing.LIVE
-            head = bookmaker_head(odds, self.cut.durable_revision, stale)
+            seen = _as_seen(odds, chosen)
+            stale = self.standing(seen) is not Standing.LIVE
+            head = bookmaker_head(seen, self.cut.durable_revision, stale)
             if limit_bytes is None or len(markets) <= limit_bytes:
                 yield bookmaker_field(head, markets), len(chosen)
                 continue
             for some in _cut(chosen, limit_bytes):
                 yield bookmaker_field(head, join_markets(some)), len(some)
+
+
+def _as_seen(odds: BookmakerOdds, chosen: Iterable[Market]) -> BookmakerOdds:
+    """The odds as old as the oldest market type among those that are sent."""
+    if not odds.lagging:
+        return odds
+    return as_last_seen(odds, {market.key.market for market in chosen})
 
 
 def _cut(markets: Iterable[Market], limit_bytes: int) -> Iterator[list[Market]]:

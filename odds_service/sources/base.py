@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, ClassVar, Final, Protocol, Self
+from typing import Any, ClassVar, Final, Protocol, Self, runtime_checkable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from odds_service.model.asks import Asks
 from odds_service.model.market import Outcome
 from odds_service.model.observation import Observation
 
@@ -106,10 +108,20 @@ class Offer(Struct, frozen=True):
     problems: Mapping[str, int] = {}
 
 
+@runtime_checkable
+class TellsAsks(Protocol):
+    """A source that tells what its settings ask for; what a plug-in may leave out."""
+
+    def asks(self) -> Asks:
+        """Return what is asked for: the same value for the same settings."""
+        ...
+
+
 class Source(Protocol):
     """A place that odds are fetched from; one source may carry many bookmakers.
 
-    name: unique among the configured sources. pace: how often it may be asked for what.
+    name: unique among the configured sources. pace: how often it may be asked for what. A source
+    may tell what it is asked for (TellsAsks); of others nothing is withdrawn when settings change.
     """
 
     kind: ClassVar[str]
@@ -143,6 +155,12 @@ class Source(Protocol):
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
         """Fetch one event on demand, with a scope of that event. Raises as `fetch`."""
         ...
+
+
+def asks_of(source: Source) -> Asks:
+    """Return what a source is asked for, as far as it tells."""
+    asks = source.asks() if isinstance(source, TellsAsks) else Asks()
+    return replace(asks, kind=source.kind)
 
 
 def distinct_outcomes(outcomes: Iterable[Outcome], problems: Counter[str]) -> list[Outcome]:

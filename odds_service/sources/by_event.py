@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from odds_service.config import explain
 from odds_service.errors import SettingsError, SourceError
+from odds_service.model.asks import Asks, Form
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
 from odds_service.sources.base import Offer, Pace, Pull
 from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
@@ -24,6 +25,7 @@ from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 
 MOST_TOURNAMENTS: Final = 5_000  # looked at; no bookmaker has as many
+EVENT_FORM: Final = "event"  # the only kind of request that shows odds
 UNKNOWN: Final = "unknown_event"  # the kind of error that says so
 
 
@@ -97,6 +99,14 @@ class ByEvent(ABC, Generic[S]):
             raise SettingsError(f"sources ({name}): {explain(error)}") from None
         async with open_http(settings.url, settings.http, cls.headers_of(settings)) as http:
             yield cls(name, settings, http)
+
+    def asks(self) -> Asks:
+        """See sources.base.TellsAsks: an event is shown with all that it has."""
+        return Asks(
+            forms={EVENT_FORM: Form()},
+            listings=frozenset(self._settings.tournaments) or None,
+            sports=frozenset(self._settings.sports),
+        )
 
     @classmethod
     def headers_of(cls, settings: Any) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from odds_service.config import explain
 from odds_service.errors import SettingsError, SourceError
+from odds_service.model.asks import Asks, Form
 from odds_service.model.observation import (
     ANY,
     Completeness,
@@ -33,6 +34,7 @@ from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 BOOKMAKERS_A_REGION: Final = 10  # so many named bookmakers cost as much as one region
 MOST_EVENTS: Final = 10_000  # of one sport; the largest has some hundreds
 EVENTS_AT_A_STRETCH: Final = 16  # decoded between two checkpoints: keeps pauses short
+FORM: Final = "odds"  # the only kind of request that shows odds, of a sport or of one event
 _CREDITS: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 _ADVICE: Final = {
     "MISSING_KEY": "set `api_key`, `api_key_file` or ODDS_API_KEY",
@@ -137,6 +139,7 @@ class TheOddsApi:
         self._key = settings.secret()
         self._http = http
         self._reader = BodyReader()
+        self._elsewhere = self.asks().elsewhere(FORM)
         self._listed: dict[str, tuple[Pull, ...]] = {}
 
     @classmethod
@@ -149,6 +152,18 @@ class TheOddsApi:
             raise SettingsError(f"sources ({name}): {explain(error)}") from None
         async with open_http(settings.url, settings.http, secret=settings.secret()) as http:
             yield cls(name, settings, http)
+
+    def asks(self) -> Asks:
+        """See sources.base.TellsAsks: a sport and an event are asked for the same."""
+        settings = self._settings
+        return Asks(
+            forms={
+                FORM: Form(markets=frozenset(settings.markets), bookmakers=self._asked_bookmakers())
+            },
+            # `upcoming` shows events that stand in no listing.
+            listings=frozenset("" if s == "upcoming" else s for s in settings.sports),
+            regions=frozenset() if settings.bookmakers else frozenset(settings.regions),
+        )
 
     async def discover(self) -> Offer:
         sports, cost = self._settings.sports, self._settings.cost()
@@ -200,7 +215,8 @@ class TheOddsApi:
             # `upcoming` shows whatever comes next: what is not in it is not gone.
             listing=None if pull.key == "upcoming" else pull.key,
             bookmakers=self._asked_bookmakers(),
-            markets=self._asked_markets(),
+            markets=frozenset(self._settings.markets),
+            elsewhere=self._elsewhere,
         )
         return await self._observe(
             f"/v4/sports/{pull.key}/odds", scope, whole=pull.key != "upcoming"
@@ -213,7 +229,8 @@ class TheOddsApi:
             listing=listing,
             events=frozenset({source_event_id}),
             bookmakers=self._asked_bookmakers(),
-            markets=self._asked_markets(),
+            markets=frozenset(self._settings.markets),
+            elsewhere=self._elsewhere,
         )
         return await self._observe(f"/v4/sports/{listing}/events/{source_event_id}/odds", scope)
 
@@ -274,11 +291,6 @@ class TheOddsApi:
         if settings.bookmakers:
             return params | {"bookmakers": ",".join(settings.bookmakers)}
         return params | {"regions": ",".join(settings.regions)}
-
-    def _asked_markets(self) -> frozenset[str]:
-        """What can be missing; exchanges answer `h2h` with `h2h_lay` beside it."""
-        asked = frozenset(self._settings.markets)
-        return asked | {"h2h_lay"} if "h2h" in asked else asked
 
     def _asked_bookmakers(self) -> frozenset[str] | None:
         return frozenset(self._settings.bookmakers) or None

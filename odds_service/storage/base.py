@@ -1,11 +1,12 @@
 """What a store promises, whatever the database."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from msgspec import Struct
 
+from odds_service.model.asks import Asks
 from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.event import Event
 from odds_service.model.market import Market
@@ -20,7 +21,8 @@ class Stored(Struct, frozen=True, kw_only=True):
     events: the live ones, with their live odds. sources: their last announced states. revision:
     the durable one. epochs: (epoch, its first revision) in their order; the last is this start's.
     dead_letters: how many are kept. replayed: changes stored from the last stop's spill file;
-    misfits: changes of it that did not fit and are dead letters now.
+    misfits: changes of it that did not fit and are dead letters now. asks: what each source was
+    asked for in the last run.
     """
 
     events: list[EventOdds]
@@ -33,6 +35,7 @@ class Stored(Struct, frozen=True, kw_only=True):
     dead_letters: int = 0
     replayed: int = 0
     misfits: int = 0
+    asks: dict[str, Asks] = {}
 
 
 class WriteGroup(Struct):
@@ -189,6 +192,13 @@ class Store(Protocol):
         Gives how many of its changes the database refused: they are dead letters now.
         Raises Superseded (another process took over). Cancelled, it may have been stored or not:
         write it again.
+        """
+        ...
+
+    async def put_asks(self, asks: Mapping[str, Asks]) -> None:
+        """Remember what each source is asked for, in place of what was stored.
+
+        Raises Superseded.
         """
         ...
 

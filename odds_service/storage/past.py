@@ -256,5 +256,6 @@ def _bookmakers(
             changed_at if row is None else min(row.confirmed_at, at or row.confirmed_at),
             None if row is None else row.source_updated_at,
             of_bookmaker,
+            lagging={} if row is None else rows.lagging_from(row.lagging),
         )
     return shown

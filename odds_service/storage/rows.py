@@ -1,9 +1,9 @@
 """Model values as rows, and back. Odds are compact JSON: arrays, without field names."""
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 from sqlalchemy import Row
@@ -20,7 +20,7 @@ from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.match import Match, ShownEvent
 from odds_service.model.scrape_run import ScrapeRun
-from odds_service.model.snapshot import BookmakerOdds, EventSource
+from odds_service.model.snapshot import BookmakerOdds, EventSource, Seen
 from odds_service.model.source import SourceState, told_by_word
 from odds_service.model.text import MOST_CHARS
 from odds_service.storage.schema import UNSTORED
@@ -460,3 +460,20 @@ def _ended_markets(ended: _Ended, changed_at: datetime) -> dict[MarketKey, Marke
         except Unreadable:
             continue
     return markets
+
+
+_LAGGING: Final = msgspec.json.Decoder(dict[str, datetime])
+
+
+def packed_lagging(lagging: Mapping[str, Seen]) -> str | None:
+    """The column of market types that the last look did not show; None where there are none."""
+    if not lagging:
+        return None
+    return msgspec.json.encode({name: seen.at for name, seen in lagging.items()}).decode()
+
+
+def lagging_from(text: str | None) -> dict[str, Seen]:
+    """Read the column back. The boot clock at those looks is that of an earlier start: none."""
+    if not text:
+        return {}
+    return {name: Seen(at, 0.0) for name, at in _LAGGING.decode(text).items()}

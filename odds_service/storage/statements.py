@@ -70,7 +70,7 @@ def _put_event(statement: "postgresql.Insert | sqlite.Insert") -> Executable:
 
 
 def _confirm() -> Executable:
-    """Parameters: of (a snapshot id), seen_at, true_at, claimed_at."""
+    """Parameters: of (a snapshot id), seen_at, true_at, claimed_at, lags."""
     return (
         update(snapshots)
         .where(snapshots.c.snapshot_id == bindparam("of"))
@@ -78,6 +78,7 @@ def _confirm() -> Executable:
             observed_at=bindparam("seen_at", type_=UtcTime()),
             confirmed_at=bindparam("true_at", type_=UtcTime()),
             source_updated_at=bindparam("claimed_at", type_=UtcTime()),
+            lagging=bindparam("lags"),
         )
     )
 

@@ -1,6 +1,6 @@
 """The store: whole units of work on the bridge, and their errors in our words."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -9,9 +9,11 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.bridge import aio
+from odds_service.model.asks import Asks
 from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.event import Event
 from odds_service.model.source import SourceState
+from odds_service.storage import asks as stored_asks
 from odds_service.storage import (
     closing,
     letters,
@@ -74,6 +76,9 @@ class DatabaseStore:
 
     async def write(self, group: WriteGroup) -> int:
         return await self._run(writing.aio_write, self._database, self._epoch, group)
+
+    async def put_asks(self, asks: Mapping[str, Asks]) -> None:
+        await self._run(stored_asks.aio_put_asks, self._database, self._epoch, asks)
 
     def spill(self, batches: Sequence[ChangeBatch]) -> str:
         path = self._spill_path(self._database_id)

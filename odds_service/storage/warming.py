@@ -13,6 +13,7 @@ from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, MarketStatus
 from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
 from odds_service.storage import rows
+from odds_service.storage.asks import aio_asks
 from odds_service.storage.base import Stored
 from odds_service.storage.database import Database
 from odds_service.storage.letters import aio_count
@@ -82,6 +83,7 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
             last_detected_at=state.detected_at,
             database_id=state.database_id,
             dead_letters=await aio_count(connection),
+            asks=await aio_asks(connection),
         )
 
 
@@ -116,6 +118,7 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
                 snapshot.confirmed_at,
                 snapshot.source_updated_at,
                 alive,
+                lagging=rows.lagging_from(snapshot.lagging),
             )
     return [
         EventOdds(event, carried[event_id], shown[event_id]) for event_id, event in live.items()

@@ -253,6 +253,7 @@ async def aio_insert(
     if captured and again:
         values = [
             {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
+            | {"lagging": rows.packed_lagging(snapshot.lagging)}
             for snapshot in captured.values()
         ]
         await connection.execute(statements.add_snapshot, values)
@@ -281,7 +282,7 @@ def _snapshot_values(snapshot: Snapshot, stored_time: Callable[[datetime], Any])
         stored_time(snapshot.observed_at),
         stored_time(snapshot.confirmed_at),
         None if claimed_at is None else stored_time(claimed_at),
-        None,  # a capture has looked at all that it shows
+        rows.packed_lagging(snapshot.lagging),
     )
 
 
@@ -291,6 +292,7 @@ def _confirmation(odds: BookmakerOdds) -> rows.Values:
         "seen_at": odds.observed_at,
         "true_at": odds.confirmed_at,
         "claimed_at": odds.source_updated_at,
+        "lags": rows.packed_lagging(odds.lagging),
     }
 
 

@@ -114,7 +114,17 @@ async def test_the_long_series(series: str, tmp_path: Path) -> None:
     await replayed(series, LONG_SERIES[series], tmp_path)
 
 
-async def replayed(series: str, bare: dict[str, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("series", SERIES)
+async def test_types_shown_unasked_are_followed_like_those_asked_for(
+    series: str, tmp_path: Path
+) -> None:
+    """The bodies hold spreads and totals too: no other kind of request could tell of them."""
+    await replayed(series, SERIES[series], tmp_path, markets=["h2h"])
+
+
+async def replayed(
+    series: str, bare: dict[str, int], tmp_path: Path, **source_keys: object
+) -> None:
     bodies = bodies_of(ODDS_API / series)
     if bare:
         assert bare_counts(json.loads(body) for body in bodies) == bare
@@ -122,7 +132,7 @@ async def replayed(series: str, bare: dict[str, int], tmp_path: Path) -> None:
     expected_map = {key: plain(outcomes) for key, outcomes in oracle.markets.items()}
     async with trio.open_nursery() as nursery:
         port = await nursery.start(partial(run_replay, ODDS_API / series))
-        settings = settings_for(tmp_path, port, [sport_of(bodies)], interval_s=0.01)
+        settings = settings_for(tmp_path, port, [sport_of(bodies)], interval_s=0.01, **source_keys)
         async with service(settings) as running:
             with watching(running.address) as watcher:
                 await all_pulled(running, len(bodies))

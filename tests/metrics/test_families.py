@@ -39,7 +39,11 @@ SOURCE = SourceReport(
     latency_s=None,
     success_age_s=90.0,
 )
-NEWCOMER = replace(SOURCE, state=SourceState(source="new", interval_s=5.0, quota_left=0))
+NEWCOMER = replace(
+    SOURCE,
+    state=SourceState(source="new", interval_s=5.0, quota_left=0),
+    success_age_s=None,
+)
 READ = Readings(
     status=ServiceStatus(
         version="1.2.3",

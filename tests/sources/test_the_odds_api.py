@@ -81,7 +81,8 @@ async def test_a_sport_is_pulled_whole() -> None:
     assert seen.scope.listing == sport
     assert seen.scope.events is None
     assert seen.scope.bookmakers is None
-    assert seen.scope.markets == frozenset({*bookmaker.market_keys, "h2h_lay"})
+    assert seen.scope.markets == frozenset(bookmaker.market_keys)
+    assert seen.scope.elsewhere == frozenset()
     assert before <= seen.started_at <= seen.observed_at
     assert len(seen.events) > 6
     assert {event.competition for event in seen.events} == {sport}

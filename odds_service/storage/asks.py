@@ -1,0 +1,38 @@
+"""What each source was asked for in the last run; asyncio-flavoured, as storage.writing."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from odds_service.errors import Superseded
+from odds_service.model.asks import Asks
+from odds_service.storage.database import Database
+from odds_service.storage.schema import source_asks
+from odds_service.storage.writing import aio_locked_state
+
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_DECODER: Final = msgspec.json.Decoder(Asks)
+
+
+async def aio_asks(connection: AsyncConnection) -> dict[str, Asks]:
+    """Read what the last run asked for, by source."""
+    found = await connection.execute(select(source_asks))
+    return {row.source: _DECODER.decode(row.asks) for row in found}
+
+
+async def aio_put_asks(database: Database, epoch: str, asks: Mapping[str, Asks]) -> None:
+    """Replace what is stored. Raises Superseded."""
+    async with database.writing() as connection:
+        state = await aio_locked_state(database, connection)
+        if state.epoch != epoch:
+            raise Superseded("another process opened this database; this one must end")
+        await connection.execute(delete(source_asks))
+        rows = [
+            {"source": name, "asks": _ENCODER.encode(each).decode()}
+            for name, each in sorted(asks.items())
+        ]
+        if rows:
+            await connection.execute(source_asks.insert(), rows)

@@ -28,11 +28,10 @@ class Terms(Struct, frozen=True):
 
 
 def terms_of(serving: Serving, request: pb.WatchChangesRequest) -> Terms:
-    """Check a request and bound what it asks for. Raises Refused naming the field."""
-    if request.image not in pb.ImageMode.values():
-        raise bad_request("image", f"{request.image} is not known here")
-    if request.policy not in pb.SlowReaderPolicy.values():
-        raise bad_request("policy", f"{request.policy} is not known here")
+    """Check a request and bound what it asks for. Raises Refused naming the field.
+
+    An image mode or a policy of a newer client counts as unspecified.
+    """
     asked = _seconds("heartbeat", request.heartbeat)
     heartbeat_s = _bounded(asked, HEARTBEAT_BOUNDS_S) if asked else HEARTBEAT_S
     asked = _seconds("conflate", request.conflate)

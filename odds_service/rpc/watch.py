@@ -60,6 +60,7 @@ class Watch:
         self._resume = request.resume if request.HasField("resume") else None
         self._context = context
         self._subscriber = subscriber
+        self._whole = True  # False from the announcement of an image to its end
         self._sent = 0  # the cursor of the last message
         self._durable = 0  # the latest durable revision that the reader was told
         self._last_at = monotonic()
@@ -85,6 +86,7 @@ class Watch:
         if start.intent == pb.INTENT_IMAGE and never:
             raise _not_kept(start.reason)
         self._revision = self._sent = start.revision
+        self._whole = start.intent != pb.INTENT_IMAGE
         await self._open(start)
         if start.intent == pb.INTENT_IMAGE:
             await self._image(self._cut())
@@ -235,7 +237,7 @@ class Watch:
         await self._send(
             pb.WatchChangesResponse(
                 opened=pb.Opened(
-                    cursor=self._serving.cursor(start.revision),
+                    cursor=self._cursor(start.revision),
                     intent=start.intent,
                     reason=start.reason,
                     durable_revision=self._told(),
@@ -269,18 +271,22 @@ class Watch:
         self._durable = self._feed.durable_revision
         return self._durable
 
+    def _cursor(self, revision: int) -> pb.Cursor:
+        return self._serving.cursor(revision, whole=self._whole)
+
     def _cut(self) -> Cut:
         return self._serving.parts.cache.cut(self._terms.selection.event_ids)
 
     async def _lag(self, reason: pb.IntentReason.ValueType) -> Cut:
         """Tell exactly what is lost, and give the cut that the image is to be made of."""
         lost_from = self._revision + 1
+        self._whole = False
         while True:
             lost_to = self._feed.head_revision
             lagged = pb.Lagged(
                 lost_from=lost_from,
                 lost_to=lost_to,
-                cursor=self._serving.cursor(self._revision),
+                cursor=self._cursor(self._revision),
                 prev_revision=self._sent,
                 reason=reason,
             )
@@ -303,7 +309,7 @@ class Watch:
             image = _ImageInHand(self._serving, self._terms, self._cut())
 
     async def _whole_image(self, image: "_ImageInHand") -> bool:
-        cursor = self._serving.cursor(image.revision)
+        cursor = self._cursor(image.revision)
         begin = pb.ImageBegin(
             cursor=cursor,
             prev_revision=self._sent,
@@ -314,6 +320,8 @@ class Watch:
         await self._send_held(image, pb.WatchChangesResponse(image_begin=begin).SerializeToString())
         number = events = markets = 0
         for number, piece in enumerate(image, 1):
+            if self._serving.hub.closed:  # there may be no time for the rest
+                await self._close()
             tail = pb.Image(cursor=cursor, prev_revision=cursor.revision, piece=number)
             message = _IMAGE + delimited(piece.body + tail.SerializeToString())
             await self._send_held(image, message)
@@ -322,15 +330,16 @@ class Watch:
             await asyncio.sleep(0)  # calls of others go in between
         if image.dropped:
             return False
+        self._whole = True
         end = pb.ImageEnd(
-            cursor=cursor,
+            cursor=self._cursor(image.revision),
             prev_revision=cursor.revision,
             pieces=number,
             events=events,
             markets=markets,
         )
         await self._send(pb.WatchChangesResponse(image_end=end))
-        self._revision = cursor.revision
+        self._revision = image.revision
         return True
 
     async def _send_held(self, image: "_ImageInHand", message: bytes) -> None:
@@ -342,8 +351,10 @@ class Watch:
 
     async def _close(self) -> NoReturn:
         """The last message. Raises Refused (UNAVAILABLE), always."""
+        # Inside an image the reader was told a later revision than it has read up to.
+        revision = self._revision if self._whole else self._sent
         closing = pb.Closing(
-            cursor=self._serving.cursor(self._revision),
+            cursor=self._cursor(revision),
             prev_revision=self._sent,
             reason="server_stopping",
             retry_after=duration(_RESUME_AFTER_S),

@@ -64,6 +64,8 @@ class Watch:
         self._sent = 0  # the cursor of the last message
         self._durable = 0  # the latest durable revision that the reader was told
         self._last_at = monotonic()
+        self._window = Window()  # of a conflated stream: what is folded, but not sent yet
+        self._folded = 0  # how far the log is in it
         self._flush_at = 0.0
 
     @property
@@ -85,7 +87,7 @@ class Watch:
         never = self._terms.image == pb.IMAGE_MODE_NEVER
         if start.intent == pb.INTENT_IMAGE and never:
             raise _not_kept(start.reason)
-        self._revision = self._sent = start.revision
+        self._revision = self._sent = self._folded = start.revision
         self._whole = start.intent != pb.INTENT_IMAGE
         await self._open(start)
         if start.intent == pb.INTENT_IMAGE:
@@ -116,38 +118,44 @@ class Watch:
         await self._send_piece(piece)
 
     async def _conflated_step(self) -> None:
-        """Fold what came since the last message, not before the interval is over."""
-        heartbeat_at = self._last_at + self._terms.heartbeat_s
+        """Fold what came since the last window, not before the interval is over."""
         if monotonic() < self._flush_at:
-            await self._wait(min(self._flush_at, heartbeat_at), woken=False)
+            await self._pause()
             return
-        head, reached = self._feed.head_revision, self._revision
-        if reached == head:
-            await self._wait(heartbeat_at)
+        head = self._feed.head_revision
+        if self._revision == head:
+            await self._wait(self._last_at + self._terms.heartbeat_s)
             return
-        window = Window()
-        while reached < head:
+        while self._folded < head:
             try:
-                selected, upto = self._serving.reader.changes(self._terms.selection, reached)
+                selected, upto = self._serving.reader.changes(self._terms.selection, self._folded)
             except LeftRing:
-                if reached == self._revision:
-                    await self._replay()
-                    return
-                break  # what is folded goes out; the rest is read from the database
-            window.add(each.change for each in selected)
-            reached = upto
+                await self._replay()
+                return
+            self._fold(selected, upto)
             await asyncio.sleep(0)
-        await self._flush(window, reached)
+        await self._flush()
 
-    async def _flush(self, window: Window, reached: int) -> None:
-        """Send what a window comes to."""
+    def _fold(self, selected: list[Selected], upto: int) -> None:
+        self._window.add(each.change for each in selected)
+        self._folded = upto
+
+    async def _pause(self) -> None:
+        """Wait until the interval is over, or a heartbeat is due."""
+        until = min(self._flush_at, self._last_at + self._terms.heartbeat_s)
+        await self._wait(until, woken=False)
+
+    async def _flush(self) -> None:
+        """Send what the window comes to, and begin another."""
         self._flush_at = monotonic() + self._terms.conflate_s
+        window, self._window = self._window, Window()
         frames: list[bytes] = []
         for frame in window.frames():
             frames.append(frame)
             if len(frames) % _FRAMES_AT_A_STRETCH == 0:
                 await asyncio.sleep(0)
-        await self._send_piece(Piece(self._revision, reached, bodies_of(frames)))
+        bodies = bodies_of(frames)
+        await self._send_piece(Piece(self._revision, self._folded, bodies, folded=True))
 
     async def _wait(self, until: float, *, woken: bool = True) -> None:
         """Wait for news (unless not `woken`) or a time; end the stream at the service's stop."""
@@ -168,7 +176,8 @@ class Watch:
         if store is None or self._terms.policy == pb.SLOW_READER_POLICY_LATEST:
             raise Lost(pb.INTENT_REASON_TOO_OLD)
         self._subscriber.replaying = True
-        replay = Replay(self._serving, store, self._terms.selection, self._revision)
+        after = self._folded if self._terms.conflate_s else self._revision
+        replay = Replay(self._serving, store, self._terms.selection, after)
         try:
             if self._terms.conflate_s:
                 await self._replay_conflated(replay)
@@ -189,19 +198,20 @@ class Watch:
                 await self._close()
 
     async def _replay_conflated(self, replay: Replay) -> None:
-        """As many pages as an interval has time for become one message."""
-        window, reached = Window(), self._revision
-        while reached < self._feed.oldest_revision - 1:
-            selected, reached = await self._page(replay)
-            window.add(each.change for each in selected)
-            now, stopping = monotonic(), self._serving.hub.closed
-            if now >= self._flush_at or len(window) >= _WINDOW_SUBJECTS or stopping:
-                await self._flush(window, reached)
-                window = Window()
+        """As many pages as an interval has time for are one window.
+
+        What is left at the end is folded with what memory has after it.
+        """
+        while self._folded < self._feed.oldest_revision - 1:
+            self._fold(*await self._page(replay))
+            full = len(self._window) >= _WINDOW_SUBJECTS
+            while full and monotonic() < self._flush_at and not self._serving.hub.closed:
+                await self._pause()
+            stopping = self._serving.hub.closed
+            if full or stopping or monotonic() >= self._flush_at:
+                await self._flush()
             if stopping:
                 await self._close()
-        if reached > self._revision:
-            await self._flush(window, reached)
 
     async def _page(self, replay: Replay) -> tuple[list[Selected], int]:
         """The next page of a replay, and heartbeats while it is waited for."""
@@ -281,6 +291,7 @@ class Watch:
         """Tell exactly what is lost, and give the cut that the image is to be made of."""
         lost_from = self._revision + 1
         self._whole = False
+        self._window = Window()  # the image has what is folded in it
         while True:
             lost_to = self._feed.head_revision
             lagged = pb.Lagged(
@@ -339,7 +350,7 @@ class Watch:
             markets=markets,
         )
         await self._send(pb.WatchChangesResponse(image_end=end))
-        self._revision = image.revision
+        self._revision = self._folded = image.revision
         return True
 
     async def _send_held(self, image: "_ImageInHand", message: bytes) -> None:

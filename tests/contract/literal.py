@@ -33,6 +33,17 @@ def held_in(events: list[pb.EventOdds]) -> Held:
     return held
 
 
+def bettable(held: Held) -> Held:
+    """Without what a market with equal odds may differ in: since when they stand."""
+    markets = {}
+    for place, market in held.markets.items():
+        bare = pb.Market.FromString(market)
+        for field in ("revision", "changed_at", "source_updated_at"):
+            bare.ClearField(field)  # type: ignore[arg-type]  # its stub wants literals
+        markets[place] = _bytes(bare)
+    return Held(markets, held.events)
+
+
 class LiteralWatcher:
     """A map over any number of streams.
 

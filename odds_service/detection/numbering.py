@@ -134,6 +134,7 @@ def apply_differences(
     """Number the differences as changes of one new snapshot; give the bookmaker's new value."""
     markets = {} if current is None else dict(current.markets)
     snapshot_id = found.next_revision
+    snapshot_before = 0 if current is None else current.snapshot_id
     source, observed_at, detected_at = (
         observation.source, observation.observed_at, found.detected_at
     )  # fmt: skip
@@ -160,6 +161,8 @@ def apply_differences(
                 before,
                 after,
                 difference.other_line,
+                None,
+                snapshot_before,
             )
         )
     found.next_revision = snapshot_id + len(differences)

@@ -54,7 +54,9 @@ class MarketChange(Struct, frozen=True, gc=False):
     """A market's odds after and before; a market is always whole in a change.
 
     before: None where the market was not there. after: with status REMOVED and without outcomes
-    where it is gone. other_line: with LINE_MOVED the line it moved to or from.
+    where it is gone. other_line: with LINE_MOVED the line it moved to or from. snapshot_id: the
+    capture that the change belongs to; snapshot_before: the bookmaker's capture before that one,
+    in memory only.
     """
 
     revision: int
@@ -70,6 +72,7 @@ class MarketChange(Struct, frozen=True, gc=False):
     after: Market
     other_line: str | None = None
     wire: bytes | None = None
+    snapshot_before: int = 0
 
 
 class EventChange(Struct, frozen=True, gc=False):

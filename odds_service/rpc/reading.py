@@ -8,9 +8,8 @@ from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, SourceChange
 from odds_service.model.cursor import incomplete
-from odds_service.model.market import Market
 from odds_service.rpc.encode import change_wire
-from odds_service.rpc.filtering import Place, Selected, select
+from odds_service.rpc.filtering import Captured, Place, Selected, select
 from odds_service.rpc.framing import bytes_tag, varint
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import Selection
@@ -235,7 +234,7 @@ class LogReader:
         events = self._timeline.events_at(revision, event_ids)
         return select(selection, changes, events, self._markets_at)
 
-    def _markets_at(self, event_id: str, revision: int) -> dict[Place, Market]:
+    def _markets_at(self, event_id: str, revision: int) -> dict[Place, Captured]:
         markets = self._timeline.markets_at(revision, event_id)
         if markets is None:
             raise LeftRing(revision)

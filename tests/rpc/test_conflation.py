@@ -8,7 +8,7 @@ import pytest
 from odds_service.model.change import Change, ChangeKind, Reason
 from odds_service.model.market import MarketKey
 from odds_service.rpc.conflation import Window
-from odds_service.rpc.filtering import Selected, select
+from odds_service.rpc.filtering import Captured, Selected, select
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import Selection
 from tests.support.observations import NOON, Book, Prices, observe, observed_event, offered
@@ -146,7 +146,7 @@ def test_an_event_that_leaves_the_filter_and_enters_again_keeps_its_markets() ->
             observe([observed_event("e", {"b": {H2H: LOW}}, start_time=start)], minute)
         )
         markets = {
-            (source, bookmaker, key): market
+            (source, bookmaker, key): Captured(market, odds.snapshot_id)
             for (source, bookmaker), odds in book.events["e"].bookmakers.items()
             for key, market in odds.markets.items()
         }

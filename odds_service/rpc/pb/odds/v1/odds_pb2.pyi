@@ -919,7 +919,9 @@ class Change(_message.Message):
     adjacent and in one message.
     """
     snapshot_id: _builtins.int
-    """The capture that the change belongs to: the first revision of it. Stored with the change."""
+    """The capture that the change belongs to: the first revision of it. Stored with the change. Where
+    an event enters or leaves a filter: the bookmaker's capture as it stood then.
+    """
     conflated_count: _builtins.int
     """How many changes this one stands for; 0 where nothing was put together (see conflate)."""
     suspended_meanwhile: _builtins.bool
@@ -1161,8 +1163,8 @@ class WatchChangesRequest(_message.Message):
     def conflate(self) -> _duration_pb2.Duration:
         """At most one window of changes per this time by the server's clock, and in it one change per
         market, from its first `before` to its last `after`. A market without net difference is left
-        out, unless it was suspended meanwhile; so is one that was there neither before nor after. A
-        window that exceeds one message goes out in several at once. Each change has the revision of the
+        out, unless it was suspended meanwhile (`revision` and the times in it then stay as you hold
+        them); so is one that was there neither before nor after. A window that exceeds one message goes out in several at once. Each change has the revision of the
         last one that it stands for, and EVENT_ADDED that of the first. `line_moved` is told where
         neither line has changed further in the window. When the server stops, the last window comes
         early. Absent or 0: off. Otherwise 50 ms to 60 s, and bounded to that; see Opened.

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from odds_service.model.cursor import Cursor, incomplete, plain_epoch
 from odds_service.rpc.encode import Wires
+from odds_service.rpc.freshness import FreshnessLogs
 from odds_service.rpc.hub import Hub
 from odds_service.rpc.limits import Limits
 from odds_service.rpc.meter import Meter
@@ -33,6 +34,7 @@ class Serving:
         self.hub = Hub(parts.feed, loop)
         self.reader = LogReader(parts.cache, parts.feed)
         self.wires = Wires()
+        self.freshness = FreshnessLogs(parts.cache, parts.feed, self.wires, parts.now)
         self.limits = Limits(parts.settings)
         self.replies = Replies(parts.cache, parts.feed, self.selection, parts.now)
         self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)

@@ -17,6 +17,7 @@ from odds_service.rpc.encode import source_message
 from odds_service.rpc.errors import Context, refused, unavailable
 from odds_service.rpc.filtering import Selected
 from odds_service.rpc.framing import bytes_tag, delimited, timestamp
+from odds_service.rpc.freshness import freshness_message
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.odds import ImagePiece, OddsView, image_pieces
 from odds_service.rpc.opening import Start, start_of
@@ -67,6 +68,7 @@ class Watch:
         self._window = Window()  # of a conflated stream: what is folded, but not sent yet
         self._folded = 0  # how far the log is in it
         self._flush_at = 0.0
+        self._fresh = serving.freshness.reader(terms.selection) if terms.freshness else None
 
     @property
     def _revision(self) -> int:
@@ -91,6 +93,8 @@ class Watch:
         self._whole = start.intent != pb.INTENT_IMAGE
         await self._open(start)
         if start.intent == pb.INTENT_IMAGE:
+            if self._fresh is not None:
+                await self._fresh.begin()
             await self._image(self._cut())
             if self._terms.image == pb.IMAGE_MODE_ONLY:
                 return
@@ -104,11 +108,15 @@ class Watch:
 
     async def _step(self) -> None:
         """Send what comes next in the log, or wait for it."""
+        fresh = self._fresh
+        if fresh is not None and monotonic() >= fresh.due_at and not self._serving.hub.closed:
+            for body in await fresh.bodies(self._revision):
+                await self._freshness(body)
         if self._terms.conflate_s:
             await self._conflated_step()
             return
         if not self._serving.hub.has_news(self._revision):
-            await self._wait(self._last_at + self._terms.heartbeat_s)
+            await self._wait(self._idle_until())
             return
         try:
             piece = self._serving.reader.read(self._terms.selection, self._revision)
@@ -120,11 +128,11 @@ class Watch:
     async def _conflated_step(self) -> None:
         """Fold what came since the last window, not before the interval is over."""
         if monotonic() < self._flush_at:
-            await self._pause()
+            await self._wait(min(self._flush_at, self._idle_until()), woken=False)
             return
         head = self._feed.head_revision
         if self._revision == head:
-            await self._wait(self._last_at + self._terms.heartbeat_s)
+            await self._wait(self._idle_until())
             return
         while self._folded < head:
             try:
@@ -140,11 +148,6 @@ class Watch:
         self._window.add(each.change for each in selected)
         self._folded = upto
 
-    async def _pause(self) -> None:
-        """Wait until the interval is over, or a heartbeat is due."""
-        until = min(self._flush_at, self._last_at + self._terms.heartbeat_s)
-        await self._wait(until, woken=False)
-
     async def _flush(self) -> None:
         """Send what the window comes to, and begin another."""
         self._flush_at = monotonic() + self._terms.conflate_s
@@ -156,6 +159,11 @@ class Watch:
                 await asyncio.sleep(0)
         bodies = bodies_of(frames)
         await self._send_piece(Piece(self._revision, self._folded, bodies, folded=True))
+
+    def _idle_until(self) -> float:
+        """When there is something to tell, also if nothing is published."""
+        heartbeat_at = self._last_at + self._terms.heartbeat_s
+        return heartbeat_at if self._fresh is None else min(heartbeat_at, self._fresh.due_at)
 
     async def _wait(self, until: float, *, woken: bool = True) -> None:
         """Wait for news (unless not `woken`) or a time; end the stream at the service's stop."""
@@ -206,7 +214,8 @@ class Watch:
             self._fold(*await self._page(replay))
             full = len(self._window) >= _WINDOW_SUBJECTS
             while full and monotonic() < self._flush_at and not self._serving.hub.closed:
-                await self._pause()
+                heartbeat_at = self._last_at + self._terms.heartbeat_s
+                await self._wait(min(self._flush_at, heartbeat_at), woken=False)
             stopping = self._serving.hub.closed
             if full or stopping or monotonic() >= self._flush_at:
                 await self._flush()
@@ -274,6 +283,13 @@ class Watch:
             sent_at=timestamp(self._serving.parts.now()),
         )
         await self._send(pb.WatchChangesResponse(heartbeat=heartbeat))
+        self._sent = revision
+
+    async def _freshness(self, body: bytes) -> None:
+        """Like a heartbeat it tells how far the reader is."""
+        revision = self._revision
+        cursor = self._serving.cursor(revision)
+        await self._write(freshness_message(body, cursor, self._sent, self._told()))
         self._sent = revision
 
     def _told(self) -> int:

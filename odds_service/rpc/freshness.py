@@ -6,7 +6,7 @@ notes what moved since the look before; each stream is sent what moved since its
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from time import monotonic  # the loop's own time() is this, with two calls around it
 from typing import Final, NamedTuple, TypeAlias
@@ -16,13 +16,14 @@ from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import EventChange, SourceChange
 from odds_service.model.overround import Standing
-from odds_service.model.snapshot import BookmakerOdds
+from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds
+from odds_service.model.source import SourceState
 from odds_service.rpc.encode import Wires
 from odds_service.rpc.framing import bytes_tag, delimited, moment, number_tag, text, varint
 from odds_service.rpc.odds import OddsView
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.reading import bodies_of
-from odds_service.rpc.selection import Selection
+from odds_service.rpc.selection import EVERYTHING, Selection
 
 INTERVAL_S: Final = 1.0
 _STRETCH_S: Final = 0.005  # then calls of others get a turn
@@ -31,7 +32,12 @@ _FRAMES_AT_A_STRETCH: Final = 500
 _BATCHES: Final = 64
 _FAR_CHANGES: Final = 10_000  # a stream so far from a look waits for a later one
 
+# Of events that are what they were, so many parts take turns in being asked whether they grew
+# stale: it takes three intervals of polling to grow stale, and four seconds at most to be told.
+_PARTS: Final = 4
+
 _Place: TypeAlias = tuple[str, str, str]  # event id, source, bookmaker
+_State: TypeAlias = tuple[datetime, bool]  # confirmed_at, stale
 
 _ODDS: Final = bytes_tag(pb.Freshness.ODDS_FIELD_NUMBER)
 _EVENT_ID: Final = bytes_tag(pb.OddsFreshness.EVENT_ID_FIELD_NUMBER)
@@ -46,9 +52,11 @@ def confirmed_at(odds: BookmakerOdds) -> datetime:
     return odds.confirmed_at
 
 
-class _State(NamedTuple):
-    confirmed_at: datetime
-    stale: bool
+class _Seen(NamedTuple):
+    """An event as a look found it."""
+
+    entry: EventOdds
+    states: dict[BookmakerKey, _State]
 
 
 class _Look(NamedTuple):
@@ -71,13 +79,12 @@ class _Touched:
 class FreshnessLog:
     """The looks at what one filter selects; on the server's loop alone.
 
-    states: as of the last look, which showed the log up to `revision`.
+    revision: up to where the last look showed the log; number: how many there were.
     """
 
     def __init__(
         self, cache: OddsCache, selection: Selection, wires: Wires, now: Callable[[], datetime]
     ) -> None:
-        self.states: dict[_Place, _State] = {}
         self.revision = 0
         self.number = 0
         self.next_at = 0.0
@@ -85,6 +92,8 @@ class FreshnessLog:
         self._selection = selection
         self._wires = wires
         self._now = now
+        self._events: dict[str, _Seen] = {}
+        self._sources: dict[str, SourceState] = {}
         self._looks: deque[_Look] = deque(maxlen=_LOOKS)
         self._looking = asyncio.Lock()
         self._encoded: tuple[int, list[bytes]] = 0, []
@@ -97,63 +106,90 @@ class FreshnessLog:
                 await self._look()
 
     async def _look(self) -> None:
+        """Most events are what they were: of these, a part is asked whether it grew stale."""
         selection = self._selection
         cut = self._cache.cut(selection.event_ids)
         view = OddsView(cut, selection, self._now(), self._wires)
-        before, states = self.states, dict[_Place, _State]()
-        moved: set[_Place] = set()
+        number = self.number + 1
+        same_sources = _standings(cut.sources) == _standings(self._sources)
+        events: dict[str, _Seen] = {}
+        moved: list[_Place] = []
         yield_at = monotonic() + _STRETCH_S
         for event_id, entry in cut.events.items():
             if not selection.takes_event(entry.event):
                 continue
-            for (source, bookmaker), odds in entry.bookmakers.items():
-                if not selection.takes_bookmaker(source, bookmaker):
-                    continue
-                if selection.markets is not None and not list(view.markets_of(odds)):
-                    continue
-                place = event_id, source, bookmaker
-                stale = view.standing(odds) is not Standing.LIVE
-                states[place] = state = _State(confirmed_at(odds), stale)
-                if before.get(place) != state:
-                    moved.add(place)
+            held = self._events.get(event_id)
+            same = held is not None and held.entry is entry and same_sources
+            if held is not None and same and (hash(event_id) + number) % _PARTS:
+                events[event_id] = held
+                continue
+            states = self._states(view, entry)
+            events[event_id] = _Seen(entry, states)
+            before = {} if held is None else held.states
+            for key, state in states.items():
+                if before.get(key) != state:
+                    moved.append((event_id, *key))
             if monotonic() > yield_at:
                 await asyncio.sleep(0)
                 yield_at = monotonic() + _STRETCH_S
-        self.states, self.revision = states, cut.cursor.revision
-        self.number += 1
-        self._looks.append(_Look(self.number, frozenset(moved)))
+        # All at once: nobody sees half a look.
+        self._events, self._sources = events, cut.sources
+        self.revision, self.number = cut.cursor.revision, number
+        self._looks.append(_Look(number, frozenset(moved)))
+
+    def _states(self, view: OddsView, entry: EventOdds) -> dict[BookmakerKey, _State]:
+        selection = self._selection
+        return {
+            key: (confirmed_at(odds), view.standing(odds) is not Standing.LIVE)
+            for key, odds in entry.bookmakers.items()
+            if selection is EVERYTHING
+            or (
+                selection.takes_bookmaker(*key)
+                and (selection.markets is None or list(view.markets_of(odds)))
+            )
+        }
 
     def moved_since(self, number: int) -> Collection[_Place]:
         """What moved after a look; everything where that is not known any more."""
         later = [look for look in self._looks if look.number > number]
         if number + len(later) < self.number:
-            return self.states.keys()
+            return [
+                (event_id, *key) for event_id, seen in self._events.items() for key in seen.states
+            ]
         return later[0].moved if len(later) == 1 else set().union(*(each.moved for each in later))
 
     async def bodies(self, places: Collection[_Place]) -> list[bytes]:
         """States as fields of Freshness, joined into as few bodies as fit a message each."""
         newest = self._looks[-1]
         if places is not newest.moved:
-            return await _encoded(places, self.states)
+            return await _encoded(places, self._events)
         if self._encoded[0] != newest.number:  # most streams are sent the same
-            self._encoded = newest.number, await _encoded(places, self.states)
+            self._encoded = newest.number, await _encoded(places, self._events)
         return self._encoded[1]
 
 
-async def _encoded(places: Iterable[_Place], states: dict[_Place, _State]) -> list[bytes]:
+def _standings(sources: Mapping[str, SourceState]) -> dict[str, tuple[object, ...]]:
+    """What the staleness of odds depends on, beside their age."""
+    return {
+        name: (state.status, state.interval_s, state.paces) for name, state in sources.items()
+    }
+
+
+async def _encoded(places: Iterable[_Place], events: Mapping[str, _Seen]) -> list[bytes]:
     frames: list[bytes] = []
-    for place in places:
-        state = states.get(place)
+    for event_id, source, bookmaker in places:
+        seen = events.get(event_id)
+        state = None if seen is None else seen.states.get((source, bookmaker))
         if state is None:  # it is gone meanwhile, which a change tells
             continue
-        event_id, source, bookmaker = place
+        at, stale = state
         entry = (
             text(_EVENT_ID, event_id)
             + text(_SOURCE, source)
             + text(_BOOKMAKER, bookmaker)
             + _CONFIRMED
-            + moment(state.confirmed_at)
-            + (_STALE if state.stale else b"")
+            + moment(at)
+            + (_STALE if stale else b"")
         )
         frames.append(_ODDS + delimited(entry))
         if len(frames) % _FRAMES_AT_A_STRETCH == 0:

@@ -1591,7 +1591,7 @@ class Freshness(_message.Message):
     change and has no revision. It comes at most once a second (in several messages at once where it
     exceeds one), and holds what moved since the one before on this stream; on a stream that does not
     start with an image, the first holds all that the filter selects. What has just changed may be
-    told in a later one.
+    told in a later one, and odds that grow stale by time alone within five seconds.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -59,6 +59,8 @@ class LiteralWatcher:
         self.sources: dict[str, pb.SourceState] = {}
         self.fresh: dict[BookmakerPlace, pb.OddsFreshness] = {}
         self.changes: list[pb.Change] = []
+        self.lagged: list[pb.Lagged] = []
+        self.begun = 0  # how often an image began
         self._fields = fields
         self._first = True
         self._collected: list[pb.EventOdds] | None = None
@@ -93,6 +95,7 @@ class LiteralWatcher:
     def _image_begin(self, begin: pb.ImageBegin) -> None:
         self.held = Held({}, {})
         self._collected, self._pieces = [], 0
+        self.begun += 1
         self.acts = False
         self.sources = {state.source: state for state in begin.sources}
 
@@ -144,8 +147,9 @@ class LiteralWatcher:
     def _heartbeat(self, _: pb.Heartbeat) -> None:
         assert self.acts
 
-    def _lagged(self, _: pb.Lagged) -> None:
+    def _lagged(self, lagged: pb.Lagged) -> None:
         self.acts = False
+        self.lagged.append(lagged)
 
     def _closing(self, _: pb.Closing) -> None:
         pass

@@ -126,9 +126,7 @@ def _leave(
         before, snapshot_id = markets[place]
         gone = Market(before.key, MarketStatus.REMOVED, (), change.revision, change.observed_at)
         left = Reason.LEFT_FILTER
-        removed = _market_change(
-            change, ChangeKind.REMOVED, place, snapshot_id, before, gone, left
-        )
+        removed = _market_change(change, ChangeKind.REMOVED, place, snapshot_id, before, gone, left)
         if selection.takes_market(removed):
             yield Selected(removed, joined)
             joined = True

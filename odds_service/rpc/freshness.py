@@ -170,9 +170,7 @@ class FreshnessLog:
 
 def _standings(sources: Mapping[str, SourceState]) -> dict[str, tuple[object, ...]]:
     """What the staleness of odds depends on, beside their age."""
-    return {
-        name: (state.status, state.interval_s, state.paces) for name, state in sources.items()
-    }
+    return {name: (state.status, state.interval_s, state.paces) for name, state in sources.items()}
 
 
 async def _encoded(places: Iterable[_Place], events: Mapping[str, _Seen]) -> list[bytes]:

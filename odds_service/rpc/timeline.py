@@ -137,9 +137,7 @@ def markets_at(
         ):
             shown = _captured(change.ended)
             captures = {odds.key: odds.snapshot_id for odds in change.ended}
-    return {
-        place: Captured(held.market, captures[place[:2]]) for place, held in shown.items()
-    }
+    return {place: Captured(held.market, captures[place[:2]]) for place, held in shown.items()}
 
 
 def _captured(shown: Iterable[BookmakerOdds]) -> dict[Place, Captured]:

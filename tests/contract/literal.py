@@ -39,7 +39,7 @@ def bettable(held: Held) -> Held:
     for place, market in held.markets.items():
         bare = pb.Market.FromString(market)
         for field in ("revision", "changed_at", "source_updated_at"):
-            bare.ClearField(field)  # type: ignore[arg-type]  # its stub wants literals
+            bare.ClearField(field)
         markets[place] = _bytes(bare)
     return Held(markets, held.events)
 

@@ -73,9 +73,7 @@ async def test_a_cut_after_any_message_of_an_image_begins_it_anew() -> None:
                 with client.stream("WatchChanges", watcher.request()) as stream:
                     await reach(stream, watcher, book.feed.head_revision)
                 assert watcher.held == await current(client)
-                assert watcher.opened.intent == (
-                    pb.INTENT_UP_TO_DATE if whole else pb.INTENT_IMAGE
-                )
+                assert watcher.opened.intent == (pb.INTENT_UP_TO_DATE if whole else pb.INTENT_IMAGE)
                 assert watcher.opened.reason == (
                     pb.INTENT_REASON_RESUMED if whole else pb.INTENT_REASON_IMAGE_INCOMPLETE
                 )

@@ -1,5 +1,6 @@
 """Slow readers as the literal client sees them, under flow control: its TCP window is shut."""
 
+import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -78,6 +79,14 @@ async def test_image_begin_comes_again_and_what_is_collected_anew_is_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(watch, "IMAGE_STALL_S", 0.2)
+    dropped = threading.Event()
+    drop = watch._ImageInHand.drop
+
+    def dropping(image: watch._ImageInHand) -> None:
+        drop(image)
+        dropped.set()
+
+    monkeypatch.setattr(watch._ImageInHand, "drop", dropping)
     offer = {f"e{n:03}": {"b": {key: {"over": 1.5} for key in LINES}} for n in range(60)}
     book = Bookkeeping()
     book.see(observe(offered(offer), 0))
@@ -85,9 +94,10 @@ async def test_image_begin_comes_again_and_what_is_collected_anew_is_whole(
         with connected(server.address) as client:
             for cut_there in (False, True):
                 watcher = LiteralWatcher()
+                dropped.clear()
                 with stalled(server.address) as reader:
                     await streaming(server)
-                    await trio.sleep(1.0)
+                    await trio.to_thread.run_sync(dropped.wait, 60.0)
                     later = {name: {"b": {key: {"over": 2.5 + cut_there} for key in LINES}}
                              for name in offer}  # fmt: skip
                     book.see(observe(offered(later), 1 + cut_there))

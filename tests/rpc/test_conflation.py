@@ -111,9 +111,7 @@ def test_changes_stand_in_the_order_of_the_last_that_each_stands_for() -> None:
         {"1.5": {"over": 1.7, "under": 2.1}, "2.5": {"over": 1.8, "under": 2.0}, "3.5": OVER},
     )
     assert [change.after.key.line for change in changes] == [2.5, 1.5]
-    assert [change.revision for change in changes] == [
-        change.after.revision for change in changes
-    ]
+    assert [change.revision for change in changes] == [change.after.revision for change in changes]
 
 
 def test_an_event_that_ends_takes_its_markets_along_and_may_come_back() -> None:

@@ -37,9 +37,7 @@ async def test_a_reader_who_comes_to_a_refused_row_is_told_and_gets_an_image(
                     with client.stream("WatchChanges", watcher.request()) as stream:
                         await reach(stream, watcher, head)
                     gap = revision < REFUSED
-                    assert watcher.opened.intent == (
-                        pb.INTENT_IMAGE if gap else pb.INTENT_CHANGES
-                    )
+                    assert watcher.opened.intent == (pb.INTENT_IMAGE if gap else pb.INTENT_CHANGES)
                     assert watcher.opened.reason == (
                         pb.INTENT_REASON_HISTORY_GAP if gap else pb.INTENT_REASON_RESUMED
                     )

@@ -1203,6 +1203,7 @@ class WatchChangesResponse(_message.Message):
 
     Each message has a cursor, and a stream that was cut after any message is resumed at that one's.
     Cursors of messages inside an image say so in their epoch: resumed there, the image begins anew.
+    Other calls take such a cursor for the place of its revision.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -15,11 +15,13 @@ from odds_service.client.values import (
     ClosingOdds,
     EventChange,
     EventOdds,
+    Freshness,
     HistoricalChange,
     ListedBookmaker,
     ListedEvent,
     MarketChange,
     Odds,
+    OddsFreshness,
     Refreshed,
     RefreshedSource,
     SourceChange,
@@ -311,5 +313,21 @@ def refreshed(message: pb.RefreshEventResponse) -> Refreshed:
                 latency_s=each.latency.ToTimedelta().total_seconds(),
             )
             for each in message.sources
+        ),
+    )
+
+
+def freshness(message: pb.Freshness) -> Freshness:
+    return Freshness(
+        cursor=cursor(message.cursor),
+        odds=tuple(
+            OddsFreshness(
+                event_id=each.event_id,
+                source=each.source,
+                bookmaker=each.bookmaker,
+                confirmed_at=moment(each.confirmed_at),
+                stale=each.stale,
+            )
+            for each in message.odds
         ),
     )

@@ -16,6 +16,7 @@ from odds_service.client.values import (
     Change,
     Changes,
     Disconnected,
+    Freshness,
     Heartbeat,
     Odds,
     Opened,
@@ -92,7 +93,9 @@ class WatchFollower:
         """Fold a message into the map. Raises StreamGap."""
         step = self.odds.take(message)
         self._wait_for_server = True  # from here on a disconnect is one, and no wrong address
-        if isinstance(step, Changes | Heartbeat) or (isinstance(step, Opened) and not step.image):
+        if isinstance(step, Changes | Heartbeat | Freshness) or (
+            isinstance(step, Opened) and not step.image
+        ):
             self._backoff.reset()
         self._retry_after_s = 0.0
         if message.HasField("closing"):

@@ -22,6 +22,7 @@ from odds_service.client.values import (
     Closing,
     EventChange,
     EventOdds,
+    Freshness,
     Heartbeat,
     ImageLoaded,
     Lagged,
@@ -152,6 +153,8 @@ class OddsMap:
                 return self._changes(message.changes)
             case "heartbeat":
                 return self._heartbeat(message.heartbeat)
+            case "freshness":
+                return self._freshness(message.freshness)
             case "image_begin":
                 self._begin_image(message.image_begin)
             case "image":
@@ -257,6 +260,28 @@ class OddsMap:
             durable_revision=heartbeat.durable_revision,
             sent_at=decode.moment(heartbeat.sent_at),
         )
+
+    def _freshness(self, message: pb.Freshness) -> Freshness:
+        self._follow(message.prev_revision, message.cursor)
+        self._no_image("freshness")
+        freshness = decode.freshness(message)
+        fresh: dict[str, dict[BookmakerKey, BookmakerOdds]] = {}
+        for each in freshness.odds:
+            entry = self._events.get(each.event_id)
+            place = each.source, each.bookmaker
+            if entry is None or place not in entry.bookmakers:
+                continue
+            fresh.setdefault(each.event_id, {})[place] = replace(
+                entry.bookmakers[place],
+                observed_at=max(each.confirmed_at, entry.bookmakers[place].observed_at),
+                confirmed_at=each.confirmed_at,
+                stale=each.stale,
+            )
+        for event_id, bookmakers in fresh.items():
+            entry = self._events[event_id]
+            self._events[event_id] = EventOdds(entry.event, {**entry.bookmakers, **bookmakers})
+        self._reach(message.cursor, message.durable_revision)
+        return freshness
 
     def _lagged(self, lagged: pb.Lagged) -> Lagged:
         self._follow(lagged.prev_revision, lagged.cursor)

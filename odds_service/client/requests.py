@@ -84,6 +84,7 @@ def watch_request(
     heartbeat_s: float | None,
     latest: bool,
     image_only: bool,
+    freshness: bool = False,
 ) -> pb.WatchChangesRequest:
     """Without a cursor to resume at; that is the follower's to add."""
     return pb.WatchChangesRequest(
@@ -92,6 +93,7 @@ def watch_request(
         heartbeat=None if heartbeat_s is None else duration(heartbeat_s),
         policy=pb.SLOW_READER_POLICY_LATEST if latest else pb.SLOW_READER_POLICY_LOSSLESS,
         image=pb.IMAGE_MODE_ONLY if image_only else pb.IMAGE_MODE_AUTO,
+        freshness=freshness,
     )
 
 

@@ -191,15 +191,19 @@ class SyncClient:
         latest: bool = False,
         image_only: bool = False,
         wait_for_server: bool = False,
+        freshness: bool = False,
     ) -> "SyncWatch":
         """Every change from now on, or from `start`; see SyncWatch.
 
         start: what get_odds gave (with the same filter), or a cursor that was kept. conflate_s: at
         most one change per market in so long; 0: each. heartbeat_s: the longest silence; None: the
         server's choice. latest: when this reader is too slow, an image instead of old changes.
-        image_only: end after the image. wait_for_server: at the first attempt too.
+        image_only: end after the image. wait_for_server: at the first attempt too. freshness: keep
+        `confirmed_at` and `stale` of the map's odds up to date, to the second.
         """
-        request = requests.watch_request(where, conflate_s, heartbeat_s, latest, image_only)
+        request = requests.watch_request(
+            where, conflate_s, heartbeat_s, latest, image_only, freshness
+        )
         follower = WatchFollower(request, start, wait_for_server=wait_for_server)
         watch = SyncWatch(self._stub, self._server, follower, self._watches.discard)
         self._watches.add(watch)

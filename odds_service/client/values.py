@@ -91,8 +91,8 @@ class SourceState(Struct, frozen=True, kw_only=True):
 class BookmakerOdds(snapshot.BookmakerOdds, frozen=True):
     """What one bookmaker, through one source, shows for one event.
 
-    stale: not to be taken for live. In a watched map the times and `stale` are as of the image or
-    of the last change: they move at every fetch, which is no change.
+    stale: not to be taken for live. The times and `stale` move at every fetch, which is no change:
+    in a map that is watched without `freshness` they are as of the image or of the last change.
     """
 
     stale: bool = False
@@ -201,7 +201,8 @@ class Opened(Struct, frozen=True, kw_only=True):
     """A stream is open, at first and after each reconnect.
 
     image: an image follows, and what the map holds is not to be used until it is complete.
-    reason: `no_cursor`, `resumed`, `too_old`, `epoch_changed`, `history_gap`, `ahead_of_server`.
+    reason: `no_cursor`, `resumed`, `too_old`, `epoch_changed`, `history_gap`, `ahead_of_server`,
+    `image_incomplete`, `image_asked`.
     conflate_s, heartbeat_s: what the server granted; 0: no conflation.
     """
 
@@ -236,6 +237,23 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     sent_at: datetime
 
 
+class OddsFreshness(Struct, frozen=True, kw_only=True):
+    """When one bookmaker's odds of an event were last seen true, and whether they are stale."""
+
+    event_id: str
+    source: str
+    bookmaker: str
+    confirmed_at: datetime
+    stale: bool
+
+
+class Freshness(Struct, frozen=True, kw_only=True):
+    """Odds that were confirmed again, or grew stale; the map holds it. It is no change."""
+
+    cursor: Cursor
+    odds: tuple[OddsFreshness, ...]
+
+
 class Lagged(Struct, frozen=True, kw_only=True):
     """Changes from revision lost_from to lost_to will not come; an image follows."""
 
@@ -259,7 +277,9 @@ class Disconnected(Struct, frozen=True, kw_only=True):
     retry_in_s: float
 
 
-Step: TypeAlias = Opened | ImageLoaded | Changes | Heartbeat | Lagged | Closing | Disconnected
+Step: TypeAlias = (
+    Opened | ImageLoaded | Changes | Heartbeat | Freshness | Lagged | Closing | Disconnected
+)
 
 
 class ListedBookmaker(Struct, frozen=True, kw_only=True):

@@ -154,6 +154,7 @@ def apply_differences(
     """
     markets = {} if current is None else dict(current.markets)
     snapshot_id = found.next_revision
+    snapshot_before = 0 if current is None else current.snapshot_id
     source, observed_at, detected_at = (
         observation.source, observation.observed_at, found.detected_at
     )  # fmt: skip
@@ -181,6 +182,7 @@ def apply_differences(
                 after,
                 difference.other_line,
                 wall_at=wall_at,
+                snapshot_before=snapshot_before,
             )
         )
     found.next_revision = snapshot_id + len(differences)

@@ -57,8 +57,10 @@ class MarketChange(Struct, frozen=True, gc=False):
     """A market's odds after and before; a market is always whole in a change.
 
     before: None where the market was not there. after: with status REMOVED and without outcomes
-    where it is gone. other_line: with LINE_MOVED the line it moved to or from.
-    wall_at (of any change): the wall clock at detection, None where that is detected_at.
+    where it is gone. other_line: with LINE_MOVED the line it moved to or from. snapshot_id: the
+    capture that the change belongs to; snapshot_before: the bookmaker's capture before that one,
+    in memory only. wall_at (of any change): the wall clock at detection, None where that is
+    detected_at.
     """
 
     revision: int
@@ -75,6 +77,7 @@ class MarketChange(Struct, frozen=True, gc=False):
     other_line: str | None = None
     wire: bytes | None = None
     wall_at: datetime | None = None
+    snapshot_before: int = 0
 
 
 class EventChange(Struct, frozen=True, gc=False):

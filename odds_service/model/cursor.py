@@ -1,6 +1,8 @@
 """Cursors: a place in the one log of changes."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_INCOMPLETE: Final = "part-"
 
 
 class Cursor(NamedTuple):
@@ -12,3 +14,22 @@ class Cursor(NamedTuple):
 
     epoch: str
     revision: int
+
+
+def incomplete(epoch: str) -> str:
+    """The epoch of a cursor that a client holds while what it was sent is not whole.
+
+    An image, and a window of changes that takes several messages, is a state of the log only at its
+    end. A client that is cut before it has to be sent all of it again.
+    """
+    return _INCOMPLETE + epoch
+
+
+def is_incomplete(epoch: str) -> bool:
+    """Whether a cursor came in the middle of what had to be taken whole."""
+    return epoch.startswith(_INCOMPLETE)
+
+
+def plain_epoch(epoch: str) -> str:
+    """The epoch that numbered a cursor's revision, whatever the cursor says besides."""
+    return epoch.removeprefix(_INCOMPLETE)

@@ -72,9 +72,7 @@ class Detector:
         self._times = AnswerTimes(cache.events)
         self.late_events = 0
         self.duplicate_events = 0
-        self.stale_answers: Counter[str] = (
-            Counter()
-        )  # bookmakers, by source
+        self.stale_answers: Counter[str] = Counter()  # bookmakers, by source
 
     async def observe(self, observation: Observation) -> Applied:
         """Apply an observation in slices, each when the write queue has room.

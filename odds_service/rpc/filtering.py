@@ -18,9 +18,19 @@ from odds_service.model.market import Market, MarketKey, MarketStatus
 from odds_service.rpc.selection import EVERYTHING, Selection
 
 Place = tuple[str, str, MarketKey]  # source, bookmaker, market of one event
-MarketsAt = Callable[[str, int], Mapping[Place, Market]]  # (event id, revision) -> its markets then
+
 
 ENTERED_FILTER: Final = "entered_filter"  # beside Reason.LEFT_FILTER; only streams have them
+
+
+class Captured(NamedTuple):
+    """A market as it was, and the last capture of its bookmaker that had changed something."""
+
+    market: Market
+    snapshot_id: int
+
+
+MarketsAt = Callable[[str, int], Mapping[Place, Captured]]  # (event id, revision) -> what it showed
 
 
 class Selected(NamedTuple):
@@ -94,27 +104,29 @@ def _event_change(
 
 
 def _enter(
-    selection: Selection, change: EventChange, markets: Mapping[Place, Market]
+    selection: Selection, change: EventChange, markets: Mapping[Place, Captured]
 ) -> Iterator[Selected]:
     """The event first, then each of its markets as ADDED."""
     yield Selected(replace(change, kind=ChangeKind.EVENT_ADDED, wire=None), False)
     for place in sorted(markets):
-        market = markets[place]
-        added = _market_change(change, ChangeKind.ADDED, place, None, market, ENTERED_FILTER)
+        market, snapshot_id = markets[place]
+        added = _market_change(
+            change, ChangeKind.ADDED, place, snapshot_id, None, market, ENTERED_FILTER
+        )
         if selection.takes_market(added):
             yield Selected(added, True)
 
 
 def _leave(
-    selection: Selection, change: EventChange, markets: Mapping[Place, Market]
+    selection: Selection, change: EventChange, markets: Mapping[Place, Captured]
 ) -> Iterator[Selected]:
     """Each market as REMOVED, then the event, which tells why: EVENT_UPDATED (left_filter)."""
     joined = False
     for place in sorted(markets):
-        before = markets[place]
+        before, snapshot_id = markets[place]
         gone = Market(before.key, MarketStatus.REMOVED, (), change.revision, change.observed_at)
         left = Reason.LEFT_FILTER
-        removed = _market_change(change, ChangeKind.REMOVED, place, before, gone, left)
+        removed = _market_change(change, ChangeKind.REMOVED, place, snapshot_id, before, gone, left)
         if selection.takes_market(removed):
             yield Selected(removed, joined)
             joined = True
@@ -125,6 +137,7 @@ def _market_change(
     change: EventChange,
     kind: ChangeKind,
     place: Place,
+    snapshot_id: int,
     before: Market | None,
     after: Market,
     reason: str,
@@ -137,7 +150,7 @@ def _market_change(
         event_id=change.event_id,
         source=source,
         bookmaker=bookmaker,
-        snapshot_id=0,
+        snapshot_id=snapshot_id,
         observed_at=change.observed_at,
         detected_at=change.detected_at,
         before=before,

@@ -104,7 +104,7 @@ class OddsView:
                 if not chosen:
                     continue
                 markets = join_markets(chosen)
-            seen = _as_seen(odds, chosen)
+            seen = as_seen(odds, chosen)
             stale = self.standing(seen) is not Standing.LIVE
             head = bookmaker_head(seen, self.cut.durable_revision, stale)
             if limit_bytes is None or len(markets) <= limit_bytes:
@@ -114,7 +114,7 @@ class OddsView:
                 yield bookmaker_field(head, join_markets(some)), len(some)
 
 
-def _as_seen(odds: BookmakerOdds, chosen: Iterable[Market]) -> BookmakerOdds:
+def as_seen(odds: BookmakerOdds, chosen: Iterable[Market]) -> BookmakerOdds:
     """The odds as old as the oldest market type among those that are sent."""
     if not odds.lagging:
         return odds

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from odds_service.model.cursor import is_incomplete
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.replay import gap_after
 from odds_service.rpc.serving import Serving
@@ -19,11 +20,15 @@ class Start(NamedTuple):
 async def start_of(serving: Serving, terms: Terms, resume: pb.Cursor | None) -> Start:
     """What a stream that wants to resume at a cursor, or at none, opens with."""
     head = serving.parts.feed.head_revision
-    if terms.image == pb.IMAGE_MODE_ONLY or (resume is None and terms.image != pb.IMAGE_MODE_NEVER):
-        return Start(pb.INTENT_IMAGE, pb.INTENT_REASON_NO_CURSOR, head)
     if resume is None:
-        return Start(pb.INTENT_UP_TO_DATE, pb.INTENT_REASON_NO_CURSOR, head)
+        never = terms.image == pb.IMAGE_MODE_NEVER
+        intent = pb.INTENT_UP_TO_DATE if never else pb.INTENT_IMAGE
+        return Start(intent, pb.INTENT_REASON_NO_CURSOR, head)
+    if terms.image == pb.IMAGE_MODE_ONLY:
+        return Start(pb.INTENT_IMAGE, pb.INTENT_REASON_IMAGE_ASKED, head)
     reason = serving.verdict(resume)
+    if reason == pb.INTENT_REASON_RESUMED and is_incomplete(resume.epoch):
+        reason = pb.INTENT_REASON_IMAGE_INCOMPLETE
     if reason == pb.INTENT_REASON_RESUMED:
         if resume.revision == head:
             return Start(pb.INTENT_UP_TO_DATE, reason, head)

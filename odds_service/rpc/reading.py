@@ -7,9 +7,9 @@ from typing import Final
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, SourceChange
-from odds_service.model.market import Market
+from odds_service.model.cursor import incomplete
 from odds_service.rpc.encode import change_wire
-from odds_service.rpc.filtering import Place, Selected, select
+from odds_service.rpc.filtering import Captured, Place, Selected, select
 from odds_service.rpc.framing import bytes_tag, varint
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import Selection
@@ -32,11 +32,24 @@ class Piece:
 
     bodies: none where nothing is selected, usually one; several where one change of the log gives
     more than fits a message. Then only the last reaches `revision`, the others stand at `start`.
+    folded: the bodies are a window, which is a state of the log only as a whole: what is folded
+    away after `start` would be missing to a reader who has a part of it and goes on from there.
     """
 
-    __slots__ = ("_messages", "_prev_revision", "bodies", "durable_revision", "revision", "start")
+    __slots__ = (
+        "_messages",
+        "_prev_revision",
+        "bodies",
+        "durable_revision",
+        "folded",
+        "revision",
+        "start",
+    )
 
-    def __init__(self, start: int, revision: int, bodies: Sequence[bytes]) -> None:
+    def __init__(
+        self, start: int, revision: int, bodies: Sequence[bytes], *, folded: bool = False
+    ) -> None:
+        self.folded = folded
         self.start = start
         self.revision = revision
         self.bodies = bodies
@@ -65,10 +78,14 @@ class Piece:
             self.durable_revision = durable_revision
             self._messages = []
             for place, body in enumerate(self.bodies, 1):
-                reached = self.revision if place == len(self.bodies) else self.start
+                last = place == len(self.bodies)
+                reached = self.revision if last else self.start
                 tail = pb.Changes(
                     prev_revision=prev_revision,
-                    cursor=pb.Cursor(epoch=epoch, revision=reached),
+                    cursor=pb.Cursor(
+                        epoch=epoch if last or not self.folded else incomplete(epoch),
+                        revision=reached,
+                    ),
                     durable_revision=durable_revision,
                 ).SerializeToString()
                 self._messages.append(_CHANGES + varint(len(body) + len(tail)) + body + tail)
@@ -217,7 +234,7 @@ class LogReader:
         events = self._timeline.events_at(revision, event_ids)
         return select(selection, changes, events, self._markets_at)
 
-    def _markets_at(self, event_id: str, revision: int) -> dict[Place, Market]:
+    def _markets_at(self, event_id: str, revision: int) -> dict[Place, Captured]:
         markets = self._timeline.markets_at(revision, event_id)
         if markets is None:
             raise LeftRing(revision)

@@ -7,8 +7,9 @@ from hashlib import sha256
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
-from odds_service.model.cursor import Cursor
+from odds_service.model.cursor import Cursor, incomplete, plain_epoch
 from odds_service.rpc.encode import Wires
+from odds_service.rpc.freshness import FreshnessLogs
 from odds_service.rpc.hub import Hub
 from odds_service.rpc.limits import Limits
 from odds_service.rpc.meter import Meter
@@ -33,6 +34,7 @@ class Serving:
         self.hub = Hub(parts.feed, loop)
         self.reader = LogReader(parts.cache, parts.feed)
         self.wires = Wires()
+        self.freshness = FreshnessLogs(parts.cache, parts.feed, self.wires, parts.reading)
         self.limits = Limits(parts.settings)
         self.replies = Replies(parts.cache, parts.feed, self.selection, parts.now)
         self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
@@ -69,11 +71,13 @@ class Serving:
         """Whether a cursor is good: INTENT_REASON_RESUMED, or why not.
 
         It is when its epoch is known, and its revision lies below the first one of the epoch
-        after it (what came later there was lost in a crash) and not beyond the head.
+        after it (what came later there was lost in a crash) and not beyond the head. That it came
+        in the middle of an image does not matter here: its revision is a place like any other.
         """
+        named = plain_epoch(cursor.epoch)
         after = [first for _, first in self._epochs[1:]]
         for place, (epoch, _) in enumerate(self._epochs):
-            if epoch != cursor.epoch:
+            if epoch != named:
                 continue
             if place < len(after):
                 good = cursor.revision < after[place]
@@ -82,9 +86,13 @@ class Serving:
             return pb.INTENT_REASON_AHEAD_OF_SERVER if ahead else pb.INTENT_REASON_RESUMED
         return pb.INTENT_REASON_EPOCH_CHANGED
 
-    def cursor(self, revision: int) -> pb.Cursor:
-        """A cursor to resume at, in the present epoch."""
-        return pb.Cursor(epoch=self.parts.feed.epoch, revision=revision)
+    def cursor(self, revision: int, *, whole: bool = True) -> pb.Cursor:
+        """A cursor to resume at, in the present epoch.
+
+        whole: False in the middle of an image, which begins anew when it is resumed at.
+        """
+        epoch = self.parts.feed.epoch
+        return pb.Cursor(epoch=epoch if whole else incomplete(epoch), revision=revision)
 
     def head(self) -> Cursor:
         return self.parts.feed.cursor

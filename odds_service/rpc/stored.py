@@ -11,9 +11,8 @@ from grpc import StatusCode
 from odds_service.errors import BelowFloor
 from odds_service.model.change import Change, ChangeKind, EventChange, Reason
 from odds_service.model.event import Event
-from odds_service.model.market import Market
 from odds_service.rpc.errors import refused
-from odds_service.rpc.filtering import Place, Selected, select
+from odds_service.rpc.filtering import Captured, Place, Selected, select
 from odds_service.rpc.parts import History, Past
 from odds_service.rpc.selection import Selection
 from odds_service.rpc.serving import Serving
@@ -134,10 +133,10 @@ class StoredLog:
 
     async def _markets_of_moves(
         self, changes: Sequence[Change]
-    ) -> dict[tuple[str, int], dict[Place, Market]]:
+    ) -> dict[tuple[str, int], dict[Place, Captured]]:
         """The markets, at that time, of the events that enter or leave the filter in a page."""
         takes = self._selection.takes_event
-        found: dict[tuple[str, int], dict[Place, Market]] = {}
+        found: dict[tuple[str, int], dict[Place, Captured]] = {}
         if not self._selection.by_event:
             return found
         for change in changes:
@@ -151,13 +150,13 @@ class StoredLog:
                 found[place] = await self._markets_at(*place)
         return found
 
-    async def _markets_at(self, event_id: str, revision: int) -> dict[Place, Market]:
+    async def _markets_at(self, event_id: str, revision: int) -> dict[Place, Captured]:
         store: object = self._store
         if not isinstance(store, Past):
             raise refused(StatusCode.UNIMPLEMENTED, "odds of the past are not kept", "NO_PAST")
         past = await self._serving.ask(store.odds_at, revision, [event_id])
         return {
-            (source, bookmaker, key): market
+            (source, bookmaker, key): Captured(market, odds.snapshot_id)
             for entry in past.events
             for (source, bookmaker), odds in entry.bookmakers.items()
             for key, market in odds.markets.items()

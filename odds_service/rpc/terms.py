@@ -18,17 +18,21 @@ _MAX_NANOS: Final = 999_999_999
 
 
 class Terms(Struct, frozen=True):
-    """What a stream runs with; conflate_s 0: off."""
+    """What a stream runs with; conflate_s 0: off; freshness: whether it is told of it."""
 
     selection: Selection
     image: pb.ImageMode.ValueType
     policy: pb.SlowReaderPolicy.ValueType
     heartbeat_s: float
     conflate_s: float
+    freshness: bool = False
 
 
 def terms_of(serving: Serving, request: pb.WatchChangesRequest) -> Terms:
-    """Check a request and bound what it asks for. Raises Refused naming the field."""
+    """Check a request and bound what it asks for. Raises Refused naming the field.
+
+    An image mode or a policy of a newer client counts as unspecified.
+    """
     asked = _seconds("heartbeat", request.heartbeat)
     heartbeat_s = _bounded(asked, HEARTBEAT_BOUNDS_S) if asked else HEARTBEAT_S
     asked = _seconds("conflate", request.conflate)
@@ -39,6 +43,7 @@ def terms_of(serving: Serving, request: pb.WatchChangesRequest) -> Terms:
         policy=latest if request.policy == latest else pb.SLOW_READER_POLICY_LOSSLESS,
         heartbeat_s=heartbeat_s,
         conflate_s=_bounded(asked, CONFLATE_BOUNDS_S) if asked else 0.0,
+        freshness=request.freshness,
     )
 
 

@@ -5,7 +5,7 @@ that change and not as of now.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from odds_service.cache import OddsCache
@@ -19,9 +19,9 @@ from odds_service.model.change import (
     SourceChange,
 )
 from odds_service.model.event import Event
-from odds_service.model.market import Market, MarketStatus
-from odds_service.model.snapshot import EventOdds
-from odds_service.rpc.filtering import Place
+from odds_service.model.market import MarketStatus
+from odds_service.model.snapshot import BookmakerOdds, EventOdds
+from odds_service.rpc.filtering import Captured, Place
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class Timeline:
                 found[event_id] = event
         return found
 
-    def markets_at(self, revision: int, event_id: str) -> dict[Place, Market] | None:
+    def markets_at(self, revision: int, event_id: str) -> dict[Place, Captured] | None:
         """An event's markets as of a revision; None when the ring does not reach back so far."""
         cut = self._cache.cut([event_id])
         self._extend(cut.cursor.revision)
@@ -114,31 +114,35 @@ def _since(
 
 def markets_at(
     entry: EventOdds | None, later: Sequence[Change], event_id: str
-) -> dict[Place, Market]:
+) -> dict[Place, Captured]:
     """An event's markets before `later`: its current entry with these changes undone.
 
     later: all changes between then and the entry, in order; those of other events are passed over.
     """
-    shown: dict[Place, Market] = {}
-    if entry is not None:
-        for (source, bookmaker), odds in entry.bookmakers.items():
-            for key, market in odds.markets.items():
-                shown[source, bookmaker, key] = market
+    shown = {} if entry is None else _captured(entry.bookmakers.values())
+    captures = {} if entry is None else {o.key: o.snapshot_id for o in entry.bookmakers.values()}
     for change in reversed(later):
         if isinstance(change, MarketChange) and change.event_id == event_id:
-            place = change.source, change.bookmaker, change.after.key
+            whose = change.source, change.bookmaker
+            captures[whose] = change.snapshot_before
+            place = *whose, change.after.key
             if change.before is None or change.before.status is MarketStatus.REMOVED:
                 shown.pop(place, None)
             else:
-                shown[place] = change.before
+                shown[place] = Captured(change.before, 0)
         elif (
             isinstance(change, EventChange)
             and change.event_id == event_id
             and change.kind is ChangeKind.EVENT_ENDED
         ):
-            shown = {
-                (odds.source, odds.bookmaker, key): market
-                for odds in change.ended
-                for key, market in odds.markets.items()
-            }
-    return shown
+            shown = _captured(change.ended)
+            captures = {odds.key: odds.snapshot_id for odds in change.ended}
+    return {place: Captured(held.market, captures[place[:2]]) for place, held in shown.items()}
+
+
+def _captured(shown: Iterable[BookmakerOdds]) -> dict[Place, Captured]:
+    return {
+        (odds.source, odds.bookmaker, key): Captured(market, odds.snapshot_id)
+        for odds in shown
+        for key, market in odds.markets.items()
+    }

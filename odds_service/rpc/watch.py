@@ -17,6 +17,7 @@ from odds_service.rpc.encode import source_message
 from odds_service.rpc.errors import Context, refused, unavailable
 from odds_service.rpc.filtering import Selected
 from odds_service.rpc.framing import bytes_tag, delimited, timestamp
+from odds_service.rpc.freshness import freshness_message
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.odds import ImagePiece, OddsView, image_pieces
 from odds_service.rpc.opening import Start, start_of
@@ -60,10 +61,14 @@ class Watch:
         self._resume = request.resume if request.HasField("resume") else None
         self._context = context
         self._subscriber = subscriber
+        self._whole = True  # False from the announcement of an image to its end
         self._sent = 0  # the cursor of the last message
         self._durable = 0  # the latest durable revision that the reader was told
         self._last_at = monotonic()
+        self._window = Window()  # of a conflated stream: what is folded, but not sent yet
+        self._folded = 0  # how far the log is in it
         self._flush_at = 0.0
+        self._fresh = serving.freshness.reader(terms.selection) if terms.freshness else None
 
     @property
     def _revision(self) -> int:
@@ -84,9 +89,12 @@ class Watch:
         never = self._terms.image == pb.IMAGE_MODE_NEVER
         if start.intent == pb.INTENT_IMAGE and never:
             raise _not_kept(start.reason)
-        self._revision = self._sent = start.revision
+        self._revision = self._sent = self._folded = start.revision
+        self._whole = start.intent != pb.INTENT_IMAGE
         await self._open(start)
         if start.intent == pb.INTENT_IMAGE:
+            if self._fresh is not None:
+                await self._fresh.begin()
             await self._image(self._cut())
             if self._terms.image == pb.IMAGE_MODE_ONLY:
                 return
@@ -100,11 +108,15 @@ class Watch:
 
     async def _step(self) -> None:
         """Send what comes next in the log, or wait for it."""
+        fresh = self._fresh
+        if fresh is not None and monotonic() >= fresh.due_at and not self._serving.hub.closed:
+            for body in await fresh.bodies(self._revision):
+                await self._freshness(body)
         if self._terms.conflate_s:
             await self._conflated_step()
             return
         if not self._serving.hub.has_news(self._revision):
-            await self._wait(self._last_at + self._terms.heartbeat_s)
+            await self._wait(self._idle_until())
             return
         try:
             piece = self._serving.reader.read(self._terms.selection, self._revision)
@@ -114,38 +126,44 @@ class Watch:
         await self._send_piece(piece)
 
     async def _conflated_step(self) -> None:
-        """Fold what came since the last message, not before the interval is over."""
-        heartbeat_at = self._last_at + self._terms.heartbeat_s
+        """Fold what came since the last window, not before the interval is over."""
         if monotonic() < self._flush_at:
-            await self._wait(min(self._flush_at, heartbeat_at), woken=False)
+            await self._wait(min(self._flush_at, self._idle_until()), woken=False)
             return
-        head, reached = self._feed.head_revision, self._revision
-        if reached == head:
-            await self._wait(heartbeat_at)
+        head = self._feed.head_revision
+        if self._revision == head:
+            await self._wait(self._idle_until())
             return
-        window = Window()
-        while reached < head:
+        while self._folded < head:
             try:
-                selected, upto = self._serving.reader.changes(self._terms.selection, reached)
+                selected, upto = self._serving.reader.changes(self._terms.selection, self._folded)
             except LeftRing:
-                if reached == self._revision:
-                    await self._replay()
-                    return
-                break  # what is folded goes out; the rest is read from the database
-            window.add(each.change for each in selected)
-            reached = upto
+                await self._replay()
+                return
+            self._fold(selected, upto)
             await asyncio.sleep(0)
-        await self._flush(window, reached)
+        await self._flush()
 
-    async def _flush(self, window: Window, reached: int) -> None:
-        """Send what a window comes to."""
+    def _fold(self, selected: list[Selected], upto: int) -> None:
+        self._window.add(each.change for each in selected)
+        self._folded = upto
+
+    async def _flush(self) -> None:
+        """Send what the window comes to, and begin another."""
         self._flush_at = monotonic() + self._terms.conflate_s
+        window, self._window = self._window, Window()
         frames: list[bytes] = []
         for frame in window.frames():
             frames.append(frame)
             if len(frames) % _FRAMES_AT_A_STRETCH == 0:
                 await asyncio.sleep(0)
-        await self._send_piece(Piece(self._revision, reached, bodies_of(frames)))
+        bodies = bodies_of(frames)
+        await self._send_piece(Piece(self._revision, self._folded, bodies, folded=True))
+
+    def _idle_until(self) -> float:
+        """When there is something to tell, also if nothing is published."""
+        heartbeat_at = self._last_at + self._terms.heartbeat_s
+        return heartbeat_at if self._fresh is None else min(heartbeat_at, self._fresh.due_at)
 
     async def _wait(self, until: float, *, woken: bool = True) -> None:
         """Wait for news (unless not `woken`) or a time; end the stream at the service's stop."""
@@ -166,7 +184,8 @@ class Watch:
         if store is None or self._terms.policy == pb.SLOW_READER_POLICY_LATEST:
             raise Lost(pb.INTENT_REASON_TOO_OLD)
         self._subscriber.replaying = True
-        replay = Replay(self._serving, store, self._terms.selection, self._revision)
+        after = self._folded if self._terms.conflate_s else self._revision
+        replay = Replay(self._serving, store, self._terms.selection, after)
         try:
             if self._terms.conflate_s:
                 await self._replay_conflated(replay)
@@ -187,19 +206,21 @@ class Watch:
                 await self._close()
 
     async def _replay_conflated(self, replay: Replay) -> None:
-        """As many pages as an interval has time for become one message."""
-        window, reached = Window(), self._revision
-        while reached < self._feed.oldest_revision - 1:
-            selected, reached = await self._page(replay)
-            window.add(each.change for each in selected)
-            now, stopping = monotonic(), self._serving.hub.closed
-            if now >= self._flush_at or len(window) >= _WINDOW_SUBJECTS or stopping:
-                await self._flush(window, reached)
-                window = Window()
+        """As many pages as an interval has time for are one window.
+
+        What is left at the end is folded with what memory has after it.
+        """
+        while self._folded < self._feed.oldest_revision - 1:
+            self._fold(*await self._page(replay))
+            full = len(self._window) >= _WINDOW_SUBJECTS
+            while full and monotonic() < self._flush_at and not self._serving.hub.closed:
+                heartbeat_at = self._last_at + self._terms.heartbeat_s
+                await self._wait(min(self._flush_at, heartbeat_at), woken=False)
+            stopping = self._serving.hub.closed
+            if full or stopping or monotonic() >= self._flush_at:
+                await self._flush()
             if stopping:
                 await self._close()
-        if reached > self._revision:
-            await self._flush(window, reached)
 
     async def _page(self, replay: Replay) -> tuple[list[Selected], int]:
         """The next page of a replay, and heartbeats while it is waited for."""
@@ -235,7 +256,7 @@ class Watch:
         await self._send(
             pb.WatchChangesResponse(
                 opened=pb.Opened(
-                    cursor=self._serving.cursor(start.revision),
+                    cursor=self._cursor(start.revision),
                     intent=start.intent,
                     reason=start.reason,
                     durable_revision=self._told(),
@@ -264,10 +285,20 @@ class Watch:
         await self._send(pb.WatchChangesResponse(heartbeat=heartbeat))
         self._sent = revision
 
+    async def _freshness(self, body: bytes) -> None:
+        """Like a heartbeat it tells how far the reader is."""
+        revision = self._revision
+        cursor = self._serving.cursor(revision)
+        await self._write(freshness_message(body, cursor, self._sent, self._told()))
+        self._sent = revision
+
     def _told(self) -> int:
         """The durable revision, which the reader is about to be told: it never goes back."""
         self._durable = self._feed.durable_revision
         return self._durable
+
+    def _cursor(self, revision: int) -> pb.Cursor:
+        return self._serving.cursor(revision, whole=self._whole)
 
     def _cut(self) -> Cut:
         return self._serving.parts.cache.cut(self._terms.selection.event_ids)
@@ -275,12 +306,14 @@ class Watch:
     async def _lag(self, reason: pb.IntentReason.ValueType) -> Cut:
         """Tell exactly what is lost, and give the cut that the image is to be made of."""
         lost_from = self._revision + 1
+        self._whole = False
+        self._window = Window()  # the image has what is folded in it
         while True:
             lost_to = self._feed.head_revision
             lagged = pb.Lagged(
                 lost_from=lost_from,
                 lost_to=lost_to,
-                cursor=self._serving.cursor(self._revision),
+                cursor=self._cursor(self._revision),
                 prev_revision=self._sent,
                 reason=reason,
             )
@@ -303,7 +336,7 @@ class Watch:
             image = _ImageInHand(self._serving, self._terms, self._cut())
 
     async def _whole_image(self, image: "_ImageInHand") -> bool:
-        cursor = self._serving.cursor(image.revision)
+        cursor = self._cursor(image.revision)
         begin = pb.ImageBegin(
             cursor=cursor,
             prev_revision=self._sent,
@@ -314,6 +347,8 @@ class Watch:
         await self._send_held(image, pb.WatchChangesResponse(image_begin=begin).SerializeToString())
         number = events = markets = 0
         for number, piece in enumerate(image, 1):
+            if self._serving.hub.closed:  # there may be no time for the rest
+                await self._close()
             tail = pb.Image(cursor=cursor, prev_revision=cursor.revision, piece=number)
             message = _IMAGE + delimited(piece.body + tail.SerializeToString())
             await self._send_held(image, message)
@@ -322,15 +357,16 @@ class Watch:
             await asyncio.sleep(0)  # calls of others go in between
         if image.dropped:
             return False
+        self._whole = True
         end = pb.ImageEnd(
-            cursor=cursor,
+            cursor=self._cursor(image.revision),
             prev_revision=cursor.revision,
             pieces=number,
             events=events,
             markets=markets,
         )
         await self._send(pb.WatchChangesResponse(image_end=end))
-        self._revision = cursor.revision
+        self._revision = self._folded = image.revision
         return True
 
     async def _send_held(self, image: "_ImageInHand", message: bytes) -> None:
@@ -342,8 +378,10 @@ class Watch:
 
     async def _close(self) -> NoReturn:
         """The last message. Raises Refused (UNAVAILABLE), always."""
+        # Inside an image the reader was told a later revision than it has read up to.
+        revision = self._revision if self._whole else self._sent
         closing = pb.Closing(
-            cursor=self._serving.cursor(self._revision),
+            cursor=self._cursor(revision),
             prev_revision=self._sent,
             reason="server_stopping",
             retry_after=duration(_RESUME_AFTER_S),

@@ -33,8 +33,8 @@ from hypothesis.stateful import (
 )
 
 from odds_service.feed import ChangeFeed
-from odds_service.model.cursor import Cursor
-from odds_service.rpc import reading, stored, terms
+from odds_service.model.cursor import Cursor, is_incomplete, plain_epoch
+from odds_service.rpc import odds, reading, stored, terms
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from tests.support.offer import Offer, hours_from_now
 from tests.support.oracle import Identity, Oracle, Outcomes
@@ -120,6 +120,7 @@ class Streams(RuleBasedStateMachine):
         self.patch.setattr(stored, "PAGE_CHANGES", 20)
         self.patch.setattr(reading, "_BATCHES", 3)
         self.patch.setattr(reading, "_BODY_BYTES", 16_384)
+        self.patch.setattr(odds.image_pieces, "__defaults__", (2_048,))
         self.folder = tempfile.TemporaryDirectory()
         self.rig = Rig(Path(self.folder.name))
         self.offer = Offer()
@@ -166,12 +167,14 @@ class Streams(RuleBasedStateMachine):
         place=st.integers(0, len(FILTERS) - 1),
         conflated=st.booleans(),
         latest=st.integers(0, 3).map(lambda drawn: drawn == 0),
+        literal=st.booleans(),
     )
-    def join(self, place: int, conflated: bool, latest: bool) -> None:
+    def join(self, place: int, conflated: bool, latest: bool, literal: bool = True) -> None:
         client = StreamClient(
             FILTERS[place],
             conflate=CONFLATED if conflated else None,
             policy=LATEST if latest else LOSSLESS,
+            literal=literal,
         )
         opened = client.open(self.rig.address)
         assert opened.image
@@ -216,6 +219,29 @@ class Streams(RuleBasedStateMachine):
         client.cut()
         self._resume(client)
         totals["cuts"] += 1
+
+    @precondition(lambda self: self.clients)
+    @rule(which=st.integers(0, CLIENTS - 1), messages=st.integers(1, 8))
+    def cut_after_some_messages(self, which: int, messages: int) -> None:
+        """Wherever in an image or a window that is; and again where it resumes."""
+        client = self._chosen(which)
+        client.cut()
+        self._resume(client, read_only=messages)
+        client.cut()
+        self._resume(client, read_only=1)
+        client.cut()
+        self._resume(client)
+        totals["cuts"] += 3
+
+    @precondition(lambda self: len(self.clients) < CLIENTS)
+    @rule(place=st.integers(0, len(FILTERS) - 1), messages=st.integers(1, 6))
+    def join_and_be_cut_inside_the_image(self, place: int, messages: int) -> None:
+        client = StreamClient(FILTERS[place], literal=True)
+        assert client.open(self.rig.address, read_only=messages).image
+        client.cut()
+        self.clients.append(client)
+        self._resume(client)
+        totals["clients"] += 1
 
     @rule()
     def cut_and_resume_all(self) -> None:
@@ -341,9 +367,9 @@ class Streams(RuleBasedStateMachine):
     def _reference_clients(self) -> list[StreamClient]:
         return [reference.client for reference in self.references.values()]
 
-    def _resume(self, client: StreamClient) -> None:
-        cursor, oldest, head = client.map.cursor, self.rig.oldest, self.rig.head
-        opened = client.open(self.rig.address)
+    def _resume(self, client: StreamClient, *, read_only: int | None = None) -> None:
+        cursor, oldest, head = client.resume_at, self.rig.oldest, self.rig.head
+        opened = client.open(self.rig.address, read_only=read_only)
         expected = self._expected(client, cursor, oldest, head)
         assert opened.reason in expected, (opened, cursor, self.rig.epochs)
         totals["resumes"] += 1
@@ -355,7 +381,7 @@ class Streams(RuleBasedStateMachine):
         """The reasons that are right for a cursor."""
         if cursor is None:
             return {"no_cursor"}
-        epoch, revision = cursor
+        epoch, revision = plain_epoch(cursor.epoch), cursor.revision
         epochs = [name for name, _ in self.rig.epochs]
         if epoch not in epochs:
             return {"epoch_changed"}
@@ -366,6 +392,8 @@ class Streams(RuleBasedStateMachine):
             return (
                 {"ahead_of_server", "resumed"} if revision <= self.rig.head else {"ahead_of_server"}
             )
+        if is_incomplete(cursor.epoch):
+            return {"image_incomplete"}
         if revision >= self.rig.oldest - 1:
             return {"resumed"}
         kept = revision >= self.rig.floor() and client.policy != LATEST
@@ -443,6 +471,7 @@ def test_a_client_holds_what_the_bookmaker_showed_whatever_happens() -> None:
     )  # fmt: skip
     assert totals["heartbeats compared"] > 100
     assert totals["changes compared"] > 100
+    assert totals["opened image_incomplete"] > 0
 
 
 @pytest.mark.long

@@ -8,7 +8,7 @@ import pytest
 from odds_service.model.change import Change, ChangeKind, Reason
 from odds_service.model.market import MarketKey
 from odds_service.rpc.conflation import Window
-from odds_service.rpc.filtering import Selected, select
+from odds_service.rpc.filtering import Captured, Selected, select
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import Selection
 from tests.support.observations import NOON, Book, Prices, observe, observed_event, offered
@@ -68,6 +68,52 @@ def test_what_comes_to_nothing_is_left_out(states: tuple[Prices | None, ...]) ->
     assert window(*states) == []
 
 
+OVER: Prices = {"over": 1.9, "under": 1.9}
+
+
+def lines(*offers: dict[str, Prices]) -> list[pb.Change]:
+    """The conflated changes of totals that are offered as the first one, then as the others."""
+    book = Book()
+    seen: list[Change] = []
+    for minute, offer in enumerate(offers):
+        markets = {MarketKey("totals", line): prices for line, prices in offer.items()}
+        found = book.see(observe(offered({"e": {"b": {OTHER: LOW, **markets}}}), minute))
+        if minute:
+            seen += found.changes
+    return conflated(seen)
+
+
+def reasons(changes: list[pb.Change]) -> list[tuple[str, str]]:
+    return [
+        (pb.ChangeKind.Name(change.kind).removeprefix("CHANGE_KIND_"), change.reason)
+        for change in changes
+    ]
+
+
+def test_a_moved_line_is_told_as_a_move_where_nothing_has_changed_it_further() -> None:
+    moved = Reason.LINE_MOVED
+    assert reasons(lines({"2.5": OVER}, {"3.5": OVER})) == [("REMOVED", moved), ("ADDED", moved)]
+    on = lines({"2.5": OVER}, {"3.5": OVER}, {"3.5": {"over": 1.8, "under": 2.0}})
+    assert reasons(on) == [("REMOVED", ""), ("ADDED", "")]
+    twice = lines({"2.5": OVER}, {"3.5": OVER}, {"4.5": OVER})
+    assert reasons(twice) == [("REMOVED", ""), ("ADDED", "")]
+    assert [change.conflated_count for change in twice] == [0, 0]
+    back = lines({"2.5": OVER}, {"3.5": OVER}, {"2.5": {"over": 1.8, "under": 2.0}})
+    assert reasons(back) == [("PRICES", "")]
+    assert not any(change.HasField("other_line") for change in (*on, *twice, *back))
+
+
+def test_changes_stand_in_the_order_of_the_last_that_each_stands_for() -> None:
+    changes = lines(
+        {"1.5": OVER, "2.5": OVER, "3.5": OVER},
+        {"1.5": {"over": 1.8, "under": 2.0}, "2.5": OVER, "3.5": OVER},
+        {"1.5": {"over": 1.8, "under": 2.0}, "2.5": {"over": 1.8, "under": 2.0}, "3.5": OVER},
+        {"1.5": {"over": 1.7, "under": 2.1}, "2.5": {"over": 1.8, "under": 2.0}, "3.5": OVER},
+    )
+    assert [change.after.key.line for change in changes] == [2.5, 1.5]
+    assert [change.revision for change in changes] == [change.after.revision for change in changes]
+
+
 def test_an_event_that_ends_takes_its_markets_along_and_may_come_back() -> None:
     book = Book()
     book.see(observe(offered({"e": {"b": {H2H: LOW}}})))
@@ -98,13 +144,13 @@ def test_an_event_that_leaves_the_filter_and_enters_again_keeps_its_markets() ->
             observe([observed_event("e", {"b": {H2H: LOW}}, start_time=start)], minute)
         )
         markets = {
-            (source, bookmaker, key): market
+            (source, bookmaker, key): Captured(market, odds.snapshot_id)
             for (source, bookmaker), odds in book.events["e"].bookmakers.items()
             for key, market in odds.markets.items()
         }
         seen += select(until, found.changes, then, lambda *_, then=markets: then)
     changes = [each.change for each in seen]
-    resumed, updated = conflated(changes)
+    updated, resumed = conflated(changes)
     assert (updated.kind, updated.reason) == (pb.CHANGE_KIND_EVENT_UPDATED, Reason.START_MOVED)
     assert (resumed.kind, resumed.suspended_meanwhile) == (pb.CHANGE_KIND_RESUMED, True)
     assert [change.kind for change in conflated(changes[2:])] == [

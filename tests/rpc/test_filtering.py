@@ -187,7 +187,10 @@ def test_conflated_windows_fold_to_the_same(name: str, window: int) -> None:
         seen = set()
         folded = Window()
         folded.add(changes)
-        for change in pb.Changes.FromString(b"".join(folded.frames())).changes:
+        told = list(pb.Changes.FromString(b"".join(folded.frames())).changes)
+        assert [change.revision for change in told] == sorted(change.revision for change in told)
+        assert_moves_are_whole(told)
+        for change in told:
             apply(held, known, change)
             if change.HasField("after"):
                 line = change.after.key.line if change.after.key.HasField("line") else None
@@ -204,6 +207,22 @@ def test_conflated_windows_fold_to_the_same(name: str, window: int) -> None:
             (event, source, bookmaker, key.market, float(key.line) if key.line else None): outcomes
             for (event, source, bookmaker, key), (_, outcomes) in expected.items()
         }
+
+
+def assert_moves_are_whole(told: list[pb.Change]) -> None:
+    """A moved line is REMOVED and ADDED, next to each other; nothing else is called one."""
+    moved = [place for place, change in enumerate(told) if change.reason == Reason.LINE_MOVED]
+    for gone, there in zip(moved[::2], moved[1::2], strict=True):
+        assert gone + 1 == there
+        assert told[gone].kind == pb.CHANGE_KIND_REMOVED
+        assert told[there].kind == pb.CHANGE_KIND_ADDED
+        assert told[gone].other_line == told[there].after.key.line
+        assert told[there].other_line == told[gone].after.key.line
+    assert not any(
+        change.HasField("other_line")
+        for place, change in enumerate(told)
+        if place not in set(moved)
+    )
 
 
 def apply(

@@ -177,8 +177,15 @@ async def test_every_intent_and_reason() -> None:
                 (
                     {"resume": cursor(4), "image": pb.IMAGE_MODE_ONLY},
                     "IMAGE",
-                    "NO_CURSOR",
+                    "IMAGE_ASKED",
                 ),
+                ({"image": pb.IMAGE_MODE_ONLY}, "IMAGE", "NO_CURSOR"),
+                ({"resume": cursor(head, f"part-{EPOCH}")}, "IMAGE", "IMAGE_INCOMPLETE"),
+                ({"resume": cursor(3, f"part-{EPOCH}")}, "IMAGE", "IMAGE_INCOMPLETE"),
+                ({"resume": cursor(head, "part-another")}, "IMAGE", "EPOCH_CHANGED"),
+                # Values of a newer client count as unspecified.
+                ({"image": 77, "policy": 77}, "IMAGE", "NO_CURSOR"),
+                ({"image": 77, "policy": 77, "resume": cursor(4)}, "CHANGES", "RESUMED"),
             ]
             for fields, intent, reason in cases:
                 opened = await opened_with(client, **fields)

@@ -213,7 +213,7 @@ def _undo(events: dict[str, EventOdds], change: Change) -> None:
     markets = {key: market for key, market in odds.markets.items() if key != change.after.key}
     if change.before is not None and change.before.status is not MarketStatus.REMOVED:
         markets[change.before.key] = change.before
-    odds = replace(odds, markets=markets)
+    odds = replace(odds, markets=markets, snapshot_id=change.snapshot_before)
     events[change.event_id] = replace(entry, bookmakers={**entry.bookmakers, place: odds})
 
 

@@ -321,6 +321,8 @@ def plain_map(odds: OddsMap) -> Plain:
 class StreamClient:
     """One watch over any number of streams: the library's map and the fold beside it.
 
+    literal: it resumes as the proto tells any client to, at the cursor of the last message of
+    whatever type, and holds no other odds than those that came with it. Otherwise at the library's.
     `told`: what it held at heartbeats and images, to be judged. `seen`: the changes since `since`,
     each as (revision, bytes), over all cuts, until an image makes a new beginning.
     """
@@ -332,11 +334,15 @@ class StreamClient:
         conflate: Duration | None = None,
         policy: pb.SlowReaderPolicy.ValueType = pb.SLOW_READER_POLICY_LOSSLESS,
         start: Cursor | None = None,
+        literal: bool = False,
     ) -> None:
         self.filter = chosen
         self.conflated = conflate is not None
         self.policy = policy
+        self.literal = literal
         self.map = OddsMap(start)
+        self._last: pb.Cursor | None = None
+        self._read_only: int | None = None
         self.without_odds = start is not None  # changes alone, until an image comes
         self.fold = Fold()
         self.told: list[Shown] = []
@@ -358,19 +364,32 @@ class StreamClient:
     def connected(self) -> bool:
         return self._thread is not None
 
-    def open(self, address: str) -> Opened:
-        """Resume where it was cut; gives how the server opens the stream."""
+    @property
+    def resume_at(self) -> Cursor | None:
+        if self.literal and self._last is not None:
+            return Cursor(self._last.epoch, self._last.revision)
+        return self.map.cursor
+
+    def open(self, address: str, *, read_only: int | None = None) -> Opened:
+        """Resume where it was cut; gives how the server opens the stream.
+
+        read_only: stop reading after so many messages, wherever that is; then cut it.
+        """
+        self._read_only = read_only
+        resume_at = self.resume_at
         self.map.restart()
         self.opened = None
         request = pb.WatchChangesRequest()
         request.CopyFrom(self._request)
-        if self.map.cursor is not None:
-            request.resume.CopyFrom(cursor_message(self.map.cursor))
+        if resume_at is not None:
+            request.resume.CopyFrom(cursor_message(resume_at))
         self._channel = grpc.insecure_channel(address, CHANNEL)
         self._call = pb_grpc.OddsServiceStub(self._channel).WatchChanges(request)
         self._thread = threading.Thread(target=self._read, args=(self._call,))
         self._thread.start()
         wait_for(lambda: self.opened is not None or self.failure is not None, "opened")
+        if read_only is not None:  # heartbeats come where nothing else does
+            wait_for(lambda: self._read_only == 0 or self.failure is not None, "read")
         self.check()
         assert self.opened is not None
         return self.opened
@@ -380,8 +399,10 @@ class StreamClient:
             while True:
                 self._may_read.wait()
                 message = next(call, None)
-                if message is None:
+                if message is None or self._read_only == 0:
                     return
+                if self._read_only is not None:
+                    self._read_only -= 1
                 with self._lock:
                     self._take(message)
         except grpc.RpcError as error:
@@ -392,6 +413,9 @@ class StreamClient:
 
     def _take(self, message: pb.WatchChangesResponse) -> None:
         assert message.ByteSize() <= 2**20
+        kind = message.WhichOneof("message")
+        assert kind is not None
+        self._last = getattr(message, kind).cursor
         step = self.map.take(message)
         self.without_odds = self.without_odds and not isinstance(step, ImageLoaded)
         if not (self.without_odds and message.HasField("changes")):

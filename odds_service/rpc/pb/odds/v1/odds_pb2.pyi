@@ -217,9 +217,11 @@ class _ImageModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImageMode.V
     IMAGE_MODE_AUTO: _ImageMode.ValueType  # 1
     """An image when there is no cursor to resume at, or when it cannot be resumed."""
     IMAGE_MODE_NEVER: _ImageMode.ValueType  # 2
-    """Changes only. Without a cursor, from now on. OUT_OF_RANGE where only an image could help."""
+    """Changes only. Without a cursor, from now on. OUT_OF_RANGE where only an image could help; the
+    reason in ErrorInfo is the name of the IntentReason.
+    """
     IMAGE_MODE_ONLY: _ImageMode.ValueType  # 3
-    """An image only: the stream ends, with status OK, after image_end."""
+    """An image only, whatever the cursor: the stream ends, with status OK, after image_end."""
 
 class ImageMode(_ImageMode, metaclass=_ImageModeEnumTypeWrapper):
     """---------------------------------------------------------------------------------------------
@@ -234,9 +236,11 @@ IMAGE_MODE_UNSPECIFIED: ImageMode.ValueType  # 0
 IMAGE_MODE_AUTO: ImageMode.ValueType  # 1
 """An image when there is no cursor to resume at, or when it cannot be resumed."""
 IMAGE_MODE_NEVER: ImageMode.ValueType  # 2
-"""Changes only. Without a cursor, from now on. OUT_OF_RANGE where only an image could help."""
+"""Changes only. Without a cursor, from now on. OUT_OF_RANGE where only an image could help; the
+reason in ErrorInfo is the name of the IntentReason.
+"""
 IMAGE_MODE_ONLY: ImageMode.ValueType  # 3
-"""An image only: the stream ends, with status OK, after image_end."""
+"""An image only, whatever the cursor: the stream ends, with status OK, after image_end."""
 Global___ImageMode: _TypeAlias = ImageMode  # noqa: Y015
 
 class _SlowReaderPolicy:
@@ -308,6 +312,12 @@ class _IntentReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IntentRe
     """A change after the cursor could not be stored."""
     INTENT_REASON_AHEAD_OF_SERVER: _IntentReason.ValueType  # 6
     """The cursor is newer than this server: it was given out by another one."""
+    INTENT_REASON_IMAGE_INCOMPLETE: _IntentReason.ValueType  # 7
+    """The cursor came inside an image, or before the last message of a window of changes that took
+    several: what came with it is not whole.
+    """
+    INTENT_REASON_IMAGE_ASKED: _IntentReason.ValueType  # 8
+    """There was a cursor, and the request asks for an image only."""
 
 class IntentReason(_IntentReason, metaclass=_IntentReasonEnumTypeWrapper):
     """Why the stream starts with it."""
@@ -325,6 +335,12 @@ INTENT_REASON_HISTORY_GAP: IntentReason.ValueType  # 5
 """A change after the cursor could not be stored."""
 INTENT_REASON_AHEAD_OF_SERVER: IntentReason.ValueType  # 6
 """The cursor is newer than this server: it was given out by another one."""
+INTENT_REASON_IMAGE_INCOMPLETE: IntentReason.ValueType  # 7
+"""The cursor came inside an image, or before the last message of a window of changes that took
+several: what came with it is not whole.
+"""
+INTENT_REASON_IMAGE_ASKED: IntentReason.ValueType  # 8
+"""There was a cursor, and the request asks for an image only."""
 Global___IntentReason: _TypeAlias = IntentReason  # noqa: Y015
 
 class _WriterState:
@@ -1032,7 +1048,9 @@ class Change(_message.Message):
     adjacent and in one message.
     """
     snapshot_id: _builtins.int
-    """The capture that the change belongs to: the first revision of it. Stored with the change."""
+    """The capture that the change belongs to: the first revision of it. Stored with the change. Where
+    an event enters or leaves a filter: the bookmaker's capture as it stood then.
+    """
     conflated_count: _builtins.int
     """How many changes this one stands for; 0 where nothing was put together (see conflate)."""
     suspended_meanwhile: _builtins.bool
@@ -1272,24 +1290,36 @@ class WatchChangesRequest(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
     image: Global___ImageMode.ValueType
     policy: Global___SlowReaderPolicy.ValueType
+    freshness: _builtins.bool
+    """Send `freshness` messages too."""
     @_builtins.property
     def filter(self) -> Global___Filter: ...
     @_builtins.property
     def resume(self) -> Global___Cursor:
-        """The cursor of the last message received; absent to start anew."""
+        """The cursor of the last message received, of whatever type and wherever the stream was cut;
+        absent to start anew. Resume only with the filter that the cursor came with: under another one,
+        odds that were not selected before would be missing.
+        """
 
     @_builtins.property
     def conflate(self) -> _duration_pb2.Duration:
-        """At most one message of changes per this time, and in it one change per market, from its first
-        `before` to its last `after`; without net difference it is left out, unless the market was
-        suspended meanwhile. Absent or 0: off. The server bounds it; see Opened.
+        """At most one window of changes per this time by the server's clock, and in it one change per
+        market, from its first `before` to its last `after`. A market without net difference is left
+        out, unless it was suspended meanwhile (`revision` and the times in it then stay as you hold
+        them); so is one that was there neither before nor after. A window that exceeds one message goes out in several at once. Each change has the revision of the
+        last one that it stands for, and EVENT_ADDED that of the first. `line_moved` is told where
+        neither line has changed further in the window. When the server stops, the last window comes
+        early. Absent or 0: off. Otherwise 50 ms to 60 s, and bounded to that; see Opened.
         """
 
     @_builtins.property
     def heartbeat(self) -> _duration_pb2.Duration:
-        """The longest silence. Absent: the server's choice. The server bounds it; see Opened."""
+        """The longest silence. Absent or 0: 10 s. Otherwise 0.5 s to 60 s, and bounded to that; see
+        Opened.
+        """
 
     def __init__(
         self,
@@ -1300,10 +1330,11 @@ class WatchChangesRequest(_message.Message):
         heartbeat: _duration_pb2.Duration | None = ...,
         image: Global___ImageMode.ValueType = ...,
         policy: Global___SlowReaderPolicy.ValueType = ...,
+        freshness: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conflate", b"conflate", "filter", b"filter", "heartbeat", b"heartbeat", "resume", b"resume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflate", b"conflate", "filter", b"filter", "heartbeat", b"heartbeat", "image", b"image", "policy", b"policy", "resume", b"resume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflate", b"conflate", "filter", b"filter", "freshness", b"freshness", "heartbeat", b"heartbeat", "image", b"image", "policy", b"policy", "resume", b"resume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1314,6 +1345,10 @@ class WatchChangesResponse(_message.Message):
     """Each message but the first names, in `prev_revision`, the revision of the cursor of the message
     before it on this stream, of whatever type. As long as that equals the revision you hold, nothing
     is missing, also under a filter. A message is at most 1 MiB.
+
+    Each message has a cursor, and a stream that was cut after any message is resumed at that one's.
+    Cursors of messages inside an image say so in their epoch: resumed there, the image begins anew.
+    Other calls take such a cursor for the place of its revision.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1326,6 +1361,7 @@ class WatchChangesResponse(_message.Message):
     IMAGE_END_FIELD_NUMBER: _builtins.int
     LAGGED_FIELD_NUMBER: _builtins.int
     CLOSING_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> Global___Opened:
         """Always the first, once."""
@@ -1352,6 +1388,10 @@ class WatchChangesResponse(_message.Message):
     def closing(self) -> Global___Closing:
         """The last message before the server ends the stream."""
 
+    @_builtins.property
+    def freshness(self) -> Global___Freshness:
+        """When odds that you hold were last seen true; only where the request asks for it."""
+
     def __init__(
         self,
         *,
@@ -1363,12 +1403,13 @@ class WatchChangesResponse(_message.Message):
         image_end: Global___ImageEnd | None = ...,
         lagged: Global___Lagged | None = ...,
         closing: Global___Closing | None = ...,
+        freshness: Global___Freshness | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "closing", b"closing", "heartbeat", b"heartbeat", "image", b"image", "image_begin", b"image_begin", "image_end", b"image_end", "lagged", b"lagged", "message", b"message", "opened", b"opened"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "closing", b"closing", "freshness", b"freshness", "heartbeat", b"heartbeat", "image", b"image", "image_begin", b"image_begin", "image_end", b"image_end", "lagged", b"lagged", "message", b"message", "opened", b"opened"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "closing", b"closing", "heartbeat", b"heartbeat", "image", b"image", "image_begin", b"image_begin", "image_end", b"image_end", "lagged", b"lagged", "message", b"message", "opened", b"opened"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "closing", b"closing", "freshness", b"freshness", "heartbeat", b"heartbeat", "image", b"image", "image_begin", b"image_begin", "image_end", b"image_end", "lagged", b"lagged", "message", b"message", "opened", b"opened"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "changes", "heartbeat", "image_begin", "image", "image_end", "lagged", "closing"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "changes", "heartbeat", "image_begin", "image", "image_end", "lagged", "closing", "freshness"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -1446,7 +1487,10 @@ class Changes(_message.Message):
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]: ...
     @_builtins.property
     def cursor(self) -> Global___Cursor:
-        """You have everything up to here that your filter selects."""
+        """You have everything up to here that your filter selects. Where the changes of one place exceed
+        a message, those before the last have the cursor of the place before: resumed there, all of
+        them come again.
+        """
 
     def __init__(
         self,
@@ -1516,11 +1560,11 @@ class ImageBegin(_message.Message):
     durable_revision: _builtins.int
     @_builtins.property
     def cursor(self) -> Global___Cursor:
-        """Every change after this place follows the image."""
+        """Every change after this revision follows the image."""
 
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceState]:
-        """All sources, as of the image."""
+        """The sources that the filter selects, as of the image."""
 
     def __init__(
         self,
@@ -1662,7 +1706,9 @@ class Closing(_message.Message):
     durable_revision: _builtins.int
     @_builtins.property
     def cursor(self) -> Global___Cursor:
-        """Where to resume: at this server when it is back, or at another one of the same database."""
+        """Where to resume: at this server when it is back, or at another one of the same database. Inside
+        an image it says so, as that of any other message there.
+        """
 
     @_builtins.property
     def retry_after(self) -> _duration_pb2.Duration:
@@ -1684,6 +1730,79 @@ class Closing(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Closing: _TypeAlias = Closing  # noqa: Y015
+
+@_typing.final
+class Freshness(_message.Message):
+    """When odds were last seen true, and whether they are stale. This moves at every fetch, which is no
+    change and has no revision. It comes at most once a second (in several messages at once where it
+    exceeds one), and holds what moved since the one before on this stream; on a stream that does not
+    start with an image, the first holds all that the filter selects. What has just changed may be
+    told in a later one, and odds that grow stale by time alone within five seconds.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ODDS_FIELD_NUMBER: _builtins.int
+    PREV_REVISION_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    DURABLE_REVISION_FIELD_NUMBER: _builtins.int
+    prev_revision: _builtins.int
+    durable_revision: _builtins.int
+    @_builtins.property
+    def odds(self) -> _containers.RepeatedCompositeFieldContainer[Global___OddsFreshness]: ...
+    @_builtins.property
+    def cursor(self) -> Global___Cursor:
+        """You have everything up to here that your filter selects."""
+
+    def __init__(
+        self,
+        *,
+        odds: _abc.Iterable[Global___OddsFreshness] | None = ...,
+        prev_revision: _builtins.int = ...,
+        cursor: Global___Cursor | None = ...,
+        durable_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "durable_revision", b"durable_revision", "odds", b"odds", "prev_revision", b"prev_revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Freshness: _TypeAlias = Freshness  # noqa: Y015
+
+@_typing.final
+class OddsFreshness(_message.Message):
+    """One bookmaker's odds of one event, as in BookmakerOdds. Pass over those that you do not hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    BOOKMAKER_FIELD_NUMBER: _builtins.int
+    CONFIRMED_AT_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    source: _builtins.str
+    bookmaker: _builtins.str
+    stale: _builtins.bool
+    @_builtins.property
+    def confirmed_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        source: _builtins.str = ...,
+        bookmaker: _builtins.str = ...,
+        confirmed_at: _timestamp_pb2.Timestamp | None = ...,
+        stale: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confirmed_at", b"confirmed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmaker", b"bookmaker", "confirmed_at", b"confirmed_at", "event_id", b"event_id", "source", b"source", "stale", b"stale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OddsFreshness: _TypeAlias = OddsFreshness  # noqa: Y015
 
 @_typing.final
 class ListEventsRequest(_message.Message):

@@ -1,0 +1,287 @@
+"""When odds were last seen true: for streams that ask for it, looked up once a second per filter.
+
+A fetch that finds nothing new confirms odds without a change, and so do odds grow stale. A look
+notes what moved since the look before; each stream is sent what moved since its last one.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
+from time import monotonic  # the loop's own time() is this, with two calls around it
+from typing import Final, NamedTuple, TypeAlias
+from weakref import WeakValueDictionary
+
+from odds_service.cache import OddsCache
+from odds_service.feed import ChangeFeed
+from odds_service.model.change import EventChange, SourceChange
+from odds_service.model.overround import Standing
+from odds_service.model.snapshot import BookmakerKey, EventOdds, Reading
+from odds_service.model.source import SourceState
+from odds_service.rpc.encode import Wires
+from odds_service.rpc.framing import bytes_tag, delimited, moment, number_tag, text, varint
+from odds_service.rpc.odds import OddsView, as_seen
+from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.reading import bodies_of
+from odds_service.rpc.selection import EVERYTHING, Selection
+
+INTERVAL_S: Final = 1.0
+_STRETCH_S: Final = 0.005  # then calls of others get a turn
+_LOOKS: Final = 30  # that are remembered; who was away for longer is sent everything
+_FRAMES_AT_A_STRETCH: Final = 500
+_BATCHES: Final = 64
+_FAR_CHANGES: Final = 10_000  # a stream so far from a look waits for a later one
+
+# Of events that are what they were, so many parts take turns in being asked whether they grew
+# stale: it takes three intervals of polling to grow stale, and four seconds at most to be told.
+_PARTS: Final = 4
+
+_Place: TypeAlias = tuple[str, str, str]  # event id, source, bookmaker
+_State: TypeAlias = tuple[datetime, bool]  # confirmed_at, stale
+
+_ODDS: Final = bytes_tag(pb.Freshness.ODDS_FIELD_NUMBER)
+_EVENT_ID: Final = bytes_tag(pb.OddsFreshness.EVENT_ID_FIELD_NUMBER)
+_SOURCE: Final = bytes_tag(pb.OddsFreshness.SOURCE_FIELD_NUMBER)
+_BOOKMAKER: Final = bytes_tag(pb.OddsFreshness.BOOKMAKER_FIELD_NUMBER)
+_CONFIRMED: Final = bytes_tag(pb.OddsFreshness.CONFIRMED_AT_FIELD_NUMBER)
+_STALE: Final = number_tag(pb.OddsFreshness.STALE_FIELD_NUMBER) + b"\x01"
+
+
+class _Seen(NamedTuple):
+    """An event as a look found it."""
+
+    entry: EventOdds
+    states: dict[BookmakerKey, _State]
+
+
+class _Look(NamedTuple):
+    number: int
+    moved: frozenset[_Place]
+
+
+class _Touched:
+    """What some changes are of; a look from before or after them says something else of it."""
+
+    def __init__(self) -> None:
+        self.places: set[_Place] = set()
+        self.events: set[str] = set()
+        self.sources: set[str] = set()
+
+    def __contains__(self, place: _Place) -> bool:
+        return place in self.places or place[0] in self.events or place[1] in self.sources
+
+
+class FreshnessLog:
+    """The looks at what one filter selects; on the server's loop alone.
+
+    revision: up to where the last look showed the log; number: how many there were.
+    """
+
+    def __init__(
+        self, cache: OddsCache, selection: Selection, wires: Wires, now: Callable[[], Reading]
+    ) -> None:
+        self.revision = 0
+        self.number = 0
+        self.next_at = 0.0
+        self._cache = cache
+        self._selection = selection
+        self._wires = wires
+        self._now = now
+        self._events: dict[str, _Seen] = {}
+        self._sources: dict[str, SourceState] = {}
+        self._looks: deque[_Look] = deque(maxlen=_LOOKS)
+        self._looking = asyncio.Lock()
+        self._encoded: tuple[int, list[bytes]] = 0, []
+
+    async def look(self) -> None:
+        """Look again, unless that was done within the last second."""
+        async with self._looking:
+            if monotonic() >= self.next_at:
+                self.next_at = monotonic() + INTERVAL_S
+                await self._look()
+
+    async def _look(self) -> None:
+        """Most events are what they were: of these, a part is asked whether it grew stale."""
+        selection = self._selection
+        cut = self._cache.cut(selection.event_ids)
+        view = OddsView(cut, selection, self._now(), self._wires)
+        number = self.number + 1
+        same_sources = _standings(cut.sources) == _standings(self._sources)
+        events: dict[str, _Seen] = {}
+        moved: list[_Place] = []
+        yield_at = monotonic() + _STRETCH_S
+        for event_id, entry in cut.events.items():
+            if not selection.takes_event(entry.event):
+                continue
+            held = self._events.get(event_id)
+            same = held is not None and held.entry is entry and same_sources
+            if held is not None and same and (hash(event_id) + number) % _PARTS:
+                events[event_id] = held
+                continue
+            states = self._states(view, entry)
+            events[event_id] = _Seen(entry, states)
+            before = {} if held is None else held.states
+            for key, state in states.items():
+                if before.get(key) != state:
+                    moved.append((event_id, *key))
+            if monotonic() > yield_at:
+                await asyncio.sleep(0)
+                yield_at = monotonic() + _STRETCH_S
+        # All at once: nobody sees half a look.
+        self._events, self._sources = events, cut.sources
+        self.revision, self.number = cut.cursor.revision, number
+        self._looks.append(_Look(number, frozenset(moved)))
+
+    def _states(self, view: OddsView, entry: EventOdds) -> dict[BookmakerKey, _State]:
+        """The bookmakers as GetOdds would tell them: as old as the oldest type selected."""
+        selection = self._selection
+        states: dict[BookmakerKey, _State] = {}
+        for key, odds in entry.bookmakers.items():
+            if selection is not EVERYTHING and not (
+                selection.takes_bookmaker(*key)
+                and (selection.markets is None or any(True for _ in view.markets_of(odds)))
+            ):
+                continue
+            seen = as_seen(odds, view.markets_of(odds)) if odds.lagging else odds
+            states[key] = seen.confirmed_at, view.standing(seen) is not Standing.LIVE
+        return states
+
+    def moved_since(self, number: int) -> Collection[_Place]:
+        """What moved after a look; everything where that is not known any more."""
+        later = [look for look in self._looks if look.number > number]
+        if number + len(later) < self.number:
+            return [
+                (event_id, *key) for event_id, seen in self._events.items() for key in seen.states
+            ]
+        return later[0].moved if len(later) == 1 else set().union(*(each.moved for each in later))
+
+    async def bodies(self, places: Collection[_Place]) -> list[bytes]:
+        """States as fields of Freshness, joined into as few bodies as fit a message each."""
+        newest = self._looks[-1]
+        if places is not newest.moved:
+            return await _encoded(places, self._events)
+        if self._encoded[0] != newest.number:  # most streams are sent the same
+            self._encoded = newest.number, await _encoded(places, self._events)
+        return self._encoded[1]
+
+
+def _standings(sources: Mapping[str, SourceState]) -> dict[str, tuple[object, ...]]:
+    """What the staleness of odds depends on, beside their age."""
+    return {name: (state.status, state.interval_s, state.paces) for name, state in sources.items()}
+
+
+async def _encoded(places: Iterable[_Place], events: Mapping[str, _Seen]) -> list[bytes]:
+    frames: list[bytes] = []
+    for event_id, source, bookmaker in places:
+        seen = events.get(event_id)
+        state = None if seen is None else seen.states.get((source, bookmaker))
+        if state is None:  # it is gone meanwhile, which a change tells
+            continue
+        at, stale = state
+        entry = (
+            text(_EVENT_ID, event_id)
+            + text(_SOURCE, source)
+            + text(_BOOKMAKER, bookmaker)
+            + _CONFIRMED
+            + moment(at)
+            + (_STALE if stale else b"")
+        )
+        frames.append(_ODDS + delimited(entry))
+        if len(frames) % _FRAMES_AT_A_STRETCH == 0:
+            await asyncio.sleep(0)
+    return bodies_of(frames)
+
+
+class FreshReader:
+    """What one stream has been told, and when it is to be told more."""
+
+    def __init__(self, log: FreshnessLog, feed: ChangeFeed) -> None:
+        self.due_at = 0.0
+        self._log = log
+        self._feed = feed
+        self._number = -1  # of the look that it was told of; everything is news after none
+        self._owed: set[_Place] = set()
+
+    async def begin(self) -> None:
+        """An image follows, which tells what there is to tell up to now."""
+        await self._log.look()
+        self._number = self._log.number
+        self.due_at = self._log.next_at
+
+    async def bodies(self, revision: int) -> list[bytes]:
+        """What moved since the last time, for a stream that has read up to a revision.
+
+        A look shows the log up to a place of its own. What the changes between the two are of is
+        told later: the stream has not been told of the odds yet, or has been told newer ones.
+        """
+        self.due_at = monotonic() + INTERVAL_S
+        log = self._log
+        await log.look()
+        self.due_at = max(self.due_at, log.next_at)
+        touched = self._touched(*sorted((revision, log.revision)))
+        if touched is None:
+            return []
+        moved = log.moved_since(self._number)
+        if self._owed:
+            moved = self._owed.union(moved)
+        self._number = log.number
+        self._owed = {place for place in moved if place in touched}
+        return await log.bodies([p for p in moved if p not in touched] if self._owed else moved)
+
+    def _touched(self, after: int, upto: int) -> _Touched | None:
+        """What the changes in (after, upto] are of, None where they are too many or gone."""
+        touched = _Touched()
+        if upto - after > _FAR_CHANGES:
+            return None
+        while after < upto:
+            batches = self._feed.read_after(after, _BATCHES)
+            if batches is None:
+                return None
+            for batch in batches:
+                for change in batch.changes:
+                    if isinstance(change, SourceChange):
+                        touched.sources.add(change.source)
+                    elif isinstance(change, EventChange):
+                        touched.events.add(change.event_id)
+                    else:
+                        place = change.event_id, change.source, change.bookmaker
+                        touched.places.add(place)
+            after = batches[-1].last_revision
+        return touched
+
+
+class FreshnessLogs:
+    """One log a filter, while a stream asks for it."""
+
+    def __init__(
+        self, cache: OddsCache, feed: ChangeFeed, wires: Wires, now: Callable[[], Reading]
+    ) -> None:
+        self._cache = cache
+        self._feed = feed
+        self._wires = wires
+        self._now = now
+        self._logs: WeakValueDictionary[Selection, FreshnessLog] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._logs)
+
+    def reader(self, selection: Selection) -> FreshReader:
+        """For a stream with this filter; equal filters are one object."""
+        log = self._logs.get(selection)
+        if log is None:
+            log = FreshnessLog(self._cache, selection, self._wires, self._now)
+            self._logs[selection] = log
+        return FreshReader(log, self._feed)
+
+
+_FRESHNESS: Final = bytes_tag(pb.WatchChangesResponse.FRESHNESS_FIELD_NUMBER)
+
+
+def freshness_message(
+    body: bytes, cursor: pb.Cursor, prev_revision: int, durable_revision: int
+) -> bytes:
+    """A body as a message of a stream."""
+    tail = pb.Freshness(
+        prev_revision=prev_revision, cursor=cursor, durable_revision=durable_revision
+    ).SerializeToString()
+    return _FRESHNESS + varint(len(body) + len(tail)) + body + tail

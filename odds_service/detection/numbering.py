@@ -36,6 +36,7 @@ class Detected(Struct):
     detected_at: datetime
     changes: list[Change] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
+    replaced: dict[int, int] = field(default_factory=dict)  # as in ChangeBatch
     entries: dict[str, EventOdds | None] = field(default_factory=dict)
     confirmed: list[BookmakerOdds] = field(default_factory=list)
     event_sources: list[tuple[str, EventSource]] = field(default_factory=list)
@@ -56,6 +57,7 @@ class Detected(Struct):
         self.next_revision = later.next_revision
         self.changes += later.changes
         self.snapshots += later.snapshots
+        self.replaced |= later.replaced
         self.entries |= later.entries
         self.confirmed += later.confirmed
         self.event_sources += later.event_sources
@@ -134,7 +136,8 @@ def apply_differences(
     """Number the differences as changes of one new snapshot; give the bookmaker's new value."""
     markets = {} if current is None else dict(current.markets)
     snapshot_id = found.next_revision
-    snapshot_before = 0 if current is None else current.snapshot_id
+    if current is not None:
+        found.replaced[snapshot_id] = current.snapshot_id
     source, observed_at, detected_at = (
         observation.source, observation.observed_at, found.detected_at
     )  # fmt: skip
@@ -161,8 +164,6 @@ def apply_differences(
                 before,
                 after,
                 difference.other_line,
-                None,
-                snapshot_before,
             )
         )
     found.next_revision = snapshot_id + len(differences)

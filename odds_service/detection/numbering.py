@@ -39,6 +39,7 @@ class Detected(Struct):
     wall_at: datetime | None = None
     changes: list[Change] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
+    replaced: dict[int, int] = field(default_factory=dict)  # as in ChangeBatch
     entries: dict[str, EventOdds | None] = field(default_factory=dict)
     confirmed: list[BookmakerOdds] = field(default_factory=list)
     event_sources: list[tuple[str, EventSource]] = field(default_factory=list)
@@ -58,6 +59,7 @@ class Detected(Struct):
         self.next_revision = later.next_revision
         self.changes += later.changes
         self.snapshots += later.snapshots
+        self.replaced |= later.replaced
         self.entries |= later.entries
         self.confirmed += later.confirmed
         self.event_sources += later.event_sources
@@ -154,7 +156,8 @@ def apply_differences(
     """
     markets = {} if current is None else dict(current.markets)
     snapshot_id = found.next_revision
-    snapshot_before = 0 if current is None else current.snapshot_id
+    if current is not None:
+        found.replaced[snapshot_id] = current.snapshot_id
     source, observed_at, detected_at = (
         observation.source, observation.observed_at, found.detected_at
     )  # fmt: skip
@@ -182,7 +185,6 @@ def apply_differences(
                 after,
                 difference.other_line,
                 wall_at=wall_at,
-                snapshot_before=snapshot_before,
             )
         )
     found.next_revision = snapshot_id + len(differences)

@@ -1,7 +1,7 @@
 """Changes: what is numbered, streamed and kept. Of three subjects: market, event, source."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -57,10 +57,8 @@ class MarketChange(Struct, frozen=True, gc=False):
     """A market's odds after and before; a market is always whole in a change.
 
     before: None where the market was not there. after: with status REMOVED and without outcomes
-    where it is gone. other_line: with LINE_MOVED the line it moved to or from. snapshot_id: the
-    capture that the change belongs to; snapshot_before: the bookmaker's capture before that one,
-    in memory only. wall_at (of any change): the wall clock at detection, None where that is
-    detected_at.
+    where it is gone. other_line: with LINE_MOVED the line it moved to or from.
+    wall_at (of any change): the wall clock at detection, None where that is detected_at.
     """
 
     revision: int
@@ -77,7 +75,6 @@ class MarketChange(Struct, frozen=True, gc=False):
     other_line: str | None = None
     wire: bytes | None = None
     wall_at: datetime | None = None
-    snapshot_before: int = 0
 
 
 class EventChange(Struct, frozen=True, gc=False):
@@ -122,12 +119,14 @@ Change = MarketChange | EventChange | SourceChange
 class ChangeBatch(Struct, frozen=True, gc=False):
     """Changes of one capture with consecutive revisions, and the snapshots that they made.
 
-    event_sources: (event id, how a source carries it) for all that is new or moved.
+    event_sources: (event id, how a source carries it) for all that is new or moved. replaced:
+    snapshot -> the one that its bookmaker had before; in memory alone.
     """
 
     changes: Sequence[Change]
     snapshots: Sequence[Snapshot] = ()
     event_sources: Sequence[tuple[str, EventSource]] = ()
+    replaced: Mapping[int, int] = {}
 
     @property
     def first_revision(self) -> int:

@@ -241,7 +241,7 @@ class Detector:
                          reason=state.reason, detail=state.detail)  # fmt: skip
         batch = None
         if found.changes:
-            batch = ChangeBatch(found.changes, found.snapshots, found.event_sources)
+            batch = ChangeBatch(found.changes, found.snapshots, found.event_sources, found.replaced)
         self._cache.swap(found.entries, states, batch, found.detected_at)
         if batch is not None:
             self._queue.put(batch)

@@ -39,6 +39,7 @@ class Timeline:
         self._feed = feed
         self._before: dict[str, list[tuple[int, Event | None]]] = {}
         self._changes: dict[str, list[EventChange | MarketChange]] = {}
+        self._replaced: dict[int, int] = {}
         self._read_to = feed.oldest_revision - 1
         self._forgotten_to = self._read_to
 
@@ -63,7 +64,8 @@ class Timeline:
         begin = bisect_right(changes, revision, key=lambda change: change.revision)
         # What was read beyond the cut is not in its entry.
         end = bisect_right(changes, cut.cursor.revision, key=lambda change: change.revision)
-        return markets_at(cut.events.get(event_id), changes[begin:end], event_id)
+        entry = cut.events.get(event_id)
+        return markets_at(entry, changes[begin:end], event_id, self._replaced)
 
     def _event_at(
         self, revision: int, event_id: str, current: Mapping[str, EventOdds]
@@ -87,10 +89,12 @@ class Timeline:
         oldest = self._feed.oldest_revision
         if oldest - self._forgotten_to > self._feed.capacity // 8:
             self._forgotten_to = oldest
+            self._replaced = {at: old for at, old in self._replaced.items() if at >= oldest}
             self._before = _since(oldest, self._before, lambda change: change[0])
             self._changes = _since(oldest, self._changes, lambda change: change.revision)
 
     def _add(self, batch: ChangeBatch) -> None:
+        self._replaced.update(batch.replaced)
         for change in batch.changes:
             if isinstance(change, SourceChange) or change.revision <= self._read_to:
                 continue
@@ -113,18 +117,22 @@ def _since(
 
 
 def markets_at(
-    entry: EventOdds | None, later: Sequence[Change], event_id: str
+    entry: EventOdds | None,
+    later: Sequence[Change],
+    event_id: str,
+    replaced: Mapping[int, int],
 ) -> dict[Place, Captured]:
     """An event's markets before `later`: its current entry with these changes undone.
 
     later: all changes between then and the entry, in order; those of other events are passed over.
+    replaced: as in ChangeBatch, of these changes.
     """
     shown = {} if entry is None else _captured(entry.bookmakers.values())
     captures = {} if entry is None else {o.key: o.snapshot_id for o in entry.bookmakers.values()}
     for change in reversed(later):
         if isinstance(change, MarketChange) and change.event_id == event_id:
             whose = change.source, change.bookmaker
-            captures[whose] = change.snapshot_before
+            captures[whose] = replaced.get(change.snapshot_id, 0)
             place = *whose, change.after.key
             if change.before is None or change.before.status is MarketStatus.REMOVED:
                 shown.pop(place, None)

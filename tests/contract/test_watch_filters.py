@@ -54,7 +54,7 @@ async def test_memory_and_database_tell_the_same_of_what_enters_and_leaves() -> 
         for batch in book.batches:
             short.feed.append_locked(batch, batch.changes[-1].detected_at)
             short.feed.advance_durable(short.feed.head_revision)
-        short.log, short.noted, short.batches = book.log, book.noted, book.batches
+        short.log, short.noted, short.replaced = book.log, book.noted, book.replaced
         short.cache.swap(dict(book.cache.events), {}, None, book.now)
         async with serving(short) as server:
             with connected(server.address) as client:

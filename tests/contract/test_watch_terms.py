@@ -8,6 +8,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
 from odds_service.client.requests import timestamp
+from odds_service.model.change import EventChange
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import ObservedEvent
 from odds_service.rpc import reading
@@ -86,10 +87,10 @@ async def test_an_event_that_came_and_changed_in_a_window_stands_ahead_of_its_ma
                 await reach(stream, watcher, book.feed.head_revision)
             added = [c for c in watcher.changes if c.kind == pb.CHANGE_KIND_EVENT_ADDED]
             for change in added:
-                first = next(
+                first = min(
                     each.revision
                     for each in book.log
-                    if getattr(each, "event_id", "") == change.event_id
+                    if isinstance(each, EventChange) and each.event_id == change.event_id
                 )
                 assert change.revision == first
             assert watcher.held.events == (await current(client)).events

@@ -88,6 +88,7 @@ class Bookkeeping:
         self.stored_from = 1
         self.refused: set[int] = set()
         self.reads = 0
+        self.replaced: dict[int, int] = {}
         self.noted: dict[int, dict[str, EventOdds]] = {}
 
     def see(self, observation: Observation, *, durable: bool = True) -> Detected:
@@ -100,10 +101,17 @@ class Bookkeeping:
             detected_at=observation.observed_at,
         )
         self.now = max(self.now, observation.observed_at)
-        batch = ChangeBatch(found.changes, found.snapshots) if found.changes else None
+        batch = (
+            ChangeBatch(found.changes, found.snapshots, replaced=found.replaced)
+            if found.changes
+            else None
+        )
         self.log += found.changes
         if found.changes:
-            self.batches.append(ChangeBatch(found.changes, found.snapshots, found.event_sources))
+            self.batches.append(
+                ChangeBatch(found.changes, found.snapshots, found.event_sources, found.replaced)
+            )
+            self.replaced |= found.replaced
         self.cache.swap(found.entries, {}, batch, found.detected_at)
         if durable:
             self.feed.advance_durable(self.feed.head_revision)
@@ -157,7 +165,7 @@ class Bookkeeping:
             raise BelowFloor(self.stored_from - 1)
         known = dict(self.noted[head])
         for change in reversed(self.log[revision:head]):
-            _undo(known, change)
+            _undo(known, change, self.replaced)
         entries = known.values()
         chosen = [each for each in entries if not event_ids or each.event.id in event_ids]
         then = self.log[revision - 1].detected_at if revision else None
@@ -192,7 +200,7 @@ class Bookkeeping:
         )
 
 
-def _undo(events: dict[str, EventOdds], change: Change) -> None:
+def _undo(events: dict[str, EventOdds], change: Change, replaced: dict[int, int]) -> None:
     if isinstance(change, SourceChange):
         return
     entry = events.get(change.event_id)
@@ -213,7 +221,7 @@ def _undo(events: dict[str, EventOdds], change: Change) -> None:
     markets = {key: market for key, market in odds.markets.items() if key != change.after.key}
     if change.before is not None and change.before.status is not MarketStatus.REMOVED:
         markets[change.before.key] = change.before
-    odds = replace(odds, markets=markets, snapshot_id=change.snapshot_before)
+    odds = replace(odds, markets=markets, snapshot_id=replaced.get(change.snapshot_id, 0))
     events[change.event_id] = replace(entry, bookmakers={**entry.bookmakers, place: odds})
 
 

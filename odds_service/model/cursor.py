@@ -3,6 +3,7 @@
 from typing import Final, NamedTuple
 
 _INCOMPLETE: Final = "part-"
+_AMID: Final = "amid-"
 
 
 class Cursor(NamedTuple):
@@ -25,6 +26,20 @@ def incomplete(epoch: str) -> str:
     return _INCOMPLETE + epoch
 
 
+def amid(epoch: str) -> str:
+    """The epoch of a cursor that a client holds amid the changes of one place of the log.
+
+    All of them can be sent again, one by one. Folded, those that come to nothing would be left out,
+    and a client that holds some of them would keep what is gone.
+    """
+    return _AMID + epoch
+
+
+def is_amid(epoch: str) -> bool:
+    """Whether a cursor came before the last of several messages with the changes of one place."""
+    return epoch.startswith(_AMID)
+
+
 def is_incomplete(epoch: str) -> bool:
     """Whether a cursor came in the middle of what had to be taken whole."""
     return epoch.startswith(_INCOMPLETE)
@@ -32,4 +47,4 @@ def is_incomplete(epoch: str) -> bool:
 
 def plain_epoch(epoch: str) -> str:
     """The epoch that numbered a cursor's revision, whatever the cursor says besides."""
-    return epoch.removeprefix(_INCOMPLETE)
+    return epoch.removeprefix(_INCOMPLETE).removeprefix(_AMID)

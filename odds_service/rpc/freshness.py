@@ -97,8 +97,9 @@ class FreshnessLog:
         """Look again, unless that was done within the last second."""
         async with self._looking:
             if monotonic() >= self.next_at:
-                self.next_at = monotonic() + INTERVAL_S
-                await self._look()
+                next_at = monotonic() + INTERVAL_S
+                await self._look()  # cancelled with its stream, it leaves the look to the next
+                self.next_at = next_at
 
     async def _look(self) -> None:
         """Most events are what they were: of these, a part is asked whether it grew stale."""

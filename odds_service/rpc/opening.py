@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from odds_service.model.cursor import is_incomplete
+from odds_service.model.cursor import is_amid, is_incomplete
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.replay import gap_after
 from odds_service.rpc.serving import Serving
@@ -27,7 +27,8 @@ async def start_of(serving: Serving, terms: Terms, resume: pb.Cursor | None) -> 
     if terms.image == pb.IMAGE_MODE_ONLY:
         return Start(pb.INTENT_IMAGE, pb.INTENT_REASON_IMAGE_ASKED, head)
     reason = serving.verdict(resume)
-    if reason == pb.INTENT_REASON_RESUMED and is_incomplete(resume.epoch):
+    part = is_incomplete(resume.epoch) or (terms.conflate_s and is_amid(resume.epoch))
+    if reason == pb.INTENT_REASON_RESUMED and part:
         reason = pb.INTENT_REASON_IMAGE_INCOMPLETE
     if reason == pb.INTENT_REASON_RESUMED:
         if resume.revision == head:

@@ -7,7 +7,7 @@ from typing import Final
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, SourceChange
-from odds_service.model.cursor import incomplete
+from odds_service.model.cursor import amid, incomplete
 from odds_service.rpc.encode import change_wire
 from odds_service.rpc.filtering import Captured, Place, Selected, select
 from odds_service.rpc.framing import bytes_tag, varint
@@ -80,12 +80,12 @@ class Piece:
             for place, body in enumerate(self.bodies, 1):
                 last = place == len(self.bodies)
                 reached = self.revision if last else self.start
+                named = epoch
+                if not last:
+                    named = incomplete(epoch) if self.folded else amid(epoch)
                 tail = pb.Changes(
                     prev_revision=prev_revision,
-                    cursor=pb.Cursor(
-                        epoch=epoch if last or not self.folded else incomplete(epoch),
-                        revision=reached,
-                    ),
+                    cursor=pb.Cursor(epoch=named, revision=reached),
                     durable_revision=durable_revision,
                 ).SerializeToString()
                 self._messages.append(_CHANGES + varint(len(body) + len(tail)) + body + tail)

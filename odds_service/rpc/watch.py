@@ -150,7 +150,6 @@ class Watch:
 
     async def _flush(self) -> None:
         """Send what the window comes to, and begin another."""
-        self._flush_at = monotonic() + self._terms.conflate_s
         window, self._window = self._window, Window()
         frames: list[bytes] = []
         for frame in window.frames():
@@ -159,6 +158,8 @@ class Watch:
                 await asyncio.sleep(0)
         bodies = bodies_of(frames)
         await self._send_piece(Piece(self._revision, self._folded, bodies, folded=True))
+        # From when it was handed over: a write that was held up brings the next one no nearer.
+        self._flush_at = monotonic() + self._terms.conflate_s
 
     def _idle_until(self) -> float:
         """When there is something to tell, also if nothing is published."""
@@ -307,6 +308,8 @@ class Watch:
         """Tell exactly what is lost, and give the cut that the image is to be made of."""
         lost_from = self._revision + 1
         self._whole = False
+        if self._fresh is not None:
+            await self._fresh.begin()
         self._window = Window()  # the image has what is folded in it
         while True:
             lost_to = self._feed.head_revision

@@ -1,5 +1,6 @@
 """Freshness, sentence by sentence, by a client that knows nothing but the proto."""
 
+import asyncio
 import gc
 import itertools
 import weakref
@@ -15,12 +16,16 @@ from msgspec.structs import replace
 
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Completeness
+from odds_service.model.snapshot import Reading
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc import freshness, reading
+from odds_service.rpc.encode import Wires
+from odds_service.rpc.freshness import FreshnessLogs
 from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc.selection import EVERYTHING
 from tests.contract.literal import LiteralWatcher
 from tests.contract.test_watch_cuts import current, reach, take
-from tests.support.observations import NOON, observe, offered
+from tests.support.observations import NOON, Offer, observe, offered
 from tests.support.odds_builders import Bookkeeping, Client, Stream, connected, serving
 
 H2H = MarketKey("h2h")
@@ -208,3 +213,28 @@ async def test_equal_filters_share_their_looks_and_none_are_left(
                 while server.subscribers or log() is not None:  # noqa: ASYNC110  # no event for it
                     await trio.sleep(0.01)
                     gc.collect()
+
+
+async def test_a_stream_that_leaves_in_the_middle_of_a_look_costs_its_equal_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(freshness, "_STRETCH_S", 0.0)  # yields as it does with many events
+    book = Bookkeeping()
+    offer: Offer = {f"e{n}": {"b": {H2H: {"home": 1.5}}} for n in range(50)}
+    book.see(observe(offered(offer)))
+
+    async def looked() -> int:
+        logs = FreshnessLogs(book.cache, book.feed, Wires(), lambda: Reading(book.now))
+        leaving, staying = logs.reader(EVERYTHING), logs.reader(EVERYTHING)
+        head = book.feed.head_revision
+        one = asyncio.create_task(leaving.bodies(head))
+        other = asyncio.create_task(staying.bodies(head))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        one.cancel()
+        (body,) = await other
+        with pytest.raises(asyncio.CancelledError):
+            await one
+        return len(pb.Freshness.FromString(body).odds)
+
+    assert await trio.to_thread.run_sync(lambda: asyncio.run(looked())) == 50

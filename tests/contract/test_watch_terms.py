@@ -132,6 +132,33 @@ async def test_what_enters_a_filter_and_exceeds_a_message_comes_again_after_a_cu
                 assert watcher.opened.reason == pb.INTENT_REASON_IMAGE_INCOMPLETE
 
 
+async def test_a_cut_amid_one_place_resumed_with_conflation_gives_an_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "_BODY_BYTES", 4_096)
+    chosen = pb.Filter(start_to=timestamp(NOON + timedelta(hours=OUTSIDE)))
+    markets: dict[MarketKey, Prices] = {key: {"over": 1.5} for key in LINES}
+    book = Bookkeeping(keeps_past=True)
+    book.see(observe([starting(OUTSIDE + 1, markets)], 0))
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            watcher = LiteralWatcher(filter=chosen)
+            with client.stream("WatchChanges", watcher.request()) as stream:
+                await reach(stream, watcher, book.feed.head_revision)
+                book.see(observe([starting(OUTSIDE - 1, markets)], 1))
+                assert await take(stream, watcher, 2) == ["changes", "changes"]
+            # What came first is gone before the client is back: folded, it would come to nothing.
+            left = dict(list(markets.items())[len(LINES) // 2 :])
+            book.see(observe([starting(OUTSIDE - 1, left)], 2))
+            resumed = watcher.request()
+            resumed.conflate.CopyFrom(length(0.05))
+            with client.stream("WatchChanges", resumed) as stream:
+                await reach(stream, watcher, book.feed.head_revision)
+            assert watcher.opened.intent == pb.INTENT_IMAGE
+            assert watcher.opened.reason == pb.INTENT_REASON_IMAGE_INCOMPLETE
+            assert watcher.held == await current(client, chosen)
+
+
 async def test_where_only_an_image_could_help_and_none_is_wanted_the_reason_is_named() -> None:
     book = eventful(3, 5)
     async with serving(book) as server:

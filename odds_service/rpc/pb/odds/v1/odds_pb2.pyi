@@ -314,7 +314,8 @@ class _IntentReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IntentRe
     """The cursor is newer than this server: it was given out by another one."""
     INTENT_REASON_IMAGE_INCOMPLETE: _IntentReason.ValueType  # 7
     """The cursor came inside an image, or before the last message of a window of changes that took
-    several: what came with it is not whole.
+    several: what came with it is not whole. Also where it came amid the changes of one place, and
+    the request asks for conflation.
     """
     INTENT_REASON_IMAGE_ASKED: _IntentReason.ValueType  # 8
     """There was a cursor, and the request asks for an image only."""
@@ -337,7 +338,8 @@ INTENT_REASON_AHEAD_OF_SERVER: IntentReason.ValueType  # 6
 """The cursor is newer than this server: it was given out by another one."""
 INTENT_REASON_IMAGE_INCOMPLETE: IntentReason.ValueType  # 7
 """The cursor came inside an image, or before the last message of a window of changes that took
-several: what came with it is not whole.
+several: what came with it is not whole. Also where it came amid the changes of one place, and
+the request asks for conflation.
 """
 INTENT_REASON_IMAGE_ASKED: IntentReason.ValueType  # 8
 """There was a cursor, and the request asks for an image only."""
@@ -1306,13 +1308,14 @@ class WatchChangesRequest(_message.Message):
 
     @_builtins.property
     def conflate(self) -> _duration_pb2.Duration:
-        """At most one window of changes per this time by the server's clock, and in it one change per
-        market, from its first `before` to its last `after`. A market without net difference is left
-        out, unless it was suspended meanwhile (`revision` and the times in it then stay as you hold
-        them); so is one that was there neither before nor after. A window that exceeds one message goes out in several at once. Each change has the revision of the
-        last one that it stands for, and EVENT_ADDED that of the first. `line_moved` is told where
-        neither line has changed further in the window. When the server stops, the last window comes
-        early. Absent or 0: off. Otherwise 50 ms to 60 s, and bounded to that; see Opened.
+        """At most one window of changes per this time, from when the window before was handed over, and
+        in it one change per market, from its first `before` to its last `after`. A market without net
+        difference is left out, unless it was suspended meanwhile (`revision` and the times in it then
+        stay as you hold them); so is one that was there neither before nor after. A window that
+        exceeds one message goes out in several at once. Each change has the revision of the last one
+        that it stands for, and EVENT_ADDED that of the first. `line_moved` is told where neither line
+        has changed further in the window. When the server stops, the last window comes early. Absent
+        or 0: off. Otherwise 50 ms to 60 s, and bounded to that; see Opened.
         """
 
     @_builtins.property
@@ -1489,7 +1492,7 @@ class Changes(_message.Message):
     def cursor(self) -> Global___Cursor:
         """You have everything up to here that your filter selects. Where the changes of one place exceed
         a message, those before the last have the cursor of the place before: resumed there, all of
-        them come again.
+        them come again, or an image where conflation is asked for.
         """
 
     def __init__(

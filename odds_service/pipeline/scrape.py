@@ -296,13 +296,11 @@ class Scraper:
         problems: Counter[str] = Counter()
         try:
             given = await _contained(fetch)
-            observation = replace(
-                await self._gate.admit(
-                    given, problems, started_at=started_at, observed_at=self._clock.wall()
-                ),
-                sequence=sequence,
-                observed_boot_s=self._clock.boot_s(),
-            )
+            times = {"started_at": started_at, "observed_at": self._clock.wall()}
+            boot_s = self._clock.boot_s()
+            admitted = await self._gate.admit(given, problems, **times)
+            # A source's own times are not believed, however plausible: its clock may be off.
+            observation = replace(admitted, sequence=sequence, observed_boot_s=boot_s, **times)
         except (_Failed, SourceError) as failure:
             error = failure.error if isinstance(failure, _Failed) else failure
             return self._failed(error, started_at, scope, problems, sequence)

@@ -152,6 +152,10 @@ def giving(value: Any) -> Step:
     return step
 
 
+def unstamped(observation: Observation) -> Observation:
+    return replace(observation, sequence=0, started_at=NOON, observed_at=NOON, observed_boot_s=0.0)
+
+
 @pytest.mark.parametrize(
     ("step", "kind"),
     [
@@ -183,10 +187,26 @@ async def test_whatever_a_source_does_instead_stays_in_it(
         on_demand = await refreshed.fetch_event("e", None)
     assert (first.completeness, first.problems) == (Completeness.FAILED, {kind: 1})
     # Numbered and dated by the scraper, and otherwise what the source gave.
-    stamps = {"sequence": GOOD.sequence, "observed_boot_s": GOOD.observed_boot_s}
-    assert replace(second, **stamps) == replace(GOOD, problems={})
+    assert unstamped(second) == unstamped(replace(GOOD, problems={}))
     assert on_demand.completeness is Completeness.FAILED
     assert scraper.problems == {kind: 1}
+
+
+async def test_times_are_the_services_whatever_a_source_writes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    hours_off = replace(
+        GOOD, started_at=NOON + timedelta(hours=5), observed_at=NOON + timedelta(hours=5),
+        sequence=10**12, observed_boot_s=1e12,
+    )  # fmt: skip
+    scraper, receive = scraper_of(Scripted(giving(hours_off), giving(hours_off)), capacity=5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scraper.run)
+        seen = [(await receive.receive()).observation for _ in range(2)]
+        nursery.cancel_scope.cancel()
+    assert {each.observed_at for each in seen} == {each.started_at for each in seen} == {NOON}
+    assert seen[0].sequence < seen[1].sequence < 10**12
+    assert {each.observed_boot_s for each in seen} == {NOON.timestamp()}
 
 
 @pytest.mark.parametrize("gives", [GOOD, None, 7], ids=["observation", "None", "7"])

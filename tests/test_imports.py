@@ -33,7 +33,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
 # (part, other part) -> all that the one may know of the other.
 ONLY: Final = {
     # What a source promises, and the gate that checks it; no provider.
-    ("pipeline", "sources"): ("sources.base", "sources.boundary"),
+    ("pipeline", "sources"): ("sources.base", "sources.boundary", "sources.failures"),
     ("client", "rpc"): ("rpc.pb",),  # the contract, and not the server
 }
 

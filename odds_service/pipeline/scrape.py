@@ -20,7 +20,8 @@ from odds_service.pipeline.coverage import Coverage
 from odds_service.pipeline.schedule import Job, Schedule
 from odds_service.pipeline.unmapped import Unmapped
 from odds_service.sources.base import Offer, Pull, Source
-from odds_service.sources.boundary import BAD_OBSERVATION, Gate, Limits, failure_of
+from odds_service.sources.boundary import BAD_OBSERVATION, Gate, Limits
+from odds_service.sources.failures import failure_of
 from odds_service.status import SourceReport
 
 REFRESH_WAIT_S: Final = 10.0  # a refresh that the budget holds for longer fails

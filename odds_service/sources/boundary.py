@@ -6,17 +6,16 @@ thing that is wrong is left out and counted by name; its neighbours stay. Left o
 is `unreadable` one level up.
 """
 
-import math
 from collections import Counter
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import trio
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
-from odds_service.errors import SettingsError, SourceError
+from odds_service.errors import SourceError
 from odds_service.model.bounds import (
     FEW_OUTCOMES,
     MOST_MARKET_BYTES,
@@ -41,7 +40,7 @@ from odds_service.model.observation import (
 )
 from odds_service.model.price import BadPrice, canonical_line, decimal_price
 from odds_service.model.text import MOST_CHARS, is_plain, told
-from odds_service.sources.base import Offer, Pace, Pull, Source, Tier
+from odds_service.sources.base import Offer, Pull
 from odds_service.sources.fields import (
     FIRST_TIME,
     LAST_TIME,
@@ -49,7 +48,6 @@ from odds_service.sources.fields import (
     checks_of,
     counts,
     key,
-    name,
     repaired,
     utc,
 )
@@ -61,9 +59,6 @@ MOST_BOOKMAKERS: Final = 1_000  # of an event
 MOST_PULLS: Final = 100_000  # of an offer
 MOST_COST: Final = 1e6  # credits that one fetch may take
 MOST_REASON_CHARS: Final = 500
-MOST_KIND_CHARS: Final = 64
-_LONGEST_S: Final = 1e8  # of an interval or a delay that a source may name; about three years
-_MOST_AT_ONCE: Final = 1_000  # requests
 _MOST_KNOWN: Final = 2**18  # values remembered as right; then remembering starts anew
 _STRETCH: Final = 16  # events between two checkpoints: keeps pauses short
 
@@ -437,75 +432,6 @@ class Gate:
         self._orders[id(given)] = f"{rank}{text}"  # one digit: sorts as the pair does
         self._alive.append(given)
         return given
-
-
-def failure_of(error: BaseException, limits: Limits) -> tuple[str, str, float | None]:
-    """Kind, reason and seconds to wait of what a source raised, whatever it holds.
-
-    Anything but a SourceError is a `crash`, told by its type alone; what is no Exception at all
-    (SystemExit of a library, GeneratorExit) is a `bad_observation`.
-    """
-    if not isinstance(error, SourceError):
-        if isinstance(error, Exception):
-            return "crash", f"the source crashed: {type(error).__name__}", None
-        return BAD_OBSERVATION, f"the source raised {type(error).__name__}", None
-    kind = told(getattr(error, "kind", ""), MOST_KIND_CHARS) or "crash"
-    reason = told(error, MOST_REASON_CHARS)
-    return kind, reason, waiting_s(getattr(error, "retry_after_s", None), limits.max_retry_after_s)
-
-
-def waiting_s(asked: object, most_s: float) -> float | None:
-    """How long to leave a source alone, from 0 to `most_s` seconds; None where nothing is asked."""
-    if isinstance(asked, bool) or not isinstance(asked, int | float):
-        return None
-    if asked != asked:  # NaN
-        return None
-    return float(min(max(asked, 0.0), most_s))
-
-
-def check_source(source: Source, expected_name: str) -> None:
-    """Look at an opened source's name, kind and pace. Raises SettingsError naming what is wrong."""
-    try:
-        if source.name != expected_name:
-            raise Wrong(f"it calls itself {told(source.name, 100)!r}")
-        key(source.name)
-        key(source.kind)
-        _check_pace(source.pace)
-    except Wrong as error:
-        raise SettingsError(f"sources ({told(expected_name, 100)}): {error}") from None
-
-
-def _check_pace(pace: Pace) -> None:
-    if type(pace) is not Pace:
-        raise Wrong("its pace is no Pace")
-    if type(pace.tiers) is not tuple or not pace.tiers:
-        raise Wrong("its pace has no tiers")
-    for tier in pace.tiers:
-        if type(tier) is not Tier:
-            raise Wrong("one of its tiers is no Tier")
-        name(tier.name)
-        _seconds(f"tier {tier.name!r}: interval_s", tier.interval_s)
-        _seconds(f"tier {tier.name!r}: target_s", tier.target_s)
-        if tier.within_s is not None:
-            _seconds(f"tier {tier.name!r}: within_s", tier.within_s, least=0.0)
-    if pace.tiers[-1].within_s is not None:
-        raise Wrong("its last tier has a within_s, so some events belong to none")
-    if type(pace.concurrency) is not int or not 1 <= pace.concurrency <= _MOST_AT_ONCE:
-        raise Wrong(f"concurrency {told(pace.concurrency, 40)} is not from 1 to {_MOST_AT_ONCE}")
-    _seconds("discovery_s", pace.discovery_s)
-    for field in ("requests_per_s", "quota_per_day"):
-        value = getattr(pace, field)
-        if value is not None:
-            _seconds(field, value)
-    if type(pace.by_event) is not bool:
-        raise Wrong("by_event is not true or false")
-
-
-def _seconds(field: str, value: Any, *, least: float = 1e-6) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Wrong(f"{field} {told(value, 40)} is no number")
-    if not least <= value <= _LONGEST_S:
-        raise Wrong(f"{field} {value} is not from {least:g} to {_LONGEST_S:g}")
 
 
 def _count(problems: Counter[str], kind: str, error: Exception) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from odds_service.errors import SettingsError
 from odds_service.sources.base import Source
-from odds_service.sources.boundary import check_source
+from odds_service.sources.opened import check_source
 
 GROUP: Final = "odds_service.sources"
 

@@ -39,7 +39,8 @@ from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.sources.base import Pull
 from odds_service.sources.bet9ja import Bet9ja, Bet9jaSettings
 from odds_service.sources.betpawa import BetPawa, BetPawaSettings
-from odds_service.sources.boundary import Gate, Limits, failure_of
+from odds_service.sources.boundary import Gate, Limits
+from odds_service.sources.failures import failure_of
 from odds_service.sources.http import Answer
 from odds_service.sources.sportybet import SportyBet, SportyBetSettings
 from odds_service.sources.the_odds_api import TheOddsApi, TheOddsApiSettings

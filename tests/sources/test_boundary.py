@@ -12,6 +12,7 @@ from msgspec import Struct, defstruct
 from msgspec.structs import replace
 
 from odds_service.errors import SettingsError, SourceError
+from odds_service.model.asks import Asks, Form
 from odds_service.model.event import EventStatus
 from odds_service.model.market import (
     MarketKey,
@@ -30,8 +31,10 @@ from odds_service.model.observation import (
 )
 from odds_service.model.text import as_text, is_plain, is_text, plain_name
 from odds_service.sources.base import Offer, Pace, Pull, Tier
-from odds_service.sources.boundary import Gate, Limits, check_source, failure_of, waiting_s
+from odds_service.sources.boundary import Gate, Limits
+from odds_service.sources.failures import failure_of, waiting_s
 from odds_service.sources.fields import Wrong, checks_of, repaired, utc
+from odds_service.sources.opened import check_source
 from tests.support.observations import NOON, observe, observed_event
 
 H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
@@ -577,6 +580,38 @@ def test_a_pace_that_cannot_be_kept_is_refused_at_the_start(pace: Any) -> None:
 def test_a_source_must_have_the_name_that_it_was_given() -> None:
     with pytest.raises(SettingsError, match="calls itself 'other'"):
         check_source(Opened(Pace.steady(1.0), "other"), "acme")  # type: ignore[arg-type]
+
+
+class Telling(Opened):
+    """A source whose `asks` gives something, or raises it."""
+
+    def __init__(self, gives: Any) -> None:
+        super().__init__(Pace.steady(1.0))
+        self._gives = gives
+
+    def asks(self) -> Any:
+        if isinstance(self._gives, BaseException):
+            raise self._gives
+        return self._gives
+
+
+@pytest.mark.parametrize(
+    "gives",
+    [
+        None,
+        {"forms": {}},
+        KeyError("a plug-in's own"),
+        Asks(listings=[1, 2]),  # type: ignore[arg-type]  # what is tested
+        Asks(forms={"all": {"markets": "h2h"}}),  # type: ignore[dict-item]  # what is tested
+        Asks(sports=frozenset({object()})),  # type: ignore[arg-type]  # what is tested
+    ],
+    ids=range(6),
+)
+def test_asks_that_cannot_be_stored_are_refused_at_the_start(gives: Any) -> None:
+    asks = Asks(forms={"all": Form(markets=frozenset({"h2h"}))}, listings=frozenset({"epl"}))
+    check_source(Telling(asks), "acme")  # type: ignore[arg-type]  # a part of one
+    with pytest.raises(SettingsError, match=r"sources \(acme\): its asks"):
+        check_source(Telling(gives), "acme")  # type: ignore[arg-type]  # a part of one
 
 
 # -- kinds of fault ----------------------------------------------------------------------------

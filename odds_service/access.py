@@ -44,7 +44,7 @@ class Tokens:
 
     @property
     def asked(self) -> bool:
-        """Whether a token is needed at all."""
+        """Return whether a token is needed at all."""
         return bool(self._digests)
 
     def holder(self, authorization: str) -> str | None:
@@ -79,7 +79,7 @@ class Tokens:
 
 
 def has_token(authorization: str) -> bool:
-    """Whether an Authorization header holds a bearer token, known or not."""
+    """Return whether an Authorization header holds a bearer token, known or not."""
     return authorization.lower().startswith(_SCHEME)
 
 
@@ -133,7 +133,7 @@ def check_address(settings: ListenSettings) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it; a name other than localhost may be anything."""
+    """Return whether only this machine reaches it; a name other than localhost may be anything."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -53,7 +53,7 @@ class LogClock:
         return (self._next(wall, boot_s)[0] - wall).total_seconds()
 
     def holds(self, wall: datetime, boot_s: float) -> bool:
-        """Whether the log waits for the wall clock instead of running."""
+        """Return whether the log waits for the wall clock instead of running."""
         return self._next(wall, boot_s)[1]
 
     def _next(self, wall: datetime, boot_s: float) -> tuple[datetime, bool]:

@@ -37,7 +37,7 @@ class Address(Struct, frozen=True):
 
     @property
     def secure(self) -> bool:
-        """Whether the connection is encrypted."""
+        """Return whether the connection is encrypted."""
         return self.tls or self.ca is not None or self.certificate is not None
 
     def _check_files(self) -> None:

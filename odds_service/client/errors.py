@@ -60,7 +60,7 @@ class ServiceError(ClientError):
 
     @property
     def passing(self) -> bool:
-        """Whether trying again may help."""
+        """Return whether trying again may help."""
         exhausted = self.code == "RESOURCE_EXHAUSTED" and self.retry_after_s is not None
         return exhausted or self.code in _PASSING
 

@@ -171,7 +171,7 @@ class WalkingMarket:
         return moved
 
     def _at_bottom(self, line: float) -> bool:
-        """Whether the line cannot go lower; only handicaps go below nothing."""
+        """Return whether the line cannot go lower; only handicaps go below nothing."""
         return self.family != "spreads" and line <= 1
 
     def hide(self, index: int, until: int) -> None:

@@ -175,7 +175,7 @@ def _see_bookmaker(
 
 
 def _differs(carried: EventSource, fresh: EventSource) -> bool:
-    """Whether what is kept of how a source carries an event differs."""
+    """Return whether what is kept of how a source carries an event differs."""
     return (
         carried.listing != fresh.listing
         or carried.source_event_id != fresh.source_event_id
@@ -196,7 +196,7 @@ def _listing(carried: EventSource | None, scope: Scope) -> str | None:
 
 
 def _may_be_gone(bookmaker: str, shown: set[str], observed: ObservedEvent, scope: Scope) -> bool:
-    """Whether the absence of a bookmaker from a present event says that it is gone."""
+    """Return whether the absence of a bookmaker from a present event says that it is gone."""
     return (
         bookmaker not in shown
         and bookmaker not in observed.unreadable

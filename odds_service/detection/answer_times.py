@@ -36,7 +36,7 @@ class _Line(Struct):
     run: int = 0
 
     def takes(self, told: datetime) -> bool:
-        """Whether odds of this time are news; remembers them."""
+        """Return whether odds of this time are news; remembers them."""
         if told < self.newest:
             if self.behind is None or told < self.behind:
                 self.run = 1

@@ -48,5 +48,5 @@ def lagging_types(
 
 
 def is_confirmed(current: BookmakerOdds, lagging: Mapping[str, Seen]) -> bool:
-    """Whether a look confirmed any of the types that are held."""
+    """Return whether a look confirmed any of the types that are held."""
     return not lagging or any(key.market not in lagging for key in current.markets)

@@ -95,7 +95,7 @@ def doubt(entry: EventOdds, changed: Changed) -> EventOdds:
 
 
 def _leaves(carried: EventSource, changed: Changed) -> bool:
-    """Whether a source cannot show an event at all any more."""
+    """Return whether a source cannot show an event at all any more."""
     change = changed.get(carried.source)
     if change is None:
         return False

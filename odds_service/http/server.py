@@ -296,7 +296,7 @@ class _Connection:
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether an Accept-Encoding header allows gzip; ``gzip;q=0`` does not."""
+    """Return whether an Accept-Encoding header allows gzip; ``gzip;q=0`` does not."""
     for part in accept_encoding.lower().split(","):
         coding, _, parameters = part.partition(";")
         if coding.strip() in {"gzip", "*"}:

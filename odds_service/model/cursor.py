@@ -41,7 +41,7 @@ def is_amid(epoch: str) -> bool:
 
 
 def is_incomplete(epoch: str) -> bool:
-    """Whether a cursor came in the middle of what had to be taken whole."""
+    """Return whether a cursor came in the middle of what had to be taken whole."""
     return epoch.startswith(_INCOMPLETE)
 
 

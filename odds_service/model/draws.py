@@ -43,7 +43,7 @@ _TOLD: Final = "3_way"  # in a market type: it says so itself
 
 @lru_cache(maxsize=4096)  # some hundred competitions, and the market types of each
 def includes_draw(sport: str, competition: str, market: str) -> bool:
-    """Whether a market type always has a draw in such an event.
+    """Return whether a market type always has a draw in such an event.
 
     Args:
         sport: as in Event.sport.
@@ -59,10 +59,10 @@ def includes_draw(sport: str, competition: str, market: str) -> bool:
 
 
 def shows_draw(outcomes: tuple[Outcome, ...]) -> bool:
-    """Whether these are home, draw and away, with or without prices."""
+    """Return whether these are home, draw and away, with or without prices."""
     return len(outcomes) == 3 and {outcome.key for outcome in outcomes} == THREE_WAY
 
 
 def lost_draw(before: Market | None, after: Market) -> bool:
-    """Whether a change took the draw, or the market with it, from a three-way market."""
+    """Return whether a change took the draw, or the market with it, from a three-way market."""
     return before is not None and shows_draw(before.outcomes) and not shows_draw(after.outcomes)

@@ -153,7 +153,7 @@ class BestMarket(Struct, frozen=True):
 def standing(
     odds: BookmakerOdds, source: SourceState | None, now: Reading, start_time: datetime
 ) -> Standing:
-    """Whether a bookmaker's odds of an event are live.
+    """Return whether a bookmaker's odds of an event are live.
 
     source: None where it is not configured any more. start_time: of the event, since the near ones
     are fetched more often.

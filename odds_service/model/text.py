@@ -18,7 +18,7 @@ _SPACES: Final = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
 
 
 def is_text(*parts: str) -> bool:
-    """Whether all of the parts can be stored and sent as they are."""
+    """Return whether all of the parts can be stored and sent as they are."""
     whole = "".join(parts)
     if "\0" in whole:
         return False
@@ -37,7 +37,7 @@ def as_text(shown: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text holds no control or override character: an id or key must not."""
+    """Return whether a text holds no control or override character: an id or key must not."""
     return text.isprintable() or _BARRED.search(text) is None
 
 

@@ -37,7 +37,7 @@ class Budget:
 
     @property
     def full(self) -> bool:
-        """Whether as many requests are under way as may be."""
+        """Return whether as many requests are under way as may be."""
         return self.out >= self._concurrency
 
     def opens_at(self, now: float, cost: float) -> float:

@@ -151,7 +151,7 @@ def _wire(entry: _Entry, told: Change) -> bytes:
 
 
 def _is_move(one: tuple[_Entry, Change], other: tuple[_Entry, Change]) -> bool:
-    """Whether two changes are the halves of one moved line."""
+    """Return whether two changes are the halves of one moved line."""
     gone, there = one[1], other[1]
     return (
         one[0].place + 1 == other[0].place

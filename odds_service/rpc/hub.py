@@ -111,11 +111,11 @@ class Hub:
 
     @property
     def closed(self) -> bool:
-        """Whether streams are to end: the feed gives nothing more, or the server stops."""
+        """Return whether streams are to end: the feed gives nothing more, or the server stops."""
         return self._ended or self.feed.closed
 
     def has_news(self, revision: int) -> bool:
-        """Whether a stream that has read so far is to read on.
+        """Return whether a stream that has read so far is to read on.
 
         What was published since the last wake-up is not news before the next one.
         """

@@ -63,7 +63,7 @@ class OddsView:
         return self._selection.markets_of(odds)
 
     def standing(self, odds: BookmakerOdds) -> Standing:
-        """Whether a bookmaker's odds are live."""
+        """Return whether a bookmaker's odds are live."""
         event = self.cut.events[odds.event_id].event
         start_time = event.start_time
         if event.told.get(odds.source) is EventStatus.IN_PLAY:  # then it is asked for as often

@@ -40,7 +40,7 @@ async def start_of(serving: Serving, terms: Terms, resume: pb.Cursor | None) -> 
 
 
 async def _reaches_back(serving: Serving, terms: Terms, revision: int) -> pb.IntentReason.ValueType:
-    """Whether all changes after a revision can be had, RESUMED, or why not."""
+    """Return whether all changes after a revision can be had, RESUMED, or why not."""
     oldest_in_memory = serving.parts.feed.oldest_revision
     if revision >= oldest_in_memory - 1:
         return pb.INTENT_REASON_RESUMED

@@ -38,7 +38,7 @@ class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
 
     @property
     def by_event(self) -> bool:
-        """Whether more than an event's id must be known to tell whether it is selected."""
+        """Return whether more than an event's id must be known to tell whether it is selected."""
         of_it = (self.sports, self.competitions, self.start_from, self.start_to, self.in_play)
         return any(field is not None for field in of_it)
 
@@ -76,7 +76,7 @@ class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
         return [market for key, market in odds.markets.items() if key.market in wanted]
 
     def takes_market(self, change: MarketChange) -> bool:
-        """Whether the change of a selected event is selected."""
+        """Return whether the change of a selected event is selected."""
         return self.takes_bookmaker(change.source, change.bookmaker) and (
             self.markets is None or change.after.key.market in self.markets
         )

@@ -68,7 +68,7 @@ class Serving:
         return chosen
 
     def verdict(self, cursor: pb.Cursor) -> pb.IntentReason.ValueType:
-        """Whether a cursor is good: INTENT_REASON_RESUMED, or why not.
+        """Return whether a cursor is good: INTENT_REASON_RESUMED, or why not.
 
         It is when its epoch is known, and its revision lies below the first one of the epoch
         after it (what came later there was lost in a crash) and not beyond the head. That it came

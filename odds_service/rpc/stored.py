@@ -175,7 +175,7 @@ def _filter_of(selection: Selection, event_ids: frozenset[str] | None = None) ->
 
 
 def _begins_a_move(change: Change) -> bool:
-    """Whether it is the first half of a moved line, which no page parts from the second."""
+    """Return whether it is the first half of a moved line, which no page parts from the second."""
     return change.kind is ChangeKind.REMOVED and change.reason == Reason.LINE_MOVED
 
 

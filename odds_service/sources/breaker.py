@@ -32,7 +32,7 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether a request would be refused now."""
+        """Return whether a request would be refused now."""
         return self._wait_s() > 0
 
     def admit(self) -> None:

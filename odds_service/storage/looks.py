@@ -54,7 +54,7 @@ class Looks:
         return seen_at if last is None else max(seen_at, last)
 
     async def _aio_recorded(self, seen_at: datetime) -> bool:
-        """Whether the pulls after a time are still kept: older ones are."""
+        """Return whether the pulls after a time are still kept: older ones are."""
         oldest: datetime | None = await self._connection.scalar(
             select(func.min(scrape_runs.c.started_at))
         )

@@ -46,7 +46,7 @@ from odds_service.pipeline.retention import (
 )
 from odds_service.pipeline.scrape import Scraper
 from odds_service.pipeline.watch_clock import watch_clock
-from odds_service.pipeline.withdraw import withdraw_unasked
+from odds_service.pipeline.withdraw import remember_asks, withdraw_unasked
 from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
 from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
@@ -306,9 +306,9 @@ async def _scrape(parts: Parts, scope: trio.CancelScope) -> None:
             nursery.start_soon(watch_clock, parts.clock, list(parts.scrapers.values()))
             nursery.start_soon(judge_by_clock, parts.detector)
             nursery.start_soon(_forget, parts)
-            await withdraw_unasked(
-                parts.changed_asks, parts.asks, parts.detector, parts.writer, parts.store
-            )
+            withdrawn = await withdraw_unasked(parts.changed_asks, parts.detector)
+            if parts.changed_asks:
+                nursery.start_soon(remember_asks, parts.asks, withdrawn, parts.writer, parts.store)
             for scraper in parts.scrapers.values():
                 nursery.start_soon(scraper.run)
 

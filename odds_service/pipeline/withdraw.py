@@ -28,33 +28,40 @@ class Commits(Protocol):
     async def committed(self, revision: int) -> None: ...
 
 
-async def withdraw_unasked(
-    changed: Changed,
-    asks: Mapping[str, Asks],
-    detector: Detector,
-    writer: Commits,
-    store: KeepsAsks,
-) -> None:
-    """Withdraw what no source is asked for any more, then remember what they are asked for.
-
-    What is asked for is stored last, once the withdrawal is: a crash in between repeats the
-    comparison at the next start, and finds only what is left to withdraw. With equal settings
-    nothing is read or written.
+async def withdraw_unasked(changed: Changed, detector: Detector) -> int:
+    """Withdraw what no source is asked for any more.
 
     Args:
         changed: the sources whose settings differ from the last run's.
-        asks: what each source is asked for now.
         detector: numbers and publishes the changes.
-        writer: tells when they are stored.
-        store: keeps `asks`.
+
+    Returns: the revision up to which the log has to be stored before `remember_asks`.
 
     Cancelled, it has withdrawn some; the next start goes on.
     """
     if not changed:
-        return
+        return 0
     changes, revision = await detector.withdraw(changed)
     if changes:
         log.info("withdrawn", changes=changes, sources=sorted(changed))
+    return revision if changes else 0
+
+
+async def remember_asks(
+    asks: Mapping[str, Asks], revision: int, writer: Commits, store: KeepsAsks
+) -> None:
+    """Store what the sources are asked for, once the withdrawal is stored.
+
+    A crash in between repeats the comparison at the next start, which finds what is left to
+    withdraw. While the database is away this waits; scraping does not.
+
+    Args:
+        asks: what each source is asked for now.
+        revision: the last change of the withdrawal; 0: there was none.
+        writer: tells when it is stored.
+        store: keeps `asks`.
+    """
+    if revision:
         await writer.committed(revision)
     while True:
         try:

@@ -162,7 +162,7 @@ def test_two_events_that_prove_to_be_one() -> None:
     assert isinstance(ended, EventChange)
     assert ended.after.merged_into == "sr:7"
     assert event_message(ended.after).merged_into == "sr:7"
-    assert ended.ended == (before,)
+    assert ended.ended == (replace(before, confirmed_boot_s=0.0),)
     (entry,) = rig.cache.events.values()
     assert {carried.match.reason for carried in entry.sources.values()} == {"shared id sr 7"}
     moved = entry.bookmakers["a", "of 1"]

@@ -74,6 +74,11 @@ class Reconciler:
             if ref not in self._placed:
                 self._remember(ghost)
 
+    @property
+    def remembered(self) -> int:
+        """The number of source events that departed and are not forgotten yet."""
+        return len(self._ghosts)
+
     def placed(self, source: str, observed: ObservedEvent) -> Placed:
         """Where a source event stands that was in the last observation placed."""
         return self._placed[source, observed.source_event_id]

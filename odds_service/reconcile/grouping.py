@@ -81,8 +81,9 @@ class _Grouping:
             if len(siblings) > MANY:
                 continue
             after = [ref for ref in siblings if ref != ghost and succeeds(mine, self._fixtures[ref])]
-            if sum(self._fixtures[ref].departed_at is None for ref in after) <= 1:
-                for ref in after:
+            shown = [ref for ref in after if self._fixtures[ref].departed_at is None]
+            for ref in after:
+                if ref not in shown or len(shown) == 1:  # of several it is not known which it is
                     self._join(ghost, ref)
 
     def join_by_names(self) -> None:

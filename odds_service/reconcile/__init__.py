@@ -8,7 +8,6 @@ event's id stays what it was (`naming`).
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -31,9 +30,6 @@ from odds_service.reconcile.pairs import (
     swapped,
 )
 
-_REMEMBERED: Final = 50_000  # source events that went, with the id of the event that they were
-
-
 class Reconciler:
     """Knows what the sources show of their events, and places each in one of ours.
 
@@ -49,7 +45,7 @@ class Reconciler:
     ) -> None:
         self._placed: dict[SourceRef, Placed] = {}
         self._members: dict[str, set[SourceRef]] = {}
-        self._former: dict[SourceRef, str] = {}
+        self._former: dict[SourceRef, str] = {}  # of those to be settled that come after a ghost
         self._fixtures: dict[SourceRef, Fixture] = {}
         self._index = FixtureIndex()
         self._links: dict[SourceRef, set[SourceRef]] = {}  # all that may bear on each other
@@ -73,6 +69,7 @@ class Reconciler:
         for ref, ghost in latest.items():
             if ref not in self._placed:
                 self._remember(ghost)
+        self._thin(self._dirty)  # a store keeps the rows of those too that are replaced
 
     @property
     def remembered(self) -> int:
@@ -89,9 +86,7 @@ class Reconciler:
         events: those of the cache. The moves are of source events that the cache has; those of
         this very observation only where they change the event.
         """
-        for ref in self._ghosts.over(
-            observation.observed_at, self._fixtures.__getitem__, self._members.__contains__
-        ):
+        for ref in self._ghosts.over(observation.observed_at):
             self._lay(ref)
         shown = self._take_in(observation, events)
         if not self._dirty:
@@ -103,6 +98,7 @@ class Reconciler:
 
         One that has departed_at is remembered in its event, until the same sides may meet again.
         """
+        left: set[SourceRef] = set()
         for carried in departed:
             ref = carried.source, carried.source_event_id
             placed = self._placed.get(ref)
@@ -110,15 +106,15 @@ class Reconciler:
                 continue
             self._leave(ref, placed.event_id)
             del self._placed[ref]
-            if len(self._former) >= _REMEMBERED:
-                del self._former[next(iter(self._former))]
-            self._former[ref] = placed.event_id
             known = self._fixtures.get(ref)
             if known is not None:
                 self._dirty |= self._remove(known)
             self._dirty.discard(ref)
             if carried.departed_at is not None and carried.shown is not None:
-                self._remember(Ghost(placed.event_id, carried))
+                ghost = Ghost(placed.event_id, carried)
+                self._remember(ghost)
+                left.add(ghost.ref)
+        self._thin(left)
 
     def unstored(self) -> list[tuple[str, EventSource]]:
         """Give and forget what the last `place` changed of ghosts: (event id, row of it).
@@ -160,7 +156,6 @@ class Reconciler:
             members.discard(ref)
             if not members:
                 del self._members[event_id]
-                self._ghosts.judge(event_id)
 
     def _take_in(self, observation: Observation, events: Mapping[str, EventOdds]) -> set[SourceRef]:
         seen: set[SourceRef] = set()
@@ -295,6 +290,14 @@ class Reconciler:
         at_present = {ref: self._event_of(ref) for ref in linked}
         return group(linked, self._fixtures, self._alike, self._crossed, at_present)
 
+    def _thin(self, ghosts: Iterable[SourceRef]) -> None:
+        """End those in whose place their source shows something else already."""
+        left = set(ghosts)
+        while left:
+            linked = self._linked(next(iter(left)))
+            left -= linked
+            self._replaced(members for members, _ in self._group(linked))
+
     def _replaced(self, groups: Iterable[Group]) -> set[SourceRef]:
         """End the ghosts whose place something later of their source has taken; gives them.
 
@@ -312,7 +315,8 @@ class Reconciler:
                 if heir in self._placed and not self._placed[heir].event_id:
                     self._former.setdefault(heir, ghost.event_id)
                 self._ghosts.discard(ghost.ref)
-                self._remove(self._fixtures[ghost.ref])
+                self._dirty |= self._remove(self._fixtures[ghost.ref])
+                self._dirty.discard(ghost.ref)
                 ended.add(ghost.ref)
         return ended
 

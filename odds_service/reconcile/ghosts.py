@@ -1,8 +1,7 @@
 """Source events that departed, for as long as they may be taken for another of their source."""
 
 import heapq
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
@@ -12,8 +11,8 @@ from odds_service.model.snapshot import EventSource
 from odds_service.reconcile.pairs import Fixture, same_sides
 
 MOST: Final = 50_000  # remembered at a time; those that departed first go first
-# A game that other sources still show may be joined with its sides' next one as long as it lasts.
-WHILE_SHOWN: Final = timedelta(days=1)
+# Another source may show a game until it is over, and take its sides' next one for it till then.
+LONGEST: Final = timedelta(hours=12)  # that a game lasts, its delays included
 
 
 class Ghost(Struct, frozen=True):
@@ -33,6 +32,7 @@ class Ghosts:
     def __init__(self) -> None:
         self._by_ref: dict[SourceRef, Ghost] = {}
         self._of_event: dict[str, set[SourceRef]] = {}
+        self._end_of: dict[SourceRef, datetime] = {}
         self._ends: list[tuple[datetime, SourceRef]] = []
 
     def __len__(self) -> int:
@@ -40,9 +40,6 @@ class Ghosts:
 
     def __contains__(self, ref: SourceRef) -> bool:
         return ref in self._by_ref
-
-    def __iter__(self) -> Iterator[Ghost]:
-        return iter(tuple(self._by_ref.values()))
 
     def get(self, ref: SourceRef) -> Ghost | None:
         return self._by_ref.get(ref)
@@ -53,10 +50,13 @@ class Ghosts:
         return tuple(sorted(found)) if found else ()
 
     def add(self, ghost: Ghost, fixture: Fixture) -> None:
-        """Keep one until the same sides may meet again."""
+        """Keep one until the same sides may meet again, and what is played then is over."""
         self._by_ref[ghost.ref] = ghost
         self._of_event.setdefault(ghost.event_id, set()).add(ghost.ref)
-        heapq.heappush(self._ends, (_start(ghost, fixture) + same_sides(fixture), ghost.ref))
+        shown = ghost.carried.shown
+        start = fixture.starts[-1] if shown is None else shown.start_time
+        end = self._end_of[ghost.ref] = start + same_sides(fixture) + LONGEST
+        heapq.heappush(self._ends, (end, ghost.ref))
 
     def move(self, ref: SourceRef, event_id: str) -> Ghost:
         """Let one follow the others of its event to another."""
@@ -71,49 +71,24 @@ class Ghosts:
         ghost = self._by_ref.pop(ref, None)
         if ghost is not None:
             self._leave(ghost)
+            del self._end_of[ref]
         return ghost
 
-    def judge(self, event_id: str) -> None:
-        """Let `over` look at those of an event, since the last source let go of it."""
-        for ref in self._of_event.get(event_id, ()):
-            heapq.heappush(self._ends, (_AT_ONCE, ref))
-
-    def over(
-        self, now: datetime, fixtures: Callable[[SourceRef], Fixture], shown: Callable[[str], bool]
-    ) -> list[SourceRef]:
-        """Return those whose time is over, or that are too many.
-
-        Args:
-            now: the time to judge by.
-            fixtures: gives what a ghost is compared by.
-            shown: tells whether a source still shows an event.
-        """
-        found: list[SourceRef] = []
-        again: list[tuple[datetime, SourceRef]] = []
+    def over(self, now: datetime) -> list[SourceRef]:
+        """Return those whose time is over by `now`, and those that are too many."""
+        found: set[SourceRef] = set()
         while self._ends and self._ends[0][0] < now:
-            _, ref = heapq.heappop(self._ends)
-            ghost = self._by_ref.get(ref)
-            if ghost is None:
-                continue
-            fixture = fixtures(ref)
-            start = _start(ghost, fixture)
-            if now <= start + same_sides(fixture):
-                continue  # it came back and departed anew, and has another entry
-            if now <= start + WHILE_SHOWN and shown(ghost.event_id):
-                again.append((start + WHILE_SHOWN, ref))
-            else:
-                found.append(ref)
-        for entry in again:
-            heapq.heappush(self._ends, entry)
+            end, ref = heapq.heappop(self._ends)
+            if self._end_of.get(ref) == end:  # else it came back, and departed anew
+                found.add(ref)
         excess = len(self._by_ref) - len(found) - MOST
         if excess > 0:
-            over = set(found)
-            left = (ghost for ghost in self._by_ref.values() if ghost.ref not in over)
-            found += [ghost.ref for ghost in heapq.nsmallest(excess, left, key=departed_at)]
+            left = (ghost for ghost in self._by_ref.values() if ghost.ref not in found)
+            found |= {ghost.ref for ghost in heapq.nsmallest(excess, left, key=departed_at)}
         if len(self._ends) > 2 * len(self._by_ref) + _SPARE:
-            self._ends = [entry for entry in self._ends if entry[1] in self._by_ref]
+            self._ends = [(end, ref) for ref, end in self._end_of.items()]
             heapq.heapify(self._ends)
-        return found
+        return sorted(found)
 
     def _leave(self, ghost: Ghost) -> None:
         others = self._of_event[ghost.event_id]
@@ -123,12 +98,6 @@ class Ghosts:
 
 
 _SPARE: Final = 1000
-_AT_ONCE: Final = datetime.min.replace(tzinfo=UTC)
-
-
-def _start(ghost: Ghost, fixture: Fixture) -> datetime:
-    shown = ghost.carried.shown
-    return fixture.starts[-1] if shown is None else shown.start_time
 
 
 def departed_at(ghost: Ghost) -> tuple[datetime, SourceRef]:

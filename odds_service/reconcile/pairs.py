@@ -142,9 +142,10 @@ def conflict(one: Fixture, other: Fixture) -> str:
 def succeeds(one: Fixture, other: Fixture) -> bool:
     """Return whether one source shows the same event under two ids, one after the other.
 
-    One of the two has departed; they share an id, or have the same sides and start together.
+    One of the two has departed, or one before the other; they share an id, or have the same sides
+    and start together.
     """
-    if one.ref[0] != other.ref[0] or (one.departed_at is None and other.departed_at is None):
+    if one.ref[0] != other.ref[0] or one.departed_at == other.departed_at:
         return False
     if any(other.ids.get(space, id_) != id_ for space, id_ in one.ids.items()):
         return False

@@ -271,5 +271,5 @@ def test_memory_is_bounded() -> None:
     world.see("a", minute=3 * 60 + 1)
     world.see("a")
     assert world.cache.events == {}
-    world.see("a", minute=6 * 60)
+    world.see("a", minute=15 * 60 + 1)
     assert world.reconciler.remembered == 0

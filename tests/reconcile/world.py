@@ -72,7 +72,10 @@ class World:
         )
 
     def restart(self) -> None:
-        """End the service, and begin anew with what it stored."""
+        """End the service, and begin anew with what it stored.
+
+        Absences are counted on: a restart does forget them, which says nothing of groups.
+        """
         ghosts = [
             (event_id, carried)
             for (event_id, _), carried in self.rows.items()
@@ -82,7 +85,7 @@ class World:
             replace(
                 entry,
                 sources={
-                    name: replace(self.rows[entry.event.id, name], listing=carried.listing)
+                    name: replace(self.rows[entry.event.id, name], absences=carried.absences)
                     for name, carried in entry.sources.items()
                 },
             )

@@ -71,17 +71,40 @@ def test_groups_are_the_same_with_restarts_in_between(scenes: list[Look]) -> Non
                 assert world.rows[entry.event.id, name].source_event_id == carried.source_event_id
 
 
-@settings(max_examples=150, deadline=None)
-@given(looks())
-def test_one_source_has_one_event_in_a_group_and_a_ghost_bars_its_sibling(
-    scenes: list[Look],
+@st.composite
+def departures(draw: st.DrawFn) -> list[tuple[str, frozenset[int], float, bool]]:
+    """(source, the games that it shows no more, minutes passed, whether a restart follows)."""
+    steps = st.tuples(
+        st.sampled_from(SOURCES),
+        st.frozensets(st.integers(0, 3)),
+        st.sampled_from([1, 5, 20, 60, 200]),
+        st.booleans(),
+    )
+    return draw(st.lists(steps, min_size=1, max_size=10))
+
+
+@settings(max_examples=200, deadline=None)
+@given(departures())
+def test_games_of_the_same_sides_are_never_taken_for_each_other(
+    steps: list[tuple[str, frozenset[int], float, bool]],
 ) -> None:
+    """Twin bills, also half an hour apart, and the next day's, dropped and shown in any order."""
     world = World()
-    minute = -120.0
-    for look in scenes:
-        minute += look.after
-        world.see(look.source, *look.events, minute=minute)
-        for entry in world.cache.events.values():
-            for name, carried in entry.sources.items():
-                assert carried.departed_at is None
-                assert world.rows[entry.event.id, name].departed_at is None
+    starts = (0, 30, 180, 24 * 60)
+    minute = -90.0
+    shown = {
+        source: [game(f"{source}{number}", minutes=start) for number, start in enumerate(starts)]
+        for source in SOURCES
+    }
+    for source in SOURCES:
+        world.see(source, *shown[source], minute=minute)
+    assert world.named() == {f"a{n} b{n} c{n}" for n in range(len(starts))}
+    for source, dropped, passed, restart in steps:
+        minute += passed
+        left = [event for n, event in enumerate(shown[source]) if n not in dropped]
+        world.drop(source, *left, minute=minute)
+        minute += 2
+        if restart:
+            world.restart()
+        for members in world.groups():
+            assert len({event_id[1] for _, event_id in members}) == 1

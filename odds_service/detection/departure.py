@@ -136,9 +136,7 @@ def _end_event(found: Detected, entry: EventOdds, reason: str, observation: Obse
         _depart(found, ended.id, carried, observation)
 
 
-def _depart(
-    found: Detected, event_id: str, carried: EventSource, observation: Observation
-) -> None:
+def _depart(found: Detected, event_id: str, carried: EventSource, observation: Observation) -> None:
     """Remember what a source showed last, and until when, along with the event's change."""
     gone = replace(carried, departed_at=observation.observed_at)
     found.departed.append(gone)

@@ -30,6 +30,7 @@ from odds_service.reconcile.pairs import (
     swapped,
 )
 
+
 class Reconciler:
     """Knows what the sources show of their events, and places each in one of ours.
 

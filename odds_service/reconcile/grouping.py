@@ -80,7 +80,9 @@ class _Grouping:
             siblings = of_source[ghost[0]]
             if len(siblings) > MANY:
                 continue
-            after = [ref for ref in siblings if ref != ghost and succeeds(mine, self._fixtures[ref])]
+            after = [
+                ref for ref in siblings if ref != ghost and succeeds(mine, self._fixtures[ref])
+            ]
             shown = [ref for ref in after if self._fixtures[ref].departed_at is None]
             for ref in after:
                 if ref not in shown or len(shown) == 1:  # of several it is not known which it is

@@ -19,7 +19,8 @@ class Stored(Struct, frozen=True, kw_only=True):
 
     events: the live ones, with their live odds. ghosts: (event id, source event that departed from
     it), of events that began lately or have yet to begin, ended ones among them. sources: their
-    last announced states. revision: the durable one. epochs: (epoch, its first revision) in their order; the last is this start's.
+    last announced states. revision: the durable one. epochs: (epoch, its first revision) in their
+    order; the last is this start's.
     dead_letters: how many are kept. replayed: changes stored from the last stop's spill file;
     misfits: changes of it that did not fit and are dead letters now.
     """

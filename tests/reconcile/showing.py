@@ -61,9 +61,7 @@ def gone(
     found = []
     for source, event_id in refs:
         placed = reconciler.placed(source, shown(event_id, "", ""))
-        found.append(
-            EventSource(source, event_id, None, None, shown=placed.shown, departed_at=at)
-        )
+        found.append(EventSource(source, event_id, None, None, shown=placed.shown, departed_at=at))
     return found
 
 

@@ -175,7 +175,7 @@ async def assemble(
             sources=[_starting(source, known.get(source.name)) for source in sources],
         )
         queue = WriteQueue(database.queue_changes)
-        reconciler = Reconciler(stored.events)
+        reconciler = Reconciler(stored.events, stored.ghosts)
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
         coverage = Coverage(cache)
         limits = Limits(**settings.limits.model_dump())

@@ -19,7 +19,7 @@ from odds_service.model.observation import (
     ObservedBookmaker,
     ObservedEvent,
 )
-from odds_service.model.snapshot import EventOdds
+from odds_service.model.snapshot import EventOdds, EventSource
 
 STALE_ANSWER: Final = "stale_answer"
 ADVANCING_ANSWERS: Final = 3  # so many behind in a row, each later than the last: a mended clock
@@ -109,10 +109,10 @@ class AnswerTimes:
             problems=problems,
         )
 
-    def forget(self, departed: Iterable[SourceRef]) -> None:
+    def forget(self, departed: Iterable[EventSource]) -> None:
         """Drop what is known of source events that are not carried any more."""
-        for ref in departed:
-            self._lines.pop(ref, None)
+        for carried in departed:
+            self._lines.pop((carried.source, carried.source_event_id), None)
 
     def _stale(self, source: str, event: ObservedEvent) -> tuple[int, frozenset[str]]:
         """How many of an event's bookmakers tell a time, and those that step back."""

@@ -114,7 +114,7 @@ def _drop_source(found: Detected, entry: EventOdds, reason: str, observation: Ob
     if not sources:
         _end_event(found, entry, reason, observation)
         return
-    found.departed.append((source, entry.sources[source].source_event_id))
+    _depart(found, event.id, entry.sources[source], observation)
     bookmakers = dict(entry.bookmakers)
     kept = {name: id_ for name, id_ in event.source_ids.items() if name != source}
     told = told_statuses(sources)
@@ -133,9 +133,15 @@ def _end_event(found: Detected, entry: EventOdds, reason: str, observation: Obse
     shown = tuple(entry.bookmakers[key] for key in sorted(entry.bookmakers))
     change_event(found, ChangeKind.EVENT_ENDED, reason, entry.event, ended, observation, shown)
     found.entries[ended.id] = None
-    found.departed += [
-        (carried.source, carried.source_event_id) for carried in entry.sources.values()
-    ]
+    for _, carried in sorted(entry.sources.items()):
+        _depart(found, ended.id, carried, observation)
+
+
+def _depart(found: Detected, event_id: str, carried: EventSource, observation: Observation) -> None:
+    """Remember what a source showed last, and until when, along with the event's change."""
+    gone = replace(carried, departed_at=observation.observed_at)
+    found.departed.append(gone)
+    found.event_sources.append((event_id, gone))
 
 
 def is_late(carried: EventSource | None, observation: Observation) -> bool:

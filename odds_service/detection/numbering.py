@@ -11,7 +11,6 @@ from odds_service.model.change import Change, ChangeKind, EventChange, MarketCha
 from odds_service.model.difference import Difference, compare_markets
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketStatus
-from odds_service.model.match import SourceRef
 from odds_service.model.observation import Observation
 from odds_service.model.snapshot import (
     BookmakerKey,
@@ -31,7 +30,7 @@ class Detected(Struct):
     wall_at: the wall clock, where detected_at is not that.
     entries: event id -> its new value, None where it ended. late: events whose observation was
     older than the last applied one. duplicates: events that stood in the payload twice.
-    departed: source events that are not carried any more.
+    departed: source events that are not carried any more, as they were last.
     """
 
     next_revision: int
@@ -43,7 +42,7 @@ class Detected(Struct):
     entries: dict[str, EventOdds | None] = field(default_factory=dict)
     confirmed: list[BookmakerOdds] = field(default_factory=list)
     event_sources: list[tuple[str, EventSource]] = field(default_factory=list)
-    departed: list[SourceRef] = field(default_factory=list)
+    departed: list[EventSource] = field(default_factory=list)
     markets: int = 0
     late: int = 0
     duplicates: int = 0

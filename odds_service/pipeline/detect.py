@@ -104,6 +104,7 @@ class Detector:
             wall_at=stamp.wall_at,
             observed_at=observation.observed_at,
         )
+        found.event_sources += self._reconciler.unstored()
         found.add(
             detect(
                 found.upon(events),

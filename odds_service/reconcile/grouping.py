@@ -1,8 +1,12 @@
-"""Which source events are one event: a pure function of what the sources show now.
+"""Which source events are one event: a pure function of what is stored of them.
 
 Ids join first, then names, the likest first; what cannot be one event is never joined, also not by
 way of a third. Names in doubt join nothing: where a source event has two candidates that are nearly
 as good and cannot both be it, neither is taken. The order of arrival plays no part.
+
+A source event that departed stays with the source events that it was with, as long as it may be
+one event with them; so its source's next event does not take its place beside them. Statuses that
+disagree bar a join by names only where the two are not in one event already.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,7 +14,16 @@ from itertools import combinations
 from typing import Final, TypeAlias
 
 from odds_service.model.match import Match, SourceRef
-from odds_service.reconcile.pairs import MARGIN, Fixture, Likeness, conflict, shared_id
+from odds_service.reconcile.pairs import (
+    LIKE,
+    MARGIN,
+    Fixture,
+    Likeness,
+    conflict,
+    disagree,
+    shared_id,
+    succeeds,
+)
 
 Fixtures: TypeAlias = Mapping[SourceRef, Fixture]
 Alike: TypeAlias = Mapping[SourceRef, Mapping[SourceRef, Likeness]]
@@ -24,10 +37,18 @@ _NAMED: Final = 3  # in a reason: how many others are named
 class _Grouping:
     """Source events that are joined step by step."""
 
-    def __init__(self, refs: Collection[SourceRef], fixtures: Fixtures, alike: Alike) -> None:
+    def __init__(
+        self,
+        refs: Collection[SourceRef],
+        fixtures: Fixtures,
+        alike: Alike,
+        events: Mapping[SourceRef, str],
+    ) -> None:
         self._refs = sorted(refs)
         self._fixtures = fixtures
         self._alike = alike
+        self._events = events
+        self._ghosts = [ref for ref in self._refs if fixtures[ref].departed_at is not None]
         self._group_of: dict[SourceRef, Group] = {ref: frozenset({ref}) for ref in refs}
         self._doubts: dict[SourceRef, set[SourceRef]] = {}
 
@@ -40,6 +61,32 @@ class _Grouping:
             if len(refs) <= MANY:
                 for one, other in combinations(refs, 2):
                     self._join(one, other)
+
+    def join_departed(self) -> None:
+        """Join what departed with what it was with, and with what took its place since."""
+        together: dict[str, list[SourceRef]] = {}
+        of_source: dict[str, list[SourceRef]] = {}
+        if self._ghosts:
+            for ref in self._refs:
+                together.setdefault(self._events.get(ref, ""), []).append(ref)
+                of_source.setdefault(ref[0], []).append(ref)
+        for ghost in self._ghosts:
+            mates = together[self._events[ghost]]
+            if len(mates) <= MANY:
+                for mate in mates:
+                    self._join(ghost, mate)
+        for ghost in self._ghosts:
+            mine = self._fixtures[ghost]
+            siblings = of_source[ghost[0]]
+            if len(siblings) > MANY:
+                continue
+            after = [
+                ref for ref in siblings if ref != ghost and succeeds(mine, self._fixtures[ref])
+            ]
+            shown = [ref for ref in after if self._fixtures[ref].departed_at is None]
+            for ref in after:
+                if ref not in shown or len(shown) == 1:  # of several it is not known which it is
+                    self._join(ghost, ref)
 
     def join_by_names(self) -> None:
         if len(self._refs) > MANY:
@@ -58,7 +105,7 @@ class _Grouping:
                     else:
                         pairs.append((-likeness.score, one, other))
         for _, one, other in sorted(pairs):
-            self._join(one, other)
+            self._join(one, other, by_names=True)
 
     def _rivals(
         self,
@@ -82,20 +129,34 @@ class _Grouping:
                     found.add(third)
         return found
 
-    def _join(self, one: SourceRef, other: SourceRef) -> None:
+    def _join(self, one: SourceRef, other: SourceRef, *, by_names: bool = False) -> None:
         first, second = self._group_of[one], self._group_of[other]
-        if first is not second and not self._apart(first, second):
+        if first is not second and not self._apart(first, second, by_names=by_names):
             joined = first | second
             for ref in joined:
                 self._group_of[ref] = joined
 
-    def _apart(self, first: Collection[SourceRef], second: Collection[SourceRef]) -> bool:
+    def _apart(
+        self,
+        first: Collection[SourceRef],
+        second: Collection[SourceRef],
+        *,
+        by_names: bool = True,
+    ) -> bool:
         return any(
             conflict(self._fixtures[one], self._fixtures[other])
+            or (by_names and self._disagree(one, other))
             for one in first
             for other in second
             if one != other
         )
+
+    def _disagree(self, one: SourceRef, other: SourceRef) -> bool:
+        """Whether statuses keep two apart that are not in one event already."""
+        if not disagree(self._fixtures[one], self._fixtures[other]):
+            return False
+        event_id = self._events.get(one, "")
+        return not event_id or event_id != self._events.get(other)
 
     def groups(self) -> dict[SourceRef, Group]:
         return self._group_of
@@ -103,7 +164,8 @@ class _Grouping:
     def match(self, ref: SourceRef, crossed: Collection[SourceRef]) -> Match:
         """What joins a source event to its group, or keeps it alone."""
         mine = self._fixtures[ref]
-        others = sorted(self._group_of[ref] - {ref})
+        group = sorted(self._group_of[ref] - {ref})
+        others = [other for other in group if self._fixtures[other].departed_at is None]
         for other in others:
             common = shared_id(mine, self._fixtures[other])
             if common is not None:
@@ -116,6 +178,9 @@ class _Grouping:
         if likest:
             score, other = max(likest, key=lambda pair: pair[0])
             return Match(score, f"{self._alike[ref][other].reason} ({' '.join(other)})")
+        if others:
+            ghosts = [other for other in group if other not in others]
+            return Match(LIKE, f"as {_listed(ghosts)} was, which its source shows no more")
         if len(self._refs) > MANY:
             return Match(0, f"in doubt: more than {MANY} are alike")
         if ref in self._doubts:
@@ -145,10 +210,23 @@ def group(
     fixtures: Fixtures,
     alike: Alike,
     crossed: Mapping[SourceRef, Collection[SourceRef]],
+    events: Mapping[SourceRef, str],
 ) -> list[tuple[Group, dict[SourceRef, Match]]]:
-    """The groups of source events that nothing links to others than these, in a fixed order."""
-    grouping = _Grouping(refs, fixtures, alike)
+    """Group source events that nothing links to others than these.
+
+    Args:
+        refs: the source events.
+        fixtures: what each is compared by.
+        alike: how alike they are by their names.
+        crossed: per source event those that have home and away the other way round.
+        events: the id of the event that each is in at present, or was in when it departed.
+
+    Returns:
+        The groups in a fixed order, each with what joins its members.
+    """
+    grouping = _Grouping(refs, fixtures, alike, events)
     grouping.join_by_ids()
+    grouping.join_departed()
     grouping.join_by_names()
     groups = sorted(set(grouping.groups().values()), key=sorted)
     return [

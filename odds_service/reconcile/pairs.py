@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from odds_service.model.event import EventStatus
 from odds_service.model.match import ShownEvent, SourceRef
 from odds_service.reconcile.names import (
     Name,
@@ -34,7 +35,8 @@ class Fixture(Struct, frozen=True):
     """What a source event is compared by.
 
     marks: what sets it apart from others of the same clubs (`women`, `u19`, `home reserve` …).
-    starts: what it was said to start at. ids: shared ids, (namespace, id).
+    starts: what it was said to start at. ids: shared ids, (namespace, id). told: the status that
+    its source told last. departed_at: since when its source shows it no more; None: it shows it.
     """
 
     ref: SourceRef
@@ -45,6 +47,8 @@ class Fixture(Struct, frozen=True):
     countries: frozenset[str]
     starts: tuple[datetime, ...]
     ids: dict[str, str]
+    told: EventStatus | None = None
+    departed_at: datetime | None = None
 
     @property
     def named(self) -> bool:
@@ -72,8 +76,20 @@ class Likeness(Struct, frozen=True):
         return f"names {self.home} and {self.away} of 100 alike, starts {minutes} min apart"
 
 
-def fixture(ref: SourceRef, shown: ShownEvent) -> Fixture:
-    """Prepare what a source shows for comparison."""
+def fixture(
+    ref: SourceRef,
+    shown: ShownEvent,
+    told: EventStatus | None = None,
+    departed_at: datetime | None = None,
+) -> Fixture:
+    """Prepare a source event for comparison.
+
+    Args:
+        ref: its source and that source's id of it.
+        shown: what the source says of it.
+        told: the status that the source told last, None where it tells none.
+        departed_at: since when the source shows it no more, None where it shows it.
+    """
     sport = sport_name(shown.sport)
     people = sport in OF_PEOPLE
     home = side_name(shown.home, people=people)
@@ -96,6 +112,8 @@ def fixture(ref: SourceRef, shown: ShownEvent) -> Fixture:
         competition.countries,
         tuple(sorted(starts)),
         dict(shown.shared_ids),
+        told,
+        departed_at,
     )
 
 
@@ -111,7 +129,7 @@ def shared_id(one: Fixture, other: Fixture) -> str | None:
 def conflict(one: Fixture, other: Fixture) -> str:
     """Why the two cannot be one event, empty where they may be; ids go before names."""
     if one.ref[0] == other.ref[0]:
-        return "one source shows both"
+        return _siblings(one, other)
     if any(other.ids.get(space, id_) != id_ for space, id_ in one.ids.items()):
         return "their ids differ"
     if swapped(one, other):
@@ -119,6 +137,58 @@ def conflict(one: Fixture, other: Fixture) -> str:
     if shared_id(one, other) is not None:
         return ""
     return _unlike(one, other)
+
+
+def succeeds(one: Fixture, other: Fixture) -> bool:
+    """Return whether one source shows the same event under two ids, one after the other.
+
+    One of the two has departed, or one before the other; they share an id, or have the same sides
+    and start together.
+    """
+    if one.ref[0] != other.ref[0] or one.departed_at == other.departed_at:
+        return False
+    if any(other.ids.get(space, id_) != id_ for space, id_ in one.ids.items()):
+        return False
+    if swapped(one, other):
+        return False
+    if shared_id(one, other) is not None:
+        return True
+    return (
+        not _unlike(one, other)
+        and apart(one, other) <= min(NEAR, same_sides(one))
+        and likeness(one.home.words, other.home.words) >= BOTH_LIKE
+        and likeness(one.away.words, other.away.words) >= BOTH_LIKE
+    )
+
+
+def _siblings(one: Fixture, other: Fixture) -> str:
+    """Why two events of one source cannot be one.
+
+    One that has departed bars the others only around its start: a later meeting of the same sides
+    is told from it by its time, at every source.
+    """
+    if one.departed_at is None and other.departed_at is None:
+        return "one source shows both"
+    if succeeds(one, other):
+        return ""
+    far = apart(one, other) > max(same_sides(one), same_sides(other))
+    return "" if far else "one source showed both"
+
+
+def disagree(one: Fixture, other: Fixture) -> bool:
+    """Return whether told statuses speak against joining two events by their names.
+
+    A match in play is not one that is still to come; starts that are close together outweigh it,
+    since sources tell a kick-off at different times.
+    """
+    return (
+        one.told is not other.told
+        and one.told is not None
+        and other.told is not None
+        and one.departed_at is None
+        and other.departed_at is None
+        and apart(one, other) > NEAR
+    )
 
 
 def _unlike(one: Fixture, other: Fixture) -> str:
@@ -129,7 +199,7 @@ def _unlike(one: Fixture, other: Fixture) -> str:
         return f"only one of them is marked {differing}"
     if one.countries and other.countries and not one.countries & other.countries:
         return "competitions of different countries"
-    if apart(one, other) > _same_sides(one):
+    if apart(one, other) > same_sides(one):
         return "another time"
     if not (one.named and other.named):
         return "a side has no name"
@@ -177,7 +247,10 @@ def compare(one: Fixture, other: Fixture) -> Likeness | None:
                     left_over(one.away.words, other.away.words),
                 )
             )
-    return Likeness(round((home + away) / 2), home, away, distance, same)
+    score = round((home + away) / 2)
+    if distance > NEAR:
+        score -= MARGIN + 1  # of the same sides' two games, the one at the time of the other's
+    return Likeness(score, home, away, distance, same)
 
 
 def apart(one: Fixture, other: Fixture) -> timedelta:
@@ -185,8 +258,8 @@ def apart(one: Fixture, other: Fixture) -> timedelta:
     return min(abs(mine - theirs) for mine in one.starts for theirs in other.starts)
 
 
-def _same_sides(one: Fixture) -> timedelta:
-    """How far starts may be apart when both sides are equal."""
+def same_sides(one: Fixture) -> timedelta:
+    """Return how far starts may be apart when both sides are equal."""
     if "virtual" in one.marks:
         return VIRTUAL
     return max(NEAR, timedelta(hours=SAME_SIDES_H.get(one.sport, 0)))

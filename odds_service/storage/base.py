@@ -11,21 +11,24 @@ from odds_service.model.change import Change, ChangeBatch
 from odds_service.model.event import Event
 from odds_service.model.market import Market
 from odds_service.model.scrape_run import ScrapeRun
-from odds_service.model.snapshot import BookmakerOdds, EventOdds
+from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.model.source import SourceState
 
 
 class Stored(Struct, frozen=True, kw_only=True):
     """What a start finds, and the epoch that it opens.
 
-    events: the live ones, with their live odds. sources: their last announced states. revision:
-    the durable one. epochs: (epoch, its first revision) in their order; the last is this start's.
+    events: the live ones, with their live odds. ghosts: (event id, source event that departed from
+    it), of events that began lately or have yet to begin, ended ones among them. sources: their
+    last announced states. revision: the durable one. epochs: (epoch, its first revision) in their
+    order; the last is this start's.
     dead_letters: how many are kept. replayed: changes stored from the last stop's spill file;
     misfits: changes of it that did not fit and are dead letters now. asks: what each source was
     asked for in the last run.
     """
 
     events: list[EventOdds]
+    ghosts: list[tuple[str, EventSource]] = []
     sources: list[SourceState]
     revision: int
     epoch: str

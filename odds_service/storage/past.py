@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Row, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -188,9 +189,10 @@ async def _aio_events(connection: AsyncConnection, event_ids: Sequence[str]) -> 
 async def _aio_carried(
     connection: AsyncConnection, event_ids: Sequence[str]
 ) -> dict[tuple[str, str], EventSource]:
+    """How each source carried its events; the event itself tells which did at a time."""
     query = select(event_sources).where(*_of(event_ids, event_sources.c.event_id))
     return {
-        (row.event_id, row.source): rows.carried_from(row)
+        (row.event_id, row.source): replace(rows.carried_from(row), departed_at=None)
         for row in await connection.execute(query)
     }
 

@@ -2,8 +2,8 @@
 
 import uuid
 from contextlib import suppress
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import Row, func, select, update
@@ -30,6 +30,10 @@ from odds_service.storage.schema import (
 )
 
 log = structlog.get_logger(__name__)
+
+# An event's own start is another source's than a ghost's at times; the reconciler judges by that.
+GHOSTS_SINCE: Final = timedelta(days=2)
+MOST_GHOSTS: Final = 50_000
 
 Shown = dict[str, dict[BookmakerKey, dict[MarketKey, Market]]]  # event -> bookmaker -> market
 
@@ -76,6 +80,7 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
         states |= {source: change.after for source, change in refused.sources.items()}
         return Stored(
             events=live,
+            ghosts=await aio_ghosts(connection, now),
             sources=list(states.values()),
             revision=state.durable_revision,
             epoch=epoch,
@@ -100,7 +105,10 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
             log.error("unreadable_event", event_id=row.event_id, reason=str(error)[:200])
     carried: dict[str, dict[str, EventSource]] = {event_id: {} for event_id in live}
     of_live = select(event_sources).join(events, events.c.event_id == event_sources.c.event_id)
-    for row in await connection.execute(of_live.where(events.c.status != int(EventStatus.ENDED))):
+    of_live = of_live.where(
+        events.c.status != int(EventStatus.ENDED), event_sources.c.departed_at.is_(None)
+    )
+    for row in await connection.execute(of_live):
         if row.event_id in live and row.source in live[row.event_id].source_ids:
             carried[row.event_id][row.source] = rows.carried_from(row)
     markets = await _aio_live_markets(database, connection)
@@ -123,6 +131,31 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
     return [
         EventOdds(event, carried[event_id], shown[event_id]) for event_id, event in live.items()
     ]
+
+
+async def aio_ghosts(connection: AsyncConnection, now: datetime) -> list[tuple[str, EventSource]]:
+    """Read the source events that departed, the last ones first, as far as they may matter.
+
+    A row without `shown` is that of a source event that stands elsewhere now.
+    """
+    query = (
+        select(event_sources)
+        .join(events, events.c.event_id == event_sources.c.event_id)
+        .where(
+            event_sources.c.departed_at.is_not(None),
+            event_sources.c.shown.is_not(None),
+            events.c.start_time > now - GHOSTS_SINCE,
+        )
+        .order_by(event_sources.c.departed_at.desc())
+        .limit(MOST_GHOSTS)
+    )
+    found = []
+    for row in await connection.execute(query):
+        try:
+            found.append((row.event_id, rows.carried_from(row)))
+        except rows.Unreadable as error:
+            log.error("unreadable_ghost", event_id=row.event_id, reason=str(error)[:200])
+    return found
 
 
 _OF_LIVE_EVENTS = (

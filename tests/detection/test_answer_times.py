@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from odds_service.detection.answer_times import ADVANCING_ANSWERS, STALE_ANSWER, AnswerTimes
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Completeness, Observation
+from odds_service.model.snapshot import EventSource
 from odds_service.sources.odds_api_body import BodyReader
 from tests.support.observations import NOON, Book, observe, observed_event
 from tests.support.recorded import ODDS_API, bodies_of, needs_recorded
@@ -93,7 +94,7 @@ def test_events_are_compared_each_for_itself() -> None:
 def test_a_forgotten_event_starts_anew() -> None:
     times = AnswerTimes({})
     times.sift(told({"a": 5}))
-    times.forget([("toa", "e")])
+    times.forget([EventSource("toa", "e", None, None)])
     assert not times.sift(told({"a": 4})).problems
 
 

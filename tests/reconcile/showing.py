@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from odds_service.model.match import SourceRef
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
+from odds_service.model.snapshot import EventSource
 from odds_service.reconcile import Reconciler
 
 KICK_OFF = datetime(2026, 5, 6, 11, tzinfo=UTC)
@@ -47,6 +48,21 @@ def observed(source: str, events: Iterable[ObservedEvent], minute: float = 0) ->
         sequence=round(at.timestamp()),
         events=tuple(events),
     )
+
+
+def gone(
+    reconciler: Reconciler, refs: Iterable[SourceRef], minute: float | None = None
+) -> list[EventSource]:
+    """Source events that are not shown any more, as detection gives them.
+
+    minute: when they departed, which makes them remembered; None: nothing remembers them.
+    """
+    at = None if minute is None else KICK_OFF + timedelta(minutes=minute)
+    found = []
+    for source, event_id in refs:
+        placed = reconciler.placed(source, shown(event_id, "", ""))
+        found.append(EventSource(source, event_id, None, None, shown=placed.shown, departed_at=at))
+    return found
 
 
 def partition(reconciler: Reconciler, refs: Iterable[SourceRef]) -> set[frozenset[SourceRef]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from odds_service.model.match import SourceRef
 from odds_service.model.observation import ObservedEvent
 from odds_service.reconcile import Reconciler
-from tests.reconcile.showing import observed, partition, shown
+from tests.reconcile.showing import gone, observed, partition, shown
 
 ShownBy = tuple[str, ObservedEvent]
 
@@ -62,7 +62,7 @@ def test_two_candidates_near_each_other_are_no_match_until_one_goes() -> None:
     reconciler = placed(shows)
     assert partition(reconciler, refs(shows)) == {together("a1"), together("b1"), together("b2")}
     assert why(reconciler, "a1") == "in doubt between b b1, b b2"
-    reconciler.forget([("b", "b1")])
+    reconciler.forget(gone(reconciler, [("b", "b1")]))
     reconciler.place(observed("z", []), {})
     assert partition(reconciler, refs([shows[0], shows[2]])) == {together("a1", "b2")}
 
@@ -150,9 +150,9 @@ def test_what_was_shown_before_changes_nothing(
 ) -> None:
     """But for the start: an event is also found by the one it had first."""
     reconciler = placed(before)
-    gone = [ref for ref in refs(before) if dice.random() < 0.5 or ref in refs(after)]
-    reconciler.forget(gone)
-    stays = [show for show in before if (show[0], show[1].source_event_id) not in gone]
+    left = [ref for ref in refs(before) if dice.random() < 0.5 or ref in refs(after)]
+    reconciler.forget(gone(reconciler, left))
+    stays = [show for show in before if (show[0], show[1].source_event_id) not in left]
     for source, event in after:
         reconciler.place(observed(source, [event]), {})
     reconciler.place(observed("z", []), {})

@@ -34,7 +34,7 @@ class Run:
         self.feed = ChangeFeed(stored.epoch, stored.revision, detected_at=stored.last_detected_at)
         states = [SourceState(source="toa", interval_s=60)]
         self.cache = OddsCache(self.feed, events=stored.events, sources=states)
-        reconciler = Reconciler(stored.events)
+        reconciler = Reconciler(stored.events, stored.ghosts)
         self.detector = Detector(self.cache, self.feed, WriteQueue(10**6), reconciler, self.clock)
         self.first = stored.revision
 

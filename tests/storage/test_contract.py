@@ -101,7 +101,7 @@ async def test_a_restart_with_an_identical_scrape_is_no_change_and_no_row(place:
         stage = Stage(announced=SourceStatus.UP)
         stage.cache.swap({entry.event.id: entry for entry in stored.events}, {}, None, NOON)
         detector = Detector(
-            stage.cache, stage.feed, stage.queue, Reconciler(stored.events),
+            stage.cache, stage.feed, stage.queue, Reconciler(stored.events, stored.ghosts),
             DrivenClock(lambda: NOON + timedelta(hours=1)),
         )  # fmt: skip
         await detector.observe(observe(offered(SERIES[1]), 60))
@@ -144,7 +144,7 @@ async def test_what_a_source_told_and_the_draws_that_were_lost_outlive_a_restart
         stage = Stage(announced=SourceStatus.UP)
         stage.cache.swap({entry.event.id: entry for entry in stored.events}, {}, None, NOON)
         detector = Detector(
-            stage.cache, stage.feed, stage.queue, Reconciler(stored.events),
+            stage.cache, stage.feed, stage.queue, Reconciler(stored.events, stored.ghosts),
             DrivenClock(lambda: NOON + timedelta(hours=1)),
         )  # fmt: skip
         await detector.observe(look(60, two))

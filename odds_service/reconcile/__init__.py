@@ -284,6 +284,8 @@ class Reconciler:
                 self._put(ref, after)
                 self._former.pop(ref, None)
                 elsewhere = after.event_id != before.event_id
+                if elsewhere and self._ghosts.of_event(event_id):
+                    self._dirty.add(ref)  # beside a ghost now, which may settle another's doubt
                 if before.event_id and (elsewhere or (ref not in shown and after != before)):
                     moves.append(Move(ref, before.event_id, after))
         self._follow(moves)

@@ -104,7 +104,6 @@ class Detector:
             wall_at=stamp.wall_at,
             observed_at=observation.observed_at,
         )
-        found.event_sources += self._reconciler.unstored()
         found.add(
             detect(
                 found.upon(events),
@@ -117,6 +116,8 @@ class Detector:
             )
         )
         rematch(found, events, moves, observation.observed_at)
+        if found.changes:
+            found.event_sources += self._reconciler.unstored()
         self._reconciler.forget(found.departed)
         self._times.forget(found.departed)
         self.late_events += found.late

@@ -120,11 +120,20 @@ class Reconciler:
     def unstored(self) -> list[tuple[str, EventSource]]:
         """Give and forget what the last `place` changed of ghosts: (event id, row of it).
 
-        They belong to events that the moves of that `place` change. A row without `shown` is that
-        of a ghost that stands elsewhere now, or nowhere.
+        A row without `shown` is that of a ghost that stands elsewhere now, or nowhere; any batch
+        takes it along. The others belong to events that the moves of that `place` change.
         """
         found, self._unstored = self._unstored, []
-        return found
+        return [
+            (event_id, carried)
+            for event_id, carried in found
+            if carried.shown is not None or carried.source not in self._sources_of(event_id)
+        ]
+
+    def _sources_of(self, event_id: str) -> set[str]:
+        """The sources that have a row of an event: it is shown there, or was."""
+        refs = (*self._members.get(event_id, ()), *self._ghosts.of_event(event_id))
+        return {source for source, _ in refs}
 
     def _remember(self, ghost: Ghost) -> None:
         carried = ghost.carried
@@ -275,6 +284,8 @@ class Reconciler:
                 self._put(ref, after)
                 self._former.pop(ref, None)
                 elsewhere = after.event_id != before.event_id
+                if elsewhere and self._ghosts.of_event(event_id):
+                    self._dirty.add(ref)  # beside a ghost now, which may settle another's doubt
                 if before.event_id and (elsewhere or (ref not in shown and after != before)):
                     moves.append(Move(ref, before.event_id, after))
         self._follow(moves)
@@ -316,6 +327,7 @@ class Reconciler:
                 if heir in self._placed and not self._placed[heir].event_id:
                     self._former.setdefault(heir, ghost.event_id)
                 self._ghosts.discard(ghost.ref)
+                self._unstored.append((ghost.event_id, replace(ghost.carried, shown=None)))
                 self._dirty |= self._remove(self._fixtures[ghost.ref])
                 self._dirty.discard(ghost.ref)
                 ended.add(ghost.ref)
@@ -330,8 +342,7 @@ class Reconciler:
             if event_id in self._members or len(targets) > 1:
                 continue
             (target,) = targets
-            there = {ref[0] for ref in self._members.get(target, ())}
-            there |= {ref[0] for ref in self._ghosts.of_event(target)}
+            there = self._sources_of(target)
             for ref in self._ghosts.of_event(event_id):
                 ghost = self._ghosts.get(ref)
                 if ghost is None:

@@ -238,6 +238,14 @@ async def aio_insert(
             ]
         elif isinstance(change, SourceChange):
             states.append(rows.state_row(change))
+    # Rows of ghosts that something has replaced: they belong to no change, and say nothing.
+    carried += [
+        rows.carried_row(event_id, source)
+        for event_id, sources in stretch.carried.items()
+        if event_id not in described
+        for source in sources[-1:]
+        if source.departed_at is not None and source.shown is None
+    ]
     statements = database.statements
     if seen:
         first, last = stretch.changes[0], stretch.changes[-1]

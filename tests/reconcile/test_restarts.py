@@ -101,6 +101,8 @@ def test_games_of_the_same_sides_are_never_taken_for_each_other(
     assert world.named() == {f"a{n} b{n} c{n}" for n in range(len(starts))}
     for source, dropped, passed, restart in steps:
         minute += passed
+        if minute > 12 * 60:
+            break  # no game lasts that long
         left = [event for n, event in enumerate(shown[source]) if n not in dropped]
         world.drop(source, *left, minute=minute)
         minute += 2

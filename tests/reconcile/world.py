@@ -111,7 +111,8 @@ class World:
         )
         changed = {change.event_id for change in found.changes if isinstance(change, EventChange)}
         for event_id, carried in found.event_sources:
-            assert event_id in changed, f"no change of {event_id} takes {carried} along"
+            erased = carried.departed_at is not None and carried.shown is None
+            assert event_id in changed or erased, f"no change of {event_id} takes {carried} along"
             self.rows[event_id, carried.source] = replace(
                 carried, applied=None, absences=0, seen_boot_s=None
             )

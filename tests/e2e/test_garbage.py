@@ -234,6 +234,7 @@ async def test_two_thousand_bodies() -> None:
         with structlog.testing.capture_logs():
             counted += await fed(bodies)
         services += 1
+        print(services, dict(counted), flush=True)  # noqa: T201  # it takes minutes
         if services >= SERVICES and all(counted[name] >= 100 for name in NAMED):
             break
     figures = {"services": services, "bodies": services * BODIES, "counted": dict(counted)}

@@ -157,11 +157,12 @@ OF_PEOPLE: Final = _words("""
 
 # How long before and after a start an event of the same two sides is the same event (hours), for
 # sports in which they do not meet twice within that time. Of a twin bill in baseball the second
-# game begins two and a half hours after the first, or later; a day's tennis is put off as it rains.
+# game begins two and a half hours after the first, or later, but while that is not known sources
+# list it half an hour after the first; a day's tennis is put off as it rains.
 SAME_SIDES_H: Final = {
     "americanfootball": 3.0,
     "aussierules": 3.0,
-    "baseball": 1.0,
+    "baseball": 0.25,
     "basketball": 3.0,
     "boxing": 3.0,
     "cricket": 3.0,

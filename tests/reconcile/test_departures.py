@@ -1,10 +1,12 @@
 """What a source dropped keeps its place: games of the same sides are never taken for each other."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from odds_service.model.event import EventStatus
+from odds_service.model.observation import ObservedEvent
 from tests.reconcile.world import World, game
 
 SCHEDULED, IN_PLAY = EventStatus.SCHEDULED, EventStatus.IN_PLAY
@@ -189,32 +191,37 @@ def test_postponed_at_the_source_that_still_shows_it(between: Restart) -> None:
     assert world.named() == {"a9 b1"}
 
 
+def match(*names: str, **fields: Any) -> ObservedEvent:
+    """A game of a sport in which the same two do not meet again within hours."""
+    return game(*names, sport="soccer", **fields)
+
+
 def test_renamed_at_the_source_that_still_shows_it(between: Restart) -> None:
     world = World()
     for name in "ab":
-        world.see(name, game(f"{name}1"))
-    world.drop("a", game("a2", minutes=30))
+        world.see(name, match(f"{name}1"))
+    world.drop("a", match("a2", minutes=30))
     between(world)
-    world.see("b", game("b1", "New York Yankees", "Boston Red Sox"))
+    world.see("b", match("b1", "New York Yankees", "Boston Red Sox"))
     between(world)
-    world.see("a", game("a2", minutes=30))
+    world.see("a", match("a2", minutes=30))
     assert world.named() == {"a2", "b1"}
-    world.see("b", game("b1", "Mets", "Cubs"))  # not the game that it was
+    world.see("b", match("b1", "Mets", "Cubs"))  # not the game that it was
     between(world)
-    world.see("a", game("a2", "Mets", "Cubs", minutes=30))
+    world.see("a", match("a2", "Mets", "Cubs", minutes=30))
     assert world.named() == {"a2 b1"}
 
 
 def test_swapped_sides_at_the_source_that_still_shows_it(between: Restart) -> None:
     world = World()
     for name in "ab":
-        world.see(name, game(f"{name}1"))
-    world.drop("a", game("a2", "Red Sox", "Yankees", minutes=30))
+        world.see(name, match(f"{name}1"))
+    world.drop("a", match("a2", "Red Sox", "Yankees", minutes=30))
     between(world)
-    world.see("b", game("b1", "Red Sox", "Yankees"))
+    world.see("b", match("b1", "Red Sox", "Yankees"))
     between(world)
     # The ghost is of another event now, so it bars nothing.
-    world.see("a", game("a2", "Red Sox", "Yankees", minutes=30))
+    world.see("a", match("a2", "Red Sox", "Yankees", minutes=30))
     assert world.named() == {"a2 b1"}
 
 
@@ -236,17 +243,17 @@ def test_ghosts_follow_a_merger(between: Restart) -> None:
 
 def test_statuses_that_disagree_bar_a_new_join_by_names_alone(between: Restart) -> None:
     world = World()
-    world.see("a", game("a1", told=SCHEDULED, minutes=40))
+    world.see("a", match("a1", told=SCHEDULED, minutes=40))
     between(world)
-    world.see("b", game("b1", told=IN_PLAY))
+    world.see("b", match("b1", told=IN_PLAY))
     assert world.named() == {"a1", "b1"}
     between(world)
-    world.see("a", game("a1", told=IN_PLAY, minutes=40))
+    world.see("a", match("a1", told=IN_PLAY, minutes=40))
     assert world.named() == {"a1 b1"}
     # What is joined stays so, also where one source is later to tell than another.
-    world.see("a", game("a1", told=SCHEDULED, minutes=40))
+    world.see("a", match("a1", told=SCHEDULED, minutes=40))
     between(world)
-    world.see("b", game("b1", told=IN_PLAY))
+    world.see("b", match("b1", told=IN_PLAY))
     assert world.named() == {"a1 b1"}
 
 

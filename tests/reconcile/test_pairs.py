@@ -53,7 +53,8 @@ def test_names_and_time(home: str, away: str, minutes: float, same: bool) -> Non
 @pytest.mark.parametrize(
     ("sport", "minutes", "same"),
     [
-        ("baseball", 59, True),
+        ("baseball", 15, True),
+        ("baseball", 30, False),  # a second game whose start is not known yet
         ("baseball", 150, False),  # the second game of a twin bill
         ("tennis", 700, True),  # rain
         ("table tennis", 30, False),  # the same two meet again within the hour

@@ -145,7 +145,7 @@ def _depart(found: Detected, event_id: str, carried: EventSource, observation: O
 
 
 def is_late(carried: EventSource | None, observation: Observation) -> bool:
-    """Whether a newer request than this observation's was applied to the event already."""
+    """Return whether a newer request than this observation's was applied to the event already."""
     return (
         carried is not None
         and carried.applied is not None

@@ -208,7 +208,7 @@ class Detector:
         return self._judged(state)
 
     def _answers(self, state: SourceState) -> bool:
-        """Whether the source's other events are fetched well enough for it to be UP."""
+        """Return whether the source's other events are fetched well enough for it to be UP."""
         return judged_status(state, self._clock.boot_s()) is SourceStatus.UP
 
     def _judged(self, state: SourceState) -> SourceState:
@@ -266,7 +266,7 @@ class Detector:
 
 
 def _of_one_event(observation: Observation) -> bool:
-    """Whether a fetch failed since one event's answer could not be read.
+    """Return whether a fetch failed since one event's answer could not be read.
 
     That says nothing of the source as long as others can be: it does not count towards DOWN.
     """

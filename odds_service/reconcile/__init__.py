@@ -203,7 +203,7 @@ class Reconciler:
     def _is_late(
         self, ref: SourceRef, observation: Observation, events: Mapping[str, EventOdds]
     ) -> bool:
-        """Whether detection will discard it, being older than what is known."""
+        """Return whether detection will discard it, being older than what is known."""
         placed = self._placed.get(ref)
         entry = None if placed is None else events.get(placed.event_id)
         carried = None if entry is None else entry.sources.get(ref[0])

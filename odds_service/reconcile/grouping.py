@@ -98,13 +98,16 @@ class _Grouping:
                 if one < other and likeness.same:
                     if self._apart(by_ids[one], by_ids[other]):
                         continue  # also where an id has joined them already
-                    rivals = self._rivals(one, other, likeness, by_ids)
+                    # A join that stands though the statuses differ goes before new ones, which
+                    # those statuses might bar from it: they are no rivals.
+                    stands = disagree(self._fixtures[one], self._fixtures[other])
+                    rivals = set() if stands else self._rivals(one, other, likeness, by_ids)
                     if rivals:
                         self._doubts.setdefault(one, set()).update(rivals | {other})
                         self._doubts.setdefault(other, set()).update(rivals | {one})
                     else:
-                        pairs.append((-likeness.score, one, other))
-        for _, one, other in sorted(pairs):
+                        pairs.append((not stands, -likeness.score, one, other))
+        for _, _, one, other in sorted(pairs):
             self._join(one, other, by_names=True)
 
     def _rivals(
@@ -152,7 +155,7 @@ class _Grouping:
         )
 
     def _disagree(self, one: SourceRef, other: SourceRef) -> bool:
-        """Whether statuses keep two apart that are not in one event already."""
+        """Return whether statuses keep two apart that are not in one event already."""
         if not disagree(self._fixtures[one], self._fixtures[other]):
             return False
         event_id = self._events.get(one, "")

@@ -257,6 +257,39 @@ def test_statuses_that_disagree_bar_a_new_join_by_names_alone(between: Restart) 
     assert world.named() == {"a1 b1"}
 
 
+def test_a_newcomer_breaks_no_join_of_sources_that_tell_of_the_start_in_turn(
+    between: Restart,
+) -> None:
+    world = World()
+    world.see("a", match("a1", told=SCHEDULED))
+    world.see("b", match("b1", told=SCHEDULED, minutes=30))
+    world.see("a", match("a1", told=IN_PLAY))
+    assert world.named() == {"a1 b1"}
+    between(world)
+    world.see("c", match("c1", told=SCHEDULED, minutes=20))
+    assert world.named() == {"a1 b1", "c1"}
+    between(world)
+    world.see("b", match("b1", told=IN_PLAY, minutes=30))
+    world.see("c", match("c1", told=IN_PLAY, minutes=20))
+    assert world.named() == {"a1 b1 c1"}
+
+
+def test_a_first_game_put_off_near_the_second_is_not_taken_for_it(between: Restart) -> None:
+    world = World()
+    second = game("a2", minutes=180)
+    world.see("a", game("a1"), second)
+    world.see("b", game("b1"))
+    world.drop("a", second, minute=5)
+    between(world)
+    world.see("b", game("b1", minutes=150), minute=30)
+    world.settle()
+    assert world.named() == {"b1", "a2"}
+    between(world)
+    world.drop("b", game("b2", minutes=180), minute=360)
+    world.settle()
+    assert world.named() == {"a2 b2"}
+
+
 def test_statuses_do_not_count_where_starts_are_close_or_an_id_is_shared(between: Restart) -> None:
     world = World()
     world.see("a", game("a1", told=SCHEDULED, minutes=15))

@@ -82,7 +82,9 @@ def spoil(payload: Any, spoilt: Spoilt) -> Any:
         # Fields that stand once in a payload are as likely as those that stand a hundred times.
         named.setdefault(key if isinstance(key, str) else "[]", []).append((container, key))
     which, place, suiting, value = spoilt
-    name = sorted(named)[int(which * len(named))]
+    names = sorted(named)
+    names += [each for each in names if _LIKE_A_TIME.search(each)] * 3  # there are few of them
+    name = names[int(which * len(names))]
     container, key = named[name][int(place * len(named[name]))]
     container[key] = value if suiting is None else _suiting(name, container[key], suiting)
     return copied

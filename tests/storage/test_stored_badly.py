@@ -15,6 +15,8 @@ from tests.support.databases import Place
 from tests.support.observations import NOON, observe, offered
 from tests.support.serving import call, service
 
+pytestmark = pytest.mark.logs_errors  # a row that cannot be read is an error to be looked at
+
 H2H, TOTALS, BTTS = MarketKey("h2h"), MarketKey("totals", "2.5"), MarketKey("btts")
 OFFER: Final = {
     "e": {

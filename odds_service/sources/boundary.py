@@ -7,7 +7,7 @@ is `unreadable` one level up.
 """
 
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -123,14 +123,11 @@ class Gate:
 
         Raises SourceError of kind `bad_observation` or `wrong_shape`. Cancelling loses it.
         """
-        passing = self._pass(given, problems, started_at, observed_at)
-        while True:
-            try:
-                next(passing)
-            except StopIteration as end:
-                observation: Observation = end.value
-                return observation
+        for passed in self._pass(given, problems, started_at, observed_at):
+            if passed is not None:
+                return passed
             await trio.lowlevel.checkpoint()
+        raise AssertionError("what passes ends with an observation")
 
     def check(
         self,
@@ -141,13 +138,8 @@ class Gate:
         observed_at: datetime,
     ) -> Observation:
         """Like `admit`, without checkpoints."""
-        passing = self._pass(given, problems, started_at, observed_at)
-        while True:
-            try:
-                next(passing)
-            except StopIteration as end:
-                observation: Observation = end.value
-                return observation
+        steps = self._pass(given, problems, started_at, observed_at)
+        return next(passed for passed in steps if passed is not None)
 
     def offer(self, given: object) -> Offer:
         """The offer that a source gave, as far as it is right.
@@ -188,7 +180,8 @@ class Gate:
 
     def _pass(
         self, given: object, problems: Counter[str], started_at: datetime, observed_at: datetime
-    ) -> Generator[None, None, Observation]:
+    ) -> Iterator[Observation | None]:
+        """Look at an observation part by part: None after each stretch, what is left at the end."""
         try:
             if type(given) is not Observation:
                 raise Wrong(f"an observation was due, not {told(given, 100)}", misuse=True)
@@ -226,7 +219,7 @@ class Gate:
                         problems["repeated_event"] += 1
                         events[event.source_event_id] = _newer(other, event)
                 if place % _STRETCH == 0:
-                    yield
+                    yield None
             self._require_something(given, events, unreadable, problems[BAD_OBSERVATION] > before)
         kept = list(events.values())
         if len(kept) > self._limits.max_events:
@@ -242,7 +235,7 @@ class Gate:
             "unreadable": frozenset(unreadable - events.keys()),
             "problems": dict(problems),
         }
-        return replace(given, **changes)
+        yield replace(given, **changes)
 
     def _require_something(
         self,

@@ -179,7 +179,7 @@ async def test_the_place_of_a_cursor_inside_an_image_is_good_for_other_calls() -
         (pb.Filter(), pb.Filter(in_play=False), pb.Filter(markets=["h2h"], in_play=True))
     ),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_whatever_is_cut_the_literal_map_is_what_get_odds_answers(
     seed: int, cuts: list[int], polls: int, conflated: bool, chosen: pb.Filter
 ) -> None:

@@ -35,6 +35,8 @@ def status(*, as_json: AsJson = False, address: Address) -> None:
     if told := _clock(reply.clock):
         console.print(told)
     console.print(_sources(reply))
+    if any(source.problems for source in reply.sources):
+        console.print(_left_out(reply))
     if any(source.unmapped for source in reply.sources):
         console.print(_unmapped(reply))
     console.print(_queues(reply))
@@ -73,6 +75,17 @@ def _clock(clock: pb.ClockStatus) -> str:
         stands = " and stands still" if clock.log_holds else ""
         told.append(f"the log's time is {clock.log_lead_s:.0f} s ahead{stands}")
     return f"clock: {'; '.join(told)}" if told else ""
+
+
+def _left_out(reply: pb.GetStatusResponse) -> Table:
+    """What could not be read or fetched since the start, by name, the most frequent first."""
+    table = Table("source", "left out, and failures, since the start")
+    for source in reply.sources:
+        if source.problems:
+            found = sorted(source.problems.items(), key=lambda each: (-each[1], each[0]))
+            told = ", ".join(f"{name} ({times})" for name, times in found)
+            table.add_row(escape(source.state.source), escape(told))
+    return table
 
 
 def _unmapped(reply: pb.GetStatusResponse) -> Table:

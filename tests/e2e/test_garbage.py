@@ -173,8 +173,10 @@ async def fed(bodies: Bodies) -> Counter[str]:
             assert measured.value("odds_head_revision") >= status.head_revision
             history = await read_all_history(address)
             assert [c.revision for c in history] == sorted({c.revision for c in history})
-            await commands_answer(address, min(neighbours), Path(folder))
-    return sum((Counter(each.problems) for each in status.sources), Counter())
+            counted = sum((Counter(each.problems) for each in status.sources), Counter[str]())
+            shown = await commands_answer(address, min(neighbours), Path(folder))
+            assert not [name for name in counted if f"{name} (" not in shown["status"]]
+    return counted
 
 
 def spoilt_events(clean: Odds) -> set[str]:
@@ -196,7 +198,9 @@ async def back_to(address: str, clean: Odds) -> None:
     raise AssertionError(f"not as before: {missing}")
 
 
-async def commands_answer(address: str, event_id: str, folder: Path) -> None:
+async def commands_answer(address: str, event_id: str, folder: Path) -> dict[str, str]:
+    """Run the commands that read; return what each printed."""
+    shown: dict[str, str] = {}
     export = folder / "odds.csv"
     for words in (
         ["status"], ["events"], ["get", event_id, "--best"], ["history", "--export", str(export)]
@@ -205,7 +209,9 @@ async def commands_answer(address: str, event_id: str, folder: Path) -> None:
         assert done.returncode == 0, (words, done.stderr)
         assert "Traceback" not in done.stderr
         assert "\x1b" not in done.stdout
+        shown[words[0]] = done.stdout
     assert export.stat().st_size > 0
+    return shown
 
 
 _QUIET: Final = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]

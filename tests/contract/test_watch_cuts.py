@@ -2,6 +2,8 @@
 
 import itertools
 import random
+from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -114,13 +116,23 @@ async def test_a_cut_after_lagged_begins_an_image_too() -> None:
             assert watcher.held == await current(client)
 
 
-async def test_a_stop_inside_an_image_tells_where_it_begins_anew() -> None:
+async def test_a_stop_inside_an_image_tells_where_it_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     book = eventful(3, 20)
+    made = odds.image_pieces
+
+    def stopping(*arguments: Any) -> Iterator[odds.ImagePiece]:
+        for place, piece in enumerate(made(*arguments)):
+            if place == 1:
+                book.feed.close()
+            yield piece
+
+    monkeypatch.setattr("odds_service.rpc.watch.image_pieces", stopping)
     async with serving(book) as server:
         with connected(server.address) as client:
             watcher = LiteralWatcher()
             with client.stream("WatchChanges", watcher.request()) as stream:
-                book.feed.close()
                 kinds: list[str] = []
                 while "closing" not in kinds:
                     kinds += await take(stream, watcher, 1)
@@ -128,6 +140,7 @@ async def test_a_stop_inside_an_image_tells_where_it_begins_anew() -> None:
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             assert "image_end" not in kinds
             inside = watcher.cursor
+    monkeypatch.setattr("odds_service.rpc.watch.image_pieces", made)
     again = eventful(3, 20)
     async with serving(again) as server:
         with connected(server.address) as client:

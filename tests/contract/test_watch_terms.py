@@ -96,15 +96,23 @@ async def test_an_event_that_came_and_changed_in_a_window_stands_ahead_of_its_ma
             assert watcher.held.events == (await current(client)).events
 
 
-@pytest.mark.parametrize("conflate", [None, length(0.05)])
-async def test_what_enters_a_filter_and_exceeds_a_message_comes_again_after_a_cut(
-    monkeypatch: pytest.MonkeyPatch, conflate: Duration | None
-) -> None:
+def outside_a_filter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[pb.Filter, dict[MarketKey, Prices], Bookkeeping]:
+    """A filter, an event outside it whose markets exceed a message, and the book that has it."""
     monkeypatch.setattr(reading, "_BODY_BYTES", 4_096)
     chosen = pb.Filter(start_to=timestamp(NOON + timedelta(hours=OUTSIDE)))
     markets: dict[MarketKey, Prices] = {key: {"over": 1.5} for key in LINES}
     book = Bookkeeping(keeps_past=True)
     book.see(observe([starting(OUTSIDE + 1, markets)], 0))
+    return chosen, markets, book
+
+
+@pytest.mark.parametrize("conflate", [None, length(0.05)])
+async def test_what_enters_a_filter_and_exceeds_a_message_comes_again_after_a_cut(
+    monkeypatch: pytest.MonkeyPatch, conflate: Duration | None
+) -> None:
+    chosen, markets, book = outside_a_filter(monkeypatch)
     async with serving(book) as server:
         with connected(server.address) as client:
             watcher = LiteralWatcher(filter=chosen, conflate=conflate)
@@ -135,11 +143,7 @@ async def test_what_enters_a_filter_and_exceeds_a_message_comes_again_after_a_cu
 async def test_a_cut_amid_one_place_resumed_with_conflation_gives_an_image(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reading, "_BODY_BYTES", 4_096)
-    chosen = pb.Filter(start_to=timestamp(NOON + timedelta(hours=OUTSIDE)))
-    markets: dict[MarketKey, Prices] = {key: {"over": 1.5} for key in LINES}
-    book = Bookkeeping(keeps_past=True)
-    book.see(observe([starting(OUTSIDE + 1, markets)], 0))
+    chosen, markets, book = outside_a_filter(monkeypatch)
     async with serving(book) as server:
         with connected(server.address) as client:
             watcher = LiteralWatcher(filter=chosen)

@@ -7,13 +7,13 @@ from datetime import datetime
 from msgspec import Struct
 
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import ChangeBatch
+from odds_service.model.change import Commit
 from odds_service.model.cursor import Cursor
 from odds_service.model.snapshot import EventOdds
 from odds_service.model.source import SourceState
 
 
-class Cut(Struct, frozen=True):
+class CacheView(Struct, frozen=True):
     """One consistent cut: these odds are what the log up to `cursor` gives.
 
     `events` is the reader's own dict of shared immutable values.
@@ -59,7 +59,7 @@ class OddsCache:
         self,
         entries: Mapping[str, EventOdds | None],
         sources: Mapping[str, SourceState],
-        batch: ChangeBatch | None,
+        batch: Commit | None,
         detected_at: datetime,
     ) -> None:
         """Replace entries (None takes one out), and publish the batch that they come from."""
@@ -76,7 +76,7 @@ class OddsCache:
         if batch is not None:
             self._feed.wake()
 
-    def cut(self, event_ids: Iterable[str] | None = None) -> Cut:
+    def cut(self, event_ids: Iterable[str] | None = None) -> CacheView:
         """A consistent cut of all events, or of the ones named (unknown ids are left out)."""
         with self._lock:
             if event_ids is None:
@@ -87,4 +87,6 @@ class OddsCache:
                     for event_id in event_ids
                     if (odds := self._events.get(event_id)) is not None
                 }
-            return Cut(self._feed.cursor, self._feed.durable_revision, events, self._sources.copy())
+            return CacheView(
+                self._feed.cursor, self._feed.durable_revision, events, self._sources.copy()
+            )

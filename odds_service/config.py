@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -20,6 +21,7 @@ from odds_service.secrets import hide, hide_in_url
 
 DEFAULT_LISTEN: Final = "127.0.0.1:50051"
 DEFAULT_DATABASE: Final = "sqlite:///odds.db"
+_RENAMED: Final = {"life": "shutdown"}  # sections as they were called in 0.1 -> today's names
 _CLIENTS: Final = "odds_server"  # ODDS_SERVER is the address that clients ask, not our section
 _SECRET_KEY: Final = re.compile(r"(?i)key$|token|password|secret|authorization|cookie")
 
@@ -113,7 +115,7 @@ class LimitSettings(_Section):
     max_retry_after_s: float = Field(default=3_600.0, gt=0, le=86_400)
 
 
-class LifeSettings(_Section):
+class ShutdownSettings(_Section):
     """Deadlines of the ordered stop, in seconds."""
 
     drain_s: float = Field(default=20.0, gt=0)
@@ -141,7 +143,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     retention: RetentionSettings = RetentionSettings()
     limits: LimitSettings = LimitSettings()
-    life: LifeSettings = LifeSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     sources: list[dict[str, Any]] = Field(default=[], repr=False)  # they hold keys
@@ -157,6 +159,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment goes before the file; flags are merged into the file by load_settings."""
         environment = EnvSettingsSource(settings_cls)
+        _refuse_renamed(environment.env_vars)
         environment.env_vars = {
             name: value for name, value in environment.env_vars.items() if name != _CLIENTS
         }
@@ -212,9 +215,22 @@ def explain(error: ValidationError, *, within: str = "") -> str:
     findings = []
     for finding in error.errors(include_input=False, include_url=False):
         key = ".".join(str(part) for part in (*([within] if within else []), *finding["loc"]))
-        unknown = finding["type"] == "extra_forbidden"
-        findings.append(f"{key}: {'unknown key' if unknown else finding['msg']}")
+        text = finding["msg"]
+        if finding["type"] == "extra_forbidden":
+            renamed = _RENAMED.get(key)
+            text = f"renamed: write [{renamed}]" if renamed else "unknown key"
+        findings.append(f"{key}: {text}")
     return "; ".join(findings)
+
+
+def _refuse_renamed(variables: Mapping[str, str | None]) -> None:
+    """Raise SettingsError for a variable of a renamed section, which nothing would read."""
+    for name in variables:
+        section, nested, key = name.removeprefix("odds_").partition("__")
+        renamed = _RENAMED.get(section) if name.startswith("odds_") else None
+        if nested and renamed:
+            old, new = name.upper(), f"ODDS_{renamed}__{key}".upper()
+            raise SettingsError(f"environment: {old}: renamed: set {new}")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

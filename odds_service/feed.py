@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from odds_service.model.change import ChangeBatch
+from odds_service.model.change import Commit
 from odds_service.model.cursor import Cursor
 
 RING_CHANGES: Final = 200_000  # minutes of a busy day; about 300 bytes each beside the cache
@@ -33,7 +33,7 @@ class ChangeFeed:
         self.lock = threading.Lock()
         self.epoch = epoch
         self.capacity = capacity
-        self._ring: deque[ChangeBatch] = deque()
+        self._ring: deque[Commit] = deque()
         self._changes = 0
         self._trimmed_to = revision
         self._head = revision
@@ -78,7 +78,7 @@ class ChangeFeed:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def append_locked(self, batch: ChangeBatch, detected_at: datetime) -> None:
+    def append_locked(self, batch: Commit, detected_at: datetime) -> None:
         """Append the next revisions. The caller holds `lock`, and calls `wake` after."""
         if batch.first_revision != self._head + 1:
             raise AssertionError(f"revision {batch.first_revision} follows head {self._head}")
@@ -97,7 +97,7 @@ class ChangeFeed:
             self._trim_locked()
         self.wake()
 
-    def read_after(self, revision: int, max_batches: int) -> list[ChangeBatch] | None:
+    def read_after(self, revision: int, max_batches: int) -> list[Commit] | None:
         """Up to `max_batches` batches that hold everything after `revision`, oldest first.
 
         The first may begin at or before `revision`. None when the ring no longer reaches back so

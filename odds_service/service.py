@@ -54,7 +54,8 @@ from odds_service.sources.base import Source, asks_of
 from odds_service.sources.boundary import Limits
 from odds_service.sources.registry import check_names, open_source
 from odds_service.status import ChannelFill, ClockReport, RpcReport, ServiceStatus
-from odds_service.storage import Retention, Store, Stored, open_store
+from odds_service.storage import open_store
+from odds_service.store import Retention, Store, Stored
 
 SWITCH_INTERVAL_S: Final = 0.0005  # p99 of a call beside a busy Trio thread: 18.7 -> 6.8 ms
 
@@ -267,7 +268,7 @@ async def run_service(
 
 
 async def _supervise(parts: Parts, stop: trio.Event, task_status: trio.TaskStatus[Running]) -> None:
-    life = parts.settings.life
+    shutdown = parts.settings.shutdown
     writing, scraping = trio.CancelScope(), trio.CancelScope()
     written = trio.Event()
     async with trio.open_nursery() as core:
@@ -285,14 +286,14 @@ async def _supervise(parts: Parts, stop: trio.Event, task_status: trio.TaskStatu
             await server.set_serving(False)
             # Left to right: the scrapers close their ends, detect applies what they had fetched,
             # the writer drains. One deadline for all; after it the rest is spilled.
-            deadline = trio.current_time() + life.drain_s
+            deadline = trio.current_time() + shutdown.drain_s
             scraping.cancel()
             intake.cancel_scope.deadline = deadline
         parts.queue.close()
         writing.deadline = deadline
         await written.wait()
         parts.feed.close()
-        await server.stop(life.grace_s)
+        await server.stop(shutdown.grace_s)
         core.cancel_scope.cancel()
     log.info("stopped", durable_revision=parts.feed.durable_revision,
              head_revision=parts.feed.head_revision)  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 import odds_service
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import ChangeBatch
+from odds_service.model.change import Commit
 from odds_service.model.cursor import Cursor
 from odds_service.model.market import MarketKey
 from tests.support.observations import NOON, Book, cached, fold, observe, offered
@@ -18,18 +18,18 @@ from tests.support.observations import NOON, Book, cached, fold, observe, offere
 H2H = MarketKey("h2h")
 
 
-def book_of(minutes: int) -> tuple[Book, list[ChangeBatch]]:
+def book_of(minutes: int) -> tuple[Book, list[Commit]]:
     """A book with one batch of changes a minute."""
     book = Book()
     batches = []
     for minute in range(minutes):
         price = 1.5 + minute % 2
         found = book.see(observe(offered({"e": {"b": {H2H: {"home": price}}}}), minute))
-        batches.append(ChangeBatch(found.changes, found.snapshots))
+        batches.append(Commit(found.changes, found.snapshots))
     return book, batches
 
 
-def fed(feed: ChangeFeed, batches: list[ChangeBatch]) -> None:
+def fed(feed: ChangeFeed, batches: list[Commit]) -> None:
     for batch in batches:
         with feed.lock:
             feed.append_locked(batch, NOON)
@@ -103,7 +103,7 @@ def test_cuts_taken_by_another_thread_equal_the_log_at_their_revision() -> None:
     for minute in range(300):
         offer = {f"e{n}": {"b": {H2H: {"home": 1.5 + (minute + n) % 3}}} for n in range(5)}
         found = book.see(observe(offered(offer), minute))
-        batch = ChangeBatch(found.changes, found.snapshots) if found.changes else None
+        batch = Commit(found.changes, found.snapshots) if found.changes else None
         cache.swap(found.entries, {}, batch, NOON + timedelta(minutes=minute))
     stop.set()
     reader.join()

@@ -18,7 +18,7 @@ from odds_service import cli
 from odds_service.client import json_line
 from odds_service.config import ServerSettings
 from odds_service.model.market import MarketKey
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.command_line import COMMAND, ENVIRONMENT, WITHIN_S, complaint, ran, run
 from tests.support.observations import NOON, Prices, observe, observed_event
 from tests.support.odds_builders import Bookkeeping, serving

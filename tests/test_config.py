@@ -77,6 +77,18 @@ def test_the_address_for_clients_in_the_environment_is_no_setting(
     assert load_settings().server.listen == "127.0.0.1:50053"
 
 
+def test_a_section_that_was_renamed_is_refused_by_a_message_with_its_new_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "odds.toml"
+    path.write_text("[life]\ndrain_s = 5\n")
+    with pytest.raises(SettingsError, match=r"odds\.toml: life: renamed: write \[shutdown\]"):
+        load_settings(path)
+    monkeypatch.setenv("ODDS_LIFE__DRAIN_S", "5")
+    with pytest.raises(SettingsError, match="ODDS_LIFE__DRAIN_S: renamed: set ODDS_SHUTDOWN__DRAI"):
+        load_settings()
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"absent\.toml: cannot be read"):
         load_settings(tmp_path / "absent.toml")

@@ -14,12 +14,13 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from odds_service.bridge import open_bridge
-from odds_service.model.change import ChangeBatch
+from odds_service.model.change import Commit
 from odds_service.model.difference import compare_markets
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation
 from odds_service.sources.odds_api_body import BodyReader, PriceFormat
-from odds_service.storage import WriteGroup, open_store
+from odds_service.storage import open_store
+from odds_service.store import WriteGroup
 from tests.support.observations import Book, Prices, observe, offered
 
 FEW, MANY = 100, 400
@@ -107,10 +108,10 @@ async def test_statements_do_not_grow_with_the_changes(tmp_path: Path) -> None:
                 await store.begin()
                 book = Book()
                 first = book.see(shown(markets, 0))
-                await store.write(WriteGroup([ChangeBatch(first.changes, first.snapshots)]))
+                await store.write(WriteGroup([Commit(first.changes, first.snapshots)]))
                 moved = book.see(shown(markets, 1, price=2.0))
                 statements.clear()
-                await store.write(WriteGroup([ChangeBatch(moved.changes, moved.snapshots)]))
+                await store.write(WriteGroup([Commit(moved.changes, moved.snapshots)]))
                 assert len(moved.changes) == markets
                 counted[markets] = len(statements)
     finally:

@@ -17,11 +17,11 @@ import pytest
 import yaml
 
 from odds_service.cli import load
-from odds_service.config import LifeSettings
+from odds_service.config import ShutdownSettings
 from odds_service.pipeline.write import SPILL_S
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.thread import STOP_DEADLINE_S
 from odds_service.storage.database import CLOSE_S
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.e2e.test_life import STILL
 from tests.metrics.scraping import Scrape, measured, scrape
 from tests.support.odds_builders import connected
@@ -162,8 +162,8 @@ def unit() -> configparser.ConfigParser:
 
 
 def test_the_unit_leaves_more_time_than_a_stop_takes() -> None:
-    service, life = unit()["Service"], LifeSettings()
-    longest_s = life.drain_s + SPILL_S + life.grace_s + CLOSE_S + STOP_DEADLINE_S
+    service, shutdown = unit()["Service"], ShutdownSettings()
+    longest_s = shutdown.drain_s + SPILL_S + shutdown.grace_s + CLOSE_S + STOP_DEADLINE_S
     assert float(service["TimeoutStopSec"]) > longest_s
     assert service["KillSignal"] == "SIGTERM"
 

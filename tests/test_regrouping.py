@@ -13,7 +13,7 @@ from odds_service.cache import OddsCache
 from odds_service.client import OddsMap
 from odds_service.clock import DrivenClock
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import Change, ChangeBatch, EventChange, MarketChange
+from odds_service.model.change import Change, Commit, EventChange, MarketChange
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
 from odds_service.model.match import SourceRef
@@ -23,9 +23,10 @@ from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.detect import Detector
 from odds_service.reconcile import Reconciler
-from odds_service.rpc.encode import change_wire, event_message
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.storage import WriteGroup, open_store
+from odds_service.storage import open_store
+from odds_service.store import WriteGroup
+from odds_service.wire.encode import change_wire, event_message
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import NOON, cached, fold, observed_event
 
 H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
@@ -62,7 +63,7 @@ class Rig:
             )
         ).changes
 
-    def batches(self) -> list[ChangeBatch]:
+    def batches(self) -> list[Commit]:
         return list(self.feed.read_after(self.first, 10**6) or [])
 
     def log(self) -> list[Change]:

@@ -1,6 +1,6 @@
 """Make the Python code for proto/ and keep the contract: `python -m tools.codegen`.
 
-Without options the code in odds_service/rpc/pb is written anew. `--check` writes nothing and fails
+Without options the code in odds_service/wire/pb is written anew. `--check` writes nothing and fails
 when the committed code is stale, when buf finds fault with the proto's style, or when the proto
 breaks the one that was released last (proto/buf.yaml has the rules).
 `--release` stores the present proto as the released one: done once for each release.
@@ -20,8 +20,8 @@ from grpc_tools import protoc
 ROOT: Final = Path(__file__).resolve().parent.parent
 PROTO: Final = ROOT / "proto"
 RELEASED: Final = PROTO / "released" / "odds-v1.binpb"
-GENERATED: Final = ROOT / "odds_service" / "rpc" / "pb"
-PACKAGE: Final = "odds_service.rpc.pb"
+GENERATED: Final = ROOT / "odds_service" / "wire" / "pb"
+PACKAGE: Final = "odds_service.wire.pb"
 RULES: Final = PROTO / "buf.yaml"
 
 

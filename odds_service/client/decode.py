@@ -35,7 +35,7 @@ from odds_service.model.market import NO_LINE, Market, MarketKey, MarketStatus, 
 from odds_service.model.overround import BestMarket, BestPrice, Exclusion
 from odds_service.model.price import canonical_line
 from odds_service.model.source import SourceStatus
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 E = TypeVar("E")
 

@@ -23,7 +23,7 @@ from odds_service.client.values import (
     Step,
 )
 from odds_service.model.cursor import Cursor
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 log = logging.getLogger(__name__)
 

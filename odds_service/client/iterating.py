@@ -11,7 +11,7 @@ from odds_service.client.odds_map import OddsMap
 from odds_service.client.transport import Stream, Streaming, Transport
 from odds_service.client.values import Change, Disconnected, HistoricalChange, Step
 from odds_service.model.cursor import Cursor
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 Q = TypeVar("Q")
 M = TypeVar("M")

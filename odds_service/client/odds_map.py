@@ -40,7 +40,7 @@ from odds_service.model.overround import SUSPECT_BELOW, BestMarket, Standing, be
 from odds_service.model.snapshot import BookmakerKey
 from odds_service.model.snapshot import BookmakerOdds as AnyBookmakerOdds
 from odds_service.model.source import SourceStatus
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 LEFT_FILTER: Final = "left_filter"  # the reason of an event's last change under a filter
 

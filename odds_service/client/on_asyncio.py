@@ -8,7 +8,7 @@ from grpc import aio
 from odds_service.client.address import Address, channel_options
 from odds_service.client.errors import ServiceError, service_error
 from odds_service.client.transport import Flag, Streaming, Unary
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 Q = TypeVar("Q")
 M = TypeVar("M")

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from odds_service.client.values import Filter
 from odds_service.model.cursor import Cursor
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 
 def timestamp(at: datetime) -> Timestamp:

@@ -27,8 +27,8 @@ from odds_service.client.values import (
     Step,
 )
 from odds_service.model.cursor import Cursor
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 CALL_S: Final = 60.0  # the deadline of a call, where the caller gives none
 

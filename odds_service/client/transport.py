@@ -5,7 +5,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import grpc
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 Q = TypeVar("Q")
 M = TypeVar("M")

@@ -16,10 +16,11 @@ from odds_service.commands.text import change_text
 from odds_service.config import Settings, load_settings
 from odds_service.errors import OddsServiceError
 from odds_service.model.change import Change
-from odds_service.rpc.encode import change_wire
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.storage import DeadLetter, Store, open_store
+from odds_service.storage import open_store
 from odds_service.storage.migrating import head_version
+from odds_service.store import DeadLetter, Store
+from odds_service.wire.encode import change_wire
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 T = TypeVar("T")
 

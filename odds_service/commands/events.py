@@ -11,8 +11,8 @@ from rich.table import Table
 from odds_service.client import Address, Filter, connect, filter_message, json_line
 from odds_service.commands.options import AsJson, connection, selection, takes
 from odds_service.commands.text import counted
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 CALL_S: Final = 60  # for each page
 WIDE_FROM: Final = 120  # below, an event is still one line

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from odds_service.client import enum_word
 from odds_service.commands.text import age_text, key_text, price_text
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 _NARROW: Final = 9  # columns of a bookmaker at least, with what stands between; its name is folded
 _PRICE: Final = 7  # `(12.50)`

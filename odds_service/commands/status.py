@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from odds_service.client import Address, connect, enum_word, json_line
 from odds_service.commands.options import AsJson, connection, takes
 from odds_service.commands.text import why_text
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 CALL_S: Final = 30
 NAMES_SHOWN: Final = 5

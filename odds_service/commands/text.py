@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from odds_service.client import Market, MarketKey, enum_word
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 WHOLE_FROM: Final = 100  # prices from here on are shown without decimals
 

@@ -116,7 +116,7 @@ class SourceChange(Struct, frozen=True, gc=False):
 Change = MarketChange | EventChange | SourceChange
 
 
-class ChangeBatch(Struct, frozen=True, gc=False):
+class Commit(Struct, frozen=True, gc=False):
     """Changes of one capture with consecutive revisions, and the snapshots that they made.
 
     event_sources: (event id, how a source carries it) for all that is new or moved. replaced:

@@ -6,7 +6,7 @@ from typing import Final
 import trio
 from msgspec import Struct
 
-from odds_service.model.change import ChangeBatch
+from odds_service.model.change import Commit
 from odds_service.model.observation import Observation
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds
@@ -41,9 +41,7 @@ class WriteQueue:
         self.pending_changes = 0
         self.runs_dropped = 0
         self.closed = False
-        self._send, self.receive = trio.open_memory_channel[ChangeBatch](
-            capacity + _UNCOUNTED_BATCHES
-        )
+        self._send, self.receive = trio.open_memory_channel[Commit](capacity + _UNCOUNTED_BATCHES)
         self._room = trio.Condition()
         self._confirmed: dict[int, BookmakerOdds] = {}  # by snapshot
         self._runs: deque[ScrapeRun] = deque(maxlen=SCRAPE_RUNS_KEPT)
@@ -58,7 +56,7 @@ class WriteQueue:
             while self.full:
                 await self._room.wait()
 
-    def put(self, batch: ChangeBatch) -> None:
+    def put(self, batch: Commit) -> None:
         """Enqueue the next batch. Raises trio.ClosedResourceError after `close`."""
         self._send.send_nowait(batch)
         self.pending_changes += len(batch.changes)

@@ -19,14 +19,14 @@ from odds_service.detection.departure import purge
 from odds_service.detection.numbering import Detected
 from odds_service.detection.withdrawal import Changed, due_for_withdrawal, withdraw
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import Change, ChangeBatch
+from odds_service.model.change import Change, Commit
 from odds_service.model.observation import Completeness, Observation
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceReason, SourceState, SourceStatus, judged_status
 from odds_service.model.text import as_text
 from odds_service.pipeline.channels import Fetched, WriteQueue
 from odds_service.reconcile import Reconciler
-from odds_service.regrouping import regroup, rematch
+from odds_service.reconcile.regrouping import regroup, rematch
 from odds_service.stamps import LogClock, Stamp
 
 SLICE_EVENTS: Final = 32  # events compared at a stretch: keeps batches and pauses short
@@ -243,7 +243,7 @@ class Detector:
                          reason=state.reason, detail=state.detail)  # fmt: skip
         batch = None
         if found.changes:
-            batch = ChangeBatch(found.changes, found.snapshots, found.event_sources, found.replaced)
+            batch = Commit(found.changes, found.snapshots, found.event_sources, found.replaced)
         self._cache.swap(found.entries, states, batch, found.detected_at)
         if batch is not None:
             self._queue.put(batch)

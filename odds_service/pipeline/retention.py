@@ -16,7 +16,7 @@ from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import STALE_AFTER_INTERVALS, SourceState
 from odds_service.pipeline.detect import Detector
 from odds_service.pipeline.write import Writer
-from odds_service.storage.base import Retention, Store
+from odds_service.store import Retention, Store
 
 TICK_S: Final = 60.0
 GRACE: Final = timedelta(minutes=15)  # after a start, for the sources to confirm what they carry

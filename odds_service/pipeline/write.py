@@ -10,10 +10,10 @@ import trio
 
 from odds_service.errors import StorageUnavailable
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import ChangeBatch
+from odds_service.model.change import Commit
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.status import WriterReport
-from odds_service.storage.base import Store, WriteGroup
+from odds_service.store import Store, WriteGroup
 
 GROUP_CHANGES: Final = 10_000  # a transaction's size: past it a commit costs little per row
 FLUSH_S: Final = 1.0  # how often confirmations and scrape runs are stored while nothing changes
@@ -46,7 +46,7 @@ class Writer:
         self._feed = feed
         self._log_time = log_time
         self._durable = trio.Condition()
-        self._in_hand: list[ChangeBatch] = []
+        self._in_hand: list[Commit] = []
         self._paces: deque[tuple[float, int]] = deque()
         self.dead_letters = dead_letters
         self.lost = ""  # what a stop could leave nowhere, in words
@@ -97,9 +97,9 @@ class Writer:
             confirmations=self.confirmations,
         )
 
-    async def _next_batches(self) -> list[ChangeBatch] | None:
+    async def _next_batches(self) -> list[Commit] | None:
         """What waits now, up to GROUP_CHANGES; empty when FLUSH_S passed, None at the end."""
-        batches: list[ChangeBatch] = []
+        batches: list[Commit] = []
         with trio.move_on_after(FLUSH_S):
             try:
                 batches.append(await self._queue.receive.receive())
@@ -110,9 +110,9 @@ class Writer:
         self._in_hand = batches
         return batches
 
-    def _waiting(self, changes: float) -> list[ChangeBatch]:
+    def _waiting(self, changes: float) -> list[Commit]:
         """Take what waits in the queue, until it is that many changes or more."""
-        batches: list[ChangeBatch] = []
+        batches: list[Commit] = []
         while changes > 0:
             try:
                 batches.append(self._queue.receive.receive_nowait())
@@ -121,7 +121,7 @@ class Writer:
             changes -= len(batches[-1].changes)
         return batches
 
-    async def _write(self, batches: list[ChangeBatch]) -> None:
+    async def _write(self, batches: list[Commit]) -> None:
         upto = batches[-1].last_revision if batches else self._feed.durable_revision
         group = WriteGroup(batches, self._queue.take_confirmations(upto), self._queue.take_runs())
         if not (batches or group.confirmations or group.runs):

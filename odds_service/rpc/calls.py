@@ -9,12 +9,7 @@ from grpc import StatusCode
 from odds_service.model.change import Change
 from odds_service.model.overround import BestMarket, best_markets
 from odds_service.model.snapshot import EventOdds, Reading
-from odds_service.rpc.encode import (
-    change_wire,
-    cursor_message,
-    key_message,
-    reply_end,
-)
+from odds_service.rpc.as_of import view_as_of
 from odds_service.rpc.errors import (
     Context,
     Refused,
@@ -24,13 +19,13 @@ from odds_service.rpc.errors import (
     refused,
     unavailable,
 )
-from odds_service.rpc.framing import bytes_tag, delimited, timestamp, varint
 from odds_service.rpc.odds import OddsView
 from odds_service.rpc.parts import Refreshed
-from odds_service.rpc.past import past_cut
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.replies import Asked
-from odds_service.rpc.serving import Serving
+from odds_service.rpc.server_context import ServerContext
+from odds_service.wire.encode import change_wire, cursor_message, key_message, reply_end
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import bytes_tag, delimited, timestamp, varint
 
 MAX_REPLY_BYTES: Final = 4 * 2**20  # 4 MiB: what gRPC clients take unless told otherwise
 _AROUND_BYTES: Final = 64 * 1024  # sources and cursor beside the events
@@ -43,7 +38,7 @@ _EVENTS: Final = bytes_tag(pb.GetOddsResponse.EVENTS_FIELD_NUMBER)
 _BEST: Final = bytes_tag(pb.EventOdds.BEST_FIELD_NUMBER)
 
 
-async def get_odds(serving: Serving, asked: Asked, context: Context) -> bytes:
+async def get_odds(serving: ServerContext, asked: Asked, context: Context) -> bytes:
     """One consistent cut, joined from ready bytes."""
     stamp = serving.replies.stamp()
     known = serving.replies.known(asked, stamp)
@@ -53,7 +48,7 @@ async def get_odds(serving: Serving, asked: Asked, context: Context) -> bytes:
     if request.HasField("min_cursor"):
         await _reach(serving, request.min_cursor, context)
     if request.WhichOneof("as_of") is not None:
-        cut, then, states = await past_cut(serving, request, selection.event_ids)
+        cut, then, states = await view_as_of(serving, request, selection.event_ids)
         now = Reading(then)
     else:
         cut, now = parts.cache.cut(selection.event_ids), parts.reading()
@@ -89,7 +84,7 @@ def _too_large() -> Refused:
     return exhausted("reply size", text)
 
 
-async def _reach(serving: Serving, cursor: pb.Cursor, context: Context) -> None:
+async def _reach(serving: ServerContext, cursor: pb.Cursor, context: Context) -> None:
     """Wait until the cache is at a cursor. Raises Refused."""
     if serving.verdict(cursor) == pb.INTENT_REASON_EPOCH_CHANGED:
         text = "min_cursor is not of this log: it will never be reached"
@@ -149,7 +144,7 @@ def _best_message(best: BestMarket, entry: EventOdds, now: Reading) -> pb.BestMa
 
 
 async def refresh_event(
-    serving: Serving, request: pb.RefreshEventRequest, context: Context
+    serving: ServerContext, request: pb.RefreshEventRequest, context: Context
 ) -> bytes:
     """Fetch one event now; answers when the result is stored."""
     refresh = serving.parts.refresh
@@ -169,7 +164,9 @@ async def refresh_event(
     return _refreshed(serving, request.event_id, outcome).SerializeToString()
 
 
-def _refreshed(serving: Serving, event_id: str, outcome: Refreshed) -> pb.RefreshEventResponse:
+def _refreshed(
+    serving: ServerContext, event_id: str, outcome: Refreshed
+) -> pb.RefreshEventResponse:
     cut = serving.parts.cache.cut([event_id])
     reply = pb.RefreshEventResponse(
         cursor=cursor_message(cut.cursor), durable_revision=cut.durable_revision

@@ -12,15 +12,15 @@ import grpc
 from google.protobuf.message import Message
 
 from odds_service.access import Tokens
-from odds_service.rpc import calls, closing, history, listing, status
+from odds_service.rpc import calls, closing_odds, history, listing, status
 from odds_service.rpc.auth import caller
 from odds_service.rpc.errors import Context, abort, as_refusal, exhausted, unavailable
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.meter import Meter
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.serving import Serving
-from odds_service.rpc.terms import terms_of
+from odds_service.rpc.server_context import ServerContext
 from odds_service.rpc.watch import Watch
+from odds_service.rpc.watch_options import watch_options
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["OddsService"].full_name
 
@@ -36,14 +36,14 @@ T = TypeVar("T", covariant=True)
 class Call(Protocol[R, T]):
     """A call of the service; gives the reply's bytes, or None for a stream that it has written."""
 
-    def __call__(self, serving: Serving, request: R, context: Context, /) -> Awaitable[T]: ...
+    def __call__(self, serving: ServerContext, request: R, context: Context, /) -> Awaitable[T]: ...
 
 
 async def watch_changes(
-    serving: Serving, request: pb.WatchChangesRequest, context: Context
+    serving: ServerContext, request: pb.WatchChangesRequest, context: Context
 ) -> None:
     """A stream of changes; see rpc.watch."""
-    terms = terms_of(serving, request)
+    terms = watch_options(serving, request)
     parts = serving.parts
     subscriber = Subscriber(context.peer(), parts.now(), parts.feed.head_revision)
     try:
@@ -58,7 +58,9 @@ async def watch_changes(
         raise gone from None  # noqa: ASYNC104  # the hub's own cancellation, told as a status
 
 
-def service_handler(serving: Serving, tokens: Tokens) -> "grpc.GenericRpcHandler[bytes, bytes]":
+def service_handler(
+    serving: ServerContext, tokens: Tokens
+) -> "grpc.GenericRpcHandler[bytes, bytes]":
     """All calls of odds.v1.OddsService."""
     unary: dict[str, tuple[Any, Call[Any, bytes]]] = {
         "GetOdds": (serving.replies, calls.get_odds),
@@ -69,7 +71,7 @@ def service_handler(serving: Serving, tokens: Tokens) -> "grpc.GenericRpcHandler
     streams: dict[str, tuple[Any, Call[Any, None]]] = {
         "WatchChanges": (pb.WatchChangesRequest, watch_changes),
         "GetHistory": (pb.GetHistoryRequest, history.get_history),
-        "GetClosingOdds": (pb.GetClosingOddsRequest, closing.get_closing_odds),
+        "GetClosingOdds": (pb.GetClosingOddsRequest, closing_odds.get_closing_odds),
     }
     table = {}
     for name, (request, call) in unary.items():
@@ -86,7 +88,7 @@ def service_handler(serving: Serving, tokens: Tokens) -> "grpc.GenericRpcHandler
 
 
 def _answering(
-    serving: Serving, tokens: Tokens, meter: Meter, request_type: Any, call: Call[Any, bytes]
+    serving: ServerContext, tokens: Tokens, meter: Meter, request_type: Any, call: Call[Any, bytes]
 ) -> Callable[[bytes, Context], Awaitable[bytes]]:
     async def handle(request: bytes, context: Context) -> bytes:
         began = meter.begin()
@@ -107,7 +109,7 @@ def _answering(
 
 
 def _streaming(
-    serving: Serving, tokens: Tokens, meter: Meter, request_type: Any, call: Call[Any, None]
+    serving: ServerContext, tokens: Tokens, meter: Meter, request_type: Any, call: Call[Any, None]
 ) -> Callable[[bytes, Context], Awaitable[None]]:
     async def handle(request: bytes, context: Context) -> None:
         began = meter.begin()

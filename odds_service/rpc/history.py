@@ -10,16 +10,16 @@ from typing import Final, NamedTuple
 from grpc import StatusCode
 
 from odds_service.errors import BelowFloor
-from odds_service.rpc.encode import change_wire
 from odds_service.rpc.errors import Context, refused, unavailable
 from odds_service.rpc.filtering import Selected
-from odds_service.rpc.framing import bytes_tag, delimited
 from odds_service.rpc.parts import History, Past
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.reading import MESSAGE_BYTES
 from odds_service.rpc.selection import checked_time
-from odds_service.rpc.serving import Serving
+from odds_service.rpc.server_context import ServerContext
 from odds_service.rpc.stored import StoredLog, StoredPage
+from odds_service.wire.encode import change_wire
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import bytes_tag, delimited
 
 _CHANGES: Final = bytes_tag(pb.HistoryPage.CHANGES_FIELD_NUMBER)
 _BODY_BYTES: Final = MESSAGE_BYTES - 256  # room for the cursor
@@ -27,7 +27,9 @@ _INSTANT: Final = timedelta(microseconds=1)  # what times are kept to
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
-async def get_history(serving: Serving, request: pb.GetHistoryRequest, context: Context) -> None:
+async def get_history(
+    serving: ServerContext, request: pb.GetHistoryRequest, context: Context
+) -> None:
     """Stream what the filter selects of a span; holds one page at a time.
 
     Raises Refused.
@@ -45,7 +47,7 @@ async def get_history(serving: Serving, request: pb.GetHistoryRequest, context: 
 
 
 async def _send(
-    serving: Serving, store: History, request: pb.GetHistoryRequest, context: Context
+    serving: ServerContext, store: History, request: pb.GetHistoryRequest, context: Context
 ) -> None:
     selection = serving.selection(request.filter)
     reached, upto = await _span(serving, store, request)
@@ -105,7 +107,9 @@ def _gaps(unstored: Iterable[int]) -> Iterator[_Frame]:
         yield _Frame(revision, revision, _CHANGES + delimited(change.SerializeToString()))
 
 
-async def _span(serving: Serving, store: History, request: pb.GetHistoryRequest) -> tuple[int, int]:
+async def _span(
+    serving: ServerContext, store: History, request: pb.GetHistoryRequest
+) -> tuple[int, int]:
     """The revisions that are asked for: after the first, up to the second."""
     durable = serving.parts.feed.durable_revision
     after, upto = await serving.ask(store.oldest_revision) - 1, durable
@@ -125,7 +129,7 @@ async def _span(serving: Serving, store: History, request: pb.GetHistoryRequest)
 
 
 async def _last_before(
-    serving: Serving, store: object, field: str, request: pb.GetHistoryRequest
+    serving: ServerContext, store: object, field: str, request: pb.GetHistoryRequest
 ) -> int:
     """The last revision that was detected before the time in a field. Raises BelowFloor."""
     at = checked_time(field, getattr(request, field))
@@ -135,7 +139,7 @@ async def _last_before(
     return await serving.ask(store.revision_at, before)
 
 
-def _check(serving: Serving, field: str, cursor: pb.Cursor) -> None:
+def _check(serving: ServerContext, field: str, cursor: pb.Cursor) -> None:
     reason = serving.verdict(cursor)
     if reason == pb.INTENT_REASON_EPOCH_CHANGED:
         text = f"{field} is not of this log: it names what was never stored here"

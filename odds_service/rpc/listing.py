@@ -13,13 +13,13 @@ from odds_service.model.change import EventChange
 from odds_service.model.cursor import Cursor
 from odds_service.model.overround import Standing
 from odds_service.model.snapshot import EventOdds, as_last_seen
-from odds_service.rpc.encode import cursor_message, event_message, match_message
 from odds_service.rpc.errors import Context, Refused, bad_request
-from odds_service.rpc.framing import timestamp
 from odds_service.rpc.odds import OddsView
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.serving import Serving
-from odds_service.storage.base import HistoryFilter
+from odds_service.rpc.server_context import ServerContext
+from odds_service.store import HistoryFilter
+from odds_service.wire.encode import cursor_message, event_message, match_message
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import timestamp
 
 PAGE_EVENTS: Final = 100
 MAX_PAGE_EVENTS: Final = 1_000
@@ -43,7 +43,7 @@ class _PageToken(msgspec.Struct, array_like=True, frozen=True):
     revision: int = 0
 
 
-async def list_events(serving: Serving, request: pb.ListEventsRequest, _: Context) -> bytes:
+async def list_events(serving: ServerContext, request: pb.ListEventsRequest, _: Context) -> bytes:
     """A page of events by start time.
 
     Raises:
@@ -82,7 +82,7 @@ async def list_events(serving: Serving, request: pb.ListEventsRequest, _: Contex
     return reply.SerializeToString()
 
 
-async def _starts_then(serving: Serving, cursor: Cursor) -> dict[str, datetime]:
+async def _starts_then(serving: ServerContext, cursor: Cursor) -> dict[str, datetime]:
     """The starts, as of a cursor, of the events that have changed or come since.
 
     Of one that came since: its first. Raises Refused.
@@ -104,7 +104,7 @@ def _outlived() -> Refused:
     return bad_request("page_token", "is of a listing from too long ago: begin a new one")
 
 
-async def _event_changes(serving: Serving, after: int) -> AsyncIterator[EventChange]:
+async def _event_changes(serving: ServerContext, after: int) -> AsyncIterator[EventChange]:
     """The changes of events after a revision: out of memory, what left it out of the database.
 
     Raises BelowFloor where neither has them all.

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from odds_service.cache import Cut
+from odds_service.cache import CacheView
 from odds_service.model.event import EventStatus
 from odds_service.model.market import Market
 from odds_service.model.overround import Standing, standing
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, Reading, as_last_seen
-from odds_service.rpc.encode import (
+from odds_service.rpc.selection import EVERYTHING, Selection
+from odds_service.wire.encode import (
     Wires,
     bookmaker_field,
     bookmaker_head,
@@ -16,8 +17,7 @@ from odds_service.rpc.encode import (
     market_wire,
     markets_wire,
 )
-from odds_service.rpc.framing import varint
-from odds_service.rpc.selection import EVERYTHING, Selection
+from odds_service.wire.wire_fields import varint
 
 # A piece is encoded at one stretch: about 10 ms of the loop the first time, less when known.
 IMAGE_PIECE_BYTES: Final = 256 * 1024
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 class OddsView:
     """What a selection shows of a cut; staleness is judged as of `now`."""
 
-    def __init__(self, cut: Cut, selection: Selection, now: Reading, wires: Wires) -> None:
+    def __init__(self, cut: CacheView, selection: Selection, now: Reading, wires: Wires) -> None:
         self.cut = cut
         self.now = now
         self._selection = selection

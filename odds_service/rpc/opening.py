@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 from odds_service.model.cursor import is_amid, is_incomplete
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.replay import gap_after
-from odds_service.rpc.serving import Serving
-from odds_service.rpc.terms import Terms
+from odds_service.rpc.server_context import ServerContext
+from odds_service.rpc.watch_options import WatchOptions
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 
 class Start(NamedTuple):
@@ -17,7 +17,7 @@ class Start(NamedTuple):
     revision: int
 
 
-async def start_of(serving: Serving, terms: Terms, resume: pb.Cursor | None) -> Start:
+async def start_of(serving: ServerContext, terms: WatchOptions, resume: pb.Cursor | None) -> Start:
     """What a stream that wants to resume at a cursor, or at none, opens with."""
     head = serving.parts.feed.head_revision
     if resume is None:
@@ -39,7 +39,9 @@ async def start_of(serving: Serving, terms: Terms, resume: pb.Cursor | None) -> 
     return Start(pb.INTENT_IMAGE, reason, serving.parts.feed.head_revision)
 
 
-async def _reaches_back(serving: Serving, terms: Terms, revision: int) -> pb.IntentReason.ValueType:
+async def _reaches_back(
+    serving: ServerContext, terms: WatchOptions, revision: int
+) -> pb.IntentReason.ValueType:
     """Return whether all changes after a revision can be had, RESUMED, or why not."""
     oldest_in_memory = serving.parts.feed.oldest_revision
     if revision >= oldest_in_memory - 1:

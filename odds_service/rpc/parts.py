@@ -15,11 +15,11 @@ from odds_service.model.event import Event
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.status import ServiceStatus
-from odds_service.storage.base import ClosingOdds, HistoryFilter, HistoryPage, StartedEvents
+from odds_service.store import ClosingOdds, HistoryFilter, HistoryPage, StartedEvents
 
 
 class History(Protocol):
-    """The stored log, as storage.base.Store has it; all functions are Trio's."""
+    """The stored log, as store.Store has it; all functions are Trio's."""
 
     async def history(self, after: int, upto: int, limit: int) -> Sequence[Change]:
         """Changes with after < revision <= upto, in order, at most `limit`."""

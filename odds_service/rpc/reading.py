@@ -8,12 +8,12 @@ from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, SourceChange
 from odds_service.model.cursor import amid, incomplete
-from odds_service.rpc.encode import change_wire
 from odds_service.rpc.filtering import Captured, Place, Selected, select
-from odds_service.rpc.framing import bytes_tag, varint
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import Selection
 from odds_service.rpc.timeline import Timeline
+from odds_service.wire.encode import change_wire
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import bytes_tag, varint
 
 MESSAGE_BYTES: Final = 2**20  # 1 MiB: a quarter of what gRPC clients take by default
 _BODY_BYTES: Final = MESSAGE_BYTES - 256  # room for what stands around the changes in a message

@@ -3,11 +3,11 @@
 from odds_service.errors import BelowFloor
 from odds_service.rpc.filtering import Selected
 from odds_service.rpc.parts import History
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import EVERYTHING, Selection
-from odds_service.rpc.serving import Serving
+from odds_service.rpc.server_context import ServerContext
 from odds_service.rpc.stored import StoredLog
-from odds_service.storage.base import HistoryFilter
+from odds_service.store import HistoryFilter
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 
 class HistoryGap(Exception):
@@ -19,7 +19,7 @@ class HistoryGap(Exception):
 
 
 async def gap_after(
-    serving: Serving, store: History, revision: int, upto: int
+    serving: ServerContext, store: History, revision: int, upto: int
 ) -> HistoryGap | None:
     """What a replay of (revision, upto] would meet, as far as it can be told beforehand."""
     if await serving.ask(store.oldest_revision) > revision + 1:
@@ -37,7 +37,7 @@ class Replay:
     """
 
     def __init__(
-        self, serving: Serving, store: History, selection: Selection, revision: int
+        self, serving: ServerContext, store: History, selection: Selection, revision: int
     ) -> None:
         self._serving = serving
         self._store = store

@@ -12,8 +12,8 @@ from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market
 from odds_service.model.snapshot import BookmakerOdds
 from odds_service.rpc.errors import bad_request
-from odds_service.rpc.framing import utc_time
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import utc_time
 
 MAX_VALUES: Final = 10_000  # in one field of a filter; ids of a whole season
 MAX_VALUE_CHARS: Final = 256  # no name is longer

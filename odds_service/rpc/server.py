@@ -15,7 +15,7 @@ from odds_service.errors import SettingsError
 from odds_service.rpc.auth import credentials
 from odds_service.rpc.handlers import SERVICE, service_handler
 from odds_service.rpc.parts import RpcParts
-from odds_service.rpc.serving import Serving
+from odds_service.rpc.server_context import ServerContext
 from odds_service.rpc.standard import PLACES, add_standard
 from odds_service.rpc.thread import LoopThread
 from odds_service.status import RpcReport
@@ -84,7 +84,7 @@ class _Running:
     """The server on its loop."""
 
     def __init__(self, parts: RpcParts, tokens: Tokens) -> None:
-        self.serving = Serving(parts, asyncio.get_running_loop())
+        self.serving = ServerContext(parts, asyncio.get_running_loop())
         self._server = aio.server(
             options=channel_options(parts.settings),
             maximum_concurrent_rpcs=parts.settings.max_streams + UNARY_AT_ONCE + PLACES,

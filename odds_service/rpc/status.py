@@ -7,18 +7,20 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 
-from odds_service.rpc.encode import source_message
 from odds_service.rpc.errors import Context
-from odds_service.rpc.framing import timestamp
 from odds_service.rpc.hub import Subscriber
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.serving import Serving
+from odds_service.rpc.server_context import ServerContext
 from odds_service.status import ClockReport, ServiceStatus, SourceReport, WriterReport
+from odds_service.wire.encode import source_message
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import timestamp
 
 SUBSCRIBERS_LISTED: Final = 100  # those furthest behind
 
 
-async def get_status(serving: Serving, _request: pb.GetStatusRequest, _context: Context) -> bytes:
+async def get_status(
+    serving: ServerContext, _request: pb.GetStatusRequest, _context: Context
+) -> bytes:
     """Revisions, sources, queues, storage, subscribers."""
     service = await serving.ask(_ask, serving.parts.status)
     feed = serving.parts.feed
@@ -127,7 +129,7 @@ def _writer(report: WriterReport) -> pb.WriterStatus:
 
 
 def _subscriber(
-    serving: Serving, subscriber: Subscriber, service: ServiceStatus
+    serving: ServerContext, subscriber: Subscriber, service: ServiceStatus
 ) -> pb.SubscriberStatus:
     feed = serving.parts.feed
     return pb.SubscriberStatus(

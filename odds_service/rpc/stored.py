@@ -15,8 +15,8 @@ from odds_service.rpc.errors import refused
 from odds_service.rpc.filtering import Captured, Place, Selected, select
 from odds_service.rpc.parts import History, Past
 from odds_service.rpc.selection import Selection
-from odds_service.rpc.serving import Serving
-from odds_service.storage.base import HistoryFilter, HistoryPage
+from odds_service.rpc.server_context import ServerContext
+from odds_service.store import HistoryFilter, HistoryPage
 
 PAGE_CHANGES: Final = 1_000  # what a reader holds at once, whatever the span
 # Looked through by one query at most: a reader whose filter selects little learns how far it is.
@@ -43,7 +43,9 @@ class StoredLog:
     reading the changes of events ahead once, and kept up with the pages from then on.
     """
 
-    def __init__(self, serving: Serving, store: History, selection: Selection, after: int) -> None:
+    def __init__(
+        self, serving: ServerContext, store: History, selection: Selection, after: int
+    ) -> None:
         self._serving = serving
         self._store = store
         self._selection = selection

@@ -12,8 +12,8 @@ from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import (
     Change,
-    ChangeBatch,
     ChangeKind,
+    Commit,
     EventChange,
     MarketChange,
     SourceChange,
@@ -93,7 +93,7 @@ class Timeline:
             self._before = _since(oldest, self._before, lambda change: change[0])
             self._changes = _since(oldest, self._changes, lambda change: change.revision)
 
-    def _add(self, batch: ChangeBatch) -> None:
+    def _add(self, batch: Commit) -> None:
         self._replaced.update(batch.replaced)
         for change in batch.changes:
             if isinstance(change, SourceChange) or change.revision <= self._read_to:

@@ -11,21 +11,21 @@ from typing import Final, NoReturn
 
 from grpc import StatusCode
 
-from odds_service.cache import Cut
-from odds_service.rpc.conflation import Window
-from odds_service.rpc.encode import source_message
+from odds_service.cache import CacheView
 from odds_service.rpc.errors import Context, refused, unavailable
 from odds_service.rpc.filtering import Selected
-from odds_service.rpc.framing import bytes_tag, delimited, timestamp
 from odds_service.rpc.freshness import freshness_message
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.odds import ImagePiece, OddsView, image_pieces
 from odds_service.rpc.opening import Start, start_of
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.reading import LeftRing, Piece, bodies_of, piece_of
 from odds_service.rpc.replay import HistoryGap, Replay
-from odds_service.rpc.serving import Serving
-from odds_service.rpc.terms import Terms, duration
+from odds_service.rpc.server_context import ServerContext
+from odds_service.rpc.watch_options import WatchOptions, duration
+from odds_service.stream.conflation import Window
+from odds_service.wire.encode import source_message
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import bytes_tag, delimited, timestamp
 
 IMAGE_STALL_S: Final = 30.0  # what an image in hand may keep alive of old odds
 _RESUME_AFTER_S: Final = 1.0  # a restart takes about that long
@@ -49,8 +49,8 @@ class Watch:
 
     def __init__(
         self,
-        serving: Serving,
-        terms: Terms,
+        serving: ServerContext,
+        terms: WatchOptions,
         request: pb.WatchChangesRequest,
         context: Context,
         subscriber: Subscriber,
@@ -301,10 +301,10 @@ class Watch:
     def _cursor(self, revision: int) -> pb.Cursor:
         return self._serving.cursor(revision, whole=self._whole)
 
-    def _cut(self) -> Cut:
+    def _cut(self) -> CacheView:
         return self._serving.parts.cache.cut(self._terms.selection.event_ids)
 
-    async def _lag(self, reason: pb.IntentReason.ValueType) -> Cut:
+    async def _lag(self, reason: pb.IntentReason.ValueType) -> CacheView:
         """Tell exactly what is lost, and give the cut that the image is to be made of."""
         lost_from = self._revision + 1
         self._whole = False
@@ -327,7 +327,7 @@ class Watch:
                 return cut
             lost_from = lost_to + 1  # published while this was written, which may take long
 
-    async def _image(self, cut: Cut) -> None:
+    async def _image(self, cut: CacheView) -> None:
         """All odds that the filter selects, at one place in the log; changes go on from there.
 
         A cut keeps alive what has been replaced since. So when the reader stops in the middle for
@@ -407,7 +407,7 @@ class Watch:
 class _ImageInHand:
     """The pieces of an image that are still to be sent."""
 
-    def __init__(self, serving: Serving, terms: Terms, cut: Cut) -> None:
+    def __init__(self, serving: ServerContext, terms: WatchOptions, cut: CacheView) -> None:
         takes = terms.selection.takes_source
         self.revision = cut.cursor.revision
         self.sources = [source_message(s) for s in cut.sources.values() if takes(s.source)]

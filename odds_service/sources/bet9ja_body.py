@@ -19,8 +19,8 @@ from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import ANY, ObservedEvent
 from odds_service.sources.fields import utc
+from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
-from odds_service.sources.markets.shelf import Shelf
 from odds_service.sources.markets.table import Placed, Ranked, Reading, table
 from odds_service.sources.naming import key_text, one_id, sportradar_id
 
@@ -102,7 +102,7 @@ def read_event(
         raise SourceError("unknown_event", "Bet9ja: it knows no such event (R is E)")
     if answer.R not in _SUCCESS:
         raise SourceError("refused", f"Bet9ja: R is {answer.R!r}, neither OK nor D")
-    shelf = Shelf(problems, coverage)
+    shelf = MarketCollector(problems, coverage)
     odds, names, event, in_play = _read_shell(answer.D, shelf)
     sport = table().sport(BOOKMAKER, str(event.SID)) or key_text(event.S)
     _read_odds(odds, names, _spots(sport), shelf)
@@ -123,7 +123,7 @@ def read_event(
 
 
 def _read_shell(
-    raw: msgspec.Raw, shelf: Shelf
+    raw: msgspec.Raw, shelf: MarketCollector
 ) -> tuple[dict[str, Value], dict[str, str], _Event, bool]:
     """The odds that can be read, the markets' names, the event, and whether it is in play."""
     try:
@@ -142,7 +142,7 @@ def _read_shell(
 
 
 def _part_by_part(
-    raw: msgspec.Raw, shelf: Shelf
+    raw: msgspec.Raw, shelf: MarketCollector
 ) -> tuple[dict[str, Value], list[_Market], msgspec.Raw]:
     try:
         parts = _raw_odds.decode(raw)
@@ -163,7 +163,7 @@ def _part_by_part(
 
 
 def _read_odds(
-    odds: dict[str, Value], names: dict[str, str], spots: "_Spots", shelf: Shelf
+    odds: dict[str, Value], names: dict[str, str], spots: "_Spots", shelf: MarketCollector
 ) -> None:
     markets: dict[MarketKey, list[Ranked]] = {}
     seen: dict[str, Placed | None] = {}

@@ -20,8 +20,8 @@ from odds_service.model.market import NO_LINE, MarketKey
 from odds_service.model.observation import ObservedEvent
 from odds_service.model.price import BadPrice, canonical_line
 from odds_service.sources.fields import utc
+from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
-from odds_service.sources.markets.shelf import Shelf
 from odds_service.sources.markets.table import Placed, Ranked, Reading, table
 from odds_service.sources.naming import key_text, one_id, sportradar_id
 
@@ -138,7 +138,7 @@ def read_event(
     """
     event = _read_shell(body)
     sport = table().sport(BOOKMAKER, event.category.id) or key_text(event.category.name)
-    shelf = Shelf(problems, coverage)
+    shelf = MarketCollector(problems, coverage)
     reading = table().reading(BOOKMAKER, sport)
     for market in event.markets:
         whole = market if isinstance(market, _Market) else _whole_market(market, reading, shelf)
@@ -188,7 +188,7 @@ def _sides(participants: list[_Participant]) -> tuple[str, str]:
     )
 
 
-def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> _Market | None:
+def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> _Market | None:
     """A market with the rows and prices that can be read."""
     try:
         return _market.decode(raw)
@@ -207,7 +207,7 @@ def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> _Market |
     return _Market(shell.marketType, kept)
 
 
-def _whole_row(raw: msgspec.Raw, shelf: Shelf) -> _Row | None:
+def _whole_row(raw: msgspec.Raw, shelf: MarketCollector) -> _Row | None:
     try:
         return _row.decode(raw)
     except msgspec.MsgspecError:
@@ -229,7 +229,7 @@ def _whole_row(raw: msgspec.Raw, shelf: Shelf) -> _Row | None:
     return _Row(prices, shell.handicap) if prices else None
 
 
-def _lose(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> None:
+def _lose(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> None:
     try:
         types = reading.types(_named.decode(raw).marketType.id)
     except msgspec.MsgspecError:
@@ -237,7 +237,7 @@ def _lose(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> None:
     shelf.lose(types)
 
 
-def _read_market(market: _Market, reading: Reading, shelf: Shelf) -> None:
+def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> None:
     markets: dict[MarketKey, list[Ranked]] = {}
     whole = bool(market.row)
     for row in market.row:
@@ -274,7 +274,7 @@ def _read_market(market: _Market, reading: Reading, shelf: Shelf) -> None:
 
 
 def _show(
-    row: _Row, placed: Placed, reading: Reading, shelf: Shelf
+    row: _Row, placed: Placed, reading: Reading, shelf: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
     """The outcomes, none where no price could be read, and how many the table knew.
 

@@ -17,9 +17,9 @@ from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import ObservedEvent
 from odds_service.sources.fields import utc
+from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.schema import SAME
-from odds_service.sources.markets.shelf import Shelf
 from odds_service.sources.markets.table import Placed, Ranked, Reading, table
 from odds_service.sources.naming import key_text, sportradar_id
 
@@ -140,7 +140,7 @@ def read_event(
         raise SourceError("unknown_event", "SportyBet: it knows no such event")
     event = _read_shell(answer.data)
     sport = table().sport(BOOKMAKER, event.sport.id) or key_text(event.sport.name)
-    shelf = Shelf(problems, coverage)
+    shelf = MarketCollector(problems, coverage)
     reading = table().reading(BOOKMAKER, sport)
     for market in event.markets:
         whole = market if isinstance(market, _Market) else _whole_market(market, reading, shelf)
@@ -173,7 +173,7 @@ def _read_shell(raw: msgspec.Raw) -> _Event | _RawEvent:
     return event
 
 
-def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> _Market | None:
+def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> _Market | None:
     """A market with the outcomes that can be read."""
     try:
         return _market.decode(raw)
@@ -207,7 +207,7 @@ def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> _Market |
     )
 
 
-def _lose(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> None:
+def _lose(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> None:
     try:
         types = reading.types(_named.decode(raw).id)
     except msgspec.MsgspecError:
@@ -215,7 +215,7 @@ def _lose(raw: msgspec.Raw, reading: Reading, shelf: Shelf) -> None:
     shelf.lose(types)
 
 
-def _read_market(market: _Market, reading: Reading, shelf: Shelf) -> None:
+def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> None:
     placed = reading.market(market.id, market.specifier or "")
     if placed is None:
         shelf.coverage.unmapped[_name(market)] += 1
@@ -246,7 +246,7 @@ def _read_market(market: _Market, reading: Reading, shelf: Shelf) -> None:
 
 
 def _show(
-    market: _Market, placed: Placed, reading: Reading, shelf: Shelf
+    market: _Market, placed: Placed, reading: Reading, shelf: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
     """The outcomes, none where no odds could be read, and how many the table knew.
 

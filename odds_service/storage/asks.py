@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.errors import Superseded
 from odds_service.model.asks import Asks
 from odds_service.storage.database import Database
+from odds_service.storage.log.writing import aio_locked_state
 from odds_service.storage.schema import source_asks
-from odds_service.storage.writing import aio_locked_state
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _DECODER: Final = msgspec.json.Decoder(Asks)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, Table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from odds_service.errors import OddsServiceError
-from odds_service.storage.statements import Insert, Statements
+from odds_service.storage.log.statements import Insert, Statements
 
 CLOSE_S: Final = 5.0  # for the connections to close, also when cancelled
 

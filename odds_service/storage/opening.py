@@ -12,11 +12,11 @@ from sqlalchemy.exc import ArgumentError
 
 from odds_service.bridge import aio
 from odds_service.errors import StorageError
-from odds_service.storage.base import Store
 from odds_service.storage.database import CLOSE_S, Database
+from odds_service.storage.database_store import DatabaseStore, check_schema, run
 from odds_service.storage.postgres import Postgres
 from odds_service.storage.sqlite import Sqlite, owned
-from odds_service.storage.store import DatabaseStore, check_schema, run
+from odds_service.store import Store
 
 D = TypeVar("D", bound=Database)
 

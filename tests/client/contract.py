@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from odds_service.client import OddsMap
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 EPOCH: Final = "e1"
 EVENTS: Final = ("a", "b", "c")

@@ -17,8 +17,8 @@ from odds_service.client import (
 )
 from odds_service.client.odds_map import OddsMap
 from odds_service.model.market import MarketKey
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.server import RpcServer
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.client.faces import WITHIN_S, Face, faces, under_asyncio
 from tests.support.observations import observe, observed_event
 from tests.support.odds_builders import Bookkeeping, serving

@@ -31,7 +31,7 @@ from odds_service.client import (
 )
 from odds_service.client.decode import historical_change
 from odds_service.config import ServerSettings
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.client.faces import WITHIN_S, Face, faces, soon, under_asyncio, under_trio
 from tests.support.observations import NOON, Prices, observe, observed_event
 from tests.support.odds_builders import Bookkeeping, random_observations, serving

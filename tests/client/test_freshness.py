@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from odds_service.client import AsyncClient, Freshness, MarketKey, OddsMap, open_sync_client
 from odds_service.client.requests import timestamp
 from odds_service.model.observation import Observation
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.client.faces import WITHIN_S, Face, faces
 from tests.client.test_odds_map import opened_with_image, simple_log
 from tests.support.observations import NOON, observe, offered

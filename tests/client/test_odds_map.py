@@ -27,10 +27,10 @@ from odds_service.model.event import EventStatus
 from odds_service.model.overround import SUSPECT_BELOW, best_markets
 from odds_service.model.snapshot import Reading
 from odds_service.rpc.calls import _best_fields
-from odds_service.rpc.encode import Wires, source_message
 from odds_service.rpc.odds import OddsView
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import EVERYTHING
+from odds_service.wire.encode import Wires, source_message
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.client.contract import BOOKMAKERS, EPOCH, EVENTS, LINES, Log, Place, Server, held
 from tests.support.observations import observe, observed_event
 from tests.support.odds_builders import Bookkeeping

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from odds_service.commands.demo import changes_table
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 EVENT = "Port Vesper Mariners – Kestrel Point Mariners"
 

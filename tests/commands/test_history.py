@@ -27,7 +27,8 @@ from odds_service.commands.exporting import COLUMNS, export, rows
 from odds_service.commands.price_series import Collector, PriceHistory
 from odds_service.errors import OddsServiceError
 from odds_service.model.market import MarketKey
-from odds_service.storage import WriteGroup, open_store
+from odds_service.storage import open_store
+from odds_service.store import WriteGroup
 from tests.support.command_line import ENVIRONMENT, WITHIN_S, complaint, ran
 from tests.support.observations import NOON, Prices, observe, observed_event
 from tests.support.odds_builders import Bookkeeping, serving

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 from grpc_status import rpc_status
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.odds_builders import Bookkeeping, Client, random_observations
 
 KINDS = (BadRequest, ErrorInfo, QuotaFailure, RetryInfo)

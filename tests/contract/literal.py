@@ -6,7 +6,7 @@ tells. So what it ends up with is what an engineer of another language gets.
 
 from typing import NamedTuple, TypeAlias
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 MarketPlace: TypeAlias = tuple[str, str, str, bytes]  # event id, source, bookmaker, market key
 BookmakerPlace: TypeAlias = tuple[str, str, str]  # event id, source, bookmaker

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from odds_service.clock import ClockState
 from odds_service.commands.status import _clock
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.status import ClockReport, ServiceStatus
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.metrics.test_families import READ, shown
 from tests.support.observations import NOON
 from tests.support.odds_builders import Bookkeeping, connected, serving

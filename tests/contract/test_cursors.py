@@ -9,8 +9,8 @@ from odds_service.bridge import TrioGate
 from odds_service.config import ServerSettings
 from odds_service.model.market import MarketKey
 from odds_service.rpc.parts import RpcParts
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.server import RpcServer, serve_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.calling import eventful, history, refused
 from tests.support.observations import observe, observed_event
 from tests.support.odds_builders import EPOCH, Bookkeeping, Client, changes_of, connected, serving

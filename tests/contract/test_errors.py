@@ -2,8 +2,8 @@
 
 import trio
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.server import RpcServer
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.calling import Refusal, eventful, refused
 from tests.support.observations import NOON
 from tests.support.odds_builders import EPOCH, connected, serving

@@ -10,8 +10,8 @@ import trio
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Scope
 from odds_service.rpc import calls
-from odds_service.rpc.framing import timestamp
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import timestamp
 from tests.contract.calling import eventful, refused
 from tests.support.observations import NOON, observe, observed_event, offered
 from tests.support.odds_builders import EPOCH, Bookkeeping, connected, serving

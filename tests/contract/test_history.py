@@ -1,6 +1,6 @@
 """GetHistory and GetClosingOdds by the proto: bounds, refusals, pages."""
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.calling import eventful, everything, history, refused
 from tests.support.odds_builders import EPOCH, connected, serving
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from odds_service.model.market import MarketKey
-from odds_service.rpc.framing import utc_time
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.storage import WriteGroup
+from odds_service.store import WriteGroup
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import utc_time
 from tests.contract.calling import refused
 from tests.support.databases import SqlitePlace
 from tests.support.observations import NOON, observe, observed_event

@@ -10,8 +10,8 @@ from odds_service.config import ServerSettings
 from odds_service.errors import NotDurableYet, NotFetchedYet, UnknownEvent
 from odds_service.pipeline.refresh import Refreshed, RefreshedSource
 from odds_service.rpc.parts import RpcParts
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.server import RpcServer, serve_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.calling import refused
 from tests.support.odds_builders import Bookkeeping, connected
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from odds_service.model.market import MarketKey
-from odds_service.rpc.framing import timestamp, utc_time
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import timestamp, utc_time
 from tests.contract.calling import eventful, everything, history
 from tests.support.observations import NOON, Prices, observe, observed_event
 from tests.support.odds_builders import Bookkeeping, changes_of, connected, serving

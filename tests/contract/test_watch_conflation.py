@@ -8,8 +8,9 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from odds_service.model.market import MarketKey
-from odds_service.rpc import conflation, reading, stored
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc import reading, stored
+from odds_service.stream import conflation
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import LiteralWatcher, bettable
 from tests.contract.test_watch_cuts import current, reach, take
 from tests.support.observations import Prices, observe, offered

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from odds_service.model.market import MarketKey
 from odds_service.rpc import odds
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import Held, LiteralWatcher, bettable, held_in
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import (

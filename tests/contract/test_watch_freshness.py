@@ -19,10 +19,10 @@ from odds_service.model.observation import Completeness
 from odds_service.model.snapshot import Reading
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc import freshness, reading
-from odds_service.rpc.encode import Wires
 from odds_service.rpc.freshness import FreshnessLogs
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import EVERYTHING
+from odds_service.wire.encode import Wires
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import LiteralWatcher
 from tests.contract.test_watch_cuts import current, reach, take
 from tests.support.observations import NOON, Offer, observe, offered

@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from odds_service.rpc import watch
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.server import RpcServer
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import LiteralWatcher
 from tests.contract.test_watch_cuts import current, reach
 from tests.rpc.test_slow_readers import LINES, move, stalled

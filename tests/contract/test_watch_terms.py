@@ -12,7 +12,7 @@ from odds_service.model.change import EventChange
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import ObservedEvent
 from odds_service.rpc import reading
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import LiteralWatcher
 from tests.contract.test_watch_cuts import current, eventful, reach, take
 from tests.support.observations import NOON, Prices, observe, observed_event, offered

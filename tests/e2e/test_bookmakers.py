@@ -23,7 +23,7 @@ from odds_service.demo import payloads
 from odds_service.demo.payloads import Match
 from odds_service.demo.providers import ProviderShelf
 from odds_service.http.message import Response
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.bookmakers import (
     SHELVES,
     moved_to,

@@ -19,8 +19,8 @@ from odds_service.demo.settings import SimulationSettings
 from odds_service.model.overround import Standing, standing
 from odds_service.model.source import SourceStatus
 from odds_service.pipeline.retention import PurgePolicy, due_for_purge
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.service import Running, run_service
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.clock import ShiftedClock
 from tests.support.databases import ENGINES, Place, PostgresPlace, SqlitePlace
 from tests.support.postgres import PostgresServer, postgres_server

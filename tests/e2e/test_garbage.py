@@ -28,7 +28,7 @@ from odds_service.demo import payloads
 from odds_service.demo.payloads import Match
 from odds_service.http.message import App
 from odds_service.http.server import serve_http
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.metrics.scraping import scrape
 from tests.support.bookmakers import SHELVES
 from tests.support.command_line import ran

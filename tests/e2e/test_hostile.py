@@ -25,7 +25,7 @@ from odds_service.demo.payloads import Match
 from odds_service.demo.providers import Bet9jaShelf, BetPawaShelf, SportyBetShelf
 from odds_service.demo.settings import SimulationSettings
 from odds_service.http.message import App, Request, Response
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.hostile import FAULTS, SPOILT_PRICES, HostileSite, hostile
 from tests.support.serving import service, status_of
 from tests.support.watching import watching

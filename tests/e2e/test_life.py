@@ -19,8 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
 from odds_service.pipeline.detect import Detector
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.service import Running, run_service
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import cached
 from tests.support.serving import call, service, settings_for, status_of, wait_until
 from tests.support.watching import Fold, Odds, odds_in, watching
@@ -303,7 +303,7 @@ async def test_a_second_signal_stops_at_once_and_the_next_start_stores_the_rest(
 async def test_a_stop_that_can_leave_its_changes_nowhere_says_so_and_fails(tmp_path: Path) -> None:
     async with bookmaker(BUSY) as (port, _):
         settings = config(tmp_path, port, SimulatedBookmaker(BUSY).sport_keys)
-        settings.write_text(settings.read_text() + "[life]\ndrain_s = 0.5\n")
+        settings.write_text(settings.read_text() + "[shutdown]\ndrain_s = 0.5\n")
         served = Process(settings)
         await served.logged("serving")
         (tmp_path / "odds.db.spill.part").mkdir()  # where the file of the spill is to be begun

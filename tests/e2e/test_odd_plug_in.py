@@ -21,9 +21,9 @@ from odds_service.model.observation import (
     ObservedEvent,
     Scope,
 )
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.sources import registry
 from odds_service.sources.base import Offer, Pace, Pull
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.metrics.scraping import LOCAL, scrape
 from tests.support.serving import call, service, status_of, wait_until
 

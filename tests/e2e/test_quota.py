@@ -8,7 +8,7 @@ import trio
 
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.serving import call, service, settings_for, status_of, wait_until
 
 COST = 6  # of one body: three markets in two regions

@@ -16,10 +16,10 @@ from odds_service.bridge import open_bridge
 from odds_service.config import load_settings
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.service import Running
 from odds_service.sources.base import Offer, Pace, Pull
 from odds_service.storage import open_store
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.e2e.test_life import flat
 from tests.support.command_line import ran
 from tests.support.observations import observed_event

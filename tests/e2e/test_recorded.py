@@ -13,8 +13,8 @@ import trio
 
 from odds_service.demo.replay import run_replay
 from odds_service.model.change import ChangeKind
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.service import Running
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.oracle import Identity, Oracle, Outcomes, bare_counts
 from tests.support.recorded import ODDS_API, bodies_of, needs_recorded
 from tests.support.serving import call, service, settings_for, status_of, wait_until

@@ -23,8 +23,8 @@ import pytest
 import trio
 
 from odds_service.http.message import Request, Response
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tests.demo.serving import listening
 from tests.support.certificates import make_certificates
 from tests.support.postgres import PostgresServer, postgres_server

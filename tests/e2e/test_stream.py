@@ -34,8 +34,8 @@ from hypothesis.stateful import (
 
 from odds_service.feed import ChangeFeed
 from odds_service.model.cursor import Cursor, is_incomplete, plain_epoch
-from odds_service.rpc import odds, reading, stored, terms
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc import odds, reading, stored, watch_options
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.offer import Offer, hours_from_now
 from tests.support.oracle import Identity, Oracle, Outcomes
 from tests.support.stream_rig import Rig, Shown, StreamClient, now, selected
@@ -116,7 +116,7 @@ class Streams(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         defaults = ChangeFeed.__init__.__kwdefaults__ or {}
         self.patch.setitem(defaults, "capacity", RING)
-        self.patch.setattr(terms, "HEARTBEAT_BOUNDS_S", (0.02, 60.0))
+        self.patch.setattr(watch_options, "HEARTBEAT_BOUNDS_S", (0.02, 60.0))
         self.patch.setattr(stored, "PAGE_CHANGES", 20)
         self.patch.setattr(reading, "_BATCHES", 3)
         self.patch.setattr(reading, "_BODY_BYTES", 16_384)

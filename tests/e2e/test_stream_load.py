@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from odds_service.feed import RING_CHANGES
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.stalled import StalledReader
 from tools.benchmarks.watch import Bench, Paced, paced, running
 

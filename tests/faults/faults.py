@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.faults.proxy import Moment
 from tests.faults.rig import QUEUE_CHANGES, WAIT_S, Rig, retries
 

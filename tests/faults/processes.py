@@ -10,8 +10,8 @@ from typing import Any, Final
 import grpc
 import trio
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 START_S: Final = 120.0
 STOP_S: Final = 60.0

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.faults.database import StruckPostgres
 from tests.faults.processes import Bookmaker, Served
 from tests.faults.proxy import Proxy
@@ -125,7 +125,7 @@ def _settings(folder: Path, address: str, port: int, bookmaker: Bookmaker) -> Pa
         [database]
         url = "postgresql://postgres@127.0.0.1:{port}/postgres"
         queue_changes = {QUEUE_CHANGES}
-        [life]
+        [shutdown]
         drain_s = {DRAIN_S}
         [log]
         format = "json"

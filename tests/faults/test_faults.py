@@ -19,7 +19,7 @@ import pytest
 import trio
 
 from odds_service.model.change import ChangeKind
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.faults.faults import FAULTS, Fault
 from tests.faults.rig import REFUSED_EVERY, Rig, rigged
 from tests.faults.witness import told

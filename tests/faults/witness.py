@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 import grpc
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tests.support.watching import Odds, Prices, odds_in, place_of, shown
 
 _RETRY_S: Final = 0.1

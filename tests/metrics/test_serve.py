@@ -14,7 +14,7 @@ from odds_service.config import MetricsSettings
 from odds_service.errors import SettingsError
 from odds_service.metrics.serve import serve_metrics
 from odds_service.rpc.meter import Meter
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.e2e.test_life import STILL
 from tests.metrics.scraping import LOCAL, measured, scrape
 from tests.metrics.test_families import READ

@@ -34,8 +34,6 @@ from odds_service.model.observation import (
     Scope,
 )
 from odds_service.pipeline.detect import slices
-from odds_service.rpc import encode
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.sources.base import Pull
 from odds_service.sources.bet9ja import Bet9ja, Bet9jaSettings
 from odds_service.sources.betpawa import BetPawa, BetPawaSettings
@@ -45,6 +43,8 @@ from odds_service.sources.http import Answer
 from odds_service.sources.sportybet import SportyBet, SportyBetSettings
 from odds_service.sources.the_odds_api import TheOddsApi, TheOddsApiSettings
 from odds_service.storage import rows
+from odds_service.wire import encode
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.pipeline.test_detect import Stage
 from tests.sources import bodies
 from tests.support.observations import NOON, Place, Shown, cached, fold, observed_event

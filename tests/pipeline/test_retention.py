@@ -24,7 +24,7 @@ from odds_service.pipeline.retention import (
     retain_by_clock,
 )
 from odds_service.pipeline.write import Writer
-from odds_service.storage import Retained, Retention
+from odds_service.store import Retained, Retention
 from tests.pipeline.test_detect import Stage, big
 from tests.support.observations import NOON, Offer, observe, offered
 

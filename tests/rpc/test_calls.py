@@ -15,10 +15,10 @@ from odds_service.config import ServerSettings
 from odds_service.errors import NotDurableYet, UnknownEvent
 from odds_service.model.change import Change
 from odds_service.model.market import MarketKey
-from odds_service.rpc.framing import timestamp
 from odds_service.rpc.parts import RpcParts
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.server import RpcServer, serve_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import timestamp
 from tests.support.observations import NOON, observe, observed_event, offered
 from tests.support.odds_builders import (
     EPOCH,

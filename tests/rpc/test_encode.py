@@ -15,8 +15,8 @@ from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.snapshot import BookmakerOdds
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.rpc import encode, framing
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire import encode, wire_fields
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import NOON
 
 TIMES = st.datetimes(timezones=st.just(UTC), min_value=datetime(1900, 1, 1))  # noqa: DTZ001  # naive bounds, as hypothesis wants them
@@ -60,7 +60,8 @@ def expected_market(market: Market) -> pb.Market:
 @given(st.integers(0, 2**64 - 1))
 def test_varints_are_protobufs(number: int) -> None:
     assert (
-        framing.varint(number) == pb.Cursor(revision=number).SerializeToString()[1:] or not number
+        wire_fields.varint(number) == pb.Cursor(revision=number).SerializeToString()[1:]
+        or not number
     )
 
 
@@ -68,9 +69,9 @@ def test_varints_are_protobufs(number: int) -> None:
 def test_times_are_exact_to_the_microsecond_both_ways(at: datetime) -> None:
     message = Timestamp()
     message.FromDatetime(at)
-    assert framing.timestamp(at) == message
-    assert framing.utc_time(message) == at
-    assert framing.moment(at) == framing.delimited(message.SerializeToString())
+    assert wire_fields.timestamp(at) == message
+    assert wire_fields.utc_time(message) == at
+    assert wire_fields.moment(at) == wire_fields.delimited(message.SerializeToString())
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_times_are_exact_to_the_microsecond_both_ways(at: datetime) -> None:
 )
 def test_what_is_no_time_is_refused(message: Timestamp) -> None:
     with pytest.raises(ValueError, match="out of range"):
-        framing.utc_time(message)
+        wire_fields.utc_time(message)
 
 
 @given(MARKETS)
@@ -104,8 +105,8 @@ def test_a_change_parses_to_what_it_is(after: Market, before: Market | None, oth
         assert parsed.before == expected_market(before)
     assert parsed.HasField("other_line") is bool(other)
     assert parsed.other_line == float(other or 0)
-    assert framing.utc_time(parsed.observed_at) == NOON
-    assert framing.utc_time(parsed.detected_at) == NOON + timedelta(seconds=1)
+    assert wire_fields.utc_time(parsed.observed_at) == NOON
+    assert wire_fields.utc_time(parsed.detected_at) == NOON + timedelta(seconds=1)
 
 
 def market(revision: int = 1) -> Market:
@@ -137,7 +138,7 @@ def test_a_snapshot_has_its_id_once_it_is_stored(durable: int, shown: int) -> No
     parsed = pb.BookmakerOdds.FromString(encode.bookmaker_head(odds, durable, True))
     assert parsed.snapshot_id == shown
     assert parsed.stale
-    assert framing.utc_time(parsed.source_updated_at) == NOON
+    assert wire_fields.utc_time(parsed.source_updated_at) == NOON
     assert not pb.BookmakerOdds.FromString(encode.bookmaker_head(odds, durable, False)).stale
 
 
@@ -220,9 +221,9 @@ def test_the_models_numbers_are_the_contracts() -> None:
 def test_a_time_that_was_stored_badly_is_encoded_within_what_can_be_told(
     at: datetime, told: datetime
 ) -> None:
-    message = framing.timestamp(at)
-    assert framing.utc_time(message) == told
-    assert framing.moment(at) == framing.delimited(message.SerializeToString())
+    message = wire_fields.timestamp(at)
+    assert wire_fields.utc_time(message) == told
+    assert wire_fields.moment(at) == wire_fields.delimited(message.SerializeToString())
 
 
 def test_a_market_that_was_stored_badly_is_encoded() -> None:

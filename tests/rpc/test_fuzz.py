@@ -26,7 +26,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from odds_service.config import ServerSettings
 from odds_service.rpc.handlers import SERVICE
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import Bookkeeping, connected, random_observations, serving
 from tests.support.raw_http2 import PREFACE, RawClient, frame, framed

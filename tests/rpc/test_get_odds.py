@@ -13,11 +13,11 @@ from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
 from odds_service.model.overround import Standing
 from odds_service.model.snapshot import Reading
-from odds_service.rpc.encode import Wires
-from odds_service.rpc.framing import timestamp, utc_time
 from odds_service.rpc.odds import OddsView
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import EVERYTHING
+from odds_service.wire.encode import Wires
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import timestamp, utc_time
 from tests.support.observations import NOON, cached, fold, observe, observed_event, offered
 from tests.support.odds_builders import (
     EPOCH,

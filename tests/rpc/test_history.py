@@ -29,15 +29,9 @@ from odds_service.client import (
 )
 from odds_service.model.market import MarketKey, MarketStatus
 from odds_service.rpc import stored
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.storage import (
-    HistoryFilter,
-    HistoryPage,
-    Retention,
-    Store,
-    WriteGroup,
-    open_store,
-)
+from odds_service.storage import open_store
+from odds_service.store import HistoryFilter, HistoryPage, Retention, Store, WriteGroup
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import NOON, Prices, fold, observe, observed_event
 from tests.support.odds_builders import EPOCH, Bookkeeping, random_observations, serving
 from tests.support.postgres import PostgresServer, postgres_server

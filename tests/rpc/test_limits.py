@@ -20,8 +20,8 @@ from odds_service.errors import (
 from odds_service.rpc.auth import credentials, peer_host
 from odds_service.rpc.errors import Refused, as_refusal
 from odds_service.rpc.limits import Limits
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.selection import EVERYTHING, selection
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 LIMITS = ServerSettings(
     max_streams=3, max_streams_per_client=2, max_requests_per_s=4, max_refreshes=1

@@ -8,9 +8,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from odds_service.model.market import MarketKey
 from odds_service.rpc import stored
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.serving import REPLAYS_AT_ONCE
-from odds_service.storage.base import HistoryFilter, HistoryPage
+from odds_service.rpc.server_context import REPLAYS_AT_ONCE
+from odds_service.store import HistoryFilter, HistoryPage
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.rpc.test_watch import cursor, read_to
 from tests.support.observations import Prices, observe, offered
 from tests.support.odds_builders import (

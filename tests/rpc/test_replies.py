@@ -18,10 +18,10 @@ from odds_service.model.source import SourceStatus
 from odds_service.rpc import calls, replies
 from odds_service.rpc.errors import Refused
 from odds_service.rpc.parts import RpcParts
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.replies import KEPT, Replies
 from odds_service.rpc.selection import selection
-from odds_service.rpc.serving import Serving
+from odds_service.rpc.server_context import ServerContext
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.odds_builders import Bookkeeping, random_observations
 
 ALL = pb.GetOddsRequest()
@@ -49,8 +49,8 @@ class Asking:
         self._loop = loop
         self._serving = self._fresh()
 
-    def _fresh(self) -> Serving:
-        return Serving(self._parts, self._loop)
+    def _fresh(self) -> ServerContext:
+        return ServerContext(self._parts, self._loop)
 
     def get(self, request: pb.GetOddsRequest, *, anew: bool = False) -> bytes:
         """The reply; `anew`: of a server that remembers nothing."""

@@ -29,8 +29,8 @@ from odds_service.model.market import MarketKey
 from odds_service.rpc import standard
 from odds_service.rpc.handlers import MAX_REQUEST_BYTES
 from odds_service.rpc.parts import RpcParts
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.server import MAX_RECEIVED_BYTES, RpcServer, serve_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.certificates import make_certificates
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import Bookkeeping, Client, connected, serving

@@ -15,9 +15,9 @@ from odds_service.config import ServerSettings
 from odds_service.errors import OddsServiceError
 from odds_service.model.market import MarketKey
 from odds_service.rpc.parts import RpcParts
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.server import RpcServer, serve_grpc
 from odds_service.rpc.thread import LoopThread
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import Bookkeeping, connected, serving
 

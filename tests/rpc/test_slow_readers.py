@@ -9,7 +9,7 @@ import trio
 from odds_service.client import OddsMap
 from odds_service.model.market import MarketKey
 from odds_service.rpc import hub, watch
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import (
     Bookkeeping,

@@ -9,9 +9,10 @@ from google.protobuf.duration_pb2 import Duration
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change
 from odds_service.model.market import MarketKey
-from odds_service.rpc import encode, hub, server
-from odds_service.rpc.encode import change_wire
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.rpc import hub, server
+from odds_service.wire import encode
+from odds_service.wire.encode import change_wire
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import Bookkeeping, Stream, connected, serving
 from tests.support.raw_http2 import RawClient, framed

@@ -13,8 +13,8 @@ from google.protobuf.duration_pb2 import Duration
 from odds_service.client import OddsMap
 from odds_service.config import ServerSettings
 from odds_service.model.market import MarketKey
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.storage.base import HistoryFilter, HistoryPage
+from odds_service.store import HistoryFilter, HistoryPage
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import Prices, observe, offered
 from tests.support.odds_builders import (
     EPOCH,

@@ -18,7 +18,7 @@ from typing import Final
 import pytest
 import trio
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.sources.serving import Scripted, json_of, listening
 from tests.support.serving import call
 

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from odds_service.cache import OddsCache
 from odds_service.clock import SteadyClock
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import Change, ChangeBatch
+from odds_service.model.change import Change, Commit
 from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.detect import Detector
 from odds_service.reconcile import Reconciler
-from odds_service.storage.base import Stored, WriteGroup
+from odds_service.store import Stored, WriteGroup
 from tests.support.clock import ManualClock
 from tests.support.databases import Place
 from tests.support.observations import NOON, observe, offered
@@ -57,7 +57,7 @@ class Run:
         self.detector.apply(dated)
         return now
 
-    def batches(self) -> Sequence[ChangeBatch]:
+    def batches(self) -> Sequence[Commit]:
         return self.feed.read_after(self.first, ALL) or []
 
     def log(self) -> list[Change]:

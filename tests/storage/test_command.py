@@ -9,7 +9,7 @@ import trio
 from typer.testing import CliRunner
 
 from odds_service import cli
-from odds_service.storage import WriteGroup
+from odds_service.store import WriteGroup
 from tests.support.databases import Place, PostgresPlace
 from tests.support.stories import SERIES, Story
 

@@ -1,4 +1,4 @@
-"""What storage.base.Store promises, on both databases."""
+"""What store.Store promises, on both databases."""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from odds_service.bridge import open_bridge
 from odds_service.clock import DrivenClock
 from odds_service.errors import StorageError, Superseded
-from odds_service.model.change import Change, ChangeBatch, EventChange, MarketChange, SourceChange
+from odds_service.model.change import Change, Commit, EventChange, MarketChange, SourceChange
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation
@@ -17,7 +17,7 @@ from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceStatus
 from odds_service.pipeline.detect import Detector
 from odds_service.reconcile import Reconciler
-from odds_service.storage import HistoryFilter, Store, WriteGroup
+from odds_service.store import HistoryFilter, Store, WriteGroup
 from tests.pipeline.test_detect import Stage
 from tests.support.databases import Place, PostgresPlace, SqlitePlace
 from tests.support.observations import (
@@ -166,7 +166,7 @@ async def test_a_batch_that_is_half_stored_is_stored_to_its_end(place: Place) ->
     story = Story(SERIES)
     whole = story.batches[0]
     async with place.begun() as (store, _):
-        await store.write(WriteGroup([ChangeBatch(whole.changes[:2], whole.snapshots)]))
+        await store.write(WriteGroup([Commit(whole.changes[:2], whole.snapshots)]))
         await write_all(store, story)
         assert await store.history(0, ALL, ALL) == story.log
         assert (await store.verify()).faulty == 0
@@ -264,7 +264,7 @@ async def test_what_no_database_takes_is_refused_and_nothing_else_with_it(
 ) -> None:
     story = Story(SERIES)
     spoiled = [c for c in story.log if isinstance(c, MarketChange)][1]
-    story.batches[0] = ChangeBatch(
+    story.batches[0] = Commit(
         [replace(c, **wrong) if c is spoiled else c for c in story.batches[0].changes],
         story.batches[0].snapshots,
         story.batches[0].event_sources,

@@ -16,8 +16,7 @@ from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.detect import Detector
 from odds_service.reconcile import Reconciler
-from odds_service.storage import Store, WriteGroup
-from odds_service.storage.base import Stored
+from odds_service.store import Store, Stored, WriteGroup
 from tests.reconcile import world
 from tests.reconcile.world import SOURCES
 from tests.support.databases import Place

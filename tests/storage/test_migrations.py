@@ -10,11 +10,12 @@ from alembic.script import ScriptDirectory
 
 from odds_service.bridge import aio, open_bridge
 from odds_service.errors import StorageError
-from odds_service.storage import WriteGroup, migrating, open_store
+from odds_service.storage import migrating, open_store
 from odds_service.storage.database import Database
 from odds_service.storage.opening import parse_url
 from odds_service.storage.postgres import Postgres
 from odds_service.storage.sqlite import Sqlite
+from odds_service.store import WriteGroup
 from tests.support.databases import Place, PostgresPlace, SqlitePlace
 from tests.support.observations import cached
 from tests.support.stories import SERIES, Story, random_series

@@ -8,8 +8,8 @@ import trio
 from odds_service.bridge import open_bridge
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.model.source import SourceStatus
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.storage import open_store
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.e2e.test_life import BUSY, bookmaker
 from tests.support.postgres import postgres_server
 from tests.support.serving import call, service, settings_for, status_of, wait_until

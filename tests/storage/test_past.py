@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from odds_service.errors import BelowFloor
 from odds_service.model.change import (
-    ChangeBatch,
     ChangeKind,
+    Commit,
     EventChange,
     MarketChange,
     SourceChange,
@@ -19,7 +19,7 @@ from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketStatus
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.storage import ClosingOdds, PastOdds, Retention, WriteGroup
+from odds_service.store import ClosingOdds, PastOdds, Retention, WriteGroup
 from tests.support.databases import Place
 from tests.support.observations import NOON, Offer, Prices, cached, fold
 from tests.support.stories import H2H, SERIES, Story, random_series
@@ -153,7 +153,7 @@ async def closing_after(
         kind = {SourceStatus.UP: ChangeKind.SOURCE_UP}.get(state.status, ChangeKind.SOURCE_DOWN)
         told = SourceChange(revision, kind, state.reason, "toa", at, at, None, state)
         story.log.append(told)
-        story.batches.append(ChangeBatch([told]))
+        story.batches.append(Commit([told]))
     story.look(of_event)
     async with place.begun() as (store, _):
         await store.write(WriteGroup(story.batches, list(story.confirmed.values()), runs))
@@ -215,7 +215,7 @@ async def test_the_sources_of_the_past_are_those_of_then(place: Place) -> None:
         told(1, SourceStatus.UP, 0), told(2, SourceStatus.DOWN, 10), told(3, SourceStatus.UP, 20),
     ]  # fmt: skip
     async with place.begun() as (store, _):
-        await store.write(WriteGroup([ChangeBatch([change]) for change in changes]))
+        await store.write(WriteGroup([Commit([change]) for change in changes]))
         found = {}
         for revision, minute in ((0, -1), (1, 5), (2, 15), (3, 25)):
             states = await store.sources_at(revision, NOON + timedelta(minutes=minute))

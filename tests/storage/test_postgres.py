@@ -7,7 +7,8 @@ import trio
 
 from odds_service.bridge import open_bridge
 from odds_service.errors import OddsServiceError, StorageError, StorageUnavailable
-from odds_service.storage import WriteGroup, open_store
+from odds_service.storage import open_store
+from odds_service.store import WriteGroup
 from tests.support.databases import PostgresPlace
 from tests.support.postgres import PostgresServer
 from tests.support.serving import wait_until

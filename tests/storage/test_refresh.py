@@ -16,9 +16,9 @@ from odds_service.demo.settings import SimulationSettings
 from odds_service.http.message import Request, Response
 from odds_service.http.server import serve_http
 from odds_service.pipeline.refresh import Refreshed, Refresher
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from odds_service.service import Running
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tests.support.databases import Place
 from tests.support.serving import call, service, settings_for, wait_until
 

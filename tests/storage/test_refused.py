@@ -4,10 +4,10 @@ import pytest
 
 from odds_service.errors import StorageError
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import Change, ChangeBatch
+from odds_service.model.change import Change, Commit
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.write import Writer
-from odds_service.storage import Store, WriteGroup
+from odds_service.store import Store, WriteGroup
 from tests.support.databases import Place, PostgresPlace
 from tests.support.observations import cached
 from tests.support.stories import SERIES, Story, random_series
@@ -153,7 +153,7 @@ async def test_planted_damage_is_found(place: Place, damage: str, says: str) -> 
     assert any(says in fault for fault in found.faults), found.faults
 
 
-def half_of(story: Story) -> tuple[list[ChangeBatch], list[ChangeBatch]]:
+def half_of(story: Story) -> tuple[list[Commit], list[Commit]]:
     middle = len(story.batches) // 2
     return story.batches[:middle], story.batches[middle:]
 

@@ -13,7 +13,8 @@ from odds_service.feed import ChangeFeed
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.write import Writer
-from odds_service.storage import Store, WriteGroup, open_store
+from odds_service.storage import open_store
+from odds_service.store import Store, WriteGroup
 from tests.support.observations import NOON
 from tests.support.stories import SERIES, Story
 

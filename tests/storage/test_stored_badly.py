@@ -7,9 +7,8 @@ import structlog
 
 from odds_service.config import load_settings
 from odds_service.model.market import MarketKey
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.storage import WriteGroup
-from odds_service.storage.base import StartedEvents
+from odds_service.store import StartedEvents, WriteGroup
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.pipeline.test_detect import Stage
 from tests.support.databases import Place
 from tests.support.observations import NOON, observe, offered

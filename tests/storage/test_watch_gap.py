@@ -3,8 +3,8 @@
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.storage import WriteGroup
+from odds_service.store import WriteGroup
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import LiteralWatcher
 from tests.contract.test_watch_cuts import current, reach
 from tests.support.databases import Place

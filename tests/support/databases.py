@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from odds_service.bridge import open_bridge
-from odds_service.storage import Store, Stored, open_store
+from odds_service.storage import open_store
+from odds_service.store import Store, Stored
 from tests.support.postgres import PostgresServer
 
 ENGINES: Final = ("sqlite", "postgresql")

@@ -21,7 +21,7 @@ from odds_service.errors import BelowFloor
 from odds_service.feed import RING_CHANGES, ChangeFeed
 from odds_service.model.change import (
     Change,
-    ChangeBatch,
+    Commit,
     EventChange,
     MarketChange,
     SourceChange,
@@ -31,11 +31,11 @@ from odds_service.model.observation import Observation
 from odds_service.model.snapshot import BookmakerOdds, EventOdds
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc.parts import History, RpcParts
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from odds_service.rpc.server import RpcServer, serve_grpc
 from odds_service.status import ServiceStatus, WriterReport
-from odds_service.storage.base import HistoryFilter, HistoryPage
+from odds_service.store import HistoryFilter, HistoryPage
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tests.support.observations import NOON, Prices, by_own_id, observe, observed_event
 
 EPOCH = "e1"
@@ -83,7 +83,7 @@ class Bookkeeping:
             ],
         )
         self.log: list[Change] = []
-        self.batches: list[ChangeBatch] = []
+        self.batches: list[Commit] = []
         self.now = NOON
         self.stored_from = 1
         self.refused: set[int] = set()
@@ -102,14 +102,14 @@ class Bookkeeping:
         )
         self.now = max(self.now, observation.observed_at)
         batch = (
-            ChangeBatch(found.changes, found.snapshots, replaced=found.replaced)
+            Commit(found.changes, found.snapshots, replaced=found.replaced)
             if found.changes
             else None
         )
         self.log += found.changes
         if found.changes:
             self.batches.append(
-                ChangeBatch(found.changes, found.snapshots, found.event_sources, found.replaced)
+                Commit(found.changes, found.snapshots, found.event_sources, found.replaced)
             )
             self.replaced |= found.replaced
         self.cache.swap(found.entries, {}, batch, found.detected_at)

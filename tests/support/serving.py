@@ -9,9 +9,9 @@ import grpc
 import trio
 
 from odds_service.config import Settings, load_settings
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from odds_service.service import Running, run_service
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 LONG_S = 120.0
 

@@ -8,7 +8,7 @@ import h2.config
 import h2.connection
 import h2.events
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 PATH = "/odds.v1.OddsService/WatchChanges"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Final
 
-from odds_service.model.change import ChangeBatch
+from odds_service.model.change import Commit
 from odds_service.model.market import MarketKey
 from odds_service.model.snapshot import BookmakerOdds, EventOdds
 from tests.support.observations import Book, Offer, Prices, observe, observed_event, offered
@@ -31,7 +31,7 @@ class Story(Book):
 
     def __init__(self, series: Iterable[Offer] = (), *, every_s: float = 60.0) -> None:
         super().__init__()
-        self.batches: list[ChangeBatch] = []
+        self.batches: list[Commit] = []
         self.confirmed: dict[int, BookmakerOdds] = {}  # the last of each snapshot
         self.then: list[tuple[int, dict[str, EventOdds]]] = []
         self._every_s = every_s
@@ -54,7 +54,7 @@ class Story(Book):
             ]
         found = self.see(observe(events, minute, source=source))
         if found.changes:
-            self.batches.append(ChangeBatch(found.changes, found.snapshots, found.event_sources))
+            self.batches.append(Commit(found.changes, found.snapshots, found.event_sources))
         self.confirmed |= {odds.snapshot_id: odds for odds in found.confirmed}
         self.then.append((len(self.log), dict(self.events)))
 
@@ -85,5 +85,5 @@ def random_series(seed: int, length: int) -> list[Offer]:
     return series
 
 
-def groups(batches: Sequence[ChangeBatch], size: int) -> list[Sequence[ChangeBatch]]:
+def groups(batches: Sequence[Commit], size: int) -> list[Sequence[Commit]]:
     return [batches[start : start + size] for start in range(0, len(batches), size)]

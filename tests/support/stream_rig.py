@@ -29,10 +29,10 @@ from odds_service.errors import StorageUnavailable
 from odds_service.http.message import Request, Response
 from odds_service.http.server import serve_http
 from odds_service.model.cursor import Cursor
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from odds_service.service import Running, run_service
-from odds_service.storage import Retention
+from odds_service.store import Retention
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tests.support.offer import SPORT
 from tests.support.oracle import Identity
 from tests.support.serving import settings_for

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import grpc
 import trio
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 Place = tuple[str, str, str, str, float | None, str]  # event, source, bookmaker, market key
 Prices = tuple[tuple[str, float | None, bool], ...]

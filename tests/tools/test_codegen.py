@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2
+from odds_service.wire.pb.odds.v1 import odds_pb2
 from tools import codegen
 
 RELEASED = """

@@ -14,10 +14,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from odds_service.model.change import ChangeBatch, MarketChange
+from odds_service.model.change import Commit, MarketChange
 from odds_service.storage import rows
+from odds_service.storage.log.statements import Statements
 from odds_service.storage.schema import UtcTime, microseconds, odds_current, odds_history, snapshots
-from odds_service.storage.statements import Statements
 
 _ASYNCPG: Final[Any] = asyncpg_dialect.dialect  # it comes without types
 SNAPSHOT: Final = [column.name for column in snapshots.columns]
@@ -31,7 +31,7 @@ class Group(Struct):
     bookmakers: list[tuple[Any, ...]]
 
 
-def group_of(batches: Sequence[ChangeBatch]) -> Group:
+def group_of(batches: Sequence[Commit]) -> Group:
     """A group of price changes."""
     seen = {
         change.bookmaker: change.observed_at
@@ -217,11 +217,11 @@ class Obvious:
         self._loop = asyncio.SelectorEventLoop()
         self._engine: AsyncEngine = create_async_engine(url)
 
-    def write(self, batches: Iterable[ChangeBatch], limit: int) -> None:
+    def write(self, batches: Iterable[Commit], limit: int) -> None:
         """Write so many of the batches' changes."""
         self._loop.run_until_complete(self._aio_write(batches, limit))
 
-    async def _aio_write(self, batches: Iterable[ChangeBatch], limit: int) -> None:
+    async def _aio_write(self, batches: Iterable[Commit], limit: int) -> None:
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         upsert = insert(odds_current)
         put = upsert.on_conflict_do_update(

@@ -16,7 +16,7 @@ from odds_service.cache import OddsCache
 from odds_service.clock import DrivenClock
 from odds_service.demo.settings import SimulationSettings
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import ChangeBatch, MarketChange
+from odds_service.model.change import Commit, MarketChange
 from odds_service.model.observation import Observation
 from odds_service.model.snapshot import BookmakerOdds, EventOdds
 from odds_service.model.source import SourceState
@@ -57,7 +57,7 @@ class TimedCache(OddsCache):
         self,
         entries: Mapping[str, EventOdds | None],
         sources: Mapping[str, SourceState],
-        batch: ChangeBatch | None,
+        batch: Commit | None,
         detected_at: datetime,
     ) -> None:
         began = time.perf_counter()
@@ -70,7 +70,7 @@ class TimedQueue(WriteQueue):
 
     put_s = 0.0
 
-    def put(self, batch: ChangeBatch) -> None:
+    def put(self, batch: Commit) -> None:
         began = time.perf_counter()
         super().put(batch)
         self.put_s += time.perf_counter() - began

@@ -11,8 +11,8 @@ import grpc
 import typer
 from msgspec import Struct
 
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tools.benchmarks.figures import Bounds, Measured, Report, at_least, at_most
 from tools.benchmarks.h2load import Calls, call, need_h2load
 from tools.benchmarks.part import Part

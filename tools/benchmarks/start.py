@@ -18,17 +18,18 @@ import typer
 from odds_service.bridge import open_bridge
 from odds_service.model.change import (
     Change,
-    ChangeBatch,
     ChangeKind,
+    Commit,
     EventChange,
     MarketChange,
 )
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.snapshot import EventSource, Snapshot
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
-from odds_service.rpc.pb.odds.v1 import odds_pb2_grpc as pb_grpc
-from odds_service.storage import WriteGroup, open_store
+from odds_service.storage import open_store
+from odds_service.store import WriteGroup
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tools.benchmarks.bare import Bare
 from tools.benchmarks.figures import Bounds, Measured, Report, at_most, settle
 from tools.benchmarks.load import BEGIN, SOURCE
@@ -49,7 +50,7 @@ _RAW: Final = (
 )
 
 
-def batches_of(events: int) -> Iterator[ChangeBatch]:
+def batches_of(events: int) -> Iterator[Commit]:
     """Events as they are first seen, with all their markets."""
     revision = 0
     for first in range(0, events, EVENTS_A_BATCH):
@@ -80,7 +81,7 @@ def batches_of(events: int) -> Iterator[ChangeBatch]:
                     changes.append(MarketChange(revision, ChangeKind.ADDED, "", event.id, SOURCE,
                                                 name, snapshot_id, BEGIN, BEGIN, None,
                                                 market))  # fmt: skip
-        yield ChangeBatch(changes, snapshots, carried)
+        yield Commit(changes, snapshots, carried)
 
 
 def measure(

@@ -17,13 +17,14 @@ from odds_service.bridge import open_bridge
 from odds_service.cache import OddsCache
 from odds_service.clock import DrivenClock
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import ChangeBatch
+from odds_service.model.change import Commit
 from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.detect import Detector
 from odds_service.pipeline.write import GROUP_CHANGES, Writer
 from odds_service.reconcile import Reconciler
-from odds_service.storage import Store, WriteGroup, open_store
+from odds_service.storage import open_store
+from odds_service.store import Store, WriteGroup
 from tests.support.postgres import PostgresServer, postgres_server
 from tools.benchmarks.bare import Bare, BarePostgres, BareSqlite, Group, Obvious, group_of
 from tools.benchmarks.figures import Bounds, Measured, Report, at_least, settle
@@ -62,12 +63,12 @@ class Ours:
         self.queue = WriteQueue(10_000_000)
         self.writer = Writer(store, self.queue, self.feed)
 
-    def put(self, batch: ChangeBatch) -> None:
+    def put(self, batch: Commit) -> None:
         with self.feed.lock:
             self.feed.append_locked(batch, batch.changes[-1].detected_at)
         self.queue.put(batch)
 
-    async def write(self, batches: Sequence[ChangeBatch]) -> None:
+    async def write(self, batches: Sequence[Commit]) -> None:
         """Until all is durable."""
         for batch in batches:
             self.put(batch)
@@ -87,7 +88,7 @@ class Changes:
         )
         self._queue = queue
 
-    async def cycle(self) -> list[ChangeBatch]:
+    async def cycle(self) -> list[Commit]:
         for observation in await self._load.observations():
             await self._detector.observe(observation)
         batches = []
@@ -96,9 +97,9 @@ class Changes:
         return batches
 
 
-def grouped(batches: Sequence[ChangeBatch]) -> Iterator[list[ChangeBatch]]:
+def grouped(batches: Sequence[Commit]) -> Iterator[list[Commit]]:
     """As the writer groups what waits."""
-    group: list[ChangeBatch] = []
+    group: list[Commit] = []
     size = 0
     for batch in batches:
         group.append(batch)
@@ -239,7 +240,7 @@ async def _turn(
     ours: Ours,
     bare: Bare,
     obvious: Obvious,
-    batches: Sequence[ChangeBatch],
+    batches: Sequence[Commit],
     groups: Sequence[Group],
 ) -> None:
     """The same changes by each; what was written before is as much in every database."""
@@ -275,7 +276,7 @@ def _cpu(found: Measured, engine: Engine, name: str, changes: int) -> Iterator[N
     found.add(f"{engine.name}: {name}", (engine.cpu_s() - began) / changes * 1e6, "µs/change")
 
 
-async def _paced(found: Measured, name: str, ours: Ours, batches: Sequence[ChangeBatch]) -> None:
+async def _paced(found: Measured, name: str, ours: Ours, batches: Sequence[Commit]) -> None:
     """Batches as scrapes bring them: how long each is served before it is durable."""
     put_at: dict[int, float] = {}
     lags: list[float] = []

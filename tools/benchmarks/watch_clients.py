@@ -15,8 +15,8 @@ from typing import Any, Final
 import grpc
 import msgspec
 
-from odds_service.rpc.framing import bytes_tag, varint
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import bytes_tag, varint
 from tools.benchmarks.processes import tell
 from tools.benchmarks.watch_wire import BOOKMAKERS, EPOCH, Answer, Ask
 

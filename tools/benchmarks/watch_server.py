@@ -26,17 +26,17 @@ from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.logs import configure_logs
-from odds_service.model.change import Change, ChangeBatch, ChangeKind, MarketChange
+from odds_service.model.change import Change, ChangeKind, Commit, MarketChange
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.rpc.encode import change_wire
-from odds_service.rpc.framing import bytes_tag, varint
-from odds_service.rpc.pb.odds.v1 import odds_pb2 as pb
 from odds_service.rpc.server import RpcParts, channel_options, serve_grpc
 from odds_service.service import SWITCH_INTERVAL_S
 from odds_service.status import ServiceStatus
+from odds_service.wire.encode import change_wire
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import bytes_tag, varint
 from tools.benchmarks.processes import tell
 from tools.benchmarks.watch_wire import BOOKMAKERS, EPOCH, SETTINGS, Do, Done
 
@@ -151,7 +151,7 @@ class Ours:
 
     def publish(self, count: int) -> None:
         entries, changes = self.odds.move(count, self.feed.head_revision + 1)
-        self.cache.swap(entries, {}, ChangeBatch(changes), changes[-1].detected_at)
+        self.cache.swap(entries, {}, Commit(changes), changes[-1].detected_at)
         self.feed.advance_durable(self.feed.head_revision)
 
     def subscribers(self) -> int:

@@ -1,0 +1,102 @@
+"""GetOdds of the past: where a cursor or a time lies in the log, and what there was then."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from grpc import StatusCode
+
+from odds_service.cache import CacheView
+from odds_service.model.cursor import Cursor
+from odds_service.model.source import SourceState, SourceStatus
+from odds_service.rpc.errors import Refused, bad_request, refused, unavailable
+from odds_service.rpc.parts import Past
+from odds_service.rpc.selection import checked_time
+from odds_service.rpc.server_context import ServerContext
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+
+# A caller's clock may be so far ahead of ours; what lies further ahead is a mistake.
+CLOCKS_APART: Final = timedelta(seconds=2)
+_UNKNOWN_INTERVAL_S: Final = 60.0  # of a source of which nothing is known from then
+
+
+async def view_as_of(
+    serving: ServerContext, request: pb.GetOddsRequest, event_ids: frozenset[str] | None
+) -> tuple[CacheView, datetime, list[SourceState]]:
+    """The odds as of a cursor or a time, that time, and the sources as they were.
+
+    Of a source that the history tells nothing of, the odds are stale only by their own times.
+
+    Raises:
+        Refused: the place is not of this log, lies in the future, or is not committed.
+        BelowFloor: it lies before what is kept.
+    """
+    parts = serving.parts
+    store: object = parts.store
+    if not isinstance(store, Past):
+        raise refused(StatusCode.UNIMPLEMENTED, "odds of the past are not kept", "NO_PAST")
+    at: datetime | None = None
+    if request.HasField("as_of_cursor"):
+        revision = _revision_of(serving, request.as_of_cursor)
+    else:
+        at = checked_time("as_of_time", request.as_of_time)
+        await _require_settled(serving, at)
+        revision = await serving.ask(store.revision_at, at)
+    past = await serving.ask(store.odds_at, revision, sorted(event_ids or ()), at)
+    then = past.at or parts.now()
+    states = await serving.ask(store.sources_at, revision, then)
+    known = {state.source: state for state in states}
+    shown = {source for entry in past.events for source, _ in entry.bookmakers}
+    judged_by = {
+        source: SourceState(source=source, interval_s=_UNKNOWN_INTERVAL_S, status=SourceStatus.UP)
+        for source in shown
+    } | known
+    events = {entry.event.id: entry for entry in past.events}
+    cursor = Cursor(parts.feed.epoch, past.revision)
+    return CacheView(cursor, parts.feed.durable_revision, events, judged_by), then, list(states)
+
+
+def _revision_of(serving: ServerContext, cursor: pb.Cursor) -> int:
+    """The committed revision of a cursor of this log. Raises Refused."""
+    if serving.verdict(cursor) == pb.INTENT_REASON_EPOCH_CHANGED:
+        text = "as_of_cursor is not of this log: it names what was never stored here"
+        raise refused(StatusCode.FAILED_PRECONDITION, text, "EPOCH_CHANGED")
+    if cursor.revision > serving.parts.feed.durable_revision:
+        raise _not_durable(serving, f"revision {cursor.revision} is not committed yet")
+    return cursor.revision
+
+
+async def _require_settled(serving: ServerContext, at: datetime) -> None:
+    """See that no change of up to this time is yet to come, or to be committed. Raises Refused.
+
+    Otherwise two calls with one time would be answered differently.
+    """
+    # Asked of the thread that numbers changes: none is between its time and its place in the log.
+    now = await serving.ask(_now, serving)
+    if at > now + CLOCKS_APART:
+        raise bad_request("as_of_time", f"lies in the future: it is {now.isoformat()} here")
+    if at >= now:
+        retry_s = (at - now).total_seconds() + 0.01
+        raise unavailable("as_of_time is not over yet", "NOT_SETTLED", retry_s)
+    waiting = _first_waiting_at(serving)
+    if waiting is not None and waiting <= at:
+        raise _not_durable(serving, "not all changes up to as_of_time are committed yet")
+
+
+async def _now(serving: ServerContext) -> datetime:  # noqa: ASYNC124  # for the gate
+    return serving.parts.now()
+
+
+def _first_waiting_at(serving: ServerContext) -> datetime | None:
+    """When the first change that is not committed was detected; None when all are."""
+    feed = serving.parts.feed
+    durable = feed.durable_revision
+    for batch in feed.read_after(durable, 1) or ():
+        for change in batch.changes:
+            if change.revision > durable:
+                return change.wall_at or change.detected_at
+    return None
+
+
+def _not_durable(serving: ServerContext, text: str) -> Refused:
+    durable = str(serving.parts.feed.durable_revision)
+    return unavailable(text, "NOT_DURABLE_YET", durable_revision=durable)

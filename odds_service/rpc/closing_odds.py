@@ -1,0 +1,91 @@
+"""GetClosingOdds: what bookmakers showed last, open, before events started; out of the database."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from grpc import StatusCode
+
+from odds_service.model.event import Event
+from odds_service.model.market import Market
+from odds_service.rpc.errors import Context, refused
+from odds_service.rpc.parts import Closings
+from odds_service.rpc.selection import Selection
+from odds_service.rpc.server_context import ServerContext
+from odds_service.store import ClosingOdds, StartedEvents
+from odds_service.wire.encode import event_message, join_markets
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import timestamp
+
+EVENTS_AT_ONCE: Final = 100  # listed by one query; their odds are read one by one
+_PAGE_BYTES: Final = 512 * 1024  # half of what is promised: one more row never goes over it
+
+
+async def get_closing_odds(
+    serving: ServerContext, request: pb.GetClosingOddsRequest, context: Context
+) -> None:
+    """Stream the closing odds of what the filter selects; holds one event at a time.
+
+    Raises Refused.
+    """
+    store: object = serving.parts.store
+    if not isinstance(store, Closings):
+        raise refused(StatusCode.UNIMPLEMENTED, "nothing is stored here", "NO_STORE")
+    selection = serving.selection(request.filter)
+    only = _started(selection, serving)
+    after = None
+    while True:
+        async with serving.replays:
+            events = await serving.ask(store.started_events, only, after, EVENTS_AT_ONCE)
+        for event in events:
+            if not selection.takes_event(event):
+                continue
+            async with serving.replays:
+                closing = await serving.ask(store.closing_odds, [event.id])
+            for page in _pages(event, [odds for odds in closing if _takes(selection, odds)]):
+                await context.write(page.SerializeToString())
+        if len(events) < EVENTS_AT_ONCE:
+            return
+        after = events[-1].start_time, events[-1].id
+
+
+def _started(selection: Selection, serving: ServerContext) -> StartedEvents:
+    now = serving.parts.now()
+    return StartedEvents(
+        before=now if selection.start_to is None else min(now, selection.start_to),
+        event_ids=selection.event_ids or frozenset(),
+        sports=selection.sports or frozenset(),
+        competitions=selection.competitions or frozenset(),
+        start_from=selection.start_from,
+    )
+
+
+def _takes(selection: Selection, odds: ClosingOdds) -> bool:
+    of_market = selection.markets is None or odds.market.key.market in selection.markets
+    return of_market and selection.takes_bookmaker(odds.source, odds.bookmaker)
+
+
+def _market(market: Market) -> pb.Market:
+    return pb.BookmakerOdds.FromString(join_markets([market])).markets[0]
+
+
+def _pages(event: Event, closing: Sequence[ClosingOdds]) -> Iterator[pb.ClosingOddsPage]:
+    """None where nothing is selected: an event without closing odds is left out."""
+    shown = event_message(event)
+    entry = pb.ClosedEvent(event=shown)
+    size = 0
+    for each in closing:
+        odds = entry.odds.add(
+            bookmaker=each.bookmaker,
+            source=each.source,
+            market=_market(each.market),
+            confirmed_at=timestamp(each.confirmed_at),
+            offered=each.offered,
+        )
+        odds.age.FromTimedelta(each.start_time - each.confirmed_at)
+        size += odds.ByteSize()
+        if size > _PAGE_BYTES:
+            yield pb.ClosingOddsPage(events=[entry])
+            entry = pb.ClosedEvent(event=shown)
+            size = 0
+    if entry.odds:
+        yield pb.ClosingOddsPage(events=[entry])

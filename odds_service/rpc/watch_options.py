@@ -1,0 +1,66 @@
+"""What a stream of changes is asked to run with, checked and bounded."""
+
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+from msgspec import Struct
+
+from odds_service.rpc.errors import bad_request
+from odds_service.rpc.selection import Selection
+from odds_service.rpc.server_context import ServerContext
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+
+HEARTBEAT_S: Final = 10.0
+HEARTBEAT_BOUNDS_S: Final = (0.5, 60.0)
+CONFLATE_BOUNDS_S: Final = (0.05, 60.0)
+
+_MAX_NANOS: Final = 999_999_999
+
+
+class WatchOptions(Struct, frozen=True):
+    """What a stream runs with; conflate_s 0: off; freshness: whether it is told of it."""
+
+    selection: Selection
+    image: pb.ImageMode.ValueType
+    policy: pb.SlowReaderPolicy.ValueType
+    heartbeat_s: float
+    conflate_s: float
+    freshness: bool = False
+
+
+def watch_options(serving: ServerContext, request: pb.WatchChangesRequest) -> WatchOptions:
+    """Check a request and bound what it asks for. Raises Refused naming the field.
+
+    An image mode or a policy of a newer client counts as unspecified.
+    """
+    asked = _seconds("heartbeat", request.heartbeat)
+    heartbeat_s = _bounded(asked, HEARTBEAT_BOUNDS_S) if asked else HEARTBEAT_S
+    asked = _seconds("conflate", request.conflate)
+    latest = pb.SLOW_READER_POLICY_LATEST
+    return WatchOptions(
+        selection=serving.selection(request.filter),
+        image=request.image,  # neither NEVER nor ONLY, also one that is not known here: AUTO
+        policy=latest if request.policy == latest else pb.SLOW_READER_POLICY_LOSSLESS,
+        heartbeat_s=heartbeat_s,
+        conflate_s=_bounded(asked, CONFLATE_BOUNDS_S) if asked else 0.0,
+        freshness=request.freshness,
+    )
+
+
+def _seconds(field: str, duration: Duration) -> float:
+    if duration.seconds < 0 or duration.nanos < 0:
+        raise bad_request(field, "is negative")
+    if duration.nanos > _MAX_NANOS:
+        raise bad_request(field, "has nanos out of range")
+    return duration.seconds + duration.nanos / 1e9
+
+
+def _bounded(seconds: float, bounds: tuple[float, float]) -> float:
+    return min(max(seconds, bounds[0]), bounds[1])
+
+
+def duration(seconds: float) -> Duration:
+    """Seconds as a message, to the microsecond."""
+    message = Duration()
+    message.FromMicroseconds(round(seconds * 1e6))
+    return message

@@ -1,0 +1,1 @@
+"""Changes that are not in the history: refused, spilled, tried again."""

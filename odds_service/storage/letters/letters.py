@@ -1,0 +1,134 @@
+"""The dead letters: changes that are not in the history, and why."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Row, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from odds_service.model.change import Change
+from odds_service.model.snapshot import EventSource, Snapshot
+from odds_service.storage import rows
+from odds_service.storage.database import Database
+from odds_service.storage.schema import dead_letters, epochs
+from odds_service.store import DeadLetter
+
+_REASON_CHARS: Final = 500  # of a database's words, which may quote a whole row
+
+
+class Letter(msgspec.Struct, frozen=True, array_like=True):
+    """A change as its row, with what is stored along with it."""
+
+    row: rows.HistoryRow
+    snapshot: Snapshot | None
+    carried: tuple[EventSource, ...]
+
+
+Entry = tuple[Change, Snapshot | None, tuple[EventSource, ...]]  # a change with what belongs to it
+
+_decode = msgspec.json.Decoder(Letter).decode
+
+
+async def aio_keep(
+    connection: AsyncConnection,
+    epoch: str,
+    listed: Sequence[Entry],
+    reason: str,
+    now: datetime,
+) -> None:
+    """Keep changes with the reason why they are not stored."""
+    values = [
+        {
+            "epoch": epoch,
+            "revision": change.revision,
+            "reason": reason[:_REASON_CHARS].replace("\0", " "),
+            "kept_at": now,
+            "attempts": 1,
+            "letter": _written(change, snapshot, carried),
+        }
+        for change, snapshot, carried in listed
+    ]
+    await connection.execute(dead_letters.insert(), values)
+
+
+def _written(change: Change, snapshot: Snapshot | None, carried: tuple[EventSource, ...]) -> bytes:
+    """A letter as JSON; empty for text that is no Unicode: no database could ever take it."""
+    try:
+        return msgspec.json.encode(Letter(rows.history_row(change), snapshot, carried))
+    except UnicodeEncodeError:
+        return b""
+
+
+def read_letter(letter: bytes) -> Letter | None:
+    """A letter that was kept; None where it could not be written down."""
+    return _decode(letter) if letter else None
+
+
+async def aio_letters(connection: AsyncConnection, after: int, limit: int) -> list[DeadLetter]:
+    """See store.Store.dead_letters."""
+    query = (
+        select(dead_letters)
+        .where(dead_letters.c.letter_id > after)
+        .order_by(dead_letters.c.letter_id)
+        .limit(limit)
+    )
+    return [_shown(row) for row in await connection.execute(query)]
+
+
+def _shown(row: Row[Any]) -> DeadLetter:
+    letter = read_letter(row.letter)
+    changes, _ = ([], []) if letter is None else rows.changes_from([letter.row])
+    return DeadLetter(
+        letter_id=row.letter_id,
+        epoch=row.epoch,
+        revision=row.revision,
+        reason=row.reason,
+        kept_at=row.kept_at,
+        attempts=row.attempts,
+        change=changes[0] if changes else None,
+    )
+
+
+async def aio_kept(
+    connection: AsyncConnection, after: int, upto: int
+) -> list[tuple[Change, tuple[EventSource, ...]]]:
+    """Letters of revisions in (after, upto] that are still theirs, in the order of the log.
+
+    A letter of a log that went on without it (see storage.spill) is none of them.
+    """
+    opened = [
+        (row.first_revision, row.epoch)
+        for row in await connection.execute(select(epochs).order_by(epochs.c.place))
+    ]
+    firsts = [first for first, _ in opened]
+    query = (
+        select(dead_letters)
+        .where(dead_letters.c.revision > after, dead_letters.c.revision <= upto)
+        .order_by(dead_letters.c.revision, dead_letters.c.letter_id)
+    )
+    kept = []
+    for row in await connection.execute(query):
+        place = bisect_right(firsts, row.revision) - 1
+        letter = read_letter(row.letter)
+        if letter is not None and place >= 0 and opened[place][1] == row.epoch:
+            with suppress(rows.Unreadable):
+                kept.append((rows.change_from(letter.row), letter.carried))
+    return kept
+
+
+async def aio_count(connection: AsyncConnection) -> int:
+    count: int | None = await connection.scalar(select(func.count()).select_from(dead_letters))
+    return count or 0
+
+
+async def aio_drop(database: Database, letter_id: int) -> bool:
+    """See store.Store.drop_dead_letter."""
+    async with database.writing() as connection:
+        found = await connection.execute(
+            delete(dead_letters).where(dead_letters.c.letter_id == letter_id)
+        )
+        return found.rowcount > 0

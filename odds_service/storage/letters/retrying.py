@@ -1,0 +1,59 @@
+"""Another try for a dead letter: its change is stored in the place that was held for it."""
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from odds_service.storage.database import Database
+from odds_service.storage.letters.letters import read_letter
+from odds_service.storage.log.writing import Stretch, aio_insert, aio_locked_state
+from odds_service.storage.rows import change_from
+from odds_service.storage.schema import UNSTORED, dead_letters, epochs, odds_history
+
+
+async def aio_retry(database: Database, letter_id: int) -> str:
+    """See store.Store.retry_dead_letter."""
+    async with database.writing() as connection:
+        await aio_locked_state(database, connection)
+        mine = dead_letters.c.letter_id == letter_id
+        row = (await connection.execute(select(dead_letters).where(mine))).one_or_none()
+        if row is None:
+            return "there is no such letter"
+        letter = read_letter(row.letter)
+        if letter is None:
+            return "it holds text that no database takes"
+        if row.epoch != await aio_epoch_of(connection, row.revision):
+            return "its revision belongs to another change now: it can be looked at, or dropped"
+        snapshot, event_id = letter.snapshot, letter.row.event_id
+        stretch = Stretch(
+            [change_from(letter.row)],
+            {} if snapshot is None else {snapshot.snapshot_id: snapshot},
+            {event_id: letter.carried},
+        )
+        try:
+            async with connection.begin_nested():
+                place = delete(odds_history).where(
+                    odds_history.c.revision == row.revision, odds_history.c.kind == UNSTORED
+                )
+                if not (await connection.execute(place)).rowcount:
+                    return "its place in the history is not there any more"
+                await aio_insert(database, connection, stretch, again=True)
+        except Exception as error:
+            reason = database.refusal(error)
+            if reason is None:
+                raise
+            tried = {"reason": reason, "attempts": row.attempts + 1}
+            await connection.execute(update(dead_letters).where(mine).values(**tried))
+            return reason
+        await connection.execute(delete(dead_letters).where(mine))
+        return ""
+
+
+async def aio_epoch_of(connection: AsyncConnection, revision: int) -> str | None:
+    """The epoch that a revision was numbered in, as far as it was stored."""
+    epoch: str | None = await connection.scalar(
+        select(epochs.c.epoch)
+        .where(epochs.c.first_revision <= revision)
+        .order_by(epochs.c.place.desc())
+        .limit(1)
+    )
+    return epoch

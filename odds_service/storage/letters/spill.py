@@ -1,0 +1,193 @@
+"""The spill file: what the last stop could not write in time, for the next start.
+
+JSON lines: a header, then a batch a line. It comes into being whole or not at all.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from odds_service.errors import StorageError
+from odds_service.model.change import Commit
+from odds_service.model.snapshot import EventSource, Snapshot
+from odds_service.storage import rows
+from odds_service.storage.database import Database
+from odds_service.storage.letters.letters import aio_keep
+from odds_service.storage.log.writing import aio_write_batches, by_days, stretch_of
+from odds_service.storage.reads.load import aio_state
+from odds_service.storage.schema import dead_letters
+
+_FORMAT: Final = 1
+_GROUP_CHANGES: Final = 5_000  # of a transaction of the replay
+
+log = structlog.get_logger(__name__)
+
+
+class SpillHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose changes they are, and which: the revisions from first to last, without a hole."""
+
+    format: int
+    database_id: str
+    epoch: str
+    first: int
+    last: int
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """A batch."""
+
+    rows: list[rows.HistoryRow]
+    snapshots: list[Snapshot]
+    event_sources: list[tuple[str, EventSource]]
+
+
+_header = msgspec.json.Decoder(SpillHeader)
+_line = msgspec.json.Decoder(_Line)
+
+
+def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Commit]) -> None:
+    """Write the file, and see it on the disk. Raises OSError."""
+    header = SpillHeader(
+        format=_FORMAT,
+        database_id=database_id,
+        epoch=epoch,
+        first=batches[0].first_revision,
+        last=batches[-1].last_revision,
+    )
+    begun = path.with_name(path.name + ".part")
+    with begun.open("wb") as file:
+        file.write(msgspec.json.encode(header) + b"\n")
+        for batch in batches:
+            changes = [rows.history_row(change) for change in batch.changes]
+            line = _Line(changes, list(batch.snapshots), list(batch.event_sources))
+            file.write(msgspec.json.encode(line) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    begun.replace(path)
+    _sync_folder(path)
+
+
+def read_spill(path: Path) -> tuple[SpillHeader, Iterator[Commit]] | None:
+    """The header, and the batches as they are asked for; None without a file.
+
+    Raises StorageError.
+    """
+    try:
+        with path.open("rb") as file:
+            header = _header.decode(file.readline())
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise _unreadable(path, error) from None
+    if header.format != _FORMAT:
+        raise _unreadable(path, f"format {header.format}")
+    return header, _batches(path)
+
+
+def _batches(path: Path) -> Iterator[Commit]:
+    try:
+        with path.open("rb") as file:
+            file.readline()
+            for text in file:
+                line = _line.decode(text)
+                changes = [rows.change_from(row) for row in line.rows]
+                yield Commit(changes, line.snapshots, line.event_sources)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, why: object) -> StorageError:
+    return StorageError(
+        f"the changes that the last stop left in {path} cannot be read ({why}); "
+        "move the file away to start without them"
+    )
+
+
+def _set_aside(path: Path, header: SpillHeader) -> str:
+    aside = path.with_name(f"{path.name}.{header.database_id[:8]}")
+    path.replace(aside)
+    return str(aside)
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+    _sync_folder(path)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+async def aio_replay(database: Database, path: Path, now: datetime) -> tuple[int, int]:
+    """Store what the file holds, if there is one: how many changes were stored, and how many not.
+
+    It fits if no epoch was opened after its own, and if it follows on what is durable. It may
+    begin before that: the group that was in hand at the stop may have been committed. Changes that
+    do not fit are put into the dead letters. Afterwards the file is gone; a repeat does no harm.
+    """
+    found = read_spill(path)
+    if found is None:
+        return 0, 0
+    header, batches = found
+    async with database.writing() as connection:
+        state = await aio_state(database, connection)
+    if header.database_id != state.database_id:
+        log.error("spill_of_another_database", moved_to=_set_aside(path, header))
+        return 0, 0
+    changes = header.last - header.first + 1
+    fits = header.epoch == state.epoch and header.first <= state.durable_revision + 1
+    if fits:
+        for group in _groups(batches):
+            for piece in by_days(group):
+                async with database.writing() as connection:
+                    state = await aio_state(database, connection)
+                    await aio_write_batches(database, connection, state, piece)
+        log.info("spill_stored", first=header.first, last=header.last)
+    else:
+        reason = f"spilled at a stop; the log went on without it (epoch {header.epoch})"
+        async with database.writing() as connection:
+            await _aio_keep_all(connection, header.epoch, batches, reason, now)
+        log.error("spill_does_not_fit", first=header.first, last=header.last, epoch=header.epoch)
+    _remove(path)
+    return (changes, 0) if fits else (0, changes)
+
+
+def _groups(batches: Iterator[Commit]) -> Iterator[list[Commit]]:
+    group: list[Commit] = []
+    size = 0
+    for batch in batches:
+        group.append(batch)
+        size += len(batch.changes)
+        if size >= _GROUP_CHANGES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+async def _aio_keep_all(
+    connection: AsyncConnection,
+    epoch: str,
+    batches: Iterator[Commit],
+    reason: str,
+    now: datetime,
+) -> None:
+    query = select(dead_letters.c.revision).where(dead_letters.c.epoch == epoch)
+    kept = set(await connection.scalars(query))
+    for batch in batches:
+        entries = [
+            entry for entry in stretch_of([batch]).entries() if entry[0].revision not in kept
+        ]
+        if entries:
+            await aio_keep(connection, epoch, entries, reason, now)

@@ -1,0 +1,1 @@
+"""The log of changes: written and read back."""

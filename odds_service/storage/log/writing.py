@@ -1,0 +1,333 @@
+"""One transaction of the writer: a group of changes, whole, in order, and once.
+
+asyncio-flavoured (`aio_…`); storage.database_store runs them on the bridge.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, Final, NamedTuple
+
+import structlog
+from sqlalchemy import Executable, Row, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from odds_service.errors import StorageUnavailable, Superseded
+from odds_service.model.change import Change, Commit, EventChange, MarketChange, SourceChange
+from odds_service.model.snapshot import BookmakerOdds, EventSource, Snapshot
+from odds_service.storage import rows
+from odds_service.storage.database import Database
+from odds_service.storage.letters.letters import Entry, aio_keep
+from odds_service.storage.schema import feed_state, odds_history, snapshots
+from odds_service.store import WriteGroup
+
+_REASON_CHARS: Final = 500  # of a database's words, in the log
+MOST_DAYS: Final = 20  # that one transaction writes to
+
+log = structlog.get_logger(__name__)
+
+
+class Stretch(NamedTuple):
+    """Consecutive changes, and what is stored along with them: by snapshot id, by event."""
+
+    changes: Sequence[Change]
+    snapshots: Mapping[int, Snapshot]
+    carried: Mapping[str, Sequence[EventSource]]
+
+    def of(self, changes: Sequence[Change]) -> "Stretch":
+        """Some of the changes."""
+        return self._replace(changes=changes)
+
+    def entries(self) -> list[Entry]:
+        """Each change with what belongs to it alone."""
+        found: list[Entry] = []
+        for change in self.changes:
+            snapshot: Snapshot | None = None
+            carried: tuple[EventSource, ...] = ()
+            if isinstance(change, MarketChange):
+                snapshot = self.snapshots.get(change.snapshot_id)
+            elif isinstance(change, EventChange):
+                carried = tuple(self.carried.get(change.event_id, ()))
+            found.append((change, snapshot, carried))
+        return found
+
+
+def stretch_of(batches: Iterable[Commit], after: int = 0) -> Stretch:
+    """All changes after a revision."""
+    changes: list[Change] = []
+    captured: dict[int, Snapshot] = {}
+    carried: dict[str, list[EventSource]] = {}
+    for batch in batches:
+        if batch.last_revision <= after:
+            continue
+        if batch.first_revision > after:
+            changes += batch.changes
+        else:
+            changes += [change for change in batch.changes if change.revision > after]
+        captured |= {snapshot.snapshot_id: snapshot for snapshot in batch.snapshots}
+        for event_id, source in batch.event_sources:
+            carried.setdefault(event_id, []).append(source)
+    return Stretch(changes, captured, carried)
+
+
+async def aio_write(database: Database, epoch: str, group: WriteGroup) -> int:
+    """See store.Store.write."""
+    refused = 0
+    *earlier, last = list(by_days(group.batches)) or [[]]
+    for batches in earlier:
+        async with database.writing() as connection:
+            state = await _aio_own_state(database, connection, epoch)
+            refused += await aio_write_batches(database, connection, state, batches)
+    async with database.writing() as connection:
+        state = await _aio_own_state(database, connection, epoch)
+        refused += await aio_write_batches(database, connection, state, last)
+        await _aio_each(
+            database,
+            connection,
+            database.statements.confirm,
+            [_confirmation(odds) for odds in group.confirmations],
+        )
+        await _aio_each(
+            database,
+            connection,
+            database.statements.add_run,
+            [rows.run_row(run) for run in group.runs],
+        )
+    return refused
+
+
+def by_days(batches: Iterable[Commit]) -> Iterator[list[Commit]]:
+    """Cut batches so that each piece falls on MOST_DAYS days at most.
+
+    Only a clock that jumped to and fro gives more. Each day is a partition on PostgreSQL, whose
+    locks are counted for the whole server.
+    """
+    piece: list[Commit] = []
+    days: set[date] = set()
+    for batch in batches:
+        fresh = {batch.changes[0].detected_at.date(), batch.changes[-1].detected_at.date()}
+        if piece and len(days | fresh) > MOST_DAYS:
+            yield piece
+            piece, days = [], set()
+        piece.append(batch)
+        days |= fresh
+    if piece:
+        yield piece
+
+
+async def _aio_own_state(database: Database, connection: AsyncConnection, epoch: str) -> Row[Any]:
+    """The row of feed_state, locked. Raises Superseded."""
+    state = await aio_locked_state(database, connection)
+    if state.epoch != epoch:
+        raise Superseded("another process opened this database; this one must end")
+    return state
+
+
+async def aio_locked_state(database: Database, connection: AsyncConnection) -> Row[Any]:
+    """The row of feed_state, locked until the transaction ends: one writer at a time."""
+    query = select(feed_state)
+    if database.locks_rows:
+        query = query.with_for_update()
+    return (await connection.execute(query)).one()
+
+
+async def aio_write_batches(
+    database: Database, connection: AsyncConnection, state: Row[Any], batches: Sequence[Commit]
+) -> int:
+    """Store what is not stored yet, and move the durable revision; gives how many were refused.
+
+    A group that is covered by the durable revision was stored by a commit whose reply got lost.
+    """
+    stretch = stretch_of(batches, state.durable_revision)
+    if not stretch.changes:
+        return 0
+    first, last = stretch.changes[0], stretch.changes[-1]
+    if first.revision != state.durable_revision + 1:
+        raise AssertionError(f"revision {first.revision} follows {state.durable_revision}")
+    await database.aio_make_room(connection, (change.detected_at for change in stretch.changes))
+    refused = await _aio_store(database, connection, state.epoch, stretch)
+    await connection.execute(
+        update(feed_state).values(durable_revision=last.revision, detected_at=last.detected_at)
+    )
+    return refused
+
+
+async def _aio_store(
+    database: Database,
+    connection: AsyncConnection,
+    epoch: str,
+    stretch: Stretch,
+    *,
+    again: bool = False,
+) -> int:
+    """Store a stretch of the log; where the database refuses a row, halve it until that is found.
+
+    The refused row leaves its placeholder in history and goes to the dead letters.
+    """
+    try:
+        async with connection.begin_nested():
+            await aio_insert(database, connection, stretch, again=again)
+    except Exception as error:
+        reason = database.refusal(error)
+        if reason is None:
+            raise
+    else:
+        return 0
+    if not again:  # a capture that was cut by what was durable has its snapshot already
+        return await _aio_store(database, connection, epoch, stretch, again=True)
+    changes = stretch.changes
+    if len(changes) > 1:
+        middle = len(changes) // 2
+        halves = (stretch.of(changes[:middle]), stretch.of(changes[middle:]))
+        return sum(
+            [await _aio_store(database, connection, epoch, half, again=True) for half in halves]
+        )
+    (change,) = changes
+    log.error(
+        "change_refused",
+        revision=change.revision,
+        kind=change.kind.name,
+        reason=reason[:_REASON_CHARS],
+    )
+    try:
+        await aio_keep(connection, epoch, stretch.entries(), reason, datetime.now(UTC))
+        held = rows.placeholder(change, database.stored_time)
+        await database.aio_append(connection, odds_history, [held])
+    except Exception as error:
+        if database.refusal(error) is None:
+            raise
+        raise StorageUnavailable(
+            f"the database refuses revision {change.revision}, and its placeholder too: "
+            f"{reason[:_REASON_CHARS]}"
+        ) from error
+    return 1
+
+
+async def aio_insert(
+    database: Database,
+    connection: AsyncConnection,
+    stretch: Stretch,
+    *,
+    again: bool,
+) -> None:
+    """All rows of a stretch of the log. `again`: some of its snapshots may be stored already."""
+    stored_time = database.stored_time
+    await database.aio_append(
+        connection,
+        odds_history,
+        (rows.history_values(change, stored_time) for change in stretch.changes),
+    )
+    described: dict[str, rows.Values] = {}
+    states: list[rows.Values] = []
+    carried: list[rows.Values] = []
+    captured: dict[int, Snapshot] = {}
+    seen: dict[str, datetime] = {}
+    for change in stretch.changes:
+        if isinstance(change, MarketChange):
+            seen.setdefault(change.bookmaker, change.observed_at)
+            snapshot = stretch.snapshots.get(change.snapshot_id)
+            if snapshot is not None:
+                captured[change.snapshot_id] = snapshot
+        elif isinstance(change, EventChange):
+            row = rows.event_row(change)
+            before = described.pop(change.event_id, {"ended_revision": 0})
+            row["ended_revision"] = max(row["ended_revision"], before["ended_revision"])
+            described[change.event_id] = row
+            carried += [
+                rows.carried_row(change.event_id, source)
+                for source in stretch.carried.get(change.event_id, ())
+            ]
+        elif isinstance(change, SourceChange):
+            states.append(rows.state_row(change))
+    # Rows of ghosts that something has replaced: they belong to no change, and say nothing.
+    carried += [
+        rows.carried_row(event_id, source)
+        for event_id, sources in stretch.carried.items()
+        if event_id not in described
+        for source in sources[-1:]
+        if source.departed_at is not None and source.shown is None
+    ]
+    statements = database.statements
+    if seen:
+        first, last = stretch.changes[0], stretch.changes[-1]
+        bounds = {
+            "first": first.revision,
+            "last": last.revision,
+            "begin": first.detected_at,
+            "end": last.detected_at,
+        }
+        await connection.execute(statements.put_current, bounds)
+        named = [{"bookmaker": name, "first_seen_at": at} for name, at in seen.items()]
+        await connection.execute(statements.add_bookmaker, named)
+    if captured and again:
+        values = [
+            {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
+            | {"lagging": rows.packed_lagging(snapshot.lagging)}
+            for snapshot in captured.values()
+        ]
+        await connection.execute(statements.add_snapshot, values)
+    elif captured:
+        await database.aio_append(
+            connection,
+            snapshots,
+            (_snapshot_values(snapshot, stored_time) for snapshot in captured.values()),
+        )
+    for statement, listed in (
+        (statements.put_event, list(described.values())),
+        (statements.put_carried, carried),
+        (statements.put_state, states),
+    ):
+        if listed:
+            await connection.execute(statement, listed)
+
+
+def _snapshot_values(snapshot: Snapshot, stored_time: Callable[[datetime], Any]) -> tuple[Any, ...]:
+    claimed_at = snapshot.source_updated_at
+    return (
+        snapshot.snapshot_id,
+        snapshot.event_id,
+        snapshot.source,
+        snapshot.bookmaker,
+        stored_time(snapshot.observed_at),
+        stored_time(snapshot.confirmed_at),
+        None if claimed_at is None else stored_time(claimed_at),
+        rows.packed_lagging(snapshot.lagging),
+    )
+
+
+def _confirmation(odds: BookmakerOdds) -> rows.Values:
+    return {
+        "of": odds.snapshot_id,
+        "seen_at": odds.observed_at,
+        "true_at": odds.confirmed_at,
+        "claimed_at": odds.source_updated_at,
+        "lags": rows.packed_lagging(odds.lagging),
+    }
+
+
+async def _aio_each(
+    database: Database,
+    connection: AsyncConnection,
+    statement: Executable,
+    values: Sequence[rows.Values],
+) -> None:
+    """Execute for all values; one that the database refuses is left out, and logged.
+
+    For records that the next pull brings again, or that are of the operator's interest alone.
+    """
+    if not values:
+        return
+    try:
+        async with connection.begin_nested():
+            await connection.execute(statement, list(values))
+    except Exception as error:
+        reason = database.refusal(error)
+        if reason is None:
+            raise
+    else:
+        return
+    if len(values) == 1:
+        log.error("record_refused", reason=reason[:_REASON_CHARS])
+        return
+    middle = len(values) // 2
+    for half in (values[:middle], values[middle:]):
+        await _aio_each(database, connection, statement, half)

@@ -1,0 +1,213 @@
+"""What a start reads: the live odds, the sources' states, and where the log stands."""
+
+import uuid
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from odds_service.model.event import Event, EventStatus
+from odds_service.model.market import Market, MarketKey, MarketStatus
+from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
+from odds_service.storage import rows
+from odds_service.storage.asks import aio_asks
+from odds_service.storage.database import Database
+from odds_service.storage.letters.letters import aio_count
+from odds_service.storage.letters.refused import aio_refused
+from odds_service.storage.reads.as_of import aio_odds_at
+from odds_service.storage.schema import (
+    epochs,
+    event_sources,
+    events,
+    feed_state,
+    odds_current,
+    snapshots,
+    source_states,
+)
+from odds_service.store import Stored
+
+log = structlog.get_logger(__name__)
+
+# An event's own start is another source's than a ghost's at times; the reconciler judges by that.
+GHOSTS_SINCE: Final = timedelta(days=2)
+MOST_GHOSTS: Final = 50_000
+
+Shown = dict[str, dict[BookmakerKey, dict[MarketKey, Market]]]  # event -> bookmaker -> market
+
+
+async def aio_state(database: Database, connection: AsyncConnection) -> Row[Any]:
+    """The row of feed_state, locked; made at the very first start."""
+    query = select(feed_state)
+    if database.locks_rows:
+        query = query.with_for_update()
+    found = (await connection.execute(query)).one_or_none()
+    if found is not None:
+        return found
+    first = {
+        "one": 1, "database_id": uuid.uuid4().hex, "epoch": "",
+        "durable_revision": 0, "floor_revision": 0,
+    }  # fmt: skip
+    await connection.execute(feed_state.insert(), first)
+    return (await connection.execute(select(feed_state))).one()
+
+
+async def aio_warm(database: Database, now: datetime) -> Stored:
+    """Open a new epoch after what is durable, and read what there is."""
+    async with database.writing() as connection:
+        state = await aio_state(database, connection)
+        epoch = uuid.uuid4().hex
+        await connection.execute(update(feed_state).values(epoch=epoch))
+        opened = {
+            "epoch": epoch, "first_revision": state.durable_revision + 1, "opened_at": now
+        }  # fmt: skip
+        await connection.execute(epochs.insert(), opened)
+        known = await connection.execute(select(epochs).order_by(epochs.c.place))
+        states = {}
+        for row in await connection.execute(select(source_states)):
+            with suppress(rows.Unreadable):
+                states[row.source] = rows.state_from(row.state)
+        live = await aio_live_events(database, connection)
+        refused = await aio_refused(connection, state.durable_revision)
+        if refused.event_ids:
+            as_served = await aio_odds_at(
+                connection, state.durable_revision, sorted(refused.event_ids), now
+            )
+            live = [entry for entry in live if entry.event.id not in refused.event_ids]
+            live += as_served.events
+        states |= {source: change.after for source, change in refused.sources.items()}
+        return Stored(
+            events=live,
+            ghosts=await aio_ghosts(connection, now),
+            sources=list(states.values()),
+            revision=state.durable_revision,
+            epoch=epoch,
+            epochs=[(row.epoch, row.first_revision) for row in known],
+            last_detected_at=state.detected_at,
+            database_id=state.database_id,
+            dead_letters=await aio_count(connection),
+            asks=await aio_asks(connection),
+        )
+
+
+async def aio_live_events(database: Database, connection: AsyncConnection) -> list[EventOdds]:
+    """The events that have not ended, with their live odds."""
+    live: dict[str, Event] = {}
+    query = select(events.c.event_id, events.c.event).where(
+        events.c.status != int(EventStatus.ENDED)
+    )
+    for row in await connection.execute(query):
+        try:
+            live[row.event_id] = rows.event_from(row.event)
+        except rows.Unreadable as error:
+            log.error("unreadable_event", event_id=row.event_id, reason=str(error)[:200])
+    carried: dict[str, dict[str, EventSource]] = {event_id: {} for event_id in live}
+    of_live = select(event_sources).join(events, events.c.event_id == event_sources.c.event_id)
+    of_live = of_live.where(
+        events.c.status != int(EventStatus.ENDED), event_sources.c.departed_at.is_(None)
+    )
+    for row in await connection.execute(of_live):
+        if row.event_id in live and row.source in live[row.event_id].source_ids:
+            carried[row.event_id][row.source] = rows.carried_from(row)
+    markets = await _aio_live_markets(database, connection)
+    shown: dict[str, dict[BookmakerKey, BookmakerOdds]] = {event_id: {} for event_id in live}
+    for snapshot in await connection.execute(_LATEST_SNAPSHOTS):
+        whose = snapshot.source, snapshot.bookmaker
+        alive = markets.get(snapshot.event_id, {}).get(whose)
+        if alive and snapshot.event_id in live:
+            shown[snapshot.event_id][whose] = BookmakerOdds(
+                snapshot.snapshot_id,
+                snapshot.event_id,
+                snapshot.source,
+                snapshot.bookmaker,
+                snapshot.observed_at,
+                snapshot.confirmed_at,
+                snapshot.source_updated_at,
+                alive,
+                lagging=rows.lagging_from(snapshot.lagging),
+            )
+    return [
+        EventOdds(event, carried[event_id], shown[event_id]) for event_id, event in live.items()
+    ]
+
+
+async def aio_ghosts(connection: AsyncConnection, now: datetime) -> list[tuple[str, EventSource]]:
+    """Read the source events that departed, the last ones first, as far as they may matter.
+
+    A row without `shown` is that of a source event that stands elsewhere now.
+    """
+    query = (
+        select(event_sources)
+        .join(events, events.c.event_id == event_sources.c.event_id)
+        .where(
+            event_sources.c.departed_at.is_not(None),
+            event_sources.c.shown.is_not(None),
+            events.c.start_time > now - GHOSTS_SINCE,
+        )
+        .order_by(event_sources.c.departed_at.desc())
+        .limit(MOST_GHOSTS)
+    )
+    found = []
+    for row in await connection.execute(query):
+        try:
+            found.append((row.event_id, rows.carried_from(row)))
+        except rows.Unreadable as error:
+            log.error("unreadable_ghost", event_id=row.event_id, reason=str(error)[:200])
+    return found
+
+
+_OF_LIVE_EVENTS = (
+    odds_current.join(events, events.c.event_id == odds_current.c.event_id),
+    events.c.status != int(EventStatus.ENDED),
+    odds_current.c.revision > events.c.ended_revision,
+)
+
+# The last capture that changed something, tombstones included: a bookmaker's snapshot.
+_LATEST = (
+    select(func.max(odds_current.c.snapshot_id).label("snapshot_id"))
+    .select_from(_OF_LIVE_EVENTS[0])
+    .where(*_OF_LIVE_EVENTS[1:])
+    .group_by(odds_current.c.event_id, odds_current.c.source, odds_current.c.bookmaker)
+    .subquery()
+)
+_LATEST_SNAPSHOTS = select(snapshots).join(
+    _LATEST, _LATEST.c.snapshot_id == snapshots.c.snapshot_id
+)
+
+_LIVE_MARKETS = (
+    select(
+        odds_current.c.event_id,
+        odds_current.c.source,
+        odds_current.c.bookmaker,
+        odds_current.c.market,
+        odds_current.c.line,
+        odds_current.c.participant,
+        odds_current.c.odds,
+        odds_current.c.revision,
+        odds_current.c.changed_at,
+    )
+    .select_from(_OF_LIVE_EVENTS[0])
+    .where(*_OF_LIVE_EVENTS[1:], odds_current.c.status != int(MarketStatus.REMOVED))
+)
+
+
+async def _aio_live_markets(database: Database, connection: AsyncConnection) -> Shown:
+    markets: Shown = {}
+    keys: dict[tuple[str, str, str], MarketKey] = {}  # one object each, whatever the bookmakers
+    read_time = database.read_time
+    async for chunk in database.chunks(connection, _LIVE_MARKETS):
+        for event_id, source, bookmaker, *parts, odds, revision, changed_at in chunk:
+            named = tuple(parts)
+            key = keys.get(named)
+            if key is None:
+                key = keys[named] = MarketKey(*named)
+            of_event = markets.setdefault(event_id, {})
+            of_bookmaker = of_event.setdefault((source, bookmaker), {})
+            try:
+                of_bookmaker[key] = rows.market_from(key, odds, revision, read_time(changed_at))
+            except rows.Unreadable as error:
+                whose = {"event_id": event_id, "source": source, "bookmaker": bookmaker}
+                log.error("unreadable_market", **whose, market=key.market, reason=str(error)[:200])
+    return markets

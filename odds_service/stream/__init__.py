@@ -1,0 +1,1 @@
+"""A subscription: what comes next for it."""

@@ -1,0 +1,1 @@
+"""Protobuf bytes of model values, made once."""

@@ -1,0 +1,324 @@
+"""Model values as protobuf bytes, each encoded at most once.
+
+A market's bytes are kept in `Market.wire`, a bookmaker's joined markets in `BookmakerOdds.wire`, a
+change's in `Change.wire`: the values are frozen, and these slots are no part of them, so filling
+one by force changes nothing that anybody compares. Two threads that fill one at once write equal
+bytes. What moves at every poll is outside the kept bytes.
+"""
+
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from msgspec.structs import force_setattr
+
+from odds_service.model.change import Change, EventChange, MarketChange
+from odds_service.model.cursor import Cursor
+from odds_service.model.event import Event
+from odds_service.model.market import Market, MarketKey
+from odds_service.model.snapshot import BookmakerOdds, EventSource
+from odds_service.model.source import SourceState
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import (
+    bytes_tag,
+    delimited,
+    double_tag,
+    moment,
+    number,
+    number_tag,
+    pack_double,
+    text,
+    timestamp,
+    varint,
+)
+
+_TRUE: Final = b"\x01"
+_EVENTS_REMEMBERED: Final = 20_000  # more than are priced at once; about 300 bytes each
+
+_OUTCOME_KEY: Final = bytes_tag(pb.Outcome.KEY_FIELD_NUMBER)
+_OUTCOME_NAME: Final = bytes_tag(pb.Outcome.NAME_FIELD_NUMBER)
+_OUTCOME_PRICE: Final = double_tag(pb.Outcome.PRICE_FIELD_NUMBER)
+_OUTCOME_ACTIVE: Final = number_tag(pb.Outcome.ACTIVE_FIELD_NUMBER) + _TRUE
+
+_MARKET_KEY: Final = bytes_tag(pb.Market.KEY_FIELD_NUMBER)
+_MARKET_STATUS: Final = number_tag(pb.Market.STATUS_FIELD_NUMBER)
+_MARKET_OUTCOMES: Final = bytes_tag(pb.Market.OUTCOMES_FIELD_NUMBER)
+_MARKET_REVISION: Final = number_tag(pb.Market.REVISION_FIELD_NUMBER)
+_MARKET_CHANGED: Final = bytes_tag(pb.Market.CHANGED_AT_FIELD_NUMBER)
+_MARKET_UPDATED: Final = bytes_tag(pb.Market.SOURCE_UPDATED_AT_FIELD_NUMBER)
+
+_ODDS_MARKETS: Final = bytes_tag(pb.BookmakerOdds.MARKETS_FIELD_NUMBER)
+_ODDS_SNAPSHOT: Final = number_tag(pb.BookmakerOdds.SNAPSHOT_ID_FIELD_NUMBER)
+_ODDS_OBSERVED: Final = bytes_tag(pb.BookmakerOdds.OBSERVED_AT_FIELD_NUMBER)
+_ODDS_CONFIRMED: Final = bytes_tag(pb.BookmakerOdds.CONFIRMED_AT_FIELD_NUMBER)
+_ODDS_UPDATED: Final = bytes_tag(pb.BookmakerOdds.SOURCE_UPDATED_AT_FIELD_NUMBER)
+_ODDS_STALE: Final = number_tag(pb.BookmakerOdds.STALE_FIELD_NUMBER) + _TRUE
+
+_CHANGE_REVISION: Final = number_tag(pb.Change.REVISION_FIELD_NUMBER)
+_CHANGE_KIND: Final = number_tag(pb.Change.KIND_FIELD_NUMBER)
+_CHANGE_EVENT: Final = bytes_tag(pb.Change.EVENT_ID_FIELD_NUMBER)
+_CHANGE_BOOKMAKER: Final = bytes_tag(pb.Change.BOOKMAKER_FIELD_NUMBER)
+_CHANGE_SOURCE: Final = bytes_tag(pb.Change.SOURCE_FIELD_NUMBER)
+_CHANGE_AFTER: Final = bytes_tag(pb.Change.AFTER_FIELD_NUMBER)
+_CHANGE_BEFORE: Final = bytes_tag(pb.Change.BEFORE_FIELD_NUMBER)
+_CHANGE_OBSERVED: Final = bytes_tag(pb.Change.OBSERVED_AT_FIELD_NUMBER)
+_CHANGE_DETECTED: Final = bytes_tag(pb.Change.DETECTED_AT_FIELD_NUMBER)
+_CHANGE_REASON: Final = bytes_tag(pb.Change.REASON_FIELD_NUMBER)
+_CHANGE_OTHER_LINE: Final = double_tag(pb.Change.OTHER_LINE_FIELD_NUMBER)
+_CHANGE_SNAPSHOT: Final = number_tag(pb.Change.SNAPSHOT_ID_FIELD_NUMBER)
+_CHANGE_CONFLATED: Final = number_tag(pb.Change.CONFLATED_COUNT_FIELD_NUMBER)
+_CHANGE_MEANWHILE: Final = number_tag(pb.Change.SUSPENDED_MEANWHILE_FIELD_NUMBER) + _TRUE
+
+# The repeated field of changes has one number in Changes and HistoryPage (a test says so).
+_CHANGES: Final = bytes_tag(pb.Changes.CHANGES_FIELD_NUMBER)
+
+_CURSOR_EPOCH: Final = bytes_tag(pb.Cursor.EPOCH_FIELD_NUMBER)
+_CURSOR_REVISION: Final = number_tag(pb.Cursor.REVISION_FIELD_NUMBER)
+_REPLY_CURSOR: Final = bytes_tag(pb.GetOddsResponse.CURSOR_FIELD_NUMBER)
+_REPLY_DURABLE: Final = number_tag(pb.GetOddsResponse.DURABLE_REVISION_FIELD_NUMBER)
+_REPLY_SOURCES: Final = bytes_tag(pb.GetOddsResponse.SOURCES_FIELD_NUMBER)
+
+_EVENT_ODDS_EVENT: Final = bytes_tag(pb.EventOdds.EVENT_FIELD_NUMBER)
+_EVENT_ODDS_BOOKMAKERS: Final = bytes_tag(pb.EventOdds.BOOKMAKERS_FIELD_NUMBER)
+
+
+@lru_cache(maxsize=65_536)  # some thousand names and lines, shared by all markets
+def _outcome_names(key: str, name: str) -> bytes:
+    return text(_OUTCOME_KEY, key) + text(_OUTCOME_NAME, name)
+
+
+@lru_cache(maxsize=65_536)
+def _market_key(key: MarketKey) -> bytes:
+    return _MARKET_KEY + delimited(key_message(key).SerializeToString())
+
+
+def key_message(key: MarketKey) -> pb.MarketKey:
+    """A market's identity as a message; lines are numbers there."""
+    return pb.MarketKey(
+        market=key.market, line=_line(key.line) if key.line else None, participant=key.participant
+    )
+
+
+def _line(text: str) -> float:
+    """A line as a number; NaN for one that is none, which only an older version can have stored."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def market_wire(market: Market) -> bytes:
+    """A market behind its length, encoded the first time it is asked for."""
+    wire = market.wire
+    if wire is None:
+        wire = _encode_market(market)
+        force_setattr(market, "wire", wire)
+    return wire
+
+
+def _encode_market(market: Market) -> bytes:
+    pieces = [_market_key(market.key), _MARKET_STATUS, varint(market.status)]
+    for outcome in market.outcomes:
+        encoded = _outcome_names(outcome.key, outcome.name)
+        if outcome.price is not None:
+            encoded += _OUTCOME_PRICE + pack_double(outcome.price)
+        if outcome.active:
+            encoded += _OUTCOME_ACTIVE
+        pieces += (_MARKET_OUTCOMES, varint(len(encoded)), encoded)
+    pieces.append(number(_MARKET_REVISION, market.revision))
+    pieces += (_MARKET_CHANGED, moment(market.changed_at))
+    if market.source_updated_at is not None:
+        pieces += (_MARKET_UPDATED, moment(market.source_updated_at))
+    return delimited(b"".join(pieces))
+
+
+def markets_wire(odds: BookmakerOdds) -> bytes:
+    """All of a bookmaker's markets as fields of BookmakerOdds, joined the first time."""
+    wire = odds.wire
+    if wire is None:
+        wire = join_markets(odds.markets.values())
+        force_setattr(odds, "wire", wire)
+    return wire
+
+
+def join_markets(markets: Iterable[Market]) -> bytes:
+    """Markets as fields of BookmakerOdds."""
+    return b"".join([piece for market in markets for piece in (_ODDS_MARKETS, market_wire(market))])
+
+
+@lru_cache(maxsize=16_384)
+def _bookmaker_names(bookmaker: str, source: str) -> bytes:
+    return pb.BookmakerOdds(bookmaker=bookmaker, source=source).SerializeToString()
+
+
+def bookmaker_head(odds: BookmakerOdds, durable_revision: int, stale: bool) -> bytes:
+    """Everything of BookmakerOdds but its markets: what moves at every poll."""
+    stored = odds.snapshot_id if odds.snapshot_id <= durable_revision else 0
+    head = (
+        _bookmaker_names(odds.bookmaker, odds.source)
+        + number(_ODDS_SNAPSHOT, stored)
+        + _ODDS_OBSERVED
+        + moment(odds.observed_at)
+        + _ODDS_CONFIRMED
+        + moment(odds.confirmed_at)
+    )
+    if odds.source_updated_at is not None:
+        head += _ODDS_UPDATED + moment(odds.source_updated_at)
+    return head + _ODDS_STALE if stale else head
+
+
+def bookmaker_field(head: bytes, markets: bytes) -> bytes:
+    """One bookmaker as a field of EventOdds."""
+    return _EVENT_ODDS_BOOKMAKERS + varint(len(head) + len(markets)) + head + markets
+
+
+def event_message(event: Event) -> pb.Event:
+    """An event as a message."""
+    return pb.Event(
+        id=event.id,
+        sport=event.sport,
+        competition=event.competition,
+        home=event.home,
+        away=event.away,
+        start_time=timestamp(event.start_time),
+        status=pb.EventStatus.ValueType(event.status),
+        name=event.name,
+        source_ids=event.source_ids,
+        merged_into=event.merged_into,
+        told={source: pb.EventStatus.ValueType(status) for source, status in event.told.items()},
+        draws_lost=[
+            pb.DrawLost(source=source, bookmaker=bookmaker, market=market)
+            for source, bookmaker, market in event.draws_lost
+        ],
+    )
+
+
+def match_message(carried: EventSource) -> pb.SourceMatch:
+    """How a source shows an event, and why it belongs there, as a message."""
+    message = pb.SourceMatch(
+        source=carried.source,
+        source_event_id=carried.source_event_id,
+        score=carried.match.score,
+        reason=carried.match.reason,
+    )
+    shown = carried.shown
+    if shown is not None:
+        message.home, message.away = shown.home, shown.away
+        message.competition = shown.competition
+        message.start_time.CopyFrom(timestamp(shown.start_time))
+    return message
+
+
+class Wires:
+    """Bytes of events and sources, kept while these stay the same values."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, tuple[Event, bytes]] = {}
+        self._sources: dict[str, tuple[SourceState, bytes]] = {}
+
+    def event(self, event: Event) -> bytes:
+        """An event as a field of EventOdds, encoded at most once while it is current."""
+        kept = self._events.get(event.id)
+        if kept is not None and (kept[0] is event or kept[0] == event):
+            return kept[1]
+        if len(self._events) >= _EVENTS_REMEMBERED:
+            self._events.clear()
+        wire = _EVENT_ODDS_EVENT + delimited(event_message(event).SerializeToString())
+        self._events[event.id] = event, wire
+        return wire
+
+    def source(self, state: SourceState) -> bytes:
+        """A source's state as a field of GetOddsResponse."""
+        kept = self._sources.get(state.source)
+        if kept is not None and kept[0] is state:
+            return kept[1]
+        wire = _REPLY_SOURCES + delimited(source_message(state).SerializeToString())
+        self._sources[state.source] = state, wire
+        return wire
+
+
+def source_message(state: SourceState) -> pb.SourceState:
+    """A source's state as a message."""
+    success = state.last_success_at
+    return pb.SourceState(
+        source=state.source,
+        state=pb.SourceHealth.ValueType(state.status),
+        last_success_at=None if success is None else timestamp(success),
+        consecutive_failures=state.consecutive_failures,
+        reason=state.reason,
+        detail=state.detail,
+        quota_left=state.quota_left,
+    )
+
+
+def reply_end(cursor: Cursor, durable_revision: int) -> bytes:
+    """Cursor and durable revision as fields of GetOddsResponse."""
+    at = text(_CURSOR_EPOCH, cursor.epoch) + number(_CURSOR_REVISION, cursor.revision)
+    return _REPLY_CURSOR + delimited(at) + number(_REPLY_DURABLE, durable_revision)
+
+
+def cursor_message(cursor: Cursor) -> pb.Cursor:
+    """A cursor as a message."""
+    return pb.Cursor(epoch=cursor.epoch, revision=cursor.revision)
+
+
+def change_wire(change: Change) -> bytes:
+    """A change as a field of Changes or HistoryPage, encoded the first time it is asked for."""
+    wire = change.wire
+    if wire is None:
+        wire = _CHANGES + delimited(change_payload(change))
+        force_setattr(change, "wire", wire)
+    return wire
+
+
+def conflated_wire(change: Change, count: int, suspended_meanwhile: bool) -> bytes:
+    """One change that stands for `count` of them, as a field of Changes."""
+    if not count:
+        return change_wire(change)
+    payload = change_payload(change) + number(_CHANGE_CONFLATED, count)
+    return _CHANGES + delimited(payload + _CHANGE_MEANWHILE if suspended_meanwhile else payload)
+
+
+def change_payload(change: Change) -> bytes:
+    """The bytes of a Change message."""
+    if not isinstance(change, MarketChange):
+        return _rare_change(change).SerializeToString()
+    pieces = [
+        _CHANGE_REVISION,
+        varint(change.revision),
+        _CHANGE_KIND,
+        varint(change.kind),
+        text(_CHANGE_EVENT, change.event_id),
+        text(_CHANGE_BOOKMAKER, change.bookmaker),
+        text(_CHANGE_SOURCE, change.source),
+        _CHANGE_AFTER,
+        market_wire(change.after),
+    ]
+    if change.before is not None:
+        pieces += (_CHANGE_BEFORE, market_wire(change.before))
+    pieces += (_CHANGE_OBSERVED, moment(change.observed_at))
+    pieces += (_CHANGE_DETECTED, moment(change.detected_at))
+    pieces.append(text(_CHANGE_REASON, change.reason))
+    if change.other_line:
+        pieces += (_CHANGE_OTHER_LINE, pack_double(_line(change.other_line)))
+    pieces.append(number(_CHANGE_SNAPSHOT, change.snapshot_id))
+    return b"".join(pieces)
+
+
+def _rare_change(change: Change) -> pb.Change:
+    """A change of an event or a source; there are few, so they are built as messages."""
+    message = pb.Change(
+        revision=change.revision,
+        kind=pb.ChangeKind.ValueType(change.kind),
+        source=change.source,
+        observed_at=timestamp(change.observed_at),
+        detected_at=timestamp(change.detected_at),
+        reason=change.reason,
+    )
+    if isinstance(change, EventChange):
+        message.event_id = change.event_id
+        message.event.CopyFrom(event_message(change.after))
+    elif not isinstance(change, MarketChange):
+        message.source_state.CopyFrom(source_message(change.after))
+    return message

@@ -75,8 +75,8 @@ async def cycles(rounds: int, *, written: bool) -> None:
 async def calls(rounds: int) -> None:
     """Change ten prices a round, then read an event, and all events twice."""
 
-    async def rounds_of(server: Ours, channel: "grpc.aio.Channel") -> None:
-        get_odds: Any = channel.unary_unary(SERVICE + "GetOdds")
+    async def rounds_of(server: Ours, channel: Any) -> None:
+        get_odds = channel.unary_unary(SERVICE + "GetOdds")
         for _ in range(rounds):
             server.publish(BATCH)
             for request in (ONE_EVENT, ALL_ODDS, ALL_ODDS):
@@ -88,8 +88,8 @@ async def calls(rounds: int) -> None:
 async def streams(rounds: int, request: bytes) -> None:
     """Publish ten changes a round to twenty equal streams, and wait until each has them."""
 
-    async def rounds_of(server: Ours, channel: "grpc.aio.Channel") -> None:
-        watch: Any = channel.unary_stream(SERVICE + "WatchChanges")
+    async def rounds_of(server: Ours, channel: Any) -> None:
+        watch = channel.unary_stream(SERVICE + "WatchChanges")
         opened = [watch(request) for _ in range(STREAMS)]
         for stream in opened:
             await stream.read()
@@ -103,7 +103,7 @@ async def streams(rounds: int, request: bytes) -> None:
     await _served(rounds_of)
 
 
-async def _served(drive: Callable[[Ours, "grpc.aio.Channel"], Awaitable[None]]) -> None:
+async def _served(drive: Callable[[Ours, Any], Awaitable[None]]) -> None:
     """Drive a server from a client on a loop of its own, in this process."""
     server = Ours(RING_CHANGES)
     async with server.running():

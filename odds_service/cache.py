@@ -76,8 +76,8 @@ class OddsCache:
         if batch is not None:
             self._feed.wake()
 
-    def cut(self, event_ids: Iterable[str] | None = None) -> CacheView:
-        """A consistent cut of all events, or of the ones named (unknown ids are left out)."""
+    def view(self, event_ids: Iterable[str] | None = None) -> CacheView:
+        """Return a consistent view of all events, or of those named; unknown ids are left out."""
         with self._lock:
             if event_ids is None:
                 events = self._events.copy()

@@ -85,7 +85,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     def status(self) -> ServiceStatus:
         """What GetStatus tells; in the Trio thread."""
-        cut = self.cache.cut()
+        cut = self.cache.view()
         waiting = self.fetched.statistics().current_buffer_used
         boot_s = self.clock.boot_s()
         wall, log_clock = self.clock.wall_at(boot_s), self.detector.log_clock
@@ -120,7 +120,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     def readings(self, rpc: RpcReport) -> Readings:
         """What metrics are made of; in the Trio thread."""
-        cut = self.cache.cut()
+        cut = self.cache.view()
         entries = cut.events.values()
         return Readings(
             status=self.status(),

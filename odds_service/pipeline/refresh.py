@@ -94,7 +94,7 @@ class Refresher:
         with trio.move_on_after(deadline_s) as scope:
             await flight.done.wait()
             await self._writer.committed(flight.revision)
-        cut = self._cache.cut([event_id])
+        cut = self._cache.view([event_id])
         if scope.cancelled_caught and not flight.done.is_set():
             answered = {each.source for each in flight.sources}
             late = [source for source in flight.asked if source not in answered]

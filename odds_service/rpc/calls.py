@@ -51,7 +51,7 @@ async def get_odds(serving: ServerContext, asked: Asked, context: Context) -> by
         cut, then, states = await view_as_of(serving, request, selection.event_ids)
         now = Reading(then)
     else:
-        cut, now = parts.cache.cut(selection.event_ids), parts.reading()
+        cut, now = parts.cache.view(selection.event_ids), parts.reading()
         states = list(cut.sources.values())
     view = OddsView(cut, selection, now, serving.wires)
     fields: list[bytes] = []
@@ -167,7 +167,7 @@ async def refresh_event(
 def _refreshed(
     serving: ServerContext, event_id: str, outcome: Refreshed
 ) -> pb.RefreshEventResponse:
-    cut = serving.parts.cache.cut([event_id])
+    cut = serving.parts.cache.view([event_id])
     reply = pb.RefreshEventResponse(
         cursor=cursor_message(cut.cursor), durable_revision=cut.durable_revision
     )

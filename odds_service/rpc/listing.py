@@ -55,7 +55,9 @@ async def list_events(serving: ServerContext, request: pb.ListEventsRequest, _: 
     size = min(request.page_size or PAGE_EVENTS, MAX_PAGE_EVENTS)
     after = _page_token(request.page_token)
     parts = serving.parts
-    view = OddsView(parts.cache.cut(selection.event_ids), selection, parts.reading(), serving.wires)
+    view = OddsView(
+        parts.cache.view(selection.event_ids), selection, parts.reading(), serving.wires
+    )
     first = view.cut.cursor
     placed: dict[str, datetime] = {}
     if after is not None and after.epoch:

@@ -24,7 +24,7 @@ async def get_status(
     """Revisions, sources, queues, storage, subscribers."""
     service = await serving.ask(_ask, serving.parts.status)
     feed = serving.parts.feed
-    cut = serving.parts.cache.cut()
+    cut = serving.parts.cache.view()
     carried = Counter(source for entry in cut.events.values() for source in entry.sources)
     subscribers = sorted(serving.hub.subscribers, key=lambda each: each.revision)
     return pb.GetStatusResponse(

@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from odds_service.model.memo import Memo
+
 NO_LINE: Final = ""  # in keys; a market without a line and one with line 0 are different markets
 
 # Outcomes stand in this order whatever a payload's order was, so that order never is a change.
@@ -59,12 +61,11 @@ class ObservedMarket(Struct, frozen=True, gc=False):
     source_updated_at: datetime | None = None
 
 
-class Market(Struct, frozen=True, gc=False):
+class Market(Struct, Memo, frozen=True, gc=False):
     """The odds of one market since `revision`; a value that is replaced, never changed.
 
     changed_at: when these odds were first seen. source_updated_at: the bookmaker's own time as of
-    that change. `wire` is no part of the value: it is rpc's memo of the encoded bytes, filled at
-    most once, kept here so that it lives exactly as long as the value does.
+    that change.
     """
 
     key: MarketKey
@@ -73,7 +74,18 @@ class Market(Struct, frozen=True, gc=False):
     revision: int
     changed_at: datetime
     source_updated_at: datetime | None = None
-    wire: bytes | None = None
+
+
+class Markets(dict[MarketKey, Market]):
+    """A bookmaker's markets, with a slot for their joined bytes, which only `wire/` fills.
+
+    A poll that changes nothing replaces the bookmaker's odds and hands on the same markets, so
+    that their bytes need not be joined again. Do not change it once it is published.
+    """
+
+    __slots__ = ("encoded",)
+
+    encoded: bytes
 
 
 def outcome_order(outcome: Outcome) -> tuple[int, str]:

@@ -1,22 +1,21 @@
 """Model values as protobuf bytes, each encoded at most once.
 
-A market's bytes are kept in `Market.wire`, a bookmaker's joined markets in `BookmakerOdds.wire`, a
-change's in `Change.wire`: the values are frozen, and these slots are no part of them, so filling
-one by force changes nothing that anybody compares. Two threads that fill one at once write equal
-bytes. What moves at every poll is outside the kept bytes.
+The bytes of a market and of a change are kept in the value's own slot (model.memo), those of a
+bookmaker's joined markets in the slot of `Markets`; so they live as long as what they encode. Two
+threads that fill a slot at once write equal bytes. Times that move at every poll are outside the
+kept bytes.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Final
-
-from msgspec.structs import force_setattr
+from typing import Final, cast
 
 from odds_service.model.change import Change, EventChange, MarketChange
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event
-from odds_service.model.market import Market, MarketKey
+from odds_service.model.market import Market, MarketKey, Markets
+from odds_service.model.memo import Memo
 from odds_service.model.snapshot import BookmakerOdds, EventSource
 from odds_service.model.source import SourceState
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -33,6 +32,9 @@ from odds_service.wire.wire_fields import (
     varint,
 )
 
+# Sets the slot of a frozen value, which takes no attributes.
+_keep: Final = cast("Callable[[Memo, bytes], None]", Memo.__dict__["encoded"].__set__)
+
 _TRUE: Final = b"\x01"
 _EVENTS_REMEMBERED: Final = 20_000  # more than are priced at once; about 300 bytes each
 
@@ -40,6 +42,8 @@ _OUTCOME_KEY: Final = bytes_tag(pb.Outcome.KEY_FIELD_NUMBER)
 _OUTCOME_NAME: Final = bytes_tag(pb.Outcome.NAME_FIELD_NUMBER)
 _OUTCOME_PRICE: Final = double_tag(pb.Outcome.PRICE_FIELD_NUMBER)
 _OUTCOME_ACTIVE: Final = number_tag(pb.Outcome.ACTIVE_FIELD_NUMBER) + _TRUE
+_AFTER_PRICE: Final = _OUTCOME_ACTIVE
+_PRICE_BYTES: Final = 8
 
 _MARKET_KEY: Final = bytes_tag(pb.Market.KEY_FIELD_NUMBER)
 _MARKET_STATUS: Final = number_tag(pb.Market.STATUS_FIELD_NUMBER)
@@ -89,6 +93,13 @@ def _outcome_names(key: str, name: str) -> bytes:
 
 
 @lru_cache(maxsize=65_536)
+def _before_price(key: str, name: str) -> bytes:
+    """Return all that stands before the price of an active outcome; _AFTER_PRICE follows it."""
+    names = _outcome_names(key, name) + _OUTCOME_PRICE
+    return _MARKET_OUTCOMES + varint(len(names) + _PRICE_BYTES + len(_AFTER_PRICE)) + names
+
+
+@lru_cache(maxsize=65_536)
 def _market_key(key: MarketKey) -> bytes:
     return _MARKET_KEY + delimited(key_message(key).SerializeToString())
 
@@ -109,21 +120,25 @@ def _line(text: str) -> float:
 
 
 def market_wire(market: Market) -> bytes:
-    """A market behind its length, encoded the first time it is asked for."""
-    wire = market.wire
+    """Return a market behind its length; encoded once."""
+    wire: bytes | None = getattr(market, "encoded", None)
     if wire is None:
         wire = _encode_market(market)
-        force_setattr(market, "wire", wire)
+        _keep(market, wire)
     return wire
 
 
 def _encode_market(market: Market) -> bytes:
     pieces = [_market_key(market.key), _MARKET_STATUS, varint(market.status)]
     for outcome in market.outcomes:
+        price = outcome.price
+        if price is not None and outcome.active:
+            pieces += (_before_price(outcome.key, outcome.name), pack_double(price), _AFTER_PRICE)
+            continue
         encoded = _outcome_names(outcome.key, outcome.name)
-        if outcome.price is not None:
-            encoded += _OUTCOME_PRICE + pack_double(outcome.price)
-        if outcome.active:
+        if price is not None:
+            encoded += _OUTCOME_PRICE + pack_double(price)
+        elif outcome.active:
             encoded += _OUTCOME_ACTIVE
         pieces += (_MARKET_OUTCOMES, varint(len(encoded)), encoded)
     pieces.append(number(_MARKET_REVISION, market.revision))
@@ -134,17 +149,22 @@ def _encode_market(market: Market) -> bytes:
 
 
 def markets_wire(odds: BookmakerOdds) -> bytes:
-    """All of a bookmaker's markets as fields of BookmakerOdds, joined the first time."""
-    wire = odds.wire
-    if wire is None:
-        wire = join_markets(odds.markets.values())
-        force_setattr(odds, "wire", wire)
-    return wire
+    """Return all of a bookmaker's markets as fields of BookmakerOdds.
+
+    They are joined once for a `Markets`, and at each call for another mapping.
+    """
+    markets = odds.markets
+    joined: bytes | None = getattr(markets, "encoded", None)
+    if joined is None:
+        joined = join_markets(markets.values())
+        if isinstance(markets, Markets):
+            markets.encoded = joined
+    return joined
 
 
 def join_markets(markets: Iterable[Market]) -> bytes:
-    """Markets as fields of BookmakerOdds."""
-    return b"".join([piece for market in markets for piece in (_ODDS_MARKETS, market_wire(market))])
+    """Return markets as fields of BookmakerOdds."""
+    return _ODDS_MARKETS.join([b"", *map(market_wire, markets)])
 
 
 @lru_cache(maxsize=16_384)
@@ -264,12 +284,13 @@ def cursor_message(cursor: Cursor) -> pb.Cursor:
 
 
 def change_wire(change: Change) -> bytes:
-    """A change as a field of Changes or HistoryPage, encoded the first time it is asked for."""
-    wire = change.wire
-    if wire is None:
+    """Return a change as a field of Changes or HistoryPage; encoded once."""
+    try:
+        return change.encoded  # as cheap as a field for the many readers; getattr() is not
+    except AttributeError:
         wire = _CHANGES + delimited(change_payload(change))
-        force_setattr(change, "wire", wire)
-    return wire
+        _keep(change, wire)
+        return wire
 
 
 def conflated_wire(change: Change, count: int, suspended_meanwhile: bool) -> bytes:
@@ -278,6 +299,15 @@ def conflated_wire(change: Change, count: int, suspended_meanwhile: bool) -> byt
         return change_wire(change)
     payload = change_payload(change) + number(_CHANGE_CONFLATED, count)
     return _CHANGES + delimited(payload + _CHANGE_MEANWHILE if suspended_meanwhile else payload)
+
+
+@lru_cache(maxsize=65_536)  # a place changes again and again; about 250 bytes each
+def _change_place(event_id: str, bookmaker: str, source: str) -> bytes:
+    return (
+        text(_CHANGE_EVENT, event_id)
+        + text(_CHANGE_BOOKMAKER, bookmaker)
+        + text(_CHANGE_SOURCE, source)
+    )
 
 
 def change_payload(change: Change) -> bytes:
@@ -289,9 +319,7 @@ def change_payload(change: Change) -> bytes:
         varint(change.revision),
         _CHANGE_KIND,
         varint(change.kind),
-        text(_CHANGE_EVENT, change.event_id),
-        text(_CHANGE_BOOKMAKER, change.bookmaker),
-        text(_CHANGE_SOURCE, change.source),
+        _change_place(change.event_id, change.bookmaker, change.source),
         _CHANGE_AFTER,
         market_wire(change.after),
     ]

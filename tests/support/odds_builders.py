@@ -177,7 +177,7 @@ class Bookkeeping:
         return list(self.cache.view(()).sources.values())
 
     def status(self) -> ServiceStatus:
-        """As service.Parts; only callable in Trio's thread."""
+        """As reporting.service_status; only callable in Trio's thread."""
         trio.lowlevel.current_task()
         cut = self.cache.view()
         return ServiceStatus(

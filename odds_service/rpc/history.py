@@ -28,17 +28,17 @@ _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 async def get_history(
-    serving: ServerContext, request: pb.GetHistoryRequest, context: Context
+    server: ServerContext, request: pb.GetHistoryRequest, context: Context
 ) -> None:
     """Stream what the filter selects of a span; holds one page at a time.
 
     Raises Refused.
     """
-    store = serving.parts.store
+    store = server.parts.store
     if store is None:
         raise refused(StatusCode.UNIMPLEMENTED, "nothing is stored here", "NO_STORE")
     try:
-        await _send(serving, store, request, context)
+        await _send(server, store, request, context)
     except BelowFloor as error:
         # Up to the floor everything is gone; what callers are promised is the first that is kept.
         floor = error.floor_revision + 1
@@ -47,17 +47,17 @@ async def get_history(
 
 
 async def _send(
-    serving: ServerContext, store: History, request: pb.GetHistoryRequest, context: Context
+    server: ServerContext, store: History, request: pb.GetHistoryRequest, context: Context
 ) -> None:
-    selection = serving.selection(request.filter)
-    reached, upto = await _span(serving, store, request)
-    log = StoredLog(serving, store, selection, reached)
+    selection = server.selection(request.filter)
+    reached, upto = await _span(server, store, request)
+    log = StoredLog(server, store, selection, reached)
     while reached < upto:
         page = await log.next_page(upto)
         for body, revision in bodies(page, reached):
             tail = pb.HistoryPage(
-                cursor=serving.cursor(revision),
-                durable_revision=serving.parts.feed.durable_revision,
+                cursor=server.cursor(revision),
+                durable_revision=server.parts.feed.durable_revision,
             )
             await context.write(body + tail.SerializeToString())
         reached = page.reached
@@ -108,43 +108,43 @@ def _gaps(unstored: Iterable[int]) -> Iterator[_Frame]:
 
 
 async def _span(
-    serving: ServerContext, store: History, request: pb.GetHistoryRequest
+    server: ServerContext, store: History, request: pb.GetHistoryRequest
 ) -> tuple[int, int]:
     """The revisions that are asked for: after the first, up to the second."""
-    durable = serving.parts.feed.durable_revision
-    after, upto = await serving.ask(store.oldest_revision) - 1, durable
+    durable = server.parts.feed.durable_revision
+    after, upto = await server.ask(store.oldest_revision) - 1, durable
     if request.HasField("from_cursor"):
-        _check(serving, "from_cursor", request.from_cursor)
+        _check(server, "from_cursor", request.from_cursor)
         if request.from_cursor.revision < after:
             raise BelowFloor(after)
         after = request.from_cursor.revision
     elif request.HasField("from_time"):
-        after = await _last_before(serving, store, "from_time", request)
+        after = await _last_before(server, store, "from_time", request)
     if request.HasField("to_cursor"):
-        _check(serving, "to_cursor", request.to_cursor)
+        _check(server, "to_cursor", request.to_cursor)
         upto = min(durable, request.to_cursor.revision)
     elif request.HasField("to_time"):
-        upto = min(durable, await _last_before(serving, store, "to_time", request))
+        upto = min(durable, await _last_before(server, store, "to_time", request))
     return after, upto
 
 
 async def _last_before(
-    serving: ServerContext, store: object, field: str, request: pb.GetHistoryRequest
+    server: ServerContext, store: object, field: str, request: pb.GetHistoryRequest
 ) -> int:
     """The last revision that was detected before the time in a field. Raises BelowFloor."""
     at = checked_time(field, getattr(request, field))
     if not isinstance(store, Past):
         raise refused(StatusCode.UNIMPLEMENTED, "history by time is not kept here", "NO_PAST")
     before = at if at == _FIRST else at - _INSTANT
-    return await serving.ask(store.revision_at, before)
+    return await server.ask(store.revision_at, before)
 
 
-def _check(serving: ServerContext, field: str, cursor: pb.Cursor) -> None:
-    reason = serving.verdict(cursor)
+def _check(server: ServerContext, field: str, cursor: pb.Cursor) -> None:
+    reason = server.verdict(cursor)
     if reason == pb.INTENT_REASON_EPOCH_CHANGED:
         text = f"{field} is not of this log: it names what was never stored here"
         raise refused(StatusCode.FAILED_PRECONDITION, text, "EPOCH_CHANGED")
     if reason == pb.INTENT_REASON_AHEAD_OF_SERVER:
-        head = str(serving.head().revision)
+        head = str(server.head().revision)
         text = f"{field} is ahead of this server, which is at revision {head}"
         raise unavailable(text, "AHEAD_OF_SERVER", head=head)

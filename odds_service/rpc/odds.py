@@ -1,4 +1,4 @@
-"""A cut of the cache as bytes: for GetOdds in one reply, for images in pieces of bounded size."""
+"""A view of the cache as bytes: one reply of GetOdds, or the bounded pieces of an image."""
 
 from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import Final, NamedTuple
@@ -32,17 +32,17 @@ class Part(NamedTuple):
 
 
 class OddsView:
-    """What a selection shows of a cut; staleness is judged as of `now`."""
+    """The part of a view of the cache that a selection shows, with staleness judged as of `now`."""
 
-    def __init__(self, cut: CacheView, selection: Selection, now: Reading, wires: Wires) -> None:
-        self.cut = cut
+    def __init__(self, cached: CacheView, selection: Selection, now: Reading, wires: Wires) -> None:
+        self.cached = cached
         self.now = now
         self._selection = selection
         self._wires = wires
 
     def events(self) -> list[EventOdds]:
-        """The selected events by start time."""
-        entries = self.cut.events.values()
+        """Return the selected events by start time."""
+        entries = self.cached.events.values()
         takes = self._selection.takes_event
         chosen = (
             list(entries)
@@ -53,7 +53,7 @@ class OddsView:
         return chosen
 
     def bookmakers(self, entry: EventOdds) -> Iterator[BookmakerOdds]:
-        """The selected bookmakers of an event, by source and name."""
+        """Yield the selected bookmakers of an event, by source and name."""
         for key in sorted(entry.bookmakers):
             if self._selection.takes_bookmaker(*key):
                 yield entry.bookmakers[key]
@@ -64,21 +64,21 @@ class OddsView:
 
     def standing(self, odds: BookmakerOdds) -> Standing:
         """Return whether a bookmaker's odds are live."""
-        event = self.cut.events[odds.event_id].event
+        event = self.cached.events[odds.event_id].event
         start_time = event.start_time
         if event.told.get(odds.source) is EventStatus.IN_PLAY:  # then it is asked for as often
             start_time = min(start_time, self.now.wall)
-        return standing(odds, self.cut.sources.get(odds.source), self.now, start_time)
+        return standing(odds, self.cached.sources.get(odds.source), self.now, start_time)
 
     def event_odds(self, entry: EventOdds, best: bytes = b"") -> bytes:
-        """A selected event as a whole, without tag and length."""
+        """Return a selected event as a whole, without tag and length."""
         fields = [field for field, _ in self._bookmaker_fields(entry)]
         return b"".join((self._wires.event(entry.event), *fields, best))
 
     def parts(self, entry: EventOdds, limit_bytes: int) -> Iterator[Part]:
-        """A selected event in parts of about `limit_bytes`; each names the event.
+        """Yield a selected event in parts of about `limit_bytes`; each names the event.
 
-        A bookmaker is cut in two only when it alone is larger.
+        A bookmaker is split only when it alone is larger.
         """
         event = self._wires.event(entry.event)
         fields = [event]
@@ -106,11 +106,11 @@ class OddsView:
                 markets = join_markets(chosen)
             seen = as_seen(odds, chosen)
             stale = self.standing(seen) is not Standing.LIVE
-            head = bookmaker_head(seen, self.cut.durable_revision, stale)
+            head = bookmaker_head(seen, self.cached.durable_revision, stale)
             if limit_bytes is None or len(markets) <= limit_bytes:
                 yield bookmaker_field(head, markets), len(chosen)
                 continue
-            for some in _cut(chosen, limit_bytes):
+            for some in _groups(chosen, limit_bytes):
                 yield bookmaker_field(head, join_markets(some)), len(some)
 
 
@@ -121,7 +121,7 @@ def as_seen(odds: BookmakerOdds, chosen: Iterable[Market]) -> BookmakerOdds:
     return as_last_seen(odds, {market.key.market for market in chosen})
 
 
-def _cut(markets: Iterable[Market], limit_bytes: int) -> Iterator[list[Market]]:
+def _groups(markets: Iterable[Market], limit_bytes: int) -> Iterator[list[Market]]:
     """Markets in groups of at most `limit_bytes`, at least one in each."""
     group: list[Market] = []
     size = 0

@@ -1,6 +1,6 @@
 """What the server is given; it knows only what it asks of the pipeline and the database."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ from odds_service.config import ServerSettings
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change
 from odds_service.model.event import Event
+from odds_service.model.refresh import RefreshOutcome
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.status import ServiceStatus
@@ -67,7 +68,7 @@ class Past(Protocol):
 
 
 @runtime_checkable
-class Closings(Protocol):
+class ClosingOddsReader(Protocol):
     """A store that can also tell closing odds; both functions are Trio's."""
 
     async def started_events(
@@ -79,35 +80,6 @@ class Closings(Protocol):
     async def closing_odds(self, event_ids: Sequence[str]) -> Sequence[ClosingOdds]:
         """The closing odds of events."""
         ...
-
-
-class RefreshedSource(Protocol):
-    """How the fetch from one source ended; `error_kind` is empty where it went well.
-
-    latency_s: how long it took.
-    """
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def error_kind(self) -> str: ...
-    @property
-    def error(self) -> str: ...
-    @property
-    def latency_s(self) -> float: ...
-
-
-class Refreshed(Protocol):
-    """What a refresh gave; see pipeline.refresh."""
-
-    @property
-    def revision(self) -> int: ...
-    @property
-    def changes(self) -> Sequence[Change]: ...
-    @property
-    def snapshot_ids(self) -> Mapping[tuple[str, str], int]: ...
-    @property
-    def sources(self) -> Sequence[RefreshedSource]: ...
 
 
 def utc_now() -> datetime:
@@ -129,7 +101,7 @@ class RpcParts(Struct, frozen=True, kw_only=True):
     gate: TrioGate
     settings: ServerSettings
     status: Callable[[], ServiceStatus]
-    refresh: Callable[[str, float], Awaitable[Refreshed]] | None = None
+    refresh: Callable[[str, float], Awaitable[RefreshOutcome]] | None = None
     store: History | None = None
     epochs: Sequence[tuple[str, int]] = ()
     now: Callable[[], datetime] = utc_now

@@ -52,16 +52,16 @@ class RpcServer:
     @property
     def subscribers(self) -> int:
         """How many streams of changes there are."""
-        return len(self._running.serving.hub.subscribers)
+        return len(self._running.context.hub.subscribers)
 
     @property
     def pieces_made(self) -> int:
         """How many pieces of the log were encoded, however many streams they went to."""
-        return self._running.serving.reader.pieces_made
+        return self._running.context.reader.pieces_made
 
     def report(self, now: datetime) -> RpcReport:
         """Calls and streams, for metrics; from any thread."""
-        return self._running.serving.report(now)
+        return self._running.context.report(now)
 
     async def set_serving(self, serving: bool) -> None:
         """Tell health's askers and watchers."""
@@ -84,12 +84,12 @@ class _Running:
     """The server on its loop."""
 
     def __init__(self, parts: RpcParts, tokens: Tokens) -> None:
-        self.serving = ServerContext(parts, asyncio.get_running_loop())
+        self.context = ServerContext(parts, asyncio.get_running_loop())
         self._server = aio.server(
             options=channel_options(parts.settings),
             maximum_concurrent_rpcs=parts.settings.max_streams + UNARY_AT_ONCE + PLACES,
         )
-        self._server.add_generic_rpc_handlers([service_handler(self.serving, tokens)])
+        self._server.add_generic_rpc_handlers([service_handler(self.context, tokens)])
         self._health = add_standard(self._server, SERVICE)
 
     async def start(self, settings: ServerSettings) -> str:
@@ -121,7 +121,7 @@ class _Running:
     async def stop(self, grace_s: float) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + grace_s
-        hub = self.serving.hub
+        hub = self.context.hub
         hub.end()
         await hub.emptied(until)
         await self._server.stop(max(0.0, until - loop.time()))
@@ -166,8 +166,8 @@ async def serve_grpc(
     async def main(stop: asyncio.Event) -> None:
         running = _Running(parts, tokens)
         servers.append(RpcServer(await running.start(parts.settings), thread, running))
-        with running.serving.hub.listening():
-            stalled = asyncio.create_task(running.serving.hub.watch_stalled())
+        with running.context.hub.listening():
+            stalled = asyncio.create_task(running.context.hub.watch_stalled())
             token.run_sync_soon(ready.set)
             try:
                 await stop.wait()

@@ -1,4 +1,4 @@
-"""GetOdds of the past: where a cursor or a time lies in the log, and what there was then."""
+"""GetOdds of the past: the place of a cursor or time in the log, and the odds at it."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,17 +14,17 @@ from odds_service.rpc.selection import checked_time
 from odds_service.rpc.server_context import ServerContext
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
-# A caller's clock may be so far ahead of ours; what lies further ahead is a mistake.
+# A caller's clock may be this far ahead of ours; a time further ahead is a mistake.
 CLOCKS_APART: Final = timedelta(seconds=2)
-_UNKNOWN_INTERVAL_S: Final = 60.0  # of a source of which nothing is known from then
+_UNKNOWN_INTERVAL_S: Final = 60.0  # of a source without a state from that time
 
 
 async def view_as_of(
     server: ServerContext, request: pb.GetOddsRequest, event_ids: frozenset[str] | None
 ) -> tuple[CacheView, datetime, list[SourceState]]:
-    """The odds as of a cursor or a time, that time, and the sources as they were.
+    """Return the odds as of a cursor or time, that time, and the sources as they were.
 
-    Of a source that the history tells nothing of, the odds are stale only by their own times.
+    Where the history holds no state of a source, its odds get stale by their own times alone.
 
     Raises:
         Refused: the place is not of this log, lies in the future, or is not committed.
@@ -56,7 +56,7 @@ async def view_as_of(
 
 
 def _revision_of(server: ServerContext, cursor: pb.Cursor) -> int:
-    """The committed revision of a cursor of this log. Raises Refused."""
+    """Return the committed revision of a cursor of this log. Raises Refused."""
     if server.verdict(cursor) == pb.INTENT_REASON_EPOCH_CHANGED:
         text = "as_of_cursor is not of this log: it names what was never stored here"
         raise refused(StatusCode.FAILED_PRECONDITION, text, "EPOCH_CHANGED")
@@ -66,11 +66,11 @@ def _revision_of(server: ServerContext, cursor: pb.Cursor) -> int:
 
 
 async def _require_settled(server: ServerContext, at: datetime) -> None:
-    """See that no change of up to this time is yet to come, or to be committed. Raises Refused.
+    """Check that all changes up to a time have come and are committed. Raises Refused.
 
-    Otherwise two calls with one time would be answered differently.
+    Otherwise two calls with the same time could have different answers.
     """
-    # Asked of the thread that numbers changes: none is between its time and its place in the log.
+    # Read in the thread that numbers changes, where no change is between its stamp and the log.
     now = await server.ask(_now, server)
     if at > now + CLOCKS_APART:
         raise bad_request("as_of_time", f"lies in the future: it is {now.isoformat()} here")
@@ -87,7 +87,7 @@ async def _now(server: ServerContext) -> datetime:  # noqa: ASYNC124  # for the 
 
 
 def _first_waiting_at(server: ServerContext) -> datetime | None:
-    """When the first change that is not committed was detected; None when all are."""
+    """Return the detection time of the first change that is not committed, None for none."""
     feed = server.parts.feed
     durable = feed.durable_revision
     for batch in feed.read_after(durable, 1) or ():

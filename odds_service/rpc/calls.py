@@ -1,4 +1,4 @@
-"""The calls of odds.v1 that answer once, and the stored history."""
+"""GetOdds and RefreshEvent."""
 
 import asyncio
 from datetime import timedelta
@@ -30,7 +30,7 @@ from odds_service.wire.wire_fields import bytes_tag, delimited, timestamp, varin
 MAX_REPLY_BYTES: Final = 4 * 2**20  # 4 MiB: what gRPC clients take unless told otherwise
 _AROUND_BYTES: Final = 64 * 1024  # sources and cursor beside the events
 MIN_CURSOR_WAIT_S: Final = 30.0  # for calls without a deadline
-_STRETCH_S: Final = 0.005  # then calls of others get a turn
+_STRETCH_S: Final = 0.005  # of encoding at a time; then other calls get a turn
 REFRESH_S: Final = 20.0
 MAX_REFRESH_S: Final = 60.0
 
@@ -39,7 +39,7 @@ _BEST: Final = bytes_tag(pb.EventOdds.BEST_FIELD_NUMBER)
 
 
 async def get_odds(server: ServerContext, asked: Asked, context: Context) -> bytes:
-    """One consistent cut, joined from ready bytes."""
+    """Answer with one consistent view of the odds, joined from ready bytes. Raises Refused."""
     stamp = server.replies.stamp()
     known = server.replies.known(asked, stamp)
     if known is not None:
@@ -85,7 +85,7 @@ def _too_large() -> Refused:
 
 
 async def _reach(server: ServerContext, cursor: pb.Cursor, context: Context) -> None:
-    """Wait until the cache is at a cursor. Raises Refused."""
+    """Wait until the cache has reached a cursor. Raises Refused."""
     if server.verdict(cursor) == pb.INTENT_REASON_EPOCH_CHANGED:
         text = "min_cursor is not of this log: it will never be reached"
         raise refused(StatusCode.FAILED_PRECONDITION, text, "EPOCH_CHANGED")
@@ -146,7 +146,7 @@ def _best_message(best: BestMarket, entry: EventOdds, now: Reading) -> pb.BestMa
 async def refresh_event(
     server: ServerContext, request: pb.RefreshEventRequest, context: Context
 ) -> bytes:
-    """Fetch one event now; answers when the result is stored."""
+    """Fetch one event now, and answer once the result is stored. Raises Refused."""
     refresh = server.parts.refresh
     if refresh is None:
         raise refused(StatusCode.UNIMPLEMENTED, "there is nothing to fetch from", "NO_SOURCES")

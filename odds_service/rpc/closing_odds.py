@@ -1,4 +1,4 @@
-"""GetClosingOdds: what bookmakers showed last, open, before events started; out of the database."""
+"""GetClosingOdds: the last open odds before each event's start, from the database."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -16,14 +16,14 @@ from odds_service.wire.encode import event_message, join_markets
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
 
-EVENTS_AT_ONCE: Final = 100  # listed by one query; their odds are read one by one
-_PAGE_BYTES: Final = 512 * 1024  # half of what is promised: one more row never goes over it
+EVENTS_AT_ONCE: Final = 100  # listed by one query; the odds of each are read by themselves
+_PAGE_BYTES: Final = 512 * 1024  # half of the promised limit, so that one more row fits
 
 
 async def get_closing_odds(
     server: ServerContext, request: pb.GetClosingOddsRequest, context: Context
 ) -> None:
-    """Stream the closing odds of what the filter selects; holds one event at a time.
+    """Stream the closing odds that the filter selects; holds one event at a time.
 
     Raises Refused.
     """
@@ -69,7 +69,7 @@ def _market(market: Market) -> pb.Market:
 
 
 def _pages(event: Event, closing: Sequence[ClosingOdds]) -> Iterator[pb.ClosingOddsPage]:
-    """None where nothing is selected: an event without closing odds is left out."""
+    """Yield the pages of one event; none for an event without closing odds."""
     shown = event_message(event)
     entry = pb.ClosedEvent(event=shown)
     size = 0

@@ -23,14 +23,14 @@ from odds_service.wire.wire_fields import bytes_tag, delimited
 
 _CHANGES: Final = bytes_tag(pb.HistoryPage.CHANGES_FIELD_NUMBER)
 _BODY_BYTES: Final = MESSAGE_BYTES - 256  # room for the cursor
-_INSTANT: Final = timedelta(microseconds=1)  # what times are kept to
+_INSTANT: Final = timedelta(microseconds=1)  # the resolution of stored times
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 async def get_history(
     server: ServerContext, request: pb.GetHistoryRequest, context: Context
 ) -> None:
-    """Stream what the filter selects of a span; holds one page at a time.
+    """Stream the changes of a span that the filter selects; holds one page at a time.
 
     Raises Refused.
     """
@@ -40,7 +40,7 @@ async def get_history(
     try:
         await _send(server, store, request, context)
     except BelowFloor as error:
-        # Up to the floor everything is gone; what callers are promised is the first that is kept.
+        # Changes up to the floor are gone; the contract names the first that is kept.
         floor = error.floor_revision + 1
         text = f"history is kept from revision {floor} on"
         raise refused(StatusCode.OUT_OF_RANGE, text, "NOT_KEPT", floor=str(floor)) from None
@@ -64,7 +64,7 @@ async def _send(
 
 
 class _Frame(NamedTuple):
-    """A change as bytes; those of one group go into one message where they fit."""
+    """A change as bytes. Frames of one group go into one message if they fit."""
 
     revision: int
     group: int
@@ -72,10 +72,13 @@ class _Frame(NamedTuple):
 
 
 def bodies(page: StoredPage, start: int) -> Iterator[tuple[bytes, int]]:
-    """A page as the bodies of messages, at least one, each with the revision that it reaches to.
+    """Yield a page as bodies of messages, at least one, each with the revision it reaches.
 
-    start: the revision that the page lies after. A group that alone is too large is spread over
-    several bodies, of which only the last reaches beyond it.
+    A group that is too large for one body is spread over several; only the last reaches its end.
+
+    Args:
+        page: stored changes and gaps.
+        start: the revision before the page.
     """
     frames = merge(_frames(page.selected), _gaps(page.unstored), key=itemgetter(0))
     held: list[bytes] = []
@@ -110,7 +113,7 @@ def _gaps(unstored: Iterable[int]) -> Iterator[_Frame]:
 async def _span(
     server: ServerContext, store: History, request: pb.GetHistoryRequest
 ) -> tuple[int, int]:
-    """The revisions that are asked for: after the first, up to the second."""
+    """Return the requested revisions: after the first, up to the second."""
     durable = server.parts.feed.durable_revision
     after, upto = await server.ask(store.oldest_revision) - 1, durable
     if request.HasField("from_cursor"):
@@ -131,7 +134,7 @@ async def _span(
 async def _last_before(
     server: ServerContext, store: object, field: str, request: pb.GetHistoryRequest
 ) -> int:
-    """The last revision that was detected before the time in a field. Raises BelowFloor."""
+    """Return the last revision detected before the time in a field. Raises BelowFloor."""
     at = checked_time(field, getattr(request, field))
     if not isinstance(store, Past):
         raise refused(StatusCode.UNIMPLEMENTED, "history by time is not kept here", "NO_PAST")

@@ -1,4 +1,4 @@
-"""ListEvents: the events page by page, each once, however they move between two pages."""
+"""ListEvents: events page by page, each exactly once even if its start moves in between."""
 
 import base64
 import binascii
@@ -24,17 +24,17 @@ from odds_service.wire.wire_fields import timestamp
 PAGE_EVENTS: Final = 100
 MAX_PAGE_EVENTS: Final = 1_000
 
-_BATCHES: Final = 256  # of the ring, read at a stretch
+_BATCHES: Final = 256  # of the ring, read at a time
 _STORED_CHANGES: Final = 1_000  # of the database, read by one query
 _OF_EVENTS: Final = HistoryFilter(of_markets=False, ended=False)
 
 
 class _PageToken(msgspec.Struct, array_like=True, frozen=True):
-    """The last event of a page, at its start as of the first page, and where that one was made.
+    """The last event of a page, and the cursor of the first page.
 
-    An event is placed by its start as of the first page, or by its first one where it came later:
-    so it has one place in all pages, whenever it is played. epoch: empty in tokens of 0.1.0, which
-    place events by their start as of now.
+    Events are ordered by their start at the time of the first page, or by their first start where
+    they came later, so each has one place in all pages. epoch: empty in tokens of 0.1.0, which
+    order events by their present start.
     """
 
     start_time: datetime
@@ -44,10 +44,10 @@ class _PageToken(msgspec.Struct, array_like=True, frozen=True):
 
 
 async def list_events(server: ServerContext, request: pb.ListEventsRequest, _: Context) -> bytes:
-    """A page of events by start time.
+    """Answer with a page of events by start time.
 
     Raises:
-        Refused: a field is malformed, or the token's first page lies before what is kept.
+        Refused: a field is malformed, or the listing of the token is too old.
     """
     selection = server.selection(request.filter)
     if request.page_size < 0:
@@ -83,9 +83,9 @@ async def list_events(server: ServerContext, request: pb.ListEventsRequest, _: C
 
 
 async def _starts_then(server: ServerContext, cursor: Cursor) -> dict[str, datetime]:
-    """The starts, as of a cursor, of the events that have changed or come since.
+    """Return the starts, as of a cursor, of events that have changed since.
 
-    Of one that came since: its first. Raises Refused.
+    An event that came since has its first start. Raises Refused.
     """
     told = pb.Cursor(epoch=cursor.epoch, revision=cursor.revision)
     if server.verdict(told) != pb.INTENT_REASON_RESUMED:
@@ -105,9 +105,9 @@ def _outlived() -> Refused:
 
 
 async def _event_changes(server: ServerContext, after: int) -> AsyncIterator[EventChange]:
-    """The changes of events after a revision: out of memory, what left it out of the database.
+    """Yield the changes of events after a revision, from memory and else from the database.
 
-    Raises BelowFloor where neither has them all.
+    Raises BelowFloor where neither has all of them.
     """
     feed, store = server.parts.feed, server.parts.store
     begin = after

@@ -19,12 +19,12 @@ from odds_service.wire.encode import (
 )
 from odds_service.wire.wire_fields import varint
 
-# A piece is encoded at one stretch: about 10 ms of the loop the first time, less when known.
+# A piece is encoded without a pause: about 10 ms of the loop the first time, then less.
 IMAGE_PIECE_BYTES: Final = 256 * 1024
 
 
 class Part(NamedTuple):
-    """Some bookmakers of one event, as bytes of an EventOdds; `first`: they begin the event."""
+    """Some bookmakers of one event, as bytes of an EventOdds. first: the event begins here."""
 
     payload: bytes
     markets: int
@@ -59,14 +59,16 @@ class OddsView:
                 yield entry.bookmakers[key]
 
     def markets_of(self, odds: BookmakerOdds) -> Iterable[Market]:
-        """The selected markets of a selected bookmaker."""
+        """Return the selected markets of a selected bookmaker."""
         return self._selection.markets_of(odds)
 
     def standing(self, odds: BookmakerOdds) -> Standing:
-        """Return whether a bookmaker's odds are live."""
+        """Return the standing of a bookmaker's odds at `now`."""
         event = self.cached.events[odds.event_id].event
         start_time = event.start_time
-        if event.told.get(odds.source) is EventStatus.IN_PLAY:  # then it is asked for as often
+        if (
+            event.told.get(odds.source) is EventStatus.IN_PLAY
+        ):  # fetched as often as after its start
             start_time = min(start_time, self.now.wall)
         return standing(odds, self.cached.sources.get(odds.source), self.now, start_time)
 
@@ -115,14 +117,14 @@ class OddsView:
 
 
 def as_seen(odds: BookmakerOdds, chosen: Iterable[Market]) -> BookmakerOdds:
-    """The odds as old as the oldest market type among those that are sent."""
+    """Return the odds with the age of the oldest market type among those sent."""
     if not odds.lagging:
         return odds
     return as_last_seen(odds, {market.key.market for market in chosen})
 
 
 def _groups(markets: Iterable[Market], limit_bytes: int) -> Iterator[list[Market]]:
-    """Markets in groups of at most `limit_bytes`, at least one in each."""
+    """Yield markets in groups of at most `limit_bytes`, at least one in each."""
     group: list[Market] = []
     size = 0
     for market in markets:
@@ -137,7 +139,7 @@ def _groups(markets: Iterable[Market], limit_bytes: int) -> Iterator[list[Market
 
 
 class ImagePiece(NamedTuple):
-    """Events as fields of an Image message; `events` counts those that begin in it."""
+    """Events as fields of an Image message. events: the number that begin in it."""
 
     body: bytes
     events: int
@@ -147,9 +149,12 @@ class ImagePiece(NamedTuple):
 def image_pieces(
     view: OddsView, tag: bytes, limit_bytes: int = IMAGE_PIECE_BYTES
 ) -> Generator[ImagePiece, None, None]:
-    """Everything that a view selects, event by event; each piece is encoded when it is asked for.
+    """Yield all that a view selects, event by event; each piece is encoded on demand.
 
-    tag: of the field that holds an event. A piece may be twice as large as the limit: by one part.
+    Args:
+        view: the selected odds.
+        tag: of the field that holds an event.
+        limit_bytes: size of a piece, which one part may exceed up to twice.
     """
     fields: list[bytes] = []
     size = events = markets = 0

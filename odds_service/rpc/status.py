@@ -1,4 +1,4 @@
-"""GetStatus: what the service tells of itself, joined with what the server knows."""
+"""GetStatus: the state of the service and of the server."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from odds_service.wire.encode import source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
 
-SUBSCRIBERS_LISTED: Final = 100  # those furthest behind
+SUBSCRIBERS_LISTED: Final = 100  # the ones furthest behind
 
 
 async def get_status(
     server: ServerContext, _request: pb.GetStatusRequest, _context: Context
 ) -> bytes:
-    """Revisions, sources, queues, storage, subscribers."""
+    """Answer with revisions, sources, queues, storage and subscribers."""
     service = await server.ask(_ask, server.parts.status)
     feed = server.parts.feed
     view = server.parts.cache.view()

@@ -74,7 +74,7 @@ _CHANGE_SNAPSHOT: Final = number_tag(pb.Change.SNAPSHOT_ID_FIELD_NUMBER)
 _CHANGE_CONFLATED: Final = number_tag(pb.Change.CONFLATED_COUNT_FIELD_NUMBER)
 _CHANGE_MEANWHILE: Final = number_tag(pb.Change.SUSPENDED_MEANWHILE_FIELD_NUMBER) + _TRUE
 
-# The repeated field of changes has one number in Changes and HistoryPage (a test says so).
+# The repeated field of changes has the same number in Changes and HistoryPage, as a test checks.
 _CHANGES: Final = bytes_tag(pb.Changes.CHANGES_FIELD_NUMBER)
 
 _CURSOR_EPOCH: Final = bytes_tag(pb.Cursor.EPOCH_FIELD_NUMBER)
@@ -105,14 +105,14 @@ def _market_key(key: MarketKey) -> bytes:
 
 
 def key_message(key: MarketKey) -> pb.MarketKey:
-    """A market's identity as a message; lines are numbers there."""
+    """Return a market's identity as a message, with its line as a number."""
     return pb.MarketKey(
         market=key.market, line=_line(key.line) if key.line else None, participant=key.participant
     )
 
 
 def _line(text: str) -> float:
-    """A line as a number; NaN for one that is none, which only an older version can have stored."""
+    """Return a line as a number; NaN for other text, which an older version may have stored."""
     try:
         return float(text)
     except ValueError:
@@ -173,7 +173,13 @@ def _bookmaker_names(bookmaker: str, source: str) -> bytes:
 
 
 def bookmaker_head(odds: BookmakerOdds, durable_revision: int, stale: bool) -> bytes:
-    """Everything of BookmakerOdds but its markets: what moves at every poll."""
+    """Return the fields of BookmakerOdds that every poll moves: all but its markets.
+
+    Args:
+        odds: the bookmaker's odds.
+        durable_revision: snapshots after it are not stored yet and have the id 0.
+        stale: the odds are not live.
+    """
     stored = odds.snapshot_id if odds.snapshot_id <= durable_revision else 0
     head = (
         _bookmaker_names(odds.bookmaker, odds.source)
@@ -189,12 +195,12 @@ def bookmaker_head(odds: BookmakerOdds, durable_revision: int, stale: bool) -> b
 
 
 def bookmaker_field(head: bytes, markets: bytes) -> bytes:
-    """One bookmaker as a field of EventOdds."""
+    """Return one bookmaker as a field of EventOdds."""
     return _EVENT_ODDS_BOOKMAKERS + varint(len(head) + len(markets)) + head + markets
 
 
 def event_message(event: Event) -> pb.Event:
-    """An event as a message."""
+    """Return an event as a message."""
     return pb.Event(
         id=event.id,
         sport=event.sport,
@@ -215,7 +221,7 @@ def event_message(event: Event) -> pb.Event:
 
 
 def match_message(carried: EventSource) -> pb.SourceMatch:
-    """How a source shows an event, and why it belongs there, as a message."""
+    """Return a source's view of an event, and the reason for the match, as a message."""
     message = pb.SourceMatch(
         source=carried.source,
         source_event_id=carried.source_event_id,
@@ -231,14 +237,14 @@ def match_message(carried: EventSource) -> pb.SourceMatch:
 
 
 class Wires:
-    """Bytes of events and sources, kept while these stay the same values."""
+    """Keeps the bytes of events and sources while their values stay the same."""
 
     def __init__(self) -> None:
         self._events: dict[str, tuple[Event, bytes]] = {}
         self._sources: dict[str, tuple[SourceState, bytes]] = {}
 
     def event(self, event: Event) -> bytes:
-        """An event as a field of EventOdds, encoded at most once while it is current."""
+        """Return an event as a field of EventOdds, encoded once while it stays the same."""
         kept = self._events.get(event.id)
         if kept is not None and (kept[0] is event or kept[0] == event):
             return kept[1]
@@ -249,7 +255,7 @@ class Wires:
         return wire
 
     def source(self, state: SourceState) -> bytes:
-        """A source's state as a field of GetOddsResponse."""
+        """Return a source's state as a field of GetOddsResponse."""
         kept = self._sources.get(state.source)
         if kept is not None and kept[0] is state:
             return kept[1]
@@ -259,7 +265,7 @@ class Wires:
 
 
 def source_message(state: SourceState) -> pb.SourceState:
-    """A source's state as a message."""
+    """Return a source's state as a message."""
     success = state.last_success_at
     return pb.SourceState(
         source=state.source,
@@ -273,13 +279,13 @@ def source_message(state: SourceState) -> pb.SourceState:
 
 
 def reply_end(cursor: Cursor, durable_revision: int) -> bytes:
-    """Cursor and durable revision as fields of GetOddsResponse."""
+    """Return cursor and durable revision as fields of GetOddsResponse."""
     at = text(_CURSOR_EPOCH, cursor.epoch) + number(_CURSOR_REVISION, cursor.revision)
     return _REPLY_CURSOR + delimited(at) + number(_REPLY_DURABLE, durable_revision)
 
 
 def cursor_message(cursor: Cursor) -> pb.Cursor:
-    """A cursor as a message."""
+    """Return a cursor as a message."""
     return pb.Cursor(epoch=cursor.epoch, revision=cursor.revision)
 
 
@@ -294,7 +300,13 @@ def change_wire(change: Change) -> bytes:
 
 
 def conflated_wire(change: Change, count: int, suspended_meanwhile: bool) -> bytes:
-    """One change that stands for `count` of them, as a field of Changes."""
+    """Return a change that stands for several ones as a field of Changes.
+
+    Args:
+        change: the net change.
+        count: the changes that it stands for; 0 for a change by itself.
+        suspended_meanwhile: the market was suspended or gone in between.
+    """
     if not count:
         return change_wire(change)
     payload = change_payload(change) + number(_CHANGE_CONFLATED, count)
@@ -311,7 +323,7 @@ def _change_place(event_id: str, bookmaker: str, source: str) -> bytes:
 
 
 def change_payload(change: Change) -> bytes:
-    """The bytes of a Change message."""
+    """Return the bytes of a Change message."""
     if not isinstance(change, MarketChange):
         return _rare_change(change).SerializeToString()
     pieces = [
@@ -335,7 +347,7 @@ def change_payload(change: Change) -> bytes:
 
 
 def _rare_change(change: Change) -> pb.Change:
-    """A change of an event or a source; there are few, so they are built as messages."""
+    """Return a change of an event or source, built as a message because they are few."""
     message = pb.Change(
         revision=change.revision,
         kind=pb.ChangeKind.ValueType(change.kind),

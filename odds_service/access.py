@@ -1,6 +1,6 @@
-"""Who may reach a port of ours: this machine, those who hold a token, those who show a certificate.
+"""Access to a port of the service: loopback, bearer tokens, client certificates.
 
-The same for every port that the service opens; no public address is served without a guard.
+The rules are the same for every port. No public address is served without a guard.
 """
 
 import hashlib
@@ -18,19 +18,22 @@ from odds_service.config import ListenSettings
 from odds_service.errors import SettingsError
 from odds_service.secrets import hide
 
-REREAD_S: Final = 5.0  # how often the tokens' file is looked at, when somebody calls
+REREAD_S: Final = 5.0  # at most one look at tokens_file in this time, made by a call
 _SCHEME: Final = "bearer "
 
 log = structlog.get_logger(__name__)
 
 
 class Tokens:
-    """The bearer tokens that are let in; only their digests are kept.
+    """The accepted bearer tokens; only their digests are kept.
 
-    Every token is compared, each in constant time, so that the time of an answer tells nothing.
-    A tokens_file that changes is read again within REREAD_S of the next call, for calls that begin
-    after it; one that cannot be read, or is empty, changes nothing (logged). Raises SettingsError
-    when it cannot be read at first.
+    Every token is compared, each in constant time, so the time of an answer reveals nothing. A
+    tokens_file that has changed is read again by the first call that comes REREAD_S or more after
+    the last look. If it cannot be read then, or is empty, the tokens stay as they are and a
+    warning is logged.
+
+    Raises:
+        SettingsError: the tokens cannot be read at the start.
     """
 
     def __init__(
@@ -44,13 +47,13 @@ class Tokens:
 
     @property
     def asked(self) -> bool:
-        """Return whether a token is needed at all."""
+        """Return whether callers need a token."""
         return bool(self._digests)
 
     def holder(self, authorization: str) -> str | None:
-        """Name the holder of the token in an Authorization header; None when it is not known.
+        """Return a name for the token in an Authorization header; None for an unknown token.
 
-        The name is of the token's digest: it stays the same whatever else is in the file.
+        The name is made from the token's digest, so other tokens do not affect it.
         """
         self._reread()
         if not has_token(authorization):
@@ -79,7 +82,7 @@ class Tokens:
 
 
 def has_token(authorization: str) -> bool:
-    """Return whether an Authorization header holds a bearer token, known or not."""
+    """Return whether an Authorization header holds a bearer token, known or unknown."""
     return authorization.lower().startswith(_SCHEME)
 
 
@@ -96,7 +99,11 @@ def _mark(path: Path | None) -> tuple[int, int, int] | None:
 
 
 def read_tokens(settings: ListenSettings) -> list[str]:
-    """All tokens of the settings. Raises SettingsError: no file, an empty one, an empty token."""
+    """Return all tokens of the settings.
+
+    Raises:
+        SettingsError: the file is missing or holds no token, or a token is empty.
+    """
     section = settings.section
     tokens = [token.get_secret_value().strip() for token in settings.tokens]
     if not all(tokens):
@@ -117,7 +124,7 @@ def read_tokens(settings: ListenSettings) -> list[str]:
 
 
 def check_address(settings: ListenSettings) -> None:
-    """Refuse to serve the world unguarded. Raises SettingsError."""
+    """Raise SettingsError for a malformed address, or a public one without TLS or tokens."""
     section = settings.section
     host, colon, port = settings.listen.rpartition(":")
     digits = port.isascii() and port.isdigit() and len(port) <= 5
@@ -133,7 +140,7 @@ def check_address(settings: ListenSettings) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches it; a name other than localhost may be anything."""
+    """Return whether a host is loopback; the only name that counts is `localhost`."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -141,9 +148,13 @@ def is_loopback(host: str) -> bool:
 
 
 def tls_context(settings: ListenSettings) -> ssl.SSLContext | None:
-    """TLS as it is set; with a client CA, clients must show a certificate of it. None: no TLS.
+    """Return the TLS context of the settings, or None without TLS.
 
-    Raises SettingsError naming the key and the file, also where key and certificate do not fit.
+    With a client CA, clients must present a certificate that it signed.
+
+    Raises:
+        SettingsError: a file is unreadable, or key and certificate do not belong together. The
+            text names the setting and the file.
     """
     section, certificate, key = settings.section, settings.tls_certificate, settings.tls_key
     if certificate is None or key is None:
@@ -174,7 +185,7 @@ def tls_context(settings: ListenSettings) -> ssl.SSLContext | None:
 
 
 def read_setting(path: Path, key: str) -> bytes:
-    """A file that a setting names. Raises SettingsError naming both."""
+    """Return the content of a file that a setting names. Raises SettingsError naming both."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The latest odds of everything, in memory: written by detect alone, read from any thread."""
+"""The latest odds in memory: written by detect alone, read from any thread."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -14,9 +14,9 @@ from odds_service.model.source import SourceState
 
 
 class CacheView(Struct, frozen=True):
-    """One consistent cut: these odds are what the log up to `cursor` gives.
+    """A consistent copy of the cache: the state of the log at `cursor`.
 
-    `events` is the reader's own dict of shared immutable values.
+    events: id -> odds; the dict belongs to the reader, its immutable values are shared.
     """
 
     cursor: Cursor
@@ -28,8 +28,8 @@ class CacheView(Struct, frozen=True):
 class OddsCache:
     """Events by id and sources by name.
 
-    Only detect calls `swap`. The values are immutable, so a cut is a shallow copy, made under the
-    lock that the feed shares: values, head revision and the feed's entry change together.
+    Only detect calls `swap`. The values are immutable, so a view is a shallow copy. It is made
+    under the feed's lock: values, head revision and the feed's entry change together.
     """
 
     def __init__(
@@ -43,16 +43,16 @@ class OddsCache:
         self._lock: threading.Lock = feed.lock
         self._events = {odds.event.id: odds for odds in events}
         self._sources = {state.source: state for state in sources}
-        self.version = 0  # of all that a cut shows but what is durable; from any thread
+        self.version = 0  # counts swaps; may be read from any thread
 
     @property
     def events(self) -> Mapping[str, EventOdds]:
-        """The live mapping, for detect (its only writer); other threads take a cut."""
+        """The live mapping, for detect, its only writer; other threads take a view."""
         return self._events
 
     @property
     def sources(self) -> Mapping[str, SourceState]:
-        """The live mapping, for detect; other threads take a cut."""
+        """The live mapping, for detect; other threads take a view."""
         return self._sources
 
     def swap(
@@ -62,7 +62,14 @@ class OddsCache:
         batch: Commit | None,
         detected_at: datetime,
     ) -> None:
-        """Replace entries (None takes one out), and publish the batch that they come from."""
+        """Replace entries and sources, and publish the commit that they come from.
+
+        Args:
+            entries: event id -> its new odds, None to remove it.
+            sources: name -> its new state.
+            batch: the commit; None where nothing is numbered.
+            detected_at: the time stamp of the commit.
+        """
         gone = [event_id for event_id, odds in entries.items() if odds is None]
         fresh = {event_id: odds for event_id, odds in entries.items() if odds is not None}
         with self._lock:
@@ -76,8 +83,8 @@ class OddsCache:
         if batch is not None:
             self._feed.wake()
 
-    def cut(self, event_ids: Iterable[str] | None = None) -> CacheView:
-        """A consistent cut of all events, or of the ones named (unknown ids are left out)."""
+    def view(self, event_ids: Iterable[str] | None = None) -> CacheView:
+        """Return a consistent view of all events, or of those named; unknown ids are left out."""
         with self._lock:
             if event_ids is None:
                 events = self._events.copy()

@@ -1,8 +1,8 @@
-"""The clock of the service: one value gives order, age, pace and the time of day.
+"""The clock of the service, with four readings: order, age, pace and the time of day.
 
-They are four readings, because no one of them can do for another. A wall clock is set and steps
-back, so it orders nothing and measures nothing; a monotonic clock stands still while the machine
-sleeps, so it tells no age; a boot clock is not the time of day.
+None of them can replace another. A wall clock is set and steps back, so it neither orders nor
+measures. A monotonic clock stands still while the machine sleeps, so it gives no age. A boot clock
+does not give the time of day.
 """
 
 import time
@@ -15,30 +15,30 @@ from msgspec import Struct
 
 from odds_service.model.snapshot import Reading
 
-JUMP_S: Final = 2.0  # further than any slewing moves a clock between two looks
-FOLLOW_AFTER_S: Final = 60.0  # a jump that is taken back sooner never happened
+JUMP_S: Final = 2.0  # slewing moves a clock less than this between two looks
+FOLLOW_AFTER_S: Final = 60.0  # a jump that is undone sooner is ignored
 
 _FIRST: Final = datetime(1, 1, 2, tzinfo=UTC)
 _LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 class Clock(Protocol):
-    """What the service reads time from; injected, so that tests, import and replay bring theirs."""
+    """A source of time. It is passed in, so that tests, import and replay can bring their own."""
 
     def sequence(self) -> int:
-        """Return the next number of one counter: the order of attempts. It is never stored."""
+        """Return the next number of a counter that orders attempts. It is never stored."""
         ...
 
     def boot_s(self) -> float:
-        """Return seconds since the machine started, sleep included: for ages and staleness."""
+        """Return seconds since the machine started, including sleep: for ages and staleness."""
         ...
 
     def monotonic_s(self) -> float:
-        """Return seconds that never step back and stop in sleep: for retries, holds and pace."""
+        """Return seconds that never step back and stand still in sleep: for retries and pace."""
         ...
 
     def wall(self) -> datetime:
-        """Return the time of day, aware UTC: for starts of events, quota days and people."""
+        """Return the time of day as aware UTC: for event starts, quota days and people."""
         ...
 
 
@@ -62,7 +62,7 @@ class SystemClock:
 
 
 class DrivenClock:
-    """A clock that one function drives, for tests, import and replay: its times are the log's."""
+    """A clock driven by one function, for tests, import and replay."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
@@ -85,8 +85,8 @@ class DrivenClock:
 class ClockState(Struct, frozen=True):
     """Jumps and sleeps since the start, for operators.
 
-    last_jump_s: how far the wall clock went, back below 0, at `last_jump_at` (by the new time).
-    waiting: the wall clock has jumped, and has not stood for FOLLOW_AFTER_S yet.
+    last_jump_s: seconds that the wall clock jumped, negative for back. last_jump_at: the time
+    after that jump. waiting: the wall clock has jumped, less than FOLLOW_AFTER_S ago.
     """
 
     jumps: int = 0
@@ -98,19 +98,19 @@ class ClockState(Struct, frozen=True):
 
 
 class Looked(Struct, frozen=True):
-    """What one look at the clocks found: a jump (below 0: back), seconds of sleep; 0 for none."""
+    """The result of one look at the clocks, in seconds: a jump (negative: back), and sleep."""
 
     jump_s: float
     slept_s: float
 
 
 class SteadyClock:
-    """The service's clock: another one, whose wall clock is believed once it has stood.
+    """A clock that ignores short jumps of the wall clock below it.
 
-    `wall` is the time of day as of the last look, and what the boot clock has run since. `look` is
-    to be called about once a second: it follows the wall clock at once where that strays by no more
-    than JUMP_S, and after FOLLOW_AFTER_S where it has jumped. So a clock that is wrong for some
-    seconds starts no event and dates no odds. All but `look` may be called from any thread.
+    `wall` is the time of day at the last look, plus the seconds that the boot clock has run since.
+    Call `look` about once a second. It follows the wall clock at once where that strays by at most
+    JUMP_S, and FOLLOW_AFTER_S after a jump. So a clock that is wrong for some seconds starts no
+    event and dates no odds. All methods but `look` may be called from any thread.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -118,11 +118,11 @@ class SteadyClock:
         boot_s = clock.boot_s()
         self._anchor = (clock.wall(), boot_s)
         self._asleep_s = boot_s - clock.monotonic_s()
-        self._strayed_s = 0.0  # of the wall clock from the believed one, at the last look
+        self._strayed_s = 0.0  # seconds that the wall clock was ahead of `wall` at the last look
         self._stands_since = boot_s
         self._distrust_before_s = float("-inf")
         self.awake_since_s = boot_s  # the start, or the end of the last sleep, by the boot clock
-        self.moves = 0  # looks that found a jump or a sleep, or that followed the wall clock
+        self.moves = 0  # looks that found a jump or a sleep, or followed the wall clock
         self.state = ClockState()
 
     def sequence(self) -> int:
@@ -138,12 +138,12 @@ class SteadyClock:
         return self.wall_at(self._clock.boot_s())
 
     def wall_at(self, boot_s: float) -> datetime:
-        """Return the believed time of day at a reading of the boot clock."""
+        """Return the time of day at a reading of the boot clock."""
         wall, anchor_s = self._anchor
         return later(wall, boot_s - anchor_s)
 
     def reading(self) -> Reading:
-        """Return the two clocks that odds are judged by, read together."""
+        """Read the two clocks that odds are judged by together."""
         boot_s = self._clock.boot_s()
         wall, distrust_s = self.wall_at(boot_s), self._distrust_before_s
         strayed_s = (self._clock.wall() - wall).total_seconds()
@@ -152,7 +152,7 @@ class SteadyClock:
         return Reading(wall, boot_s, distrust_s)
 
     def look(self) -> Looked:
-        """Compare the clocks with the last look."""
+        """Compare the clocks with those of the last look; follow the wall clock where it is due."""
         boot_s, wall = self._clock.boot_s(), self._clock.wall()
         asleep_s = boot_s - self._clock.monotonic_s()
         slept_s = asleep_s - self._asleep_s
@@ -164,7 +164,7 @@ class SteadyClock:
             self.awake_since_s = boot_s
         if jumped:
             self._stands_since = boot_s
-            if jump_s > 0:  # a paused virtual machine: nobody knows how old anything is
+            if jump_s > 0:  # as after the pause of a virtual machine: ages are unknown
                 self._distrust_before_s = boot_s
         self._strayed_s, followed = strayed_s, False
         if abs(strayed_s) <= JUMP_S or boot_s - self._stands_since >= FOLLOW_AFTER_S:
@@ -185,7 +185,7 @@ class SteadyClock:
 
 
 def later(time: datetime, seconds: float) -> datetime:
-    """Return a time so many seconds later, within the years that there are."""
+    """Return a time some seconds later, clipped to the range of datetime."""
     try:
         return time + timedelta(seconds=seconds)
     except OverflowError:

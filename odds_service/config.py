@@ -31,13 +31,13 @@ class _Section(BaseModel):
 
 
 class ListenSettings(_Section):
-    """Where a port is opened, and to whom; see access.
+    """The address of a port, and the callers that it admits; see access.
 
     listen: `host:port`; port 0 takes a free one. A host that is not loopback needs TLS, tokens,
-    or `insecure_public = true`. tokens: bearer tokens, also one a line in tokens_file.
+    or `insecure_public = true`. tokens: bearer tokens; tokens_file holds more, one a line.
     """
 
-    section: ClassVar[str]  # what errors call it
+    section: ClassVar[str]  # the name that errors give
 
     listen: str
     tls_certificate: Path | None = None
@@ -49,9 +49,9 @@ class ListenSettings(_Section):
 
 
 class ServerSettings(ListenSettings):
-    """The gRPC server, and what one client, and all together, may take of it.
+    """The gRPC server and its limits, for one client and for all together.
 
-    suspect_below: a combined overround below it is told as suspect, and no arbitrage (-0.03: a
+    suspect_below: a combined overround below it counts as suspect, not as arbitrage (-0.03: a
     profit of over 3 %).
     """
 
@@ -74,12 +74,12 @@ class MetricsSettings(ListenSettings):
 
 
 class DatabaseSettings(_Section):
-    """Which database, and how much may wait for it.
+    """The database, and the queue in front of it.
 
     url: `sqlite:///file.db` or `postgresql://user@host/name`. migrate: bring PostgreSQL's tables
     up to date at the start (SQLite's always are). queue_changes: capacity of the write queue in
-    changes; when it is full scraping holds. spill_folder: where a stop leaves what PostgreSQL did
-    not take in time (with SQLite: beside the file).
+    changes; while it is full scraping holds. spill_folder: receives the changes that PostgreSQL
+    did not take before a stop (with SQLite they go beside the file).
     """
 
     url: SecretStr = SecretStr(DEFAULT_DATABASE)
@@ -89,11 +89,11 @@ class DatabaseSettings(_Section):
 
 
 class RetentionSettings(_Section):
-    """How long things are kept.
+    """Lifetimes of what is kept.
 
-    history_days: changes in the database, None for ever. runs_days: the records of pulls.
-    over_hours: an event stays so long after its start, or after its last confirmation where that is
-    later. unconfirmed_hours: odds stay so long after their last confirmation, whatever the start.
+    history_days: changes in the database, None for ever. runs_days: records of pulls.
+    over_hours: an event, after its start or its last confirmation, whichever is later.
+    unconfirmed_hours: odds, after their last confirmation.
     """
 
     history_days: float | None = Field(default=None, gt=0)
@@ -103,10 +103,10 @@ class RetentionSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """What one source may give, and ask for, at most; what is beyond is cut, and counted.
+    """Limits of one source. Excess is dropped and counted.
 
-    max_events: in one answer, those that start first. max_markets: of one bookmaker for one event.
-    max_retry_after_s: a source is left alone no longer than this, whatever it asks for (its own
+    max_events: of one answer; the events that start first are taken. max_markets: of one bookmaker
+    for one event. max_retry_after_s: the longest wait that a source can ask for (its own
     `http.max_retry_after_s` may be lower).
     """
 
@@ -123,16 +123,16 @@ class ShutdownSettings(_Section):
 
 
 class LogSettings(_Section):
-    """level: the least that is logged. format: `auto` is pretty on a terminal, JSON elsewhere."""
+    """Logs. level: the lowest that is logged. format: `auto` is pretty on a terminal, else JSON."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "pretty"] = "auto"
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Environment: ODDS_SERVER__LISTEN, ODDS_DATABASE__URL, …
+    """All settings. Environment variables are ODDS_SERVER__LISTEN, ODDS_DATABASE__URL, …
 
-    sources: one table each; `kind` says which plug-in reads the rest of its keys.
+    sources: one table each; its `kind` names the plug-in that reads the other keys.
     """
 
     model_config = SettingsConfigDict(
@@ -157,7 +157,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment goes before the file; flags are merged into the file by load_settings."""
+        """Put the environment before the file; load_settings adds the flags."""
         environment = EnvSettingsSource(settings_cls)
         _refuse_renamed(environment.env_vars)
         environment.env_vars = {
@@ -167,10 +167,14 @@ class Settings(BaseSettings):
 
 
 def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings:
-    """Read the file (none: defaults), then the environment, then flags, each over the one before.
+    """Read the file, then the environment, then flags; the later ones win.
 
-    flags: section -> key -> value; None values are left out. Raises SettingsError naming file, key
-    and reason; the text never holds a secret's value.
+    Args:
+        path: a TOML file; None for the defaults.
+        flags: section -> key -> value; None values are left out.
+
+    Raises:
+        SettingsError: the text names file, key and reason, and holds no secret.
     """
     tables = _read_toml(path) if path is not None else {}
     try:
@@ -184,7 +188,9 @@ def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings
         present = getattr(settings, section)
         try:
             merged = type(present).model_validate(present.model_dump() | given)
-        except ValidationError as error:  # only a flag can be wrong here: the rest was looked at
+        except (
+            ValidationError
+        ) as error:  # only a flag can be wrong here; the rest is checked already
             raise SettingsError(f"flags: {explain(error, within=section)}") from None
         settings = settings.model_copy(update={section: merged})
     hide_in_url(settings.database.url.get_secret_value())
@@ -193,7 +199,7 @@ def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings
 
 
 def _hide_in(tables: Any, key: str = "") -> None:
-    """Hide what a table's keys call a secret, and the passwords of its URLs."""
+    """Hide the values of keys that name a secret, and the passwords of URLs."""
     match tables:
         case dict():
             for name, value in tables.items():
@@ -208,9 +214,9 @@ def _hide_in(tables: Any, key: str = "") -> None:
 
 
 def explain(error: ValidationError, *, within: str = "") -> str:
-    """Pydantic's findings as `key: reason`, without the values (they may be secret).
+    """Return pydantic's findings as `key: reason`, without the values, which may be secret.
 
-    within: the section that the keys are in.
+    within: the section of the keys.
     """
     findings = []
     for finding in error.errors(include_input=False, include_url=False):
@@ -224,7 +230,7 @@ def explain(error: ValidationError, *, within: str = "") -> str:
 
 
 def _refuse_renamed(variables: Mapping[str, str | None]) -> None:
-    """Raise SettingsError for a variable of a renamed section, which nothing would read."""
+    """Raise SettingsError for a variable of a renamed section, which would be ignored."""
     for name in variables:
         section, nested, key = name.removeprefix("odds_").partition("__")
         renamed = _RENAMED.get(section) if name.startswith("odds_") else None

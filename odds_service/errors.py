@@ -1,4 +1,4 @@
-"""What this service raises to its users: each text says what is wrong, where, and what to do."""
+"""Errors that users see: each text names the fault, its place and the remedy."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ from odds_service.secrets import redact
 
 
 class OddsServiceError(Exception):
-    """Base of all errors that are shown as one clear line instead of a traceback.
+    """Base of all errors that users see as one line instead of a traceback.
 
-    Their texts reach logs, replies and statuses: none holds a secret.
+    The texts reach logs, replies and statuses, so secrets are redacted from them.
     """
 
     def __init__(self, text: str = "") -> None:
@@ -20,9 +20,9 @@ class SettingsError(OddsServiceError):
 
 
 class SourceError(OddsServiceError):
-    """A fetch from a source failed; `kind` is a short name to count it under.
+    """A fetch from a source failed; `kind` is a short name under which it is counted.
 
-    retry_after_s: how long the source asked us to wait, None where it did not say.
+    retry_after_s: seconds that the source asked us to wait, None where it did not say.
     """
 
     def __init__(self, kind: str, message: str, *, retry_after_s: float | None = None) -> None:
@@ -32,19 +32,19 @@ class SourceError(OddsServiceError):
 
 
 class StorageError(OddsServiceError):
-    """The database cannot be used as it is: wrong URL, schema, owner; retrying does not help."""
+    """The database cannot be used (wrong URL, schema or owner); a retry does not help."""
 
 
 class StorageUnavailable(OddsServiceError):
-    """The database does not answer now; retrying helps."""
+    """The database does not answer now; a retry may help."""
 
 
 class Superseded(StorageError):
-    """Another process took this database over; this one must end."""
+    """Another process has taken this database over; this one must end."""
 
 
 class BelowFloor(OddsServiceError):
-    """The history does not reach back so far, or does not hold it yet."""
+    """A revision or time lies before the kept history, or after its end."""
 
     def __init__(self, floor_revision: int) -> None:
         super().__init__(f"history is kept from revision {floor_revision} on")
@@ -52,13 +52,13 @@ class BelowFloor(OddsServiceError):
 
 
 class UnknownEvent(OddsServiceError):
-    """No event of this id is known."""
+    """No event has this id."""
 
 
 class NotFetchedYet(OddsServiceError):
-    """A refresh did not end within its deadline, because of its sources; it goes on.
+    """The sources of a refresh did not answer within its deadline; the refresh goes on.
 
-    epoch, revision: a cursor that lies before all that it will give. sources: those that have not
+    epoch, revision: a cursor before all changes that it will make. sources: those that have not
     answered.
     """
 
@@ -71,10 +71,9 @@ class NotFetchedYet(OddsServiceError):
 
 
 class NotDurableYet(OddsServiceError):
-    """A refresh was applied, and is served, but was not committed within its deadline.
+    """A refresh was applied and is served, but was not committed within its deadline.
 
-    epoch, revision: the cursor to wait for; the changes stay queued and will be committed in
-    their order.
+    epoch, revision: the cursor to wait for. The changes stay queued and are committed in order.
     """
 
     def __init__(self, epoch: str, revision: int) -> None:

@@ -14,12 +14,12 @@ RING_CHANGES: Final = 200_000  # minutes of a busy day; about 300 bytes each bes
 
 
 class ChangeFeed:
-    """A ring of batches from `oldest_revision` on; the head is the newest revision.
+    """A ring of batches from `oldest_revision` to the head, the newest revision.
 
-    The ring keeps at most `capacity` changes, but always everything that is not yet durable (the
-    write queue's bound limits that), so that a reader who comes out of the database meets the
-    ring without a hole. It knows no subscriber: each holds a cursor of its own and reads at its
-    own pace. All methods may be called from any thread, except those that say otherwise.
+    The ring keeps at most `capacity` changes, but always all that are not yet durable (the write
+    queue limits them), so that a reader coming from the database meets the ring without a gap. It
+    knows no subscriber: each holds a cursor and reads at its own pace. All methods may be called
+    from any thread, unless noted.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class ChangeFeed:
 
     @property
     def oldest_revision(self) -> int:
-        """The first revision that the ring still holds (head + 1 when it is empty)."""
+        """The first revision that the ring still holds; head + 1 when it is empty."""
         return self._trimmed_to + 1
 
     @property
     def last_detected_at(self) -> datetime | None:
-        """Time stamp of the head; stamps never decrease."""
+        """The time stamp of the head; stamps never decrease."""
         return self._detected_at
 
     @property
@@ -71,15 +71,15 @@ class ChangeFeed:
         return self._closed
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Have `listener` called after every append, advance and close; returns the way out.
+        """Call `listener` after every append, advance and close; return a function that ends it.
 
-        It is called on the thread that published: it must only hand a wake-up over.
+        The call comes on the thread that published, so it must only hand a wake-up over.
         """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def append_locked(self, batch: Commit, detected_at: datetime) -> None:
-        """Append the next revisions. The caller holds `lock`, and calls `wake` after."""
+        """Append the next revisions. The caller holds `lock`, and calls `wake` afterwards."""
         if batch.first_revision != self._head + 1:
             raise AssertionError(f"revision {batch.first_revision} follows head {self._head}")
         self._ring.append(batch)
@@ -89,7 +89,7 @@ class ChangeFeed:
         self._trim_locked()
 
     def advance_durable(self, revision: int) -> None:
-        """The writer committed everything up to `revision`."""
+        """Note that everything up to `revision` is committed."""
         with self.lock:
             if not self._durable <= revision <= self._head:
                 raise AssertionError(f"durable {self._durable} -> {revision}, head {self._head}")
@@ -98,10 +98,10 @@ class ChangeFeed:
         self.wake()
 
     def read_after(self, revision: int, max_batches: int) -> list[Commit] | None:
-        """Up to `max_batches` batches that hold everything after `revision`, oldest first.
+        """Return batches with everything after `revision`, oldest first, at most `max_batches`.
 
-        The first may begin at or before `revision`. None when the ring no longer reaches back so
-        far; empty at the head.
+        The first may begin at or before `revision`. The list is empty at the head. Returns None
+        where the ring no longer reaches back to `revision`.
         """
         with self.lock:
             if revision < self._trimmed_to:
@@ -113,12 +113,12 @@ class ChangeFeed:
             return [self._ring[place] for place in range(start, stop)]
 
     def close(self) -> None:
-        """Nothing more will come: subscribers end once they have read on to the head."""
+        """End the log: subscribers end once they have read to the head."""
         self._closed = True
         self.wake()
 
     def wake(self) -> None:
-        """One wake-up to every listener (one per server, not one per subscriber)."""
+        """Wake every listener; a server has one, however many subscribers it has."""
         for listener in tuple(self._listeners):
             listener()
 

@@ -1,4 +1,4 @@
-"""Structured logs: pretty on a terminal, one JSON object a line elsewhere, never with a secret."""
+"""Structured logs: pretty on a terminal, one JSON object a line elsewhere; no secrets in either."""
 
 import logging
 import sys
@@ -29,14 +29,14 @@ def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
 
 
 def _redact_line(_logger: WrappedLogger, _method: str, line: Any) -> str:
-    """What was an object until it was written out."""
+    """Hide secrets that came out of an object when it was written as text."""
     return without_known(str(line))
 
 
 def _log_crash(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    """In place of Python's own hook, which writes a traceback as it is."""
+    """Log a crash. Python's own hook would write the traceback with its secrets."""
     if issubclass(kind, KeyboardInterrupt):
         return
     log.critical("crashed", exc_info=(kind, error, traceback))
@@ -55,9 +55,13 @@ def _log_unraisable(args: "sys.UnraisableHookArgs") -> None:
 def configure_logs(level: str, style: str) -> None:
     """Send structlog and the standard library's loggers to stderr in one form.
 
-    style: `auto`, `json` or `pretty`. httpx logs whole URLs at INFO: its loggers are held at
-    WARNING, and every text goes through `redact` besides. A crash of the process or of a thread,
-    and Python's warnings, are logged in the same form.
+    httpx logs whole URLs at INFO, so its loggers are held at WARNING, and every text goes through
+    `redact` as well. Crashes of the process or of a thread, and Python's warnings, are logged in
+    the same form.
+
+    Args:
+        level: the lowest level that is logged, in any case.
+        style: `auto`, `json` or `pretty`.
     """
     pretty = style == "pretty" or (style == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [

@@ -1,7 +1,7 @@
-"""What must never be shown: secrets that were read, and what looks like one.
+"""Redaction of secrets: of those that the settings hold, and of text that looks like one.
 
-Whoever reads a secret from the settings says `hide`; whatever is shown to anybody goes through
-`redact`: logs, errors, tracebacks, and what these become in statuses and in replies.
+Code that reads a secret from the settings calls `hide`. Logs, errors and tracebacks, and the
+statuses and replies made from them, go through `redact`.
 """
 
 import json
@@ -11,11 +11,10 @@ from typing import Final
 from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN: Final = "***"
-# A shorter one would take ordinary words out of the logs; what looks like a secret is hidden still.
+# Hiding shorter ones would remove ordinary words from the logs.
 LEAST_CHARS: Final = 8
 
-# Query parameters, headers and settings that carry secrets, and passwords in URLs, wherever a
-# library may print them.
+# Query parameters, headers and settings that carry secrets, and passwords in URLs.
 _LOOKS_SECRET: Final = re.compile(
     r"(?i)((?:api_?key|token|password|secret|authorization)[\"']?[=:]\s*[\"']?)(?:bearer\s+)?"
     r"[^\s&\"'<>]+"
@@ -29,7 +28,7 @@ _pattern: re.Pattern[str] | None = None
 
 
 def hide(secret: str) -> None:
-    """Never show this one again, however it is quoted; LEAST_CHARS or longer."""
+    """Redact a secret from now on, in all its quoted forms, if it has LEAST_CHARS or more."""
     global _pattern
     if len(secret) < LEAST_CHARS:
         return
@@ -43,7 +42,7 @@ def hide(secret: str) -> None:
 
 
 def hide_in_url(url: str) -> None:
-    """Never show the URL's password again."""
+    """Redact the password of a URL from now on."""
     found = _PASSWORD_IN_URL.search(url)
     if found is not None:
         hide(found[1])
@@ -51,10 +50,10 @@ def hide_in_url(url: str) -> None:
 
 
 def redact(text: str) -> str:
-    """The text without the secrets that were read, and without what looks like one."""
+    """Return the text without hidden secrets, and without text that looks like a secret."""
     return _LOOKS_SECRET.sub(lambda found: f"{found[1] or found[2]}{HIDDEN}", without_known(text))
 
 
 def without_known(text: str) -> str:
-    """The text without the secrets that were read; otherwise as it was (JSON stays JSON)."""
+    """Return the text without hidden secrets, else unchanged: JSON stays JSON."""
     return text if _pattern is None else _pattern.sub(HIDDEN, text)

@@ -1,29 +1,29 @@
-"""The times that the log is stamped with: they never decrease, whatever the wall clock does."""
+"""Time stamps of the log: they never decrease, whatever the wall clock does."""
 
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from odds_service.clock import later
 
-HOLD_LEAD_S: Final = 86_400.0  # a log further ahead than that would take days to meet the clock
-LEADING_PACE: Final = 0.5  # of the clock's, while the log is ahead of it
+HOLD_LEAD_S: Final = 86_400.0  # from further ahead the log would need days to meet the clock
+LEADING_PACE: Final = 0.5  # relative to the clock's pace, while the log is ahead of it
 
 _LEAST: Final = timedelta(microseconds=1)
 
 
 class Stamp(NamedTuple):
-    """When something was detected. wall_at: the wall clock, None where that is detected_at."""
+    """The time of a detection. wall_at: the wall clock, None where it equals detected_at."""
 
     detected_at: datetime
     wall_at: datetime | None
 
 
 class LogClock:
-    """Stamps for the log, made of the wall clock where that allows it.
+    """Makes stamps for the log from the wall clock.
 
-    A log that leads the wall clock (which was set back, or was ahead before a restart) goes on at
-    half its pace until they meet. One that leads by more than HOLD_LEAD_S holds: each stamp is a
-    microsecond later. Pure: given the two clocks, it reads none.
+    Where the log is ahead of the wall clock (set back, or ahead before a restart), stamps go on at
+    half the clock's pace until both meet. A log that is ahead by more than HOLD_LEAD_S holds: each
+    stamp is one microsecond later than the one before. It reads no clock itself.
     """
 
     def __init__(self, last: datetime | None) -> None:
@@ -32,7 +32,7 @@ class LogClock:
         self._led = False  # at the last stamp
 
     def stamp(self, wall: datetime, boot_s: float) -> Stamp:
-        """Return the stamp of what is detected now; it is the least for all later ones.
+        """Return a stamp for a detection now; all later stamps are at or after it.
 
         Args:
             wall: the time of day, aware UTC.
@@ -49,7 +49,7 @@ class LogClock:
         return self._next(wall, boot_s)[0]
 
     def lead_s(self, wall: datetime, boot_s: float) -> float:
-        """Return the seconds that the log is ahead of the wall clock, 0 where it is not."""
+        """Return the seconds that the log is ahead of the wall clock, else 0."""
         return (self._next(wall, boot_s)[0] - wall).total_seconds()
 
     def holds(self, wall: datetime, boot_s: float) -> bool:
@@ -64,5 +64,5 @@ class LogClock:
         if lead_s > HOLD_LEAD_S:
             return last, True
         elapsed_s = 0.0 if self._last_boot_s is None else max(0.0, boot_s - self._last_boot_s)
-        running_s = min(elapsed_s, HOLD_LEAD_S - lead_s)  # before that it was holding
+        running_s = min(elapsed_s, HOLD_LEAD_S - lead_s)  # before that the log held
         return max(wall, later(last, running_s * LEADING_PACE)), False

@@ -1,4 +1,4 @@
-"""What the service tells of itself: plain values for GetStatus and metrics."""
+"""The state of the service as plain values, for GetStatus and metrics."""
 
 from datetime import datetime
 from typing import Final
@@ -10,10 +10,10 @@ from odds_service.model.source import SourceState
 
 
 class TierFreshness(Struct, frozen=True, kw_only=True):
-    """How one tier keeps its target: `fresh` of `pulls` succeeded within the last `target_s`.
+    """The freshness of one tier: `fresh` of its `pulls` succeeded within the last `target_s`.
 
-    in_time, late: successes since the start that came within, or after, the target since the one
-    before; a first success is counted from when its pull was known.
+    in_time, late: successes since the start that came within the target after the one before, or
+    later. A first success is measured from the time that its pull became known.
     """
 
     tier: str
@@ -25,10 +25,11 @@ class TierFreshness(Struct, frozen=True, kw_only=True):
 
 
 class SourceReport(Struct, frozen=True, kw_only=True):
-    """One source, seen by an operator. problems: name -> how many since the start.
+    """One source, for operators.
 
-    mapped, unmapped: markets read since the start that became canonical ones, and that did not;
-    unmapped_names: the source's commonest names of the latter -> how many.
+    problems: name -> count since the start. mapped, unmapped: markets read since the start that
+    have a canonical name, and those without one. unmapped_names: the source's commonest names for
+    the latter -> count.
     """
 
     state: SourceState
@@ -46,7 +47,7 @@ class SourceReport(Struct, frozen=True, kw_only=True):
 
 
 class ChannelFill(Struct, frozen=True):
-    """How full a bounded channel is; `unit` says of what (observations, changes)."""
+    """The fill of a bounded channel, in a unit such as observations or changes."""
 
     name: str
     fill: int
@@ -55,13 +56,12 @@ class ChannelFill(Struct, frozen=True):
 
 
 class WriterReport(Struct, frozen=True, kw_only=True):
-    """How the way into the database stands.
+    """The state of the writer and its queue.
 
-    state: `idle`, `writing`, `retrying` (reason: why) or `draining` (the service stops).
-    lag_s: age of the oldest change that is not durable. dead_letters: how many are kept.
-    bridged_s: how long the rest of the queue lasts at the present rate of changes, None while
-    nothing changes. groups: transactions that were committed; confirmations: snapshots that were
-    seen again unchanged, as far as that is stored.
+    state: `idle`, `writing`, `retrying` (see reason) or `draining` (the service stops).
+    lag_s: age of the oldest change that is not durable. dead_letters: number of kept ones.
+    bridged_s: seconds until the queue is full at the present rate of changes, None while nothing
+    changes. groups: committed transactions. confirmations: stored confirmations of snapshots.
     """
 
     state: str
@@ -76,9 +76,9 @@ class WriterReport(Struct, frozen=True, kw_only=True):
 
 
 class ClockReport(Struct, frozen=True, kw_only=True):
-    """How the clocks stand; see clock.ClockState.
+    """The clocks; see clock.ClockState.
 
-    lead_s: how far the log's stamps are ahead of the wall clock. holds: they wait for it.
+    lead_s: seconds that the log's stamps are ahead of the wall clock. holds: they wait for it.
     """
 
     state: ClockState = ClockState()
@@ -87,9 +87,9 @@ class ClockReport(Struct, frozen=True, kw_only=True):
 
 
 class ServiceStatus(Struct, frozen=True, kw_only=True):
-    """All of it; revisions and subscribers are added by the server, which knows them.
+    """The service as a whole. The server adds revisions and subscribers, which it knows.
 
-    log_time: the log's own time, which ages of its changes are told by; None: that is `now`.
+    log_time: the log's own time, from which ages of changes are measured; None: `now`.
     """
 
     version: str
@@ -106,18 +106,18 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
     clock: ClockReport = ClockReport()
 
 
-# Upper bounds in seconds; what takes longer is in one bucket more, which has none.
+# Upper bounds in seconds; one more bucket, without a bound, holds the rest.
 LATENCY_BUCKETS_S: Final = (
     0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
 
 
 class CallReport(Struct, frozen=True, kw_only=True):
-    """One method of the API since the start.
+    """Counts of one method since the start.
 
-    handled: name of gRPC's code -> how many ended so. buckets: how many took how long, by
-    LATENCY_BUCKETS_S, not cumulative; total_s is their sum. Both empty for streams, which last
-    as long as their readers want.
+    handled: name of a gRPC code -> calls that ended with it. buckets: calls by duration, see
+    LATENCY_BUCKETS_S; not cumulative. total_s: seconds of all calls. Streams last as long as their
+    readers want, so for them buckets is empty and total_s is 0.
     """
 
     method: str
@@ -129,7 +129,7 @@ class CallReport(Struct, frozen=True, kw_only=True):
 
 
 class SubscriberReport(Struct, frozen=True):
-    """How far a stream of changes is behind the head, in changes and in seconds."""
+    """The lag of a stream of changes behind the head, in changes and in seconds."""
 
     changes: int
     seconds: float
@@ -137,7 +137,7 @@ class SubscriberReport(Struct, frozen=True):
 
 
 class RpcReport(Struct, frozen=True):
-    """What the gRPC server adds; encoded: pieces of the log, however many streams read them."""
+    """The gRPC server's part. encoded: pieces of the log; those that streams share count once."""
 
     calls: list[CallReport]
     subscribers: list[SubscriberReport]

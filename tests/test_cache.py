@@ -95,7 +95,7 @@ def test_cuts_taken_by_another_thread_equal_the_log_at_their_revision() -> None:
     def read() -> None:
         ready.set()
         while not stop.is_set():
-            cuts.append(cache.cut())
+            cuts.append(cache.view())
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -111,8 +111,8 @@ def test_cuts_taken_by_another_thread_equal_the_log_at_their_revision() -> None:
     assert len(distinct) > 1
     for revision, cut in distinct.items():
         assert cached(cut.events) == fold(book.log[:revision])
-    assert cache.cut().cursor == Cursor("e1", len(book.log))
-    assert cache.cut(["e1", "unknown"]).events.keys() == {"e1"}
+    assert cache.view().cursor == Cursor("e1", len(book.log))
+    assert cache.view(["e1", "unknown"]).events.keys() == {"e1"}
 
 
 def test_detect_alone_writes_the_cache_and_the_writer_alone_says_what_is_durable() -> None:

@@ -16,14 +16,17 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 
 # A part may import parts of the layers before its own, and its own modules; not its neighbours.
 LAYERS: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"secrets"}),
+    frozenset({"secrets", "signals"}),
     frozenset({"model", "errors", "http"}),
     frozenset({"clock"}),
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),
     frozenset({"feed", "access", "reconcile", "wire"}),
     frozenset({"cache", "stream"}),
     frozenset({"sources", "storage"}),
-    frozenset({"pipeline", "rpc", "metrics"}),
+    frozenset({"pipeline", "rpc", "metrics", "restore"}),
+    frozenset({"assembly"}),
+    frozenset({"forgetting", "reporting"}),
+    frozenset({"doors"}),
     frozenset({"service", "client"}),
     frozenset({"commands"}),
     frozenset({"cli"}),

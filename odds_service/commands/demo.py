@@ -24,7 +24,8 @@ from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
 from odds_service.errors import OddsServiceError
 from odds_service.logs import configure_logs
-from odds_service.service import Running, run_service, stop_on_signals
+from odds_service.service import Running, run_service
+from odds_service.signals import stop_on_signals
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 SIMULATION: Final = SimulationSettings(

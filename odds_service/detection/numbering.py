@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.difference import Difference, compare_markets
 from odds_service.model.event import Event
-from odds_service.model.market import Market, MarketStatus
+from odds_service.model.market import Market, Markets, MarketStatus
 from odds_service.model.observation import Observation
 from odds_service.model.snapshot import (
     BookmakerKey,
@@ -153,7 +153,7 @@ def apply_differences(
 
     lagging: as in BookmakerOdds, after this look; types whose last market goes are left out.
     """
-    markets = {} if current is None else dict(current.markets)
+    markets = Markets() if current is None else Markets(current.markets)
     snapshot_id = found.next_revision
     if current is not None:
         found.replaced[snapshot_id] = current.snapshot_id
@@ -224,6 +224,4 @@ def _after(
         )
     if difference.kind is ChangeKind.REMOVED or before is None:
         return Market(difference.key, MarketStatus.REMOVED, (), revision, changed_at)
-    return replace(
-        before, status=MarketStatus.SUSPENDED, revision=revision, changed_at=changed_at, wire=None
-    )
+    return replace(before, status=MarketStatus.SUSPENDED, revision=revision, changed_at=changed_at)

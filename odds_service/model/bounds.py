@@ -1,4 +1,4 @@
-"""Sizes that no value may exceed, so that every message stays below what the contract promises."""
+"""Limits of values, which keep every message below the size that the contract promises."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -7,14 +7,14 @@ from odds_service.model.market import MarketKey, Outcome
 
 MOST_OUTCOMES: Final = 2_000  # of a market
 MOST_MARKET_BYTES: Final = 256_000  # of a market, encoded: a change holds two, a message 1 MiB
-FEW_OUTCOMES: Final = 64  # they cannot exceed MOST_MARKET_BYTES, however long their texts are
+FEW_OUTCOMES: Final = 64  # with these few, no length of texts exceeds MOST_MARKET_BYTES
 
 _OUTCOME_BYTES: Final = 24  # of an encoded outcome, beside its texts
 _MARKET_BYTES: Final = 128  # of a market, beside its outcomes and its key
 
 
 def market_bytes(key: MarketKey, outcomes: Iterable[Outcome]) -> int:
-    """At least the size of a market on the wire."""
+    """Return an upper bound of a market's encoded size, in bytes."""
     size = _MARKET_BYTES + sum(_utf8_bytes(part) for part in key)
     for outcome in outcomes:
         size += _OUTCOME_BYTES + _utf8_bytes(outcome.key) + _utf8_bytes(outcome.name)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from odds_service.model.event import Event
 from odds_service.model.market import Market
+from odds_service.model.memo import Memo
 from odds_service.model.snapshot import BookmakerOdds, EventSource, Snapshot
 from odds_service.model.source import SourceState
 
@@ -53,7 +54,7 @@ class Reason:
     LEFT_FILTER: Final = "left_filter"  # of a stream: the market no longer matches
 
 
-class MarketChange(Struct, frozen=True, gc=False):
+class MarketChange(Struct, Memo, frozen=True, gc=False):
     """A market's odds after and before; a market is always whole in a change.
 
     before: None where the market was not there. after: with status REMOVED and without outcomes
@@ -73,11 +74,10 @@ class MarketChange(Struct, frozen=True, gc=False):
     before: Market | None
     after: Market
     other_line: str | None = None
-    wire: bytes | None = None
     wall_at: datetime | None = None
 
 
-class EventChange(Struct, frozen=True, gc=False):
+class EventChange(Struct, Memo, frozen=True, gc=False):
     """An event added, updated or ended.
 
     One EVENT_ENDED ends all its markets: `ended` holds what its bookmakers showed until then, so
@@ -94,11 +94,10 @@ class EventChange(Struct, frozen=True, gc=False):
     before: Event | None
     after: Event
     ended: tuple[BookmakerOdds, ...] = ()
-    wire: bytes | None = None
     wall_at: datetime | None = None
 
 
-class SourceChange(Struct, frozen=True, gc=False):
+class SourceChange(Struct, Memo, frozen=True, gc=False):
     """A source came up, went stale or went down."""
 
     revision: int
@@ -109,7 +108,6 @@ class SourceChange(Struct, frozen=True, gc=False):
     detected_at: datetime
     before: SourceState | None
     after: SourceState
-    wire: bytes | None = None
     wall_at: datetime | None = None
 
 

@@ -1,4 +1,4 @@
-"""Events: what is played, when, and by which sources it is carried."""
+"""Events: their sides, their start, and the sources that carry them."""
 
 import enum
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class EventStatus(enum.IntEnum):
-    """Where an event stands; ENDED means that no source shows it any more."""
+    """The status of an event; ENDED means that no source shows it any more."""
 
     SCHEDULED = 1
     IN_PLAY = 2
@@ -16,14 +16,14 @@ class EventStatus(enum.IntEnum):
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """One event, whatever number of sources carry it.
+    """One event, shared by all sources that carry it.
 
     sport: e.g. `soccer`; competition: the source's key of it, e.g. `soccer_epl`.
     source_ids: source -> that source's id of the event; replaced, never changed in place.
-    merged_into: of an event that ended because it is another one, that one's id.
-    title: of an event without sides, as the source calls it. told: source -> the status that it
-    told last, without those that tell none. draws_lost: each (source, bookmaker, market type) that
-    was shown with home, draw and away, and then without the draw; sorted.
+    merged_into: the id of the event that this one turned out to be, else empty.
+    title: the source's name for an event without sides. told: source -> its last status, without
+    sources that give none. draws_lost: each (source, bookmaker, market type) that was shown with
+    home, draw and away, and then without the draw; sorted.
     """
 
     id: str
@@ -41,21 +41,21 @@ class Event(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Home and away as people write them, without one that is not known; else the title."""
+        """Home and away as people write them, without an unknown side; else the title."""
         return " – ".join(side for side in (self.home, self.away) if side) or self.title
 
 
 def status_of(
     told: Mapping[str, EventStatus], start_time: datetime, observed_at: datetime
 ) -> EventStatus:
-    """Return where an event stands: as the furthest source tells, else by the clock.
+    """Return the status of an event: the latest one that a source gives, else by the clock.
 
-    A status that was derived from the clock is neither kept nor compared with one that was told.
+    A status derived from the clock is neither kept nor compared with one from a source.
 
     Args:
-        told: source -> the status that it told, without those that tell none.
-        start_time: of the event.
-        observed_at: when it was last looked at.
+        told: source -> its status, without sources that give none.
+        start_time: the event's start.
+        observed_at: the time of the last look.
     """
     if told:
         scheduled = all(status is EventStatus.SCHEDULED for status in told.values())

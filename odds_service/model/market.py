@@ -7,16 +7,18 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from odds_service.model.memo import Memo
+
 NO_LINE: Final = ""  # in keys; a market without a line and one with line 0 are different markets
 
-# Outcomes stand in this order whatever a payload's order was, so that order never is a change.
+# A fixed order, so that the order of outcomes in a payload is never a change.
 _OUTCOME_ORDER: Final = {
     key: place for place, key in enumerate(("home", "draw", "away", "over", "under", "yes", "no"))
 }
 
 
 class MarketKey(NamedTuple):
-    """What tells one market of a bookmaker's event from the others.
+    """The identity of a market among those of one bookmaker and event.
 
     market: the type, e.g. `h2h`, `totals`, `spreads`, `player_points`.
     line: canonical decimal text (`2.5`, or the home side's handicap `-3.5`), NO_LINE where none.
@@ -37,11 +39,11 @@ class MarketStatus(enum.IntEnum):
 
 
 class Outcome(Struct, frozen=True, gc=False, array_like=True):
-    """One thing that can happen and its price.
+    """One possible outcome and its price.
 
     key: canonical (`home`, `over`, …) or the source's own text; name: the source's own text.
     price: decimal odds, above 1; None where the source shows none.
-    active: whether the source takes bets on it now.
+    active: the source takes bets on it now.
     """
 
     key: str
@@ -59,12 +61,11 @@ class ObservedMarket(Struct, frozen=True, gc=False):
     source_updated_at: datetime | None = None
 
 
-class Market(Struct, frozen=True, gc=False):
+class Market(Struct, Memo, frozen=True, gc=False):
     """The odds of one market since `revision`; a value that is replaced, never changed.
 
     changed_at: when these odds were first seen. source_updated_at: the bookmaker's own time as of
-    that change. `wire` is no part of the value: it is rpc's memo of the encoded bytes, filled at
-    most once, kept here so that it lives exactly as long as the value does.
+    that change.
     """
 
     key: MarketKey
@@ -73,7 +74,18 @@ class Market(Struct, frozen=True, gc=False):
     revision: int
     changed_at: datetime
     source_updated_at: datetime | None = None
-    wire: bytes | None = None
+
+
+class Markets(dict[MarketKey, Market]):
+    """A bookmaker's markets, with a slot for their joined bytes, which only `wire/` fills.
+
+    A poll that changes nothing replaces the bookmaker's odds and hands on the same markets, so
+    that their bytes need not be joined again. Do not change it once it is published.
+    """
+
+    __slots__ = ("encoded",)
+
+    encoded: bytes
 
 
 def outcome_order(outcome: Outcome) -> tuple[int, str]:
@@ -99,10 +111,10 @@ def observed_market(
 
 
 def same_prices(one: tuple[Outcome, ...], other: tuple[Outcome, ...]) -> bool:
-    """Whether key, price and activity of all outcomes agree; a name in other words is no change."""
+    """Return whether key, price and activity of all outcomes agree; names do not count."""
     if len(one) != len(other):
         return False
-    for place, a in enumerate(one):  # of equal length; zip(strict=True) takes twice as long
+    for place, a in enumerate(one):  # lengths are equal; zip(strict=True) takes twice as long
         b = other[place]
         if a.price != b.price or a.key != b.key or a.active != b.active:
             return False

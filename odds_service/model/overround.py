@@ -1,9 +1,9 @@
-"""Best prices of a market over its bookmakers, and what they leave the bookmakers: the overround.
+"""Best prices of a market over its bookmakers, and their overround.
 
-Pure, and the same for a server's cache and a watching client's map. Only live odds count, and only
-markets with the same outcomes are compared: two- and three-way odds of one event do occur, and
-their best prices together would look like a sure profit. A profit that is too large to be true is
-held back, and shown as a finding.
+The server's cache and a client's map use the same functions. Only live odds count, and only
+markets with the same outcomes are compared: one event may have two- and three-way odds, whose best
+prices together would look like a sure profit. A profit that is too large to be true is not
+reported as an arbitrage but as suspect.
 """
 
 import enum
@@ -30,8 +30,8 @@ from odds_service.model.source import (
     event_interval_s,
 )
 
-# Exactly one outcome of such a set comes true, so Σ 1/price says something. Of other sets (a list
-# of scorers, say) it is not known whether they are complete and exclude each other.
+# Exactly one outcome of such a set comes true, so Σ 1/price has a meaning. Other sets, such as a
+# list of scorers, may be incomplete, or several of their outcomes may come true.
 # The market table (sources.markets) names outcomes so that a set means the same in every market.
 _ONE_COMES_TRUE: Final = frozenset(
     frozenset(keys.split())
@@ -52,20 +52,18 @@ _ONE_COMES_TRUE: Final = frozenset(
         "home_home home_draw home_away draw_home draw_draw draw_away away_home away_draw away_away",
     )
 )
-# No bookmaker asks less alone: below it an outcome is missing (a draw that could not be read).
+# No bookmaker offers less alone: below it an outcome is missing, such as an unreadable draw.
 _LEAST_BOOKSUM: Final = 0.9
-_LAY: Final = "_lay"  # markets in which one offers the bet instead of taking it
+_LAY: Final = "_lay"  # markets in which the user offers the bet instead of taking it
 _WITH_DRAW: Final = ("home", "draw", "away")
-_OUTRIGHTS: Final = "outrights"  # one winner out of a field, of which each bookmaker lists a part
-# Of 509 negative combinations in recorded bodies 264 lay below it, nearly all of them wrong.
+_OUTRIGHTS: Final = "outrights"  # one winner of a field; each bookmaker lists a part of it
+# 264 of 509 negative combinations in recorded bodies lay below it, nearly all of them wrong.
 SUSPECT_BELOW: Final = -0.03
-_OLD_LEG: Final = timedelta(
-    seconds=60
-)  # prices seen further apart than this were not there at once
+_OLD_LEG: Final = timedelta(seconds=60)  # prices further apart may not have stood together
 
 
 class Standing(enum.IntEnum):
-    """Whether odds can be acted on. ABSENT: the last complete fetch lacked their event."""
+    """The state of odds. ABSENT: the last complete fetch lacked their event."""
 
     LIVE = 0
     STALE = 1
@@ -73,7 +71,7 @@ class Standing(enum.IntEnum):
 
 
 class Exclusion(enum.IntEnum):
-    """Why a bookmaker's market is left out; the numbers are those of the wire."""
+    """Reasons to leave out a bookmaker's market; the numbers are those of the contract."""
 
     SUSPENDED = 1
     STALE = 2
@@ -83,23 +81,20 @@ class Exclusion(enum.IntEnum):
 
 
 class Suspicion:
-    """Why a combined overround is not believed; texts, so that a client may meet one it does not
-    know.
-    """
+    """Reasons to doubt a combined overround; texts, so that clients can pass on unknown ones."""
 
-    BELOW_LIMIT: Final = "below_limit"  # always told
-    ONE_BOOKMAKER: Final = "one_bookmaker"  # one that was compared is below the limit by itself
-    SEVERAL_SOURCES: Final = "several_sources"  # it rests on the join of their events
+    BELOW_LIMIT: Final = "below_limit"  # always given
+    ONE_BOOKMAKER: Final = "one_bookmaker"  # one of those compared is below the limit alone
+    SEVERAL_SOURCES: Final = "several_sources"  # the price depends on the match of their events
     OLD_LEG: Final = "old_leg"
-    IN_PLAY_MIXED: Final = "in_play_mixed"  # one source tells that it is in play, another nothing
+    IN_PLAY_MIXED: Final = "in_play_mixed"  # one source says in play, another gives no status
 
 
 class Quote(Struct, frozen=True):
-    """One bookmaker's odds of one market, and whether they can be acted on.
+    """One bookmaker's odds of one market, with all that decides if they count.
 
-    draw: whether the market includes the draw, so that `home` and `away` alone are not all of it.
-    told: the status that the source tells of the event, None where it tells none. disagrees:
-    whether another tells a further one.
+    draw: the market includes the draw, so `home` and `away` alone are incomplete. told: the event's
+    status by this source, None where it gives none. disagrees: another source gives a later status.
     """
 
     source: str
@@ -114,7 +109,7 @@ class Quote(Struct, frozen=True):
 
 
 class BestPrice(Struct, frozen=True):
-    """The highest live price of an outcome; of equal ones that which was confirmed last."""
+    """The highest live price of an outcome; of equal prices the one confirmed last."""
 
     outcome: str
     name: str
@@ -127,12 +122,11 @@ class BestPrice(Struct, frozen=True):
 class BestMarket(Struct, frozen=True):
     """The best prices of one market among bookmakers that offer the same outcomes.
 
-    prices: one for each outcome, none when no bookmaker is live; of outrights one for each runner
-    that has a price. overrounds: (source, bookmaker) -> Σ 1/price − 1 of each that was compared.
-    combined_overround: the same of the best prices; below 0 they return more than they cost. Both
-    only for outcomes of which exactly one comes true. suspect_overround: what would be the combined
-    one if it were not below the limit, too low to be true; suspect_reasons: what it rests on, as in
-    Suspicion.
+    prices: one for each outcome, none when no bookmaker is live; for outrights one for each runner
+    with a price. overrounds: (source, bookmaker) -> Σ 1/price − 1, of those compared.
+    combined_overround: the same for the best prices; below 0 they return more than they cost. Both
+    exist only where exactly one outcome comes true. suspect_overround: takes the place of
+    combined_overround where that is below the limit; suspect_reasons: see Suspicion.
     """
 
     key: MarketKey
@@ -146,17 +140,20 @@ class BestMarket(Struct, frozen=True):
 
     @property
     def oldest_confirmed_at(self) -> datetime | None:
-        """When the oldest leg was last seen true."""
+        """The time at which the oldest leg was last seen true."""
         return min((price.confirmed_at for price in self.prices), default=None)
 
 
 def standing(
     odds: BookmakerOdds, source: SourceState | None, now: Reading, start_time: datetime
 ) -> Standing:
-    """Return whether a bookmaker's odds of an event are live.
+    """Return the standing of a bookmaker's odds.
 
-    source: None where it is not configured any more. start_time: of the event, since the near ones
-    are fetched more often.
+    Args:
+        odds: of one event.
+        source: the state of their source, None where it is not configured any more.
+        now: the clocks.
+        start_time: the event's start; near events are fetched more often and get stale sooner.
     """
     if odds.confirmed_at < odds.observed_at:
         return Standing.ABSENT
@@ -178,10 +175,10 @@ def best_markets(
     """Return the best prices of all markets that an event's bookmakers show, by market key.
 
     Args:
-        event: what they are odds of; what its sources tell of it decides which are compared.
-        bookmakers: those that are compared, in any order.
-        standing_of: whether a bookmaker's odds can be acted on.
-        markets_of: the markets of a bookmaker that are looked at; all, unless given.
+        event: its sources' statuses decide which odds are compared.
+        bookmakers: the odds to compare, in any order.
+        standing_of: returns the standing of a bookmaker's odds.
+        markets_of: returns the markets to compare of a bookmaker; by default all.
         suspect_below: a combined overround below this is suspect (-0.03: a profit of over 3 %).
     """
     told = {name: status for name, status in event.told.items() if name in event.source_ids}
@@ -221,12 +218,12 @@ def best_markets(
 def best_of_market(
     key: MarketKey, quotes: Iterable[Quote], *, suspect_below: float = SUSPECT_BELOW
 ) -> list[BestMarket]:
-    """Return the best prices of one market: one result for each set of outcomes that is offered.
+    """Return the best prices of one market, one result for each set of outcomes on offer.
 
     Args:
-        key: of the market.
-        quotes: what the bookmakers show for it.
-        suspect_below: as of best_markets.
+        key: the market.
+        quotes: the bookmakers' odds of it.
+        suspect_below: as in best_markets.
     """
     if key.market.startswith(_OUTRIGHTS):
         return [_best_runners(key, list(quotes))]
@@ -237,7 +234,7 @@ def best_of_market(
 
 
 def _question(quote: Quote) -> tuple[str, ...]:
-    """The outcomes that a quote stands for: also those that it lacks, where the draw is missing."""
+    """Return the outcomes that a quote should have, including a draw that it lacks."""
     outcomes = tuple(outcome.key for outcome in quote.outcomes)
     return _WITH_DRAW if quote.draw and THREE_WAY.issuperset(outcomes) else outcomes
 
@@ -276,7 +273,7 @@ def _best(
 
 
 def _best_runners(key: MarketKey, quotes: list[Quote]) -> BestMarket:
-    """The best price of each runner of a field, whatever part of it each bookmaker lists."""
+    """Return the best price of each runner of a field, of which each bookmaker lists a part."""
     exclusions: dict[tuple[str, str], Exclusion] = {}
     best: dict[str, BestPrice] = {}
     runners: dict[str, Outcome] = {}
@@ -295,7 +292,7 @@ def _best_runners(key: MarketKey, quotes: list[Quote]) -> BestMarket:
 
 
 def _improve(best: dict[str, BestPrice], quote: Quote) -> None:
-    """Put in the prices of a quote where they are better: higher, or seen later."""
+    """Replace best prices by those of a quote that are higher, or equal and seen later."""
     for outcome in quote.outcomes:
         if outcome.price is None or not outcome.active:
             continue
@@ -312,7 +309,7 @@ def _improve(best: dict[str, BestPrice], quote: Quote) -> None:
 
 
 def _suspicions(legs: tuple[BestPrice, ...], compared: list[Quote], alone: bool) -> tuple[str, ...]:
-    """What an incredible overround rests on; alone: one bookmaker is below the limit by itself."""
+    """Return the reasons to doubt an overround. alone: one bookmaker is below the limit."""
     sources = {leg.source for leg in legs}
     seen = [leg.confirmed_at for leg in legs]
     told = {quote.told for quote in compared if quote.source in sources}
@@ -330,14 +327,14 @@ def _by_place(quote: Quote) -> tuple[str, str]:
 
 
 def _prices(quote: Quote) -> list[float]:
-    """The prices that can be had; shorter than the outcomes where one is missing."""
+    """Return the prices on offer; fewer than the outcomes where one is missing."""
     return [
         outcome.price for outcome in quote.outcomes if outcome.price is not None and outcome.active
     ]
 
 
 def _why_not(quote: Quote) -> Exclusion | None:
-    """Why a quote cannot be acted on, whatever its prices."""
+    """Return the reason to leave a quote out, whatever its prices; None for none."""
     if quote.status is not MarketStatus.OPEN:
         return Exclusion.SUSPENDED
     if quote.standing is Standing.ABSENT:

@@ -10,15 +10,15 @@ from typing import Final
 MIN_PRICE: Final = 1.0  # a price must be above it: at 1.0 nothing can be won
 MAX_PRICE: Final = 1_000_000.0  # above it lie sentinels (2147483647 occurs), not odds
 _MIN_AMERICAN: Final = 100  # by definition of the format no value lies between -100 and +100
-_MAX_AMERICAN: Final = 10_000_000  # -1000000 occurs for real; -2147483648 does too and is no price
+_MAX_AMERICAN: Final = 10_000_000  # -1000000 is a real price; -2147483648 occurs and is none
 _EVEN: Final = frozenset({"evs", "evens", "even", "ev"})
-# ASCII digits, and no more of them than a price can have: int() of a longer text costs its square.
+# ASCII digits, no more than a price can have: the cost of int() grows with their square.
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,9}")
 _FRACTION: Final = re.compile(r"([0-9]{1,9})(?:\s*/\s*([0-9]{1,9}))?")
 
 
 class BadPrice(ValueError):
-    """A price, or line, that no bet could be made at; the text says which and why."""
+    """A price or line at which no bet can be made; the text gives the reason."""
 
 
 def decimal_price(value: float) -> float:
@@ -66,7 +66,7 @@ def fractional_price(text: str) -> float:
 
 
 def as_american(price: float) -> int:
-    """Decimal odds as American odds, rounded to the whole number.
+    """Return decimal odds as American odds, rounded to the whole number.
 
     Exact for every price that american_price made; even odds are +100.
     """
@@ -74,14 +74,14 @@ def as_american(price: float) -> int:
 
 
 def as_fractional(price: float, max_denominator: int = 1000) -> str:
-    """Decimal odds as the nearest fraction, e.g. `5/2`."""
+    """Return decimal odds as the nearest fraction, e.g. `5/2`."""
     fraction = Fraction(price - 1).limit_denominator(max_denominator)
     return f"{fraction.numerator}/{fraction.denominator}"
 
 
 @lru_cache(maxsize=4096)  # a provider has a few hundred lines; their texts are shared by all keys
 def canonical_line(value: float | str) -> str:
-    """A line as canonical decimal text: 2.50 -> `2.5`, -0.0 -> `0`, `+3` -> `3`.
+    """Return a line as canonical decimal text: 2.50 -> `2.5`, -0.0 -> `0`, `+3` -> `3`.
 
     Raises BadPrice when it is not a finite decimal number.
     """
@@ -99,7 +99,7 @@ def canonical_line(value: float | str) -> str:
 
 
 def opposite_line(line: str) -> str:
-    """The other side's handicap: `-3.5` -> `3.5`, `0` -> `0`."""
+    """Return the other side's handicap: `-3.5` -> `3.5`, `0` -> `0`."""
     if line == "0":
         return line
     return line[1:] if line.startswith("-") else f"-{line}"

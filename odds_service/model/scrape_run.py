@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class ScrapeRun(Struct, frozen=True, kw_only=True):
-    """One pull of a source, for the operator: when, how it ended, what it gave."""
+    """One pull of a source, for the operator: its times, its outcome and its counts."""
 
     source: str
     listing: str

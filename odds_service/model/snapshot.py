@@ -68,7 +68,7 @@ class BookmakerOdds(Struct, frozen=True):
     observed_at: when we last looked; confirmed_at: when these odds were last seen true (earlier
     than observed_at while the event is missing from its source); source_updated_at: the
     bookmaker's own claim. `markets` is replaced, never changed in place.
-    `wire` is rpc's memo of the markets' encoded bytes, as in Market. confirmed_boot_s: the boot
+    confirmed_boot_s: the boot
     clock at confirmed_at; ages are told from it. lagging: market type -> when its markets were last
     seen true, of the types that the looks since then did not show. doubted: they
     were stored under settings that asked their source for something else; stale until confirmed.
@@ -82,7 +82,6 @@ class BookmakerOdds(Struct, frozen=True):
     confirmed_at: datetime
     source_updated_at: datetime | None
     markets: Mapping[MarketKey, Market]
-    wire: bytes | None = None
     confirmed_boot_s: float = 0.0
     lagging: Mapping[str, Seen] = {}
     doubted: bool = False

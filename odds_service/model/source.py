@@ -13,7 +13,7 @@ DOWN_AFTER_FAILURES: Final = 5  # after so many failures in a row a source is DO
 
 
 class SourceStatus(enum.IntEnum):
-    """UP: odds are current. STALE: too long without a success. DOWN: fails again and again."""
+    """UP: odds are current. STALE: too long without a success. DOWN: many failures in a row."""
 
     UP = 1
     STALE = 2
@@ -21,28 +21,27 @@ class SourceStatus(enum.IntEnum):
 
 
 class SourceReason:
-    """Words for why a source is not UP, beside the names of failed fetches (SourceError.kind)."""
+    """Reasons for a source not to be UP, beside the kinds of failed fetches (SourceError.kind)."""
 
     STARTING: Final = "starting"  # no fetch has ended yet
     NO_SUCCESS: Final = "no_success"  # nothing failed, but nothing succeeded for too long either
     STORAGE_BEHIND: Final = "storage_behind"  # scraping waits for the database
-    CRASH: Final = "crash"  # the source raised what it should not
-    FAILED: Final = "failed"  # a failure without a name that is a word
+    CRASH: Final = "crash"  # the source raised an unexpected error
+    FAILED: Final = "failed"  # a failure whose name is not a word
 
 
 _WORD: Final = re.compile("[a-z][a-z0-9_]{0,63}")
 
 
 class SourceState(Struct, frozen=True, kw_only=True):
-    """What is known of a source now.
+    """The present state of a source.
 
     announced: the status of its last numbered change; a restart shows STALE without announcing
-    it, so that scraping the same odds again gives no change. interval_s: how long a success may be
-    away in the ordinary way. paces: (within so many seconds of the start, None for the rest;
-    seconds between two fetches of such an event), the most urgent first. reason: a word for
-    programs, why it is not UP or why its last fetch failed, empty after a success; detail: the same
-    as text for people. quota_left: requests, None where none is told. success_boot_s: the boot
-    clock at last_success_at, which tells the age; of no meaning in what is stored.
+    it, so that scraping the same odds again gives no change. interval_s: the usual seconds between
+    two successes. paces: (seconds before the start, None for the rest; seconds between two fetches
+    of such an event), the most urgent first. reason: a word for programs, empty after a success;
+    detail: the same for people. quota_left: requests, None where the source does not say.
+    success_boot_s: the boot clock at last_success_at, for ages; meaningless in stored states.
     """
 
     source: str
@@ -60,17 +59,17 @@ class SourceState(Struct, frozen=True, kw_only=True):
 
 
 def reason_word(name: str) -> str:
-    """Return the name of a failure where it is a word that programs can tell apart, else FAILED.
+    """Return the name of a failure if it is a word fit for programs, else FAILED.
 
-    A plug-in names its failures itself, and may do so by any text.
+    A plug-in may name its failures by any text.
     """
     return name if _WORD.fullmatch(name) else SourceReason.FAILED
 
 
 def told_by_word(state: SourceState) -> SourceState:
-    """Return the state with a word for its reason.
+    """Return the state with a word as its reason.
 
-    Up to version 0.1.0 the reason was text: it becomes the detail.
+    Up to version 0.1.0 the reason was text, which becomes the detail.
     """
     if not state.reason or _WORD.fullmatch(state.reason):
         return state
@@ -80,9 +79,9 @@ def told_by_word(state: SourceState) -> SourceState:
 
 
 def judged_status(state: SourceState, boot_s: float) -> SourceStatus:
-    """The status that time and failures give; never UP before the first success.
+    """Return the status by time and failures; never UP before the first success.
 
-    A source that never succeeded is judged from `watched_since`: it stays STALE.
+    boot_s: the boot clock now.
     """
     if state.consecutive_failures >= DOWN_AFTER_FAILURES:
         return SourceStatus.DOWN
@@ -94,7 +93,7 @@ def judged_status(state: SourceState, boot_s: float) -> SourceStatus:
 
 
 def event_interval_s(state: SourceState, starts_in_s: float) -> float:
-    """How often the source is asked for an event that starts in so many seconds."""
+    """Return the seconds between two fetches of an event that starts in `starts_in_s`."""
     for within_s, interval_s in state.paces:
         if within_s is None or starts_in_s <= within_s:
             return interval_s

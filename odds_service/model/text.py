@@ -1,4 +1,4 @@
-"""Text from outside: what can be stored and sent, what a key may hold, what a name may show.
+"""Text from outside, made fit to be stored, sent and shown.
 
 PostgreSQL refuses NUL where SQLite does not, so the logs of the two would differ; a lone surrogate
 (half a character, which Python's `str` can hold) can be neither encoded nor sent. Control
@@ -32,24 +32,24 @@ def is_text(*parts: str) -> bool:
 
 
 def as_text(shown: str) -> str:
-    """The same where it is text; else with `?` for what is none."""
+    """Return a text with `?` for each character that cannot be stored or sent."""
     return shown.replace("\0", "?").encode("utf-8", "replace").decode()
 
 
 def is_plain(text: str) -> bool:
-    """Return whether a text holds no control or override character: an id or key must not."""
+    """Return whether a text, such as an id, is free of control and override characters."""
     return text.isprintable() or _BARRED.search(text) is None
 
 
 def plain_name(name: str) -> str:
-    """A name without control and override characters; line breaks and tabs become one space."""
+    """Return a name without control and override characters; line breaks become spaces."""
     if is_plain(name):
         return name
     return _BARRED.sub("", _SPACES.sub(" ", name))
 
 
 def told(text: object, most_chars: int) -> str:
-    """A text for people, of any object: cut, and without what is no text or changes a terminal."""
+    """Return an object as text for people, shortened and safe to store, send and show."""
     try:
         words = text if isinstance(text, str) else str(text)
     except Exception:  # a plug-in's object may refuse to describe itself

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import trio
-from msgspec import Struct
 
 from odds_service.cache import OddsCache
 from odds_service.errors import NotDurableYet, NotFetchedYet, SourceError, UnknownEvent
 from odds_service.model.change import Change, MarketChange
+from odds_service.model.refresh import FetchOutcome, RefreshOutcome
 from odds_service.model.snapshot import EventSource
 from odds_service.model.source import reason_word
 from odds_service.pipeline.channels import Fetched, WriteQueue
@@ -22,27 +22,6 @@ class Commits(Protocol):
     async def committed(self, revision: int) -> None: ...
 
 
-class RefreshedSource(Struct, frozen=True):
-    """How the fetch from one source ended; `error` is empty where it went well.
-
-    latency_s: how long it took, the wait for its turn included.
-    """
-
-    source: str
-    error_kind: str
-    error: str
-    latency_s: float = 0.0
-
-
-class Refreshed(Struct, frozen=True):
-    """What a refresh gave: its changes in order, and the revision that they are committed at."""
-
-    revision: int
-    changes: list[Change]
-    snapshot_ids: dict[tuple[str, str], int]
-    sources: list[RefreshedSource]
-
-
 class _Flight:
     """One scrape of one event that any number of callers wait for."""
 
@@ -50,7 +29,7 @@ class _Flight:
         self.asked = sorted(asked)
         self.done = trio.Event()
         self.changes: list[Change] = []
-        self.sources: list[RefreshedSource] = []
+        self.sources: list[FetchOutcome] = []
         self.revision = 0
 
 
@@ -77,7 +56,7 @@ class Refresher:
         self._nursery = nursery
         self._flights: dict[str, _Flight] = {}
 
-    async def refresh(self, event_id: str, deadline_s: float) -> Refreshed:
+    async def refresh(self, event_id: str, deadline_s: float) -> RefreshOutcome:
         """Scrape the event from all its sources, and return once that is committed.
 
         Raises UnknownEvent; NotDurableYet when `deadline_s` ran out before the commit (what was
@@ -94,7 +73,7 @@ class Refresher:
         with trio.move_on_after(deadline_s) as scope:
             await flight.done.wait()
             await self._writer.committed(flight.revision)
-        cut = self._cache.cut([event_id])
+        cut = self._cache.view([event_id])
         if scope.cancelled_caught and not flight.done.is_set():
             answered = {each.source for each in flight.sources}
             late = [source for source in flight.asked if source not in answered]
@@ -111,7 +90,7 @@ class Refresher:
             for key, odds in entry.bookmakers.items():
                 if odds.snapshot_id <= cut.durable_revision:  # else a later scrape's
                     snapshot_ids[key] = odds.snapshot_id
-        return Refreshed(flight.revision, flight.changes, snapshot_ids, flight.sources)
+        return RefreshOutcome(flight.revision, flight.changes, snapshot_ids, flight.sources)
 
     async def _fly(
         self, event_id: str, sources: Mapping[str, EventSource], flight: _Flight
@@ -131,21 +110,21 @@ class Refresher:
         scraper = self._scrapers.get(carried.source)
         if scraper is None:
             kind, reason = "not_configured", "this source is not configured any more"
-            flight.sources.append(RefreshedSource(carried.source, kind, reason))
+            flight.sources.append(FetchOutcome(carried.source, kind, reason))
             return
         try:
             observation = await scraper.fetch_event(carried.source_event_id, carried.listing)
         except SourceError as error:  # it was not asked: no failure of the source
             took_s = trio.current_time() - began
             kind = reason_word(error.kind)
-            flight.sources.append(RefreshedSource(carried.source, kind, str(error), took_s))
+            flight.sources.append(FetchOutcome(carried.source, kind, str(error), took_s))
             return
         took_s = trio.current_time() - began
         applied = await self._detector.observe(observation)
         self._queue.record(scrape_run(Fetched("refresh", observation), applied))
         failure = applied.observation.failure
         reason = applied.observation.reason if failure else ""
-        flight.sources.append(RefreshedSource(carried.source, failure, reason, took_s))
+        flight.sources.append(FetchOutcome(carried.source, failure, reason, took_s))
         flight.changes += applied.changes
         if applied.changes:
             flight.revision = max(flight.revision, applied.changes[-1].revision)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from odds_service.detection.numbering import Detected, change_event, lose_bookmaker
 from odds_service.model.change import ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.event import Event, EventStatus, status_of
-from odds_service.model.market import Market, MarketKey
+from odds_service.model.market import Markets
 from odds_service.model.match import Move, ShownEvent
 from odds_service.model.observation import nothing_seen
 from odds_service.model.snapshot import (
@@ -213,10 +213,10 @@ def _added(
     added: dict[BookmakerKey, BookmakerOdds] = {}
     for odds in shown:
         snapshot_id = found.next_revision
-        markets: dict[MarketKey, Market] = {}
+        markets = Markets()
         for key in sorted(odds.markets):
             revision = found.revision()
-            markets[key] = replace(odds.markets[key], revision=revision, wire=None)
+            markets[key] = replace(odds.markets[key], revision=revision)
             found.changes.append(
                 MarketChange(
                     revision,
@@ -233,9 +233,7 @@ def _added(
                     wall_at=found.wall_at,
                 )
             )
-        moved = replace(
-            odds, snapshot_id=snapshot_id, event_id=event_id, markets=markets, wire=None
-        )
+        moved = replace(odds, snapshot_id=snapshot_id, event_id=event_id, markets=markets)
         found.snapshots.append(moved.snapshot())
         added[odds.key] = moved
     return added

@@ -1,4 +1,4 @@
-"""GetOdds of the past: where a cursor or a time lies in the log, and what there was then."""
+"""GetOdds of the past: the place of a cursor or time in the log, and the odds at it."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,36 +14,36 @@ from odds_service.rpc.selection import checked_time
 from odds_service.rpc.server_context import ServerContext
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
-# A caller's clock may be so far ahead of ours; what lies further ahead is a mistake.
+# A caller's clock may be this far ahead of ours; a time further ahead is a mistake.
 CLOCKS_APART: Final = timedelta(seconds=2)
-_UNKNOWN_INTERVAL_S: Final = 60.0  # of a source of which nothing is known from then
+_UNKNOWN_INTERVAL_S: Final = 60.0  # of a source without a state from that time
 
 
 async def view_as_of(
-    serving: ServerContext, request: pb.GetOddsRequest, event_ids: frozenset[str] | None
+    server: ServerContext, request: pb.GetOddsRequest, event_ids: frozenset[str] | None
 ) -> tuple[CacheView, datetime, list[SourceState]]:
-    """The odds as of a cursor or a time, that time, and the sources as they were.
+    """Return the odds as of a cursor or time, that time, and the sources as they were.
 
-    Of a source that the history tells nothing of, the odds are stale only by their own times.
+    Where the history holds no state of a source, its odds get stale by their own times alone.
 
     Raises:
         Refused: the place is not of this log, lies in the future, or is not committed.
         BelowFloor: it lies before what is kept.
     """
-    parts = serving.parts
+    parts = server.parts
     store: object = parts.store
     if not isinstance(store, Past):
         raise refused(StatusCode.UNIMPLEMENTED, "odds of the past are not kept", "NO_PAST")
     at: datetime | None = None
     if request.HasField("as_of_cursor"):
-        revision = _revision_of(serving, request.as_of_cursor)
+        revision = _revision_of(server, request.as_of_cursor)
     else:
         at = checked_time("as_of_time", request.as_of_time)
-        await _require_settled(serving, at)
-        revision = await serving.ask(store.revision_at, at)
-    past = await serving.ask(store.odds_at, revision, sorted(event_ids or ()), at)
+        await _require_settled(server, at)
+        revision = await server.ask(store.revision_at, at)
+    past = await server.ask(store.odds_at, revision, sorted(event_ids or ()), at)
     then = past.at or parts.now()
-    states = await serving.ask(store.sources_at, revision, then)
+    states = await server.ask(store.sources_at, revision, then)
     known = {state.source: state for state in states}
     shown = {source for entry in past.events for source, _ in entry.bookmakers}
     judged_by = {
@@ -55,40 +55,40 @@ async def view_as_of(
     return CacheView(cursor, parts.feed.durable_revision, events, judged_by), then, list(states)
 
 
-def _revision_of(serving: ServerContext, cursor: pb.Cursor) -> int:
-    """The committed revision of a cursor of this log. Raises Refused."""
-    if serving.verdict(cursor) == pb.INTENT_REASON_EPOCH_CHANGED:
+def _revision_of(server: ServerContext, cursor: pb.Cursor) -> int:
+    """Return the committed revision of a cursor of this log. Raises Refused."""
+    if server.verdict(cursor) == pb.INTENT_REASON_EPOCH_CHANGED:
         text = "as_of_cursor is not of this log: it names what was never stored here"
         raise refused(StatusCode.FAILED_PRECONDITION, text, "EPOCH_CHANGED")
-    if cursor.revision > serving.parts.feed.durable_revision:
-        raise _not_durable(serving, f"revision {cursor.revision} is not committed yet")
+    if cursor.revision > server.parts.feed.durable_revision:
+        raise _not_durable(server, f"revision {cursor.revision} is not committed yet")
     return cursor.revision
 
 
-async def _require_settled(serving: ServerContext, at: datetime) -> None:
-    """See that no change of up to this time is yet to come, or to be committed. Raises Refused.
+async def _require_settled(server: ServerContext, at: datetime) -> None:
+    """Check that all changes up to a time have come and are committed. Raises Refused.
 
-    Otherwise two calls with one time would be answered differently.
+    Otherwise two calls with the same time could have different answers.
     """
-    # Asked of the thread that numbers changes: none is between its time and its place in the log.
-    now = await serving.ask(_now, serving)
+    # Read in the thread that numbers changes, where no change is between its stamp and the log.
+    now = await server.ask(_now, server)
     if at > now + CLOCKS_APART:
         raise bad_request("as_of_time", f"lies in the future: it is {now.isoformat()} here")
     if at >= now:
         retry_s = (at - now).total_seconds() + 0.01
         raise unavailable("as_of_time is not over yet", "NOT_SETTLED", retry_s)
-    waiting = _first_waiting_at(serving)
+    waiting = _first_waiting_at(server)
     if waiting is not None and waiting <= at:
-        raise _not_durable(serving, "not all changes up to as_of_time are committed yet")
+        raise _not_durable(server, "not all changes up to as_of_time are committed yet")
 
 
-async def _now(serving: ServerContext) -> datetime:  # noqa: ASYNC124  # for the gate
-    return serving.parts.now()
+async def _now(server: ServerContext) -> datetime:  # noqa: ASYNC124  # for the gate
+    return server.parts.now()
 
 
-def _first_waiting_at(serving: ServerContext) -> datetime | None:
-    """When the first change that is not committed was detected; None when all are."""
-    feed = serving.parts.feed
+def _first_waiting_at(server: ServerContext) -> datetime | None:
+    """Return the detection time of the first change that is not committed, None for none."""
+    feed = server.parts.feed
     durable = feed.durable_revision
     for batch in feed.read_after(durable, 1) or ():
         for change in batch.changes:
@@ -97,6 +97,6 @@ def _first_waiting_at(serving: ServerContext) -> datetime | None:
     return None
 
 
-def _not_durable(serving: ServerContext, text: str) -> Refused:
-    durable = str(serving.parts.feed.durable_revision)
+def _not_durable(server: ServerContext, text: str) -> Refused:
+    durable = str(server.parts.feed.durable_revision)
     return unavailable(text, "NOT_DURABLE_YET", durable_revision=durable)

@@ -1,4 +1,4 @@
-"""Who calls: the holder of a token, or a host; and TLS as gRPC wants it. See access."""
+"""Names of callers, and TLS in gRPC's form; see access."""
 
 import grpc
 
@@ -8,7 +8,7 @@ from odds_service.rpc.errors import Context, Refused, refused
 
 
 def caller(tokens: Tokens, context: Context) -> str:
-    """Name the caller: the holder of its token, or its host when no token is asked for.
+    """Return the name of a caller: its token's, or its host where no token is needed.
 
     Raises Refused (UNAUTHENTICATED).
     """
@@ -31,12 +31,12 @@ def _unauthenticated(text: str) -> Refused:
 
 
 def peer_host(peer: str) -> str:
-    """The host of gRPC's `ipv4:127.0.0.1:50123`, so that a client's connections count as one."""
+    """Return the host of gRPC's `ipv4:127.0.0.1:50123`: all connections of a host count as one."""
     return peer.rpartition(":")[0] or peer
 
 
 def credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
-    """TLS as it is set; None without. Raises SettingsError: gRPC itself would name nothing."""
+    """Return the TLS credentials of the settings, None without TLS. Raises SettingsError."""
     certificate, key = settings.tls_certificate, settings.tls_key
     if tls_context(settings) is None or certificate is None or key is None:
         return None

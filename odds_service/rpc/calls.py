@@ -1,4 +1,4 @@
-"""The calls of odds.v1 that answer once, and the stored history."""
+"""GetOdds and RefreshEvent."""
 
 import asyncio
 from datetime import timedelta
@@ -8,6 +8,7 @@ from grpc import StatusCode
 
 from odds_service.model.change import Change
 from odds_service.model.overround import BestMarket, best_markets
+from odds_service.model.refresh import RefreshOutcome
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.rpc.as_of import view_as_of
 from odds_service.rpc.errors import (
@@ -20,7 +21,6 @@ from odds_service.rpc.errors import (
     unavailable,
 )
 from odds_service.rpc.odds import OddsView
-from odds_service.rpc.parts import Refreshed
 from odds_service.rpc.replies import Asked
 from odds_service.rpc.server_context import ServerContext
 from odds_service.wire.encode import change_wire, cursor_message, key_message, reply_end
@@ -30,7 +30,7 @@ from odds_service.wire.wire_fields import bytes_tag, delimited, timestamp, varin
 MAX_REPLY_BYTES: Final = 4 * 2**20  # 4 MiB: what gRPC clients take unless told otherwise
 _AROUND_BYTES: Final = 64 * 1024  # sources and cursor beside the events
 MIN_CURSOR_WAIT_S: Final = 30.0  # for calls without a deadline
-_STRETCH_S: Final = 0.005  # then calls of others get a turn
+_STRETCH_S: Final = 0.005  # of encoding at a time; then other calls get a turn
 REFRESH_S: Final = 20.0
 MAX_REFRESH_S: Final = 60.0
 
@@ -38,25 +38,25 @@ _EVENTS: Final = bytes_tag(pb.GetOddsResponse.EVENTS_FIELD_NUMBER)
 _BEST: Final = bytes_tag(pb.EventOdds.BEST_FIELD_NUMBER)
 
 
-async def get_odds(serving: ServerContext, asked: Asked, context: Context) -> bytes:
-    """One consistent cut, joined from ready bytes."""
-    stamp = serving.replies.stamp()
-    known = serving.replies.known(asked, stamp)
+async def get_odds(server: ServerContext, asked: Asked, context: Context) -> bytes:
+    """Answer with one consistent view of the odds, joined from ready bytes. Raises Refused."""
+    stamp = server.replies.stamp()
+    known = server.replies.known(asked, stamp)
     if known is not None:
         return known
-    request, selection, parts = asked.message, asked.selection, serving.parts
+    request, selection, parts = asked.message, asked.selection, server.parts
     if request.HasField("min_cursor"):
-        await _reach(serving, request.min_cursor, context)
+        await _reach(server, request.min_cursor, context)
     if request.WhichOneof("as_of") is not None:
-        cut, then, states = await view_as_of(serving, request, selection.event_ids)
+        cached, then, states = await view_as_of(server, request, selection.event_ids)
         now = Reading(then)
     else:
-        cut, now = parts.cache.cut(selection.event_ids), parts.reading()
-        states = list(cut.sources.values())
-    view = OddsView(cut, selection, now, serving.wires)
+        cached, now = parts.cache.view(selection.event_ids), parts.reading()
+        states = list(cached.sources.values())
+    view = OddsView(cached, selection, now, server.wires)
     fields: list[bytes] = []
     size = 0
-    yield_at = serving.loop.time() + _STRETCH_S
+    yield_at = server.loop.time() + _STRETCH_S
     for entry in view.events():
         limit = parts.settings.suspect_below
         best = _best_fields(view, entry, limit) if request.include_best else b""
@@ -65,14 +65,14 @@ async def get_odds(serving: ServerContext, asked: Asked, context: Context) -> by
         size += len(payload) + 8
         if size > MAX_REPLY_BYTES - _AROUND_BYTES:
             raise _too_large()
-        if serving.loop.time() > yield_at:
+        if server.loop.time() > yield_at:
             await asyncio.sleep(0)
-            yield_at = serving.loop.time() + _STRETCH_S
-    wires = serving.wires
+            yield_at = server.loop.time() + _STRETCH_S
+    wires = server.wires
     fields += [wires.source(state) for state in states if selection.takes_source(state.source)]
-    fields.append(reply_end(view.cut.cursor, view.cut.durable_revision))
+    fields.append(reply_end(view.cached.cursor, view.cached.durable_revision))
     reply = b"".join(fields)
-    serving.replies.keep(asked, stamp, now.wall, reply)
+    server.replies.keep(asked, stamp, now.wall, reply)
     return reply
 
 
@@ -84,17 +84,17 @@ def _too_large() -> Refused:
     return exhausted("reply size", text)
 
 
-async def _reach(serving: ServerContext, cursor: pb.Cursor, context: Context) -> None:
-    """Wait until the cache is at a cursor. Raises Refused."""
-    if serving.verdict(cursor) == pb.INTENT_REASON_EPOCH_CHANGED:
+async def _reach(server: ServerContext, cursor: pb.Cursor, context: Context) -> None:
+    """Wait until the cache has reached a cursor. Raises Refused."""
+    if server.verdict(cursor) == pb.INTENT_REASON_EPOCH_CHANGED:
         text = "min_cursor is not of this log: it will never be reached"
         raise refused(StatusCode.FAILED_PRECONDITION, text, "EPOCH_CHANGED")
     left_s: float | None = context.time_remaining()
     wait_s = MIN_CURSOR_WAIT_S if left_s is None else before_deadline_s(left_s)
-    if not await serving.hub.reached(cursor.revision, wait_s):
-        if serving.hub.closed:
+    if not await server.hub.reached(cursor.revision, wait_s):
+        if server.hub.closed:
             raise unavailable("the service is stopping", "STOPPING")
-        head = serving.head().revision
+        head = server.head().revision
         text = f"revision {cursor.revision} was not reached in time; the newest is {head}"
         raise refused(StatusCode.DEADLINE_EXCEEDED, text, "NOT_REACHED", head=str(head))
 
@@ -144,10 +144,10 @@ def _best_message(best: BestMarket, entry: EventOdds, now: Reading) -> pb.BestMa
 
 
 async def refresh_event(
-    serving: ServerContext, request: pb.RefreshEventRequest, context: Context
+    server: ServerContext, request: pb.RefreshEventRequest, context: Context
 ) -> bytes:
-    """Fetch one event now; answers when the result is stored."""
-    refresh = serving.parts.refresh
+    """Fetch one event now, and answer once the result is stored. Raises Refused."""
+    refresh = server.parts.refresh
     if refresh is None:
         raise refused(StatusCode.UNIMPLEMENTED, "there is nothing to fetch from", "NO_SOURCES")
     if not request.event_id:
@@ -159,22 +159,22 @@ async def refresh_event(
     wait_s = min(asked_s or REFRESH_S, MAX_REFRESH_S)
     if left_s is not None:
         wait_s = min(wait_s, before_deadline_s(left_s))
-    with serving.limits.refresh():
-        outcome = await serving.ask(refresh, request.event_id, wait_s)
-    return _refreshed(serving, request.event_id, outcome).SerializeToString()
+    with server.limits.refresh():
+        outcome = await server.ask(refresh, request.event_id, wait_s)
+    return _refreshed(server, request.event_id, outcome).SerializeToString()
 
 
 def _refreshed(
-    serving: ServerContext, event_id: str, outcome: Refreshed
+    server: ServerContext, event_id: str, outcome: RefreshOutcome
 ) -> pb.RefreshEventResponse:
-    cut = serving.parts.cache.cut([event_id])
+    view = server.parts.cache.view([event_id])
     reply = pb.RefreshEventResponse(
-        cursor=cursor_message(cut.cursor), durable_revision=cut.durable_revision
+        cursor=cursor_message(view.cursor), durable_revision=view.durable_revision
     )
     for change in outcome.changes:
         reply.changes.append(_change_message(change))
     made = {change.revision for change in outcome.changes}
-    entry = cut.events.get(event_id)
+    entry = view.events.get(event_id)
     for (source, bookmaker), snapshot_id in sorted(outcome.snapshot_ids.items()):
         snapshot = reply.snapshots.add(
             source=source,

@@ -1,4 +1,4 @@
-"""GetClosingOdds: what bookmakers showed last, open, before events started; out of the database."""
+"""GetClosingOdds: the last open odds before each event's start, from the database."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -8,7 +8,7 @@ from grpc import StatusCode
 from odds_service.model.event import Event
 from odds_service.model.market import Market
 from odds_service.rpc.errors import Context, refused
-from odds_service.rpc.parts import Closings
+from odds_service.rpc.parts import ClosingOddsReader
 from odds_service.rpc.selection import Selection
 from odds_service.rpc.server_context import ServerContext
 from odds_service.store import ClosingOdds, StartedEvents
@@ -16,31 +16,31 @@ from odds_service.wire.encode import event_message, join_markets
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
 
-EVENTS_AT_ONCE: Final = 100  # listed by one query; their odds are read one by one
-_PAGE_BYTES: Final = 512 * 1024  # half of what is promised: one more row never goes over it
+EVENTS_AT_ONCE: Final = 100  # listed by one query; the odds of each are read by themselves
+_PAGE_BYTES: Final = 512 * 1024  # half of the promised limit, so that one more row fits
 
 
 async def get_closing_odds(
-    serving: ServerContext, request: pb.GetClosingOddsRequest, context: Context
+    server: ServerContext, request: pb.GetClosingOddsRequest, context: Context
 ) -> None:
-    """Stream the closing odds of what the filter selects; holds one event at a time.
+    """Stream the closing odds that the filter selects; holds one event at a time.
 
     Raises Refused.
     """
-    store: object = serving.parts.store
-    if not isinstance(store, Closings):
+    store: object = server.parts.store
+    if not isinstance(store, ClosingOddsReader):
         raise refused(StatusCode.UNIMPLEMENTED, "nothing is stored here", "NO_STORE")
-    selection = serving.selection(request.filter)
-    only = _started(selection, serving)
+    selection = server.selection(request.filter)
+    only = _started(selection, server)
     after = None
     while True:
-        async with serving.replays:
-            events = await serving.ask(store.started_events, only, after, EVENTS_AT_ONCE)
+        async with server.replays:
+            events = await server.ask(store.started_events, only, after, EVENTS_AT_ONCE)
         for event in events:
             if not selection.takes_event(event):
                 continue
-            async with serving.replays:
-                closing = await serving.ask(store.closing_odds, [event.id])
+            async with server.replays:
+                closing = await server.ask(store.closing_odds, [event.id])
             for page in _pages(event, [odds for odds in closing if _takes(selection, odds)]):
                 await context.write(page.SerializeToString())
         if len(events) < EVENTS_AT_ONCE:
@@ -48,8 +48,8 @@ async def get_closing_odds(
         after = events[-1].start_time, events[-1].id
 
 
-def _started(selection: Selection, serving: ServerContext) -> StartedEvents:
-    now = serving.parts.now()
+def _started(selection: Selection, server: ServerContext) -> StartedEvents:
+    now = server.parts.now()
     return StartedEvents(
         before=now if selection.start_to is None else min(now, selection.start_to),
         event_ids=selection.event_ids or frozenset(),
@@ -69,7 +69,7 @@ def _market(market: Market) -> pb.Market:
 
 
 def _pages(event: Event, closing: Sequence[ClosingOdds]) -> Iterator[pb.ClosingOddsPage]:
-    """None where nothing is selected: an event without closing odds is left out."""
+    """Yield the pages of one event; none for an event without closing odds."""
     shown = event_message(event)
     entry = pb.ClosedEvent(event=shown)
     size = 0

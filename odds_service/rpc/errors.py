@@ -1,4 +1,4 @@
-"""What a caller is told when a call fails: gRPC codes with google.rpc details, in our own words."""
+"""Failed calls: every error mapped to a gRPC status with google.rpc details."""
 
 import uuid
 from typing import Final, NoReturn, TypeAlias
@@ -25,14 +25,14 @@ from odds_service.errors import (
 Context: TypeAlias = "aio.ServicerContext[bytes, bytes]"
 
 DOMAIN: Final = "odds.v1"  # of ErrorInfo
-_ANSWER_S: Final = 0.25  # for a refusal to reach the caller before its deadline
+_ANSWER_S: Final = 0.25  # in which a refusal reaches the caller before its deadline
 _RETRY_S: Final = 1.0  # storage and the service itself come back within seconds
 
 log = structlog.get_logger(__name__)
 
 
 class Refused(Exception):
-    """A call that is answered with a status instead of a reply."""
+    """Ends a call with a status instead of a reply."""
 
     def __init__(self, code: StatusCode, text: str, *details: Message) -> None:
         super().__init__(text)
@@ -41,49 +41,72 @@ class Refused(Exception):
 
 
 def bad_request(field: str, reason: str) -> Refused:
-    """INVALID_ARGUMENT, naming the field of the request."""
+    """Return INVALID_ARGUMENT, naming a field of the request."""
     violation = BadRequest.FieldViolation(field=field, description=reason)
     text = f"{field}: {reason}" if field else reason
     return Refused(StatusCode.INVALID_ARGUMENT, text, BadRequest(field_violations=[violation]))
 
 
 def exhausted(subject: str, text: str, retry_s: float | None = None) -> Refused:
-    """RESOURCE_EXHAUSTED, naming the limit, and when to try again where waiting helps."""
+    """Return RESOURCE_EXHAUSTED.
+
+    Args:
+        subject: the name of the limit.
+        text: the reason, for people.
+        retry_s: seconds to wait before the next try; None where waiting does not help.
+    """
     quota = QuotaFailure(violations=[QuotaFailure.Violation(subject=subject, description=text)])
     retry = [] if retry_s is None else [retry_info(retry_s)]
     return Refused(StatusCode.RESOURCE_EXHAUSTED, text, quota, *retry)
 
 
 def unavailable(text: str, reason: str, retry_s: float = _RETRY_S, **metadata: str) -> Refused:
-    """UNAVAILABLE for now; `reason` is a word for programs."""
+    """Return UNAVAILABLE.
+
+    Args:
+        text: the reason, for people.
+        reason: the same as a word for programs.
+        retry_s: seconds to wait before the next try.
+        metadata: facts that belong to the reason.
+    """
     info = error_info(reason, **metadata)
     return Refused(StatusCode.UNAVAILABLE, text, info, retry_info(retry_s))
 
 
 def refused(code: StatusCode, text: str, reason: str, **metadata: str) -> Refused:
-    """Any other code, with a word for programs."""
+    """Return any other code.
+
+    Args:
+        code: the status.
+        text: the reason, for people.
+        reason: the same as a word for programs.
+        metadata: facts that belong to the reason.
+    """
     return Refused(code, text, error_info(reason, **metadata))
 
 
 def before_deadline_s(left_s: float) -> float:
-    """Return how long a call may wait so that its own words, not a bare deadline, end it."""
+    """Return the seconds that a call may wait and still send its own status before the deadline."""
     return left_s - min(_ANSWER_S, left_s / 10)
 
 
 def error_info(reason: str, **metadata: str) -> ErrorInfo:
-    """What a program can tell failures apart by."""
+    """Return the detail by which programs distinguish failures."""
     return ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
 
 
 def retry_info(retry_s: float) -> RetryInfo:
-    """How long to wait before the next try."""
+    """Return the detail with the wait before the next try."""
     delay = Duration()
     delay.FromMilliseconds(round(retry_s * 1_000))
     return RetryInfo(retry_delay=delay)
 
 
 def as_refusal(error: Exception) -> Refused:
-    """What the caller is told of an error; unexpected ones are logged under an id that it gets."""
+    """Return the status for an error.
+
+    An unexpected error is logged with an id, and the caller gets only the id.
+    """
     match error:
         case Refused():
             return error
@@ -93,7 +116,7 @@ def as_refusal(error: Exception) -> Refused:
             return refused(StatusCode.NOT_FOUND, str(error), "UNKNOWN_EVENT")
         case BelowFloor():
             floor = str(error.floor_revision)
-            text = f"odds can be told from revision {floor} on"  # GetHistory has its own words
+            text = f"odds can be told from revision {floor} on"  # GetHistory words it itself
             return refused(StatusCode.OUT_OF_RANGE, text, "NOT_KEPT", floor=floor)
         case NotDurableYet():
             return unavailable(
@@ -111,7 +134,7 @@ def as_refusal(error: Exception) -> Refused:
             return unavailable(str(error), "SOURCE_FAILED", retry_s, kind=error.kind)
         case OddsServiceError() if not isinstance(error, StorageError):  # it names files, hosts
             return refused(StatusCode.FAILED_PRECONDITION, str(error), type(error).__name__)
-        case ConnectionAbortedError():  # of the gate, when the service stops
+        case ConnectionAbortedError():  # raised by the gate when the service stops
             return unavailable("the service is stopping", "STOPPING")
     error_id = uuid.uuid4().hex[:12]
     log.error("rpc_crashed", error_id=error_id, exc_info=error)
@@ -120,7 +143,7 @@ def as_refusal(error: Exception) -> Refused:
 
 
 async def abort(context: Context, refusal: Refused) -> NoReturn:
-    """End the call with the refusal's status. Raises grpc's AbortError, always."""
+    """End the call with a status. Always raises grpc's AbortError."""
     status = Status(code=refusal.code.value[0], message=str(refusal))
     for detail in refusal.details:
         status.details.add().Pack(detail)

@@ -107,7 +107,7 @@ def _enter(
     selection: Selection, change: EventChange, markets: Mapping[Place, Captured]
 ) -> Iterator[Selected]:
     """The event first, then each of its markets as ADDED."""
-    yield Selected(replace(change, kind=ChangeKind.EVENT_ADDED, wire=None), False)
+    yield Selected(replace(change, kind=ChangeKind.EVENT_ADDED), False)
     for place in sorted(markets):
         market, snapshot_id = markets[place]
         added = _market_change(
@@ -130,7 +130,7 @@ def _leave(
         if selection.takes_market(removed):
             yield Selected(removed, joined)
             joined = True
-    yield Selected(replace(change, reason=Reason.LEFT_FILTER, wire=None), joined)
+    yield Selected(replace(change, reason=Reason.LEFT_FILTER), joined)
 
 
 def _market_change(

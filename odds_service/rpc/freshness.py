@@ -104,7 +104,7 @@ class FreshnessLog:
     async def _look(self) -> None:
         """Most events are what they were: of these, a part is asked whether it grew stale."""
         selection = self._selection
-        cut = self._cache.cut(selection.event_ids)
+        cut = self._cache.view(selection.event_ids)
         view = OddsView(cut, selection, self._now(), self._wires)
         number = self.number + 1
         same_sources = _standings(cut.sources) == _standings(self._sources)

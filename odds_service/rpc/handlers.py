@@ -1,15 +1,16 @@
-"""The server's table of calls: one wrapper round each, and bytes in and out.
+"""The server's table of calls: one wrapper round each, bytes in and bytes out.
 
-The wrapper is in place of a stack of interceptors, of which three that do nothing cost an eighth
-of a unary call. It admits the caller, reads the request and turns errors into statuses.
+The wrapper admits the caller, reads the request and turns errors into statuses. It stands in for
+a stack of interceptors: three that do nothing cost an eighth of a unary call.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
 from odds_service.access import Tokens
 from odds_service.rpc import calls, closing_odds, history, listing, status
@@ -18,31 +19,33 @@ from odds_service.rpc.errors import Context, abort, as_refusal, exhausted, unava
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.meter import Meter
 from odds_service.rpc.server_context import ServerContext
+from odds_service.rpc.servicer import Servicer, Streaming, Unary
 from odds_service.rpc.watch import Watch
 from odds_service.rpc.watch_options import watch_options
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
-SERVICE: Final = pb.DESCRIPTOR.services_by_name["OddsService"].full_name
+_DESCRIPTOR: Final = pb.DESCRIPTOR.services_by_name["OddsService"]
+SERVICE: Final = _DESCRIPTOR.full_name
 
 MAX_REQUEST_BYTES: Final = 2**20  # 1 MiB: a filter that names 10,000 events fits
 _OK: Final = grpc.StatusCode.OK.name
-# The caller went away, or its deadline has passed: grpc.aio tells a handler no difference.
+# The caller went away, or its deadline has passed: grpc.aio does not tell a handler which.
 _CANCELLED: Final = grpc.StatusCode.CANCELLED.name
 
-R = TypeVar("R", bound=Message, contravariant=True)
-T = TypeVar("T", covariant=True)
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Call(Protocol[R, T]):
-    """A call of the service; gives the reply's bytes, or None for a stream that it has written."""
+class Reads(Protocol[R_co]):
+    """Reads a request, as a message type does."""
 
-    def __call__(self, serving: ServerContext, request: R, context: Context, /) -> Awaitable[T]: ...
+    def FromString(self, request: bytes, /) -> R_co: ...
 
 
 async def watch_changes(
     serving: ServerContext, request: pb.WatchChangesRequest, context: Context
 ) -> None:
-    """A stream of changes; see rpc.watch."""
+    """Stream changes; see rpc.watch."""
     terms = watch_options(serving, request)
     parts = serving.parts
     subscriber = Subscriber(context.peer(), parts.now(), parts.feed.head_revision)
@@ -53,48 +56,52 @@ async def watch_changes(
         task = asyncio.current_task()
         if not subscriber.given_up or task is None:
             raise
-        task.uncancel()  # the hub's doing, which is the reader's to know
+        task.uncancel()  # the hub cancelled this call, to give its reader a reason
         gone = unavailable("nothing was read for too long", "STALLED_READER")
         raise gone from None  # noqa: ASYNC104  # the hub's own cancellation, told as a status
 
 
+SERVICER: Final = Servicer(
+    GetOdds=calls.get_odds,
+    WatchChanges=watch_changes,
+    ListEvents=listing.list_events,
+    GetHistory=history.get_history,
+    GetClosingOdds=closing_odds.get_closing_odds,
+    RefreshEvent=calls.refresh_event,
+    GetStatus=status.get_status,
+)
+
+
 def service_handler(
-    serving: ServerContext, tokens: Tokens
+    server: ServerContext, tokens: Tokens, servicer: Servicer = SERVICER
 ) -> "grpc.GenericRpcHandler[bytes, bytes]":
-    """All calls of odds.v1.OddsService."""
-    unary: dict[str, tuple[Any, Call[Any, bytes]]] = {
-        "GetOdds": (serving.replies, calls.get_odds),
-        "ListEvents": (pb.ListEventsRequest, listing.list_events),
-        "RefreshEvent": (pb.RefreshEventRequest, calls.refresh_event),
-        "GetStatus": (pb.GetStatusRequest, status.get_status),
+    """Return the handler of all calls of odds.v1.OddsService."""
+    table = {
+        method.name: _method_handler(server, tokens, servicer, method)
+        for method in _DESCRIPTOR.methods
     }
-    streams: dict[str, tuple[Any, Call[Any, None]]] = {
-        "WatchChanges": (pb.WatchChangesRequest, watch_changes),
-        "GetHistory": (pb.GetHistoryRequest, history.get_history),
-        "GetClosingOdds": (pb.GetClosingOddsRequest, closing_odds.get_closing_odds),
-    }
-    table = {}
-    for name, (request, call) in unary.items():
-        meter = serving.meter(name, streams=False)
-        table[name] = grpc.unary_unary_rpc_method_handler(
-            _answering(serving, tokens, meter, request, call)
-        )
-    for name, (request, stream) in streams.items():
-        meter = serving.meter(name, streams=True)
-        table[name] = grpc.unary_stream_rpc_method_handler(
-            _streaming(serving, tokens, meter, request, stream)
-        )
     return grpc.method_handlers_generic_handler(SERVICE, table)
 
 
+def _method_handler(
+    server: ServerContext, tokens: Tokens, servicer: Servicer, method: MethodDescriptor
+) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    call = getattr(servicer, method.name)
+    meter = server.meter(method.name, streams=method.server_streaming)
+    reads = server.replies if call is servicer.GetOdds else GetMessageClass(method.input_type)
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(_streaming(server, tokens, meter, reads, call))
+    return grpc.unary_unary_rpc_method_handler(_answering(server, tokens, meter, reads, call))
+
+
 def _answering(
-    serving: ServerContext, tokens: Tokens, meter: Meter, request_type: Any, call: Call[Any, bytes]
+    server: ServerContext, tokens: Tokens, meter: Meter, reads: Reads[R], call: Unary[R]
 ) -> Callable[[bytes, Context], Awaitable[bytes]]:
     async def handle(request: bytes, context: Context) -> bytes:
         began = meter.begin()
         try:
-            serving.limits.request(caller(tokens, context))
-            reply = await call(serving, _read(request_type, request), context)
+            server.limits.request(caller(tokens, context))
+            reply = await call(server, _read(reads, request), context)
         except asyncio.CancelledError:
             meter.end(_CANCELLED, began)
             raise
@@ -109,19 +116,19 @@ def _answering(
 
 
 def _streaming(
-    serving: ServerContext, tokens: Tokens, meter: Meter, request_type: Any, call: Call[Any, None]
+    server: ServerContext, tokens: Tokens, meter: Meter, reads: Reads[R], call: Streaming[R]
 ) -> Callable[[bytes, Context], Awaitable[None]]:
     async def handle(request: bytes, context: Context) -> None:
         began = meter.begin()
         try:
             client = caller(tokens, context)
-            serving.limits.request(client)
-            with serving.limits.stream(client):
-                await call(serving, _read(request_type, request), context)
+            server.limits.request(client)
+            with server.limits.stream(client):
+                await call(server, _read(reads, request), context)
         except asyncio.CancelledError:
             meter.end(_CANCELLED, began)
             raise
-        except grpc.aio.InternalError:  # its name for a caller gone while a message is handed over
+        except grpc.aio.InternalError:  # raised where the caller left while a message is written
             meter.end(_CANCELLED, began)
             raise asyncio.CancelledError from None
         except Exception as error:  # one wrapper for all: nothing unmapped gets out
@@ -133,9 +140,9 @@ def _streaming(
     return handle
 
 
-def _read(request_type: Any, request: bytes) -> Any:
-    """The request's message. Raises Refused, DecodeError."""
+def _read(reads: Reads[R], request: bytes) -> R:
+    """Return the request as a message. Raises Refused, DecodeError."""
     if len(request) > MAX_REQUEST_BYTES:
         text = f"a request of {len(request):,} bytes; at most {MAX_REQUEST_BYTES:,} are read"
         raise exhausted("request size", text)
-    return request_type.FromString(request)
+    return reads.FromString(request)

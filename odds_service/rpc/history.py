@@ -23,48 +23,48 @@ from odds_service.wire.wire_fields import bytes_tag, delimited
 
 _CHANGES: Final = bytes_tag(pb.HistoryPage.CHANGES_FIELD_NUMBER)
 _BODY_BYTES: Final = MESSAGE_BYTES - 256  # room for the cursor
-_INSTANT: Final = timedelta(microseconds=1)  # what times are kept to
+_INSTANT: Final = timedelta(microseconds=1)  # the resolution of stored times
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 async def get_history(
-    serving: ServerContext, request: pb.GetHistoryRequest, context: Context
+    server: ServerContext, request: pb.GetHistoryRequest, context: Context
 ) -> None:
-    """Stream what the filter selects of a span; holds one page at a time.
+    """Stream the changes of a span that the filter selects; holds one page at a time.
 
     Raises Refused.
     """
-    store = serving.parts.store
+    store = server.parts.store
     if store is None:
         raise refused(StatusCode.UNIMPLEMENTED, "nothing is stored here", "NO_STORE")
     try:
-        await _send(serving, store, request, context)
+        await _send(server, store, request, context)
     except BelowFloor as error:
-        # Up to the floor everything is gone; what callers are promised is the first that is kept.
+        # Changes up to the floor are gone; the contract names the first that is kept.
         floor = error.floor_revision + 1
         text = f"history is kept from revision {floor} on"
         raise refused(StatusCode.OUT_OF_RANGE, text, "NOT_KEPT", floor=str(floor)) from None
 
 
 async def _send(
-    serving: ServerContext, store: History, request: pb.GetHistoryRequest, context: Context
+    server: ServerContext, store: History, request: pb.GetHistoryRequest, context: Context
 ) -> None:
-    selection = serving.selection(request.filter)
-    reached, upto = await _span(serving, store, request)
-    log = StoredLog(serving, store, selection, reached)
+    selection = server.selection(request.filter)
+    reached, upto = await _span(server, store, request)
+    log = StoredLog(server, store, selection, reached)
     while reached < upto:
         page = await log.next_page(upto)
         for body, revision in bodies(page, reached):
             tail = pb.HistoryPage(
-                cursor=serving.cursor(revision),
-                durable_revision=serving.parts.feed.durable_revision,
+                cursor=server.cursor(revision),
+                durable_revision=server.parts.feed.durable_revision,
             )
             await context.write(body + tail.SerializeToString())
         reached = page.reached
 
 
 class _Frame(NamedTuple):
-    """A change as bytes; those of one group go into one message where they fit."""
+    """A change as bytes. Frames of one group go into one message if they fit."""
 
     revision: int
     group: int
@@ -72,10 +72,13 @@ class _Frame(NamedTuple):
 
 
 def bodies(page: StoredPage, start: int) -> Iterator[tuple[bytes, int]]:
-    """A page as the bodies of messages, at least one, each with the revision that it reaches to.
+    """Yield a page as bodies of messages, at least one, each with the revision it reaches.
 
-    start: the revision that the page lies after. A group that alone is too large is spread over
-    several bodies, of which only the last reaches beyond it.
+    A group that is too large for one body is spread over several; only the last reaches its end.
+
+    Args:
+        page: stored changes and gaps.
+        start: the revision before the page.
     """
     frames = merge(_frames(page.selected), _gaps(page.unstored), key=itemgetter(0))
     held: list[bytes] = []
@@ -108,43 +111,43 @@ def _gaps(unstored: Iterable[int]) -> Iterator[_Frame]:
 
 
 async def _span(
-    serving: ServerContext, store: History, request: pb.GetHistoryRequest
+    server: ServerContext, store: History, request: pb.GetHistoryRequest
 ) -> tuple[int, int]:
-    """The revisions that are asked for: after the first, up to the second."""
-    durable = serving.parts.feed.durable_revision
-    after, upto = await serving.ask(store.oldest_revision) - 1, durable
+    """Return the requested revisions: after the first, up to the second."""
+    durable = server.parts.feed.durable_revision
+    after, upto = await server.ask(store.oldest_revision) - 1, durable
     if request.HasField("from_cursor"):
-        _check(serving, "from_cursor", request.from_cursor)
+        _check(server, "from_cursor", request.from_cursor)
         if request.from_cursor.revision < after:
             raise BelowFloor(after)
         after = request.from_cursor.revision
     elif request.HasField("from_time"):
-        after = await _last_before(serving, store, "from_time", request)
+        after = await _last_before(server, store, "from_time", request)
     if request.HasField("to_cursor"):
-        _check(serving, "to_cursor", request.to_cursor)
+        _check(server, "to_cursor", request.to_cursor)
         upto = min(durable, request.to_cursor.revision)
     elif request.HasField("to_time"):
-        upto = min(durable, await _last_before(serving, store, "to_time", request))
+        upto = min(durable, await _last_before(server, store, "to_time", request))
     return after, upto
 
 
 async def _last_before(
-    serving: ServerContext, store: object, field: str, request: pb.GetHistoryRequest
+    server: ServerContext, store: object, field: str, request: pb.GetHistoryRequest
 ) -> int:
-    """The last revision that was detected before the time in a field. Raises BelowFloor."""
+    """Return the last revision detected before the time in a field. Raises BelowFloor."""
     at = checked_time(field, getattr(request, field))
     if not isinstance(store, Past):
         raise refused(StatusCode.UNIMPLEMENTED, "history by time is not kept here", "NO_PAST")
     before = at if at == _FIRST else at - _INSTANT
-    return await serving.ask(store.revision_at, before)
+    return await server.ask(store.revision_at, before)
 
 
-def _check(serving: ServerContext, field: str, cursor: pb.Cursor) -> None:
-    reason = serving.verdict(cursor)
+def _check(server: ServerContext, field: str, cursor: pb.Cursor) -> None:
+    reason = server.verdict(cursor)
     if reason == pb.INTENT_REASON_EPOCH_CHANGED:
         text = f"{field} is not of this log: it names what was never stored here"
         raise refused(StatusCode.FAILED_PRECONDITION, text, "EPOCH_CHANGED")
     if reason == pb.INTENT_REASON_AHEAD_OF_SERVER:
-        head = str(serving.head().revision)
+        head = str(server.head().revision)
         text = f"{field} is ahead of this server, which is at revision {head}"
         raise unavailable(text, "AHEAD_OF_SERVER", head=head)

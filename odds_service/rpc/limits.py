@@ -1,4 +1,4 @@
-"""What one client, and all together, may take: streams, requests a second, refreshes."""
+"""Limits for one client and for all together: streams, requests a second, refreshes."""
 
 import time
 from collections import Counter, OrderedDict
@@ -11,19 +11,19 @@ from msgspec import Struct
 from odds_service.config import ServerSettings
 from odds_service.rpc.errors import exhausted
 
-_CLIENTS_REMEMBERED: Final = 10_000  # the one not heard of for longest starts anew
+_CLIENTS_REMEMBERED: Final = 10_000  # LRU: an evicted client gets a full bucket
 _RETRY_S: Final = 1.0
 
 
 class _Allowance(Struct):
-    """How many requests a client may still make, as of loop time `since`."""
+    """The requests that a client had left at loop time `since`."""
 
     left: float
     since: float
 
 
 class Limits:
-    """Counts by client, as `auth` names it; used on the server's loop alone."""
+    """Counts by client, as named by rpc.auth; used on the server's loop alone."""
 
     def __init__(
         self, settings: ServerSettings, clock: Callable[[], float] = time.monotonic
@@ -38,7 +38,10 @@ class Limits:
         self.refreshes = 0
 
     def request(self, client: str) -> None:
-        """Count a call. A client may save up one second's worth; past that it is refused."""
+        """Count a call of a client. Raises Refused beyond the rate.
+
+        A client can save up the requests of one second.
+        """
         now = self._clock()
         allowance = self._allowance.get(client)
         if allowance is None:
@@ -59,7 +62,7 @@ class Limits:
 
     @contextmanager
     def stream(self, client: str) -> Iterator[None]:
-        """Hold a stream's place while it lasts."""
+        """Hold the place of a stream while it lasts. Raises Refused where none is free."""
         if self.streams >= self._settings.max_streams:
             text = f"all {self._settings.max_streams} streams of this server are taken"
             raise exhausted("streams", text, _RETRY_S)
@@ -78,7 +81,7 @@ class Limits:
 
     @contextmanager
     def refresh(self) -> Iterator[None]:
-        """Hold the place of a refresh while somebody waits for it."""
+        """Hold the place of a refresh while a caller waits. Raises Refused where none is free."""
         if self.refreshes >= self._settings.max_refreshes:
             text = f"{self._settings.max_refreshes} refreshes are under way"
             raise exhausted("concurrent refreshes", text, _RETRY_S)

@@ -1,4 +1,4 @@
-"""ListEvents: the events page by page, each once, however they move between two pages."""
+"""ListEvents: events page by page, each exactly once even if its start moves in between."""
 
 import base64
 import binascii
@@ -24,17 +24,17 @@ from odds_service.wire.wire_fields import timestamp
 PAGE_EVENTS: Final = 100
 MAX_PAGE_EVENTS: Final = 1_000
 
-_BATCHES: Final = 256  # of the ring, read at a stretch
+_BATCHES: Final = 256  # of the ring, read at a time
 _STORED_CHANGES: Final = 1_000  # of the database, read by one query
 _OF_EVENTS: Final = HistoryFilter(of_markets=False, ended=False)
 
 
 class _PageToken(msgspec.Struct, array_like=True, frozen=True):
-    """The last event of a page, at its start as of the first page, and where that one was made.
+    """The last event of a page, and the cursor of the first page.
 
-    An event is placed by its start as of the first page, or by its first one where it came later:
-    so it has one place in all pages, whenever it is played. epoch: empty in tokens of 0.1.0, which
-    place events by their start as of now.
+    Events are ordered by their start at the time of the first page, or by their first start where
+    they came later, so each has one place in all pages. epoch: empty in tokens of 0.1.0, which
+    order events by their present start.
     """
 
     start_time: datetime
@@ -43,24 +43,24 @@ class _PageToken(msgspec.Struct, array_like=True, frozen=True):
     revision: int = 0
 
 
-async def list_events(serving: ServerContext, request: pb.ListEventsRequest, _: Context) -> bytes:
-    """A page of events by start time.
+async def list_events(server: ServerContext, request: pb.ListEventsRequest, _: Context) -> bytes:
+    """Answer with a page of events by start time.
 
     Raises:
-        Refused: a field is malformed, or the token's first page lies before what is kept.
+        Refused: a field is malformed, or the listing of the token is too old.
     """
-    selection = serving.selection(request.filter)
+    selection = server.selection(request.filter)
     if request.page_size < 0:
         raise bad_request("page_size", "is negative")
     size = min(request.page_size or PAGE_EVENTS, MAX_PAGE_EVENTS)
     after = _page_token(request.page_token)
-    parts = serving.parts
-    view = OddsView(parts.cache.cut(selection.event_ids), selection, parts.reading(), serving.wires)
-    first = view.cut.cursor
+    parts = server.parts
+    view = OddsView(parts.cache.view(selection.event_ids), selection, parts.reading(), server.wires)
+    first = view.cached.cursor
     placed: dict[str, datetime] = {}
     if after is not None and after.epoch:
         first = Cursor(after.epoch, after.revision)
-        placed = await _starts_then(serving, first)
+        placed = await _starts_then(server, first)
 
     def place(entry: EventOdds) -> tuple[datetime, str]:
         event = entry.event
@@ -71,28 +71,28 @@ async def list_events(serving: ServerContext, request: pb.ListEventsRequest, _: 
         reached = after.start_time, after.event_id
         entries = [entry for entry in entries if place(entry) > reached]
     reply = pb.ListEventsResponse(
-        cursor=cursor_message(view.cut.cursor),
+        cursor=cursor_message(view.cached.cursor),
         events=[_listed(view, entry) for entry in entries[:size]],
     )
     if len(entries) > size:
-        cut_at = first if after is None or after.epoch else Cursor("", 0)
+        listed_at = first if after is None or after.epoch else Cursor("", 0)
         reply.next_page_token = _written(
-            _PageToken(*place(entries[size - 1]), cut_at.epoch, cut_at.revision)
+            _PageToken(*place(entries[size - 1]), listed_at.epoch, listed_at.revision)
         )
     return reply.SerializeToString()
 
 
-async def _starts_then(serving: ServerContext, cursor: Cursor) -> dict[str, datetime]:
-    """The starts, as of a cursor, of the events that have changed or come since.
+async def _starts_then(server: ServerContext, cursor: Cursor) -> dict[str, datetime]:
+    """Return the starts, as of a cursor, of events that have changed since.
 
-    Of one that came since: its first. Raises Refused.
+    An event that came since has its first start. Raises Refused.
     """
     told = pb.Cursor(epoch=cursor.epoch, revision=cursor.revision)
-    if serving.verdict(told) != pb.INTENT_REASON_RESUMED:
+    if server.verdict(told) != pb.INTENT_REASON_RESUMED:
         raise _outlived()
     starts: dict[str, datetime] = {}
     try:
-        async for change in _event_changes(serving, cursor.revision):
+        async for change in _event_changes(server, cursor.revision):
             event = change.after if change.before is None else change.before
             starts.setdefault(change.event_id, event.start_time)
     except BelowFloor:
@@ -104,12 +104,12 @@ def _outlived() -> Refused:
     return bad_request("page_token", "is of a listing from too long ago: begin a new one")
 
 
-async def _event_changes(serving: ServerContext, after: int) -> AsyncIterator[EventChange]:
-    """The changes of events after a revision: out of memory, what left it out of the database.
+async def _event_changes(server: ServerContext, after: int) -> AsyncIterator[EventChange]:
+    """Yield the changes of events after a revision, from memory and else from the database.
 
-    Raises BelowFloor where neither has them all.
+    Raises BelowFloor where neither has all of them.
     """
-    feed, store = serving.parts.feed, serving.parts.store
+    feed, store = server.parts.feed, server.parts.store
     begin = after
     while True:
         batches = feed.read_after(after, _BATCHES)
@@ -121,12 +121,12 @@ async def _event_changes(serving: ServerContext, after: int) -> AsyncIterator[Ev
         elif store is None:
             raise BelowFloor(feed.oldest_revision - 1)
         else:
-            async with serving.replays:
+            async with server.replays:
                 upto = feed.oldest_revision - 1
-                page = await serving.ask(
+                page = await server.ask(
                     store.history_page, after, upto, _STORED_CHANGES, _OF_EVENTS
                 )
-                oldest = await serving.ask(store.oldest_revision)
+                oldest = await server.ask(store.oldest_revision)
             if oldest > after + 1:
                 raise BelowFloor(oldest - 1)
             found, after = page.changes, page.upto

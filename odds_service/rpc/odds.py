@@ -1,4 +1,4 @@
-"""A cut of the cache as bytes: for GetOdds in one reply, for images in pieces of bounded size."""
+"""A view of the cache as bytes: one reply of GetOdds, or the bounded pieces of an image."""
 
 from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import Final, NamedTuple
@@ -19,12 +19,12 @@ from odds_service.wire.encode import (
 )
 from odds_service.wire.wire_fields import varint
 
-# A piece is encoded at one stretch: about 10 ms of the loop the first time, less when known.
+# A piece is encoded without a pause: about 10 ms of the loop the first time, then less.
 IMAGE_PIECE_BYTES: Final = 256 * 1024
 
 
 class Part(NamedTuple):
-    """Some bookmakers of one event, as bytes of an EventOdds; `first`: they begin the event."""
+    """Some bookmakers of one event, as bytes of an EventOdds. first: the event begins here."""
 
     payload: bytes
     markets: int
@@ -32,17 +32,17 @@ class Part(NamedTuple):
 
 
 class OddsView:
-    """What a selection shows of a cut; staleness is judged as of `now`."""
+    """The part of a view of the cache that a selection shows, with staleness judged as of `now`."""
 
-    def __init__(self, cut: CacheView, selection: Selection, now: Reading, wires: Wires) -> None:
-        self.cut = cut
+    def __init__(self, cached: CacheView, selection: Selection, now: Reading, wires: Wires) -> None:
+        self.cached = cached
         self.now = now
         self._selection = selection
         self._wires = wires
 
     def events(self) -> list[EventOdds]:
-        """The selected events by start time."""
-        entries = self.cut.events.values()
+        """Return the selected events by start time."""
+        entries = self.cached.events.values()
         takes = self._selection.takes_event
         chosen = (
             list(entries)
@@ -53,32 +53,34 @@ class OddsView:
         return chosen
 
     def bookmakers(self, entry: EventOdds) -> Iterator[BookmakerOdds]:
-        """The selected bookmakers of an event, by source and name."""
+        """Yield the selected bookmakers of an event, by source and name."""
         for key in sorted(entry.bookmakers):
             if self._selection.takes_bookmaker(*key):
                 yield entry.bookmakers[key]
 
     def markets_of(self, odds: BookmakerOdds) -> Iterable[Market]:
-        """The selected markets of a selected bookmaker."""
+        """Return the selected markets of a selected bookmaker."""
         return self._selection.markets_of(odds)
 
     def standing(self, odds: BookmakerOdds) -> Standing:
-        """Return whether a bookmaker's odds are live."""
-        event = self.cut.events[odds.event_id].event
+        """Return the standing of a bookmaker's odds at `now`."""
+        event = self.cached.events[odds.event_id].event
         start_time = event.start_time
-        if event.told.get(odds.source) is EventStatus.IN_PLAY:  # then it is asked for as often
+        if (
+            event.told.get(odds.source) is EventStatus.IN_PLAY
+        ):  # fetched as often as after its start
             start_time = min(start_time, self.now.wall)
-        return standing(odds, self.cut.sources.get(odds.source), self.now, start_time)
+        return standing(odds, self.cached.sources.get(odds.source), self.now, start_time)
 
     def event_odds(self, entry: EventOdds, best: bytes = b"") -> bytes:
-        """A selected event as a whole, without tag and length."""
+        """Return a selected event as a whole, without tag and length."""
         fields = [field for field, _ in self._bookmaker_fields(entry)]
         return b"".join((self._wires.event(entry.event), *fields, best))
 
     def parts(self, entry: EventOdds, limit_bytes: int) -> Iterator[Part]:
-        """A selected event in parts of about `limit_bytes`; each names the event.
+        """Yield a selected event in parts of about `limit_bytes`; each names the event.
 
-        A bookmaker is cut in two only when it alone is larger.
+        A bookmaker is split only when it alone is larger.
         """
         event = self._wires.event(entry.event)
         fields = [event]
@@ -106,23 +108,23 @@ class OddsView:
                 markets = join_markets(chosen)
             seen = as_seen(odds, chosen)
             stale = self.standing(seen) is not Standing.LIVE
-            head = bookmaker_head(seen, self.cut.durable_revision, stale)
+            head = bookmaker_head(seen, self.cached.durable_revision, stale)
             if limit_bytes is None or len(markets) <= limit_bytes:
                 yield bookmaker_field(head, markets), len(chosen)
                 continue
-            for some in _cut(chosen, limit_bytes):
+            for some in _groups(chosen, limit_bytes):
                 yield bookmaker_field(head, join_markets(some)), len(some)
 
 
 def as_seen(odds: BookmakerOdds, chosen: Iterable[Market]) -> BookmakerOdds:
-    """The odds as old as the oldest market type among those that are sent."""
+    """Return the odds with the age of the oldest market type among those sent."""
     if not odds.lagging:
         return odds
     return as_last_seen(odds, {market.key.market for market in chosen})
 
 
-def _cut(markets: Iterable[Market], limit_bytes: int) -> Iterator[list[Market]]:
-    """Markets in groups of at most `limit_bytes`, at least one in each."""
+def _groups(markets: Iterable[Market], limit_bytes: int) -> Iterator[list[Market]]:
+    """Yield markets in groups of at most `limit_bytes`, at least one in each."""
     group: list[Market] = []
     size = 0
     for market in markets:
@@ -137,7 +139,7 @@ def _cut(markets: Iterable[Market], limit_bytes: int) -> Iterator[list[Market]]:
 
 
 class ImagePiece(NamedTuple):
-    """Events as fields of an Image message; `events` counts those that begin in it."""
+    """Events as fields of an Image message. events: the number that begin in it."""
 
     body: bytes
     events: int
@@ -147,9 +149,12 @@ class ImagePiece(NamedTuple):
 def image_pieces(
     view: OddsView, tag: bytes, limit_bytes: int = IMAGE_PIECE_BYTES
 ) -> Generator[ImagePiece, None, None]:
-    """Everything that a view selects, event by event; each piece is encoded when it is asked for.
+    """Yield all that a view selects, event by event; each piece is encoded on demand.
 
-    tag: of the field that holds an event. A piece may be twice as large as the limit: by one part.
+    Args:
+        view: the selected odds.
+        tag: of the field that holds an event.
+        limit_bytes: size of a piece, which one part may exceed up to twice.
     """
     fields: list[bytes] = []
     size = events = markets = 0

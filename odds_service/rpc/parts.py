@@ -1,6 +1,6 @@
-"""What the server is given; it knows only what it asks of the pipeline and the database."""
+"""The parts of the service that the server uses, as narrow as it needs them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ from odds_service.config import ServerSettings
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change
 from odds_service.model.event import Event
+from odds_service.model.refresh import RefreshOutcome
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.status import ServiceStatus
@@ -22,22 +23,22 @@ class History(Protocol):
     """The stored log, as store.Store has it; all functions are Trio's."""
 
     async def history(self, after: int, upto: int, limit: int) -> Sequence[Change]:
-        """Changes with after < revision <= upto, in order, at most `limit`."""
+        """Return changes with after < revision <= upto, in order, at most `limit`."""
         ...
 
     async def history_page(
         self, after: int, upto: int, limit: int, only: HistoryFilter = ...
     ) -> HistoryPage:
-        """The same of the changes that a filter selects, with the holes named."""
+        """Like history(), for the changes that a filter selects, with the gaps named."""
         ...
 
     async def oldest_revision(self) -> int:
-        """The first revision that is kept, or will be when there is none."""
+        """Return the first revision that is kept, or the next one where none is."""
         ...
 
 
 class PastOdds(Protocol):
-    """Odds as they were at a revision; `at`: when that was detected, None before the first."""
+    """Odds at a past revision. at: the time of its detection, None before the first."""
 
     @property
     def revision(self) -> int: ...
@@ -49,79 +50,56 @@ class PastOdds(Protocol):
 
 @runtime_checkable
 class Past(Protocol):
-    """A store that can also tell the odds of the past; its functions raise BelowFloor."""
+    """A store that also holds the odds of the past; its functions raise BelowFloor."""
 
     async def revision_at(self, at: datetime) -> int:
-        """The last revision detected at or before a time."""
+        """Return the last revision detected at or before a time."""
         ...
 
     async def odds_at(
         self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
     ) -> PastOdds:
-        """The odds of all events, or of some, as of a revision (seen by `at`, if that is given)."""
+        """Return odds as of a revision.
+
+        Args:
+            revision: the place in the log.
+            event_ids: the events; empty for all.
+            at: the time at which ages are judged; None for the revision's own.
+        """
         ...
 
     async def sources_at(self, revision: int, at: datetime) -> Sequence[SourceState]:
-        """The sources as of a revision that was the last one at a time."""
+        """Return the sources as of a revision, the last one at the given time."""
         ...
 
 
 @runtime_checkable
-class Closings(Protocol):
-    """A store that can also tell closing odds; both functions are Trio's."""
+class ClosingOddsReader(Protocol):
+    """A store that also holds closing odds; both functions are Trio's."""
 
     async def started_events(
         self, only: StartedEvents, after: tuple[datetime, str] | None, limit: int
     ) -> Sequence[Event]:
-        """Events in the order of (start, id), from after such a place on, at most `limit`."""
+        """Return events in the order of (start, id) after a place, at most `limit`."""
         ...
 
     async def closing_odds(self, event_ids: Sequence[str]) -> Sequence[ClosingOdds]:
-        """The closing odds of events."""
+        """Return the closing odds of events."""
         ...
 
 
-class RefreshedSource(Protocol):
-    """How the fetch from one source ended; `error_kind` is empty where it went well.
-
-    latency_s: how long it took.
-    """
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def error_kind(self) -> str: ...
-    @property
-    def error(self) -> str: ...
-    @property
-    def latency_s(self) -> float: ...
-
-
-class Refreshed(Protocol):
-    """What a refresh gave; see pipeline.refresh."""
-
-    @property
-    def revision(self) -> int: ...
-    @property
-    def changes(self) -> Sequence[Change]: ...
-    @property
-    def snapshot_ids(self) -> Mapping[tuple[str, str], int]: ...
-    @property
-    def sources(self) -> Sequence[RefreshedSource]: ...
-
-
 def utc_now() -> datetime:
-    """The clock that staleness and heartbeats are told by."""
+    """Return the machine's time of day."""
     return datetime.now(UTC)
 
 
 class RpcParts(Struct, frozen=True, kw_only=True):
-    """All that the server reads and calls.
+    """The parts that the server reads and calls.
 
     status: called in the Trio thread. refresh: a Trio function (event id, deadline in seconds).
-    epochs: (epoch, its first revision) in their order, the last the present one; empty where only
-    the feed's own is known. store, refresh: None where there is none; their calls then answer
-    UNIMPLEMENTED, and a reader that memory cannot serve gets an image.
+    epochs: (epoch, its first revision) in order, the present one last; empty where only the feed's
+    own is known. Without store or refresh their calls answer UNIMPLEMENTED; without store, a reader
+    that memory cannot serve gets an image.
     """
 
     cache: OddsCache
@@ -129,12 +107,12 @@ class RpcParts(Struct, frozen=True, kw_only=True):
     gate: TrioGate
     settings: ServerSettings
     status: Callable[[], ServiceStatus]
-    refresh: Callable[[str, float], Awaitable[Refreshed]] | None = None
+    refresh: Callable[[str, float], Awaitable[RefreshOutcome]] | None = None
     store: History | None = None
     epochs: Sequence[tuple[str, int]] = ()
     now: Callable[[], datetime] = utc_now
     clocks: Callable[[], Reading] | None = None
 
     def reading(self) -> Reading:
-        """The clocks now; ages are told by the wall clock where there is no other."""
+        """Read the clocks; the wall clock alone where there is no other."""
         return Reading(self.now()) if self.clocks is None else self.clocks()

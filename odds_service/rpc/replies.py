@@ -1,4 +1,4 @@
-"""GetOdds asked again: the request as it was read, and the reply while nothing has changed."""
+"""Repeated GetOdds: requests that were read, and replies while nothing has changed."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,11 +12,10 @@ from odds_service.feed import ChangeFeed
 from odds_service.rpc.selection import Selection
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
-# What gets stale by the clock alone, seconds after it was due, is told so late at most; changes of
-# any kind are told at once.
+# A kept reply is at most this old; any change invalidates it at once.
 KEPT: Final = timedelta(seconds=0.5)
 MOST_REQUESTS: Final = 1_000
-MOST_REQUEST_BYTES: Final = 1_024  # longer ones name hundreds of events, and are nobody else's
+MOST_REQUEST_BYTES: Final = 1_024  # longer ones name hundreds of events and are rarely repeated
 MOST_REPLY_BYTES: Final = 32 * 2**20  # 32 MiB of all replies together
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
@@ -25,9 +24,9 @@ Stamp = tuple[int, int]  # the cache's version and the durable revision
 
 
 class Asked(Struct, eq=False):
-    """A request that was read: what it asks for, and what answered it last.
+    """A request that was read, with its last reply.
 
-    plain: the reply depends on nothing but the selection, the cache and what is durable.
+    plain: the reply depends only on the selection, the cache and the durable revision.
     """
 
     request: bytes
@@ -40,10 +39,10 @@ class Asked(Struct, eq=False):
 
 
 class Replies:
-    """What equal requests share; on the server's loop alone.
+    """Keeps the last reply to each request, for equal ones; used on the server's loop alone.
 
-    Bounded in requests, in their length and in the bytes of all replies: the ones not asked for
-    the longest go first.
+    Bounded in requests, in their length and in the bytes of all replies. LRU: the request that was
+    not repeated for longest goes first.
     """
 
     def __init__(
@@ -83,17 +82,24 @@ class Replies:
         return asked
 
     def stamp(self) -> Stamp:
-        """Where the cache stands; to be taken before the cut that a reply is made from."""
+        """Return the state of the cache. Take it before the view that a reply is made from."""
         return self._cache.version, self._feed.durable_revision
 
     def known(self, asked: Asked, stamp: Stamp) -> bytes | None:
-        """The last reply, when another one would be the same."""
+        """Return the last reply if a new one would be the same, else None."""
         if asked.stamp == stamp and asked.made_at <= self._now() < asked.made_at + KEPT:
             return asked.reply
         return None
 
     def keep(self, asked: Asked, stamp: Stamp, made_at: datetime, reply: bytes) -> None:
-        """Remember a reply as of a time, which took its cut at or after the stamp."""
+        """Remember a reply.
+
+        Args:
+            asked: the request.
+            stamp: taken before the view that the reply was made from.
+            made_at: the time at which its staleness was judged.
+            reply: its bytes.
+        """
         if not asked.plain or self._asked.get(asked.request) is not asked:
             return  # it depends on more, is too long, or was dropped meanwhile
         self._bytes += len(reply) - len(asked.reply)

@@ -20,13 +20,13 @@ from odds_service.rpc.standard import PLACES, add_standard
 from odds_service.rpc.thread import LoopThread
 from odds_service.status import RpcReport
 
-# gRPC's own default; what is between it and handlers.MAX_REQUEST_BYTES is refused with details.
+# gRPC's own default. Smaller requests over handlers.MAX_REQUEST_BYTES are refused with details.
 MAX_RECEIVED_BYTES: Final = 4 * 2**20
-MAX_MESSAGE_BYTES: Final = 8 * 2**20  # above every limit of our own, which answer with a reason
-KEEPALIVE_S: Final = 30  # a peer that is silent for so long is asked whether it lives
+MAX_MESSAGE_BYTES: Final = 8 * 2**20  # above every limit of ours, which give a reason
+KEEPALIVE_S: Final = 30  # a peer that is silent for so long gets a ping
 # A living reader may keep its TCP window shut for minutes, and answers no ping meanwhile.
 KEEPALIVE_TIMEOUT_S: Final = 600
-PING_EVERY_S: Final = 10  # clients may ask us as often as this
+PING_EVERY_S: Final = 10  # clients may send pings as often as this
 HANDSHAKE_S: Final = 20
 UNARY_AT_ONCE: Final = 1_000  # beside the streams
 HEALTH_S: Final = 2.0  # a watcher of health that does not read must not hold up the stop
@@ -37,7 +37,7 @@ __all__ = ["RpcParts", "RpcServer", "serve_grpc"]
 
 
 class RpcServer:
-    """A serving server, as the service sees it; used from Trio."""
+    """A running server, for use from Trio."""
 
     def __init__(self, address: str, thread: LoopThread, running: "_Running") -> None:
         self.address = address
@@ -46,32 +46,31 @@ class RpcServer:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop that it serves on; None once it has ended."""
+        """The server's loop; None once it has ended."""
         return self._thread.loop
 
     @property
     def subscribers(self) -> int:
-        """How many streams of changes there are."""
-        return len(self._running.serving.hub.subscribers)
+        """The number of open streams of changes."""
+        return len(self._running.context.hub.subscribers)
 
     @property
     def pieces_made(self) -> int:
-        """How many pieces of the log were encoded, however many streams they went to."""
-        return self._running.serving.reader.pieces_made
+        """The number of encoded pieces of the log; those that streams share count once."""
+        return self._running.context.reader.pieces_made
 
     def report(self, now: datetime) -> RpcReport:
-        """Calls and streams, for metrics; from any thread."""
-        return self._running.serving.report(now)
+        """Return counts of calls and streams, for metrics. May be called from any thread."""
+        return self._running.context.report(now)
 
     async def set_serving(self, serving: bool) -> None:
-        """Tell health's askers and watchers."""
+        """Set the status that the health service reports."""
         await self._thread.call(self._running.set_serving, serving)
 
     async def stop(self, grace_s: float) -> None:
-        """End streams (each with its closing message), let calls end, then close all.
+        """End streams with a closing message, let calls end, then close the server.
 
-        Takes `grace_s` at most, and what is cut off by then is cancelled. The task that serves
-        returns after it.
+        Calls that last longer than `grace_s` are cancelled. Afterwards serve_grpc returns.
         """
         try:
             await self._thread.call(self._running.stop, grace_s)
@@ -84,16 +83,16 @@ class _Running:
     """The server on its loop."""
 
     def __init__(self, parts: RpcParts, tokens: Tokens) -> None:
-        self.serving = ServerContext(parts, asyncio.get_running_loop())
+        self.context = ServerContext(parts, asyncio.get_running_loop())
         self._server = aio.server(
             options=channel_options(parts.settings),
             maximum_concurrent_rpcs=parts.settings.max_streams + UNARY_AT_ONCE + PLACES,
         )
-        self._server.add_generic_rpc_handlers([service_handler(self.serving, tokens)])
+        self._server.add_generic_rpc_handlers([service_handler(self.context, tokens)])
         self._health = add_standard(self._server, SERVICE)
 
     async def start(self, settings: ServerSettings) -> str:
-        """Listen, and give the address with the port that it has."""
+        """Listen; return the address with its real port. Raises SettingsError."""
         host = settings.listen.rpartition(":")[0]
         secure = credentials(settings)
         try:
@@ -121,14 +120,14 @@ class _Running:
     async def stop(self, grace_s: float) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + grace_s
-        hub = self.serving.hub
+        hub = self.context.hub
         hub.end()
         await hub.emptied(until)
         await self._server.stop(max(0.0, until - loop.time()))
 
 
 def channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
-    """gRPC's own settings, set on purpose."""
+    """Return the settings of gRPC that differ from its defaults, or must not change."""
     return [
         # A second server on the port must fail, not share it.
         ("grpc.so_reuseport", 0),
@@ -151,10 +150,13 @@ async def serve_grpc(
 ) -> None:
     """Serve until `RpcServer.stop`; started() hands over a server that takes calls.
 
-    Resource handling: the thread, its loop and the port are given back when this returns; when
-    cancelled, within thread.STOP_DEADLINE_S, and streams are cut off without a last message.
+    The thread, its loop and the port are released when this returns.
 
-    Raises: SettingsError before anything is served; whatever crashed the server's thread.
+    Raises:
+        SettingsError: before anything is served.
+        Exception: the error that crashed the server's thread.
+
+    Cancellation: takes up to thread.STOP_DEADLINE_S; streams end without a closing message.
     """
     check_address(parts.settings)
     tokens = Tokens(parts.settings)
@@ -166,8 +168,8 @@ async def serve_grpc(
     async def main(stop: asyncio.Event) -> None:
         running = _Running(parts, tokens)
         servers.append(RpcServer(await running.start(parts.settings), thread, running))
-        with running.serving.hub.listening():
-            stalled = asyncio.create_task(running.serving.hub.watch_stalled())
+        with running.context.hub.listening():
+            stalled = asyncio.create_task(running.context.hub.watch_stalled())
             token.run_sync_soon(ready.set)
             try:
                 await stop.wait()

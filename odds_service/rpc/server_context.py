@@ -1,4 +1,4 @@
-"""What all calls of one server share; on the server's loop alone."""
+"""The state that all calls of one server share; used on the server's loop alone."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ REPLAYS_AT_ONCE: Final = 8  # readers of the database; the others wait for their
 
 
 class ServerContext:
-    """The parts, and the state that calls share."""
+    """The parts of the service, and the state that calls share."""
 
     def __init__(self, parts: RpcParts, loop: asyncio.AbstractEventLoop) -> None:
         self.parts = parts
@@ -43,13 +43,13 @@ class ServerContext:
         self._selections: WeakValueDictionary[bytes, Selection] = WeakValueDictionary()
 
     def meter(self, method: str, *, streams: bool) -> Meter:
-        """A new meter for one method."""
+        """Add a meter for one method."""
         meter = Meter(method, streams=streams)
         self.meters.append(meter)
         return meter
 
     def report(self, now: datetime) -> RpcReport:
-        """Calls and streams, for metrics; from any thread."""
+        """Return counts of calls and streams, for metrics. May be called from any thread."""
         return RpcReport(
             calls=[meter.report() for meter in self.meters],
             subscribers=self.hub.report(now),
@@ -57,9 +57,9 @@ class ServerContext:
         )
 
     def selection(self, request: pb.Filter) -> Selection:
-        """Check a filter; equal filters give one object, so that they share what is encoded.
+        """Return a checked filter; equal filters give one object, so that readers share bytes.
 
-        Remembered while a call uses it: a caller who goes leaves nothing behind.
+        It is remembered while a call uses it. Raises Refused.
         """
         key = sha256(request.SerializeToString(deterministic=True)).digest()
         chosen = self._selections.get(key)
@@ -68,11 +68,11 @@ class ServerContext:
         return chosen
 
     def verdict(self, cursor: pb.Cursor) -> pb.IntentReason.ValueType:
-        """Return whether a cursor is good: INTENT_REASON_RESUMED, or why not.
+        """Return INTENT_REASON_RESUMED for a good cursor, else the reason that it is not.
 
-        It is when its epoch is known, and its revision lies below the first one of the epoch
-        after it (what came later there was lost in a crash) and not beyond the head. That it came
-        in the middle of an image does not matter here: its revision is a place like any other.
+        A good cursor has a known epoch and a revision below the first one of the next epoch
+        (later ones were lost in a crash) and not beyond the head. A cursor from the middle of an
+        image is a place like any other here.
         """
         named = plain_epoch(cursor.epoch)
         after = [first for _, first in self._epochs[1:]]
@@ -87,9 +87,9 @@ class ServerContext:
         return pb.INTENT_REASON_EPOCH_CHANGED
 
     def cursor(self, revision: int, *, whole: bool = True) -> pb.Cursor:
-        """A cursor to resume at, in the present epoch.
+        """Return a cursor to resume at, in the present epoch.
 
-        whole: False in the middle of an image, which begins anew when it is resumed at.
+        whole: False in the middle of an image, which begins anew on a resume.
         """
         epoch = self.parts.feed.epoch
         return pb.Cursor(epoch=epoch if whole else incomplete(epoch), revision=revision)

@@ -1,4 +1,4 @@
-"""GetStatus: what the service tells of itself, joined with what the server knows."""
+"""GetStatus: the state of the service and of the server."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -15,24 +15,24 @@ from odds_service.wire.encode import source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
 
-SUBSCRIBERS_LISTED: Final = 100  # those furthest behind
+SUBSCRIBERS_LISTED: Final = 100  # the ones furthest behind
 
 
 async def get_status(
-    serving: ServerContext, _request: pb.GetStatusRequest, _context: Context
+    server: ServerContext, _request: pb.GetStatusRequest, _context: Context
 ) -> bytes:
-    """Revisions, sources, queues, storage, subscribers."""
-    service = await serving.ask(_ask, serving.parts.status)
-    feed = serving.parts.feed
-    cut = serving.parts.cache.cut()
-    carried = Counter(source for entry in cut.events.values() for source in entry.sources)
-    subscribers = sorted(serving.hub.subscribers, key=lambda each: each.revision)
+    """Answer with revisions, sources, queues, storage and subscribers."""
+    service = await server.ask(_ask, server.parts.status)
+    feed = server.parts.feed
+    view = server.parts.cache.view()
+    carried = Counter(source for entry in view.events.values() for source in entry.sources)
+    subscribers = sorted(server.hub.subscribers, key=lambda each: each.revision)
     return pb.GetStatusResponse(
         version=service.version,
         uptime=_duration(service.now - service.started_at),
         epoch=feed.epoch,
-        head_revision=cut.cursor.revision,
-        durable_revision=cut.durable_revision,
+        head_revision=view.cursor.revision,
+        durable_revision=view.durable_revision,
         oldest_revision=feed.oldest_revision,
         sources=[_source(report, carried) for report in service.sources],
         channels=[
@@ -47,10 +47,10 @@ async def get_status(
         writer=_writer(service.writer),
         subscriber_count=len(subscribers),
         subscribers=[
-            _subscriber(serving, each, service) for each in subscribers[:SUBSCRIBERS_LISTED]
+            _subscriber(server, each, service) for each in subscribers[:SUBSCRIBERS_LISTED]
         ],
-        events=len(cut.events),
-        bookmakers=sum(len(entry.bookmakers) for entry in cut.events.values()),
+        events=len(view.events),
+        bookmakers=sum(len(entry.bookmakers) for entry in view.events.values()),
         markets=service.markets,
         clock=_clock(service.clock),
     ).SerializeToString()
@@ -129,13 +129,13 @@ def _writer(report: WriterReport) -> pb.WriterStatus:
 
 
 def _subscriber(
-    serving: ServerContext, subscriber: Subscriber, service: ServiceStatus
+    server: ServerContext, subscriber: Subscriber, service: ServiceStatus
 ) -> pb.SubscriberStatus:
-    feed = serving.parts.feed
+    feed = server.parts.feed
     return pb.SubscriberStatus(
         revision=subscriber.revision,
         lag_changes=max(0, feed.head_revision - subscriber.revision),
-        lag_s=serving.hub.lag_s(subscriber.revision, service.log_time or service.now),
+        lag_s=server.hub.lag_s(subscriber.revision, service.log_time or service.now),
         connected_at=timestamp(subscriber.connected_at),
         replaying=subscriber.replaying,
         peer=subscriber.peer,

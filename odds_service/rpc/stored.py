@@ -92,7 +92,7 @@ class StoredLog:
 
     async def _begin(self) -> None:
         """Find all events as of the start, and which ones can be selected at all."""
-        cut = self._serving.parts.cache.cut()
+        cut = self._serving.parts.cache.view()
         events = {event_id: entry.event for event_id, entry in cut.events.items()}
         takes = self._selection.takes_event
         wanted = {event.id for event in events.values() if takes(event)}

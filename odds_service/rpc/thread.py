@@ -9,10 +9,10 @@ import trio
 
 T = TypeVar("T")
 
-STOP_DEADLINE_S: Final = 10.0  # for a loop that was told to end; then its thread is left behind
+STOP_DEADLINE_S: Final = 10.0  # for a loop to end when asked; then its thread is left behind
 
-# grpc's completions of what was cut off come a little later. It hands out those of all loops of a
-# process in one place, which stumbles over a loop that is closed.
+# grpc completes cancelled calls a little later, for all loops of a process in one place, which
+# fails on a closed loop.
 _LATE_S: Final = 0.1
 
 log = structlog.get_logger(__name__)
@@ -21,8 +21,8 @@ log = structlog.get_logger(__name__)
 class LoopThread:
     """Runs `main` on a loop in a thread; `main` returns when its `stop` event is set.
 
-    The loop is made explicitly: trio_asyncio changes asyncio's policy, and what asyncio.run gives
-    in such a process is not the plain loop.
+    The loop is made explicitly: trio_asyncio changes asyncio's policy, so asyncio.run would not
+    give the plain loop.
     """
 
     def __init__(self, name: str) -> None:
@@ -31,10 +31,10 @@ class LoopThread:
         self._stop: asyncio.Event | None = None
 
     async def run(self, main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
-        """Run until `main` returns. Raises what it raised.
+        """Run until `main` returns, and raise its error.
 
-        Cancelled, it asks `main` to end and waits STOP_DEADLINE_S for it; a thread that does not
-        end then is left behind (it is a daemon), and said so.
+        Cancellation: asks `main` to end and waits STOP_DEADLINE_S for it. A thread that does not
+        end by then is left behind, as a daemon, and an error is logged.
         """
         ended = trio.Event()
         async with trio.open_nursery() as nursery:
@@ -83,7 +83,7 @@ class LoopThread:
                 loop.close()
 
     def request_stop(self) -> None:
-        """Ask `main` to end; from any thread, any number of times."""
+        """Ask `main` to end. May be called from any thread, any number of times."""
         loop, stop = self.loop, self._stop
         if loop is None or stop is None:
             return
@@ -93,10 +93,12 @@ class LoopThread:
             log.debug("stop_after_loop_closed", thread=self.name)
 
     async def call(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
-        """Await an asyncio function on the loop, from Trio. Raises what it raised.
+        """Await an asyncio function on the loop, from Trio, and raise its error.
 
-        Raises ConnectionAbortedError when the loop has ended. Cancelling it cancels the function
-        and does not wait for its end.
+        Raises:
+            ConnectionAbortedError: the loop has ended.
+
+        Cancellation: cancels the function and does not wait for its end.
         """
         if self.loop is None:
             raise ConnectionAbortedError(f"{self.name} has ended")

@@ -45,7 +45,7 @@ class Timeline:
 
     def events_at(self, revision: int, event_ids: Collection[str]) -> dict[str, Event]:
         """The events as of a revision that the ring still reaches back to."""
-        cut = self._cache.cut(event_ids)
+        cut = self._cache.view(event_ids)
         self._extend(cut.cursor.revision)
         found = {}
         for event_id in event_ids:
@@ -56,7 +56,7 @@ class Timeline:
 
     def markets_at(self, revision: int, event_id: str) -> dict[Place, Captured] | None:
         """An event's markets as of a revision; None when the ring does not reach back so far."""
-        cut = self._cache.cut([event_id])
+        cut = self._cache.view([event_id])
         self._extend(cut.cursor.revision)
         if revision < self._feed.oldest_revision - 1:
             return None

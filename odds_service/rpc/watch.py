@@ -270,7 +270,7 @@ class Watch:
         )
 
     def _sources(self) -> list[pb.SourceState]:
-        states = self._serving.parts.cache.cut(()).sources.values()
+        states = self._serving.parts.cache.view(()).sources.values()
         takes = self._terms.selection.takes_source
         return [source_message(state) for state in states if takes(state.source)]
 
@@ -302,7 +302,7 @@ class Watch:
         return self._serving.cursor(revision, whole=self._whole)
 
     def _cut(self) -> CacheView:
-        return self._serving.parts.cache.cut(self._terms.selection.event_ids)
+        return self._serving.parts.cache.view(self._terms.selection.event_ids)
 
     async def _lag(self, reason: pb.IntentReason.ValueType) -> CacheView:
         """Tell exactly what is lost, and give the cut that the image is to be made of."""

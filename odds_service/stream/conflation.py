@@ -102,11 +102,11 @@ class Window:
             elif held.first.kind is ChangeKind.EVENT_ADDED:
                 # It stays one, where it was: ahead of the event's markets.
                 first = held.first
-                held.last = replace(first, before=None, after=change.after, wire=None)
+                held.last = replace(first, before=None, after=change.after)
                 held.count += 1
             else:
                 kind = held.first.kind
-                held.last = change if kind is change.kind else replace(change, kind=kind, wire=None)
+                held.last = change if kind is change.kind else replace(change, kind=kind)
                 held.place = self._place
                 held.count += 1
             return
@@ -164,7 +164,7 @@ def _is_move(one: tuple[_Entry, Change], other: tuple[_Entry, Change]) -> bool:
 def _unmoved(entry: _Entry, told: Change) -> bytes:
     """A change by itself: one half of a moved line is no move."""
     if isinstance(told, MarketChange) and told.reason == Reason.LINE_MOVED:
-        told = replace(told, reason="", other_line=None, wire=None)
+        told = replace(told, reason="", other_line=None)
     return _wire(entry, told)
 
 
@@ -186,5 +186,5 @@ def _net(first: MarketChange, last: MarketChange, meanwhile: bool) -> MarketChan
     if kind is None:
         return None
     if kind is last.kind:
-        return replace(last, before=before, wire=None)
-    return replace(last, kind=kind, reason="", other_line=None, before=before, wire=None)
+        return replace(last, before=before)
+    return replace(last, kind=kind, reason="", other_line=None, before=before)

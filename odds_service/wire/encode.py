@@ -1,22 +1,21 @@
 """Model values as protobuf bytes, each encoded at most once.
 
-A market's bytes are kept in `Market.wire`, a bookmaker's joined markets in `BookmakerOdds.wire`, a
-change's in `Change.wire`: the values are frozen, and these slots are no part of them, so filling
-one by force changes nothing that anybody compares. Two threads that fill one at once write equal
-bytes. What moves at every poll is outside the kept bytes.
+The bytes of a market and of a change are kept in the value's own slot (model.memo), those of a
+bookmaker's joined markets in the slot of `Markets`; so they live as long as what they encode. Two
+threads that fill a slot at once write equal bytes. Times that move at every poll are outside the
+kept bytes.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Final
-
-from msgspec.structs import force_setattr
+from typing import Final, cast
 
 from odds_service.model.change import Change, EventChange, MarketChange
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event
-from odds_service.model.market import Market, MarketKey
+from odds_service.model.market import Market, MarketKey, Markets
+from odds_service.model.memo import Memo
 from odds_service.model.snapshot import BookmakerOdds, EventSource
 from odds_service.model.source import SourceState
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -33,6 +32,9 @@ from odds_service.wire.wire_fields import (
     varint,
 )
 
+# Sets the slot of a frozen value, which takes no attributes.
+_keep: Final = cast("Callable[[Memo, bytes], None]", Memo.__dict__["encoded"].__set__)
+
 _TRUE: Final = b"\x01"
 _EVENTS_REMEMBERED: Final = 20_000  # more than are priced at once; about 300 bytes each
 
@@ -40,6 +42,8 @@ _OUTCOME_KEY: Final = bytes_tag(pb.Outcome.KEY_FIELD_NUMBER)
 _OUTCOME_NAME: Final = bytes_tag(pb.Outcome.NAME_FIELD_NUMBER)
 _OUTCOME_PRICE: Final = double_tag(pb.Outcome.PRICE_FIELD_NUMBER)
 _OUTCOME_ACTIVE: Final = number_tag(pb.Outcome.ACTIVE_FIELD_NUMBER) + _TRUE
+_AFTER_PRICE: Final = _OUTCOME_ACTIVE
+_PRICE_BYTES: Final = 8
 
 _MARKET_KEY: Final = bytes_tag(pb.Market.KEY_FIELD_NUMBER)
 _MARKET_STATUS: Final = number_tag(pb.Market.STATUS_FIELD_NUMBER)
@@ -70,7 +74,7 @@ _CHANGE_SNAPSHOT: Final = number_tag(pb.Change.SNAPSHOT_ID_FIELD_NUMBER)
 _CHANGE_CONFLATED: Final = number_tag(pb.Change.CONFLATED_COUNT_FIELD_NUMBER)
 _CHANGE_MEANWHILE: Final = number_tag(pb.Change.SUSPENDED_MEANWHILE_FIELD_NUMBER) + _TRUE
 
-# The repeated field of changes has one number in Changes and HistoryPage (a test says so).
+# The repeated field of changes has the same number in Changes and HistoryPage, as a test checks.
 _CHANGES: Final = bytes_tag(pb.Changes.CHANGES_FIELD_NUMBER)
 
 _CURSOR_EPOCH: Final = bytes_tag(pb.Cursor.EPOCH_FIELD_NUMBER)
@@ -89,19 +93,26 @@ def _outcome_names(key: str, name: str) -> bytes:
 
 
 @lru_cache(maxsize=65_536)
+def _before_price(key: str, name: str) -> bytes:
+    """Return all that stands before the price of an active outcome; _AFTER_PRICE follows it."""
+    names = _outcome_names(key, name) + _OUTCOME_PRICE
+    return _MARKET_OUTCOMES + varint(len(names) + _PRICE_BYTES + len(_AFTER_PRICE)) + names
+
+
+@lru_cache(maxsize=65_536)
 def _market_key(key: MarketKey) -> bytes:
     return _MARKET_KEY + delimited(key_message(key).SerializeToString())
 
 
 def key_message(key: MarketKey) -> pb.MarketKey:
-    """A market's identity as a message; lines are numbers there."""
+    """Return a market's identity as a message, with its line as a number."""
     return pb.MarketKey(
         market=key.market, line=_line(key.line) if key.line else None, participant=key.participant
     )
 
 
 def _line(text: str) -> float:
-    """A line as a number; NaN for one that is none, which only an older version can have stored."""
+    """Return a line as a number; NaN for other text, which an older version may have stored."""
     try:
         return float(text)
     except ValueError:
@@ -109,21 +120,25 @@ def _line(text: str) -> float:
 
 
 def market_wire(market: Market) -> bytes:
-    """A market behind its length, encoded the first time it is asked for."""
-    wire = market.wire
+    """Return a market behind its length; encoded once."""
+    wire: bytes | None = getattr(market, "encoded", None)
     if wire is None:
         wire = _encode_market(market)
-        force_setattr(market, "wire", wire)
+        _keep(market, wire)
     return wire
 
 
 def _encode_market(market: Market) -> bytes:
     pieces = [_market_key(market.key), _MARKET_STATUS, varint(market.status)]
     for outcome in market.outcomes:
+        price = outcome.price
+        if price is not None and outcome.active:
+            pieces += (_before_price(outcome.key, outcome.name), pack_double(price), _AFTER_PRICE)
+            continue
         encoded = _outcome_names(outcome.key, outcome.name)
-        if outcome.price is not None:
-            encoded += _OUTCOME_PRICE + pack_double(outcome.price)
-        if outcome.active:
+        if price is not None:
+            encoded += _OUTCOME_PRICE + pack_double(price)
+        elif outcome.active:
             encoded += _OUTCOME_ACTIVE
         pieces += (_MARKET_OUTCOMES, varint(len(encoded)), encoded)
     pieces.append(number(_MARKET_REVISION, market.revision))
@@ -134,17 +149,22 @@ def _encode_market(market: Market) -> bytes:
 
 
 def markets_wire(odds: BookmakerOdds) -> bytes:
-    """All of a bookmaker's markets as fields of BookmakerOdds, joined the first time."""
-    wire = odds.wire
-    if wire is None:
-        wire = join_markets(odds.markets.values())
-        force_setattr(odds, "wire", wire)
-    return wire
+    """Return all of a bookmaker's markets as fields of BookmakerOdds.
+
+    They are joined once for a `Markets`, and at each call for another mapping.
+    """
+    markets = odds.markets
+    joined: bytes | None = getattr(markets, "encoded", None)
+    if joined is None:
+        joined = join_markets(markets.values())
+        if isinstance(markets, Markets):
+            markets.encoded = joined
+    return joined
 
 
 def join_markets(markets: Iterable[Market]) -> bytes:
-    """Markets as fields of BookmakerOdds."""
-    return b"".join([piece for market in markets for piece in (_ODDS_MARKETS, market_wire(market))])
+    """Return markets as fields of BookmakerOdds."""
+    return _ODDS_MARKETS.join([b"", *map(market_wire, markets)])
 
 
 @lru_cache(maxsize=16_384)
@@ -153,7 +173,13 @@ def _bookmaker_names(bookmaker: str, source: str) -> bytes:
 
 
 def bookmaker_head(odds: BookmakerOdds, durable_revision: int, stale: bool) -> bytes:
-    """Everything of BookmakerOdds but its markets: what moves at every poll."""
+    """Return the fields of BookmakerOdds that every poll moves: all but its markets.
+
+    Args:
+        odds: the bookmaker's odds.
+        durable_revision: snapshots after it are not stored yet and have the id 0.
+        stale: the odds are not live.
+    """
     stored = odds.snapshot_id if odds.snapshot_id <= durable_revision else 0
     head = (
         _bookmaker_names(odds.bookmaker, odds.source)
@@ -169,12 +195,12 @@ def bookmaker_head(odds: BookmakerOdds, durable_revision: int, stale: bool) -> b
 
 
 def bookmaker_field(head: bytes, markets: bytes) -> bytes:
-    """One bookmaker as a field of EventOdds."""
+    """Return one bookmaker as a field of EventOdds."""
     return _EVENT_ODDS_BOOKMAKERS + varint(len(head) + len(markets)) + head + markets
 
 
 def event_message(event: Event) -> pb.Event:
-    """An event as a message."""
+    """Return an event as a message."""
     return pb.Event(
         id=event.id,
         sport=event.sport,
@@ -195,7 +221,7 @@ def event_message(event: Event) -> pb.Event:
 
 
 def match_message(carried: EventSource) -> pb.SourceMatch:
-    """How a source shows an event, and why it belongs there, as a message."""
+    """Return a source's view of an event, and the reason for the match, as a message."""
     message = pb.SourceMatch(
         source=carried.source,
         source_event_id=carried.source_event_id,
@@ -211,14 +237,14 @@ def match_message(carried: EventSource) -> pb.SourceMatch:
 
 
 class Wires:
-    """Bytes of events and sources, kept while these stay the same values."""
+    """Keeps the bytes of events and sources while their values stay the same."""
 
     def __init__(self) -> None:
         self._events: dict[str, tuple[Event, bytes]] = {}
         self._sources: dict[str, tuple[SourceState, bytes]] = {}
 
     def event(self, event: Event) -> bytes:
-        """An event as a field of EventOdds, encoded at most once while it is current."""
+        """Return an event as a field of EventOdds, encoded once while it stays the same."""
         kept = self._events.get(event.id)
         if kept is not None and (kept[0] is event or kept[0] == event):
             return kept[1]
@@ -229,7 +255,7 @@ class Wires:
         return wire
 
     def source(self, state: SourceState) -> bytes:
-        """A source's state as a field of GetOddsResponse."""
+        """Return a source's state as a field of GetOddsResponse."""
         kept = self._sources.get(state.source)
         if kept is not None and kept[0] is state:
             return kept[1]
@@ -239,7 +265,7 @@ class Wires:
 
 
 def source_message(state: SourceState) -> pb.SourceState:
-    """A source's state as a message."""
+    """Return a source's state as a message."""
     success = state.last_success_at
     return pb.SourceState(
         source=state.source,
@@ -253,35 +279,51 @@ def source_message(state: SourceState) -> pb.SourceState:
 
 
 def reply_end(cursor: Cursor, durable_revision: int) -> bytes:
-    """Cursor and durable revision as fields of GetOddsResponse."""
+    """Return cursor and durable revision as fields of GetOddsResponse."""
     at = text(_CURSOR_EPOCH, cursor.epoch) + number(_CURSOR_REVISION, cursor.revision)
     return _REPLY_CURSOR + delimited(at) + number(_REPLY_DURABLE, durable_revision)
 
 
 def cursor_message(cursor: Cursor) -> pb.Cursor:
-    """A cursor as a message."""
+    """Return a cursor as a message."""
     return pb.Cursor(epoch=cursor.epoch, revision=cursor.revision)
 
 
 def change_wire(change: Change) -> bytes:
-    """A change as a field of Changes or HistoryPage, encoded the first time it is asked for."""
-    wire = change.wire
-    if wire is None:
+    """Return a change as a field of Changes or HistoryPage; encoded once."""
+    try:
+        return change.encoded  # as cheap as a field for the many readers; getattr() is not
+    except AttributeError:
         wire = _CHANGES + delimited(change_payload(change))
-        force_setattr(change, "wire", wire)
-    return wire
+        _keep(change, wire)
+        return wire
 
 
 def conflated_wire(change: Change, count: int, suspended_meanwhile: bool) -> bytes:
-    """One change that stands for `count` of them, as a field of Changes."""
+    """Return a change that stands for several ones as a field of Changes.
+
+    Args:
+        change: the net change.
+        count: the changes that it stands for; 0 for a change by itself.
+        suspended_meanwhile: the market was suspended or gone in between.
+    """
     if not count:
         return change_wire(change)
     payload = change_payload(change) + number(_CHANGE_CONFLATED, count)
     return _CHANGES + delimited(payload + _CHANGE_MEANWHILE if suspended_meanwhile else payload)
 
 
+@lru_cache(maxsize=65_536)  # a place changes again and again; about 250 bytes each
+def _change_place(event_id: str, bookmaker: str, source: str) -> bytes:
+    return (
+        text(_CHANGE_EVENT, event_id)
+        + text(_CHANGE_BOOKMAKER, bookmaker)
+        + text(_CHANGE_SOURCE, source)
+    )
+
+
 def change_payload(change: Change) -> bytes:
-    """The bytes of a Change message."""
+    """Return the bytes of a Change message."""
     if not isinstance(change, MarketChange):
         return _rare_change(change).SerializeToString()
     pieces = [
@@ -289,9 +331,7 @@ def change_payload(change: Change) -> bytes:
         varint(change.revision),
         _CHANGE_KIND,
         varint(change.kind),
-        text(_CHANGE_EVENT, change.event_id),
-        text(_CHANGE_BOOKMAKER, change.bookmaker),
-        text(_CHANGE_SOURCE, change.source),
+        _change_place(change.event_id, change.bookmaker, change.source),
         _CHANGE_AFTER,
         market_wire(change.after),
     ]
@@ -307,7 +347,7 @@ def change_payload(change: Change) -> bytes:
 
 
 def _rare_change(change: Change) -> pb.Change:
-    """A change of an event or a source; there are few, so they are built as messages."""
+    """Return a change of an event or source, built as a message because they are few."""
     message = pb.Change(
         revision=change.revision,
         kind=pb.ChangeKind.ValueType(change.kind),

@@ -1,7 +1,7 @@
-"""The bytes of single protobuf fields, for joining what is encoded already.
+"""The bytes of single protobuf fields, for joining encoded pieces.
 
-Protobuf defines that the concatenation of serialised fields is a serialised message; so a reply
-is joined from ready pieces instead of being built as objects and serialised as a whole.
+By protobuf's definition, concatenated fields are a serialised message. So a reply is joined from
+ready pieces instead of being built as objects and serialised as a whole.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ pack_double: Final = Struct("<d").pack
 
 
 def varint(number: int) -> bytes:
-    """A number from 0 to 2**64 - 1, seven bits a byte."""
+    """Return a number from 0 to 2**64 - 1 as a varint, seven bits a byte."""
     if number < 0x80:
         return _ONE_BYTE[number]
     packed = bytearray()
@@ -35,51 +35,51 @@ def varint(number: int) -> bytes:
 
 
 def number_tag(field: int) -> bytes:
-    """What stands before a varint: integers, enums, booleans."""
+    """Return the tag of a varint field: integers, enums, booleans."""
     return varint(field << 3 | VARINT)
 
 
 def double_tag(field: int) -> bytes:
-    """What stands before a double."""
+    """Return the tag of a field that holds a double."""
     return varint(field << 3 | _FIXED64)
 
 
 def bytes_tag(field: int) -> bytes:
-    """What stands before a text or a message, which begin with their length."""
+    """Return the tag of a field that begins with its length: texts and messages."""
     return varint(field << 3 | _DELIMITED)
 
 
 def delimited(payload: bytes) -> bytes:
-    """A payload behind its length."""
+    """Return a payload behind its length."""
     return varint(len(payload)) + payload
 
 
 def number(tag: bytes, value: int) -> bytes:
-    """A varint field; nothing for 0, which is the default."""
+    """Return a varint field; nothing for 0, the default."""
     return tag + varint(value) if value else b""
 
 
 def text(tag: bytes, value: str) -> bytes:
-    """A text field; nothing for an empty one."""
+    """Return a text field; nothing for an empty text."""
     if not value:
         return b""
     try:
         return tag + delimited(value.encode())
-    except UnicodeEncodeError:  # half a surrogate pair, in what an older version stored
+    except UnicodeEncodeError:  # half a surrogate pair, stored by an older version
         return tag + delimited(value.encode("utf-8", "replace"))
 
 
-@lru_cache(maxsize=16_384)  # a poll stamps all that it showed with a handful of times
+@lru_cache(maxsize=16_384)  # one poll has only a handful of times
 def moment(at: datetime) -> bytes:
-    """An aware time as a delimited google.protobuf.Timestamp."""
+    """Return an aware time as a delimited google.protobuf.Timestamp."""
     return delimited(timestamp(at).SerializeToString())
 
 
 def timestamp(at: datetime) -> Timestamp:
-    """An aware time as a message, exact to the microsecond.
+    """Return an aware time as a message, exact to the microsecond.
 
-    It does not raise on what an older version stored: a time without a zone is taken for UTC, one
-    beyond what protobuf can tell for the last that it can.
+    Times that an older version stored badly do not raise: one without a zone counts as UTC, and one
+    beyond the range of protobuf becomes its last.
     """
     since = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - _EPOCH
     since = min(max(since, _FIRST), _LAST)
@@ -87,7 +87,7 @@ def timestamp(at: datetime) -> Timestamp:
 
 
 def utc_time(message: Timestamp) -> datetime:
-    """A message as an aware time, to the microsecond. Raises ValueError for what is no time."""
+    """Return a message as an aware time, to the microsecond. Raises ValueError out of range."""
     if not 0 <= message.nanos < 1_000_000_000:
         raise ValueError("nanos are out of range")
     try:

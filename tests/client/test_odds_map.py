@@ -337,7 +337,7 @@ def test_the_clients_best_prices_are_the_servers(
     for minute, (source, status, offer) in enumerate(looks):
         shown = replace(observed_event("e", offer), sport=sport, competition=sport, status=status)
         book.see(observe([shown], minute / 10, source=source))
-    cut = book.cache.cut()
+    cut = book.cache.view()
     now = book.now + timedelta(seconds=later_s)
     view = OddsView(cut, EVERYTHING, Reading(now), Wires())
     (entry,) = cut.events.values()

@@ -8,7 +8,7 @@ import trio
 from odds_service.bridge import TrioGate
 from odds_service.config import ServerSettings
 from odds_service.errors import NotDurableYet, NotFetchedYet, UnknownEvent
-from odds_service.pipeline.refresh import Refreshed, RefreshedSource
+from odds_service.model.refresh import FetchOutcome, RefreshOutcome
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.server import RpcServer, serve_grpc
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -19,7 +19,7 @@ from tests.support.odds_builders import Bookkeeping, connected
 async def test_deadlines_refusals_and_sources() -> None:
     waits: list[float] = []
 
-    async def refresh(event_id: str, deadline_s: float) -> Refreshed:
+    async def refresh(event_id: str, deadline_s: float) -> RefreshOutcome:
         await trio.lowlevel.checkpoint()
         waits.append(deadline_s)
         if event_id == "slow":
@@ -28,8 +28,8 @@ async def test_deadlines_refusals_and_sources() -> None:
             raise NotDurableYet("e1", 12)
         if event_id != "e":
             raise UnknownEvent(f"event {event_id!r} is not known")
-        sources = [RefreshedSource("a", "", "", 0.5), RefreshedSource("b", "timeout", "slow", 2.0)]
-        return Refreshed(0, [], {}, sources)
+        sources = [FetchOutcome("a", "", "", 0.5), FetchOutcome("b", "timeout", "slow", 2.0)]
+        return RefreshOutcome(0, [], {}, sources)
 
     book = Bookkeeping()
     async with trio.open_nursery() as nursery:

@@ -141,7 +141,7 @@ async def cycles(folder: Path, events: int, step_s: float) -> tuple[dict[str, Co
             steady = watch.cost()
             changed = running.parts.feed.head_revision - head
             status = await status_of(running.address)
-            cut = running.parts.cache.cut()
+            cut = running.parts.cache.view()
             # Some leave as time goes on: those offered at first and at last must be here.
             offered &= await offered_by(told)
             assert len(offered) > 0.9 * events

@@ -45,7 +45,7 @@ async def test_counters_agree_with_what_was_done(tmp_path: Path) -> None:
             await wait_until(lambda: running.server.subscribers == 0, "streams to end")
         after = await scrape(running)
         (scraper,) = running.parts.scrapers.values()
-        feed, cut = running.parts.feed, running.parts.cache.cut()
+        feed, cut = running.parts.feed, running.parts.cache.view()
         assert 0 < after.value("odds_source_pulls_total") <= scraper.pulls
     with pytest.raises(OSError, match="connect"):  # it ends with the service
         await trio.open_tcp_stream("127.0.0.1", int(running.metrics.rpartition(":")[2]))

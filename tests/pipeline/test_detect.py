@@ -57,7 +57,7 @@ class Stage:
         log = self.published()
         assert self.enqueued() == log
         assert fold(log) == cached(self.cache.events)
-        assert self.cache.cut().cursor.revision == len(log)
+        assert self.cache.view().cursor.revision == len(log)
         return log
 
 

@@ -106,7 +106,7 @@ async def test_after_a_start_the_sources_have_time_to_confirm() -> None:
 
 async def test_a_source_that_is_gone_takes_its_odds_with_it_and_the_last_one_the_event() -> None:
     stage = await seen("one", "two")
-    (before,) = stage.cache.cut().events.values()
+    (before,) = stage.cache.view().events.values()
     first = len(stage.published())
 
     def confirmed_by_two() -> dict[str, set[str]]:
@@ -119,7 +119,7 @@ async def test_a_source_that_is_gone_takes_its_odds_with_it_and_the_last_one_the
     assert (left.kind, left.reason) == (ChangeKind.EVENT_UPDATED, Reason.SOURCE_LEFT)
     assert isinstance(removed, MarketChange)
     assert (removed.kind, removed.reason) == (ChangeKind.REMOVED, Reason.PURGED)
-    (entry,) = stage.cache.cut().events.values()
+    (entry,) = stage.cache.view().events.values()
     assert entry.bookmakers == {("two", "b"): before.bookmakers["two", "b"]}
 
     assert await stage.detector.purge(lambda: {id_: {"two"} for id_ in stage.cache.events}) == 1

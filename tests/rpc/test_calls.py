@@ -2,7 +2,7 @@
 
 import random
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 import trio
@@ -13,8 +13,8 @@ from grpc_status import rpc_status
 from odds_service.bridge import TrioGate
 from odds_service.config import ServerSettings
 from odds_service.errors import NotDurableYet, UnknownEvent
-from odds_service.model.change import Change
 from odds_service.model.market import MarketKey
+from odds_service.model.refresh import FetchOutcome, RefreshOutcome
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.server import RpcServer, serve_grpc
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -155,26 +155,12 @@ async def test_history_gives_the_stored_changes_between_its_bounds() -> None:
                 assert (await stream.error()).code() is grpc.StatusCode.OUT_OF_RANGE
 
 
-class Source(NamedTuple):
-    source: str
-    error_kind: str
-    error: str
-    latency_s: float = 0.25
-
-
-class Outcome(NamedTuple):
-    revision: int
-    changes: list[Change]
-    snapshot_ids: dict[tuple[str, str], int]
-    sources: list[Source]
-
-
 async def test_a_refresh_answers_with_what_changed() -> None:
     book = Bookkeeping()
     book.see(observe(offered({"e": {"b": {H2H: {"home": 1.5}}}})))
     under_way, gone_on = trio.Event(), trio.Event()
 
-    async def refresh(event_id: str, deadline_s: float) -> Outcome:
+    async def refresh(event_id: str, deadline_s: float) -> RefreshOutcome:
         if event_id == "slow":
             under_way.set()
             await gone_on.wait()
@@ -184,11 +170,11 @@ async def test_a_refresh_answers_with_what_changed() -> None:
             raise UnknownEvent(f"event {event_id!r} is not known")
         assert 0 < deadline_s <= 20
         found = book.see(observe(offered({"e": {"b": {H2H: {"home": 1.7}}}}), 1))
-        return Outcome(
+        return RefreshOutcome(
             3,
             found.changes,
             {("toa", "b"): 3},
-            [Source("toa", "", ""), Source("x", "timeout", "!")],
+            [FetchOutcome("toa", "", "", 0.25), FetchOutcome("x", "timeout", "!", 0.25)],
         )
 
     async with trio.open_nursery() as nursery:

@@ -205,7 +205,7 @@ def test_what_its_source_tells_is_in_play_gets_stale_as_such_before_its_start() 
         (entry,) = book.cache.events.values()
         (odds,) = entry.bookmakers.values()
         now = Reading(book.now + timedelta(seconds=31))
-        view = OddsView(book.cache.cut(), EVERYTHING, now, Wires())
+        view = OddsView(book.cache.view(), EVERYTHING, now, Wires())
         stale = status is EventStatus.IN_PLAY
         assert view.standing(odds) is (Standing.STALE if stale else Standing.LIVE)
 

@@ -15,7 +15,8 @@ from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.settings import SimulationSettings
 from odds_service.http.message import Request, Response
 from odds_service.http.server import serve_http
-from odds_service.pipeline.refresh import Refreshed, Refresher
+from odds_service.model.refresh import RefreshOutcome
+from odds_service.pipeline.refresh import Refresher
 from odds_service.service import Running
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
@@ -105,7 +106,7 @@ async def test_concurrent_calls_share_one_fetch(
     waiting = 0
     refresh_of = Refresher.refresh
 
-    async def counted(self: Refresher, event_id: str, deadline_s: float) -> Refreshed:
+    async def counted(self: Refresher, event_id: str, deadline_s: float) -> RefreshOutcome:
         nonlocal waiting
         waiting += 1  # and it has joined the fetch before any other task goes on
         return await refresh_of(self, event_id, deadline_s)

@@ -174,12 +174,12 @@ class Bookkeeping:
     async def sources_at(self, _revision: int, _at: datetime) -> list[SourceState]:
         """As storage.Store, of sources that never change."""
         await trio.lowlevel.checkpoint()
-        return list(self.cache.cut(()).sources.values())
+        return list(self.cache.view(()).sources.values())
 
     def status(self) -> ServiceStatus:
-        """As service.Parts; only callable in Trio's thread."""
+        """As reporting.service_status; only callable in Trio's thread."""
         trio.lowlevel.current_task()
-        cut = self.cache.cut()
+        cut = self.cache.view()
         return ServiceStatus(
             version="0",
             started_at=NOON,

@@ -197,7 +197,7 @@ class Rig:
 
     def _last_success(self) -> datetime | None:
         # Not by looking at the live mapping: it is written before the head of the log is.
-        return self.running.parts.cache.cut(()).sources[SOURCE].last_success_at
+        return self.running.parts.cache.view(()).sources[SOURCE].last_success_at
 
     def stored(self) -> None:
         """Wait until everything is durable."""

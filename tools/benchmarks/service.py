@@ -22,7 +22,8 @@ from odds_service.errors import OddsServiceError
 from odds_service.logs import configure_logs
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.pipeline.channels import WriteQueue
-from odds_service.service import Running, run_service, stop_on_signals
+from odds_service.service import Running, run_service
+from odds_service.signals import stop_on_signals
 from odds_service.sources.odds_api_body import BodyReader
 from tools.benchmarks.processes import tell
 

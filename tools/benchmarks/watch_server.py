@@ -78,7 +78,6 @@ class Odds:
             bookmakers = dict(entry.bookmakers)
             bookmakers["sim", bookmaker] = replace(
                 odds, markets={**odds.markets, key: after}, observed_at=now, confirmed_at=now,
-                wire=None,
             )  # fmt: skip
             touched[event_id] = self.entries[event_id] = replace(entry, bookmakers=bookmakers)
             changes.append(

@@ -10,7 +10,7 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.model.event import Event, EventStatus
-from odds_service.model.market import Market, MarketKey, MarketStatus
+from odds_service.model.market import Market, MarketKey, Markets, MarketStatus
 from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
 from odds_service.storage import rows
 from odds_service.storage.asks import aio_asks
@@ -204,7 +204,7 @@ async def _aio_live_markets(database: Database, connection: AsyncConnection) -> 
             if key is None:
                 key = keys[named] = MarketKey(*named)
             of_event = markets.setdefault(event_id, {})
-            of_bookmaker = of_event.setdefault((source, bookmaker), {})
+            of_bookmaker = of_event.setdefault((source, bookmaker), Markets())
             try:
                 of_bookmaker[key] = rows.market_from(key, odds, revision, read_time(changed_at))
             except rows.Unreadable as error:

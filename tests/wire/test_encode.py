@@ -1,26 +1,34 @@
 """What is joined from ready bytes parses to the same message, and is encoded once."""
 
+import gc
 import math
-from datetime import UTC, datetime, timedelta, timezone
+import tracemalloc
+from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from odds_service.model.change import ChangeKind, EventChange, MarketChange, Reason, SourceChange
+from odds_service.model.change import (
+    Change,
+    ChangeKind,
+    EventChange,
+    MarketChange,
+    Reason,
+    SourceChange,
+)
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event, EventStatus
-from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
+from odds_service.model.market import Market, MarketKey, Markets, MarketStatus, Outcome
 from odds_service.model.snapshot import BookmakerOdds
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.wire import encode, wire_fields
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
-from tests.support.observations import NOON
+from tests.support.observations import NOON, Book, observe, offered
 
 TIMES = st.datetimes(timezones=st.just(UTC), min_value=datetime(1900, 1, 1))  # noqa: DTZ001  # naive bounds, as hypothesis wants them
-FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 NAMES = st.text(max_size=8)
 LINES = st.sampled_from(["", "0", "2.5", "-3.5", "100"])
 PRICES = st.none() | st.floats(min_value=1.0, max_value=1e6, exclude_min=True)
@@ -34,7 +42,6 @@ MARKETS = st.builds(
     revision=st.integers(0, 2**64 - 1),
     changed_at=TIMES,
     source_updated_at=st.none() | TIMES,
-    wire=st.none(),
 )
 
 
@@ -55,32 +62,6 @@ def expected_market(market: Market) -> pb.Market:
     if market.source_updated_at is not None:
         message.source_updated_at.FromDatetime(market.source_updated_at)
     return message
-
-
-@given(st.integers(0, 2**64 - 1))
-def test_varints_are_protobufs(number: int) -> None:
-    assert (
-        wire_fields.varint(number) == pb.Cursor(revision=number).SerializeToString()[1:]
-        or not number
-    )
-
-
-@given(TIMES)
-def test_times_are_exact_to_the_microsecond_both_ways(at: datetime) -> None:
-    message = Timestamp()
-    message.FromDatetime(at)
-    assert wire_fields.timestamp(at) == message
-    assert wire_fields.utc_time(message) == at
-    assert wire_fields.moment(at) == wire_fields.delimited(message.SerializeToString())
-
-
-@pytest.mark.parametrize(
-    "message",
-    [Timestamp(seconds=2**62), Timestamp(seconds=-(2**62)), Timestamp(nanos=-1)],
-)
-def test_what_is_no_time_is_refused(message: Timestamp) -> None:
-    with pytest.raises(ValueError, match="out of range"):
-        wire_fields.utc_time(message)
 
 
 @given(MARKETS)
@@ -114,22 +95,136 @@ def market(revision: int = 1) -> Market:
     return Market(MarketKey("h2h"), MarketStatus.OPEN, outcomes, revision, NOON)
 
 
+def change_of(before: Market | None, after: Market) -> MarketChange:
+    return MarketChange(
+        after.revision, ChangeKind.PRICES, "", "e", "toa", "b", after.revision, NOON, NOON, before,
+        after,
+    )  # fmt: skip
+
+
+def odds_of(*markets: Market) -> BookmakerOdds:
+    shown = Markets((each.key, each) for each in markets)
+    return BookmakerOdds(2, "e", "toa", "b", NOON, NOON, None, shown)
+
+
 def test_each_value_is_encoded_once_and_shares_the_bytes_of_its_parts() -> None:
     before, after = market(1), market(2)
     first = encode.market_wire(before)
-    change = MarketChange(
-        2, ChangeKind.PRICES, "", "e", "toa", "b", 2, NOON, NOON, before, after
-    )  # fmt: skip
+    change = change_of(before, after)
     wire = encode.change_wire(change)
     assert encode.change_wire(change) is wire
     assert encode.market_wire(before) is first
-    assert after.wire is not None
-    odds = BookmakerOdds(2, "e", "toa", "b", NOON, NOON, None, {after.key: after})
+    second = encode.market_wire(after)
+    joined = encode.markets_wire(odds_of(after))
+    assert first in wire
+    assert second in wire
+    assert second in joined
+    assert encode.market_wire(after) is second
+
+
+def test_a_poll_that_changes_nothing_encodes_nothing() -> None:
+    odds = odds_of(market())
     joined = encode.markets_wire(odds)
     polled = replace(odds, confirmed_at=NOON + timedelta(minutes=1))
-    assert encode.markets_wire(polled) is joined  # a poll that changes nothing encodes nothing
-    assert after.wire in wire
-    assert after.wire in joined
+    assert encode.markets_wire(polled) is joined
+
+
+def test_detect_hands_on_the_joined_markets_of_what_a_poll_confirms() -> None:
+    book = Book()
+    offer = {"e1": {"b": {MarketKey("h2h"): {"home": 1.5, "away": 2.5}}}}
+    book.see(observe(offered(offer), 0))
+    (first,) = book.events["e1"].bookmakers.values()
+    joined = encode.markets_wire(first)
+    book.see(observe(offered(offer), 1))
+    (polled,) = book.events["e1"].bookmakers.values()
+    assert polled is not first
+    assert encode.markets_wire(polled) is joined
+
+
+def test_the_markets_of_any_mapping_are_joined() -> None:
+    one = market()
+    plain = replace(odds_of(one), markets={one.key: one})
+    assert encode.markets_wire(plain) == encode.markets_wire(odds_of(one))
+
+
+CHANGES = [
+    change_of(None, Market(MarketKey("h2h"), MarketStatus.OPEN, (), 1, NOON)),
+    EventChange(
+        3, ChangeKind.EVENT_ENDED, Reason.EVENT_ENDED, "e", "toa", NOON, NOON, None,
+        Event(id="e", sport="s", competition="c", home="h", away="a", start_time=NOON),
+    ),
+    SourceChange(
+        4, ChangeKind.SOURCE_DOWN, "timeout", "toa", NOON, NOON, None,
+        SourceState(source="toa", interval_s=60),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: type(change).__name__)
+def test_encoding_a_change_leaves_its_value_alone(change: Change) -> None:
+    fresh = replace(change)
+    shown = repr(fresh)
+    wire = encode.change_wire(change)
+    assert change == fresh
+    assert hash_of(change) == hash_of(fresh)
+    assert repr(change) == shown
+    assert encode.change_wire(fresh) == wire
+    moved = replace(change, revision=99)
+    (parsed,) = pb.Changes.FromString(encode.change_wire(moved)).changes
+    assert parsed.revision == 99
+
+
+def hash_of(change: Change) -> int | None:
+    """Return the hash; None for a change of an event, which holds dictionaries."""
+    try:
+        return hash(change)
+    except TypeError:
+        return None
+
+
+@given(MARKETS, st.integers(0, 2**64 - 1))
+def test_encoding_a_market_leaves_its_value_alone(encoded: Market, revision: int) -> None:
+    fresh = replace(encoded)
+    shown = repr(fresh)
+    wire = encode.market_wire(encoded)
+    assert encoded == fresh
+    assert hash(encoded) == hash(fresh)
+    assert repr(encoded) == shown
+    assert msgspec.json.encode(encoded) == msgspec.json.encode(fresh)
+    assert encode.market_wire(fresh) == wire
+    moved = replace(encoded, revision=revision)
+    parsed = pb.BookmakerOdds.FromString(encode.join_markets([moved]))
+    assert list(parsed.markets) == [expected_market(moved)]
+
+
+def test_replaced_markets_never_show_the_bytes_of_those_before() -> None:
+    odds = odds_of(market(1))
+    encode.markets_wire(odds)
+    moved = replace(odds, markets=Markets({MarketKey("h2h"): market(7)}))
+    parsed = pb.BookmakerOdds.FromString(encode.markets_wire(moved))
+    assert [each.revision for each in parsed.markets] == [7]
+    copied = Markets(odds.markets)
+    copied[MarketKey("h2h")] = market(8)
+    parsed = pb.BookmakerOdds.FromString(encode.markets_wire(replace(odds, markets=copied)))
+    assert [each.revision for each in parsed.markets] == [8]
+    assert odds == odds_of(market(1))
+    assert repr(odds) == repr(odds_of(market(1)))
+
+
+def test_bytes_go_with_the_value_that_they_encode() -> None:
+    """Values hold their bytes and nothing else does: a thousand of them leave nothing behind."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for revision in range(2):
+            encode.change_wire(change_of(market(revision), market(revision + 1)))
+        before = tracemalloc.get_traced_memory()[0]
+        for revision in range(1_000):
+            encode.change_wire(change_of(market(revision), market(revision + 1)))
+        left = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert left < 20_000  # their bytes alone are 250 kB
 
 
 @pytest.mark.parametrize(("durable", "shown"), [(4, 0), (5, 5), (6, 5)])
@@ -207,23 +302,6 @@ def test_the_models_numbers_are_the_contracts() -> None:
             assert theirs.Value(f"{prefix}_{member.name}") == member.value
     for status in SourceStatus:
         assert pb.SourceHealth.Value(f"SOURCE_HEALTH_{status.name}") == status.value
-
-
-@pytest.mark.parametrize(
-    ("at", "told"),
-    [
-        (NOON.replace(tzinfo=None), NOON),
-        (FIRST.replace(tzinfo=timezone(timedelta(hours=14))), FIRST),
-        (LAST.replace(tzinfo=timezone(timedelta(hours=-12))), LAST),
-    ],
-    ids=["without a zone", "before year 1", "after year 9999"],
-)
-def test_a_time_that_was_stored_badly_is_encoded_within_what_can_be_told(
-    at: datetime, told: datetime
-) -> None:
-    message = wire_fields.timestamp(at)
-    assert wire_fields.utc_time(message) == told
-    assert wire_fields.moment(at) == wire_fields.delimited(message.SerializeToString())
 
 
 def test_a_market_that_was_stored_badly_is_encoded() -> None:

@@ -1,0 +1,120 @@
+"""The parts of the service: made from the settings and the database, and wired together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+from msgspec import Struct
+
+from odds_service.bridge import BridgeFaults
+from odds_service.cache import OddsCache
+from odds_service.clock import Clock, SteadyClock, SystemClock
+from odds_service.config import Settings
+from odds_service.detection.withdrawal import doubt
+from odds_service.feed import ChangeFeed
+from odds_service.model.asks import Asks, AsksChange, changed_asks
+from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
+from odds_service.pipeline.coverage import Coverage
+from odds_service.pipeline.detect import Detector
+from odds_service.pipeline.scrape import Scraper
+from odds_service.pipeline.write import Writer
+from odds_service.reconcile import Reconciler
+from odds_service.restore import odds_on_boot_clock, starting_state
+from odds_service.sources.base import Source, asks_of
+from odds_service.sources.boundary import Limits
+from odds_service.storage import open_store
+from odds_service.store import Store, Stored
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """All parts of one service.
+
+    started_s: the boot clock when they were made. stored: the state that the database held then.
+    asks: source -> what its settings ask for; changed_asks: those that differ from the last run's.
+    """
+
+    settings: Settings
+    faults: BridgeFaults
+    clock: SteadyClock
+    started_s: float
+    stored: Stored
+    store: Store
+    feed: ChangeFeed
+    cache: OddsCache
+    queue: WriteQueue
+    writer: Writer
+    reconciler: Reconciler
+    detector: Detector
+    asks: dict[str, Asks]
+    changed_asks: dict[str, AsksChange]
+    scrapers: dict[str, Scraper]
+    fetched_send: trio.MemorySendChannel[Fetched]
+    fetched: trio.MemoryReceiveChannel[Fetched]
+
+
+@asynccontextmanager
+async def assemble(
+    settings: Settings,
+    sources: list[Source],
+    faults: BridgeFaults,
+    clock: Clock | None = None,
+) -> AsyncIterator[Parts]:
+    """Open the database, load the cache from it and wire the parts; nothing runs yet.
+
+    Args:
+        settings: checked settings.
+        sources: opened sources, each with a name of its own.
+        faults: counts the errors that reached the database's asyncio loop.
+        clock: the source of all time; None for the machine's own clocks.
+
+    Raises:
+        StorageError: the database cannot be used; the text names the reason.
+    """
+    database, steady = settings.database, SteadyClock(clock or SystemClock())
+    async with open_store(
+        database.url.get_secret_value(),
+        migrate=database.migrate,
+        spill_folder=database.spill_folder,
+    ) as store:
+        stored = await store.begin()
+        feed = ChangeFeed(stored.epoch, stored.revision, detected_at=stored.last_detected_at)
+        known = {state.source: state for state in stored.sources}
+        asks = {source.name: asks_of(source) for source in sources}
+        held = {source for entry in stored.events for source in entry.sources}
+        changed = changed_asks(stored.asks, asks, held)
+        now = steady.reading
+        cache = OddsCache(
+            feed,
+            events=[doubt(odds_on_boot_clock(entry, now()), changed) for entry in stored.events],
+            sources=[starting_state(source, known.get(source.name)) for source in sources],
+        )
+        queue = WriteQueue(database.queue_changes)
+        reconciler = Reconciler(stored.events, stored.ghosts)
+        send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
+        coverage = Coverage(cache)
+        limits = Limits(**settings.limits.model_dump())
+        detector = Detector(cache, feed, queue, reconciler, steady)
+        yield Parts(
+            settings=settings,
+            faults=faults,
+            clock=steady,
+            started_s=steady.boot_s(),
+            stored=stored,
+            store=store,
+            feed=feed,
+            cache=cache,
+            queue=queue,
+            writer=Writer(
+                store, queue, feed, dead_letters=stored.dead_letters, log_time=detector.log_time
+            ),
+            reconciler=reconciler,
+            detector=detector,
+            asks=asks,
+            changed_asks=changed,
+            scrapers={
+                source.name: Scraper(source, send.clone(), steady, coverage, limits)
+                for source in sources
+            },
+            fetched_send=send,
+            fetched=receive,
+        )

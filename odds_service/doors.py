@@ -1,0 +1,69 @@
+"""The doors of the service: the gRPC API and the metrics, opened onto its parts."""
+
+from functools import partial
+
+import trio
+
+from odds_service.assembly import Parts
+from odds_service.bridge import TrioGate
+from odds_service.metrics.serve import serve_metrics
+from odds_service.pipeline.refresh import Refresher
+from odds_service.reporting import readings, service_status
+from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
+
+
+async def serve_api(
+    parts: Parts,
+    core: trio.Nursery,
+    *,
+    task_status: trio.TaskStatus[RpcServer] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve gRPC until the server is stopped; started() hands over a server that takes calls.
+
+    Args:
+        parts: the parts that calls read and refresh.
+        core: runs what calls start in the Trio thread; a crash there ends the service.
+        task_status: receives the server.
+    """
+    refresher = Refresher(
+        parts.cache, parts.detector, parts.writer, parts.queue, parts.scrapers, core
+    )
+    await serve_grpc(
+        RpcParts(
+            cache=parts.cache,
+            feed=parts.feed,
+            gate=TrioGate(core),
+            status=partial(service_status, parts),
+            refresh=refresher.refresh,
+            store=parts.store,
+            epochs=parts.stored.epochs,
+            settings=parts.settings.server,
+            now=parts.clock.wall,
+            clocks=parts.clock.reading,
+        ),
+        task_status=task_status,
+    )
+
+
+async def serve_readings(
+    parts: Parts,
+    server: RpcServer,
+    *,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve metrics where a port is set, until cancelled, so that a drain can be watched.
+
+    Args:
+        parts: the parts that are measured.
+        server: reports its calls and streams.
+        task_status: receives the address, empty where metrics are off.
+    """
+    settings = parts.settings.metrics
+    if not settings.listen:
+        task_status.started("")
+        return
+    await serve_metrics(
+        settings,
+        lambda: readings(parts, server.report(parts.detector.log_time())),
+        task_status=task_status,
+    )

@@ -1,0 +1,62 @@
+"""The state of the running parts as plain values, for GetStatus and for metrics."""
+
+from collections import Counter
+
+from odds_service import __version__
+from odds_service.assembly import Parts
+from odds_service.clock import later
+from odds_service.metrics.families import Readings
+from odds_service.pipeline.channels import OBSERVATIONS_WAITING
+from odds_service.status import ChannelFill, ClockReport, RpcReport, ServiceStatus
+
+
+def service_status(parts: Parts) -> ServiceStatus:
+    """Return the status of the service. Call it in the Trio thread."""
+    view = parts.cache.view()
+    waiting = parts.fetched.statistics().current_buffer_used
+    boot_s = parts.clock.boot_s()
+    wall, log_clock = parts.clock.wall_at(boot_s), parts.detector.log_clock
+    return ServiceStatus(
+        version=__version__,
+        started_at=later(wall, parts.started_s - boot_s),
+        now=wall,
+        sources=[
+            scraper.report(view.sources[name], parts.detector.stale_answers[name])
+            for name, scraper in parts.scrapers.items()
+        ],
+        channels=[
+            ChannelFill("fetched", waiting, OBSERVATIONS_WAITING, "observations"),
+            ChannelFill("write", parts.queue.pending_changes, parts.queue.capacity, "changes"),
+        ],
+        writer=parts.writer.report(),
+        events=len(view.events),
+        markets=sum(
+            len(odds.markets)
+            for entry in view.events.values()
+            for odds in entry.bookmakers.values()
+        ),
+        late_events=parts.detector.late_events,
+        duplicate_events=parts.detector.duplicate_events,
+        log_time=log_clock.time(wall, boot_s),
+        clock=ClockReport(
+            state=parts.clock.state,
+            lead_s=log_clock.lead_s(wall, boot_s),
+            holds=log_clock.holds(wall, boot_s),
+        ),
+    )
+
+
+def readings(parts: Parts, rpc: RpcReport) -> Readings:
+    """Return what the metrics are made of. Call it in the Trio thread."""
+    view = parts.cache.view()
+    entries = view.events.values()
+    return Readings(
+        status=service_status(parts),
+        head_revision=view.cursor.revision,
+        durable_revision=view.durable_revision,
+        oldest_revision=parts.feed.oldest_revision,
+        bookmakers=sum(len(entry.bookmakers) for entry in entries),
+        source_events=Counter(source for entry in entries for source in entry.sources),
+        rpc=rpc,
+        asyncio_faults=parts.faults.count,
+    )

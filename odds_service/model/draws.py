@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from odds_service.model.market import Market, Outcome
+from odds_service.model.market import Outcome
 
 THREE_WAY: Final = frozenset({"home", "draw", "away"})
 
@@ -61,8 +61,3 @@ def includes_draw(sport: str, competition: str, market: str) -> bool:
 def shows_draw(outcomes: tuple[Outcome, ...]) -> bool:
     """Return whether these are home, draw and away, with or without prices."""
     return len(outcomes) == 3 and {outcome.key for outcome in outcomes} == THREE_WAY
-
-
-def lost_draw(before: Market | None, after: Market) -> bool:
-    """Return whether a change took the draw, or the market with it, from a three-way market."""
-    return before is not None and shows_draw(before.outcomes) and not shows_draw(after.outcomes)

@@ -122,14 +122,3 @@ class Observation(Struct, frozen=True, kw_only=True):
         if self.completeness is not Completeness.FAILED:
             return ""
         return reason_word(next(iter(self.problems), ""))
-
-
-def nothing_seen(source: str, at: datetime) -> Observation:
-    """What changes are numbered by that no fetch made: a source, and when it was looked at."""
-    return Observation(
-        source=source,
-        scope=Scope(),
-        completeness=Completeness.PARTIAL,
-        started_at=at,
-        observed_at=at,
-    )

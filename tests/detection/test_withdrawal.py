@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from odds_service.detection.numbering import number
 from odds_service.detection.withdrawal import doubt, due_for_withdrawal, withdraw
 from odds_service.model.asks import Asks, AsksChange, Form, changed_asks
 from odds_service.model.change import MarketChange, Reason
@@ -51,13 +52,10 @@ def applied(book: Book, changed: dict[str, AsksChange], step: int = 1) -> int:
     """Withdraw in slices; gives how many there were."""
     slices = 0
     while due := due_for_withdrawal(book.events, changed):
-        found = withdraw(
-            book.events, due[:step], changed,
-            first_revision=len(book.log) + 1, detected_at=NOON,
-        )  # fmt: skip
+        intents = withdraw(book.events, due[:step], changed, NOON)
+        found = number(book.events, intents, first_revision=len(book.log) + 1, detected_at=NOON)
         assert found.changes
-        book.events = dict(found.upon(book.events))
-        book.log += found.changes
+        book.take(found)
         slices += 1
     return slices
 

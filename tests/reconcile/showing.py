@@ -60,7 +60,7 @@ def gone(
     at = None if minute is None else KICK_OFF + timedelta(minutes=minute)
     found = []
     for source, event_id in refs:
-        placed = reconciler.placed(source, shown(event_id, "", ""))
+        placed = reconciler.placed((source, event_id))
         found.append(EventSource(source, event_id, None, None, shown=placed.shown, departed_at=at))
     return found
 
@@ -69,7 +69,7 @@ def partition(reconciler: Reconciler, refs: Iterable[SourceRef]) -> set[frozense
     """The source events by the event that they are placed in."""
     found: dict[str, set[SourceRef]] = {}
     for source, event_id in refs:
-        placed = reconciler.placed(source, shown(event_id, "", ""))
+        placed = reconciler.placed((source, event_id))
         found.setdefault(placed.event_id, set()).add((source, event_id))
     return {frozenset(members) for members in found.values()}
 

@@ -110,7 +110,8 @@ class World:
             )
         )
         changed = {change.event_id for change in found.changes if isinstance(change, EventChange)}
-        for event_id, carried in found.event_sources:
+        rows = [row for commit in found.commits for row in commit.event_sources]
+        for event_id, carried in rows:
             erased = carried.departed_at is not None and carried.shown is None
             assert event_id in changed or erased, f"no change of {event_id} takes {carried} along"
             self.rows[event_id, carried.source] = replace(

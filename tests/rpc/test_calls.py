@@ -186,7 +186,7 @@ async def test_a_refresh_answers_with_what_changed() -> None:
         found = book.see(observe(offered({"e": {"b": {H2H: {"home": 1.7}}}}), 1))
         return Outcome(
             3,
-            found.changes,
+            list(found.changes),
             {("toa", "b"): 3},
             [Source("toa", "", ""), Source("x", "timeout", "!")],
         )

@@ -28,7 +28,7 @@ TOTALS = MarketKey("totals", "2.5")
 
 
 def expected(offer: Offer) -> dict[Place, Shown]:
-    """What an offer shows, folded without any code of detection."""
+    """Return the odds of an offer, seen once by an empty cache."""
     book = Book()
     book.see(observe(offered(offer)))
     return cached(book.events)
@@ -140,7 +140,7 @@ def test_an_older_observation_is_discarded() -> None:
 
 
 def draws_lost(*shown: dict[str, float | None] | None, sport: str) -> list[tuple[str, str, str]]:
-    """What an event says of lost draws after a bookmaker's `h2h` was shown so; None: not at all."""
+    """Return the draws that an event lost after looks at one `h2h`; None: it was not shown."""
     book = Book()
     for minute, prices in enumerate(shown):
         markets = {} if prices is None else {"x": {H2H: prices}}

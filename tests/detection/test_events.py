@@ -62,7 +62,7 @@ def status_now(book: Book) -> EventStatus:
 
 
 def test_sources_that_disagree_on_the_start_do_not_make_it_flip_flop() -> None:
-    """One knows the hour only, one says that it has not begun, one that it has."""
+    """One source knows only the start, one tells SCHEDULED, one IN_PLAY."""
     book = Book()
     by_hour = observed_event("e", {}, start_time=NOON + timedelta(minutes=3))
     says_not = replace(by_hour, status=EventStatus.SCHEDULED)

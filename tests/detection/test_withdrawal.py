@@ -1,4 +1,4 @@
-"""What the settings ask for no more goes; nothing else does."""
+"""Odds that the settings no longer ask for are withdrawn, and no others."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,7 +35,7 @@ settings_files = st.dictionaries(st.sampled_from(["toa", "other"]), asked)
 
 
 def shown_under(asks: dict[str, Asks]) -> Book:
-    """All that could be shown under such settings."""
+    """Return a book that has seen everything these settings can show."""
     book = Book()
     for source, each in asks.items():
         for listing in sorted(each.listings or ()):
@@ -49,7 +49,7 @@ def shown_under(asks: dict[str, Asks]) -> Book:
 
 
 def applied(book: Book, changed: dict[str, AsksChange], step: int = 1) -> int:
-    """Withdraw in slices; gives how many there were."""
+    """Withdraw in slices; return the number of slices."""
     slices = 0
     while due := due_for_withdrawal(book.events, changed):
         intents = withdraw(book.events, due[:step], changed, NOON)

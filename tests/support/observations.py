@@ -111,7 +111,7 @@ def by_own_ids(observation: Observation) -> dict[str, Placed]:
 def detect(
     events: Mapping[str, EventOdds], observation: Observation, *, first_revision: int
 ) -> Numbered:
-    """Compare and number an observation whose events all stay apart from each other."""
+    """Compare and number an observation whose events all stay apart."""
     return number(
         events,
         compare_observation(events, observation, by_own_ids(observation)).intents,

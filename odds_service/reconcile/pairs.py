@@ -53,7 +53,7 @@ class Fixture(Struct, frozen=True):
 
     @property
     def named(self) -> bool:
-        """Whether it can be found by its names."""
+        """Return whether it can be found by its names."""
         return bool(self.home.words and self.away.words)
 
     @property

@@ -24,7 +24,7 @@ Showing = dict[str, list[ObservedEvent]]  # by source
 
 
 class Crowd(NamedTuple):
-    """What the sources show, and which of it is one event."""
+    """The source events that the sources show, grouped by the game that each stands for."""
 
     sources: Showing
     truth: list[frozenset[SourceRef]]
@@ -62,7 +62,7 @@ _READ = {"sportybet": _sportybet, "betpawa": _betpawa, "bet9ja": _bet9ja}
 
 
 def fixtures() -> list[tuple[str, str]]:
-    """Who plays whom in the recorded pulls of the leagues, each fixture once."""
+    """Return the sides of every fixture in the recorded pulls of the leagues, each once."""
     found: dict[str, tuple[str, str]] = {}
     with zipfile.ZipFile(ODDS_API / "soccer_36_leagues_three_pulls_202408.zip") as pulls:
         for name in sorted(pulls.namelist()):

@@ -460,7 +460,7 @@ ODD_VALUES: Final[tuple[Any, ...]] = (
 
 
 def plugged(number: int, odd: Any) -> tuple[object, Callable[[Place], bool]]:
-    """Draw an observation with one odd value, and a test for the odds it leaves alone."""
+    """Return an observation with one odd value, and a test for the odds it leaves alone."""
     given = Observation(
         source="toa", scope=Scope(listing="all"), completeness=Completeness.COMPLETE,
         started_at=NOON, observed_at=NOON, events=tuple(PLUGGED),

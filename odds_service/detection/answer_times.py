@@ -1,8 +1,8 @@
-"""Answers out of a cache at the provider's: their own times step back, and they are no news.
+"""Stale answers from a provider's cache, recognised by times that step back.
 
 A provider's edge may answer with an older body than it did before. The source's own time of a
-bookmaker's odds tells such an answer: over one bookmaker of one event it does not go back in
-live feeds. Over a listing it does all the time, so nothing is compared there.
+bookmaker's odds gives such an answer away: for one bookmaker of one event, live feeds never step
+back. Over a whole listing they do all the time, so listings are not compared.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,13 +22,14 @@ from odds_service.model.observation import (
 from odds_service.model.snapshot import EventOdds, EventSource
 
 STALE_ANSWER: Final = "stale_answer"
-ADVANCING_ANSWERS: Final = 3  # so many behind in a row, each later than the last: a mended clock
+ADVANCING_ANSWERS: Final = 3  # behind, but each later than the last: a corrected clock
 
 
 class _Line(Struct):
     """The newest time of a bookmaker's odds, and the answers behind it since.
 
-    run: how many of those came in a row with advancing times, up to `behind`.
+    behind: the time of the latest of these answers. run: the number of them in a row whose times
+    advance.
     """
 
     newest: datetime
@@ -36,7 +37,7 @@ class _Line(Struct):
     run: int = 0
 
     def takes(self, told: datetime) -> bool:
-        """Return whether odds of this time are news; remembers them."""
+        """Return whether odds of this time are news, and remember the time."""
         if told < self.newest:
             if self.behind is None or told < self.behind:
                 self.run = 1
@@ -49,15 +50,15 @@ class _Line(Struct):
         return True
 
 
-# Whether the time is the bookmaker's own or that of its latest market, which are not compared;
-# and the bookmaker.
+# (whether the time is the bookmaker's own or its latest market's, bookmaker); the two kinds of
+# times are not compared with each other.
 _Level = tuple[bool, str]
 
 
 class AnswerTimes:
     """The newest times that the sources told, per source event and bookmaker.
 
-    They are kept under the sources' own ids, so that joining and parting events changes nothing.
+    They are kept under the sources' own ids, so merges and splits of events do not touch them.
     """
 
     def __init__(self, events: Mapping[str, EventOdds]) -> None:
@@ -72,8 +73,8 @@ class AnswerTimes:
     def sift(self, observation: Observation) -> Observation:
         """Return an observation without the bookmakers whose time steps back.
 
-        They count as unreadable: neither applied nor confirmed, nor gone. An answer that is
-        behind in all that can be compared is a failed fetch.
+        Those count as unreadable: neither applied, nor confirmed, nor gone. An answer that is
+        behind in every time that can be compared is a failed fetch.
         """
         if observation.completeness is Completeness.FAILED:
             return observation
@@ -110,12 +111,12 @@ class AnswerTimes:
         )
 
     def forget(self, departed: Iterable[EventSource]) -> None:
-        """Drop what is known of source events that are not carried any more."""
+        """Drop the times of source events that departed."""
         for carried in departed:
             self._lines.pop((carried.source, carried.source_event_id), None)
 
     def _stale(self, source: str, event: ObservedEvent) -> tuple[int, frozenset[str]]:
-        """How many of an event's bookmakers tell a time, and those that step back."""
+        """Return the number of an event's bookmakers that tell a time, and those that step back."""
         known = self._lines.setdefault((source, event.source_event_id), {})
         told = 0
         stale: set[str] = set()
@@ -133,7 +134,7 @@ class AnswerTimes:
 
 
 def _told_by(shown: ObservedBookmaker) -> tuple[datetime | None, bool]:
-    """The source's own time of a bookmaker's odds, and whether it is the bookmaker's own."""
+    """Return the source's time of a bookmaker's odds, and whether it is the bookmaker's own."""
     if shown.source_updated_at is not None:
         return shown.source_updated_at, True
     first = next(iter(shown.markets.values()), None)

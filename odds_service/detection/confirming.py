@@ -1,35 +1,34 @@
-"""What a look at a bookmaker confirms: the market types that it showed, and no other."""
+"""Confirmation: a look at a bookmaker confirms the market types that it showed, and no other."""
 
 from collections.abc import Mapping
 
-from odds_service.model.observation import ANY, Observation, ObservedBookmaker
+from odds_service.model.observation import ANY, ObservedBookmaker, Scope
 from odds_service.model.snapshot import BookmakerOdds, Seen
 
 
+def confirms_all(scope: Scope) -> bool:
+    """Return whether an answer of this scope speaks of every type that a bookmaker can have."""
+    return scope.markets is None or (scope.elsewhere is not None and not scope.elsewhere)
+
+
 def lagging_types(
-    current: BookmakerOdds | None,
-    shown: ObservedBookmaker,
-    observation: Observation,
+    current: BookmakerOdds, shown: ObservedBookmaker, scope: Scope
 ) -> Mapping[str, Seen]:
     """Return when each market type that this look does not confirm was last seen true.
 
-    A type is confirmed when the answer speaks of it (Scope.covers) or shows all that is held of
+    A type is confirmed when the answer speaks of it (Scope.covers) or shows every held market of
     it, and when no market of it was unreadable.
 
     Args:
-        current: the bookmaker's odds before the look; None: it had none.
+        current: the bookmaker's odds before the look.
         shown: the bookmaker as the answer shows it.
-        observation: the whole answer, for its scope.
+        scope: the scope of the answer.
 
     Returns:
-        Market type -> last sight, only of types that are held; empty in nearly all cases.
+        Market type -> last sight, only for types that are held; empty in nearly all cases.
     """
-    if current is None:
-        return {}
-    scope = observation.scope
     unreadable = shown.unreadable
-    whole = scope.markets is None or (scope.elsewhere is not None and not scope.elsewhere)
-    if whole and not unreadable:
+    if not unreadable and confirms_all(scope):
         return {}
     lagging: dict[str, Seen] = {}
     for key in current.markets:

@@ -1,53 +1,80 @@
-"""What a source shows no more: absences, and the ends of events."""
+"""Sources that show an event no more, and the ends of events, as un-numbered intents."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from msgspec.structs import replace
 
-from odds_service.detection.numbering import Detected, change_event, lose_bookmaker
+from odds_service.detection.intents import (
+    EventDifference,
+    EventIntent,
+    Look,
+    OddsDiffer,
+    OddsMissed,
+)
 from odds_service.model.change import ChangeKind, Reason
+from odds_service.model.difference import compare_markets
 from odds_service.model.event import EventStatus, status_of
-from odds_service.model.observation import Observation, Scope, nothing_seen
+from odds_service.model.observation import Observation, Scope
 from odds_service.model.snapshot import (
     BookmakerOdds,
     EventOdds,
     EventSource,
+    Seen,
     told_statuses,
 )
 
-ABSENCES_UNTIL_GONE: Final = 2  # every event lost to one transient empty list came back unchanged
-_MICROSECOND: Final = timedelta(microseconds=1)
+# In the recordings, events missing from one response returned unchanged in the next.
+ABSENCES_UNTIL_GONE: Final = 2
+_EVERYTHING: Final = Scope()
 
 
 def purge(
     events: Mapping[str, EventOdds],
     due: Mapping[str, AbstractSet[str]],
-    *,
-    first_revision: int,
-    detected_at: datetime,
-    wall_at: datetime | None = None,
+    at: datetime,
     reason: str = Reason.PURGED,
-) -> Detected:
-    """Let sources go that no longer confirm their events: event id -> those of its sources.
+) -> list[EventIntent]:
+    """Let go of sources that no longer confirm their events.
 
-    With the last of its sources the event leaves; that is one change, as any event's end.
+    An event that loses its last source ends, in one change like any other end.
+
+    Args:
+        events: the entries of the cache, by event id.
+        due: event id -> the sources to let go of.
+        at: the wall clock.
+        reason: the reason that the changes carry.
     """
-    found = Detected(first_revision, detected_at, wall_at)
+    intents: list[EventIntent] = []
     for event_id in sorted(due):
         entry = events.get(event_id)
-        if entry is None:
-            continue
-        going = sorted(due[event_id] & entry.sources.keys())
-        if len(going) == len(entry.sources):
-            _end_event(found, entry, reason, nothing_seen(going[0], wall_at or detected_at))
-            continue
-        for source in going:
-            _drop_source(found, entry, reason, nothing_seen(source, wall_at or detected_at))
-            entry = found.entries[event_id] or entry
-    return found
+        if entry is not None:
+            going = sorted(due[event_id] & entry.sources.keys())
+            intents += drop_sources(entry, going, reason, at)
+    return intents
+
+
+def drop_sources(
+    entry: EventOdds, going: list[str], reason: str, at: datetime
+) -> Iterator[EventIntent]:
+    """Yield the departures of an event's sources one after the other, or the end of the event.
+
+    Args:
+        entry: the event in the cache.
+        going: the sources to drop, in order.
+        reason: the reason that the changes carry.
+        at: the wall clock.
+    """
+    if len(going) == len(entry.sources):
+        yield _end_event(entry, reason, Look(going[0], at))
+        return
+    for source in going:
+        intent = _drop_source(entry, reason, Look(source, at))
+        yield intent
+        bookmakers = {key: odds for key, odds in entry.bookmakers.items() if key[0] != source}
+        entry = EventOdds(intent.event, intent.sources, bookmakers)
 
 
 def missing(
@@ -56,7 +83,14 @@ def missing(
     observation: Observation,
     present: AbstractSet[str],
 ) -> Iterator[EventOdds]:
-    """The cached events that a complete observation should have shown, in the order of ids."""
+    """Yield the cached events that a complete observation lacks, in the order of ids.
+
+    Args:
+        events: the cached entries, by event id.
+        named: the ids of the events that the observation shows.
+        observation: a complete one.
+        present: the source's ids of events that other slices of the same fetch show.
+    """
     scope = observation.scope
     if scope.events is not None:
         # A pull of single events that were all there: no need to look through the cache.
@@ -77,71 +111,69 @@ def missing(
             yield entry
 
 
-def miss_event(found: Detected, entry: EventOdds, observation: Observation) -> None:
-    """An event is absent: at the first time its odds are no longer confirmed, then it is gone."""
-    source = observation.source
+def miss_event(entry: EventOdds, sequence: int, look: Look) -> EventIntent:
+    """Return the intent of an absence: at the first, odds go unconfirmed; then the source leaves.
+
+    Args:
+        entry: the event in the cache.
+        sequence: the number of the request whose answer lacks the event.
+        look: the source, and the time of its answer.
+    """
+    source, event = look.source, entry.event
     carried = entry.sources[source]
-    if is_late(carried, observation):
-        found.late += 1
-        return
-    event = entry.event
     if carried.absences + 1 < ABSENCES_UNTIL_GONE:
-        sources = dict(entry.sources)
-        sources[source] = replace(
-            carried, absences=carried.absences + 1, applied=observation.sequence
+        missed = replace(carried, absences=carried.absences + 1, applied=sequence)
+        return EventIntent(
+            look,
+            event,
+            {**entry.sources, source: missed},
+            odds=[OddsMissed(key) for key in entry.bookmakers if key[0] == source],
         )
-        bookmakers = {
-            key: _unconfirmed(odds, observation.observed_at) if key[0] == source else odds
-            for key, odds in entry.bookmakers.items()
-        }
-        found.entries[event.id] = EventOdds(event, sources, bookmakers)
-        return
-    started = observation.observed_at >= event.start_time
-    _drop_source(
-        found, entry, Reason.EVENT_ENDED if started else Reason.SOURCE_REMOVED, observation
+    started = look.at >= event.start_time
+    return _drop_source(entry, Reason.EVENT_ENDED if started else Reason.SOURCE_REMOVED, look)
+
+
+def lose_odds(
+    current: BookmakerOdds, scope: Scope = _EVERYTHING, reason: str = Reason.SOURCE_REMOVED
+) -> OddsDiffer | None:
+    """Return the loss of everything that a bookmaker has within a scope, None where it has nothing.
+
+    Args:
+        current: the bookmaker's odds.
+        scope: the types that can go.
+        reason: the reason of each REMOVED.
+    """
+    differences = compare_markets(
+        current.markets, None, scope.markets, reason, elsewhere=scope.elsewhere
     )
+    if not differences:
+        return None
+    return OddsDiffer(current.key, differences, current.source_updated_at, _unseen(current))
 
 
-def _unconfirmed(odds: BookmakerOdds, observed_at: datetime) -> BookmakerOdds:
-    """Odds after a look that did not show them: that look is the later one, whatever clocks say."""
-    return replace(odds, observed_at=max(observed_at, odds.confirmed_at + _MICROSECOND))
+def lose_sources(entry: EventOdds, sources: Iterable[str], reason: str) -> tuple[OddsDiffer, ...]:
+    """Return the loss of all odds that an event has from some of its sources, in key order."""
+    going = set(sources)
+    lost = (
+        lose_odds(entry.bookmakers[key], reason=reason)
+        for key in sorted(entry.bookmakers)
+        if key[0] in going
+    )
+    return tuple(each for each in lost if each is not None)
 
 
-def _drop_source(found: Detected, entry: EventOdds, reason: str, observation: Observation) -> None:
-    """A source no longer carries the event: its odds go, with the last source the event itself."""
-    source, event = observation.source, entry.event
-    sources = {name: carried for name, carried in entry.sources.items() if name != source}
-    if not sources:
-        _end_event(found, entry, reason, observation)
-        return
-    _depart(found, event.id, entry.sources[source], observation)
-    bookmakers = dict(entry.bookmakers)
-    kept = {name: id_ for name, id_ in event.source_ids.items() if name != source}
-    told = told_statuses(sources)
-    status = status_of(told, event.start_time, observation.observed_at)
-    updated = replace(event, source_ids=kept, told=told, status=status)
-    change_event(found, ChangeKind.EVENT_UPDATED, Reason.SOURCE_LEFT, event, updated, observation)
-    whole = replace(observation, scope=Scope())
-    for key in sorted(bookmakers):
-        if key[0] == source:
-            lose_bookmaker(found, bookmakers, bookmakers[key], whole, updated, reason)
-    found.entries[event.id] = EventOdds(updated, sources, bookmakers)
+def end_of_event(entry: EventOdds, reason: str, look: Look, merged_into: str = "") -> EventIntent:
+    """Return the end of an event, which ends all its odds.
 
-
-def _end_event(found: Detected, entry: EventOdds, reason: str, observation: Observation) -> None:
-    ended = replace(entry.event, status=EventStatus.ENDED)
-    shown = tuple(entry.bookmakers[key] for key in sorted(entry.bookmakers))
-    change_event(found, ChangeKind.EVENT_ENDED, reason, entry.event, ended, observation, shown)
-    found.entries[ended.id] = None
-    for _, carried in sorted(entry.sources.items()):
-        _depart(found, ended.id, carried, observation)
-
-
-def _depart(found: Detected, event_id: str, carried: EventSource, observation: Observation) -> None:
-    """Remember what a source showed last, and until when, along with the event's change."""
-    gone = replace(carried, departed_at=observation.observed_at)
-    found.departed.append(gone)
-    found.event_sources.append((event_id, gone))
+    Args:
+        entry: the event in the cache.
+        reason: the reason of EVENT_ENDED.
+        look: the source and the time that the change carries.
+        merged_into: the id of the event that its sources belong to; empty where they just left.
+    """
+    ended = replace(entry.event, status=EventStatus.ENDED, merged_into=merged_into)
+    first = EventDifference(ChangeKind.EVENT_ENDED, reason, entry.event, ended)
+    return EventIntent(look, ended, {}, first)
 
 
 def is_late(carried: EventSource | None, observation: Observation) -> bool:
@@ -151,3 +183,40 @@ def is_late(carried: EventSource | None, observation: Observation) -> bool:
         and carried.applied is not None
         and observation.sequence < carried.applied
     )
+
+
+def _drop_source(entry: EventOdds, reason: str, look: Look) -> EventIntent:
+    """Return the departure of a source with its odds; the last source takes the event along."""
+    source, event = look.source, entry.event
+    sources = {name: carried for name, carried in entry.sources.items() if name != source}
+    if not sources:
+        return _end_event(entry, reason, look)
+    kept = {name: id_ for name, id_ in event.source_ids.items() if name != source}
+    told = told_statuses(sources)
+    status = status_of(told, event.start_time, look.at)
+    updated = replace(event, source_ids=kept, told=told, status=status)
+    return EventIntent(
+        look,
+        updated,
+        sources,
+        EventDifference(ChangeKind.EVENT_UPDATED, Reason.SOURCE_LEFT, event, updated),
+        lose_sources(entry, [source], reason),
+        rows=[_departed(entry.sources[source], look)],
+    )
+
+
+def _end_event(entry: EventOdds, reason: str, look: Look) -> EventIntent:
+    """Return the end of an event that all its sources leave."""
+    rows = [_departed(carried, look) for _, carried in sorted(entry.sources.items())]
+    return replace(end_of_event(entry, reason, look), rows=rows)
+
+
+def _departed(carried: EventSource, look: Look) -> EventSource:
+    """Return what a source showed last, with the time of its departure."""
+    return replace(carried, departed_at=look.at)
+
+
+def _unseen(current: BookmakerOdds) -> dict[str, Seen]:
+    """Return when each type was last seen true, after a look that confirms none of them."""
+    last = Seen(current.confirmed_at, current.confirmed_boot_s)
+    return {key.market: current.lagging.get(key.market, last) for key in current.markets}

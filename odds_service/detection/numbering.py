@@ -1,17 +1,35 @@
-"""What detection found, and how it is numbered: changes in the order of their revisions."""
+"""Numbering: the one place that hands out revisions and snapshot ids.
 
-from collections.abc import Mapping
-from datetime import datetime
+Intents come in their final order. Each is applied to the odds as the ones before it left them, so
+odds that move and change in the same commit get the right `before` and the right snapshots.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
-from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange, Reason
-from odds_service.model.difference import Difference, compare_markets
-from odds_service.model.event import Event
-from odds_service.model.market import Market, Markets, MarketStatus
-from odds_service.model.observation import Observation
+from odds_service.detection.intents import (
+    EventDifference,
+    EventIntent,
+    Look,
+    OddsArrive,
+    OddsConfirmed,
+    OddsDiffer,
+)
+from odds_service.detection.source_changes import SourceDifference
+from odds_service.model.change import (
+    Change,
+    ChangeKind,
+    Commit,
+    EventChange,
+    MarketChange,
+    SourceChange,
+)
+from odds_service.model.difference import Difference
+from odds_service.model.market import Market, MarketKey, Markets, MarketStatus
 from odds_service.model.snapshot import (
     BookmakerKey,
     BookmakerOdds,
@@ -22,189 +40,321 @@ from odds_service.model.snapshot import (
 )
 
 _REMOVED: Final = MarketStatus.REMOVED
+_ENDED: Final = ChangeKind.EVENT_ENDED
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+Row = tuple[str, EventSource]  # (event id, how a source carries the event)
 
 
-class Detected(Struct):
-    """The outcome of one observation: changes in revision order, and what the cache takes over.
+class Numbered(Struct, frozen=True):
+    """Numbered changes, and the values that the cache holds from then on.
 
-    wall_at: the wall clock, where detected_at is not that.
-    entries: event id -> its new value, None where it ended. late: events whose observation was
-    older than the last applied one. duplicates: events that stood in the payload twice.
-    departed: source events that are not carried any more, as they were last.
+    Args:
+        detected_at: the stamp of all changes.
+        changes: in the order of their revisions, without a gap.
+        snapshots: the new ones.
+        replaced: as in Commit.
+        event_sources: as in Commit; empty without changes.
+        entries: event id -> its new value, None where the event ended.
+        confirmed: odds that were seen again without a difference.
+        departed: source events that no event carries any more, as they were last.
+        took_rows: whether the rows that were given beside the intents are in `event_sources`.
     """
 
-    next_revision: int
     detected_at: datetime
-    wall_at: datetime | None = None
-    changes: list[Change] = field(default_factory=list)
-    snapshots: list[Snapshot] = field(default_factory=list)
-    replaced: dict[int, int] = field(default_factory=dict)  # as in ChangeBatch
-    entries: dict[str, EventOdds | None] = field(default_factory=dict)
-    confirmed: list[BookmakerOdds] = field(default_factory=list)
-    event_sources: list[tuple[str, EventSource]] = field(default_factory=list)
-    departed: list[EventSource] = field(default_factory=list)
-    markets: int = 0
-    late: int = 0
-    duplicates: int = 0
+    changes: Sequence[Change] = ()
+    snapshots: Sequence[Snapshot] = ()
+    replaced: Mapping[int, int] = {}
+    event_sources: Sequence[Row] = ()
+    entries: Mapping[str, EventOdds | None] = {}
+    confirmed: Sequence[BookmakerOdds] = ()
+    departed: Sequence[EventSource] = ()
+    took_rows: bool = False
 
-    def revision(self) -> int:
-        """Hand out the next revision."""
-        taken = self.next_revision
-        self.next_revision = taken + 1
-        return taken
-
-    def add(self, later: "Detected") -> None:
-        """Take over what was found on top of this."""
-        self.next_revision = later.next_revision
-        self.changes += later.changes
-        self.snapshots += later.snapshots
-        self.replaced |= later.replaced
-        self.entries |= later.entries
-        self.confirmed += later.confirmed
-        self.event_sources += later.event_sources
-        self.departed += later.departed
-        self.markets += later.markets
-        self.late += later.late
-        self.duplicates += later.duplicates
-
-    def upon(self, events: Mapping[str, EventOdds]) -> Mapping[str, EventOdds]:
-        """What the cache holds with this taken over."""
-        if not self.entries:
-            return events
-        held = {**events, **self.entries}
-        return {event_id: entry for event_id, entry in held.items() if entry is not None}
+    def commit(self) -> Commit | None:
+        """Return what is published and stored, None where nothing changed."""
+        if not self.changes:
+            return None
+        return Commit(self.changes, self.snapshots, self.event_sources, self.replaced)
 
 
-def change_event(
-    found: Detected,
-    kind: ChangeKind,
-    reason: str,
-    before: Event | None,
-    after: Event,
-    observation: Observation,
-    ended: tuple[BookmakerOdds, ...] = (),
-) -> None:
-    """Number a change of an event."""
-    found.changes.append(
-        EventChange(
-            found.revision(),
-            kind,
-            reason,
-            after.id,
-            observation.source,
-            observation.observed_at,
-            found.detected_at,
-            before,
-            after,
-            tuple(_as_logged(odds) for odds in ended),
-            wall_at=found.wall_at,
-        )
-    )
+def number(
+    events: Mapping[str, EventOdds],
+    intents: Iterable[EventIntent],
+    *,
+    first_revision: int,
+    detected_at: datetime,
+    wall_at: datetime | None = None,
+    rows: Sequence[Row] | None = None,
+    source: SourceDifference | None = None,
+) -> Numbered:
+    """Give the next revisions to intents, and make changes and cache entries of them.
 
+    Args:
+        events: the entries of the cache, by event id.
+        intents: in the order that their changes shall have.
+        first_revision: the revision of the first change.
+        detected_at: the stamp of all changes.
+        wall_at: the wall clock then; None where it tells the same.
+        rows: rows of event sources to store beside the intents' own; they are taken along only
+            where odds or an event change. None where there is nobody to ask for such rows.
+        source: the change of a source's status, which comes last; None where it did not change.
 
-def _as_logged(odds: BookmakerOdds) -> BookmakerOdds:
-    """Odds as a log has them: without what only this run knows of them."""
-    return replace(odds, confirmed_boot_s=0.0, lagging={}, doubted=False)
-
-
-def lose_bookmaker(
-    found: Detected,
-    bookmakers: dict[BookmakerKey, BookmakerOdds],
-    current: BookmakerOdds,
-    observation: Observation,
-    event: Event,
-    reason: str = Reason.SOURCE_REMOVED,
-) -> None:
-    """Number the end of all that a bookmaker shows within the observation's scope."""
-    scope = observation.scope
-    differences = compare_markets(
-        current.markets, None, scope.markets, reason, elsewhere=scope.elsewhere
-    )
-    if not differences:
-        return
-    updated = apply_differences(
-        found, current, event.id, current.bookmaker, differences, observation,
-        current.source_updated_at, _unseen(current),
-    )  # fmt: skip
-    found.snapshots.append(updated.snapshot())
-    if updated.markets:
-        bookmakers[current.key] = updated
-    else:
-        del bookmakers[current.key]
-
-
-def _unseen(current: BookmakerOdds) -> dict[str, Seen]:
-    """When each type was last seen true, where a look confirms none of them."""
-    last = Seen(current.confirmed_at, current.confirmed_boot_s)
-    return {key.market: current.lagging.get(key.market, last) for key in current.markets}
-
-
-def apply_differences(
-    found: Detected,
-    current: BookmakerOdds | None,
-    event_id: str,
-    bookmaker: str,
-    differences: list[Difference],
-    observation: Observation,
-    source_updated_at: datetime | None,
-    lagging: Mapping[str, Seen] | None = None,
-) -> BookmakerOdds:
-    """Number the differences as changes of one new snapshot; give the bookmaker's new value.
-
-    lagging: as in BookmakerOdds, after this look; types whose last market goes are left out.
+    Returns:
+        The changes with consecutive revisions, and the new values of all events that were named.
     """
-    markets = Markets() if current is None else Markets(current.markets)
-    snapshot_id = found.next_revision
-    if current is not None:
-        found.replaced[snapshot_id] = current.snapshot_id
-    source, observed_at, detected_at = (
-        observation.source, observation.observed_at, found.detected_at
-    )  # fmt: skip
-    changes, wall_at = found.changes, found.wall_at
-    for revision, difference in enumerate(differences, snapshot_id):
-        key = difference.key
-        before = markets.get(key)
-        after = _after(difference, before, revision, observed_at)
-        if after.status is _REMOVED:
-            del markets[key]
+    numbering = _Numbering(events, first_revision, detected_at, wall_at)
+    for intent in intents:
+        numbering.take(intent)
+    took_rows = rows is not None and bool(numbering.changes)
+    if took_rows and rows:
+        numbering.event_sources += rows
+    if source is not None:
+        numbering.take_source(source)
+    return Numbered(
+        detected_at,
+        numbering.changes,
+        numbering.snapshots,
+        numbering.replaced,
+        numbering.event_sources,
+        numbering.entries,
+        numbering.confirmed,
+        numbering.departed,
+        took_rows,
+    )
+
+
+class _Numbering:
+    """The values of one commit while they are made."""
+
+    def __init__(
+        self,
+        events: Mapping[str, EventOdds],
+        first_revision: int,
+        detected_at: datetime,
+        wall_at: datetime | None,
+    ) -> None:
+        self.changes: list[Change] = []
+        self.snapshots: list[Snapshot] = []
+        self.replaced: dict[int, int] = {}
+        self.event_sources: list[Row] = []
+        self.entries: dict[str, EventOdds | None] = {}
+        self.confirmed: list[BookmakerOdds] = []
+        self.departed: list[EventSource] = []
+        self._events = events
+        self._next_revision = first_revision
+        self._detected_at = detected_at
+        self._wall_at = wall_at
+
+    def take(self, intent: EventIntent) -> None:
+        """Number one event's changes, and note its new value."""
+        event, first = intent.event, intent.first
+        event_id = event.id
+        entries = self.entries
+        entry = entries[event_id] if event_id in entries else self._events.get(event_id)
+        held = {} if entry is None else entry.bookmakers
+        if first is not None:
+            self._change_event(intent.look, first, held)
+        if first is not None and first.kind is _ENDED:
+            entries[event_id] = None
         else:
-            markets[key] = after
-        changes.append(
-            MarketChange(
-                revision,
+            if intent.odds:
+                held = self._take_odds(intent, held)
+            entries[event_id] = EventOdds(event, intent.sources, held)
+        if intent.last is not None:
+            self._change_event(intent.look, intent.last, held)
+        for row in intent.rows:
+            self.event_sources.append((event_id, row))
+            if row.departed_at is not None:
+                self.departed.append(row)
+
+    def take_source(self, difference: SourceDifference) -> None:
+        """Number a change of a source's status."""
+        after = difference.after
+        self.changes.append(
+            SourceChange(
+                self._revision(),
                 difference.kind,
-                difference.reason,
-                event_id,
-                source,
-                bookmaker,
-                snapshot_id,
-                observed_at,
-                detected_at,
-                before,
+                after.reason,
+                after.source,
+                self._wall_at or self._detected_at,
+                self._detected_at,
+                difference.before,
                 after,
-                difference.other_line,
-                wall_at=wall_at,
+                wall_at=self._wall_at,
             )
         )
-    found.next_revision = snapshot_id + len(differences)
+
+    def _revision(self) -> int:
+        taken = self._next_revision
+        self._next_revision = taken + 1
+        return taken
+
+    def _change_event(
+        self,
+        look: Look,
+        difference: EventDifference,
+        held: Mapping[BookmakerKey, BookmakerOdds],
+    ) -> None:
+        ended: Iterable[BookmakerOdds] = ()
+        if difference.kind is _ENDED:
+            ended = (_as_logged(held[key]) for key in sorted(held))
+        self.changes.append(
+            EventChange(
+                self._revision(),
+                difference.kind,
+                difference.reason,
+                difference.after.id,
+                look.source,
+                look.at,
+                self._detected_at,
+                difference.before,
+                difference.after,
+                tuple(ended),
+                wall_at=self._wall_at,
+            )
+        )
+
+    def _take_odds(
+        self, intent: EventIntent, held: Mapping[BookmakerKey, BookmakerOdds]
+    ) -> dict[BookmakerKey, BookmakerOdds]:
+        """Return an event's bookmakers after its odds intents."""
+        look = intent.look
+        at, boot_s = look.at, look.boot_s
+        bookmakers = dict(held)
+        for each in intent.odds:
+            if isinstance(each, OddsConfirmed):
+                key = each.key
+                odds = replace(
+                    bookmakers[key],
+                    observed_at=at,
+                    confirmed_at=at,
+                    source_updated_at=each.source_updated_at,
+                    confirmed_boot_s=boot_s,
+                    lagging=each.lagging,
+                    doubted=False,
+                )
+                self.confirmed.append(odds)
+            elif isinstance(each, OddsDiffer):
+                key = each.key
+                odds = self._differ(intent.event.id, look, bookmakers.get(key), each)
+            elif isinstance(each, OddsArrive):
+                key = each.odds.key
+                odds = self._arrive(intent.event.id, each)
+            else:
+                key = each.key
+                odds = bookmakers[key]
+                # The answer that lacks them is the later look, whatever the clocks say.
+                odds = replace(odds, observed_at=max(at, odds.confirmed_at + _MICROSECOND))
+            if odds.markets:
+                bookmakers[key] = odds
+            else:
+                bookmakers.pop(key, None)
+        return bookmakers
+
+    def _differ(
+        self, event_id: str, look: Look, current: BookmakerOdds | None, intent: OddsDiffer
+    ) -> BookmakerOdds:
+        """Number the differences as changes of one snapshot; return the bookmaker's new odds."""
+        source, bookmaker = intent.key
+        markets = Markets() if current is None else Markets(current.markets)
+        snapshot_id = self._next_revision
+        if current is not None:
+            self.replaced[snapshot_id] = current.snapshot_id
+        at, detected_at, wall_at = look.at, self._detected_at, self._wall_at
+        changes = self.changes
+        for revision, difference in enumerate(intent.differences, snapshot_id):
+            key = difference.key
+            before = markets.get(key)
+            after = _after(difference, before, revision, at)
+            if after.status is _REMOVED:
+                del markets[key]
+            else:
+                markets[key] = after
+            changes.append(
+                MarketChange(
+                    revision,
+                    difference.kind,
+                    difference.reason,
+                    event_id,
+                    source,
+                    bookmaker,
+                    snapshot_id,
+                    at,
+                    detected_at,
+                    before,
+                    after,
+                    difference.other_line,
+                    wall_at=wall_at,
+                )
+            )
+        self._next_revision = snapshot_id + len(intent.differences)
+        odds = _looked_at(snapshot_id, event_id, look, current, markets, intent)
+        self.snapshots.append(odds.snapshot())
+        return odds
+
+    def _arrive(self, event_id: str, intent: OddsArrive) -> BookmakerOdds:
+        """Number odds as ADDED to an event, as one snapshot; return them as that event's."""
+        odds = intent.odds
+        snapshot_id = self._next_revision
+        markets = Markets()
+        for key, market in odds.markets.items():
+            revision = self._revision()
+            markets[key] = replace(market, revision=revision)
+            self.changes.append(
+                MarketChange(
+                    revision,
+                    ChangeKind.ADDED,
+                    intent.reason,
+                    event_id,
+                    odds.source,
+                    odds.bookmaker,
+                    snapshot_id,
+                    odds.confirmed_at,
+                    self._detected_at,
+                    None,
+                    markets[key],
+                    wall_at=self._wall_at,
+                )
+            )
+        moved = replace(odds, snapshot_id=snapshot_id, event_id=event_id, markets=markets)
+        self.snapshots.append(moved.snapshot())
+        return moved
+
+
+def _looked_at(
+    snapshot_id: int,
+    event_id: str,
+    look: Look,
+    current: BookmakerOdds | None,
+    markets: Mapping[MarketKey, Market],
+    intent: OddsDiffer,
+) -> BookmakerOdds:
+    """Return a bookmaker's odds after a look that found differences.
+
+    A look that confirms none of the types that are left moves none of the odds' times.
+    """
+    source, bookmaker = intent.key
+    lagging: Mapping[str, Seen] = intent.lagging
+    observed_at = confirmed_at = look.at
+    confirmed_boot_s, doubted = look.boot_s, False
     if lagging:
         held = {key.market for key in markets}
         lagging = {market: seen for market, seen in lagging.items() if market in held}
-    confirmed_at, confirmed_boot_s, doubted = observed_at, observation.observed_boot_s, False
-    if lagging and current is not None and lagging.keys() >= {key.market for key in markets}:
-        confirmed_at, confirmed_boot_s = current.confirmed_at, current.confirmed_boot_s
-        doubted = current.doubted
+        if lagging and current is not None and lagging.keys() >= held:
+            observed_at, confirmed_at = current.observed_at, current.confirmed_at
+            confirmed_boot_s, doubted = current.confirmed_boot_s, current.doubted
     return BookmakerOdds(
         snapshot_id,
         event_id,
-        observation.source,
+        source,
         bookmaker,
-        observed_at if confirmed_at is observed_at or current is None else current.observed_at,
+        observed_at,
         confirmed_at,
-        source_updated_at,
+        intent.source_updated_at,
         markets,
         confirmed_boot_s=confirmed_boot_s,
-        lagging=lagging or {},
+        lagging=lagging,
         doubted=doubted,
     )
 
@@ -212,6 +362,7 @@ def apply_differences(
 def _after(
     difference: Difference, before: Market | None, revision: int, changed_at: datetime
 ) -> Market:
+    """Return a market as it is after a difference."""
     observed = difference.observed
     if observed is not None:
         return Market(
@@ -225,3 +376,8 @@ def _after(
     if difference.kind is ChangeKind.REMOVED or before is None:
         return Market(difference.key, MarketStatus.REMOVED, (), revision, changed_at)
     return replace(before, status=MarketStatus.SUSPENDED, revision=revision, changed_at=changed_at)
+
+
+def _as_logged(odds: BookmakerOdds) -> BookmakerOdds:
+    """Return odds without the fields that only this run knows."""
+    return replace(odds, confirmed_boot_s=0.0, lagging={}, doubted=False)

@@ -1,22 +1,22 @@
-"""Withdrawal of odds that the settings ask for no more: no answer could ever show them gone."""
+"""Withdrawal of odds that the settings no longer ask for: no answer could ever show them gone."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from msgspec.structs import replace
 
-from odds_service.detection.departure import purge
-from odds_service.detection.numbering import Detected, lose_bookmaker
+from odds_service.detection.departure import drop_sources, lose_odds
+from odds_service.detection.intents import EventIntent, Look
 from odds_service.model.asks import AsksChange
 from odds_service.model.change import Reason
-from odds_service.model.observation import Scope, nothing_seen
+from odds_service.model.observation import Scope
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 
 Changed = Mapping[str, AsksChange]  # by source
 
 
 def due_for_withdrawal(events: Mapping[str, EventOdds], changed: Changed) -> list[str]:
-    """Return the ids of events that hold something which is asked for no more, in order."""
+    """Return the ids of events that hold something which is no longer asked for, in order."""
     return sorted(
         event_id
         for event_id, entry in events.items()
@@ -26,59 +26,42 @@ def due_for_withdrawal(events: Mapping[str, EventOdds], changed: Changed) -> lis
 
 
 def withdraw(
-    events: Mapping[str, EventOdds],
-    event_ids: Iterable[str],
-    changed: Changed,
-    *,
-    first_revision: int,
-    detected_at: datetime,
-    wall_at: datetime | None = None,
-) -> Detected:
-    """Let go of what is asked for no more.
+    events: Mapping[str, EventOdds], event_ids: Iterable[str], changed: Changed, at: datetime
+) -> list[EventIntent]:
+    """Let go of what is no longer asked for, with reason `no_longer_asked`.
+
+    A source that leaves an event takes its odds along; the event ends with its last source.
 
     Args:
-        events: what the cache holds.
+        events: the entries of the cache, by event id.
         event_ids: the events to look at, as due_for_withdrawal() gives them.
         changed: the sources whose settings ask for something else than in the last run.
-        first_revision: number of the first change.
-        detected_at: time of all changes.
-        wall_at: the wall clock then, where it told another time.
-
-    Returns:
-        Changes with reason `no_longer_asked`. A source that leaves an event takes its odds along;
-        the event ends with its last source.
+        at: the wall clock.
     """
-    found = Detected(first_revision, detected_at, wall_at)
+    intents: list[EventIntent] = []
     for event_id in event_ids:
         entry = events[event_id]
-        leaving = {name for name, each in entry.sources.items() if _leaves(each, changed)}
+        leaving = sorted(name for name, each in entry.sources.items() if _leaves(each, changed))
+        event, sources = entry.event, entry.sources
         if leaving:
-            found.add(
-                purge(
-                    events,
-                    {event_id: leaving},
-                    first_revision=found.next_revision,
-                    detected_at=detected_at,
-                    wall_at=wall_at,
-                    reason=Reason.NO_LONGER_ASKED,
+            intents += drop_sources(entry, leaving, Reason.NO_LONGER_ASKED, at)
+            event, sources = intents[-1].event, intents[-1].sources
+            if not sources:
+                continue
+        odds = [
+            lost
+            for key in sorted(entry.bookmakers)
+            if key[0] not in leaving
+            and (types := _types_leaving(entry.bookmakers[key], changed))
+            and (
+                lost := lose_odds(
+                    entry.bookmakers[key], Scope(markets=types), Reason.NO_LONGER_ASKED
                 )
             )
-            left = found.entries[event_id]
-            if left is None:
-                continue
-            entry = left
-        bookmakers = dict(entry.bookmakers)
-        for key in sorted(bookmakers):
-            types = _types_leaving(bookmakers[key], changed)
-            if types:
-                seen = replace(
-                    nothing_seen(key[0], wall_at or detected_at), scope=Scope(markets=types)
-                )
-                lose_bookmaker(
-                    found, bookmakers, bookmakers[key], seen, entry.event, Reason.NO_LONGER_ASKED
-                )
-        found.entries[event_id] = replace(entry, bookmakers=bookmakers)
-    return found
+        ]
+        if odds:
+            intents.append(EventIntent(Look(odds[0].key[0], at), event, sources, odds=odds))
+    return intents
 
 
 def doubt(entry: EventOdds, changed: Changed) -> EventOdds:
@@ -95,7 +78,7 @@ def doubt(entry: EventOdds, changed: Changed) -> EventOdds:
 
 
 def _leaves(carried: EventSource, changed: Changed) -> bool:
-    """Return whether a source cannot show an event at all any more."""
+    """Return whether a source can no longer show an event at all."""
     change = changed.get(carried.source)
     if change is None:
         return False
@@ -103,14 +86,14 @@ def _leaves(carried: EventSource, changed: Changed) -> bool:
     if now is None or (before is not None and before.kind != now.kind):
         return True
     if before is not None and before.sports - now.sports and now.listings is None:
-        return True  # whose events stand in which sport is the provider's to say: all come anew
+        return True  # only the provider knows which sport an event belongs to: drop all of them
     return now.listings is not None and (carried.listing or "") not in now.listings
 
 
 def _types_leaving(odds: BookmakerOdds, changed: Changed) -> frozenset[str]:
-    """The market types of a bookmaker that its source is not asked for any more.
+    """Return the market types of a bookmaker that its source is no longer asked for.
 
-    Types that were shown unasked stay: the next complete answer tells.
+    Types that were shown unasked stay until a complete answer lacks them.
     """
     change = changed.get(odds.source)
     if change is None or change.now is None:

@@ -1,4 +1,4 @@
-"""What a source is asked for, as its settings say it: what it can show, and what it cannot."""
+"""Asks: everything that the settings ask a source for, which bounds what it can show."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Form(Struct, frozen=True, kw_only=True):
-    """One kind of request; market types and bookmakers asked for, None: all, or not known."""
+    """One kind of request: the market types and bookmakers it asks for; None: all, or unknown."""
 
     markets: frozenset[str] | None = None
     bookmakers: frozenset[str] | None = None
@@ -15,10 +15,14 @@ class Form(Struct, frozen=True, kw_only=True):
 class Asks(Struct, frozen=True, kw_only=True):
     """Everything that a source is asked for under its settings.
 
-    kind: of the provider. forms: name of a kind of request -> what it asks for; none: not known.
-    listings: the parts of its offer, "" for one whose events stand in no listing; None: all, or not
-    known. sports: the provider's own ids; regions: groups of bookmakers. Both only show that
-    the settings differ, since what they hold cannot be told from their names.
+    Args:
+        kind: the kind of provider.
+        forms: name of a kind of request -> its asks; empty where they are unknown.
+        listings: the parts of the provider's offer, "" for events that stand in no listing; None:
+            all, or unknown.
+        sports: the provider's own ids of sports.
+        regions: groups of bookmakers. Sports and regions only show that settings differ, since
+            their names do not tell their content.
     """
 
     kind: str = ""
@@ -29,16 +33,16 @@ class Asks(Struct, frozen=True, kw_only=True):
 
     @property
     def markets(self) -> frozenset[str] | None:
-        """All market types asked for; None: all, or not known."""
+        """All market types asked for; None: all, or unknown."""
         return _union(form.markets for form in self.forms.values())
 
     @property
     def bookmakers(self) -> frozenset[str] | None:
-        """All bookmakers asked for; None: all, or not known."""
+        """All bookmakers asked for; None: all, or unknown."""
         return _union(form.bookmakers for form in self.forms.values())
 
     def elsewhere(self, form: str) -> frozenset[str] | None:
-        """Return the market types that only other forms ask for; None: not known."""
+        """Return the market types that only other forms than this one ask for; None: unknown."""
         if form not in self.forms:
             return None
         own = self.forms[form].markets
@@ -49,9 +53,9 @@ class Asks(Struct, frozen=True, kw_only=True):
 
 
 class AsksChange(Struct, frozen=True):
-    """How one source's asks differ from the last run's.
+    """The asks of one source in the last run and in this one.
 
-    before: None where they are not known; now: None where the source left the settings.
+    before: None where they are unknown. now: None where the source left the settings.
     """
 
     before: Asks | None
@@ -65,12 +69,12 @@ def changed_asks(
 
     Args:
         before: what the last run asked for.
-        now: what this run asks for. No source at all withdraws nothing: such a service serves what
-            is stored.
-        held: sources of which odds are stored.
+        now: what this run asks for. Without any source nothing is withdrawn: such a service only
+            serves what is stored.
+        held: sources with stored odds.
 
     Returns:
-        The sources that are asked for something else now, or that left the settings.
+        The sources that are now asked for something else, or that left the settings.
     """
     if not now:
         return {}

@@ -1,4 +1,4 @@
-"""How a bookmaker's markets differ from one look to the next; which of them are moved lines."""
+"""Differences between a bookmaker's markets of two looks, moved lines among them."""
 
 from collections.abc import Iterable, Mapping
 from operator import attrgetter
@@ -11,12 +11,16 @@ from odds_service.model.change import ChangeKind, Reason
 from odds_service.model.market import Market, MarketKey, MarketStatus, ObservedMarket, same_prices
 from odds_service.model.observation import ANY, ObservedBookmaker
 
-_PRICES: Final = ChangeKind.PRICES  # most of all; an enum is slow to look into
+_PRICES: Final = ChangeKind.PRICES  # the most frequent kind, and enum members are slow to look up
 _BY_KEY: Final = attrgetter("key")
 
 
 class Difference(Struct, frozen=True, gc=False):
-    """How one market differs; `observed` is None where it is gone or cannot be read."""
+    """A difference of one market.
+
+    observed: the market as shown, None where it is gone or cannot be read. other_line: of a moved
+    line, the line that it moved to or from.
+    """
 
     key: MarketKey
     kind: ChangeKind
@@ -32,10 +36,17 @@ def compare_markets(
     gone_reason: str = Reason.SOURCE_REMOVED,
     elsewhere: frozenset[str] | None = None,
 ) -> list[Difference]:
-    """The differences between a bookmaker's cached markets and those observed, in key order.
+    """Return the differences between a bookmaker's cached and observed markets, in key order.
 
-    observed: None where the bookmaker is gone. Moved lines stand side by side. Markets outside
-    the scope (see Scope), and those of an unreadable type, are never REMOVED.
+    The two halves of a moved line stand side by side. A market outside the scope, or of an
+    unreadable type, is never REMOVED.
+
+    Args:
+        current: the cached markets.
+        observed: the bookmaker as shown, None where it is gone.
+        scope_markets: as Scope.markets.
+        gone_reason: the reason of each REMOVED.
+        elsewhere: as Scope.elsewhere.
     """
     seen: Mapping[MarketKey, ObservedMarket] = {} if observed is None else observed.markets
     unreadable = frozenset() if observed is None else observed.unreadable
@@ -81,9 +92,9 @@ def compare_markets(
 
 
 def _pair_moved_lines(differences: list[Difference]) -> list[Difference]:
-    """Put each line that went beside the line that came, where it is clear which belong together.
+    """Pair each line that went with the line that replaces it, where the pairing is clear.
 
-    That is so when as many lines of one market type and participant went as came: they are
+    It is clear when equally many lines of one market type and participant went and came. Those are
     paired in the order of their numbers.
     """
     went: dict[tuple[str, str], list[Difference]] = {}

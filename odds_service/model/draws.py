@@ -1,21 +1,20 @@
-"""Markets that include the draw: two prices of such a market are not all of it.
+"""Markets that include the draw: `home` and `away` alone are not the whole of such a market.
 
-A bookmaker that drops the draw for a while, or a source that leaves it out, shows `home` and `away`
-alone. Set against another's two-way prices they look like a sure profit, and the draw loses both
-bets.
+A bookmaker may drop the draw for a while, and a source may leave it out. Next to the two-way prices
+of another bookmaker the two prices then look like a sure profit, while a draw loses both bets.
 """
 
 import re
 from functools import lru_cache
 from typing import Final
 
-from odds_service.model.market import Market, Outcome
+from odds_service.model.market import Outcome
 
 THREE_WAY: Final = frozenset({"home", "draw", "away"})
 
-# Sports whose `h2h` is always told with the draw. Where bookmakers settle it both ways (ice hockey
-# and cricket with or without the draw; baseball, boxing, MMA, basketball, American football, tennis
-# and Australian rules without one), a two-way `h2h` is a bet of its own.
+# Sports whose `h2h` always includes the draw. In the others a two-way `h2h` is a bet of its own:
+# bookmakers settle ice hockey and cricket with and without the draw, and baseball, boxing, MMA,
+# basketball, American football, tennis and Australian rules without it.
 DRAW_SPORTS: Final = frozenset(
     {
         "bandy",
@@ -35,15 +34,15 @@ _OTHER_NAMES: Final = {
     "associationfootball": "soccer",
     "football": "soccer",
 }
-_DRAW_COMPETITIONS: Final = frozenset({"cricket_test_match"})  # a Test is drawn one time in four
+_DRAW_COMPETITIONS: Final = frozenset({"cricket_test_match"})  # one Test in four is drawn
 # The whole match, a half, a quarter, a period, or so many minutes; to back or to lay.
 _RESULT: Final = re.compile(r"h2h(_(h[12]|q[1-4]|p[1-3]|m[0-9]+))?(_lay)?")
-_TOLD: Final = "3_way"  # in a market type: it says so itself
+_TOLD: Final = "3_way"  # part of the market types that name the draw themselves
 
 
 @lru_cache(maxsize=4096)  # some hundred competitions, and the market types of each
 def includes_draw(sport: str, competition: str, market: str) -> bool:
-    """Return whether a market type always has a draw in such an event.
+    """Return whether a market type always includes the draw in an event of this kind.
 
     Args:
         sport: as in Event.sport.
@@ -59,10 +58,5 @@ def includes_draw(sport: str, competition: str, market: str) -> bool:
 
 
 def shows_draw(outcomes: tuple[Outcome, ...]) -> bool:
-    """Return whether these are home, draw and away, with or without prices."""
+    """Return whether the outcomes are home, draw and away, with or without prices."""
     return len(outcomes) == 3 and {outcome.key for outcome in outcomes} == THREE_WAY
-
-
-def lost_draw(before: Market | None, after: Market) -> bool:
-    """Return whether a change took the draw, or the market with it, from a three-way market."""
-    return before is not None and shows_draw(before.outcomes) and not shows_draw(after.outcomes)

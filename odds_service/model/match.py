@@ -1,4 +1,4 @@
-"""Why a source's event belongs to one of ours: what was judged, and how it was judged."""
+"""Matches: the event that a source event belongs to, and the reason for it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,10 +9,10 @@ SourceRef = tuple[str, str]  # (source, that source's id of the event)
 
 
 class ShownEvent(Struct, frozen=True):
-    """What a source says of an event, as far as it tells which event it is.
+    """The part of a source's event that identifies it.
 
-    first_start: the start that the source told first; an event that is postponed is found by it
-    at the sources that have not heard of it yet. shared_ids: as in ObservedEvent.
+    first_start: the start that the source told first. It finds a postponed event at sources that
+    do not know of the postponement yet. shared_ids: as in ObservedEvent.
     """
 
     sport: str
@@ -25,9 +25,9 @@ class ShownEvent(Struct, frozen=True):
 
 
 class Match(Struct, frozen=True):
-    """What joins a source's event to the others of one event, or keeps it apart from them.
+    """The tie between a source event and the others of its event, or the lack of one.
 
-    score: 0 (none) to 100 (certain). reason: in words, for people.
+    score: 0 (none) to 100 (certain). reason: text for people.
     """
 
     score: int = 0
@@ -35,7 +35,10 @@ class Match(Struct, frozen=True):
 
 
 class Placed(Struct, frozen=True):
-    """Where a source's event belongs. shown: None where nobody looked at what it shows."""
+    """The event that a source event belongs to.
+
+    event_id: empty while it has no event. shown: None for stored events without this field.
+    """
 
     event_id: str
     shown: ShownEvent | None = None
@@ -43,7 +46,10 @@ class Placed(Struct, frozen=True):
 
 
 class Move(Struct, frozen=True):
-    """A source event that belongs elsewhere than the cache has it, or for other reasons."""
+    """A source event that belongs to another event than in the cache, or matches it otherwise.
+
+    from_event: the id of the event that the cache has it in. placed: its place from now on.
+    """
 
     ref: SourceRef
     from_event: str

@@ -1,7 +1,8 @@
-"""What one fetch of a source showed, and of what it can speak.
+"""Observations: the outcome of one fetch of a source, with the scope that it speaks of.
 
-A fetch ends as complete, partial or failed. Only what lies in the scope of a complete one can be
-missing: a failed fetch is not an empty one. Nothing is checked here: sources.boundary does that.
+A fetch ends as complete, partial or failed. Only things in the scope of a complete fetch can be
+missing: a failed fetch is not an empty one. These values are not checked here; sources.boundary
+does that.
 """
 
 import enum
@@ -15,11 +16,11 @@ from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey, ObservedMarket
 from odds_service.model.source import reason_word
 
-ANY: Final = "*"  # in `unreadable`: something could not even be named, so nothing may be missed
+ANY: Final = "*"  # in `unreadable`: something had no readable name, so nothing counts as missing
 
 
 class Completeness(enum.Enum):
-    """How much of its scope an observation saw."""
+    """The part of its scope that an observation saw."""
 
     COMPLETE = "complete"
     PARTIAL = "partial"
@@ -27,14 +28,17 @@ class Completeness(enum.Enum):
 
 
 class Scope(Struct, frozen=True, kw_only=True):
-    """What was asked for.
+    """The scope of a request: everything that it asked for.
 
-    listing: the part of the source's offer that was pulled whole (`soccer_epl`), or, where events
-    are named, that they stand in; None where that is not known. events: the source's ids of the
-    events asked for, None for all of the listing. bookmakers, markets: keys and market types asked
-    for, None for all. elsewhere: the market types that only other kinds of request ask this source
-    for; any other type that is held and not shown is gone. None where the source cannot tell: then
-    only the types asked for can be gone.
+    Args:
+        listing: the part of the source's offer that was pulled whole (`soccer_epl`), or that the
+            named events stand in; None where that is unknown.
+        events: the source's ids of the events asked for; None for the whole listing.
+        bookmakers: the keys asked for; None for all.
+        markets: the market types asked for; None for all.
+        elsewhere: the market types that only other kinds of request ask this source for. Any other
+            type that is held and not shown is gone. None where the source cannot tell: then only
+            the types asked for can be gone.
     """
 
     listing: str | None = None
@@ -44,7 +48,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     elsewhere: frozenset[str] | None = None
 
     def covers(self, market: str) -> bool:
-        """Whether an answer of this scope speaks of a market type, also by not showing it."""
+        """Return whether an answer speaks of a market type, be it by not showing it."""
         if self.markets is None or market in self.markets:
             return True
         return self.elsewhere is not None and market not in self.elsewhere
@@ -53,8 +57,8 @@ class Scope(Struct, frozen=True, kw_only=True):
 class ObservedBookmaker(Struct, frozen=True, kw_only=True):
     """One bookmaker's markets for one event.
 
-    unreadable: market types that were there but could not be decoded (or ANY): not removed, but
-    suspended, since their prices cannot be confirmed.
+    unreadable: market types that were there but could not be decoded (or ANY). Their markets are
+    suspended, not removed, since their prices cannot be confirmed.
     """
 
     bookmaker: str
@@ -66,10 +70,12 @@ class ObservedBookmaker(Struct, frozen=True, kw_only=True):
 class ObservedEvent(Struct, frozen=True, kw_only=True):
     """One event as a source showed it.
 
-    shared_ids: namespace -> id, for ids that several sources use (`sr` for SportRadar).
-    status: where the source tells it; None derives it from the start time.
-    unreadable: bookmakers that were there but could not be decoded (or ANY): they stay untouched.
-    title: of an event without sides, such as an outright, as the source calls it.
+    Args:
+        shared_ids: namespace -> id, for ids that several sources use (`sr` for SportRadar).
+        status: the status that the source tells; None derives it from the start time.
+        unreadable: bookmakers that were there but could not be decoded (or ANY); they stay as they
+            are.
+        title: the source's name of an event without sides, such as an outright.
     """
 
     source_event_id: str
@@ -88,16 +94,21 @@ class ObservedEvent(Struct, frozen=True, kw_only=True):
 class Observation(Struct, frozen=True, kw_only=True):
     """The outcome of one fetch.
 
-    sequence: number of the attempt, by the service's clock; the scraper stamps it. started_at: when
-    its request started, for people. An observation with a lower number than the last applied one of
-    the same source and event is discarded. observed_at: when its answer had come whole;
-    observed_boot_s: the same by the boot clock, stamped by the scraper.
-    unreadable: the source's ids of events that could not be decoded (or ANY); they count as seen.
-    reason: why it failed or is partial, in words, without secrets. problems: name -> how many.
-    quota_left: credits left of the source's quota, cost: those that this fetch took; None where it
-    does not tell. mapped: markets of the source's that became canonical ones; unmapped: its name of
-    a market that did not -> how many of it there were. A source whose names are the canonical ones
-    leaves both out.
+    Args:
+        started_at: the start of the request, for people.
+        observed_at: the time at which the answer had arrived whole.
+        unreadable: the source's ids of events that could not be decoded (or ANY); they count as
+            seen.
+        reason: the cause of a failed or partial fetch, in words and without secrets.
+        problems: name of a problem -> number of times.
+        quota_left: credits left of the source's quota; None where it does not tell.
+        cost: credits that this fetch took; None where the source does not tell.
+        mapped: number of the source's markets that became canonical ones.
+        unmapped: the source's name of a market that did not -> number of them. A source whose
+            names are canonical leaves both out.
+        sequence: number of the attempt, stamped by the scraper. An observation with a lower number
+            than the last one applied to the same source and event is discarded.
+        observed_boot_s: as observed_at, by the boot clock; stamped by the scraper.
     """
 
     source: str
@@ -118,18 +129,7 @@ class Observation(Struct, frozen=True, kw_only=True):
 
     @property
     def failure(self) -> str:
-        """The word for why it failed: the first of its problems; empty unless it did."""
+        """The name of the failure: the first of its problems; empty for any other fetch."""
         if self.completeness is not Completeness.FAILED:
             return ""
         return reason_word(next(iter(self.problems), ""))
-
-
-def nothing_seen(source: str, at: datetime) -> Observation:
-    """What changes are numbered by that no fetch made: a source, and when it was looked at."""
-    return Observation(
-        source=source,
-        scope=Scope(),
-        completeness=Completeness.PARTIAL,
-        started_at=at,
-        observed_at=at,
-    )

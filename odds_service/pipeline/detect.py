@@ -1,7 +1,12 @@
-"""The detect stage: the only writer of the cache."""
+"""The detect stage: the only writer of the cache.
+
+An observation goes one way: the reconciler places its events, `move` takes source events to other
+events, `compare_observation` finds the differences, `number` makes numbered changes of all that,
+and the cache swaps them in.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
@@ -13,46 +18,56 @@ from msgspec.structs import replace
 
 from odds_service.cache import OddsCache
 from odds_service.clock import Clock
-from odds_service.detection import detect, source_change
 from odds_service.detection.answer_times import STALE_ANSWER, AnswerTimes
+from odds_service.detection.comparison import compare_observation
 from odds_service.detection.departure import purge
-from odds_service.detection.numbering import Detected
+from odds_service.detection.intents import EventIntent
+from odds_service.detection.numbering import Row, number
+from odds_service.detection.source_changes import after_fetch, compare_states, judge
 from odds_service.detection.withdrawal import Changed, due_for_withdrawal, withdraw
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, Commit
 from odds_service.model.observation import Completeness, Observation
 from odds_service.model.scrape_run import ScrapeRun
-from odds_service.model.source import SourceReason, SourceState, SourceStatus, judged_status
+from odds_service.model.source import SourceState
 from odds_service.model.text import as_text
 from odds_service.pipeline.channels import Fetched, WriteQueue
 from odds_service.reconcile import Reconciler
-from odds_service.reconcile.regrouping import regroup, rematch
+from odds_service.reconcile.regrouping import move, rematch
 from odds_service.stamps import LogClock, Stamp
 
-SLICE_EVENTS: Final = 32  # events compared at a stretch: keeps batches and pauses short
-TICK_S: Final = 1.0  # how often sources are judged by the clock
-_UNREAD: Final = frozenset({"wrong_shape", "bad_observation", "wrong_event"})
+SLICE_EVENTS: Final = 32  # events applied at a stretch: keeps commits and pauses short
+TICK_S: Final = 1.0  # between two judgements of the sources by the clock
 
 log = structlog.get_logger(__name__)
 
 
 class Applied(Struct, frozen=True):
-    """What one observation gave: its changes in order, and the head after it.
+    """The result of one observation, or of one slice of it.
 
-    observation: as it was applied, without what was older than what had been applied before.
+    Args:
+        commits: in revision order; at most one for each slice.
+        head_revision: the head of the log after them.
+        markets: the markets that were compared.
+        observation: as it was applied, without the odds that were older than known ones.
     """
 
-    changes: list[Change]
+    commits: Sequence[Commit]
     head_revision: int
     markets: int
     observation: Observation
 
+    @property
+    def changes(self) -> list[Change]:
+        """All changes, in revision order."""
+        return [change for commit in self.commits for change in commit.changes]
+
 
 class Detector:
-    """Compares observations with the cache, numbers what changed, publishes and enqueues it.
+    """Compares observations with the cache, numbers the changes, publishes and enqueues them.
 
-    `apply` is one synchronous function without an await inside, so nothing comes between the
-    comparison, the swap, the feed and the queue.
+    `apply` is synchronous, so nothing comes between the comparison, the swap, the feed and the
+    queue.
     """
 
     def __init__(
@@ -75,69 +90,62 @@ class Detector:
         self.stale_answers: Counter[str] = Counter()  # bookmakers, by source
 
     async def observe(self, observation: Observation) -> Applied:
-        """Apply an observation in slices, each when the write queue has room.
+        """Apply an observation in slices, each once the write queue has room.
 
-        Cancelled in between, the slices that were applied stand, in cache and queue alike; the
-        rest is as if it had not been fetched.
+        Cancellation:
+            The slices that were applied stand, in cache and queue alike; the rest is lost, as if
+            it had not been fetched.
         """
         observation = self._times.sift(self._dated(observation))
         self.stale_answers[observation.source] += observation.problems.get(STALE_ANSWER, 0)
-        changes: list[Change] = []
+        commits: list[Commit] = []
         markets = 0
         for part, present in slices(observation):
             await self._queue.room()
-            found = self.apply(part, present)
-            changes += found.changes
-            markets += found.markets
-        return Applied(changes, self._feed.head_revision, markets, observation)
+            applied = self.apply(part, present)
+            commits += applied.commits
+            markets += applied.markets
+        return Applied(commits, self._feed.head_revision, markets, observation)
 
-    def apply(self, observation: Observation, present: frozenset[str] = frozenset()) -> Detected:
-        """Compare, update the cache for all that was seen, number and publish the changes."""
+    def apply(self, observation: Observation, present: frozenset[str] = frozenset()) -> Applied:
+        """Compare with the cache, update it with everything seen, number and publish the changes.
+
+        Args:
+            observation: one fetch, or one slice of it.
+            present: the source's ids of events that the other slices show.
+        """
         observation = self._dated(observation)
-        events, stamp = self._cache.events, self._stamp()
-        moves = self._reconciler.place(observation, events)
-        found = regroup(
-            events,
-            moves,
-            first_revision=self._feed.head_revision + 1,
-            detected_at=stamp.detected_at,
-            wall_at=stamp.wall_at,
-            observed_at=observation.observed_at,
+        events, at, stamp = self._cache.events, observation.observed_at, self._stamp()
+        placement = self._reconciler.place(observation, events)
+        moved = move(events, placement.moves, at)
+        compared = compare_observation(moved.upon(events), observation, placement.places, present)
+        intents = (*moved.intents, *compared.intents)
+        intents += rematch(events, placement.moves, intents, at)
+        self.late_events += compared.late
+        self.duplicate_events += compared.duplicates
+        fetched = after_fetch(
+            self._cache.sources[observation.source], observation, self._clock.boot_s()
         )
-        found.add(
-            detect(
-                found.upon(events),
-                observation,
-                self._reconciler.placed,
-                first_revision=found.next_revision,
-                detected_at=stamp.detected_at,
-                wall_at=stamp.wall_at,
-                present=present,
-            )
-        )
-        rematch(found, events, moves, observation.observed_at)
-        if found.changes:
-            found.event_sources += self._reconciler.unstored()
-        self._reconciler.forget(found.departed)
-        self._times.forget(found.departed)
-        self.late_events += found.late
-        self.duplicate_events += found.duplicates
-        state = self._after_fetch(self._cache.sources[observation.source], observation)
-        self._publish(found, state)
-        return found
+        commit = self._commit(intents, stamp, self._judged(fetched), placement.rows)
+        commits = () if commit is None else (commit,)
+        return Applied(commits, self._feed.head_revision, compared.markets, observation)
 
     def judge_sources(self) -> None:
-        """Find the sources that time has made stale, or that have recovered; a clock's tick."""
+        """Publish the sources that time alone has made stale, or that have recovered."""
         for state in tuple(self._cache.sources.values()):
             judged = self._judged(state)
             if judged.status is not state.status:
-                self._publish(Detected(self._feed.head_revision + 1, *self._stamp()), judged)
+                self._commit((), self._stamp(), judged)
 
     async def purge(self, due: Callable[[], Mapping[str, AbstractSet[str]]]) -> int:
-        """Let go of sources that no longer confirm their events; gives how many changes that made.
+        """Let go of sources that no longer confirm their events; return the number of changes.
 
-        due: event id -> which sources. It is asked anew for each batch, once the write queue has
-        room: what was confirmed meanwhile stays.
+        Args:
+            due: gives the sources to let go of, by event id. It is called anew for each batch,
+                once the write queue has room, so whatever was confirmed meanwhile stays.
+
+        Cancellation:
+            The batches that were applied stand.
         """
         changes = 0
         while True:
@@ -145,23 +153,18 @@ class Detector:
             going = due()
             if not going:
                 return changes
+            first = {event_id: going[event_id] for event_id in sorted(going)[:SLICE_EVENTS]}
             stamp = self._stamp()
-            found = purge(
-                self._cache.events,
-                {event_id: going[event_id] for event_id in sorted(going)[:SLICE_EVENTS]},
-                first_revision=self._feed.head_revision + 1,
-                detected_at=stamp.detected_at,
-                wall_at=stamp.wall_at,
-            )
-            self._reconciler.forget(found.departed)
-            self._times.forget(found.departed)
-            self._publish(found)
-            changes += len(found.changes)
+            changes += self._let_go(purge(self._cache.events, first, _wall(stamp)), stamp)
 
     async def withdraw(self, changed: Changed) -> tuple[int, int]:
-        """Withdraw what the settings ask for no more, in slices, each when the queue has room.
+        """Withdraw what the settings no longer ask for, in slices, once the queue has room.
 
-        Returns how many changes that made, and the last revision after them.
+        Returns:
+            The number of changes, and the last revision after them.
+
+        Cancellation:
+            The slices that were withdrawn stand.
         """
         changes = 0
         while True:
@@ -170,89 +173,60 @@ class Detector:
             if not going:
                 return changes, self._feed.head_revision
             stamp = self._stamp()
-            found = withdraw(
-                self._cache.events,
-                going[:SLICE_EVENTS],
-                changed,
-                first_revision=self._feed.head_revision + 1,
-                detected_at=stamp.detected_at,
-                wall_at=stamp.wall_at,
-            )
-            self._reconciler.forget(found.departed)
-            self._times.forget(found.departed)
-            self._publish(found)
-            changes += len(found.changes)
-
-    def _after_fetch(self, state: SourceState, observation: Observation) -> SourceState:
-        if observation.completeness is Completeness.FAILED:
-            failures = state.consecutive_failures
-            if not (_of_one_event(observation) and self._answers(state)):
-                failures += 1
-            state = replace(
-                state,
-                consecutive_failures=failures,
-                reason=observation.failure,
-                detail=observation.reason,
-            )
-        else:
-            state = replace(
-                state,
-                last_success_at=observation.observed_at,
-                success_boot_s=observation.observed_boot_s,
-                consecutive_failures=0,
-                reason="",
-                detail=observation.reason,
-            )
-        if observation.quota_left is not None:
-            state = replace(state, quota_left=observation.quota_left)
-        return self._judged(state)
-
-    def _answers(self, state: SourceState) -> bool:
-        """Return whether the source's other events are fetched well enough for it to be UP."""
-        return judged_status(state, self._clock.boot_s()) is SourceStatus.UP
-
-    def _judged(self, state: SourceState) -> SourceState:
-        reason, detail = state.reason, state.detail
-        status = judged_status(state, self._clock.boot_s())
-        if status is SourceStatus.STALE and state.last_success_at is not None:
-            if self._queue.full:
-                reason = SourceReason.STORAGE_BEHIND
-                detail = "the write queue is full: fetching waits for the database"
-            elif state.consecutive_failures == 0:
-                reason = SourceReason.NO_SUCCESS
-                detail = f"no success since {state.last_success_at.isoformat(timespec='seconds')}"
-        elif status is SourceStatus.UP and state.consecutive_failures == 0:
-            reason = ""
-        return replace(state, status=status, reason=reason, detail=detail if reason else "")
-
-    def _publish(self, found: Detected, state: SourceState | None = None) -> None:
-        states = {}
-        if state is not None:
-            before = self._cache.sources[state.source]
-            state, announced = source_change(
-                before,
-                state,
-                revision=found.next_revision,
-                detected_at=found.detected_at,
-                wall_at=found.wall_at,
-            )
-            states[state.source] = state
-            if announced is not None:
-                found.changes.append(announced)
-                log.info("source_state", source=state.source, status=state.status.name,
-                         reason=state.reason, detail=state.detail)  # fmt: skip
-        batch = None
-        if found.changes:
-            batch = Commit(found.changes, found.snapshots, found.event_sources, found.replaced)
-        self._cache.swap(found.entries, states, batch, found.detected_at)
-        if batch is not None:
-            self._queue.put(batch)
-        for odds in found.confirmed:
-            self._queue.confirm(odds)
+            intents = withdraw(self._cache.events, going[:SLICE_EVENTS], changed, _wall(stamp))
+            changes += self._let_go(intents, stamp)
 
     def log_time(self) -> datetime:
-        """The log's time now, which ages of its changes are told by."""
+        """Return the log's time now, by which ages of its changes are told."""
         return self.log_clock.time(self._clock.wall(), self._clock.boot_s())
+
+    def _let_go(self, intents: Iterable[EventIntent], stamp: Stamp) -> int:
+        commit = self._commit(intents, stamp)
+        return 0 if commit is None else len(commit.changes)
+
+    def _commit(
+        self,
+        intents: Iterable[EventIntent],
+        stamp: Stamp,
+        state: SourceState | None = None,
+        rows: Sequence[Row] | None = None,
+    ) -> Commit | None:
+        """Number intents, swap their values into the cache, publish and enqueue their changes.
+
+        state: the source's state from now on. rows: of the reconciler, to store with the changes.
+        """
+        states = {}
+        announced = None
+        if state is not None:
+            announced = compare_states(self._cache.sources[state.source], state)
+            states[state.source] = state if announced is None else announced.after
+        numbered = number(
+            self._cache.events,
+            intents,
+            first_revision=self._feed.head_revision + 1,
+            detected_at=stamp.detected_at,
+            wall_at=stamp.wall_at,
+            rows=rows,
+            source=announced,
+        )
+        commit = numbered.commit()
+        self._cache.swap(numbered.entries, states, commit, numbered.detected_at)
+        if commit is not None:
+            self._queue.put(commit)
+        for odds in numbered.confirmed:
+            self._queue.confirm(odds)
+        if numbered.took_rows:
+            self._reconciler.stored()
+        self._reconciler.forget(numbered.departed)
+        self._times.forget(numbered.departed)
+        if announced is not None:
+            log.info("source_state", source=announced.after.source,
+                     status=announced.after.status.name, reason=announced.after.reason,
+                     detail=announced.after.detail)  # fmt: skip
+        return commit
+
+    def _judged(self, state: SourceState) -> SourceState:
+        return judge(state, self._clock.boot_s(), storage_behind=self._queue.full)
 
     def _stamp(self) -> Stamp:
         return self.log_clock.stamp(self._clock.wall(), self._clock.boot_s())
@@ -265,17 +239,15 @@ class Detector:
         return replace(observation, observed_boot_s=self._clock.boot_s() - age_s)
 
 
-def _of_one_event(observation: Observation) -> bool:
-    """Return whether a fetch failed since one event's answer could not be read.
-
-    That says nothing of the source as long as others can be: it does not count towards DOWN.
-    """
-    scope = observation.scope
-    return scope.events is not None and not _UNREAD.isdisjoint(observation.problems)
+def _wall(stamp: Stamp) -> datetime:
+    return stamp.wall_at or stamp.detected_at
 
 
 def slices(observation: Observation) -> Iterator[tuple[Observation, frozenset[str]]]:
-    """Cut an observation into pieces of SLICE_EVENTS events; only the last judges absences."""
+    """Cut an observation into slices of SLICE_EVENTS events; only the last judges absences.
+
+    Yields each slice with the source's ids of the events that the slices before it show.
+    """
     events = observation.events
     present: frozenset[str] = frozenset()
     start = 0
@@ -293,9 +265,15 @@ def slices(observation: Observation) -> Iterator[tuple[Observation, frozenset[st
 async def detect_observations(
     receive: trio.MemoryReceiveChannel[Fetched], detector: Detector, queue: WriteQueue
 ) -> None:
-    """Apply what the scrapers fetched, in order; returns when all of them have closed their ends.
+    """Apply fetches in order, until all scrapers have closed their ends.
 
-    Cancelled, it loses the fetches that still wait, never half of one that was applied.
+    Args:
+        receive: the fetches of all scrapers; closed at the end.
+        detector: applies them.
+        queue: takes a record of each.
+
+    Cancellation:
+        The fetches that still wait are lost, never half of one slice.
     """
     with receive:
         async for fetched in receive:
@@ -304,7 +282,7 @@ async def detect_observations(
 
 
 def scrape_run(fetched: Fetched, applied: Applied) -> ScrapeRun:
-    """The operator's record of one pull."""
+    """Return the operator's record of one pull."""
     observation = applied.observation
     return ScrapeRun(
         source=observation.source,
@@ -321,7 +299,7 @@ def scrape_run(fetched: Fetched, applied: Applied) -> ScrapeRun:
 
 
 async def judge_by_clock(detector: Detector) -> None:
-    """Judge the sources every TICK_S seconds; returns only when cancelled."""
+    """Judge the sources every TICK_S seconds; return only when cancelled."""
     while True:
         await trio.sleep(TICK_S)
         detector.judge_sources()

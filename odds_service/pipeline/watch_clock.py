@@ -1,4 +1,4 @@
-"""The wall clock beside the boot clock: jumps and sleeps are told, and the schedules follow."""
+"""A watch on the wall clock and the boot clock: it reports jumps and sleeps to the schedules."""
 
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -14,15 +14,21 @@ log = structlog.get_logger(__name__)
 
 
 class Planned(Protocol):
-    """A part that plans by the wall clock on Trio's clock, which stands still in sleep."""
+    """A part that plans ahead on Trio's clock, which stands still while the machine sleeps."""
 
-    def clock_moved(self, slept_s: float) -> None: ...
+    def clock_moved(self, slept_s: float) -> None:
+        """Plan anew, after a jump or a sleep of `slept_s` seconds."""
+        ...
 
 
 async def watch_clock(clock: SteadyClock, planned: Sequence[Planned]) -> None:
-    """Look at the clocks every TICK_S seconds; returns only when cancelled.
+    """Look at the clocks every TICK_S seconds; return only when cancelled.
 
-    Looks of others count too: what they found is seen at the next tick.
+    Moves that another caller of `clock.look` has found are reported at the next tick.
+
+    Args:
+        clock: the two clocks.
+        planned: the parts to tell of each move.
     """
     seen, moves = clock.state, clock.moves
     while True:

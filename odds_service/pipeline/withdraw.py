@@ -1,4 +1,4 @@
-"""The withdrawal of what the settings ask for no more: at a start, before anything is scraped."""
+"""Withdrawal of odds that the settings no longer ask for, before anything is scraped."""
 
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -11,33 +11,40 @@ from odds_service.errors import StorageUnavailable
 from odds_service.model.asks import Asks
 from odds_service.pipeline.detect import Detector
 
-RETRY_S: Final = 1.0  # between two attempts to store what is asked for
+RETRY_S: Final = 1.0  # between two attempts to store the asks
 
 log = structlog.get_logger(__name__)
 
 
 class KeepsAsks(Protocol):
-    """The part of a store that this needs."""
+    """A store that keeps asks."""
 
-    async def put_asks(self, asks: Mapping[str, Asks]) -> None: ...
+    async def put_asks(self, asks: Mapping[str, Asks]) -> None:
+        """Replace the asks of the last run."""
+        ...
 
 
 class Commits(Protocol):
-    """The part of the writer that this needs."""
+    """A writer that can be waited for."""
 
-    async def committed(self, revision: int) -> None: ...
+    async def committed(self, revision: int) -> None:
+        """Wait until everything up to a revision is stored."""
+        ...
 
 
 async def withdraw_unasked(changed: Changed, detector: Detector) -> int:
-    """Withdraw what no source is asked for any more.
+    """Withdraw the odds that no source is asked for any more.
 
     Args:
-        changed: the sources whose settings differ from the last run's.
+        changed: the sources whose settings differ from those of the last run.
         detector: numbers and publishes the changes.
 
-    Returns: the revision up to which the log has to be stored before `remember_asks`.
+    Returns:
+        The revision that has to be stored before `remember_asks` stores the asks; 0 where nothing
+        was withdrawn.
 
-    Cancelled, it has withdrawn some; the next start goes on.
+    Cancellation:
+        A part may have been withdrawn; the next start withdraws the rest.
     """
     if not changed:
         return 0
@@ -50,15 +57,15 @@ async def withdraw_unasked(changed: Changed, detector: Detector) -> int:
 async def remember_asks(
     asks: Mapping[str, Asks], revision: int, writer: Commits, store: KeepsAsks
 ) -> None:
-    """Store what the sources are asked for, once the withdrawal is stored.
+    """Store the asks of this run, once the withdrawal is stored.
 
-    A crash in between repeats the comparison at the next start, which finds what is left to
-    withdraw. While the database is away this waits; scraping does not.
+    After a crash in between, the next start compares again and withdraws the rest. This waits
+    while the database is away; scraping does not.
 
     Args:
-        asks: what each source is asked for now.
-        revision: the last change of the withdrawal; 0: there was none.
-        writer: tells when it is stored.
+        asks: the asks of each source.
+        revision: the last change of the withdrawal; 0 where there was none.
+        writer: tells when that change is stored.
         store: keeps `asks`.
     """
     if revision:

@@ -1,4 +1,4 @@
-"""Source events that departed, for as long as they may be taken for another of their source."""
+"""Ghosts: departed source events, kept while another event may be mistaken for them."""
 
 import heapq
 from datetime import datetime, timedelta
@@ -10,9 +10,9 @@ from odds_service.model.match import SourceRef
 from odds_service.model.snapshot import EventSource
 from odds_service.reconcile.pairs import Fixture, same_sides
 
-MOST: Final = 50_000  # remembered at a time; those that departed first go first
-# Another source may show a game until it is over, and take its sides' next one for it till then.
-LONGEST: Final = timedelta(hours=12)  # that a game lasts, its delays included
+MOST: Final = 50_000  # ghosts; beyond that the earliest departures are forgotten
+# Until a game is over, another source may still show it, and its sides' next game be taken for it.
+LONGEST: Final = timedelta(hours=12)  # duration of a game, delays included
 
 
 class Ghost(Struct, frozen=True):
@@ -27,7 +27,7 @@ class Ghost(Struct, frozen=True):
 
 
 class Ghosts:
-    """The ghosts by source event, by event and by the time that they end."""
+    """All ghosts, by source event, by event and by the time at which they end."""
 
     def __init__(self) -> None:
         self._by_ref: dict[SourceRef, Ghost] = {}
@@ -45,12 +45,12 @@ class Ghosts:
         return self._by_ref.get(ref)
 
     def of_event(self, event_id: str) -> tuple[SourceRef, ...]:
-        """Return those that departed from an event, in order."""
+        """Return the source events that departed from an event, in order."""
         found = self._of_event.get(event_id)
         return tuple(sorted(found)) if found else ()
 
     def add(self, ghost: Ghost, fixture: Fixture) -> None:
-        """Keep one until the same sides may meet again, and what is played then is over."""
+        """Keep a ghost until the same sides may meet again, plus the duration of a game."""
         self._by_ref[ghost.ref] = ghost
         self._of_event.setdefault(ghost.event_id, set()).add(ghost.ref)
         shown = ghost.carried.shown
@@ -59,7 +59,7 @@ class Ghosts:
         heapq.heappush(self._ends, (end, ghost.ref))
 
     def move(self, ref: SourceRef, event_id: str) -> Ghost:
-        """Let one follow the others of its event to another."""
+        """Move a ghost to another event, where the others of its event went."""
         before = self._by_ref[ref]
         self._leave(before)
         moved = self._by_ref[ref] = Ghost(event_id, before.carried)
@@ -67,7 +67,7 @@ class Ghosts:
         return moved
 
     def discard(self, ref: SourceRef) -> Ghost | None:
-        """Forget one, and give it."""
+        """Forget a ghost, and return it; None where there is none."""
         ghost = self._by_ref.pop(ref, None)
         if ghost is not None:
             self._leave(ghost)
@@ -75,11 +75,11 @@ class Ghosts:
         return ghost
 
     def over(self, now: datetime) -> list[SourceRef]:
-        """Return those whose time is over by `now`, and those that are too many."""
+        """Return the ghosts whose time is over by `now`, and the earliest of those beyond MOST."""
         found: set[SourceRef] = set()
         while self._ends and self._ends[0][0] < now:
             end, ref = heapq.heappop(self._ends)
-            if self._end_of.get(ref) == end:  # else it came back, and departed anew
+            if self._end_of.get(ref) == end:  # otherwise it returned and departed again
                 found.add(ref)
         excess = len(self._by_ref) - len(found) - MOST
         if excess > 0:
@@ -101,7 +101,7 @@ _SPARE: Final = 1000
 
 
 def departed_at(ghost: Ghost) -> tuple[datetime, SourceRef]:
-    """Return the order of departures, for sorting."""
+    """Return a sort key: the order of departures."""
     at = ghost.carried.departed_at
     if at is None:
         raise AssertionError(f"{ghost.ref} has not departed")

@@ -1,12 +1,13 @@
-"""Which source events are one event: a pure function of what is stored of them.
+"""Grouping of source events into events: a pure function of the stored values.
 
-Ids join first, then names, the likest first; what cannot be one event is never joined, also not by
-way of a third. Names in doubt join nothing: where a source event has two candidates that are nearly
-as good and cannot both be it, neither is taken. The order of arrival plays no part.
+Shared ids join first, then names, the most alike first. Source events that cannot be one event are
+never joined, not even by way of a third. Names in doubt join nothing: where a source event has two
+candidates that are nearly equally good and cannot both be it, neither is taken. The order of
+arrival plays no part.
 
-A source event that departed stays with the source events that it was with, as long as it may be
-one event with them; so its source's next event does not take its place beside them. Statuses that
-disagree bar a join by names only where the two are not in one event already.
+A departed source event stays with the source events that it was with, as long as it may be one
+event with them, so that its source's next event does not take its place. Statuses that disagree bar
+a join by names only where the two are not in one event already.
 """
 
 from collections.abc import Collection, Mapping
@@ -29,13 +30,13 @@ Fixtures: TypeAlias = Mapping[SourceRef, Fixture]
 Alike: TypeAlias = Mapping[SourceRef, Mapping[SourceRef, Likeness]]
 Group: TypeAlias = frozenset[SourceRef]
 
-MANY: Final = 64  # so many that are alike tell nothing any more; it also bounds what they cost
+MANY: Final = 64  # likeness among more fixtures than this tells nothing; also bounds the cost
 _CERTAIN: Final = 100  # the score of a shared id
-_NAMED: Final = 3  # in a reason: how many others are named
+_NAMED: Final = 3  # others that a reason names
 
 
 class _Grouping:
-    """Source events that are joined step by step."""
+    """Source events while they are joined step by step."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class _Grouping:
                     self._join(one, other)
 
     def join_departed(self) -> None:
-        """Join what departed with what it was with, and with what took its place since."""
+        """Join departed source events with their former companions and with their successors."""
         together: dict[str, list[SourceRef]] = {}
         of_source: dict[str, list[SourceRef]] = {}
         if self._ghosts:
@@ -85,7 +86,7 @@ class _Grouping:
             ]
             shown = [ref for ref in after if self._fixtures[ref].departed_at is None]
             for ref in after:
-                if ref not in shown or len(shown) == 1:  # of several it is not known which it is
+                if ref not in shown or len(shown) == 1:  # of several, none is known to be it
                     self._join(ghost, ref)
 
     def join_by_names(self) -> None:
@@ -97,9 +98,9 @@ class _Grouping:
             for other, likeness in self._alike.get(one, {}).items():
                 if one < other and likeness.same:
                     if self._apart(by_ids[one], by_ids[other]):
-                        continue  # also where an id has joined them already
-                    # A join that stands though the statuses differ goes before new ones, which
-                    # those statuses might bar from it: they are no rivals.
+                        continue  # even if an id has joined them already
+                    # A join that stands although the statuses differ precedes new ones, which those
+                    # statuses might bar: they are no rivals.
                     stands = disagree(self._fixtures[one], self._fixtures[other])
                     rivals = set() if stands else self._rivals(one, other, likeness, by_ids)
                     if rivals:
@@ -117,9 +118,9 @@ class _Grouping:
         likeness: Likeness,
         by_ids: Mapping[SourceRef, Group],
     ) -> set[SourceRef]:
-        """Others that are nearly as like to one of the two, and cannot be the same event as both.
+        """Return others that are nearly as like one of the two and cannot be one event with both.
 
-        What an id binds elsewhere is no candidate any more.
+        A source event that an id binds elsewhere is no candidate.
         """
         found = set()
         for mine, theirs in ((one, other), (other, one)):
@@ -155,7 +156,7 @@ class _Grouping:
         )
 
     def _disagree(self, one: SourceRef, other: SourceRef) -> bool:
-        """Return whether statuses keep two apart that are not in one event already."""
+        """Return whether statuses disagree, of two that are not in one event already."""
         if not disagree(self._fixtures[one], self._fixtures[other]):
             return False
         event_id = self._events.get(one, "")
@@ -165,7 +166,7 @@ class _Grouping:
         return self._group_of
 
     def match(self, ref: SourceRef, crossed: Collection[SourceRef]) -> Match:
-        """What joins a source event to its group, or keeps it alone."""
+        """Return the reason that joins a source event to its group, or keeps it alone."""
         mine = self._fixtures[ref]
         group = sorted(self._group_of[ref] - {ref})
         others = [other for other in group if self._fixtures[other].departed_at is None]
@@ -191,7 +192,7 @@ class _Grouping:
         return Match(0, self._kept_from(ref, crossed))
 
     def _kept_from(self, ref: SourceRef, crossed: Collection[SourceRef]) -> str:
-        """Why it is alone, where something is like it all the same."""
+        """Return the reason that a source event is alone although others are like it."""
         mine = self._fixtures[ref]
         for other in self._refs:
             common = None if other == ref else shared_id(mine, self._fixtures[other])
@@ -215,17 +216,17 @@ def group(
     crossed: Mapping[SourceRef, Collection[SourceRef]],
     events: Mapping[SourceRef, str],
 ) -> list[tuple[Group, dict[SourceRef, Match]]]:
-    """Group source events that nothing links to others than these.
+    """Group source events that have no links to any others.
 
     Args:
         refs: the source events.
-        fixtures: what each is compared by.
-        alike: how alike they are by their names.
-        crossed: per source event those that have home and away the other way round.
-        events: the id of the event that each is in at present, or was in when it departed.
+        fixtures: source event -> the values that it is compared by.
+        alike: source event -> those with names like its own, and their likeness.
+        crossed: source event -> those that have home and away the other way round.
+        events: source event -> the id of its event, or of the one that it departed from.
 
     Returns:
-        The groups in a fixed order, each with what joins its members.
+        The groups in a fixed order, each with the matches of its members.
     """
     grouping = _Grouping(refs, fixtures, alike, events)
     grouping.join_by_ids()

@@ -1,4 +1,4 @@
-"""Where to look for a source event's like: by shared id, and by sport, time and sound of names."""
+"""An index of fixtures by shared id, and by sport, time and sound of their names."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,16 +9,16 @@ from odds_service.reconcile.names import sounds
 from odds_service.reconcile.pairs import NEAR, Fixture
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_AROUND: Final = (-1, 0, 1)  # a bucket is as long as NEAR: what is near lies in these
+_AROUND: Final = (-1, 0, 1)  # a bucket is as long as NEAR, so near starts lie in these three
 
 _Key = tuple[object, ...]
 
 
 class FixtureIndex:
-    """Fixtures by all that they are found by.
+    """Fixtures by every key that they are found by.
 
-    Looking up costs what there is in a quarter of an hour of one sport with sides that sound
-    alike, and not what there is in all.
+    The cost of a look-up grows with the fixtures of one sport that start within minutes and whose
+    sides sound alike, not with the number of all fixtures.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class FixtureIndex:
                     del self._found[key]
 
     def candidates(self, fixture: Fixture) -> set[SourceRef]:
-        """Those that may be the same event, itself and its own source's among them."""
+        """Return fixtures that may be the same event, itself and its own source's among them."""
         found: set[SourceRef] = set()
         for space, id_ in fixture.ids.items():
             found |= self._found.get(("id", space, id_), set())

@@ -1,4 +1,4 @@
-"""Names as they are compared: words without accents, marks of other teams of a club, likeness."""
+"""Names in the form in which they are compared, and the likeness of two names."""
 
 import re
 import unicodedata
@@ -25,12 +25,12 @@ from odds_service.reconcile.words import (
     YOUTH,
 )
 
-LIKE_WORDS: Final = 80  # two words with less in common (percent of their letters) are not alike
-_ABBREVIATED: Final = 0.9  # what a word counts that is the beginning of the other
-_TOLD_APART: Final = 60  # the most that names have in common that differ in a telling word
+LIKE_WORDS: Final = 80  # percent of their letters that two words must share to be alike
+_ABBREVIATED: Final = 0.9  # the worth of a pair in which one word begins with the other
+_TOLD_APART: Final = 60  # the most likeness of two names that differ in a telling word
 _REMEMBERED: Final = 65_536
 
-# Letters that do not come apart into a letter and an accent.
+# Letters that Unicode does not decompose into a letter and an accent.
 _LETTERS: Final = str.maketrans(
     {
         "ß": "ss",
@@ -52,13 +52,15 @@ _APART: Final = re.compile(r"[^a-z0-9]+")
 _LONGEST_PHRASE: Final = max(map(len, PHRASES))
 
 
-# Words of the one name, words of the other, and what they count (0 to 1).
+# Words of one name, words of the other, and the worth of the pair (0 to 1).
 _Pair: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], float]
 
 
 class Name(NamedTuple):
-    """A side. words: in their order, and not those that mean any club; marks: what sets the team
-    apart from others of the same name (`women`, `u19`, `reserve`, `virtual`).
+    """A side's name.
+
+    words: in their order, without words that mean any club. marks: the properties that set the
+    team apart from others of the same name (`women`, `u19`, `reserve`, `virtual`).
     """
 
     words: tuple[str, ...]
@@ -66,7 +68,7 @@ class Name(NamedTuple):
 
 
 def plain(text: str) -> str:
-    """Lower case, without accents, dots and apostrophes."""
+    """Return text in lower case, without accents, dots and apostrophes."""
     spread = unicodedata.normalize("NFKD", text.casefold().translate(_LETTERS))
     bare = "".join(letter for letter in spread if not unicodedata.combining(letter))
     return _SILENT.sub("", bare.translate(_LETTERS))
@@ -74,7 +76,12 @@ def plain(text: str) -> str:
 
 @lru_cache(maxsize=_REMEMBERED)
 def side_name(text: str, *, people: bool = False) -> Name:
-    """A side's name, whatever way a source writes it. people: in a sport of players."""
+    """Return the name of a side, in the same form for every spelling of the sources.
+
+    Args:
+        text: as a source writes it.
+        people: whether the sides of this sport are players rather than teams.
+    """
     bare = _NEUTRAL.sub(" ", plain(text))
     if people:
         words = [word for word in _APART.split(bare) if word]
@@ -94,7 +101,7 @@ def side_name(text: str, *, people: bool = False) -> Name:
 
 
 def _mark(word: str, place: int, words: list[str]) -> str:
-    """What the word sets the team apart by, empty where it is part of the name."""
+    """Return the mark that a word stands for, empty where it is part of the name."""
     if word in VIRTUAL:
         return "virtual"
     if word in YOUTH:
@@ -128,7 +135,7 @@ def _translated(words: list[str]) -> Iterator[str]:
 
 
 class Competition(NamedTuple):
-    """What a competition's name says of all teams in it, and the countries that it names."""
+    """The marks that a competition gives all its teams, and the countries in its name."""
 
     marks: frozenset[str]
     countries: frozenset[str]
@@ -136,7 +143,7 @@ class Competition(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def competition_name(text: str) -> Competition:
-    """A competition, by its name or by a source's key of it."""
+    """Return a competition by its name, or by a source's key for it."""
     bare = plain(text).replace("_", " ")
     marks = {f"u{age}" for age in _AGE.findall(bare)}
     words = frozenset(_APART.split(bare))
@@ -153,19 +160,19 @@ def competition_name(text: str) -> Competition:
 
 @lru_cache(maxsize=1024)
 def sport_name(text: str) -> str:
-    """One name for a sport, whatever a source calls it."""
+    """Return the one name of a sport for all that sources call it."""
     bare = _APART.sub("", plain(text))
     return SPORTS.get(bare, bare)
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def likeness(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """How alike two names are: 100 the same words in any order, 0 nothing in common.
+    """Return the likeness of two names: 100 for the same words in any order, 0 for none in common.
 
-    Words are paired, each with the one most like it: equal, the beginning of it (`man`), alike in
-    its letters, or several with their initials (`psg`). What is left over counts against them, by
-    its length, and against the longer name less than against the shorter: `brighton` is likely
-    `brighton and hove albion`, and may be so only where nothing speaks against it.
+    Each word is paired with the word most like it: an equal one, one that begins with it (`man`),
+    one with similar letters, or several words with their initials (`psg`). Words that are left
+    over count against the names by their length, and less so in the longer name: `brighton` is
+    probably `brighton and hove albion`.
     """
     if not one or not other:
         return 0
@@ -186,7 +193,7 @@ def likeness(one: tuple[str, ...], other: tuple[str, ...]) -> int:
 
 
 def left_over(one: tuple[str, ...], other: tuple[str, ...]) -> frozenset[str] | None:
-    """The words that the longer name has beyond the shorter; None where it has not all of it."""
+    """Return the words that one name adds to the other; None where both have words of their own."""
     rest_one, rest_other = _left_over(one, other)
     return None if rest_one and rest_other else frozenset(rest_one + rest_other)
 
@@ -208,7 +215,7 @@ def _without(words: tuple[str, ...], taken: list[str]) -> list[str]:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _pairs(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[_Pair, ...]:
-    """Words that belong together, the surest first; none is in two pairs."""
+    """Return the words that belong together, the surest pair first; no word is in two pairs."""
     found: list[tuple[float, tuple[str, ...], tuple[str, ...]]] = []
     for word in left:
         for other in right:
@@ -235,7 +242,7 @@ def _holds(words: list[str], taken: tuple[str, ...]) -> bool:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _worth(one: str, other: str) -> float:
-    """What a pair of words counts, 0 to 1; 0 where they are not alike."""
+    """Return the worth of a pair of words, 0 to 1; 0 where they are not alike."""
     if one == other:
         return 1.0
     if one.startswith(other) or other.startswith(one):
@@ -247,7 +254,7 @@ def _worth(one: str, other: str) -> float:
 
 
 def _initials(word: str, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Stretches of words that a word of two to four letters is the initials of."""
+    """Yield the runs of words whose initials form a word of two to four letters."""
     if 2 <= len(word) <= 4:
         for start in range(len(words) - len(word) + 1):
             run = words[start : start + len(word)]
@@ -257,10 +264,10 @@ def _initials(word: str, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 @lru_cache(maxsize=_REMEMBERED)
 def sounds(words: tuple[str, ...]) -> frozenset[str]:
-    """What a name is looked up by: two names that are alike have one of these in common.
+    """Return the index keys of a name: two names that are alike have at least one in common.
 
-    Of each word its first two sounds (letters, without vowels and repeats, so that `Dinamo` is
-    found beside `Dynamo`), and those of the name's initials.
+    The keys are the first two sounds of each word and of the name's initials. Sounds are letters
+    without vowels and repeats, so that `Dinamo` is found beside `Dynamo`.
     """
     initials = "".join(word[0] for word in words)
     keys = {_sound(word) for word in words}

@@ -1,4 +1,4 @@
-"""Ids of events: given once, kept as long as one of the source events that they stood for."""
+"""Ids of events: an id stays with its event as long as one of its source events does."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from odds_service.model.match import SourceRef
 from odds_service.reconcile.grouping import Fixtures, Group
 
-Taken = Callable[[str], bool]  # whether an id stands for an event that is none of those at hand
+Taken = Callable[[str], bool]  # whether an id belongs to an event outside these groups
 
 
 def natural_ids(members: Group, fixtures: Fixtures) -> list[str]:
-    """The ids that a group would get on its own, the best first: shared ones, then its own."""
+    """Return the ids that a new group could get, the best first: shared ones, then its own."""
     shared = sorted({pair for ref in members for pair in fixtures[ref].ids.items()})
     return [":".join(pair) for pair in (*shared, *sorted(members))]
 
@@ -18,12 +18,18 @@ def natural_ids(members: Group, fixtures: Fixtures) -> list[str]:
 def name_groups(
     groups: Sequence[Group], current: Mapping[SourceRef, str], fixtures: Fixtures, taken: Taken
 ) -> list[str]:
-    """An id for each group.
+    """Return an id for each group.
 
-    current: the id that each source event has, or had when it was last shown. Of groups that come
-    out of one event, the one whose natural id it is keeps the id, else the one with most of its
-    source events. Of several ids that come together, the one that moves the fewest stays, then
-    one that is shared by the sources, then the first in the alphabet.
+    When one event becomes several groups, its id stays with the group that has it as a natural id,
+    else with the group that has most of its source events. When several events become one group,
+    the id that moves the fewest source events stays, then one that sources share, then the first
+    in the alphabet.
+
+    Args:
+        groups: the groups to name.
+        current: source event -> the id that it has, or had when it was last shown.
+        fixtures: source event -> the values that it is compared by.
+        taken: whether an id belongs to an event outside these groups.
     """
     claims = []
     natural = [natural_ids(members, fixtures) for members in groups]
@@ -48,7 +54,7 @@ def name_groups(
 
 
 def _free(wishes: Sequence[str], taken: Taken) -> str:
-    """The first that is free; when none is (all stand for others), the first with a number."""
+    """Return the first free id; where all are taken, the first one with a number added."""
     for wish in wishes:
         if not taken(wish):
             return wish

@@ -1,4 +1,4 @@
-"""Two source events beside each other: are they one event, may they be, or can they not?"""
+"""Comparison of two source events: they are one event, may be, or cannot be."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,26 +17,27 @@ from odds_service.reconcile.names import (
 )
 from odds_service.reconcile.words import OF_PEOPLE, SAME_SIDES_H, TELLING
 
-# Recorded: 59 % of 213 moved starts moved by up to 15 minutes, 88 % up to one hour, 95 % up to
-# three (tests/reconcile/test_recorded.py).
-NEAR: Final = timedelta(minutes=15)  # starts of one event, where the names are not the same
-AT_ONCE: Final = timedelta(minutes=5)  # where both names are only parts of the others
+# In the recordings, 59 % of 213 moved starts moved by at most 15 minutes, 88 % by at most one hour
+# and 95 % by at most three (tests/reconcile/test_recorded.py).
+NEAR: Final = timedelta(minutes=15)  # between starts, where the names are not the same
+AT_ONCE: Final = timedelta(minutes=5)  # where both names are only parts of the other two
 VIRTUAL: Final = timedelta(minutes=1)  # the same two play again within minutes
 
-CERTAIN: Final = 90  # a side as good as equal: abbreviated, one letter else
-LIKE: Final = 65  # the other side then need only be this much alike
+CERTAIN: Final = 90  # a side as good as equal: abbreviated, or with one other letter
+LIKE: Final = 65  # enough for the other side, where one is CERTAIN
 BOTH_LIKE: Final = 85
-FLOOR: Final = 45  # less on one side, and it is another event
-MARGIN: Final = 8  # points of score that two candidates must differ by
-_SWAPPED_BY: Final = 15  # points by which the sides are more alike the other way round
+FLOOR: Final = 45  # less on either side means another event
+MARGIN: Final = 8  # least difference of score between two candidates
+_SWAPPED_BY: Final = 15  # points by which swapped sides are more alike
 
 
 class Fixture(Struct, frozen=True):
-    """What a source event is compared by.
+    """The values by which a source event is compared.
 
-    marks: what sets it apart from others of the same clubs (`women`, `u19`, `home reserve` …).
-    starts: what it was said to start at. ids: shared ids, (namespace, id). told: the status that
-    its source told last. departed_at: since when its source shows it no more; None: it shows it.
+    marks: the properties that set it apart from others of the same clubs (`women`, `u19`,
+    `home reserve` …). starts: every start that its source told. ids: namespace -> shared id.
+    told: the status that its source told last. departed_at: the time at which its source stopped
+    showing it; None while it is shown.
     """
 
     ref: SourceRef
@@ -57,12 +58,12 @@ class Fixture(Struct, frozen=True):
 
     @property
     def sides(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Both names, whatever the order of their words."""
+        """Both names, as sets of words."""
         return frozenset(self.home.words), frozenset(self.away.words)
 
 
 class Likeness(Struct, frozen=True):
-    """How alike two events are by their names; `same`: enough to be taken for one."""
+    """The likeness of two events by their names; `same`: enough to be taken for one."""
 
     score: int
     home: int
@@ -86,9 +87,9 @@ def fixture(
 
     Args:
         ref: its source and that source's id of it.
-        shown: what the source says of it.
+        shown: the event as the source shows it.
         told: the status that the source told last, None where it tells none.
-        departed_at: since when the source shows it no more, None where it shows it.
+        departed_at: the time at which the source stopped showing it; None while it is shown.
     """
     sport = sport_name(shown.sport)
     people = sport in OF_PEOPLE
@@ -117,17 +118,17 @@ def fixture(
     )
 
 
-_OF_A_SIDE: Final = frozenset({"reserve", "third"})  # a club's second team may meet a first one
+_OF_A_SIDE: Final = frozenset({"reserve", "third"})  # a club's second team may meet another's first
 
 
 def shared_id(one: Fixture, other: Fixture) -> str | None:
-    """The id that both have, as `namespace id`; of several the first namespace's."""
+    """Return the id that both have, as `namespace id`; of several, that of the first namespace."""
     common = [space for space, id_ in one.ids.items() if other.ids.get(space) == id_]
     return f"{min(common)} {one.ids[min(common)]}" if common else None
 
 
 def conflict(one: Fixture, other: Fixture) -> str:
-    """Why the two cannot be one event, empty where they may be; ids go before names."""
+    """Return the reason that two cannot be one event, else an empty text; ids outweigh names."""
     if one.ref[0] == other.ref[0]:
         return _siblings(one, other)
     if any(other.ids.get(space, id_) != id_ for space, id_ in one.ids.items()):
@@ -162,10 +163,10 @@ def succeeds(one: Fixture, other: Fixture) -> bool:
 
 
 def _siblings(one: Fixture, other: Fixture) -> str:
-    """Why two events of one source cannot be one.
+    """Return the reason that two events of one source cannot be one, empty where they may be.
 
-    One that has departed bars the others only around its start: a later meeting of the same sides
-    is told from it by its time, at every source.
+    A departed one bars the others only around its start: at every source, the time sets it apart
+    from a later meeting of the same sides.
     """
     if one.departed_at is None and other.departed_at is None:
         return "one source shows both"
@@ -178,8 +179,8 @@ def _siblings(one: Fixture, other: Fixture) -> str:
 def disagree(one: Fixture, other: Fixture) -> bool:
     """Return whether told statuses speak against joining two events by their names.
 
-    A match in play is not one that is still to come; starts that are close together outweigh it,
-    since sources tell a kick-off at different times.
+    A match in play is not one that is still to come. Starts that are close together outweigh that,
+    since sources notice a kick-off at different times.
     """
     return (
         one.told is not other.told
@@ -208,7 +209,7 @@ def _unlike(one: Fixture, other: Fixture) -> str:
 
 
 def swapped(one: Fixture, other: Fixture) -> bool:
-    """Whether home of the one is away of the other: their odds are not of the same outcomes."""
+    """Return whether home of one is away of the other: their outcomes are not the same."""
     crossed = (
         likeness(one.home.words, other.away.words) + likeness(one.away.words, other.home.words)
     ) / 2
@@ -221,11 +222,12 @@ def swapped(one: Fixture, other: Fixture) -> bool:
 
 
 def compare(one: Fixture, other: Fixture) -> Likeness | None:
-    """How alike two events of different sources are; None where they cannot be one by name.
+    """Return the likeness of two events of different sources; None where names bar them.
 
-    Taken for one are: a side as good as equal, since it plays once at a time, and the other
-    alike; or both much alike; or both of them whole in the other's longer names, at the same
-    minute, and nothing telling left over. Farther apart in time, both sides must be equal.
+    They are taken for one event in three cases: one side is as good as equal, since a side plays
+    once at a time, and the other is alike; or both sides are much alike; or both names are whole
+    parts of the other's longer names, start within minutes of each other, and leave no telling
+    word over. Farther apart in time, both sides must be equal.
     """
     if one.ref[0] == other.ref[0] or _unlike(one, other) or swapped(one, other):
         return None
@@ -254,12 +256,12 @@ def compare(one: Fixture, other: Fixture) -> Likeness | None:
 
 
 def apart(one: Fixture, other: Fixture) -> timedelta:
-    """The least time between what the one and the other were said to start at."""
+    """Return the least time between the starts that were told of the two."""
     return min(abs(mine - theirs) for mine in one.starts for theirs in other.starts)
 
 
 def same_sides(one: Fixture) -> timedelta:
-    """Return how far starts may be apart when both sides are equal."""
+    """Return the most time between two starts when both sides are equal."""
     if "virtual" in one.marks:
         return VIRTUAL
     return max(NEAR, timedelta(hours=SAME_SIDES_H.get(one.sport, 0)))

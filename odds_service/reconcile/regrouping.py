@@ -1,154 +1,184 @@
-"""Source events that change the event they belong to, as changes of the log: pure functions.
+"""Source events that change the event they belong to, as un-numbered intents: pure functions.
 
-Two events that prove to be one: the one ends (`merged`, naming the other), and its odds are ADDED
-to the other. One that proves to be two: the odds of what leaves are REMOVED (`split`), and ADDED to
-the event where they belong. What ends comes before what is there instead, so no reader of the log
-holds a price in two events, and none in the wrong one once it is known to be wrong. Odds that go
-over keep their times: nobody has looked at them anew.
+When two events prove to be one, one of them ends (`merged`, naming the other) and its odds are
+ADDED to the other. When one proves to be two, the odds of the sources that leave are REMOVED
+(`split`) and ADDED to the event where they belong. Everything that ends comes before everything
+that replaces it, so no reader of the log holds a price in two events. Odds that move keep their
+times: nobody has looked at them anew.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from odds_service.detection.numbering import Detected, change_event, lose_bookmaker
-from odds_service.model.change import ChangeKind, EventChange, MarketChange, Reason
+from odds_service.detection.departure import end_of_event, lose_sources
+from odds_service.detection.intents import EventDifference, EventIntent, Look, OddsArrive
+from odds_service.model.change import ChangeKind, Reason
 from odds_service.model.event import Event, EventStatus, status_of
-from odds_service.model.market import Markets
 from odds_service.model.match import Move, ShownEvent
-from odds_service.model.observation import nothing_seen
-from odds_service.model.snapshot import (
-    BookmakerKey,
-    BookmakerOdds,
-    EventOdds,
-    EventSource,
-    told_statuses,
-)
+from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource, told_statuses
+
+
+class Moved(Struct, frozen=True):
+    """The moves of source events from one event to another.
+
+    Args:
+        intents: in the order of event ids, departures before arrivals.
+        entries: event id -> the event with the moves applied, None where it ends. Their odds are
+            those that the cache holds, without new numbers.
+    """
+
+    intents: tuple[EventIntent, ...] = ()
+    entries: Mapping[str, EventOdds | None] = {}
+
+    def upon(self, events: Mapping[str, EventOdds]) -> Mapping[str, EventOdds]:
+        """Return the entries of the cache with the moves applied."""
+        if not self.entries:
+            return events
+        held = {**events, **self.entries}
+        return {event_id: entry for event_id, entry in held.items() if entry is not None}
 
 
 class _Arrival(Struct, frozen=True):
-    """A source event with what its bookmakers show, on its way to its event."""
+    """A source event with the odds of its bookmakers, on the way to another event."""
 
     carried: EventSource
     bookmakers: tuple[BookmakerOdds, ...]
     draws_lost: tuple[tuple[str, str, str], ...]
 
 
-def regroup(
-    events: Mapping[str, EventOdds],
-    moves: Sequence[Move],
-    *,
-    first_revision: int,
-    detected_at: datetime,
-    wall_at: datetime | None = None,
-    observed_at: datetime,
-) -> Detected:
-    """Take source events out of the events where they are, and put them where they belong.
+def move(events: Mapping[str, EventOdds], moves: Sequence[Move], at: datetime) -> Moved:
+    """Take source events out of their events, and put them where they belong.
 
-    observed_at: when that was seen which tells it. Moves within an event are left to `rematch`.
+    Moves within an event are left to `rematch`.
+
+    Args:
+        events: the entries of the cache, by event id.
+        moves: as the reconciler gives them.
+        at: the time of the observation that shows where they belong.
     """
-    found = Detected(first_revision, detected_at, wall_at)
+    leaving = _by_event(moves)
+    if not leaving:
+        return Moved()
+    intents: list[EventIntent] = []
+    entries: dict[str, EventOdds | None] = {}
     arrivals: dict[str, list[_Arrival]] = {}
-    for event_id, leaving in _by_event(moves).items():
+    for event_id, going in leaving.items():
         entry = events[event_id]
-        for move in leaving:
-            arrivals.setdefault(move.placed.event_id, []).append(_taken(entry, move))
-        _take_out(found, entry, leaving, observed_at)
+        for each in going:
+            arrivals.setdefault(each.placed.event_id, []).append(_arrival(entry, each))
+        intent = _take_out(entry, going, at)
+        intents.append(intent)
+        entries[event_id] = _left_behind(entry, intent)
     for event_id in sorted(arrivals):
         coming = sorted(arrivals[event_id], key=lambda arrival: arrival.carried.source)
-        target = found.entries[event_id] if event_id in found.entries else events.get(event_id)
-        _put_in(found, target, event_id, coming, observed_at)
-    return found
+        target = entries[event_id] if event_id in entries else events.get(event_id)
+        intent = _put_in(target, event_id, coming, at)
+        intents.append(intent)
+        bookmakers = {} if target is None else dict(target.bookmakers)
+        bookmakers |= {odds.key: odds for arrival in coming for odds in arrival.bookmakers}
+        entries[event_id] = EventOdds(intent.event, intent.sources, bookmakers)
+    return Moved(tuple(intents), entries)
 
 
 def rematch(
-    found: Detected,
     events: Mapping[str, EventOdds],
     moves: Sequence[Move],
-    observed_at: datetime,
-) -> None:
-    """Keep what joins source events to the event where they stay, where that differs.
+    intents: Sequence[EventIntent],
+    at: datetime,
+) -> tuple[EventIntent, ...]:
+    """Keep the match of source events that stay in their event, where it differs.
 
-    An event that changes anyway takes it along; of another it is a change (`rematched`), since the
-    log is all that is stored.
+    An event that changes anyway takes it along. For any other it is a change of its own
+    (`rematched`), since the log is all that is stored.
+
+    Args:
+        events: the entries of the cache, by event id.
+        moves: as the reconciler gives them; those to another event are left to `move`.
+        intents: all intents of the observation, which these follow.
+        at: the time of the observation.
     """
-    for move in moves:
-        event_id = move.placed.event_id
-        if move.from_event != event_id:
+    found: list[EventIntent] = []
+    for each in moves:
+        event_id = each.placed.event_id
+        if each.from_event != event_id:
             continue
-        entry = found.entries[event_id] if event_id in found.entries else events.get(event_id)
-        source, source_event_id = move.ref
+        before = [intent for intent in (*intents, *found) if intent.event.id == event_id]
+        entry = before[-1] if before else events.get(event_id)
+        source, source_event_id = each.ref
         carried = None if entry is None else entry.sources.get(source)
         if entry is None or carried is None or carried.source_event_id != source_event_id:
             continue  # gone by the very observation
-        fresh = replace(carried, shown=move.placed.shown, match=move.placed.match)
-        changed = any(
-            isinstance(change, EventChange) and change.event_id == event_id
-            for change in found.changes
-        )
-        if not changed:
-            seen = nothing_seen(source, observed_at)
-            kind, reason = ChangeKind.EVENT_UPDATED, Reason.REMATCHED
-            change_event(found, kind, reason, entry.event, entry.event, seen)
-        found.event_sources.append((event_id, fresh))
-        found.entries[event_id] = replace(entry, sources={**entry.sources, source: fresh})
+        fresh = replace(carried, shown=each.placed.shown, match=each.placed.match)
+        event, first = entry.event, None
+        if all(intent.first is None and intent.last is None for intent in before):
+            first = EventDifference(ChangeKind.EVENT_UPDATED, Reason.REMATCHED, event, event)
+        sources = {**entry.sources, source: fresh}
+        found.append(EventIntent(Look(source, at), event, sources, first, rows=[fresh]))
+    return tuple(found)
 
 
 def _by_event(moves: Sequence[Move]) -> dict[str, list[Move]]:
-    """The moves to elsewhere by the event that they lead away from, in order."""
+    """Return the moves to another event by the event that they lead away from, in order."""
     leading: dict[str, list[Move]] = {}
-    for move in sorted(moves, key=lambda move: (move.from_event, move.ref)):
-        if move.from_event != move.placed.event_id:
-            leading.setdefault(move.from_event, []).append(move)
+    for each in sorted(moves, key=lambda each: (each.from_event, each.ref)):
+        if each.from_event != each.placed.event_id:
+            leading.setdefault(each.from_event, []).append(each)
     return leading
 
 
-def _taken(entry: EventOdds, move: Move) -> _Arrival:
-    source = move.ref[0]
-    placed = move.placed
+def _arrival(entry: EventOdds, moving: Move) -> _Arrival:
+    source, placed = moving.ref[0], moving.placed
     carried = replace(entry.sources[source], shown=placed.shown, match=placed.match)
-    shown = tuple(odds for key, odds in sorted(entry.bookmakers.items()) if key[0] == source)
+    odds = tuple(
+        replace(odds, markets=dict(sorted(odds.markets.items())))
+        for key, odds in sorted(entry.bookmakers.items())
+        if key[0] == source
+    )
     lost = tuple(each for each in entry.event.draws_lost if each[0] == source)
-    return _Arrival(carried, shown, lost)
+    return _Arrival(carried, odds, lost)
 
 
-def _take_out(
-    found: Detected, entry: EventOdds, leaving: Sequence[Move], observed_at: datetime
-) -> None:
+def _take_out(entry: EventOdds, going: Sequence[Move], at: datetime) -> EventIntent:
+    """Return the departure of source events from one event, or the end of that event."""
     event = entry.event
-    gone = [move.ref[0] for move in leaving]
-    seen = nothing_seen(gone[0], observed_at)
-    if entry.sources.keys() <= set(gone):
-        targets = {move.placed.event_id for move in leaving}
-        merged = targets.pop() if len(targets) == 1 else ""
-        reason = Reason.MERGED if merged else Reason.SPLIT
-        ended = replace(event, status=EventStatus.ENDED, merged_into=merged)
-        shown = tuple(entry.bookmakers[key] for key in sorted(entry.bookmakers))
-        change_event(found, ChangeKind.EVENT_ENDED, reason, event, ended, seen, shown)
-        found.entries[event.id] = None
-        return
-    sources = {name: kept for name, kept in entry.sources.items() if name not in gone}
-    updated = _without(event, sources, observed_at)
-    change_event(found, ChangeKind.EVENT_UPDATED, Reason.SPLIT, event, updated, seen)
-    bookmakers = dict(entry.bookmakers)
-    for key in sorted(entry.bookmakers):
-        if key[0] in gone:
-            seen = nothing_seen(key[0], observed_at)
-            lose_bookmaker(found, bookmakers, bookmakers[key], seen, updated, Reason.SPLIT)
-    found.entries[event.id] = EventOdds(updated, sources, bookmakers)
+    names = {each.ref[0] for each in going}
+    look = Look(going[0].ref[0], at)
+    if entry.sources.keys() <= names:
+        targets = {each.placed.event_id for each in going}
+        merged_into = targets.pop() if len(targets) == 1 else ""
+        reason = Reason.MERGED if merged_into else Reason.SPLIT
+        return end_of_event(entry, reason, look, merged_into)
+    sources = {name: kept for name, kept in entry.sources.items() if name not in names}
+    updated = _without(event, sources, at)
+    return EventIntent(
+        look,
+        updated,
+        sources,
+        EventDifference(ChangeKind.EVENT_UPDATED, Reason.SPLIT, event, updated),
+        lose_sources(entry, names, Reason.SPLIT),
+    )
 
 
-def _without(event: Event, sources: Mapping[str, EventSource], observed_at: datetime) -> Event:
-    """The event as those describe it that stay: the first of them, as ever."""
+def _left_behind(entry: EventOdds, intent: EventIntent) -> EventOdds | None:
+    """Return an event without the sources that an intent takes out; None where none is left."""
+    if not intent.sources:
+        return None
+    bookmakers = {key: odds for key, odds in entry.bookmakers.items() if key[0] in intent.sources}
+    return EventOdds(intent.event, intent.sources, bookmakers)
+
+
+def _without(event: Event, sources: Mapping[str, EventSource], at: datetime) -> Event:
+    """Return the event as the first of the sources that stay describes it."""
     ids = {name: id_ for name, id_ in event.source_ids.items() if name in sources}
     shown = sources[next(iter(ids))].shown if ids else None
     if shown is None or next(iter(event.source_ids)) in ids:
         told = told_statuses(sources)
-        status = status_of(told, event.start_time, observed_at)
+        status = status_of(told, event.start_time, at)
         return replace(event, source_ids=ids, told=told, status=status)
-    return _event(event.id, shown, ids, told_statuses(sources), observed_at)
+    return _event(event.id, shown, ids, told_statuses(sources), at)
 
 
 def _event(
@@ -156,7 +186,7 @@ def _event(
     shown: ShownEvent,
     ids: dict[str, str],
     told: dict[str, EventStatus],
-    observed_at: datetime,
+    at: datetime,
 ) -> Event:
     return Event(
         id=event_id,
@@ -165,75 +195,42 @@ def _event(
         home=shown.home,
         away=shown.away,
         start_time=shown.start_time,
-        status=status_of(told, shown.start_time, observed_at),
+        status=status_of(told, shown.start_time, at),
         source_ids=ids,
         told=told,
     )
 
 
 def _put_in(
-    found: Detected,
-    entry: EventOdds | None,
-    event_id: str,
-    arrivals: Sequence[_Arrival],
-    observed_at: datetime,
-) -> None:
+    entry: EventOdds | None, event_id: str, arrivals: Sequence[_Arrival], at: datetime
+) -> EventIntent:
+    """Return the arrival of source events in one event, which is new where `entry` is None."""
     ids = {arrival.carried.source: arrival.carried.source_event_id for arrival in arrivals}
     told = told_statuses({arrival.carried.source: arrival.carried for arrival in arrivals})
-    lost = tuple(sorted(each for arrival in arrivals for each in arrival.draws_lost))
-    seen = nothing_seen(arrivals[0].carried.source, observed_at)
-    reason = Reason.SPLIT if entry is None else Reason.MERGED
+    lost = {each for arrival in arrivals for each in arrival.draws_lost}
     if entry is None:
         shown = next(arrival.carried.shown for arrival in arrivals if arrival.carried.shown)
-        event = replace(_event(event_id, shown, ids, told, observed_at), draws_lost=lost)
-        change_event(found, ChangeKind.EVENT_ADDED, reason, None, event, seen)
+        event = _event(event_id, shown, ids, told, at)
+        event = replace(event, draws_lost=tuple(sorted(lost)))
+        sources = {}
+        first = EventDifference(ChangeKind.EVENT_ADDED, Reason.SPLIT, None, event)
     else:
         told = entry.event.told | told
         event = replace(
             entry.event,
             source_ids=entry.event.source_ids | ids,
             told=told,
-            draws_lost=tuple(sorted({*entry.event.draws_lost, *lost})),
-            status=status_of(told, entry.event.start_time, observed_at),
+            draws_lost=tuple(sorted(lost.union(entry.event.draws_lost))),
+            status=status_of(told, entry.event.start_time, at),
         )
-        change_event(found, ChangeKind.EVENT_UPDATED, reason, entry.event, event, seen)
-    sources = {} if entry is None else dict(entry.sources)
-    bookmakers = {} if entry is None else dict(entry.bookmakers)
-    for arrival in arrivals:
-        sources[arrival.carried.source] = arrival.carried
-        found.event_sources.append((event_id, arrival.carried))
-        bookmakers |= _added(found, event_id, arrival.bookmakers, reason)
-    found.entries[event_id] = EventOdds(event, sources, bookmakers)
-
-
-def _added(
-    found: Detected, event_id: str, shown: Iterable[BookmakerOdds], reason: str
-) -> dict[BookmakerKey, BookmakerOdds]:
-    """Number the odds as ADDED to an event; each bookmaker's are a capture of their own."""
-    added: dict[BookmakerKey, BookmakerOdds] = {}
-    for odds in shown:
-        snapshot_id = found.next_revision
-        markets = Markets()
-        for key in sorted(odds.markets):
-            revision = found.revision()
-            markets[key] = replace(odds.markets[key], revision=revision)
-            found.changes.append(
-                MarketChange(
-                    revision,
-                    ChangeKind.ADDED,
-                    reason,
-                    event_id,
-                    odds.source,
-                    odds.bookmaker,
-                    snapshot_id,
-                    odds.confirmed_at,
-                    found.detected_at,
-                    None,
-                    markets[key],
-                    wall_at=found.wall_at,
-                )
-            )
-        moved = replace(odds, snapshot_id=snapshot_id, event_id=event_id, markets=markets)
-        found.snapshots.append(moved.snapshot())
-        added[odds.key] = moved
-    return added
+        sources = dict(entry.sources)
+        first = EventDifference(ChangeKind.EVENT_UPDATED, Reason.MERGED, entry.event, event)
+    carried = [arrival.carried for arrival in arrivals]
+    return EventIntent(
+        Look(carried[0].source, at),
+        event,
+        sources | {each.source: each for each in carried},
+        first,
+        [OddsArrive(odds, first.reason) for arrival in arrivals for odds in arrival.bookmakers],
+        rows=carried,
+    )

@@ -1,5 +1,7 @@
-"""Words in the names of teams, players and competitions, all in the form that `names` gives them:
-lower case, without accents, dots and apostrophes. To teach it a variant, add it here.
+"""Word lists for the names of teams, players and competitions.
+
+All words are in the form that `names.plain` gives them: lower case, without accents, dots and
+apostrophes. To support another variant of a name, add it here.
 """
 
 from typing import Final
@@ -9,7 +11,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Words that say "club" and not which one. They count for nothing where other words are left.
+# Words that mean any club. They count for nothing unless the name has no other words.
 CLUB: Final = _words("""
     ac acf afc aik as bc bk bsc ca calcio cd cf cfc club clube cs css ec fa fc ff fk football foot
     fsv futbol futebol gd hc if ifk ik jk kf kfc kk krc ks kv mks nk osc pfc rc rcd sad sc sd se
@@ -110,8 +112,8 @@ PHRASES: Final = {
     ("viet", "nam"): ("vietnam",),
 }
 
-# What sets a team of a club apart from the others of it. A word that only a competition means so
-# (`junior`: Boca Juniors is a team of men) is in COMPETITION.
+# Words that set a team of a club apart from its others. Words that mean this only in the name of a
+# competition (`junior`: Boca Juniors is a men's team) are in COMPETITION_YOUTH.
 WOMEN: Final = _words("""
     w wom women womens woman ladies lady girls female fem femenino femenina femeninas femenil
     feminino feminina feminine feminines feminin feminas femminile frauen damen dames vrouwen
@@ -137,10 +139,10 @@ COMPETITION_RESERVE: Final = _words("""
     res reserve reserves reserva reservas
 """)
 
-# `II` that is part of a club's own name.
+# Words before a `II` that is part of the club's own name.
 OWN_NUMBER: Final = _words("willem pablo")
 
-# One name of a sport for others.
+# Other name of a sport -> the name to compare.
 SPORTS: Final = {
     "football": "soccer",
     "futbol": "soccer",
@@ -150,15 +152,15 @@ SPORTS: Final = {
     "nfl": "americanfootball",
 }
 
-# Sides are people: letters are initials there, and two names are a pair of players.
+# Sports of players: single letters are initials there, and two names are a pair.
 OF_PEOPLE: Final = _words("""
     tennis tabletennis badminton squash darts snooker boxing mma golf padel beachvolleyball
 """)
 
-# How long before and after a start an event of the same two sides is the same event (hours), for
-# sports in which they do not meet twice within that time. Of a twin bill in baseball the second
-# game begins two and a half hours after the first, or later, but while that is not known sources
-# list it half an hour after the first; a day's tennis is put off as it rains.
+# Hours before and after a start within which an event of the same two sides is the same event, for
+# sports in which they do not meet twice in that time. The second game of a baseball doubleheader
+# starts at least two and a half hours after the first, but sources list it half an hour after it
+# while its start is unknown. Rain puts off a whole day of tennis.
 SAME_SIDES_H: Final = {
     "americanfootball": 3.0,
     "aussierules": 3.0,
@@ -177,13 +179,14 @@ SAME_SIDES_H: Final = {
     "volleyball": 3.0,
 }
 
-# Words that a shorter name of the same side does not leave out: with one of these it is another's.
+# Words that a shorter name of the same side keeps: one name with such a word and one without it
+# are two sides.
 TELLING: Final = _words("""
     state tech north south east west northern southern eastern western central new young old real
     inter atletico city united guinea am valley international
 """)
 
-# A competition of one country has no match of another's.
+# Competitions of two different countries have no match in common.
 COUNTRIES: Final = _words("""
     albania algeria andorra angola argentina armenia australia austria azerbaijan bahrain
     bangladesh belarus belgium bolivia bosnia botswana brazil bulgaria cambodia cameroon canada

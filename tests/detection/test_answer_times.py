@@ -1,4 +1,4 @@
-"""Answers that are older than one before, by the source's own times."""
+"""Answers that are older than an earlier one, by the source's own times."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def at(minute: float) -> datetime:
 
 
 def told(minutes: Mapping[str, float], event: str = "e") -> Observation:
-    """An answer whose bookmakers tell such times."""
+    """Return an answer whose bookmakers tell these times."""
     shown = observed_event(event, {name: {H2H: {"home": 2.0}} for name in minutes})
     bookmakers = tuple(
         replace(each, source_updated_at=at(minutes[each.bookmaker])) for each in shown.bookmakers

@@ -1,8 +1,9 @@
-"""What the settings ask for no more goes; nothing else does."""
+"""Odds that the settings no longer ask for are withdrawn, and no others."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from odds_service.detection.numbering import number
 from odds_service.detection.withdrawal import doubt, due_for_withdrawal, withdraw
 from odds_service.model.asks import Asks, AsksChange, Form, changed_asks
 from odds_service.model.change import MarketChange, Reason
@@ -34,7 +35,7 @@ settings_files = st.dictionaries(st.sampled_from(["toa", "other"]), asked)
 
 
 def shown_under(asks: dict[str, Asks]) -> Book:
-    """All that could be shown under such settings."""
+    """Return a book that has seen everything these settings can show."""
     book = Book()
     for source, each in asks.items():
         for listing in sorted(each.listings or ()):
@@ -48,16 +49,13 @@ def shown_under(asks: dict[str, Asks]) -> Book:
 
 
 def applied(book: Book, changed: dict[str, AsksChange], step: int = 1) -> int:
-    """Withdraw in slices; gives how many there were."""
+    """Withdraw in slices; return the number of slices."""
     slices = 0
     while due := due_for_withdrawal(book.events, changed):
-        found = withdraw(
-            book.events, due[:step], changed,
-            first_revision=len(book.log) + 1, detected_at=NOON,
-        )  # fmt: skip
+        intents = withdraw(book.events, due[:step], changed, NOON)
+        found = number(book.events, intents, first_revision=len(book.log) + 1, detected_at=NOON)
         assert found.changes
-        book.events = dict(found.upon(book.events))
-        book.log += found.changes
+        book.take(found)
         slices += 1
     return slices
 

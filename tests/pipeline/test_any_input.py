@@ -1,10 +1,10 @@
-"""Anything in any place of what a provider answers, through reader, gate, detect and encoder.
+"""Any value in any place of a provider's answer, through reader, gate, detect and encoder.
 
-One process, no server: an answer is read, passes the gate, is applied, stored as rows, read back,
-encoded and decoded. Nothing raises; what is not touched stays exact; everything that is left out is
-counted by name; and the valid answer that comes next finds all as it was.
+In one process, without a server, an answer is read, passes the gate, is applied, stored as rows,
+read back, encoded and decoded. Nothing raises, untouched odds stay exact, everything left out is
+counted by name, and the next valid answer finds everything as it was.
 
-The long form fails unless each name occurred often:
+The long form fails unless each name occurs often:
 `python -m pytest -m long -s tests/pipeline/test_any_input.py`; ODDS_ANY_EXAMPLES says how many.
 """
 
@@ -68,7 +68,7 @@ NAMES: Final = frozenset(
 
 
 class Canned:
-    """The answers of a source: the body that was put there."""
+    """An HTTP client that answers with the body that a test sets."""
 
     def __init__(self) -> None:
         self.body = b""
@@ -116,7 +116,7 @@ def odds_api_event(number: int) -> dict[str, Any]:
 
 
 class Provider:
-    """One provider: a valid body, its source, and which of its places an edit can bear on."""
+    """A provider: its source, a valid body, and the odds that an edit of the body leaves alone."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 def of_the_odds_api(path: tuple[Any, ...]) -> Callable[[Place], bool]:
-    """What an edit does not bear on; a team's name bears on all of its event."""
+    """Return a test for odds that an edit leaves alone; a team's name bears on all its event."""
     if not path:
         return lambda _place: False
     event = f"{path[0] + 1:032x}"
@@ -180,7 +180,7 @@ def of_the_odds_api(path: tuple[Any, ...]) -> Callable[[Place], bool]:
 def of_markets(
     depth: int, types: list[str]
 ) -> Callable[[tuple[Any, ...]], Callable[[Place], bool]]:
-    """Of providers with one event a body: markets stand at `depth`, in a list of these types."""
+    """Like of_the_odds_api(), for bodies of one event with a list of markets at `depth`."""
 
     def untouched(path: tuple[Any, ...]) -> Callable[[Place], bool]:
         if len(path) <= depth or path[depth - 1] != "markets":
@@ -272,7 +272,7 @@ json_like: st.SearchStrategy[Any] = (
 
 
 def edited(provider: Provider, path: tuple[Any, ...], how: str, value: Any, number: int) -> bytes:
-    """The valid body with one place edited."""
+    """Return the valid body with one place edited."""
     valid = provider.valid
     if how == "put":
         body = put(valid, path, value)
@@ -331,7 +331,7 @@ ERROR: Final = {"message": "no", "error_code": "NO", "R": "X", "bizCode": 7}
 
 
 class Looks:
-    """Looks at one source, one after the other, from the gate to what a client decodes."""
+    """Successive looks at one source, from the gate to the messages that a client decodes."""
 
     def __init__(self, counted: Counter[str]) -> None:
         self.stage = Stage()
@@ -364,7 +364,7 @@ class Looks:
         return observation
 
     def shown(self) -> dict[Place, Shown]:
-        """What is cached, by the source's own ids of events."""
+        """Return the cached odds, by the source's own ids of events."""
         own = {
             entry.event.id: entry.sources["toa"].source_event_id
             for entry in self.stage.cache.events.values()
@@ -375,7 +375,7 @@ class Looks:
         }
 
     def is_served(self) -> None:
-        """Every change can be stored and read back; all of it is encoded and decodes to itself."""
+        """Assert that every change survives storing and encoding."""
         log = self.stage.published()
         assert fold(log) == cached(self.stage.cache.events)
         for change in log:
@@ -400,7 +400,7 @@ class Looks:
 
 
 def look(name: str, number: int, how: str, value: Any, counted: Counter[str]) -> None:
-    """One example: the valid answer, an edited one, and the valid one again."""
+    """Look at the valid answer, an edited one, and the valid one again."""
     provider = PROVIDERS[name]
     path = provider.paths[number % len(provider.paths)]
     body = edited(provider, path, how, value, number)
@@ -460,7 +460,7 @@ ODD_VALUES: Final[tuple[Any, ...]] = (
 
 
 def plugged(number: int, odd: Any) -> tuple[object, Callable[[Place], bool]]:
-    """An observation with one odd value in it, and what it does not bear on."""
+    """Return an observation with one odd value, and a test for the odds it leaves alone."""
     given = Observation(
         source="toa", scope=Scope(listing="all"), completeness=Completeness.COMPLETE,
         started_at=NOON, observed_at=NOON, events=tuple(PLUGGED),
@@ -553,7 +553,7 @@ def test_anything_in_a_plug_ins_observation_leaves_its_neighbours_exact() -> Non
 
 @pytest.mark.long
 def test_each_problem_occurs_and_none_of_them_spreads() -> None:
-    """LONG_EXAMPLES examples over all providers and a plug-in, each name OFTEN times at least."""
+    """Over LONG_EXAMPLES examples each name of a problem occurs at least OFTEN times."""
     counted: Counter[str] = Counter()
     done: Counter[str] = Counter()
     many = settings(

@@ -1,4 +1,4 @@
-"""The detect stage: whatever cancels or holds it, cache, feed and write queue agree."""
+"""The detect stage: cache, feed and write queue agree whatever cancels or holds it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +30,7 @@ INTERVAL_S = 60.0
 
 
 class Stage:
-    """A detector with its real neighbours; its clock stands still unless moved."""
+    """A detector with its real neighbours, and a clock that the test moves."""
 
     def __init__(self, *, capacity: int = 1_000, announced: SourceStatus | None = None) -> None:
         self.now = NOON
@@ -53,7 +53,7 @@ class Stage:
                 return changes
 
     def agrees(self) -> list[Change]:
-        """Assert that cache, feed and queue hold the same; give the log."""
+        """Assert that cache, feed and queue agree; return the log."""
         log = self.published()
         assert self.enqueued() == log
         assert fold(log) == cached(self.cache.events)
@@ -260,7 +260,7 @@ async def test_why_a_source_is_not_up_is_a_word_and_the_text_stands_beside_it() 
 
 
 def unread(minute: float, event_id: str | None, problem: str = "wrong_shape") -> Observation:
-    """A failed fetch: of one event, or of a listing."""
+    """Return a failed fetch of one event, or of a listing."""
     events = None if event_id is None else frozenset({event_id})
     failed = observe([], minute, scope=Scope(events=events), completeness=Completeness.FAILED)
     return replace(failed, reason="no event", problems={problem: 1})

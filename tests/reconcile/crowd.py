@@ -24,14 +24,14 @@ Showing = dict[str, list[ObservedEvent]]  # by source
 
 
 class Crowd(NamedTuple):
-    """What the sources show, and which of it is one event."""
+    """The source events that the sources show, grouped by the game that each stands for."""
 
     sources: Showing
     truth: list[frozenset[SourceRef]]
 
 
 def recorded_match(bookmaker: str, name: str) -> ObservedEvent:
-    """One of the recorded payloads, without its shared id; read with plain dicts."""
+    """Return the event of a recorded payload without its shared id, read with plain dicts."""
     body = json.loads((RECORDED / bookmaker / f"{name}.json").read_bytes())
     home, away, start, competition = _READ[bookmaker](body)
     return shown(name, home, away, start=start, competition=competition)
@@ -62,7 +62,7 @@ _READ = {"sportybet": _sportybet, "betpawa": _betpawa, "bet9ja": _bet9ja}
 
 
 def fixtures() -> list[tuple[str, str]]:
-    """Who plays whom in the recorded pulls of the leagues, each fixture once."""
+    """Return the sides of every fixture in the recorded pulls of the leagues, each once."""
     found: dict[str, tuple[str, str]] = {}
     with zipfile.ZipFile(ODDS_API / "soccer_36_leagues_three_pulls_202408.zip") as pulls:
         for name in sorted(pulls.namelist()):
@@ -80,13 +80,13 @@ def _map_words(name: str, change: Callable[[str], str]) -> str:
 
 
 def without_accents(name: str) -> str:
-    """As a source that knows ASCII: `Deportivo La Coruna`."""
+    """Write a name in ASCII: `Deportivo La Coruna`."""
     bare = name.translate(str.maketrans("øØłŁđĐßı", "oOlLdDsi"))
     return unicodedata.normalize("NFKD", bare).encode("ascii", "ignore").decode()
 
 
 def transliterated(name: str) -> str:
-    """`Koeln`, `Malmoe`, `Oerebro`; letters without such a form lose their accents."""
+    """Write umlauts as two letters (`Koeln`, `Malmoe`), and drop other accents."""
     table = {"ö": "oe", "ü": "ue", "ä": "ae", "ø": "oe", "å": "aa", "æ": "ae", "ß": "ss"}
     table |= {letter.upper(): two.title() for letter, two in table.items()}
     return without_accents("".join(table.get(letter, letter) for letter in name))
@@ -100,7 +100,7 @@ def club_words_dropped(name: str) -> str:
 
 
 def club_word_moved(name: str) -> str:
-    """`FC Tokyo` as `Tokyo FC`, and `Larne FC` as `FC Larne`; others get one."""
+    """Move the club word to the other end (`FC Tokyo`, `Tokyo FC`), or add one."""
     words = name.split()
     if words[0] == "FC":
         return " ".join([*words[1:], "FC"])
@@ -134,19 +134,19 @@ _SHORT = {
 
 
 def abbreviated(name: str) -> str:
-    """`Man Utd`, `Atl. Madrid`, `B. Dortmund`; a name of one word stays."""
+    """Abbreviate a name (`Man Utd`, `B. Dortmund`); a name of one word stays."""
     if name in ("Queens Park Rangers", "Paris Saint Germain", "West Bromwich Albion"):
         return {"Q": "QPR", "P": "PSG", "W": "West Brom"}[name[0]]
     return _map_words(name, lambda word: _SHORT.get(word, word)) if " " in name else name
 
 
 def punctuated(name: str) -> str:
-    """`BODO-GLIMT`, `St Patrick's Athletic` and the like."""
+    """Write a name with other capitals and punctuation: `BODO-GLIMT`."""
     return without_accents(name).upper().replace("/", "-").replace(" ", "-", 1)
 
 
 def shortened(name: str) -> str:
-    """Only the word that the club is known by, where there is such a one."""
+    """Return only the word that the club is known by, where there is one."""
     words = club_words_dropped(name).split()
     lone = len(words) > 1 and len(words[0]) > 4 and words[1] in _FOLLOWING
     return words[0] if lone else name
@@ -238,7 +238,7 @@ def crowd(seed: int) -> Crowd:
 
 
 def variants() -> Iterator[tuple[str, Crowd]]:
-    """For each kind of variant all fixtures of the leagues at one time, in it and as recorded."""
+    """Yield each kind of variant with the fixtures of the leagues, written so and as recorded."""
     for kind, change in VARIANTS.items():
         sources: Showing = {"leagues": [], "variants": []}
         truth = []

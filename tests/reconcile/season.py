@@ -1,4 +1,4 @@
-"""A season of three sources that disagree: what is played, and what each shows of it at a time."""
+"""A season of games, and the listings of three sources that disagree about them."""
 
 import random
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ WRITTEN = {
 
 
 class Listing(NamedTuple):
-    """One source event: from when until when it is shown, and what is told of it."""
+    """One source event, with the minutes in which it is shown and the starts that it tells."""
 
     name: str
     played: int
@@ -50,7 +50,7 @@ class Listing(NamedTuple):
 
 
 def season(dice: random.Random) -> list[Listing]:
-    """Some days of games: doubleheaders, rematches, second legs, postponed and listed anew."""
+    """Return some days of games: doubleheaders, rematches, second legs, postponements."""
     listings: list[Listing] = []
     played = 0
     for sport, meetings in SPORTS.items():

@@ -1,4 +1,4 @@
-"""Sources that show events by name, and what a reconciler makes of them."""
+"""Sources that show events by name, and the groups that a reconciler makes of them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ def shown(
     competition: str = "",
     ids: Mapping[str, str] = {},
 ) -> ObservedEvent:
-    """An event as a source shows it, without odds; `minutes` after the start."""
+    """Return an event as a source shows it, without odds, `minutes` after the start."""
     return ObservedEvent(
         source_event_id=event_id,
         sport=sport,
@@ -53,23 +53,23 @@ def observed(source: str, events: Iterable[ObservedEvent], minute: float = 0) ->
 def gone(
     reconciler: Reconciler, refs: Iterable[SourceRef], minute: float | None = None
 ) -> list[EventSource]:
-    """Source events that are not shown any more, as detection gives them.
+    """Return departed source events, as detection gives them.
 
-    minute: when they departed, which makes them remembered; None: nothing remembers them.
+    minute: the minute of their departure; None: they are not remembered.
     """
     at = None if minute is None else KICK_OFF + timedelta(minutes=minute)
     found = []
     for source, event_id in refs:
-        placed = reconciler.placed(source, shown(event_id, "", ""))
+        placed = reconciler.placed((source, event_id))
         found.append(EventSource(source, event_id, None, None, shown=placed.shown, departed_at=at))
     return found
 
 
 def partition(reconciler: Reconciler, refs: Iterable[SourceRef]) -> set[frozenset[SourceRef]]:
-    """The source events by the event that they are placed in."""
+    """Return the source events, grouped by the event that they are placed in."""
     found: dict[str, set[SourceRef]] = {}
     for source, event_id in refs:
-        placed = reconciler.placed(source, shown(event_id, "", ""))
+        placed = reconciler.placed((source, event_id))
         found.setdefault(placed.event_id, set()).add((source, event_id))
     return {frozenset(members) for members in found.values()}
 

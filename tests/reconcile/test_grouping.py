@@ -46,7 +46,7 @@ def by(name: str, home: str, away: str, *, minutes: float = 0, **ids: str) -> Sh
 
 
 def why(reconciler: Reconciler, name: str) -> str:
-    return reconciler.placed(name[0], shown(name, "", "")).match.reason
+    return reconciler.placed((name[0], name)).match.reason
 
 
 def test_a_third_source_meets_the_two_by_either() -> None:

@@ -1,6 +1,6 @@
-"""Recorded matches, their ids hidden, meet by their names and nothing else does; with figures.
+"""Recorded matches with hidden ids meet by their names, and nothing else does.
 
-`pytest -rP tests/reconcile/test_recorded.py` prints them.
+`pytest -rP tests/reconcile/test_recorded.py` prints the figures.
 """
 
 import json
@@ -25,7 +25,7 @@ pytestmark = [
 
 
 def reconciled(day: Crowd) -> tuple[set[frozenset[SourceRef]], float]:
-    """What becomes of all that the sources show, and the seconds that it took."""
+    """Return the groups of everything that the sources show, and the seconds that it took."""
     reconciler = Reconciler()
     began = time.perf_counter()
     for source, events in day.sources.items():
@@ -72,7 +72,7 @@ def test_every_kind_of_variant_is_found_and_none_is_taken_for_another() -> None:
 
 
 def test_the_windows_hold_what_the_recorded_starts_moved_by() -> None:
-    """Sources learn of a moved start at different times: until then they differ by its move."""
+    """Sources learn of a moved start at different times; until then they differ by the move."""
     moves: list[timedelta] = []
     for path in sorted(ODDS_API.glob("*.zip")):
         starts: dict[str, datetime] = {}

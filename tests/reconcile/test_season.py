@@ -1,6 +1,6 @@
 """Over whole seasons no two source events of different games are ever in one event.
 
-`pytest -rP tests/reconcile/test_season.py` prints how many of the right ones are found.
+`pytest -rP tests/reconcile/test_season.py` prints the pairs that are found and missed.
 """
 
 import random

@@ -1,6 +1,6 @@
-"""Sources over days, and a service that watches them and restarts in between.
+"""A service that watches sources over days, and may restart in between.
 
-What the store keeps is kept as it keeps it: the rows of an event's change, by event and source.
+Its rows are kept as a store keeps them: by event and source, with the changes of the event.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,7 +40,7 @@ def game(
     told: EventStatus | None = None,
     ids: Mapping[str, str] = {},
 ) -> ObservedEvent:
-    """A game as a source shows it; `minutes` after the first one's start."""
+    """Return a game as a source shows it, `minutes` after the start of the first one."""
     shown = observed_event(
         event_id,
         {f"of {event_id}": {H2H: {"home": 1.9, "away": 2.0}}},
@@ -72,9 +72,9 @@ class World:
         )
 
     def restart(self) -> None:
-        """End the service, and begin anew with what it stored.
+        """Restart the service from its stored rows.
 
-        Absences are counted on: a restart does forget them, which says nothing of groups.
+        Absences are kept, unlike after a real restart, since they have no bearing on groups.
         """
         ghosts = [
             (event_id, carried)
@@ -94,7 +94,7 @@ class World:
         self._open(events, ghosts, self.feed.head_revision)
 
     def see(self, source: str, *events: ObservedEvent, minute: float | None = None) -> list[Change]:
-        """One source shows all that it has; `minute` after the first game's start, else later."""
+        """Show everything that one source has, at a minute after the first game's start."""
         moment = timedelta(minutes=1)
         self.at = self.at + moment if minute is None else FIRST + timedelta(minutes=minute)
         self._sequence += 1
@@ -110,7 +110,8 @@ class World:
             )
         )
         changed = {change.event_id for change in found.changes if isinstance(change, EventChange)}
-        for event_id, carried in found.event_sources:
+        rows = [row for commit in found.commits for row in commit.event_sources]
+        for event_id, carried in rows:
             erased = carried.departed_at is not None and carried.shown is None
             assert event_id in changed or erased, f"no change of {event_id} takes {carried} along"
             self.rows[event_id, carried.source] = replace(
@@ -120,13 +121,13 @@ class World:
         return found.changes
 
     def drop(self, source: str, *left: ObservedEvent, minute: float | None = None) -> None:
-        """The source shows only what is left, often enough to be believed."""
+        """Show only `left`, often enough that the rest counts as gone."""
         self.see(source, *left, minute=minute)
         self.see(source, *left)
         self.see(source, *left)
 
     def settle(self) -> None:
-        """Let the reconciler come to what was forgotten meanwhile, without seeing anything."""
+        """Let the reconciler settle what departed meanwhile, without showing anything."""
         nothing = Observation(
             source="c", scope=Scope(listing="none"), completeness=Completeness.PARTIAL,
             started_at=self.at, observed_at=self.at, events=(),
@@ -140,5 +141,5 @@ class World:
         }
 
     def named(self) -> set[str]:
-        """The groups as text: `a1 b1`."""
+        """Return the groups as text: `a1 b1`."""
         return {" ".join(sorted(ref[1] for ref in members)) for members in self.groups()}

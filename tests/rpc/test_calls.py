@@ -172,7 +172,7 @@ async def test_a_refresh_answers_with_what_changed() -> None:
         found = book.see(observe(offered({"e": {"b": {H2H: {"home": 1.7}}}}), 1))
         return RefreshOutcome(
             3,
-            found.changes,
+            list(found.changes),
             {("toa", "b"): 3},
             [FetchOutcome("toa", "", "", 0.25), FetchOutcome("x", "timeout", "!", 0.25)],
         )

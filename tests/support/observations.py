@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from odds_service.detection import detect
-from odds_service.detection.numbering import Detected
+from odds_service.detection.comparison import compare_observation
+from odds_service.detection.numbering import Numbered, number
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange
 from odds_service.model.market import MarketKey, MarketStatus, Outcome, observed_market
 from odds_service.model.match import Placed, ShownEvent
@@ -89,44 +89,58 @@ def offered(offer: Offer) -> list[ObservedEvent]:
     return [observed_event(event_id, bookmakers) for event_id, bookmakers in offer.items()]
 
 
-def by_own_id(_source: str, observed: ObservedEvent) -> Placed:
-    """Place an event under the source's own id, as a reconciler does that keeps it apart."""
-    return Placed(
-        observed.source_event_id,
-        ShownEvent(
-            observed.sport,
-            observed.competition,
-            observed.home,
-            observed.away,
-            observed.start_time,
-            observed.start_time,
-            dict(observed.shared_ids),
-        ),
+def by_own_ids(observation: Observation) -> dict[str, Placed]:
+    """Place events under the source's own ids, as a reconciler does that keeps them apart."""
+    return {
+        observed.source_event_id: Placed(
+            observed.source_event_id,
+            ShownEvent(
+                observed.sport,
+                observed.competition,
+                observed.home,
+                observed.away,
+                observed.start_time,
+                observed.start_time,
+                dict(observed.shared_ids),
+            ),
+        )
+        for observed in observation.events
+    }
+
+
+def detect(
+    events: Mapping[str, EventOdds], observation: Observation, *, first_revision: int
+) -> Numbered:
+    """Compare and number an observation whose events all stay apart."""
+    return number(
+        events,
+        compare_observation(events, observation, by_own_ids(observation)).intents,
+        first_revision=first_revision,
+        detected_at=observation.observed_at,
     )
 
 
 class Book:
-    """Cached entries and a log, driven by `detect` alone."""
+    """Cached entries and a log, driven by comparison and numbering alone."""
 
     def __init__(self) -> None:
         self.events: dict[str, EventOdds] = {}
         self.log: list[Change] = []
 
-    def see(self, observation: Observation) -> Detected:
-        found = detect(
-            self.events,
-            observation,
-            by_own_id,
-            first_revision=len(self.log) + 1,
-            detected_at=observation.observed_at,
-        )
+    def see(self, observation: Observation) -> Numbered:
+        """Apply an observation; return what it changed."""
+        found = detect(self.events, observation, first_revision=len(self.log) + 1)
+        self.take(found)
+        return found
+
+    def take(self, found: Numbered) -> None:
+        """Take over numbered changes, and the entries that they lead to."""
         for event_id, entry in found.entries.items():
             if entry is None:
                 del self.events[event_id]
             else:
                 self.events[event_id] = entry
         self.log += found.changes
-        return found
 
 
 def cached(events: Mapping[str, EventOdds]) -> dict[Place, Shown]:

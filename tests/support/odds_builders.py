@@ -15,8 +15,7 @@ from msgspec.structs import replace
 from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
 from odds_service.config import ServerSettings
-from odds_service.detection import detect
-from odds_service.detection.numbering import Detected
+from odds_service.detection.numbering import Numbered
 from odds_service.errors import BelowFloor
 from odds_service.feed import RING_CHANGES, ChangeFeed
 from odds_service.model.change import (
@@ -36,7 +35,7 @@ from odds_service.status import ServiceStatus, WriterReport
 from odds_service.store import HistoryFilter, HistoryPage
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
-from tests.support.observations import NOON, Prices, by_own_id, observe, observed_event
+from tests.support.observations import NOON, Prices, detect, observe, observed_event
 
 EPOCH = "e1"
 EVERYTHING = HistoryFilter()
@@ -91,15 +90,9 @@ class Bookkeeping:
         self.replaced: dict[int, int] = {}
         self.noted: dict[int, dict[str, EventOdds]] = {}
 
-    def see(self, observation: Observation, *, durable: bool = True) -> Detected:
+    def see(self, observation: Observation, *, durable: bool = True) -> Numbered:
         """Apply, publish and (if `durable`) store an observation."""
-        found = detect(
-            self.cache.events,
-            observation,
-            by_own_id,
-            first_revision=self.feed.head_revision + 1,
-            detected_at=observation.observed_at,
-        )
+        found = detect(self.cache.events, observation, first_revision=self.feed.head_revision + 1)
         self.now = max(self.now, observation.observed_at)
         batch = (
             Commit(found.changes, found.snapshots, replaced=found.replaced)

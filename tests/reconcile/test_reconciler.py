@@ -1,4 +1,4 @@
-"""Whatever sources show, drop, rename and put off: a restart in between changes no group."""
+"""Groups do not depend on restarts, whatever sources show, drop, rename and put off."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ IDS = [{}, {}, {}, {"sr": "1"}, {"sr": "2"}]
 
 
 class Look(Struct, frozen=True):
-    """A look at a source that shows all that it has, so many minutes after the one before."""
+    """A complete look at one source, `after` minutes after the look before."""
 
     source: str
     after: float
@@ -73,7 +73,7 @@ def test_groups_are_the_same_with_restarts_in_between(scenes: list[Look]) -> Non
 
 @st.composite
 def departures(draw: st.DrawFn) -> list[tuple[str, frozenset[int], float, bool]]:
-    """(source, the games that it shows no more, minutes passed, whether a restart follows)."""
+    """Draw steps of (source, games that it drops, minutes passed, whether a restart follows)."""
     steps = st.tuples(
         st.sampled_from(SOURCES),
         st.frozensets(st.integers(0, 3)),
@@ -88,7 +88,7 @@ def departures(draw: st.DrawFn) -> list[tuple[str, frozenset[int], float, bool]]
 def test_games_of_the_same_sides_are_never_taken_for_each_other(
     steps: list[tuple[str, frozenset[int], float, bool]],
 ) -> None:
-    """Twin bills, also half an hour apart, and the next day's, dropped and shown in any order."""
+    """Games half an hour, three hours and a day apart are dropped and shown in any order."""
     world = World()
     starts = (0, 30, 180, 24 * 60)
     minute = -90.0

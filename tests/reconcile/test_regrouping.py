@@ -34,7 +34,7 @@ SOURCES = ("a", "b", "c")
 
 
 class Rig:
-    """Detector and reconciler over a cache, with several sources; by `again`, after a restart."""
+    """A detector and a reconciler over a cache with several sources."""
 
     def __init__(self, events: Iterable[EventOdds] = (), revision: int = 0) -> None:
         self.feed = ChangeFeed("e", revision)
@@ -49,7 +49,7 @@ class Rig:
         )
 
     def see(self, source: str, *events: ObservedEvent, whole: bool = True) -> list[Change]:
-        """One source shows all that it has (or, if not `whole`, some of it) a minute later."""
+        """Show all events of one source a minute later; only some of them unless `whole`."""
         self.at += timedelta(minutes=1)
         kind = Completeness.COMPLETE if whole else Completeness.PARTIAL
         return self.detector.apply(
@@ -76,7 +76,7 @@ class Rig:
         }
 
     def check(self) -> None:
-        """Cache, log and a client's map agree, and each event holds what its sources show."""
+        """Assert that cache, log and a client's map agree, and events hold what sources show."""
         if not self.first:
             assert fold(self.log()) == cached(self.cache.events)
         for event_id, entry in self.cache.events.items():
@@ -102,7 +102,7 @@ class Rig:
 
 
 def followed(log: Sequence[Change]) -> OddsMap:
-    """The map of a client that was there from the beginning."""
+    """Return the map of a client that has watched from the beginning."""
     client = OddsMap()
     client.take(pb.WatchChangesResponse(opened=pb.Opened(intent=pb.INTENT_IMAGE)))
     client.take(pb.WatchChangesResponse(image_begin=pb.ImageBegin()))
@@ -303,7 +303,7 @@ SHOWS = st.lists(
 
 
 def own(source: str, events: Iterable[ObservedEvent]) -> list[ObservedEvent]:
-    """Events with ids, and bookmakers, that only this source has."""
+    """Return the events with ids and bookmakers that only this source has."""
     return [
         replace(
             event,

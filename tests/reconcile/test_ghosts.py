@@ -1,4 +1,4 @@
-"""What a source dropped keeps its place: games of the same sides are never taken for each other."""
+"""Ghosts keep the place of dropped source events: games of the same sides stay apart."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ Restart = Callable[[World], None]
 
 @pytest.fixture(params=[False, True], ids=["one run", "restarts in between"])
 def between(request: pytest.FixtureRequest) -> Restart:
-    """Nothing, or a restart."""
+    """Do nothing, or restart the service."""
     return World.restart if request.param else lambda world: None
 
 
@@ -26,7 +26,7 @@ def between(request: pytest.FixtureRequest) -> Restart:
 def test_the_second_game_of_a_twin_bill(
     apart: float, told: EventStatus | None, between: Restart
 ) -> None:
-    """One source drops each game as it starts, the other one shows it to its end."""
+    """One source drops each game at its start, the other shows it to its end."""
     world = World()
     second = game("a2", minutes=apart)
     world.see("a", game("a1"), minute=-90)
@@ -79,7 +79,7 @@ def test_a_new_source_joins_the_game_that_another_dropped_not_its_next(between: 
     ids=["the next day", "second leg", "rematch", "twenty minutes later"],
 )
 def test_the_same_two_again(sport: str, apart: float, between: Restart) -> None:
-    """The later meeting is joined with its like, and the ghost of the first is in nobody's way."""
+    """The later meeting is joined across sources; the ghost of the first bars nothing."""
     world = World()
     later = {name: game(f"{name}2", minutes=apart, sport=sport) for name in "ab"}
     for name in "ab":
@@ -192,7 +192,7 @@ def test_postponed_at_the_source_that_still_shows_it(between: Restart) -> None:
 
 
 def match(*names: str, **fields: Any) -> ObservedEvent:
-    """A game of a sport in which the same two do not meet again within hours."""
+    """Return a game of a sport in which the same two do not meet again within hours."""
     return game(*names, sport="soccer", **fields)
 
 
@@ -303,7 +303,7 @@ def test_statuses_do_not_count_where_starts_are_close_or_an_id_is_shared(between
 
 
 def test_memory_is_bounded() -> None:
-    """A source that has new ids at every look, for the same game and for others, fills nothing."""
+    """A source with new ids at every look, for one game and for others, fills no memory."""
     world = World()
     for number in range(300):
         world.see("a", game(f"a{number}"), game(f"o{number}", f"X{number}", sport="soccer"))

@@ -1,0 +1,109 @@
+"""The state of a source after a fetch or by the clock, and the changes of it to announce."""
+
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from odds_service.model.change import ChangeKind
+from odds_service.model.observation import Completeness, Observation
+from odds_service.model.source import SourceReason, SourceState, SourceStatus, judged_status
+
+_KINDS: Final = {
+    SourceStatus.UP: ChangeKind.SOURCE_UP,
+    SourceStatus.STALE: ChangeKind.SOURCE_STALE,
+    SourceStatus.DOWN: ChangeKind.SOURCE_DOWN,
+}
+_UNREAD: Final = frozenset({"wrong_shape", "bad_observation", "wrong_event"})
+
+
+class SourceDifference(Struct, frozen=True, gc=False):
+    """A source's status differs from the one announced last."""
+
+    kind: ChangeKind
+    before: SourceState
+    after: SourceState
+
+
+def after_fetch(state: SourceState, observation: Observation, boot_s: float) -> SourceState:
+    """Return a source's state after a fetch, with the status that it had before.
+
+    Args:
+        state: the state before the fetch.
+        observation: the outcome of the fetch.
+        boot_s: the boot clock, in seconds.
+    """
+    if observation.completeness is Completeness.FAILED:
+        failures = state.consecutive_failures
+        if not (_is_of_one_event(observation) and _is_up(state, boot_s)):
+            failures += 1
+        state = replace(
+            state,
+            consecutive_failures=failures,
+            reason=observation.failure,
+            detail=observation.reason,
+        )
+    else:
+        state = replace(
+            state,
+            last_success_at=observation.observed_at,
+            success_boot_s=observation.observed_boot_s,
+            consecutive_failures=0,
+            reason="",
+            detail=observation.reason,
+        )
+    if observation.quota_left is not None:
+        state = replace(state, quota_left=observation.quota_left)
+    return state
+
+
+def judge(state: SourceState, boot_s: float, *, storage_behind: bool) -> SourceState:
+    """Return a source's state with the status that time and failures give it.
+
+    Args:
+        state: the state with its last status.
+        boot_s: the boot clock, in seconds.
+        storage_behind: whether fetching waits for the database.
+    """
+    reason, detail = state.reason, state.detail
+    status = judged_status(state, boot_s)
+    if status is SourceStatus.STALE and state.last_success_at is not None:
+        if storage_behind:
+            reason = SourceReason.STORAGE_BEHIND
+            detail = "the write queue is full: fetching waits for the database"
+        elif state.consecutive_failures == 0:
+            reason = SourceReason.NO_SUCCESS
+            detail = f"no success since {state.last_success_at.isoformat(timespec='seconds')}"
+    elif status is SourceStatus.UP and state.consecutive_failures == 0:
+        reason = ""
+    return replace(state, status=status, reason=reason, detail=detail if reason else "")
+
+
+def compare_states(before: SourceState, after: SourceState) -> SourceDifference | None:
+    """Return the difference to announce, None where there is none.
+
+    A source that is STALE because it has just started was never announced, and is not now: a
+    restart is no change.
+
+    Args:
+        before: the state in the cache.
+        after: the state as it is judged now.
+    """
+    status = after.status
+    if status is after.announced or (status is SourceStatus.STALE and after.announced is None):
+        return None
+    return SourceDifference(_KINDS[status], before, replace(after, announced=status))
+
+
+def _is_of_one_event(observation: Observation) -> bool:
+    """Return whether a fetch failed because one event's answer could not be read.
+
+    Such a failure does not count towards DOWN as long as other events can be read.
+    """
+    scope = observation.scope
+    return scope.events is not None and not _UNREAD.isdisjoint(observation.problems)
+
+
+def _is_up(state: SourceState, boot_s: float) -> bool:
+    """Return whether the source's other events are fetched well enough for it to be UP."""
+    return judged_status(state, boot_s) is SourceStatus.UP

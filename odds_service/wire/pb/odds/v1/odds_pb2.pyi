@@ -9,6 +9,8 @@ For all messages here:
  - An absent `optional` field is not zero: no price is not a price of 0, and a market without a
    line is another market than the one with line 0.
  - An empty string in a field that names something means: none.
+ - 64-bit integers are text in JSON, as protobuf's mapping has it, and in generated JavaScript
+   (`jstype`): convert them to BigInt before you order them. Counts in maps are numbers there.
  - Enum values may be added. Treat a value you do not know as you would treat UNSPECIFIED; so
    does the server with one in a request.
  - `reason` and `error_code` are words for programs (`line_moved`), lower-case and stable; more
@@ -1705,7 +1707,7 @@ class Closing(_message.Message):
     DURABLE_REVISION_FIELD_NUMBER: _builtins.int
     prev_revision: _builtins.int
     reason: _builtins.str
-    """`server_stopping` …"""
+    """`server_stopping`: the only one so far."""
     durable_revision: _builtins.int
     @_builtins.property
     def cursor(self) -> Global___Cursor:
@@ -2393,7 +2395,9 @@ class FreshnessStatus(_message.Message):
     IN_TIME_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
     tier: _builtins.str
-    """`in_play`, `hour` …, as the source's settings name it."""
+    """As the source's settings name it: `in_play`, `hour`, `six_hours`, `day` and `later` unless they
+    say otherwise; `all` where all events of the source have one pace.
+    """
     pulls: _builtins.int
     """What is in the tier now (events, or listings of them), and how much of it was fetched
     successfully within the target.
@@ -2558,7 +2562,7 @@ class ChannelStatus(_message.Message):
     """How much is waiting and how much fits, in `unit`."""
     capacity: _builtins.int
     unit: _builtins.str
-    """`observations`, `changes` …"""
+    """`observations` of `fetched`, `changes` of `write`."""
     def __init__(
         self,
         *,

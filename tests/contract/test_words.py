@@ -32,9 +32,9 @@ def words_of_errors() -> Iterator[str]:
     """Yield the upper-case words that the server's code writes out: reasons of ErrorInfo."""
     for path in sorted((ROOT / "odds_service" / "rpc").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if re.fullmatch(r"[A-Z]{2,}(_[A-Z]+)*", node.value):
-                    yield node.value
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and re.fullmatch(r"[A-Z]{2,}(_[A-Z]+)*", text):
+                yield text
 
 
 def subjects() -> Iterator[str]:

@@ -27,7 +27,7 @@ OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 
 def rows_after(text: str, begin: str) -> Iterator[list[str]]:
-    """The cells of the first table after a text."""
+    """Yield the rows of the first table after a text, as cells."""
     _, _, rest = text.partition(begin)
     assert rest, f"{begin!r} is not there"
     table = rest.partition("\n| ")[2]
@@ -42,7 +42,7 @@ def names_in(cell: str) -> list[str]:
 
 
 def keys_after(begin: str) -> list[str]:
-    """The keys that a table describes; those beside the first of a row are of its section."""
+    """Return the keys that a table describes; a row's later keys share the first one's section."""
     keys = []
     for key, *_ in rows_after(OPERATIONS, begin):
         first, *others = names_in(key)
@@ -79,7 +79,7 @@ def test_every_setting_of_sources_is_described_and_no_other() -> None:
 
 
 def test_defaults_are_as_described() -> None:
-    """Where a cell is one plain value: text, number or boolean."""
+    """Only cells with one plain value are compared: a number or a boolean."""
     defaults = {
         f"{section}.{name}": getattr(getattr(Settings(), section), name)
         for section in Settings.model_fields
@@ -225,7 +225,7 @@ def test_links_and_files_that_are_named_exist(path: Path) -> None:
 
 
 def commands_in(text: str) -> Iterator[list[str]]:
-    """The words after `odds-service`, of code between backticks and of blocks."""
+    """Yield the words after `odds-service` in code spans and blocks."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     spans = [line for block in blocks for line in block.splitlines()]

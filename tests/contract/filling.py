@@ -23,7 +23,7 @@ _INTEGERS: Final = {
 
 
 def filled(kind: type[M], *, without: tuple[str, ...] = ()) -> M:
-    """Return a message of which every field is set, on all levels, each to a value of its own.
+    """Return a message with every field set, on all levels, each to a value of its own.
 
     Args:
         kind: the type of the message.
@@ -59,7 +59,7 @@ def _fill(message: Message, numbers: Iterator[int], without: frozenset[str]) -> 
 
 
 def _scalar(field: Any, numbers: Iterator[int]) -> Any:
-    """Return a value that is not the default, and differs from those before it."""
+    """Return a value that is not the default and differs from earlier ones."""
     if field.enum_type is not None:
         numbered = [value.number for value in field.enum_type.values]
         return _CHOSEN.get(field.enum_type.name, min(3, numbered[-1]))
@@ -77,7 +77,7 @@ def is_map(field: Any) -> bool:
 
 
 def paths(kind: Any) -> Iterator[Path]:
-    """Yield the path to every field of a message, on all levels; times are not looked into."""
+    """Yield the path to every field of a message, on all levels but inside times."""
     for field in kind.fields:
         yield (field.name,)
         inner = field.message_type
@@ -87,7 +87,7 @@ def paths(kind: Any) -> Iterator[Path]:
 
 
 def cleared(message: M, path: Path) -> M:
-    """Return a copy without one field; of repeated messages, without it in each."""
+    """Return a copy without one field; repeated messages each lose it."""
     copy = type(message)()
     copy.CopyFrom(message)
     holders: list[Any] = [copy]
@@ -100,7 +100,7 @@ def cleared(message: M, path: Path) -> M:
 
 
 def unset(message: Message, path: Path = ()) -> Iterator[Path]:
-    """Yield the paths of the fields of a message that nothing has set, on all levels."""
+    """Yield the paths of all unset fields of a message, on all levels."""
     present = {field.name: value for field, value in message.ListFields()}
     for field in message.DESCRIPTOR.fields:
         here = *path, field.name

@@ -79,7 +79,7 @@ REPORTED: Final[tuple[type[Message], ...]] = (
 
 
 def same_fields(kind: type[S], value: Any, /, **others: Any) -> S:
-    """Return a value of another type, with what both call by the same name."""
+    """Return a value of another type, with all fields that both types have by one name."""
     shared = {name: getattr(value, name) for name in kind.__struct_fields__ if hasattr(value, name)}
     return kind(**shared | others)
 
@@ -194,7 +194,7 @@ def test_cursors_and_matches_go_into_values_and_back() -> None:
 
 
 async def test_all_of_it_goes_through_a_database_and_back(tmp_path: FilePath) -> None:
-    """An event, its odds and a source: written, then read as history and for a start."""
+    """Write an event, its odds and a source; read them as history and at a start."""
     place = SqlitePlace(tmp_path)
     added = told_change(6, (*NOT_OF_EVENTS, *ONLY_STREAMED))
     market = told_change(1, (*NOT_OF_MARKETS, *ONLY_STREAMED, "before"))
@@ -298,7 +298,7 @@ def best(message: pb.BestMarket) -> object:
 
 
 class _Confirmed(dict[tuple[str, str], datetime]):
-    """When the odds of each bookmaker were confirmed: of any, at one time."""
+    """The times at which the odds of any bookmaker were confirmed: all the same."""
 
     def __init__(self, at: datetime) -> None:
         self._at = at
@@ -319,7 +319,7 @@ def read_whole(kind: type[Message]) -> Any:
 
 @pytest.mark.parametrize("kind", READ, ids=lambda kind: kind.DESCRIPTOR.name)
 def test_every_field_that_is_read_makes_a_difference(kind: type[Message]) -> None:
-    """A reader that passes a field over gives the same value with and without it."""
+    """A reader that ignores a field gives the same value with and without it."""
     read, unused = READ[kind]
     whole = read_whole(kind)
     value = read(whole)
@@ -335,7 +335,7 @@ def same(read: Callable[[Any], object], message: Message, value: object) -> bool
 
 
 def _of_other_subjects(found: Iterable[Path]) -> set[Path]:
-    """A filled change is read as one of a market; its other subjects are tested above."""
+    """Return paths into the subjects that a market's change has not; tests above cover them."""
     return {
         path
         for path in found
@@ -435,7 +435,7 @@ def test_a_stream_has_no_other_messages() -> None:
 
 
 class Told(Bookkeeping):
-    """Odds beside a status in which nothing has its default."""
+    """Odds, beside a status in which no field has its default."""
 
     def status(self) -> ServiceStatus:
         tier = TierFreshness(tier="day", target_s=60.0, pulls=9, fresh=8, in_time=7, late=6)

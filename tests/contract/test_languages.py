@@ -59,7 +59,7 @@ def test_64_bit_integers_are_text_in_javascript_and_in_json() -> None:
 
 
 def test_the_released_contract_has_the_present_options() -> None:
-    """They decide the names of modules: they change only before a release, never after one."""
+    """Options name the modules of generated code, so they never change after a release."""
     (released,) = [
         file
         for file in FileDescriptorSet.FromString(RELEASED.read_bytes()).file

@@ -1,4 +1,4 @@
-"""Every word that can be sent for programs to read is in the proto, and each is a word."""
+"""The proto lists every word that the server sends to programs."""
 
 import ast
 import re
@@ -51,7 +51,7 @@ def subjects() -> Iterator[str]:
 
 
 def error_kinds() -> Iterator[str]:
-    """The first argument of each SourceError that is raised, where it is written out."""
+    """Yield the kind of each SourceError that the code writes out."""
     for path in sorted((ROOT / "odds_service").rglob("*.py")):
         yield from kinds_in(path)
 

@@ -1,7 +1,7 @@
 """A database, a settings file, cursors and clients of 0.1.0 go on working.
 
-The files in `v0_1_0` were made by the code of 0.1.0; its README says how. A service of today starts
-on each database at the time of day at which they were made, so that no event starts meanwhile.
+The code of 0.1.0 made the files in `v0_1_0`; its README says how. Today's service starts on each
+database with a clock set to the time at which they were made, so that no event starts meanwhile.
 """
 
 import json
@@ -47,7 +47,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(params=ENGINES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """The database that 0.1.0 left, on either engine."""
+    """A database that 0.1.0 left, on either engine."""
     dump = (LEFT / f"{request.param}.sql").read_text("utf-8")
     if request.param == "sqlite":
         kept = SqlitePlace(tmp_path)
@@ -60,7 +60,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 class Held:
-    """What clients of 0.1.0 held when it stopped."""
+    """The odds, changes and cursors that clients of 0.1.0 held when it stopped."""
 
     def __init__(self, engine: str) -> None:
         kept = json.loads((LEFT / f"{engine}.json").read_text("utf-8"))
@@ -71,7 +71,7 @@ class Held:
 
 
 def settings_text() -> str:
-    """The settings file of 0.1.0, with its one section that has another name today."""
+    """Return the settings file of 0.1.0, with `[life]` under its present name."""
     old = (LEFT / "odds.toml").read_text("utf-8")
     assert "[life]" in old
     return old.replace("[life]", "[shutdown]")
@@ -79,7 +79,7 @@ def settings_text() -> str:
 
 @asynccontextmanager
 async def upgraded(place: Place, bookmaker: str = NOWHERE) -> AsyncIterator[Running]:
-    """The service of today, with the settings of 0.1.0, on its database."""
+    """Run today's service, with the settings of 0.1.0, on its database."""
     path = place.folder / "odds.toml"
     path.write_text(settings_text().replace("https://api.the-odds-api.com", bookmaker), "utf-8")
     settings = load_settings(
@@ -184,7 +184,7 @@ async def test_a_cursor_and_a_page_token_mean_what_they_meant(place: Place) -> N
 async def test_renamed_outcome_keys_come_as_changes_of_prices_and_nothing_else(
     place: Place,
 ) -> None:
-    """`docs/upgrading.md` promises it: the same bets, under the keys that others have for them."""
+    """As `docs/upgrading.md` promises: the same bets under the keys that other sources use."""
     held = Held(place.engine)
     series = place.folder / "series"
     series.mkdir()
@@ -220,7 +220,7 @@ def test_the_contract_breaks_no_client_of_0_1_0() -> None:
 
 
 async def test_a_client_with_the_messages_of_0_1_0_reads_what_it_read(place: Place) -> None:
-    """What it does not know is left out; all else is what 0.1.0 sent."""
+    """Unknown fields are ignored; all others are as 0.1.0 sent them."""
     pool = DescriptorPool()
     for file in FileDescriptorSet.FromString((LEFT / "odds-v1.binpb").read_bytes()).file:
         pool.Add(file)

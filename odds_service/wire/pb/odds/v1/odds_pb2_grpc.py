@@ -188,7 +188,7 @@ class OddsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetStatus(self, request, context):
-        """How the service is: revisions, sources, queues, storage, subscribers.
+        """The state of the service: revisions, sources, queues, storage, subscribers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -4,7 +4,7 @@ isort:skip_file
 The odds of many bookmakers: what they are now, every change as it happens, and their history.
 
 For all messages here:
- - Times are UTC. An absent time means that it is not known.
+ - Times are UTC. An absent time is not known.
  - Prices are decimal odds (stake included): 1.91 pays 1.91 for a stake of 1.
  - An absent `optional` field is not zero: no price is not a price of 0, and a market without a
    line is another market than the one with line 0.
@@ -121,7 +121,7 @@ class OddsServiceStub:
     joined by commas); the fetch goes on, and what it will give comes after the cursor.
     """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]
-    """How the service is: revisions, sources, queues, storage, subscribers."""
+    """The state of the service: revisions, sources, queues, storage, subscribers."""
 
 @_typing.type_check_only
 class OddsServiceAsyncStub(OddsServiceStub):
@@ -201,7 +201,7 @@ class OddsServiceAsyncStub(OddsServiceStub):
     joined by commas); the fetch goes on, and what it will give comes after the cursor.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]  # type: ignore[assignment]
-    """How the service is: revisions, sources, queues, storage, subscribers."""
+    """The state of the service: revisions, sources, queues, storage, subscribers."""
 
 class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Odds, their changes and their history.
@@ -320,6 +320,6 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _odds_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_odds_pb2.GetStatusResponse, _abc.Awaitable[_odds_pb2.GetStatusResponse]]:
-        """How the service is: revisions, sources, queues, storage, subscribers."""
+        """The state of the service: revisions, sources, queues, storage, subscribers."""
 
 def add_OddsServiceServicer_to_server(servicer: OddsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

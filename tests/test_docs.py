@@ -1,5 +1,6 @@
-"""What the documents name exists, and what can be set or is a part is in them."""
+"""What the documents name exists; every setting, part, cache, thread and lock is in them."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -16,12 +17,17 @@ from odds_service.sources.http import HttpSettings
 from odds_service.sources.the_odds_api import TheOddsApiSettings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-DOCS: Final = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+PACKAGE: Final = ROOT / "odds_service"
+DECISIONS: Final = ROOT / "docs" / "decisions"
+DOCS: Final = (
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+)
 OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 
 def rows_after(text: str, begin: str) -> Iterator[list[str]]:
-    """The cells of the first table after a text."""
+    """Yield the rows of the first table after a text, as cells."""
     _, _, rest = text.partition(begin)
     assert rest, f"{begin!r} is not there"
     table = rest.partition("\n| ")[2]
@@ -36,7 +42,7 @@ def names_in(cell: str) -> list[str]:
 
 
 def keys_after(begin: str) -> list[str]:
-    """The keys that a table describes; those beside the first of a row are of its section."""
+    """Return the keys that a table describes; a row's later keys share the first one's section."""
     keys = []
     for key, *_ in rows_after(OPERATIONS, begin):
         first, *others = names_in(key)
@@ -73,7 +79,7 @@ def test_every_setting_of_sources_is_described_and_no_other() -> None:
 
 
 def test_defaults_are_as_described() -> None:
-    """Where a cell is one plain value: text, number or boolean."""
+    """Only cells with one plain value are compared: a number or a boolean."""
     defaults = {
         f"{section}.{name}": getattr(getattr(Settings(), section), name)
         for section in Settings.model_fields
@@ -113,6 +119,101 @@ def test_every_part_of_the_package_is_in_the_picture_of_it() -> None:
     assert described == parts - {"__init__", "__main__"}
 
 
+# What is named in the code -> which table of docs/architecture.md has to name who uses it.
+KINDS: Final = {
+    **dict.fromkeys(("lru_cache", "cache", "OrderedDict", "WeakValueDictionary",
+                     "WeakKeyDictionary"), "## Caches"),
+    **dict.fromkeys(("Thread", "Timer", "LoopThread", "to_thread.run_sync", "to_thread",
+                     "run_in_executor", "open_loop"), "## Threads"),
+    **dict.fromkeys(("Lock", "RLock", "Semaphore", "Condition", "CapacityLimiter", "flock"),
+                    "## Locks"),
+}  # fmt: skip
+
+
+def kind_of(callee: ast.expr) -> str | None:
+    """Return the table that a call or a decorator belongs to."""
+    text = ast.unparse(callee.func if isinstance(callee, ast.Call) else callee)
+    last, last_two = text.rpartition(".")[2], ".".join(text.split(".")[-2:])
+    return KINDS.get(last_two) or KINDS.get(last)
+
+
+def owners(node: ast.AST, inside: str, stem: str) -> Iterator[tuple[str, str]]:
+    """Yield (table, `module.name` of the outermost class or function) of each use below a node."""
+    for child in ast.iter_child_nodes(node):
+        name = inside
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            name = inside or f"{stem}.{child.name}"
+            for decorator in child.decorator_list:
+                table = kind_of(decorator)
+                if table is not None:
+                    yield table, name
+        elif isinstance(child, ast.Call):
+            table = kind_of(child)
+            if table is not None:
+                yield table, name or stem
+        yield from owners(child, name, stem)
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Yield each module of the package, by its last name, without generated code."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "pb" not in path.relative_to(PACKAGE).parts:
+            stem = path.parent.name if path.stem == "__init__" else path.stem
+            yield stem, ast.parse(path.read_text("utf-8"))
+
+
+def test_every_cache_thread_and_lock_is_in_the_picture() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    named = {
+        begin: {
+            name for row in rows_after(text, f"\n{begin}\n") for name in names_in(" ".join(row))
+        }
+        for begin in set(KINDS.values())
+    }
+    found = {use for stem, tree in modules() for use in owners(tree, "", stem)}
+    assert len(found) > 40
+    assert sorted(use for use in found if use[1] not in named[use[0]]) == []
+
+
+def test_what_the_picture_names_is_in_the_code() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    there = {
+        f"{stem}.{getattr(node, 'name', '')}"
+        for stem, tree in modules()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    named = {
+        name
+        for begin in sorted(set(KINDS.values()))
+        for row in rows_after(text, f"\n{begin}\n")
+        for name in names_in(" ".join(row))
+        if re.fullmatch(r"[a-z_0-9]+\.\w+", name)
+    }
+    settings = {f"http.{name}" for name in HttpSettings.model_fields} | set(settable(Settings))
+    assert sorted(named - there - settings - {"trio.to_thread", "module.name"}) == []
+
+
+def test_decisions_are_numbered_dated_and_listed() -> None:
+    records = [path for path in sorted(DECISIONS.glob("*.md")) if path.name != "README.md"]
+    assert [path.name[:4] for path in records] == [f"{n:04}" for n in range(1, len(records) + 1)]
+    dates = []
+    for number, path in enumerate(records, 1):
+        text = path.read_text("utf-8")
+        head, date, *_ = [line for line in text.splitlines() if line]
+        assert head.startswith(f"# {number}. "), path.name
+        told = re.fullmatch(r"(\d{4}-\d\d-\d\d) · (accepted|replaced by \[\d+\]\(.*\))", date)
+        assert told is not None, path.name
+        dates.append(told[1])
+        headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+        assert headings == ["Context", "Decision", "Consequences", "Alternatives"], path.name
+    assert dates == sorted(dates)
+    index = (DECISIONS / "README.md").read_text("utf-8")
+    rows = list(rows_after(index, "# Decisions"))
+    assert [(row[0], row[1]) for row in rows] == [(str(n), d) for n, d in enumerate(dates, 1)]
+    assert re.findall(r"\]\((\d{4}[^)]*)\)", index) == [path.name for path in records]
+
+
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_links_and_files_that_are_named_exist(path: Path) -> None:
     text = path.read_text("utf-8")
@@ -124,7 +225,7 @@ def test_links_and_files_that_are_named_exist(path: Path) -> None:
 
 
 def commands_in(text: str) -> Iterator[list[str]]:
-    """The words after `odds-service`, of code between backticks and of blocks."""
+    """Yield the words after `odds-service` in code spans and blocks."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     spans = [line for block in blocks for line in block.splitlines()]

@@ -1,5 +1,6 @@
 """Failed calls: every error mapped to a gRPC status with google.rpc details."""
 
+import re
 import uuid
 from typing import Final, NoReturn, TypeAlias
 
@@ -133,13 +134,18 @@ def as_refusal(error: Exception) -> Refused:
             retry_s = error.retry_after_s or _RETRY_S
             return unavailable(str(error), "SOURCE_FAILED", retry_s, kind=error.kind)
         case OddsServiceError() if not isinstance(error, StorageError):  # it names files, hosts
-            return refused(StatusCode.FAILED_PRECONDITION, str(error), type(error).__name__)
+            return refused(StatusCode.FAILED_PRECONDITION, str(error), _word_of(error))
         case ConnectionAbortedError():  # raised by the gate when the service stops
             return unavailable("the service is stopping", "STOPPING")
     error_id = uuid.uuid4().hex[:12]
     log.error("rpc_crashed", error_id=error_id, exc_info=error)
     text = f"internal error {error_id}: the server's log has it under this id"
     return refused(StatusCode.INTERNAL, text, "INTERNAL", error_id=error_id)
+
+
+def _word_of(error: OddsServiceError) -> str:
+    """Return an error's class as a word of ErrorInfo: SETTINGS_ERROR for SettingsError."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).upper()
 
 
 async def abort(context: Context, refusal: Refused) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What tests of the contract share: refusals with their details, and logs to read."""
+"""Helpers of the contract's tests: refusals with their details, and logs to read."""
 
 import random
 from datetime import timedelta
@@ -17,7 +17,7 @@ KINDS = (BadRequest, ErrorInfo, QuotaFailure, RetryInfo)
 
 
 class Refusal(NamedTuple):
-    """The status of a call: its code, and its details by the name of their type."""
+    """The status of a call: its code, and its details by the names of their types."""
 
     code: str
     text: str
@@ -49,7 +49,7 @@ def refusal_of(error: grpc.RpcError) -> Refusal:
 
 
 async def refused(client: Client, call: str, request: Message, timeout_s: float = 20.0) -> Refusal:
-    """The status that a unary call, or the reading of a stream, ends with."""
+    """Return the status with which a unary call, or the reading of a stream, fails."""
     if call in {"GetHistory", "WatchChanges", "GetClosingOdds"}:
         with client.stream(call, request) as stream:
             return refusal_of(await stream.error())
@@ -59,7 +59,7 @@ async def refused(client: Client, call: str, request: Message, timeout_s: float 
 
 
 async def everything(client: Client, call: str, request: Message) -> list[Any]:
-    """All messages of a stream that ends by itself."""
+    """Return all messages of a stream that ends by itself."""
     messages = []
     with client.stream(call, request) as stream:
         while True:
@@ -75,7 +75,7 @@ async def history(client: Client, **fields: Any) -> list[pb.Change]:
 
 
 def eventful(seed: int = 5, polls: int = 60) -> Bookkeeping:
-    """A book in which events came, moved, started and went, and prices with them."""
+    """Return a book in which events came, moved, started and left, with their prices."""
     book = Bookkeeping(keeps_past=True)
     for observation in random_observations(random.Random(seed), polls):
         book.see(observation)

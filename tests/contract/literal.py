@@ -1,4 +1,4 @@
-"""A watcher written from the sentences of the proto alone: it knows its generated messages.
+"""A watcher written from the sentences of the proto alone, on top of generated messages.
 
 Each method does what the comment of its message says, and nothing that only the server's code
 tells. So what it ends up with is what an engineer of another language gets.
@@ -15,14 +15,14 @@ GONE = pb.MARKET_STATUS_REMOVED
 
 
 class Held(NamedTuple):
-    """Odds by where they stand, and events by id, both as bytes; what a state of the log gives."""
+    """The odds and events of one state of the log, as bytes, by place and by id."""
 
     markets: dict[MarketPlace, bytes]
     events: dict[str, bytes]
 
 
 def held_in(events: list[pb.EventOdds]) -> Held:
-    """Whole odds, as GetOdds and images tell them."""
+    """Return the holdings that GetOdds or an image describes."""
     held = Held({}, {})
     for entry in events:
         held.events[entry.event.id] = _bytes(entry.event)
@@ -34,7 +34,7 @@ def held_in(events: list[pb.EventOdds]) -> Held:
 
 
 def bettable(held: Held) -> Held:
-    """Without what a market with equal odds may differ in: since when they stand."""
+    """Return the holdings without revisions and times, in which equal odds may differ."""
     markets = {}
     for place, market in held.markets.items():
         bare = pb.Market.FromString(market)
@@ -47,8 +47,8 @@ def bettable(held: Held) -> Held:
 class LiteralWatcher:
     """A map over any number of streams.
 
-    cursor: of the last message received, of whatever type; `request` resumes at it. acts: whether
-    what is held may be acted on.
+    cursor: of the last message received, of any type; `request` resumes there. acts: whether the
+    map may be used now.
     """
 
     def __init__(self, **fields: object) -> None:
@@ -67,7 +67,7 @@ class LiteralWatcher:
         self._pieces = 0
 
     def request(self) -> pb.WatchChangesRequest:
-        """What the next stream is opened with."""
+        """Return the request that opens the next stream."""
         self._first = True
         request = pb.WatchChangesRequest(**self._fields)  # type: ignore[arg-type]  # fields by name
         if self.cursor is not None:

@@ -1,4 +1,4 @@
-"""The sentences of the proto, and the table that names the tests of each.
+"""The sentences of the proto, and the table that names the tests of each sentence.
 
 The table is `promises.txt`. A place is named once (`# GetOdds` for a call, `# Cursor.epoch` for a
 field), each of its sentences stands on a line of its own, and the ids of its tests are indented
@@ -28,21 +28,21 @@ _END: Final = re.compile(r"(?<=[.…])\)?\s+(?=[A-Z`Σ0-9])")
 
 
 class Sentence(NamedTuple):
-    """One sentence of a comment. place: the path of what it stands above."""
+    """One sentence of a comment. place: the path of the declaration below it."""
 
     place: str
     text: str
 
 
 class Promise(NamedTuple):
-    """What the table says of a sentence: the tests of it, or why there is none to be made."""
+    """A row of the table: the tests of a sentence, or the reason why it can have none."""
 
     tests: tuple[str, ...]
     untestable: str
 
 
 def sentences(proto: str) -> Iterator[Sentence]:
-    """All sentences of all comments of a proto, in their order."""
+    """Yield the sentences of all comments of a proto, in order."""
     path: list[str] = []
     comment: list[str] = []
     seen_any = False
@@ -68,7 +68,7 @@ def sentences(proto: str) -> Iterator[Sentence]:
 
 
 def split(comment: Iterable[str]) -> list[str]:
-    """The sentences of one comment; an empty line and a bullet end one."""
+    """Split a comment into sentences; an empty line or a bullet ends one."""
     paragraphs: list[str] = []
     for line in comment:
         if not line.strip():
@@ -110,7 +110,7 @@ def promises(table: str) -> Mapping[Sentence, Promise]:
 
 
 def main() -> None:
-    """Print the sentences that the table lacks, and those that the proto lacks."""
+    """Print the sentences that only the proto has, and those that only the table has."""
     told = promises(TABLE.read_text("utf-8")) if TABLE.exists() else {}
     spoken = list(sentences(PROTO.read_text("utf-8")))
     place = ""

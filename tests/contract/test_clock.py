@@ -1,4 +1,4 @@
-"""What a status tells of the machine's clocks: on the wire, in the terminal, in the metrics."""
+"""The machine's clocks in a status: on the wire, in the terminal and in the metrics."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ DISTURBED = ClockReport(
 
 
 class Disturbed(Bookkeeping):
-    """A service whose clocks were disturbed."""
+    """Odds beside the status of a service whose clocks were disturbed."""
 
     def status(self) -> ServiceStatus:
         return replace(super().status(), clock=DISTURBED)

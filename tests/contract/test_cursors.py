@@ -1,4 +1,4 @@
-"""Cursors by the proto: good over runs of the service, and with the filter that they came with."""
+"""Cursors by the proto: they hold over runs of the service, with the filter they came with."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from tests.support.odds_builders import EPOCH, Bookkeeping, Client, changes_of, 
 
 @asynccontextmanager
 async def served(book: Bookkeeping, epochs: list[tuple[str, int]]) -> AsyncIterator[Client]:
-    """A client of a server whose log was numbered by several runs."""
+    """Open a client of a server whose log was numbered by several runs."""
     async with trio.open_nursery() as nursery:
         parts = RpcParts(
             cache=book.cache, feed=book.feed, gate=TrioGate(nursery), status=book.status,

@@ -1,4 +1,4 @@
-"""What a refused call carries, and the epochs of cursors, by the proto."""
+"""Refused calls by the proto: their codes and details."""
 
 import trio
 
@@ -11,7 +11,7 @@ from tests.support.serving import wait_until
 
 
 def begun(server: RpcServer) -> int:
-    """How many calls of GetOdds have come in."""
+    """Return how many calls of GetOdds have come in."""
     (odds,) = [call for call in server.report(NOON).calls if call.method == "GetOdds"]
     return odds.started
 

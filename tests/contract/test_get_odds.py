@@ -1,4 +1,4 @@
-"""GetOdds by the proto: where it waits, what it refuses and how it says so, and the past."""
+"""GetOdds by the proto: waiting, refusals, and odds of the past."""
 
 import time
 from datetime import timedelta

@@ -52,7 +52,7 @@ class Fixtures:
 
 
 async def listed(client: Client, between: Any, **fields: Any) -> list[pb.ListedEvent]:
-    """All pages, with something done between each two."""
+    """Return the rows of all pages, calling `between` after each page but the last."""
     rows: list[pb.ListedEvent] = []
     request = pb.ListEventsRequest(**fields)
     while True:

@@ -18,7 +18,7 @@ def told() -> dict[Sentence, tuple[tuple[str, ...], str]]:
 
 @cache
 def names_in(path: Path) -> frozenset[str]:
-    """The names of the functions in a file, those of classes as `Class::name`."""
+    """Return the names of the functions in a file, methods as `Class::name`."""
     names = set()
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -107,7 +107,7 @@ message A {
 
 
 def test_nothing_of_the_proto_s_comments_is_lost() -> None:
-    """Word by word: the sentences are all that stands above a declaration."""
+    """Every word above a declaration is in a sentence."""
     text = PROTO.read_text("utf-8")
     words = Counter(word for each in sentences(text) for word in each.text.split())
     headings = ("Shapes", "GetOdds", "WatchChanges", "ListEvents", "GetHistory", "GetClosingOdds",

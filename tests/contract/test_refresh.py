@@ -1,4 +1,4 @@
-"""RefreshEvent by the proto: how long it waits, and what is told of a source."""
+"""RefreshEvent by the proto: its deadlines, and the outcome for each source."""
 
 from datetime import timedelta
 from typing import Any

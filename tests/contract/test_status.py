@@ -1,4 +1,4 @@
-"""GetStatus by the proto, out of a whole service that is read with stubs alone."""
+"""GetStatus by the proto, from a whole service that is read with stubs alone."""
 
 import json
 import random
@@ -18,7 +18,7 @@ SPORT = "soccer_epl"
 
 
 class Site:
-    """Answers with an offer, or with what it was told to."""
+    """A site that answers with an offer, or fails when it is told to."""
 
     def __init__(self) -> None:
         self._rng = random.Random(3)
@@ -36,7 +36,7 @@ class Site:
 
 
 async def settled(address: str) -> pb.GetStatusResponse:
-    """The status once there are odds, all stored, and the source is up."""
+    """Return the status once the source is up and its odds are stored."""
     with trio.fail_after(LONG_S):
         while True:
             status = await status_of(address)

@@ -1,4 +1,4 @@
-"""Every word that can be sent for programs to read is in the proto, and each is a word."""
+"""The proto lists every word that the server sends to programs."""
 
 import ast
 import re
@@ -8,10 +8,14 @@ from pathlib import Path
 from odds_service.model.change import Reason
 from odds_service.model.source import SourceReason
 from odds_service.rpc.filtering import ENTERED_FILTER
+from odds_service.sources.pace import DEFAULT_TIERS
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.sentences import PROTO, ROOT, sentences
 from tests.support.odds_builders import Bookkeeping, connected, serving
+from tests.support.serving import service, settings_for, status_of
 
+# What no call lets through: a refresh answers with a source's failure beside the others' results.
+NEVER_SENT = {"SOURCE_FAILED"}
 WORD = re.compile(r"[a-z][a-z0-9_]*")
 IN_PROTO = {
     place: set(re.findall(r"`(\w+)`", " ".join(s.text for s in spoken)))
@@ -24,8 +28,30 @@ def constants(of: type) -> set[str]:
     return {value for name, value in vars(of).items() if name.isupper()}
 
 
+def words_of_errors() -> Iterator[str]:
+    """Yield the upper-case words that the server's code writes out: reasons of ErrorInfo."""
+    for path in sorted((ROOT / "odds_service" / "rpc").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and re.fullmatch(r"[A-Z]{2,}(_[A-Z]+)*", text):
+                yield text
+
+
+def subjects() -> Iterator[str]:
+    """Yield the limits that RESOURCE_EXHAUSTED names, as the server's code writes them out."""
+    for path in sorted((ROOT / "odds_service" / "rpc").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "exhausted"
+                and isinstance(node.args[0], ast.Constant)
+            ):
+                yield str(node.args[0].value)
+
+
 def error_kinds() -> Iterator[str]:
-    """The first argument of each SourceError that is raised, where it is written out."""
+    """Yield the kind of each SourceError that the code writes out."""
     for path in sorted((ROOT / "odds_service").rglob("*.py")):
         yield from kinds_in(path)
 
@@ -55,6 +81,33 @@ def test_every_reason_of_a_source_is_told() -> None:
     assert all(WORD.fullmatch(kind) for kind in kinds)
     told = IN_PROTO["SourceState.reason"] | IN_PROTO["RefreshedSource.error_code"]
     assert kinds - told == set()
+
+
+def test_every_word_of_an_error_is_told() -> None:
+    told = " ".join(s.text for s in sentences(PROTO.read_text("utf-8")))
+    words = set(words_of_errors()) - NEVER_SENT
+    assert len(words) > 10
+    assert {word for word in words if not re.search(rf"\b{word}\b", told)} == set()
+
+
+def test_every_subject_of_a_quota_is_told() -> None:
+    (told,) = [s.text for s in sentences(PROTO.read_text("utf-8")) if s.text.startswith("QuotaF")]
+    named = set(re.findall(r"`([a-z ]+)`", told)) - {"subject"}
+    assert set(subjects()) == named
+
+
+async def test_the_names_in_a_status_are_those_that_the_proto_tells(tmp_path: Path) -> None:
+    told: dict[str, set[str]] = {}
+    for sentence in sentences(PROTO.read_text("utf-8")):
+        told.setdefault(sentence.place, set()).update(re.findall(r"`(\w+)`", sentence.text))
+    async with service(settings_for(tmp_path, 1, ["soccer_epl"])) as running:
+        status = await status_of(running.address)
+    assert {channel.name for channel in status.channels} == told["ChannelStatus.name"]
+    units = told["ChannelStatus.unit"] - told["ChannelStatus.name"]
+    assert {channel.unit for channel in status.channels} == units
+    (source,) = status.sources
+    tiers = {tier.tier for tier in source.freshness} | {tier.name for tier in DEFAULT_TIERS}
+    assert tiers == told["FreshnessStatus.tier"]
 
 
 async def test_an_enum_value_that_the_server_does_not_know_is_unspecified() -> None:

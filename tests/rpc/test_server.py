@@ -7,7 +7,6 @@ import grpc
 import pytest
 import trio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from pydantic import SecretStr
 
 from odds_service.bridge import TrioGate, open_bridge
@@ -134,20 +133,6 @@ async def test_health_follows_the_service_and_can_be_watched() -> None:
                 await watching.wait()
                 await server.set_serving(False)
             assert seen == [status.SERVING, status.NOT_SERVING]
-
-
-async def test_reflection_names_the_services() -> None:
-    async with serving(small_book()) as server:
-        with connected(server.address) as client:
-            stub = reflection_pb2_grpc.ServerReflectionStub(client.channel)
-            request = reflection_pb2.ServerReflectionRequest(list_services="")
-
-            def ask() -> set[str]:
-                (reply,) = stub.ServerReflectionInfo(iter([request]), timeout=20)
-                return {service.name for service in reply.list_services_response.service}
-
-            names = await trio.to_thread.run_sync(ask)
-    assert {"odds.v1.OddsService", "grpc.health.v1.Health"} <= names
 
 
 async def test_only_a_known_token_is_let_in() -> None:

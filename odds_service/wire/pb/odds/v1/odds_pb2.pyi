@@ -4,11 +4,13 @@ isort:skip_file
 The odds of many bookmakers: what they are now, every change as it happens, and their history.
 
 For all messages here:
- - Times are UTC. An absent time means that it is not known.
+ - Times are UTC. An absent time is not known.
  - Prices are decimal odds (stake included): 1.91 pays 1.91 for a stake of 1.
  - An absent `optional` field is not zero: no price is not a price of 0, and a market without a
    line is another market than the one with line 0.
  - An empty string in a field that names something means: none.
+ - 64-bit integers are text in JSON, as protobuf's mapping has it, and in generated JavaScript
+   (`jstype`): convert them to BigInt before you order them. Counts in maps are numbers there.
  - Enum values may be added. Treat a value you do not know as you would treat UNSPECIFIED; so
    does the server with one in a request.
  - `reason` and `error_code` are words for programs (`line_moved`), lower-case and stable; more
@@ -75,7 +77,7 @@ class _MarketStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MarketSt
     """Gone; only seen in changes."""
 
 class MarketStatus(_MarketStatus, metaclass=_MarketStatusEnumTypeWrapper):
-    """Whether a market can be bet on."""
+    """The state of a market."""
 
 MARKET_STATUS_UNSPECIFIED: MarketStatus.ValueType  # 0
 MARKET_STATUS_OPEN: MarketStatus.ValueType  # 1
@@ -132,18 +134,18 @@ class _SourceHealthEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SourceHe
     DESCRIPTOR: _descriptor.EnumDescriptor
     SOURCE_HEALTH_UNSPECIFIED: _SourceHealth.ValueType  # 0
     SOURCE_HEALTH_UP: _SourceHealth.ValueType  # 1
-    """They are."""
+    """Its odds are current."""
     SOURCE_HEALTH_STALE: _SourceHealth.ValueType  # 2
     """Three intervals without a success; also at start, until the first one."""
     SOURCE_HEALTH_DOWN: _SourceHealth.ValueType  # 3
     """Five failures in a row."""
 
 class SourceHealth(_SourceHealth, metaclass=_SourceHealthEnumTypeWrapper):
-    """Whether a source's odds are current."""
+    """The health of a source."""
 
 SOURCE_HEALTH_UNSPECIFIED: SourceHealth.ValueType  # 0
 SOURCE_HEALTH_UP: SourceHealth.ValueType  # 1
-"""They are."""
+"""Its odds are current."""
 SOURCE_HEALTH_STALE: SourceHealth.ValueType  # 2
 """Three intervals without a success; also at start, until the first one."""
 SOURCE_HEALTH_DOWN: SourceHealth.ValueType  # 3
@@ -257,7 +259,7 @@ class _SlowReaderPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Slow
     """`lagged` and an image of the current odds."""
 
 class SlowReaderPolicy(_SlowReaderPolicy, metaclass=_SlowReaderPolicyEnumTypeWrapper):
-    """What a reader gets that is too slow for the changes in memory."""
+    """What a reader gets that falls behind the changes in memory."""
 
 SLOW_READER_POLICY_UNSPECIFIED: SlowReaderPolicy.ValueType  # 0
 """As LOSSLESS."""
@@ -321,7 +323,7 @@ class _IntentReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IntentRe
     """There was a cursor, and the request asks for an image only."""
 
 class IntentReason(_IntentReason, metaclass=_IntentReasonEnumTypeWrapper):
-    """Why the stream starts with it."""
+    """The reason for the intent."""
 
 INTENT_REASON_UNSPECIFIED: IntentReason.ValueType  # 0
 INTENT_REASON_NO_CURSOR: IntentReason.ValueType  # 1
@@ -361,7 +363,7 @@ class _WriterStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WriterSta
     """The service stops and stores what is left."""
 
 class WriterState(_WriterState, metaclass=_WriterStateEnumTypeWrapper):
-    """What the writer does."""
+    """The state of the writer."""
 
 WRITER_STATE_UNSPECIFIED: WriterState.ValueType  # 0
 WRITER_STATE_IDLE: WriterState.ValueType  # 1
@@ -409,7 +411,7 @@ Global___Cursor: _TypeAlias = Cursor  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):
-    """What is played, and when; one event, whatever number of sources carry it."""
+    """One match, race or tournament, however many sources carry it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -554,7 +556,7 @@ Global___DrawLost: _TypeAlias = DrawLost  # noqa: Y015
 
 @_typing.final
 class MarketKey(_message.Message):
-    """What tells one market of an event from the others; equal keys of two bookmakers are the same bet."""
+    """The identity of a market within its event; equal keys of two bookmakers are the same bet."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -604,7 +606,7 @@ class Outcome(_message.Message):
     market counts as incomplete for best prices.
     """
     active: _builtins.bool
-    """Whether the source takes bets on it now."""
+    """True while the source takes bets on it."""
     def __init__(
         self,
         *,
@@ -672,7 +674,7 @@ Global___Market: _TypeAlias = Market  # noqa: Y015
 
 @_typing.final
 class BookmakerOdds(_message.Message):
-    """What one bookmaker, through one source, shows for one event."""
+    """The odds of one bookmaker, from one source, for one event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -940,7 +942,7 @@ Global___Exclusion: _TypeAlias = Exclusion  # noqa: Y015
 
 @_typing.final
 class SourceState(_message.Message):
-    """What is known of a source. Failed is not empty: odds of a failing source stay, marked stale."""
+    """The state of a source. Failed is not empty: odds of a failing source stay, marked stale."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -997,7 +999,7 @@ Global___SourceState: _TypeAlias = SourceState  # noqa: Y015
 
 @_typing.final
 class Change(_message.Message):
-    """One change. It tells all there is to know of its subject: no other message is needed to apply it."""
+    """One change. It is complete: no other message is needed to apply it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1054,7 +1056,7 @@ class Change(_message.Message):
     an event enters or leaves a filter: the bookmaker's capture as it stood then.
     """
     conflated_count: _builtins.int
-    """How many changes this one stands for; 0 where nothing was put together (see conflate)."""
+    """How many changes this one stands for; 0 where none were combined (see conflate)."""
     suspended_meanwhile: _builtins.bool
     """In such a change: the market was suspended or gone for a while between before and after."""
     @_builtins.property
@@ -1420,7 +1422,7 @@ Global___WatchChangesResponse: _TypeAlias = WatchChangesResponse  # noqa: Y015
 
 @_typing.final
 class Opened(_message.Message):
-    """How the stream starts, and with what it runs."""
+    """The start of a stream, and its effective options."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1705,7 +1707,7 @@ class Closing(_message.Message):
     DURABLE_REVISION_FIELD_NUMBER: _builtins.int
     prev_revision: _builtins.int
     reason: _builtins.str
-    """`server_stopping` …"""
+    """`server_stopping`: the only one so far."""
     durable_revision: _builtins.int
     @_builtins.property
     def cursor(self) -> Global___Cursor:
@@ -1880,7 +1882,7 @@ Global___ListedEvent: _TypeAlias = ListedEvent  # noqa: Y015
 
 @_typing.final
 class SourceMatch(_message.Message):
-    """How one source shows an event, and what joins that to the event's other sources."""
+    """One source's view of an event, and the reason why it is joined to the others."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2243,7 +2245,7 @@ Global___RefreshEventRequest: _TypeAlias = RefreshEventRequest  # noqa: Y015
 
 @_typing.final
 class RefreshedSnapshot(_message.Message):
-    """What one bookmaker shows after the refresh."""
+    """The snapshot of one bookmaker after the refresh."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2282,7 +2284,7 @@ Global___RefreshedSnapshot: _TypeAlias = RefreshedSnapshot  # noqa: Y015
 
 @_typing.final
 class RefreshedSource(_message.Message):
-    """How the fetch from one source went."""
+    """The result of the fetch from one source."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2299,7 +2301,7 @@ class RefreshedSource(_message.Message):
     empty when ok.
     """
     error_message: _builtins.str
-    """What to know of it and what to do, for people; without secrets; empty when ok."""
+    """The failure and its remedy, for people; without secrets; empty when ok."""
     @_builtins.property
     def latency(self) -> _duration_pb2.Duration:
         """How long the source took, the wait for its turn included."""
@@ -2382,7 +2384,7 @@ Global___GetStatusRequest: _TypeAlias = GetStatusRequest  # noqa: Y015
 
 @_typing.final
 class FreshnessStatus(_message.Message):
-    """How one tier of urgency of a source keeps its freshness target."""
+    """The freshness of one tier of urgency of a source, beside its target."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2393,10 +2395,12 @@ class FreshnessStatus(_message.Message):
     IN_TIME_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
     tier: _builtins.str
-    """`in_play`, `hour` …, as the source's settings name it."""
+    """As the source's settings name it: `in_play`, `hour`, `six_hours`, `day` and `later` unless they
+    say otherwise; `all` where all events of the source have one pace.
+    """
     pulls: _builtins.int
-    """What is in the tier now (events, or listings of them), and how much of it was fetched
-    successfully within the target.
+    """How many pulls (events, or listings of them) are in the tier now, and how many of them
+    succeeded within the target.
     """
     fresh: _builtins.int
     in_time: _builtins.int
@@ -2516,7 +2520,9 @@ class SourceStatus(_message.Message):
 
     @_builtins.property
     def unmapped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """The commonest of the latter by the source's own names, and how often each was read: 50 at most."""
+        """The most frequent unmapped markets, by the source's own names, and how often each was read: 50
+        at most.
+        """
 
     def __init__(
         self,
@@ -2558,7 +2564,7 @@ class ChannelStatus(_message.Message):
     """How much is waiting and how much fits, in `unit`."""
     capacity: _builtins.int
     unit: _builtins.str
-    """`observations`, `changes` …"""
+    """`observations` of `fetched`, `changes` of `write`."""
     def __init__(
         self,
         *,
@@ -2577,7 +2583,7 @@ Global___ChannelStatus: _TypeAlias = ChannelStatus  # noqa: Y015
 
 @_typing.final
 class WriterStatus(_message.Message):
-    """How storage keeps up."""
+    """The state of the way into the database."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2638,10 +2644,10 @@ class SubscriberStatus(_message.Message):
     revision: _builtins.int
     """Where it reads."""
     lag_changes: _builtins.int
-    """How many changes it has not been sent yet, and the age of the oldest of them in seconds."""
+    """How many changes it has not been sent yet, and the age in seconds of the oldest of them."""
     lag_s: _builtins.float
     replaying: _builtins.bool
-    """Whether it reads from the database, being behind what memory holds."""
+    """True while it reads from the database, since it is behind what memory holds."""
     peer: _builtins.str
     """The client's address, as gRPC tells it."""
     @_builtins.property

@@ -31,16 +31,18 @@ class OddsServiceStub:
     Errors carry google.rpc details:
     - BadRequest with INVALID_ARGUMENT: `field` names the field of the request.
     - QuotaFailure with RESOURCE_EXHAUSTED: `subject` is `requests per second`, `streams`,
-    `streams per client`, `concurrent refreshes`, `request size` or `reply size`.
+    `streams per client`, `concurrent refreshes`, `request size`, `reply size` or, for these two
+    services, `health and reflection`.
     - RetryInfo where the same call may succeed later: not before `retry_delay`.
     - ErrorInfo with the other codes: `domain` is `odds.v1`, `reason` an upper-case word, `metadata`
     what belongs to it, as text. Keys of metadata, where the calls below do not name them: `head`,
     the server's newest revision; `durable_revision`, as in the replies; `error_id`.
 
-    An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
-    too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
-    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
-    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
+    An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
+    log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
+    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
     """
 
     def __init__(self, channel):
@@ -92,16 +94,18 @@ class OddsServiceServicer:
     Errors carry google.rpc details:
     - BadRequest with INVALID_ARGUMENT: `field` names the field of the request.
     - QuotaFailure with RESOURCE_EXHAUSTED: `subject` is `requests per second`, `streams`,
-    `streams per client`, `concurrent refreshes`, `request size` or `reply size`.
+    `streams per client`, `concurrent refreshes`, `request size`, `reply size` or, for these two
+    services, `health and reflection`.
     - RetryInfo where the same call may succeed later: not before `retry_delay`.
     - ErrorInfo with the other codes: `domain` is `odds.v1`, `reason` an upper-case word, `metadata`
     what belongs to it, as text. Keys of metadata, where the calls below do not name them: `head`,
     the server's newest revision; `durable_revision`, as in the replies; `error_id`.
 
-    An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
-    too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
-    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
-    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
+    An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
+    log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
+    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
     """
 
     def GetOdds(self, request, context):
@@ -110,12 +114,12 @@ class OddsServiceServicer:
 
         RESOURCE_EXHAUSTED when the reply would exceed 4 MiB, the default limit of gRPC clients: narrow
         the filter, or use WatchChanges with IMAGE_MODE_ONLY, which sends the same in pieces.
-        DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline, or within 30 s
-        where the call has none. FAILED_PRECONDITION (EPOCH_CHANGED) when min_cursor or as_of_cursor
-        names changes that were lost in a crash, or another database: waiting does not help.
-        OUT_OF_RANGE (NOT_KEPT) when as_of lies before what is kept; ErrorInfo then has the `floor`,
-        the first revision that can be asked for. UNAVAILABLE, with RetryInfo, when as_of is not
-        settled: changes up to it are not committed yet (NOT_DURABLE_YET), or the time is not over
+        DEADLINE_EXCEEDED (NOT_REACHED) when min_cursor was not reached within the call's deadline, or
+        within 30 s where the call has none. FAILED_PRECONDITION (EPOCH_CHANGED) when min_cursor or
+        as_of_cursor names changes that were lost in a crash, or another database: waiting does not
+        help. OUT_OF_RANGE (NOT_KEPT) when as_of lies before what is kept; ErrorInfo then has the
+        `floor`, the first revision that can be asked for. UNAVAILABLE, with RetryInfo, when as_of is
+        not settled: changes up to it are not committed yet (NOT_DURABLE_YET), or the time is not over
         (NOT_SETTLED). A time that lies over two seconds in the future is INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -127,7 +131,9 @@ class OddsServiceServicer:
 
         The first message is always `opened`; it says whether an image follows. Keep the `cursor` of
         the last message and pass it as `resume` to go on after a disconnect.
-        When the server stops, `closing` is the last message and the status is UNAVAILABLE.
+        When the server stops, `closing` is the last message and the status is UNAVAILABLE
+        (SERVER_STOPPING). A reader that takes nothing for minutes is ended as UNAVAILABLE
+        (STALLED_READER); resume at the last cursor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,7 +188,7 @@ class OddsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetStatus(self, request, context):
-        """How the service is: revisions, sources, queues, storage, subscribers.
+        """The state of the service: revisions, sources, queues, storage, subscribers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,16 +246,18 @@ class OddsService:
     Errors carry google.rpc details:
     - BadRequest with INVALID_ARGUMENT: `field` names the field of the request.
     - QuotaFailure with RESOURCE_EXHAUSTED: `subject` is `requests per second`, `streams`,
-    `streams per client`, `concurrent refreshes`, `request size` or `reply size`.
+    `streams per client`, `concurrent refreshes`, `request size`, `reply size` or, for these two
+    services, `health and reflection`.
     - RetryInfo where the same call may succeed later: not before `retry_delay`.
     - ErrorInfo with the other codes: `domain` is `odds.v1`, `reason` an upper-case word, `metadata`
     what belongs to it, as text. Keys of metadata, where the calls below do not name them: `head`,
     the server's newest revision; `durable_revision`, as in the replies; `error_id`.
 
-    An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
-    too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
-    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
-    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
+    An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
+    log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
+    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
     """
 
     @staticmethod

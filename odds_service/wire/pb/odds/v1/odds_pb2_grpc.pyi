@@ -4,11 +4,13 @@ isort:skip_file
 The odds of many bookmakers: what they are now, every change as it happens, and their history.
 
 For all messages here:
- - Times are UTC. An absent time means that it is not known.
+ - Times are UTC. An absent time is not known.
  - Prices are decimal odds (stake included): 1.91 pays 1.91 for a stake of 1.
  - An absent `optional` field is not zero: no price is not a price of 0, and a market without a
    line is another market than the one with line 0.
  - An empty string in a field that names something means: none.
+ - 64-bit integers are text in JSON, as protobuf's mapping has it, and in generated JavaScript
+   (`jstype`): convert them to BigInt before you order them. Counts in maps are numbers there.
  - Enum values may be added. Treat a value you do not know as you would treat UNSPECIFIED; so
    does the server with one in a request.
  - `reason` and `error_code` are words for programs (`line_moved`), lower-case and stable; more
@@ -45,16 +47,18 @@ class OddsServiceStub:
     Errors carry google.rpc details:
      - BadRequest with INVALID_ARGUMENT: `field` names the field of the request.
      - QuotaFailure with RESOURCE_EXHAUSTED: `subject` is `requests per second`, `streams`,
-       `streams per client`, `concurrent refreshes`, `request size` or `reply size`.
+       `streams per client`, `concurrent refreshes`, `request size`, `reply size` or, for these two
+       services, `health and reflection`.
      - RetryInfo where the same call may succeed later: not before `retry_delay`.
      - ErrorInfo with the other codes: `domain` is `odds.v1`, `reason` an upper-case word, `metadata`
        what belongs to it, as text. Keys of metadata, where the calls below do not name them: `head`,
        the server's newest revision; `durable_revision`, as in the replies; `error_id`.
 
-    An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
-    too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
-    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
-    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
+    An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
+    log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
+    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
     """
 
     @_typing.overload
@@ -67,12 +71,12 @@ class OddsServiceStub:
 
     RESOURCE_EXHAUSTED when the reply would exceed 4 MiB, the default limit of gRPC clients: narrow
     the filter, or use WatchChanges with IMAGE_MODE_ONLY, which sends the same in pieces.
-    DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline, or within 30 s
-    where the call has none. FAILED_PRECONDITION (EPOCH_CHANGED) when min_cursor or as_of_cursor
-    names changes that were lost in a crash, or another database: waiting does not help.
-    OUT_OF_RANGE (NOT_KEPT) when as_of lies before what is kept; ErrorInfo then has the `floor`,
-    the first revision that can be asked for. UNAVAILABLE, with RetryInfo, when as_of is not
-    settled: changes up to it are not committed yet (NOT_DURABLE_YET), or the time is not over
+    DEADLINE_EXCEEDED (NOT_REACHED) when min_cursor was not reached within the call's deadline, or
+    within 30 s where the call has none. FAILED_PRECONDITION (EPOCH_CHANGED) when min_cursor or
+    as_of_cursor names changes that were lost in a crash, or another database: waiting does not
+    help. OUT_OF_RANGE (NOT_KEPT) when as_of lies before what is kept; ErrorInfo then has the
+    `floor`, the first revision that can be asked for. UNAVAILABLE, with RetryInfo, when as_of is
+    not settled: changes up to it are not committed yet (NOT_DURABLE_YET), or the time is not over
     (NOT_SETTLED). A time that lies over two seconds in the future is INVALID_ARGUMENT.
     """
     WatchChanges: _grpc.UnaryStreamMultiCallable[_odds_pb2.WatchChangesRequest, _odds_pb2.WatchChangesResponse]
@@ -80,7 +84,9 @@ class OddsServiceStub:
 
     The first message is always `opened`; it says whether an image follows. Keep the `cursor` of
     the last message and pass it as `resume` to go on after a disconnect.
-    When the server stops, `closing` is the last message and the status is UNAVAILABLE.
+    When the server stops, `closing` is the last message and the status is UNAVAILABLE
+    (SERVER_STOPPING). A reader that takes nothing for minutes is ended as UNAVAILABLE
+    (STALLED_READER); resume at the last cursor.
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ListEventsRequest, _odds_pb2.ListEventsResponse]
     """The events that the filter selects, in order of their start, with the bookmakers that price
@@ -115,7 +121,7 @@ class OddsServiceStub:
     joined by commas); the fetch goes on, and what it will give comes after the cursor.
     """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]
-    """How the service is: revisions, sources, queues, storage, subscribers."""
+    """The state of the service: revisions, sources, queues, storage, subscribers."""
 
 @_typing.type_check_only
 class OddsServiceAsyncStub(OddsServiceStub):
@@ -124,16 +130,18 @@ class OddsServiceAsyncStub(OddsServiceStub):
     Errors carry google.rpc details:
      - BadRequest with INVALID_ARGUMENT: `field` names the field of the request.
      - QuotaFailure with RESOURCE_EXHAUSTED: `subject` is `requests per second`, `streams`,
-       `streams per client`, `concurrent refreshes`, `request size` or `reply size`.
+       `streams per client`, `concurrent refreshes`, `request size`, `reply size` or, for these two
+       services, `health and reflection`.
      - RetryInfo where the same call may succeed later: not before `retry_delay`.
      - ErrorInfo with the other codes: `domain` is `odds.v1`, `reason` an upper-case word, `metadata`
        what belongs to it, as text. Keys of metadata, where the calls below do not name them: `head`,
        the server's newest revision; `durable_revision`, as in the replies; `error_id`.
 
-    An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
-    too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
-    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
-    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
+    An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
+    log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
+    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -143,12 +151,12 @@ class OddsServiceAsyncStub(OddsServiceStub):
 
     RESOURCE_EXHAUSTED when the reply would exceed 4 MiB, the default limit of gRPC clients: narrow
     the filter, or use WatchChanges with IMAGE_MODE_ONLY, which sends the same in pieces.
-    DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline, or within 30 s
-    where the call has none. FAILED_PRECONDITION (EPOCH_CHANGED) when min_cursor or as_of_cursor
-    names changes that were lost in a crash, or another database: waiting does not help.
-    OUT_OF_RANGE (NOT_KEPT) when as_of lies before what is kept; ErrorInfo then has the `floor`,
-    the first revision that can be asked for. UNAVAILABLE, with RetryInfo, when as_of is not
-    settled: changes up to it are not committed yet (NOT_DURABLE_YET), or the time is not over
+    DEADLINE_EXCEEDED (NOT_REACHED) when min_cursor was not reached within the call's deadline, or
+    within 30 s where the call has none. FAILED_PRECONDITION (EPOCH_CHANGED) when min_cursor or
+    as_of_cursor names changes that were lost in a crash, or another database: waiting does not
+    help. OUT_OF_RANGE (NOT_KEPT) when as_of lies before what is kept; ErrorInfo then has the
+    `floor`, the first revision that can be asked for. UNAVAILABLE, with RetryInfo, when as_of is
+    not settled: changes up to it are not committed yet (NOT_DURABLE_YET), or the time is not over
     (NOT_SETTLED). A time that lies over two seconds in the future is INVALID_ARGUMENT.
     """
     WatchChanges: _aio.UnaryStreamMultiCallable[_odds_pb2.WatchChangesRequest, _odds_pb2.WatchChangesResponse]  # type: ignore[assignment]
@@ -156,7 +164,9 @@ class OddsServiceAsyncStub(OddsServiceStub):
 
     The first message is always `opened`; it says whether an image follows. Keep the `cursor` of
     the last message and pass it as `resume` to go on after a disconnect.
-    When the server stops, `closing` is the last message and the status is UNAVAILABLE.
+    When the server stops, `closing` is the last message and the status is UNAVAILABLE
+    (SERVER_STOPPING). A reader that takes nothing for minutes is ended as UNAVAILABLE
+    (STALLED_READER); resume at the last cursor.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_odds_pb2.ListEventsRequest, _odds_pb2.ListEventsResponse]  # type: ignore[assignment]
     """The events that the filter selects, in order of their start, with the bookmakers that price
@@ -191,7 +201,7 @@ class OddsServiceAsyncStub(OddsServiceStub):
     joined by commas); the fetch goes on, and what it will give comes after the cursor.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]  # type: ignore[assignment]
-    """How the service is: revisions, sources, queues, storage, subscribers."""
+    """The state of the service: revisions, sources, queues, storage, subscribers."""
 
 class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Odds, their changes and their history.
@@ -199,16 +209,18 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
     Errors carry google.rpc details:
      - BadRequest with INVALID_ARGUMENT: `field` names the field of the request.
      - QuotaFailure with RESOURCE_EXHAUSTED: `subject` is `requests per second`, `streams`,
-       `streams per client`, `concurrent refreshes`, `request size` or `reply size`.
+       `streams per client`, `concurrent refreshes`, `request size`, `reply size` or, for these two
+       services, `health and reflection`.
      - RetryInfo where the same call may succeed later: not before `retry_delay`.
      - ErrorInfo with the other codes: `domain` is `odds.v1`, `reason` an upper-case word, `metadata`
        what belongs to it, as text. Keys of metadata, where the calls below do not name them: `head`,
        the server's newest revision; `durable_revision`, as in the replies; `error_id`.
 
-    An unexpected error is INTERNAL with an id, ErrorInfo's `error_id`, that the server's log has
-    too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
-    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (a token is wanted), as
-    RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history or has no sources.
+    An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
+    log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
+    STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
+    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
     """
 
     @_abc_1.abstractmethod
@@ -222,12 +234,12 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         RESOURCE_EXHAUSTED when the reply would exceed 4 MiB, the default limit of gRPC clients: narrow
         the filter, or use WatchChanges with IMAGE_MODE_ONLY, which sends the same in pieces.
-        DEADLINE_EXCEEDED when min_cursor was not reached within the call's deadline, or within 30 s
-        where the call has none. FAILED_PRECONDITION (EPOCH_CHANGED) when min_cursor or as_of_cursor
-        names changes that were lost in a crash, or another database: waiting does not help.
-        OUT_OF_RANGE (NOT_KEPT) when as_of lies before what is kept; ErrorInfo then has the `floor`,
-        the first revision that can be asked for. UNAVAILABLE, with RetryInfo, when as_of is not
-        settled: changes up to it are not committed yet (NOT_DURABLE_YET), or the time is not over
+        DEADLINE_EXCEEDED (NOT_REACHED) when min_cursor was not reached within the call's deadline, or
+        within 30 s where the call has none. FAILED_PRECONDITION (EPOCH_CHANGED) when min_cursor or
+        as_of_cursor names changes that were lost in a crash, or another database: waiting does not
+        help. OUT_OF_RANGE (NOT_KEPT) when as_of lies before what is kept; ErrorInfo then has the
+        `floor`, the first revision that can be asked for. UNAVAILABLE, with RetryInfo, when as_of is
+        not settled: changes up to it are not committed yet (NOT_DURABLE_YET), or the time is not over
         (NOT_SETTLED). A time that lies over two seconds in the future is INVALID_ARGUMENT.
         """
 
@@ -241,7 +253,9 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The first message is always `opened`; it says whether an image follows. Keep the `cursor` of
         the last message and pass it as `resume` to go on after a disconnect.
-        When the server stops, `closing` is the last message and the status is UNAVAILABLE.
+        When the server stops, `closing` is the last message and the status is UNAVAILABLE
+        (SERVER_STOPPING). A reader that takes nothing for minutes is ended as UNAVAILABLE
+        (STALLED_READER); resume at the last cursor.
         """
 
     @_abc_1.abstractmethod
@@ -306,6 +320,6 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _odds_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_odds_pb2.GetStatusResponse, _abc.Awaitable[_odds_pb2.GetStatusResponse]]:
-        """How the service is: revisions, sources, queues, storage, subscribers."""
+        """The state of the service: revisions, sources, queues, storage, subscribers."""
 
 def add_OddsServiceServicer_to_server(servicer: OddsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

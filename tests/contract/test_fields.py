@@ -1,0 +1,488 @@
+"""No field is lost in silence: each goes from the wire into values, into rows, and back.
+
+The messages are filled by the descriptor (`filling.py`). So a field that is new in the proto fails
+a test here until the encoder, the client, the rows of the databases and the model carry it, or
+until a table below says why one of them does not. `CARRIED`, `READ`, `STREAMED`, `ASKED` and
+`REPORTED` together name every message of the contract.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from pathlib import Path as FilePath
+from typing import Any, Final, TypeVar
+
+import pytest
+from google.protobuf.message import Message
+from msgspec import Struct
+from msgspec.structs import replace
+
+from odds_service.client import decode
+from odds_service.client.errors import StreamGap
+from odds_service.client.odds_map import OddsMap
+from odds_service.client.requests import filter_message
+from odds_service.client.values import Filter
+from odds_service.clock import ClockState
+from odds_service.model import change as changes
+from odds_service.model import snapshot
+from odds_service.model.change import Change, ChangeKind, Commit
+from odds_service.model.market import MarketKey
+from odds_service.model.match import Match, ShownEvent
+from odds_service.model.snapshot import EventSource
+from odds_service.model.source import SourceState
+from odds_service.status import (
+    ChannelFill,
+    ClockReport,
+    ServiceStatus,
+    SourceReport,
+    TierFreshness,
+    WriterReport,
+)
+from odds_service.storage.rows import change_from, history_row
+from odds_service.store import WriteGroup
+from odds_service.wire import encode
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from tests.contract.filling import Path, cleared, filled, paths, unset
+from tests.support.databases import SqlitePlace
+from tests.support.observations import observe, offered
+from tests.support.odds_builders import Bookkeeping, connected, serving
+
+S = TypeVar("S", bound=Struct)
+
+ALL: Final = 10**9
+# What a change of each subject has nothing to say of. What is in no row of this table is in all.
+NOT_OF_MARKETS: Final = ("event", "source_state")
+NOT_OF_EVENTS: Final = (
+    "bookmaker", "after", "before", "other_line", "snapshot_id", "source_state",
+)  # fmt: skip
+NOT_OF_SOURCES: Final = (
+    "event_id", "bookmaker", "after", "before", "other_line", "snapshot_id", "event",
+)  # fmt: skip
+# Of a stream alone: what one change stands for. A row is always one change.
+ONLY_STREAMED: Final = ("conflated_count", "suspended_meanwhile")
+
+CARRIED: Final[tuple[type[Message], ...]] = (
+    pb.Cursor, pb.Event, pb.DrawLost, pb.MarketKey, pb.Outcome, pb.Market, pb.BookmakerOdds,
+    pb.EventOdds, pb.SourceState, pb.Change, pb.SourceMatch,
+)  # fmt: skip
+ASKED: Final[tuple[type[Message], ...]] = (
+    pb.Filter, pb.GetOddsRequest, pb.WatchChangesRequest, pb.ListEventsRequest,
+    pb.GetHistoryRequest, pb.GetClosingOddsRequest, pb.RefreshEventRequest, pb.GetStatusRequest,
+)  # fmt: skip
+STREAMED: Final[tuple[type[Message], ...]] = (
+    pb.WatchChangesResponse, pb.Opened, pb.Changes, pb.Heartbeat, pb.ImageBegin, pb.Image,
+    pb.ImageEnd, pb.Lagged, pb.Closing, pb.Freshness, pb.OddsFreshness,
+)  # fmt: skip
+REPORTED: Final[tuple[type[Message], ...]] = (
+    pb.FreshnessStatus, pb.SourceStatus, pb.ChannelStatus, pb.WriterStatus, pb.SubscriberStatus,
+    pb.GetStatusResponse, pb.ClockStatus,
+)  # fmt: skip
+
+
+def same_fields(kind: type[S], value: Any, /, **others: Any) -> S:
+    """Return a value of another type, with all fields that both types have by one name."""
+    shared = {name: getattr(value, name) for name in kind.__struct_fields__ if hasattr(value, name)}
+    return kind(**shared | others)
+
+
+def told_event(**without: Any) -> pb.Event:
+    event = filled(pb.Event, **without)
+    event.name = " – ".join(side for side in (event.home, event.away) if side) or event.name
+    return event
+
+
+def told_change(kind: int, without: tuple[str, ...]) -> pb.Change:
+    change = filled(pb.Change, without=without)
+    change.kind = pb.ChangeKind.ValueType(kind)
+    if change.HasField("before"):
+        change.before.key.CopyFrom(change.after.key)
+    if change.HasField("event"):
+        change.event.name = f"{change.event.home} – {change.event.away}"
+        change.event_id = change.event.id
+    if change.HasField("source_state"):
+        change.source, change.reason = change.source_state.source, change.source_state.reason
+    return change
+
+
+def model_change(message: pb.Change) -> Change:
+    """Return a change of the contract as the service has it, by way of the client's value."""
+    told = decode.historical_change(message)
+    if message.HasField("after"):
+        return same_fields(changes.MarketChange, told, kind=ChangeKind(message.kind))
+    kind = ChangeKind(message.kind)
+    if message.HasField("event"):
+        event = decode.event(message.event)
+        return same_fields(changes.EventChange, told, kind=kind, before=None, after=event)
+    state = model_state(message.source_state)
+    return same_fields(
+        changes.SourceChange, told, kind=kind, source=state.source, before=None, after=state
+    )
+
+
+def model_state(message: pb.SourceState) -> SourceState:
+    return same_fields(SourceState, decode.source_state(message), interval_s=60.0)
+
+
+def sent(change: Change, told: pb.Change) -> pb.Change:
+    """Return what a client gets of a change that stands for as many as the message says."""
+    text = encode.conflated_wire(change, told.conflated_count, told.suspended_meanwhile)
+    (message,) = pb.Changes.FromString(text).changes
+    return message
+
+
+CHANGES: Final = [
+    (2, NOT_OF_MARKETS),
+    (7, (*NOT_OF_EVENTS, "suspended_meanwhile")),
+    (10, (*NOT_OF_SOURCES, "suspended_meanwhile")),
+]
+
+
+def test_every_message_of_the_contract_is_in_one_table() -> None:
+    named = [*CARRIED, *READ, *STREAMED, *ASKED, *REPORTED]
+    assert len(named) == len(set(named))
+    assert {kind.DESCRIPTOR.name for kind in named} == set(pb.DESCRIPTOR.message_types_by_name)
+
+
+def test_every_field_of_a_change_is_of_some_subject() -> None:
+    fields = set(pb.Change.DESCRIPTOR.fields_by_name)
+    assert set(NOT_OF_MARKETS) & set(NOT_OF_EVENTS) & set(NOT_OF_SOURCES) == set()
+    assert {*NOT_OF_MARKETS, *NOT_OF_EVENTS, *NOT_OF_SOURCES, *ONLY_STREAMED} <= fields
+
+
+@pytest.mark.parametrize(("kind", "without"), CHANGES)
+def test_a_change_goes_into_values_and_back(kind: int, without: tuple[str, ...]) -> None:
+    told = told_change(kind, without)
+    assert sent(model_change(told), told) == told
+
+
+@pytest.mark.parametrize(("kind", "without"), CHANGES)
+def test_a_change_goes_into_a_row_and_back(kind: int, without: tuple[str, ...]) -> None:
+    told = told_change(kind, (*without, *ONLY_STREAMED))
+    change = model_change(told)
+    read = change_from(history_row(change))
+    assert read == change
+    assert sent(read, told) == told
+
+
+@pytest.mark.parametrize("without", [(), ("home", "away")])
+def test_an_event_goes_into_a_value_and_back(without: tuple[str, ...]) -> None:
+    told = told_event(without=without)
+    assert encode.event_message(decode.event(told)) == told
+
+
+def test_odds_go_into_values_and_back() -> None:
+    told = filled(pb.BookmakerOdds)
+    odds = same_fields(snapshot.BookmakerOdds, decode.bookmaker_odds("e", told))
+    head = encode.bookmaker_head(odds, told.snapshot_id, told.stale)
+    entry = pb.EventOdds.FromString(encode.bookmaker_field(head, encode.markets_wire(odds)))
+    assert list(entry.bookmakers) == [told]
+
+
+def test_cursors_and_matches_go_into_values_and_back() -> None:
+    cursor = filled(pb.Cursor)
+    assert encode.cursor_message(decode.cursor(cursor)) == cursor
+    match = filled(pb.SourceMatch)
+    (read,) = decode.listed_event(pb.ListedEvent(matches=[match])).matches
+    start = read.start_time
+    assert start is not None
+    event = told_event()
+    shown = ShownEvent(event.sport, read.competition, read.home, read.away, start, start)
+    carried = EventSource(
+        read.source, read.source_event_id, None, None, shown=shown,
+        match=Match(read.score, read.reason),
+    )  # fmt: skip
+    assert encode.match_message(carried) == match
+
+
+async def test_all_of_it_goes_through_a_database_and_back(tmp_path: FilePath) -> None:
+    """Write an event, its odds and a source; read them as history and at a start."""
+    place = SqlitePlace(tmp_path)
+    added = told_change(6, (*NOT_OF_EVENTS, *ONLY_STREAMED))
+    market = told_change(1, (*NOT_OF_MARKETS, *ONLY_STREAMED, "before"))
+    state = told_change(10, (*NOT_OF_SOURCES, *ONLY_STREAMED))
+    odds = filled(pb.BookmakerOdds)
+    added.event.status = pb.EVENT_STATUS_IN_PLAY  # one that ended is not served at a start
+    added.event_id, market.event_id = added.event.id, added.event.id
+    market.source, market.bookmaker = odds.source, odds.bookmaker
+    market.snapshot_id = odds.snapshot_id = 2
+    market.after.revision = 2
+    market.after.changed_at.CopyFrom(market.observed_at)
+    odds.ClearField("markets")
+    odds.markets.append(market.after)
+    told = [added, market, state]
+    for number, each in enumerate(told, 1):
+        each.revision = number
+        each.detected_at.FromSeconds(added.detected_at.seconds)
+    held = same_fields(snapshot.BookmakerOdds, decode.bookmaker_odds(added.event_id, odds))
+    carried = EventSource(odds.source, "7", "soccer", None)
+    commit = Commit(
+        [model_change(each) for each in told], [held.snapshot()], [(added.event_id, carried)]
+    )
+    async with place.begun() as (store, _stored):
+        assert await store.write(WriteGroup([commit])) == 0
+        history = await store.history(0, ALL, ALL)
+    async with place.begun() as (_store, stored):
+        pass
+    assert [sent(change, each) for change, each in zip(history, told, strict=True)] == told
+    (entry,) = stored.events
+    assert encode.event_message(entry.event) == added.event
+    (read,) = entry.bookmakers.values()
+    head = encode.bookmaker_head(read, odds.snapshot_id, odds.stale)
+    whole = pb.EventOdds.FromString(encode.bookmaker_field(head, encode.markets_wire(read)))
+    assert list(whole.bookmakers) == [odds]
+    (source,) = [each for each in stored.sources if each.source == state.source]
+    assert encode.source_message(source) == state.source_state
+
+
+# --- what the client reads
+
+
+def closed(page: pb.ClosingOddsPage) -> object:
+    return list(decode.closed_events([page]))
+
+
+def history(page: pb.HistoryPage) -> object:
+    return decode.cursor(page.cursor), list(decode.history_page(page))
+
+
+READ: Final[dict[type[Message], tuple[Callable[[Any], object], set[Path]]]] = {
+    # Each with its reader, and with the fields that the client has no use for.
+    pb.BestMarket: (lambda message: best(message), {("prices", "age")}),
+    pb.BestPrice: (
+        lambda message: best(pb.BestMarket(prices=[message])),
+        {("age",)},  # derived from the odds of the same reply
+    ),
+    pb.BookmakerOverround: (lambda message: best(pb.BestMarket(overrounds=[message])), set()),
+    pb.Exclusion: (lambda message: best(pb.BestMarket(exclusions=[message])), set()),
+    pb.GetOddsResponse: (
+        decode.odds,
+        {("events", "best", "prices", "age"), ("events", "event", "name")},
+    ),
+    pb.ListedEvent: (decode.listed_event, {("event", "name")}),
+    pb.ListedBookmaker: (
+        lambda message: decode.listed_event(pb.ListedEvent(bookmakers=[message])), set()
+    ),
+    pb.ListEventsResponse: (
+        lambda message: [decode.listed_event(each) for each in message.events],
+        {("events", "event", "name"), ("next_page_token",), ("cursor",), ("cursor", "epoch"),
+         ("cursor", "revision")},  # the faces turn the pages
+    ),
+    pb.HistoryPage: (
+        history,
+        {("durable_revision",)},
+    ),
+    pb.ClosingOdds: (
+        lambda message: closed(pb.ClosingOddsPage(events=[pb.ClosedEvent(odds=[message])])), set()
+    ),
+    pb.ClosedEvent: (
+        lambda message: closed(pb.ClosingOddsPage(events=[message])), {("event", "name")}
+    ),
+    pb.ClosingOddsPage: (closed, {("events", "event", "name")}),
+    pb.RefreshedSnapshot: (
+        lambda message: decode.refreshed(pb.RefreshEventResponse(snapshots=[message])),
+        {("observed_at",), ("confirmed_at",), ("changed",)},  # in the odds and changes themselves
+    ),
+    pb.RefreshedSource: (
+        lambda message: decode.refreshed(pb.RefreshEventResponse(sources=[message])), set()
+    ),
+    pb.RefreshEventResponse: (
+        decode.refreshed,
+        {("snapshots", "observed_at"),
+         ("snapshots", "confirmed_at"), ("snapshots", "changed")},
+    ),
+}  # fmt: skip
+
+
+def best(message: pb.BestMarket) -> object:
+    at = decode.moment(filled(pb.Event).start_time)
+    return decode.best_market(message, _Confirmed(at))
+
+
+class _Confirmed(dict[tuple[str, str], datetime]):
+    """The times at which the odds of any bookmaker were confirmed: all the same."""
+
+    def __init__(self, at: datetime) -> None:
+        self._at = at
+
+    def __missing__(self, key: tuple[str, str]) -> datetime:
+        return self._at + timedelta(seconds=len(key[0]))
+
+
+def read_whole(kind: type[Message]) -> Any:
+    """Fill a message so that its parts belong together, as the server sends them."""
+    message: Any = filled(kind)
+    if isinstance(message, pb.GetOddsResponse):
+        for entry in message.events:
+            for odds, price in zip(entry.bookmakers, entry.best[0].prices, strict=True):
+                price.source, price.bookmaker = odds.source, odds.bookmaker
+    return message
+
+
+@pytest.mark.parametrize("kind", READ, ids=lambda kind: kind.DESCRIPTOR.name)
+def test_every_field_that_is_read_makes_a_difference(kind: type[Message]) -> None:
+    """A reader that ignores a field gives the same value with and without it."""
+    read, unused = READ[kind]
+    whole = read_whole(kind)
+    value = read(whole)
+    lost = {path for path in paths(kind.DESCRIPTOR) if same(read, cleared(whole, path), value)}
+    assert lost - _of_other_subjects(lost) == unused
+
+
+def same(read: Callable[[Any], object], message: Message, value: object) -> bool:
+    try:
+        return read(message) == value
+    except KeyError:  # parts that no longer belong together
+        return False
+
+
+def _of_other_subjects(found: Iterable[Path]) -> set[Path]:
+    """Return paths into the subjects that a market's change has not; tests above cover them."""
+    return {
+        path
+        for path in found
+        for place, name in enumerate(path)
+        if path[:place][-1:] == ("changes",) and name in NOT_OF_MARKETS
+    }
+
+
+# --- what a stream tells
+
+# The client has no use for these: it asks for the policy itself, needs no second count of a window,
+# and derives an event's name. The odds of an image are READ above, those of a change CARRIED.
+UNUSED: Final[dict[str, set[Path]]] = {
+    "opened": {("policy",)},
+    "image_begin": {("durable_revision",), ("cursor", "epoch")},
+    "image": {("events", "best"), ("events", "event", "name"), ("cursor", "epoch")},
+    "lagged": {("cursor", "epoch")},
+}
+
+
+def told_stream(*, image: bool) -> dict[str, Any]:
+    """Return one message of each type, in an order in which a server may send them."""
+    names = ["opened", "freshness", "changes", "heartbeat", "closing"]
+    if image:
+        names[1:1] = ["image_begin", "image", "image_end"]
+        names[-1:] = ["lagged", "closing"]  # another image is due when the server stops
+    types = {
+        "opened": pb.Opened, "image_begin": pb.ImageBegin, "image": pb.Image,
+        "image_end": pb.ImageEnd, "freshness": pb.Freshness, "changes": pb.Changes,
+        "heartbeat": pb.Heartbeat, "lagged": pb.Lagged, "closing": pb.Closing,
+    }  # fmt: skip
+    parts: dict[str, Any] = {name: filled(types[name]) for name in names}
+    parts["opened"].intent = pb.INTENT_IMAGE if image else pb.INTENT_UP_TO_DATE
+    for revision, part in enumerate(parts.values(), 7):
+        part.cursor.revision = revision
+        if part is not parts["opened"]:
+            part.prev_revision = revision - 1
+    shown = told_image() if image else None
+    if shown is not None:
+        parts["image"].CopyFrom(pb.Image(events=shown.events, piece=1, cursor=parts["image"].cursor,
+                                         prev_revision=parts["image"].prev_revision))  # fmt: skip
+        parts["image_end"].pieces = parts["image_end"].events = parts["image_end"].markets = 1
+        odds = shown.events[0].bookmakers[0]
+        for each in (parts["freshness"].odds[0], parts["changes"].changes[0]):
+            each.event_id = shown.events[0].event.id
+            each.source, each.bookmaker = odds.source, odds.bookmaker
+    return parts
+
+
+def told_image() -> pb.Image:
+    image = filled(pb.Image)
+    image.events[0].ClearField("best")
+    return image
+
+
+def fold(parts: dict[str, Any]) -> list[object]:
+    """Take a whole stream; return each step, and the map after it."""
+    odds = OddsMap(None)
+    seen: list[object] = []
+    for name, part in parts.items():
+        try:
+            step = odds.take(pb.WatchChangesResponse(**{name: part}))
+        except (StreamGap, KeyError) as error:  # the client noticed
+            return [*seen, type(error)]
+        seen += [step, dict(odds.events), dict(odds.sources), odds.cursor, odds.durable_revision]
+    return seen
+
+
+def lost_in(name: str, *, image: bool) -> set[Path]:
+    """Return the fields of one message of a stream without which the client sees the same."""
+    parts = told_stream(image=image)
+    whole = fold(parts)
+    assert len(whole) == 5 * len(parts)  # it was read to its end
+    return {
+        path
+        for path in paths(parts[name].DESCRIPTOR)
+        if fold(parts | {name: cleared(parts[name], path)}) == whole
+    }
+
+
+@pytest.mark.parametrize("name", list(told_stream(image=True)))
+def test_every_field_of_a_stream_makes_a_difference(name: str) -> None:
+    lost = lost_in(name, image=True)
+    if name in told_stream(image=False):  # with an image due, some fields tell nothing new
+        lost &= lost_in(name, image=False)
+    lost -= {path for path in lost if path[:2] == ("events", "best") and path[2:]}
+    assert lost - _of_other_subjects(lost) == UNUSED.get(name, set())
+
+
+def test_a_stream_has_no_other_messages() -> None:
+    (choice,) = pb.WatchChangesResponse.DESCRIPTOR.oneofs
+    assert {field.name for field in choice.fields} == set(told_stream(image=True))
+    assert len(pb.WatchChangesResponse.DESCRIPTOR.fields) == len(choice.fields)
+
+
+# --- what the service tells of itself
+
+
+class Told(Bookkeeping):
+    """Odds, beside a status in which no field has its default."""
+
+    def status(self) -> ServiceStatus:
+        tier = TierFreshness(tier="day", target_s=60.0, pulls=9, fresh=8, in_time=7, late=6)
+        source = SourceReport(
+            state=model_state(filled(pb.SourceState)), kind="k", next_due_at=self.now,
+            pulls=5, failures=4, problems={"bad_price": 3}, latency_s=0.5, freshness=[tier],
+            mapped=2, unmapped=1, unmapped_names={"own name": 1},
+        )  # fmt: skip
+        source = replace(source, state=replace(source.state, source="toa"))
+        return replace(
+            super().status(),
+            now=self.now + timedelta(hours=1),
+            sources=[source],
+            channels=[ChannelFill("write", 1, 2, "changes")],
+            writer=WriterReport(
+                state="retrying", reason="away", lag_s=1.0, pending_changes=2, retries=3,
+                dead_letters=4, bridged_s=5.0,
+            ),
+            markets=1,
+            clock=ClockReport(
+                state=ClockState(1, 2.0, self.now, True, 3, 4.0), lead_s=5.0, holds=True
+            ),
+        )  # fmt: skip
+
+
+async def test_every_field_of_a_status_is_told() -> None:
+    book = Told()
+    offer = offered({"e": {"b": {MarketKey("h2h"): {"home": 1.5, "away": 2.5}}}})
+    book.see(observe(offer))
+    async with serving(book) as server:
+        with connected(server.address) as client, client.watch() as stream:
+            await stream.until("image_end")
+            status = await client.call("GetStatus", pb.GetStatusRequest())
+    # This reader is at the head, and reads from memory.
+    at_rest = {"lag_changes", "lag_s", "replaying"}
+    assert set(unset(status)) == {("subscribers", name) for name in at_rest}
+
+
+# --- what is asked
+
+
+def test_every_field_of_a_filter_can_be_asked_for() -> None:
+    told = filled(pb.Filter)
+    where = Filter(
+        **{name: list(getattr(told, name)) for name in
+           ("sports", "competitions", "event_ids", "bookmakers", "markets", "sources")},
+        start_from=decode.moment(told.start_from), start_to=decode.moment(told.start_to),
+        in_play=told.in_play,
+    )  # fmt: skip
+    assert filter_message(where) == told

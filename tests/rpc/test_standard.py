@@ -1,0 +1,74 @@
+"""Reflection as generic clients use it: both versions of it, and whole descriptors."""
+
+import pytest
+import trio
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc import Channel
+from grpc_reflection.v1alpha import reflection_pb2 as messages
+
+from odds_service.rpc.standard import REFLECTION_V1
+from tests.support.odds_builders import Bookkeeping, connected, serving
+
+VERSIONS = ("grpc.reflection.v1alpha.ServerReflection", REFLECTION_V1)
+
+
+def reflected(
+    channel: Channel, version: str, *requests: messages.ServerReflectionRequest
+) -> list[messages.ServerReflectionResponse]:
+    """Return the answers to some requests, asked over one stream."""
+    call = channel.stream_stream(
+        f"/{version}/ServerReflectionInfo",
+        request_serializer=messages.ServerReflectionRequest.SerializeToString,
+        response_deserializer=messages.ServerReflectionResponse.FromString,
+    )
+    return list(call(iter(requests), timeout=20))
+
+
+async def answers(
+    version: str, *requests: messages.ServerReflectionRequest
+) -> list[messages.ServerReflectionResponse]:
+    async with serving(Bookkeeping()) as server:
+        with connected(server.address) as client:
+            return await trio.to_thread.run_sync(reflected, client.channel, version, *requests)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_reflection_names_the_services(version: str) -> None:
+    (reply,) = await answers(version, messages.ServerReflectionRequest(list_services=""))
+    names = {service.name for service in reply.list_services_response.service}
+    assert names == {"odds.v1.OddsService", "grpc.health.v1.Health", *VERSIONS}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_every_service_and_the_details_of_errors_are_described_whole(version: str) -> None:
+    """A client that knows nothing can build each service from the files that it is sent."""
+    methods = {
+        "odds.v1.OddsService": "GetOdds",
+        "grpc.health.v1.Health": "Check",
+        **dict.fromkeys(VERSIONS, "ServerReflectionInfo"),
+    }
+    asked = [*methods, "google.rpc.ErrorInfo"]
+    replies = await answers(
+        version,
+        *(messages.ServerReflectionRequest(file_containing_symbol=name) for name in asked),
+    )
+    for name, reply in zip(asked, replies, strict=True):
+        pool = DescriptorPool()
+        files = reply.file_descriptor_response.file_descriptor_proto
+        for file in reversed([FileDescriptorProto.FromString(each) for each in files]):
+            pool.Add(file)
+        if name in methods:
+            service = pool.FindServiceByName(name)
+            method = service.FindMethodByName(methods[name])
+            assert method.input_type.full_name.startswith(name.rpartition(".")[0])
+        else:
+            assert pool.FindMessageTypeByName(name).full_name == name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_unknown_name_is_not_found(version: str) -> None:
+    (reply,) = await answers(
+        version, messages.ServerReflectionRequest(file_containing_symbol="odds.v1.Nothing")
+    )
+    assert reply.error_response.error_code == 5

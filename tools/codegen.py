@@ -16,6 +16,7 @@ from typing import Annotated, Final
 import typer
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from tools import sync_client
 from tools.codegen_environment import codegen_python
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -165,11 +166,13 @@ def main(
 ) -> None:
     """Make the generated code, or check it."""
     if check:
-        found = problems(PROTO, GENERATED, RELEASED)
+        found = [*problems(PROTO, GENERATED, RELEASED), *sync_client.problems()]
         for line in found:
             print(line)
         raise typer.Exit(1 if found else 0)
     for name in write(generate(PROTO), GENERATED):
+        print(f"wrote {name}")
+    for name in sync_client.write():
         print(f"wrote {name}")
     if release:
         RELEASED.write_bytes(descriptor_set(PROTO).SerializeToString(deterministic=True))

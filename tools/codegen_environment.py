@@ -62,8 +62,8 @@ def _make(folder: Path, python: Path, constraints: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # left half made by a process that was killed
     venv.create(folder, with_pip=False, symlinks=True)
     command = [
-        sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps",
-        "--disable-pip-version-check", "--no-input", "-r", constraints,
+        sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps",
+        "--disable-pip-version-check", "--no-input", "-r", str(constraints),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_S)
     if done.returncode != 0:

@@ -23,7 +23,8 @@ from odds_service.client.requests import (
     odds_request,
     refresh_request,
 )
-from odds_service.client.sync import SyncClient, SyncWatch, connect, open_sync_client
+from odds_service.client.sync import SyncClient, connect, open_sync_client
+from odds_service.client.sync_iterating import SyncWatch
 from odds_service.client.text import enum_word, json_line
 from odds_service.client.values import (
     EVERYTHING,

@@ -65,6 +65,11 @@ class ServiceError(ClientError):
         return exhausted or self.code in _PASSING
 
 
+def client_closed() -> ServiceError:
+    """Return the error of a call or a reading whose client was closed under it."""
+    return ServiceError("CANCELLED", "the client was closed")
+
+
 def service_error(error: grpc.RpcError, server: str) -> ServiceError:
     """What the server, or the way to it, says."""
     # grpc raises classes that are both an error and a call; its stubs know no class of both.

@@ -6,7 +6,7 @@ The faces open the stream, read it and sleep; everything that they have to decid
 import logging
 import random
 from collections import deque
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from odds_service.client import decode
 from odds_service.client.errors import ServiceError
@@ -24,6 +24,10 @@ from odds_service.client.values import (
 )
 from odds_service.model.cursor import Cursor
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+
+Q_co = TypeVar("Q_co", covariant=True)
+M_contra = TypeVar("M_contra", contravariant=True)
+S_co = TypeVar("S_co", covariant=True)
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +58,27 @@ class Backoff:
 
 class Ended(Exception):
     """The server sent all that was asked for."""
+
+
+class Follower(Protocol[Q_co, M_contra, S_co]):
+    """The decisions of one subscription over any number of streams."""
+
+    def request(self) -> Q_co:
+        """Return the request that opens the next stream."""
+        ...
+
+    def take(self, message: M_contra, /) -> S_co:
+        """Take a message that was read."""
+        ...
+
+    def ended(self, error: ServiceError | None) -> Disconnected:
+        """Decide about the next attempt after a stream ended; None: without an error.
+
+        Raises:
+            Ended: Nothing is left to read.
+            ServiceError: Trying again does not help.
+        """
+        ...
 
 
 class WatchFollower:

@@ -1,17 +1,14 @@
 """grpc.aio under asyncio."""
 
 import asyncio
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, cast
 
 from grpc import aio
 
 from odds_service.client.address import Address, channel_options
-from odds_service.client.errors import ServiceError, service_error
-from odds_service.client.transport import Flag, Streaming, Unary
+from odds_service.client.errors import client_closed, service_error
+from odds_service.client.stub_methods import Flag, M, Q, Streaming, Unary
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
-
-Q = TypeVar("Q")
-M = TypeVar("M")
 
 _END: Final[object] = aio.EOF  # type: ignore[attr-defined]  # not in grpc-stubs
 
@@ -40,7 +37,7 @@ class AsyncioTransport:
             if task is not None and task.cancelling():
                 raise
             # Nobody cancelled the caller: grpc.aio says so that the channel was closed.
-            closed = ServiceError("CANCELLED", "the client was closed")
+            closed = client_closed()
             raise closed from None  # noqa: ASYNC104  # see above
 
     def open(self, chosen: "Streaming[Q, M]", request: Q) -> "AsyncioStream[M]":

@@ -2,18 +2,16 @@
 
 import threading
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar, TypeVarTuple, cast
+from typing import Final, Generic, TypeVarTuple, cast
 
 import grpc
 import trio
 
 from odds_service.client.address import Address, channel_options
-from odds_service.client.errors import ServiceError, service_error
-from odds_service.client.transport import Flag, Streaming, Unary
+from odds_service.client.errors import ServiceError, client_closed, service_error
+from odds_service.client.stub_methods import Flag, M, Q, Streaming, Unary
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
-Q = TypeVar("Q")
-M = TypeVar("M")
 A = TypeVarTuple("A")
 
 AHEAD: Final = 16  # messages that the thread may be ahead of its reader; each is at most 1 MiB
@@ -48,7 +46,7 @@ class TrioTransport:
         try:
             return future.result()
         except grpc.FutureCancelledError:
-            raise ServiceError("CANCELLED", "the client was closed") from None
+            raise client_closed() from None
         except grpc.RpcError as error:
             raise service_error(error, self._server) from None
 

@@ -9,7 +9,9 @@ import trio
 
 from odds_service.client import (
     AsyncClient,
+    AsyncHistory,
     Cursor,
+    HistoricalChange,
     ServiceError,
     StreamGap,
     open_client,
@@ -182,6 +184,36 @@ async def test_a_synchronous_history_ends_with_an_error_when_its_client_is_close
 
     async with serving(book) as server:
         await trio.to_thread.run_sync(run, server.address)
+
+
+async def all_of(history: AsyncHistory) -> list[HistoricalChange]:
+    return [change async for change in history]
+
+
+@faces
+async def test_an_asynchronous_history_ends_with_an_error_when_its_client_is_closed(
+    face: Face,
+) -> None:
+    book = Bookkeeping()
+    move(book, 0)
+
+    async def work(client: AsyncClient) -> None:
+        begun, own, whole = client.history(), client.history(), client.history()
+        await anext(begun)
+        await anext(own)
+        await own.aclose()
+        count = len(await all_of(whole))
+        await client.aclose()
+        with pytest.raises(ServiceError, match="the client was closed"):
+            await all_of(begun)  # after the page that had been read
+        assert len(await all_of(own)) < count  # ended by its reader: no error
+        assert await all_of(whole) == []
+        for stream in (client.history, client.watch):
+            with pytest.raises(ServiceError, match="the client was closed"):
+                stream()
+
+    async with serving(book) as server:
+        await face(server.address, work)
 
 
 def test_a_map_is_not_to_be_used_after_a_gap() -> None:

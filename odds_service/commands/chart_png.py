@@ -4,7 +4,7 @@ import math
 from datetime import UTC
 from typing import IO, Any, Final
 
-from odds_service.commands.exporting import missing_extra
+from odds_service.commands.extras import missing_extra
 from odds_service.commands.price_series import PriceHistory, Steps
 
 WIDTH_IN: Final = 12.0

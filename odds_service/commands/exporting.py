@@ -17,6 +17,7 @@ from odds_service.client import (
     Outcome,
     UnknownChange,
 )
+from odds_service.commands.extras import missing_extra
 from odds_service.errors import OddsServiceError
 
 BATCH_ROWS: Final = 20_000  # of a Parquet row group, and held in memory at most
@@ -158,10 +159,6 @@ WRITERS: Final[dict[str, Callable[[IO[bytes]], Writer]]] = {
     ".csv": CsvWriter,
     ".parquet": ParquetWriter,
 }
-
-
-def missing_extra(what: str, extra: str) -> OddsServiceError:
-    return OddsServiceError(f"{what} needs an extra: pip install 'odds-service[{extra}]'")
 
 
 def export(changes: Iterable[HistoricalChange], path: Path) -> int:

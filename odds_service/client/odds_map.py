@@ -19,7 +19,6 @@ from odds_service.client.values import (
     Change,
     ChangeKind,
     Changes,
-    Closing,
     EventChange,
     EventOdds,
     Freshness,
@@ -32,6 +31,7 @@ from odds_service.client.values import (
     SourceChange,
     SourceState,
     Step,
+    StreamClosing,
     UnknownChange,
 )
 from odds_service.model.cursor import Cursor
@@ -292,11 +292,11 @@ class OddsMap:
             reason=enum_word(pb.IntentReason.Name, lagged.reason, "INTENT_REASON_"),
         )
 
-    def _closing(self, closing: pb.Closing) -> Closing:
+    def _closing(self, closing: pb.Closing) -> StreamClosing:
         self._follow(closing.prev_revision, closing.cursor)
         if not self._image_due:
             self._reach(closing.cursor, closing.durable_revision)
-        return Closing(
+        return StreamClosing(
             cursor=decode.cursor(closing.cursor),
             reason=closing.reason,
             retry_after_s=closing.retry_after.ToTimedelta().total_seconds(),

@@ -7,6 +7,7 @@ is read as SUSPENDED, of a source as STALE, of an event as SCHEDULED.
 """
 
 import enum
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -262,7 +263,7 @@ class Lagged(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Closing(Struct, frozen=True, kw_only=True):
+class StreamClosing(Struct, frozen=True, kw_only=True):
     """The server ends the stream; the client resumes by itself."""
 
     cursor: Cursor
@@ -278,7 +279,7 @@ class Disconnected(Struct, frozen=True, kw_only=True):
 
 
 Step: TypeAlias = (
-    Opened | ImageLoaded | Changes | Heartbeat | Freshness | Lagged | Closing | Disconnected
+    Opened | ImageLoaded | Changes | Heartbeat | Freshness | Lagged | StreamClosing | Disconnected
 )
 
 
@@ -360,3 +361,27 @@ class Refreshed(Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
     snapshots: Mapping[BookmakerKey, int]
     sources: tuple[RefreshedSource, ...]
+
+
+_RENAMED: Final = {"Closing": StreamClosing}  # names of 0.1, kept for its users
+
+
+def renamed(name: str, module: str) -> type:
+    """Return a class by its name of 0.1, with a warning to whoever imports it.
+
+    Args:
+        name: The old name.
+        module: The module that was asked for it.
+
+    Raises:
+        AttributeError: No class had that name.
+    """
+    if name not in _RENAMED:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    now = _RENAMED[name]
+    warnings.warn(f"{name} is now {now.__name__}", DeprecationWarning, stacklevel=3)
+    return now
+
+
+def __getattr__(name: str) -> type:
+    return renamed(name, __name__)

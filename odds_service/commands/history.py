@@ -24,11 +24,11 @@ from odds_service.commands.chart_png import draw
 from odds_service.commands.chart_text import chart_lines
 from odds_service.commands.exporting import WRITERS, export, new_file
 from odds_service.commands.options import (
-    PLACE,
+    LOG_PLACE,
     AsJson,
-    Place,
+    LogPlace,
     connection,
-    place,
+    log_place,
     selection,
     takes,
 )
@@ -43,15 +43,19 @@ TERMINAL: Final = "-"
 def history(
     *,
     since: Annotated[
-        Place | None,
+        LogPlace | None,
         typer.Option(
-            parser=place, metavar=PLACE, help="From then on, or after this cursor; none: oldest."
+            parser=log_place,
+            metavar=LOG_PLACE,
+            help="From then on, or after this cursor; none: oldest.",
         ),
     ] = None,
     until: Annotated[
-        Place | None,
+        LogPlace | None,
         typer.Option(
-            parser=place, metavar=PLACE, help="Before then, or up to this cursor; none: newest."
+            parser=log_place,
+            metavar=LOG_PLACE,
+            help="Before then, or up to this cursor; none: newest.",
         ),
     ] = None,
     export_to: Annotated[

@@ -14,7 +14,7 @@ from odds_service.client import Address, AddressError, Cursor, Filter
 DEFAULT_SERVER: Final = "127.0.0.1:50051"
 TIME_FORMATS: Final = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
 
-PLACE: Final = "TIME|CURSOR"
+LOG_PLACE: Final = "TIME|CURSOR"
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="One JSON object a line (protobuf's JSON mapping).")
@@ -93,19 +93,19 @@ def selection(
     )
 
 
-class Place(NamedTuple):
+class LogPlace(NamedTuple):
     """A place in the log, as it is told on the command line."""
 
     at: Cursor | datetime
 
 
-def place(text: str) -> Place:
+def log_place(text: str) -> LogPlace:
     """A time (ISO 8601; without an offset it is UTC) or a cursor (EPOCH:REVISION)."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        return Place(cursor(text, "neither a time (ISO 8601) nor EPOCH:REVISION"))
-    return Place(at if at.tzinfo is not None else at.replace(tzinfo=UTC))
+        return LogPlace(cursor(text, "neither a time (ISO 8601) nor EPOCH:REVISION"))
+    return LogPlace(at if at.tzinfo is not None else at.replace(tzinfo=UTC))
 
 
 def cursor(text: str, otherwise: str = "not EPOCH:REVISION") -> Cursor:

@@ -17,8 +17,8 @@ from odds_service.client import (
     Odds,
 )
 from odds_service.errors import OddsServiceError
+from odds_service.model.snapshot import BookmakerKey
 
-Place: TypeAlias = tuple[str, str]  # source, bookmaker
 Steps: TypeAlias = list[tuple[datetime, float | None]]  # each price holds until the next; None: gap
 
 
@@ -67,7 +67,7 @@ class Collector:
         self._market = market
         self._line = line
         self._participant = participant
-        self._lines: dict[MarketKey, dict[Place, _Line]] = {}
+        self._lines: dict[MarketKey, dict[BookmakerKey, _Line]] = {}
         self._name = ""
         self._start_time: datetime | None = None
         self._times: list[datetime] = []  # the first and the last
@@ -108,7 +108,7 @@ class Collector:
             and self._participant in (None, key.participant)
         )
 
-    def _of(self, key: MarketKey, place: Place) -> _Line:
+    def _of(self, key: MarketKey, place: BookmakerKey) -> _Line:
         return self._lines.setdefault(key, {}).setdefault(place, _Line())
 
     def _seen(self, at: datetime) -> None:

@@ -16,8 +16,8 @@ BOOKMAKERS: Final = ("b1", "b2")
 LINES: Final = (None, 0.0, 2.5)
 
 # event -> (source, bookmaker, market, line) -> (status, price)
-Place = tuple[str, str, str, float | None]
-Shown = dict[str, dict[Place, tuple[int, float]]]
+MarketId = tuple[str, str, str, float | None]
+Shown = dict[str, dict[MarketId, tuple[int, float]]]
 
 
 def held(odds: OddsMap) -> Shown:
@@ -75,7 +75,7 @@ class Log:
         )
         self._append(change, state)
 
-    def show(self, event_id: str, place: Place, status: int, price: float) -> None:
+    def show(self, event_id: str, place: MarketId, status: int, price: float) -> None:
         """Set, suspend or remove a market; its event is added where it is not there."""
         if event_id not in self.now:
             self.toggle_event(event_id)
@@ -104,7 +104,7 @@ class Log:
         return pb.Cursor(epoch=EPOCH, revision=revision)
 
 
-def _market(place: Place, status: int, price: float) -> pb.Market:
+def _market(place: MarketId, status: int, price: float) -> pb.Market:
     _, _, market, line = place
     return pb.Market(
         key=pb.MarketKey(market=market, line=line),

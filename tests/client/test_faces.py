@@ -14,7 +14,6 @@ import trio.lowlevel
 from odds_service.client import (
     AsyncClient,
     Changes,
-    Closing,
     Cursor,
     Disconnected,
     Filter,
@@ -25,6 +24,7 @@ from odds_service.client import (
     Opened,
     Outcome,
     ServiceError,
+    StreamClosing,
     UnknownChange,
     open_client,
     open_sync_client,
@@ -247,7 +247,7 @@ async def test_a_watch_survives_the_server(face: Face) -> None:
         async with serving(book, settings=ServerSettings(listen=ports[0])):
             await done.wait()
     kinds = [type(step) for step in found if not isinstance(step, Disconnected)]
-    assert kinds == [Opened, ImageLoaded, Closing, Opened, Changes, Odds]
+    assert kinds == [Opened, ImageLoaded, StreamClosing, Opened, Changes, Odds]
     assert any(isinstance(step, Disconnected) for step in found)
     assert (
         found[-1].events["e"].bookmakers["toa", "b1"].markets[MarketKey("h2h")].outcomes[0].price

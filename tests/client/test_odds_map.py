@@ -31,7 +31,7 @@ from odds_service.rpc.odds import OddsView
 from odds_service.rpc.selection import EVERYTHING
 from odds_service.wire.encode import Wires, source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
-from tests.client.contract import BOOKMAKERS, EPOCH, EVENTS, LINES, Log, Place, Server, held
+from tests.client.contract import BOOKMAKERS, EPOCH, EVENTS, LINES, Log, MarketId, Server, held
 from tests.support.observations import observe, observed_event
 from tests.support.odds_builders import Bookkeeping
 
@@ -64,7 +64,7 @@ class Watching(RuleBasedStateMachine):
         self.log.leave_filter(event_id)
 
     @rule(event_id=st.sampled_from(EVENTS), place=places, status=statuses, price=prices)
-    def a_market_changes(self, event_id: str, place: Place, status: int, price: float) -> None:
+    def a_market_changes(self, event_id: str, place: MarketId, status: int, price: float) -> None:
         self.log.show(event_id, place, status, price)
 
     @precondition(lambda self: self.stream is None)
@@ -152,7 +152,7 @@ logs = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(shown=logs, chunks=st.lists(st.integers(1, 4), max_size=5), drawn=st.data())
 def test_no_message_can_be_lost_or_repeated_unnoticed(
-    shown: list[tuple[str, Place, int, float]], chunks: list[int], drawn: st.DataObject
+    shown: list[tuple[str, MarketId, int, float]], chunks: list[int], drawn: st.DataObject
 ) -> None:
     log = Log()
     for event_id, place, status, price in shown:

@@ -38,9 +38,13 @@ from tests.support.odds_builders import Bookkeeping
 places = st.tuples(
     st.just("s"), st.sampled_from(BOOKMAKERS), st.just("totals"), st.sampled_from(LINES)
 )
+
+
 statuses = st.sampled_from(
     [pb.MARKET_STATUS_OPEN, pb.MARKET_STATUS_SUSPENDED, pb.MARKET_STATUS_REMOVED]
 )
+
+
 prices = st.sampled_from([1.5, 2.0, 2.5])
 
 
@@ -127,6 +131,8 @@ class Watching(RuleBasedStateMachine):
 
 
 Watching.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
 TestWatching = Watching.TestCase
 
 
@@ -302,6 +308,8 @@ offer_prices = st.sampled_from(
         {key: st.one_of(st.none(), st.floats(1.01, 6.0)) for key in keys}
     )
 )
+
+
 looks = st.lists(
     st.tuples(
         st.sampled_from(["s", "t"]),
@@ -357,3 +365,10 @@ def test_the_clients_best_prices_are_the_servers(
         for best, told in zip(server, odds.events["e"].best, strict=True)
     ]
     assert list(odds.events["e"].best) == told
+
+
+def test_a_map_is_not_to_be_used_after_a_gap() -> None:
+    odds = OddsMap()
+    with pytest.raises(StreamGap):
+        odds.take(pb.WatchChangesResponse(heartbeat=pb.Heartbeat()))
+    assert not odds.whole

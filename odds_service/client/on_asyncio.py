@@ -14,7 +14,10 @@ _END: Final[object] = aio.EOF  # type: ignore[attr-defined]  # not in grpc-stubs
 
 
 class AsyncioTransport:
-    """One channel on the running asyncio loop."""
+    """One channel on the running asyncio loop.
+
+    See transport.AsyncTransport for the methods.
+    """
 
     def __init__(self, address: Address) -> None:
         credentials = address.credentials()
@@ -61,8 +64,8 @@ class AsyncioTransport:
 class AsyncioStream(Generic[M]):
     """A streamed reply.
 
-    Each read is a task of its own, because grpc.aio cancels the whole stream when a read is
-    cancelled; here it goes on, and the next read takes it up.
+    grpc.aio cancels the whole stream when a read is cancelled. So each read is a task of its own:
+    it goes on, and the next read takes over its result.
     """
 
     def __init__(self, call: "aio.UnaryStreamCall[Any, M]", server: str) -> None:
@@ -72,7 +75,7 @@ class AsyncioStream(Generic[M]):
         self._closed = False
 
     async def read(self) -> M | None:
-        """As transport.Stream."""
+        """See transport.AsyncStream."""
         if self._closed:
             return None
         if self._reading is None:
@@ -89,20 +92,20 @@ class AsyncioStream(Generic[M]):
         return None if message is _END else cast("M", message)
 
     def end(self) -> None:
-        """As transport.Stream."""
+        """See transport.AsyncStream."""
         self._closed = True
         self._call.cancel()
         if self._reading is not None:
             self._reading.add_done_callback(_seen)
 
     async def aclose(self) -> None:
-        """As transport.Stream."""
+        """See transport.AsyncStream."""
         self.end()
         if self._reading is not None:
             await asyncio.wait({self._reading})
 
 
 def _seen(reading: "asyncio.Future[object]") -> None:
-    """Asyncio complains of errors that nobody looked at."""
+    """Retrieve the error of a task, since asyncio logs errors that nobody retrieved."""
     if not reading.cancelled():
         reading.exception()

@@ -1,4 +1,4 @@
-"""`odds-service history`: stored changes, as text, as files and as charts; and closing odds."""
+"""`odds-service history`: stored changes as text, files and charts; and closing odds."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,13 +140,13 @@ def _print_changes(
 
 
 def _names(client: SyncClient, where: Filter) -> dict[str, str]:
-    """What people call the events that there are; those that are gone are told by the log."""
+    """Return the names of current events, by id; the log itself names those that are gone."""
     listed = client.list_events(where)
     return {each.event.id: each.event.name for each in listed}
 
 
 def _say(text: str) -> None:
-    """Beside the output, so that a pipe gets nothing of it."""
+    """Print to stderr, so that a pipe gets only the output."""
     Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
 
 
@@ -204,7 +204,11 @@ def _collected(
     collector: Collector,
     outcome: str | None,
 ) -> PriceHistory:
-    """Raises OddsServiceError."""
+    """Read the history of one market.
+
+    Raises:
+        OddsServiceError: The call failed, or the span holds no such market, or several.
+    """
     with open_sync_client(address) as client:
         if isinstance(start, datetime):
             collector.begin(start, client.get_odds(where, as_of=start))

@@ -23,10 +23,10 @@ Steps: TypeAlias = list[tuple[datetime, float | None]]  # each price holds until
 
 
 class PriceHistory(Struct, frozen=True):
-    """What a chart shows.
+    """The contents of a chart.
 
-    steps: outcome -> bookmaker (with its source where two carry it) -> its steps. begin, end: of
-    what was asked for. start_time: of the event, None where it is not known.
+    steps: outcome -> bookmaker (with its source where two carry it) -> its steps. begin, end: the
+    span of the chart. start_time: the start of the event, None if unknown.
     """
 
     title: str
@@ -47,7 +47,7 @@ class _Line:
         self.outcomes: dict[str, Steps] = {}
 
     def stands(self, at: datetime, market: Market | None) -> None:
-        """From then on it is this; a market that cannot be bet on has no prices."""
+        """Record the market from a time on; without open odds it has no prices."""
         prices: dict[str, float | None] = dict.fromkeys(self.outcomes)
         if market is not None and market.status is MarketStatus.OPEN:
             prices |= {o.key: o.price if o.active else None for o in market.outcomes}
@@ -60,7 +60,10 @@ class _Line:
 class Collector:
     """Folds the changes of one event's market into steps.
 
-    chosen: the market; a line or participant of None is found out, where there is only one.
+    Args:
+        market: The type of the market.
+        line: Its line; None: the only one there is.
+        participant: Its participant; None: the only one there is.
     """
 
     def __init__(self, market: str, line: str | None, participant: str | None) -> None:
@@ -73,7 +76,7 @@ class Collector:
         self._times: list[datetime] = []  # the first and the last
 
     def begin(self, at: datetime, odds: Odds) -> None:
-        """What stood at the start."""
+        """Record the odds at the start of the span."""
         for entry in odds.events.values():
             self._name = entry.event.name
             self._start_time = entry.event.start_time
@@ -84,7 +87,7 @@ class Collector:
         self._seen(at)
 
     def take(self, changes: Iterable[HistoricalChange]) -> None:
-        """Changes in order."""
+        """Record changes, in their order."""
         for change in changes:
             if isinstance(change, MarketChange) and self._takes(change.key):
                 line = self._of(change.key, (change.source, change.bookmaker))
@@ -115,9 +118,14 @@ class Collector:
         self._times = [self._times[0] if self._times else at, at]
 
     def history(self, end: datetime | None, outcome: str | None = None) -> PriceHistory:
-        """The chart's contents. end: until when the last prices hold; None: the last change.
+        """Return the contents of the chart.
 
-        Raises OddsServiceError: nothing is there, or more than one market.
+        Args:
+            end: The time until which the last prices hold; None: the last change.
+            outcome: The only outcome to show; None: all.
+
+        Raises:
+            OddsServiceError: The changes hold no such market, or more than one.
         """
         keys = sorted(self._lines)
         if not keys:

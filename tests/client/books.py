@@ -1,4 +1,4 @@
-"""The odds that the tests of the client serve, and shapes to compare them in."""
+"""Odds for the tests of the client to serve, and shapes to compare them in."""
 
 import threading
 from typing import Any
@@ -55,7 +55,7 @@ async def steps_until(steps: Any, kind: type) -> list[Any]:
 
 
 def restarted(book: Bookkeeping) -> Bookkeeping:
-    """The same log and odds under a new feed, as after a restart of the process."""
+    """Return the same log and odds under a new feed, as after a restart of the process."""
     again = Bookkeeping()
     again.__dict__.update(book.__dict__)
     book.feed.__dict__["_closed"] = False
@@ -68,7 +68,7 @@ def move(book: Bookkeeping, minute: int) -> None:
 
 
 async def let_go(server: RpcServer) -> None:
-    """Wait until the server has no subscriber, and this process no thread that reads."""
+    """Wait until the server has no subscriber and this process no reading thread."""
     with trio.fail_after(WITHIN_S):
         while server.subscribers or readers():  # noqa: ASYNC110  # of other threads
             await trio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What the server encodes, the client decodes: no field of a value is lost on the way."""
+"""The client decodes every field that the server encodes."""
 
 from msgspec.structs import fields, replace
 

@@ -32,7 +32,7 @@ from tests.support.odds_builders import Bookkeeping, random_observations, servin
 
 
 class Followed:
-    """What one watching client saw until it reached a revision."""
+    """The observations of one watching client, up to a revision."""
 
     def __init__(self, odds: Odds, seen: list[int], stored: list[int]) -> None:
         self.odds = odds
@@ -125,7 +125,7 @@ async def test_a_time_out_round_the_next_change_loses_nothing(face: Face) -> Non
 
 @faces
 async def test_a_watch_survives_the_server(face: Face) -> None:
-    """A stop, a time without a server, and a start elsewhere in the log: all of it is told."""
+    """The steps show a stop, a time without a server, and a start with a longer log."""
     book = Bookkeeping()
     book.see(one_event(1.5))
     stopped, again = trio.Event(), trio.Event()
@@ -220,7 +220,7 @@ async def test_an_image_alone_ends_the_watch(face: Face) -> None:
 
 
 class Broken:
-    """A stream that gives one page and breaks; its end takes until it is cancelled."""
+    """A stream that breaks after one page; its end blocks until it is cancelled."""
 
     def __init__(self, page: pb.HistoryPage) -> None:
         self._pages = [page]
@@ -242,7 +242,7 @@ class Broken:
 
 
 class Breaking:
-    """A transport of such streams; it counts them."""
+    """A transport of such streams, with their number."""
 
     def __init__(self) -> None:
         self.opened = 0

@@ -1,4 +1,4 @@
-"""The client's map: any stream that keeps the contract gives the server's odds; others are told."""
+"""The client's map equals the server's odds, or notices a stream that breaks the contract."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -49,7 +49,7 @@ prices = st.sampled_from([1.5, 2.0, 2.5])
 
 
 class Watching(RuleBasedStateMachine):
-    """A log that grows, and one client that follows it over cuts, images and losses."""
+    """A growing log, and one client that follows it over disconnects, images and losses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ TestWatching = Watching.TestCase
 
 
 def a_stream(log: Log, chunks: list[int]) -> list[pb.WatchChangesResponse]:
-    """An image of the log's first third, then the rest in messages of so many changes."""
+    """Return an image of the log's first third, then the rest in messages of some changes."""
     early = Log()
     early.changes = log.changes[: log.head // 3]
     early.states = log.states[: log.head // 3 + 1]

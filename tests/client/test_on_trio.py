@@ -14,7 +14,7 @@ from tests.support.odds_builders import Bookkeeping, serving
 
 
 async def test_a_deadline_is_kept_with_many_watches_open() -> None:
-    """Under Trio each watch has a thread of its own: none is taken from those for short work."""
+    """Each watch has a thread of its own: Trio's limit of threads does not matter."""
     book = Bookkeeping()
     book.see(one_event(1.5))
     count = 60  # more than Trio's limit of threads
@@ -38,7 +38,7 @@ async def test_a_deadline_is_kept_with_many_watches_open() -> None:
 
 
 async def test_a_cancelled_client_lets_all_its_streams_go_under_trio() -> None:
-    """Also those whose threads wait because nobody reads."""
+    """Threads that wait because nobody reads end too."""
     book = Bookkeeping()
     move(book, 0)
     async with serving(book) as server:

@@ -1,4 +1,4 @@
-"""A program that has nothing but the client's wheel: reads, watches and prints what it saw.
+"""A program that uses the client's wheel alone: it reads, watches, and prints its observations.
 
 Run by test_wheel.py in an environment of its own: `python wheel_client.py ADDRESS HEAD`.
 """

@@ -1,4 +1,4 @@
-"""The odds that the tests of the commands serve."""
+"""Odds for the tests of the commands to serve."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -40,7 +40,7 @@ def see(book: Bookkeeping, price: float, minute: float = 0) -> None:
 
 
 def messages(text: str, kind: type[Message]) -> list[Message]:
-    """Each line is one message of the contract; unknown fields would raise."""
+    """Parse a message of the contract from each line; an unknown field raises."""
     return [Parse(line, kind()) for line in text.splitlines()]
 
 
@@ -49,7 +49,7 @@ def at(minute: float) -> datetime:
 
 
 def moving() -> Bookkeeping:
-    """One event: a bookmaker that moves and is suspended for a while, one that stands still."""
+    """Return one event: a bookmaker that moves and is suspended for a while, and a steady one."""
     book = Bookkeeping(keeps_past=True)
     for minute, home in enumerate([2.0, 2.2, None, 2.4]):
         offer: dict[str, dict[MarketKey, Prices]] = {

@@ -68,7 +68,7 @@ async def test_what_is_too_good_to_be_true_is_shown_as_suspect_and_as_no_arbitra
 
 
 async def best_of(over: float, under: float) -> str:
-    """What `get --best` prints 42 s after b1 showed 1.8 and 1.81 or more, and b2 other prices."""
+    """Return the output of `get --best` 42 s after b1 showed 1.8 and b2 other prices."""
     book = Bookkeeping()
     totals = MarketKey("totals", "2.5")
     offer = {
@@ -124,7 +124,7 @@ async def test_many_markets_and_bookmakers_stay_readable(columns: int) -> None:
 
 
 async def test_names_stay_whole_where_there_is_room() -> None:
-    """A bookmaker with a long name costs the others nothing, and is not broken in two."""
+    """A long bookmaker name takes no room from the others, and is not broken in two."""
     book = Bookkeeping()
     names = ["a_long_bookmaker_name", *(f"b{n}" for n in range(7))]
     odds: Prices = {"home": 2.0, "away": 1.9}

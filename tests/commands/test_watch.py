@@ -40,7 +40,7 @@ class Watch:
                 return message
 
     async def end(self, number: signal.Signals | None = None) -> tuple[int, str]:
-        """Its exit code, after a signal, and what it complained of."""
+        """Return its exit code after a signal, and its stderr."""
         if number is not None:
             self.process.send_signal(number)
         _, complaints = await trio.to_thread.run_sync(self.process.communicate)

@@ -71,7 +71,7 @@ def event(message: pb.Event) -> Event:
         told={
             source: _EVENT_STATUSES[status]
             for source, status in message.told.items()
-            if status in _EVENT_STATUSES  # of a newer one it is not known what it disagrees with
+            if status in _EVENT_STATUSES  # a newer status cannot be compared
         },
         draws_lost=tuple((lost.source, lost.bookmaker, lost.market) for lost in message.draws_lost),
     )

@@ -12,7 +12,8 @@ from odds_service.errors import OddsServiceError
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 
-# Trying again with the same request may help. RESOURCE_EXHAUSTED only where the server says when.
+# Codes after which the same request may succeed. RESOURCE_EXHAUSTED joins them where the server
+# names a time.
 _PASSING: Final = frozenset(
     {"UNAVAILABLE", "UNKNOWN", "INTERNAL", "ABORTED", "CANCELLED", "DEADLINE_EXCEEDED"}
 )
@@ -116,7 +117,7 @@ def _detailed(code: str, text: str, packed: bytes) -> ServiceError:
             if not detail.Unpack(info):
                 detail.Unpack(bad)
     except DecodeError:
-        return ServiceError(code, text)  # something between us and the server wrote it
+        return ServiceError(code, text)  # written by something between us and the server
     return ServiceError(
         code,
         text,

@@ -121,7 +121,7 @@ class WatchFollower:
             StreamGap: The stream broke its promise.
         """
         step = self.odds.take(message)
-        self._wait_for_server = True  # from here on a disconnect is one, and no wrong address
+        self._wait_for_server = True  # the address works: from here on, retry disconnects
         if isinstance(step, Changes | Heartbeat | Freshness) or (
             isinstance(step, Opened) and not step.image
         ):

@@ -171,7 +171,7 @@ class OddsMap:
                 return self._lagged(message.lagged)
             case "closing":
                 return self._closing(message.closing)
-            case None:  # a newer kind of message; whether it may be passed over is not known
+            case None:  # a newer kind of message, which may not be safe to skip
                 raise StreamGap("a message of a kind that this client does not know")
         return None
 

@@ -78,7 +78,7 @@ def history(
     line: Annotated[
         float | None, typer.Option(help="Of the market in the chart, where it has several.")
     ] = None,
-    participant: Annotated[str | None, typer.Option(help="The same.")] = None,
+    participant: Annotated[str | None, typer.Option(help="As --line.")] = None,
     outcome: Annotated[
         str | None, typer.Option(help="Only this outcome in the chart; none: all.")
     ] = None,

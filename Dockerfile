@@ -10,7 +10,7 @@ RUN python -m venv /opt/odds
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY odds_service ./odds_service
-RUN /opt/odds/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
+RUN /opt/odds/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt ".[server]"
 
 FROM python:3.12-slim
 RUN useradd --system --user-group --create-home --home-dir /var/lib/odds odds

@@ -36,7 +36,7 @@ $(VENV)/bin/python:
 
 # The environment's own date says nothing: only whether it is there counts.
 $(VENV)/.for-run: $(MADE_OF) | $(VENV)/bin/python
-	$(PIP_INSTALL) -e .
+	$(PIP_INSTALL) -e ".[server]"
 	@touch $@
 
 $(VENV)/.for-dev: $(MADE_OF) | $(VENV)/bin/python

@@ -3,16 +3,18 @@
 import importlib
 import os
 import sys
+from importlib.util import find_spec
 from typing import Any, Final, NoReturn
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from odds_service.commands.extras import missing_extra
 from odds_service.errors import OddsServiceError
 
-# Command -> its line in the overview. The commands' modules, with gRPC and all of the service, are
-# imported when a command is run; a test holds these lines to the commands' own.
+# Command -> its line in the overview. A command's module, with gRPC or all of the service, is
+# imported when the command runs; a test holds these lines to the commands' own docstrings.
 COMMANDS: Final = {
     "serve": "Scrape the configured sources and serve their odds over gRPC.",
     "demo": "Show odds as they change: scraped over HTTP, stored, and watched over gRPC.",
@@ -26,13 +28,16 @@ COMMANDS: Final = {
     "sources": "Show how much of recorded bodies is understood, and whether bookmakers agree.",
     "db": "Upgrade or check the database, see its dead letters; where it is as for serve.",
 }
+# Commands that need the extra `server`, and modules that come with it alone.
+SERVER_COMMANDS: Final = frozenset({"serve", "demo", "replay", "sources", "db"})
+SERVER_MODULES: Final = ("alembic", "grpc_health", "httpx", "pydantic_settings", "trio_asyncio")
 
 
 class LateCommands(TyperGroup):
-    """Commands that are imported when they are run, and only named in the overview."""
+    """Commands that are imported when they run, and only named in the overview."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Put the command itself in the place of its name."""
+        """Replace the placeholder of a command by the command itself."""
         name = args[0]
         if name in COMMANDS:
             self.commands[name] = load(name)
@@ -40,9 +45,15 @@ class LateCommands(TyperGroup):
 
 
 def load(name: str) -> Any:
-    """A command as typer runs it."""
+    """Import a command and return it in the form that typer runs.
+
+    Raises:
+        SettingsError: The command needs the extra `server`, which is not installed.
+    """
+    if name in SERVER_COMMANDS and not all(map(find_spec, SERVER_MODULES)):
+        raise missing_extra(f"`odds-service {name}`", "server")
     found = getattr(importlib.import_module(f"odds_service.commands.{name}"), name)
-    if isinstance(found, typer.Typer):  # a command that has commands of its own
+    if isinstance(found, typer.Typer):  # a command with commands of its own
         return typer.main.get_command(found)
     single = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
@@ -69,11 +80,11 @@ for _name in COMMANDS:
 
 
 def main() -> NoReturn:
-    """Run a command; what the user can mend is one line on stderr and exit code 1.
+    """Run a command; an error that the user can fix is one line on stderr, without a traceback.
 
     Exit codes: 0 done, 1 an error, 2 wrong usage, 130 interrupted.
     """
-    # gRPC's own log lines, which say less than the error that follows them.
+    # Silences gRPC's own log lines: they say less than the error that follows them.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         app()

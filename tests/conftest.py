@@ -29,7 +29,7 @@ _SLOW: Final = (
     "tests/e2e/", "tests/faults/", "tests/examples/", "tests/tools/", "tests/commands/",
     "tests/storage/", "tests/demo/", "tests/test_cli.py", "tests/rpc/test_fuzz.py",
     "tests/rpc/test_history.py", "tests/rpc/test_slow_readers.py", "tests/rpc/test_watch.py",
-    "tests/client/test_faces.py", "tests/sources/test_http.py", "tests/sources/test_plug_in.py",
+    "tests/client/test_iterating.py", "tests/sources/test_http.py", "tests/sources/test_plug_in.py",
     "tests/reconcile/test_recorded.py", "tests/reconcile/test_grouping.py",
 )  # fmt: skip
 

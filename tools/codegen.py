@@ -1,21 +1,23 @@
-"""Make the Python code for proto/ and keep the contract: `python -m tools.codegen`.
+"""Make the generated code: `python -m tools.codegen`.
 
-Without options the code in odds_service/wire/pb is written anew. `--check` writes nothing and fails
-when the committed code is stale, when buf finds fault with the proto's style, or when the proto
-breaks the one that was released last (proto/buf.yaml has the rules).
-`--release` stores the present proto as the released one: done once for each release.
+Without options it writes the Python code for proto/ to odds_service/wire/pb, and the synchronous
+client, which is made from the asynchronous one. `--check` writes nothing and fails when committed
+code is stale, when buf finds fault with the proto's style, or when the proto breaks the released
+one (proto/buf.yaml has the rules). `--release` stores the present proto as the released one, once
+for each release.
 """
 
 import subprocess
 import sys
 import tempfile
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from grpc_tools import protoc
+
+from tools import sync_client
+from tools.codegen_environment import codegen_python
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PROTO: Final = ROOT / "proto"
@@ -26,37 +28,47 @@ RULES: Final = PROTO / "buf.yaml"
 
 
 def proto_files(proto: Path) -> list[str]:
-    """The paths of all .proto files below `proto`, relative to it, sorted."""
+    """Return the paths of all .proto files below `proto`, relative to it, sorted."""
     return sorted(path.relative_to(proto).as_posix() for path in proto.rglob("*.proto"))
 
 
 def run_protoc(proto: Path, *outputs: str) -> None:
-    """Run protoc over all files below `proto`. Raises SystemExit when it fails."""
-    well_known = resources.files("grpc_tools") / "_proto"
-    # The plugins stand beside the interpreter, which need not be first on the path.
-    beside = Path(sys.executable).parent
+    """Run protoc over all files below `proto`.
+
+    Raises:
+        SystemExit: protoc refuses a file, or its environment cannot be made.
+    """
+    python = codegen_python()
     plugins = [
-        f"--plugin=protoc-gen-{name}={beside / f'protoc-gen-{name}'}"
+        f"--plugin=protoc-gen-{name}={python.with_name(f'protoc-gen-{name}')}"
         for name in ("mypy", "mypy_grpc")
     ]
-    arguments = ["protoc", f"-I{proto}", f"-I{well_known}", *plugins, *outputs]
-    if protoc.main([*arguments, *proto_files(proto)]) != 0:
+    protoc = [str(python), "-m", "grpc_tools.protoc", f"-I{proto}"]
+    done = subprocess.run([*protoc, *plugins, *outputs, *proto_files(proto)], check=False)
+    if done.returncode != 0:
         raise SystemExit("protoc failed; its message is above")
 
 
 def descriptor_set(proto: Path) -> FileDescriptorSet:
-    """Compile what is below `proto` together with the files it imports, without comments."""
+    """Compile the files below `proto` and those that they import, without comments.
+
+    Raises:
+        SystemExit: A file does not compile.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "set.binpb"
-        run_protoc(proto, f"--descriptor_set_out={path}", "--include_imports")
+        output = ["--as-file-descriptor-set", "--exclude-source-info", "-o", str(path)]
+        faults = run_buf("build", str(proto), *output)
+        if faults:
+            raise SystemExit("\n".join(["the proto does not compile:", *faults]))
         return FileDescriptorSet.FromString(path.read_bytes())
 
 
 def inside_package(text: str, proto: Path) -> str:
     """Move imports from `odds.v1`, and the module names of classes, into PACKAGE.
 
-    protoc writes them as if the proto's package lay at the top of the import path; a message with
-    a wrong module name could not be pickled.
+    protoc writes both as if the proto's package lay at the top of the import path. A message with a
+    wrong module name cannot be pickled.
     """
     for name in proto_files(proto):
         package, _, stem = name.removesuffix(".proto").replace("/", ".").rpartition(".")
@@ -66,7 +78,7 @@ def inside_package(text: str, proto: Path) -> str:
 
 
 def generate(proto: Path) -> dict[str, str]:
-    """Make the code: path relative to GENERATED -> text."""
+    """Return the Python code for the files below `proto`: path relative to GENERATED -> text."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         run_protoc(
@@ -85,7 +97,10 @@ def generate(proto: Path) -> dict[str, str]:
 
 
 def committed(generated: Path) -> dict[str, str]:
-    """The code as it is: path relative to `generated` -> text; its hand-written top is left out."""
+    """Return the committed code: path relative to `generated` -> text.
+
+    The top folder is left out: its __init__.py is written by hand.
+    """
     return {
         path.relative_to(generated).as_posix(): path.read_text("utf-8")
         for path in generated.rglob("*.py*")
@@ -94,12 +109,12 @@ def committed(generated: Path) -> dict[str, str]:
 
 
 def stale_files(made: dict[str, str], there: dict[str, str]) -> list[str]:
-    """The paths, sorted, that differ, are missing, or are no longer made."""
+    """Return the paths, sorted, that differ, are missing, or are no longer made."""
     return sorted(name for name in made.keys() | there.keys() if made.get(name) != there.get(name))
 
 
 def write(made: dict[str, str], generated: Path) -> list[str]:
-    """Bring `generated` up to date; returns the paths that were written or deleted."""
+    """Bring `generated` up to date; return the paths that were written or deleted."""
     stale = stale_files(made, committed(generated))
     for name in stale:
         path = generated / name
@@ -112,27 +127,27 @@ def write(made: dict[str, str], generated: Path) -> list[str]:
 
 
 def run_buf(*arguments: str) -> list[str]:
-    """Return the lines in which buf says what is wrong; none where all is well."""
+    """Run buf; return its complaints, a line each, or nothing where all is well."""
     command = [str(Path(sys.executable).parent / "buf"), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return [*done.stdout.splitlines(), *done.stderr.splitlines()]
 
 
 def style_faults(proto: Path) -> list[str]:
-    """Return what is unusual in the proto, a line each. See `lint` in proto/buf.yaml."""
+    """Return the violations of `lint` in proto/buf.yaml, a line each."""
     return run_buf("lint", str(proto), "--config", str(RULES))
 
 
 def breaking_changes(released: Path, present: Path) -> list[str]:
-    """Return what breaks clients of a released descriptor set, a line each.
+    """Return the changes that break clients of a released descriptor set, a line each.
 
-    Old clients talk to new servers and the other way round, in binary and in JSON.
+    Old clients talk to new servers, and new clients to old servers, in binary and in JSON.
     """
     return run_buf("breaking", str(present), "--against", str(released), "--config", str(RULES))
 
 
 def problems(proto: Path, generated: Path, released: Path) -> list[str]:
-    """What `--check` finds wrong, a line each."""
+    """Return the problems of the proto and of its generated code, a line each."""
     found = [
         f"{name} is stale: run `make proto`"
         for name in stale_files(generate(proto), committed(generated))
@@ -145,15 +160,19 @@ def problems(proto: Path, generated: Path, released: Path) -> list[str]:
 def main(
     *,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if stale.")] = False,
-    release: Annotated[bool, typer.Option("--release", help="Keep as the released one.")] = False,
+    release: Annotated[
+        bool, typer.Option("--release", help="Keep it as the released one.")
+    ] = False,
 ) -> None:
-    """Make the Python code for proto/, or check it."""
+    """Make the generated code, or check it."""
     if check:
-        found = problems(PROTO, GENERATED, RELEASED)
+        found = [*problems(PROTO, GENERATED, RELEASED), *sync_client.problems()]
         for line in found:
             print(line)
         raise typer.Exit(1 if found else 0)
     for name in write(generate(PROTO), GENERATED):
+        print(f"wrote {name}")
+    for name in sync_client.write():
         print(f"wrote {name}")
     if release:
         RELEASED.write_bytes(descriptor_set(PROTO).SerializeToString(deterministic=True))

@@ -1,4 +1,4 @@
-"""What a user imports: clients of a running service, and the values that they hand out.
+"""Clients of a running service, and the values that they hand out.
 
     async with open_client("127.0.0.1:50051") as client:  # under Trio and under asyncio
         async for change in client.watch(Filter(sports=["soccer"])):
@@ -8,9 +8,11 @@
         for event_id, entry in client.get_odds().events.items():
             ...
 
-It knows the contract (proto/odds/v1/odds.proto) and nothing else of the service.
+It knows the contract (proto/odds/v1/odds.proto) and nothing else of the service. Names in __all__
+are stable: a name that changes stays importable, with a DeprecationWarning.
 """
 
+from odds_service.client import values
 from odds_service.client.address import Address
 from odds_service.client.asynchronous import AsyncClient, open_client
 from odds_service.client.errors import AddressError, ClientError, ServiceError, StreamGap
@@ -23,7 +25,8 @@ from odds_service.client.requests import (
     odds_request,
     refresh_request,
 )
-from odds_service.client.sync import SyncClient, SyncWatch, connect, open_sync_client
+from odds_service.client.sync import SyncClient, connect, open_sync_client
+from odds_service.client.sync_iterating import SyncWatch
 from odds_service.client.text import enum_word, json_line
 from odds_service.client.values import (
     EVERYTHING,
@@ -32,7 +35,6 @@ from odds_service.client.values import (
     ChangeKind,
     Changes,
     ClosedEvent,
-    Closing,
     ClosingOdds,
     Disconnected,
     EventChange,
@@ -55,6 +57,7 @@ from odds_service.client.values import (
     SourceMatch,
     SourceState,
     Step,
+    StreamClosing,
     UnknownChange,
 )
 from odds_service.model.cursor import Cursor
@@ -79,7 +82,6 @@ __all__ = [
     "Changes",
     "ClientError",
     "ClosedEvent",
-    "Closing",
     "ClosingOdds",
     "Cursor",
     "Disconnected",
@@ -113,6 +115,7 @@ __all__ = [
     "SourceState",
     "SourceStatus",
     "Step",
+    "StreamClosing",
     "StreamGap",
     "Suspicion",
     "SyncClient",
@@ -129,3 +132,8 @@ __all__ = [
     "open_sync_client",
     "refresh_request",
 ]
+
+
+def __getattr__(name: str) -> type:
+    """Return a class by its name of 0.1; see values.__getattr__."""
+    return values.renamed(name, __name__)

@@ -1,4 +1,4 @@
-"""Where a server is, and how to reach it safely."""
+"""A server's address, with TLS and token."""
 
 import ipaddress
 import ssl
@@ -17,12 +17,15 @@ RECONNECT_MAX_MS: Final = 5_000  # gRPC's own back-off; ours lies above it
 
 
 class Address(Struct, frozen=True):
-    """Where a server is and how to reach it.
+    """The address of a server and the way to reach it.
 
-    server: `host:port`. tls: encrypt, trusting the system's authorities, or those in the file
-    `ca` (which implies it). certificate, key: files with ours, for a server that asks for one.
-    token: sent as a bearer token with every call; without TLS only to this machine itself, never
-    to travel in the clear.
+    Args:
+        server: `host:port`.
+        tls: Encrypt, and trust the system's authorities.
+        ca: Encrypt, and trust the authorities in this file (PEM) instead.
+        certificate: The file with our certificate, for a server that asks for one.
+        key: The file with the key of `certificate`.
+        token: A bearer token for every call. Without TLS it is sent to this machine only.
     """
 
     server: str
@@ -41,7 +44,11 @@ class Address(Struct, frozen=True):
         return self.tls or self.ca is not None or self.certificate is not None
 
     def _check_files(self) -> None:
-        """gRPC would only say that it cannot connect. Raises AddressError."""
+        """Check the TLS files; gRPC would only say that it cannot connect.
+
+        Raises:
+            AddressError: A file does not hold what it should.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.ca is not None:
             try:
@@ -58,9 +65,11 @@ class Address(Struct, frozen=True):
                 ) from None
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """What a channel needs; None for a plain one.
+        """Return the credentials of a channel, or None for a plain one.
 
-        Raises AddressError naming what is wrong, also rather than show a token to others.
+        Raises:
+            AddressError: The address, a file or the token is wrong, or the token would travel
+                in the clear.
         """
         host, _, port = self.server.rpartition(":")
         if not host or not port.isdigit():
@@ -90,7 +99,7 @@ def _no_passphrase() -> str:
 
 
 def channel_options() -> list[tuple[str, int]]:
-    """gRPC's own settings, the same under every face."""
+    """Return gRPC's options, the same for every transport."""
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
@@ -100,7 +109,7 @@ def channel_options() -> list[tuple[str, int]]:
 
 
 def address_of(server: "Address | str") -> Address:
-    """An address, also from a bare `host:port`."""
+    """Return an address as it is, or make one of a bare `host:port`."""
     return Address(server=server) if isinstance(server, str) else server
 
 

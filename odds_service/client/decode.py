@@ -48,7 +48,7 @@ _EXCLUSIONS: Final = {int(exclusion): exclusion for exclusion in Exclusion}
 
 
 def moment(at: Timestamp) -> datetime:
-    """An aware time, to the microsecond."""
+    """Return an aware time, to the microsecond."""
     return _EPOCH + timedelta(seconds=at.seconds, microseconds=at.nanos // 1_000)
 
 
@@ -71,7 +71,7 @@ def event(message: pb.Event) -> Event:
         told={
             source: _EVENT_STATUSES[status]
             for source, status in message.told.items()
-            if status in _EVENT_STATUSES  # of a newer one it is not known what it disagrees with
+            if status in _EVENT_STATUSES  # a newer status cannot be compared
         },
         draws_lost=tuple((lost.source, lost.bookmaker, lost.market) for lost in message.draws_lost),
     )
@@ -124,7 +124,12 @@ def event_odds(message: pb.EventOdds) -> EventOdds:
 def best_market(
     message: pb.BestMarket, confirmed_at: dict[tuple[str, str], datetime]
 ) -> BestMarket:
-    """confirmed_at: when the odds of each bookmaker of the same reply were."""
+    """Decode a best market.
+
+    Args:
+        message: The message of the contract.
+        confirmed_at: (source, bookmaker) -> the confirmation time of its odds in the same reply.
+    """
     prices = tuple(
         BestPrice(
             price.outcome,
@@ -178,7 +183,7 @@ def odds(message: pb.GetOddsResponse) -> Odds:
 
 
 def historical_change(message: pb.Change) -> HistoricalChange:
-    """Any change; what it is of is told by what it holds, so that new kinds can be read."""
+    """Decode any change; dispatch on which field is set, so unknown kinds still decode."""
     kind = _KINDS.get(message.kind, ChangeKind.UNSPECIFIED)
     if kind is not ChangeKind.UNSTORED:
         if message.HasField("after"):
@@ -281,7 +286,7 @@ def closed_event(message: pb.ClosedEvent) -> ClosedEvent:
 
 
 def closed_events(pages: Iterable[pb.ClosingOddsPage]) -> Iterator[ClosedEvent]:
-    """Events whose odds may be spread over several pages, joined."""
+    """Decode closed events, and join the parts of an event that lies on several pages."""
     entries = (closed_event(message) for page in pages for message in page.events)
     for _, parts in groupby(entries, key=lambda entry: entry.event.id):
         first, *others = parts
@@ -294,7 +299,7 @@ def history_page(page: pb.HistoryPage) -> Iterator[HistoricalChange]:
 
 
 def known_changes(changes: list[HistoricalChange]) -> tuple[Change, ...]:
-    """All but those of which the odds are not known."""
+    """Decode changes, without those whose odds are unknown."""
     return tuple(change for change in changes if not isinstance(change, UnknownChange))
 
 

@@ -1,4 +1,4 @@
-"""What the client raises, and how it reads gRPC's statuses and their google.rpc details."""
+"""The client's errors, made from gRPC's statuses and their google.rpc details."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -12,33 +12,38 @@ from odds_service.errors import OddsServiceError
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 
-# Trying again with the same request may help. RESOURCE_EXHAUSTED only where the server says when.
+# Codes after which the same request may succeed. RESOURCE_EXHAUSTED joins them where the server
+# names a time.
 _PASSING: Final = frozenset(
     {"UNAVAILABLE", "UNKNOWN", "INTERNAL", "ABORTED", "CANCELLED", "DEADLINE_EXCEEDED"}
 )
 
 
 class ClientError(OddsServiceError):
-    """Base of what this package raises."""
+    """Base of the client's errors."""
 
 
 class AddressError(ClientError):
-    """An address or what belongs to it cannot be used; nothing was sent."""
+    """An address is wrong; nothing was sent."""
 
 
 class StreamGap(ClientError):
-    """A stream broke its promise: changes may be missing, so the map is not to be trusted.
+    """A stream broke its promise: changes may be missing, so the map must not be used.
 
-    Never expected. It ends the watch; a new one begins with an image.
+    It would be a bug of the server. It ends the watch; a new one begins with an image.
     """
 
 
 class ServiceError(ClientError):
     """A call failed; the text is the server's own.
 
-    code: gRPC's name of the status. reason: the server's word for programs, empty where it gave
-    none; `metadata` goes with it. fields: field of the request -> what is wrong with it.
-    retry_after_s: how long the server asks to wait, None where it does not.
+    Args:
+        code: gRPC's name of the status.
+        text: The reason, for people.
+        reason: The reason as a word for programs, empty where the server gave none.
+        metadata: Details that belong to `reason`.
+        fields: Field of the request -> the fault in it.
+        retry_after_s: The seconds that the server asks to wait, or None.
     """
 
     def __init__(
@@ -65,8 +70,13 @@ class ServiceError(ClientError):
         return exhausted or self.code in _PASSING
 
 
+def client_closed() -> ServiceError:
+    """Return the error of a call or a reading whose client was closed under it."""
+    return ServiceError("CANCELLED", "the client was closed")
+
+
 def service_error(error: grpc.RpcError, server: str) -> ServiceError:
-    """What the server, or the way to it, says."""
+    """Make a ServiceError from gRPC's error."""
     # grpc raises classes that are both an error and a call; its stubs know no class of both.
     call: object = error
     if not isinstance(call, grpc.aio.AioRpcError | grpc.Call):
@@ -84,7 +94,7 @@ def service_error(error: grpc.RpcError, server: str) -> ServiceError:
 
 
 def _no_connection(text: str, server: str) -> str:
-    """What gRPC's `failed to connect to all addresses; last error: …` means."""
+    """Translate gRPC's `failed to connect to all addresses; last error: …`."""
     last = text.rpartition("last error: ")[2].removesuffix(": OK").rstrip(". ")
     cause = last.rpartition(": ")[2] or text
     if "CERTIFICATE_VERIFY_FAILED" in last:
@@ -107,7 +117,7 @@ def _detailed(code: str, text: str, packed: bytes) -> ServiceError:
             if not detail.Unpack(info):
                 detail.Unpack(bad)
     except DecodeError:
-        return ServiceError(code, text)  # something between us and the server wrote it
+        return ServiceError(code, text)  # written by something between us and the server
     return ServiceError(
         code,
         text,

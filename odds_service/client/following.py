@@ -1,12 +1,12 @@
-"""Following a stream over disconnects: what to ask for, when to try again, when to give up. No I/O.
+"""The decisions of a subscription over disconnects: requests, retries, and the end. No I/O.
 
-The faces open the stream, read it and sleep; everything that they have to decide is here.
+The transports open the stream, read it and sleep; every decision is made here.
 """
 
 import logging
 import random
 from collections import deque
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from odds_service.client import decode
 from odds_service.client.errors import ServiceError
@@ -25,6 +25,10 @@ from odds_service.client.values import (
 from odds_service.model.cursor import Cursor
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
+Q_co = TypeVar("Q_co", covariant=True)
+M_contra = TypeVar("M_contra", contravariant=True)
+S_co = TypeVar("S_co", covariant=True)
+
 log = logging.getLogger(__name__)
 
 RETRY_FIRST_S: Final = 0.25
@@ -34,7 +38,7 @@ RETRY_MAX_S: Final = 15.0  # a server that is back is found within this
 class Backoff:
     """Waits between attempts: each twice the one before, capped, less up to half at random.
 
-    The jitter keeps the clients of a server that restarts from coming back all at once.
+    The jitter keeps the clients of a restarted server from coming back all at once.
     """
 
     def __init__(self, rng: random.Random | None = None) -> None:
@@ -42,26 +46,47 @@ class Backoff:
         self._next_s = RETRY_FIRST_S
 
     def wait_s(self, at_least_s: float = 0.0) -> float:
-        """How long to wait before the next attempt; the server may ask for more."""
+        """Return the seconds to wait before the next attempt, at least those asked for."""
         wait_s = self._next_s * self._rng.uniform(0.5, 1.0)
         self._next_s = min(2 * self._next_s, RETRY_MAX_S)
         return max(wait_s, at_least_s)
 
     def reset(self) -> None:
-        """What was tried works."""
+        """Reset after a success."""
         self._next_s = RETRY_FIRST_S
 
 
 class Ended(Exception):
-    """The server sent all that was asked for."""
+    """The server sent everything that was requested."""
+
+
+class Follower(Protocol[Q_co, M_contra, S_co]):
+    """The decisions of one subscription over any number of streams."""
+
+    def request(self) -> Q_co:
+        """Return the request that opens the next stream."""
+        ...
+
+    def take(self, message: M_contra, /) -> S_co:
+        """Take a message that was read."""
+        ...
+
+    def ended(self, error: ServiceError | None) -> Disconnected:
+        """Decide about the next attempt after a stream ended; None: without an error.
+
+        Raises:
+            Ended: Nothing is left to read.
+            ServiceError: Trying again does not help.
+        """
+        ...
 
 
 class WatchFollower:
     """One watch over any number of streams.
 
-    cursor: up to where changes were handed out; save it after dealing with a change, and a watch
-    that resumes at it gives everything after (again what came in one message with it, if the
-    message was not dealt with to its end).
+    `cursor` is the place up to which changes were handed out. Save it after dealing with a change:
+    a watch that resumes at it gets everything after. Changes of a message that was dealt with only
+    in part come again.
     """
 
     def __init__(
@@ -81,7 +106,7 @@ class WatchFollower:
         self._waiting: deque[Change] = deque()
 
     def request(self) -> pb.WatchChangesRequest:
-        """What to open the next stream with."""
+        """Return the request that opens the next stream."""
         self.odds.restart()
         request = pb.WatchChangesRequest()
         request.CopyFrom(self._request)
@@ -90,9 +115,13 @@ class WatchFollower:
         return request
 
     def take(self, message: pb.WatchChangesResponse) -> Step | None:
-        """Fold a message into the map. Raises StreamGap."""
+        """Fold a message into the map.
+
+        Raises:
+            StreamGap: The stream broke its promise.
+        """
         step = self.odds.take(message)
-        self._wait_for_server = True  # from here on a disconnect is one, and no wrong address
+        self._wait_for_server = True  # the address works: from here on, retry disconnects
         if isinstance(step, Changes | Heartbeat | Freshness) or (
             isinstance(step, Opened) and not step.image
         ):
@@ -103,10 +132,12 @@ class WatchFollower:
         return step
 
     def ended(self, error: ServiceError | None) -> Disconnected:
-        """The stream ended, with an error or (None) without.
+        """Decide about the next attempt after a stream ended; None: without an error.
 
-        Raises Ended when that is all; the error when trying again does not help, or when no
-        server was ever reached and none is to be waited for.
+        Raises:
+            Ended: The watch is complete.
+            ServiceError: Trying again does not help, or no server was ever reached and the caller
+                does not wait for one.
         """
         if error is None:
             if self._request.image == pb.IMAGE_MODE_ONLY and self.odds.whole:
@@ -118,14 +149,14 @@ class WatchFollower:
         return _again(error, self._backoff.wait_s(at_least_s))
 
     def hand_out(self, step: Step | None, *, whole: bool) -> None:
-        """The caller gets a step: `whole`, or only its changes, by next_change."""
+        """Record that the caller gets a step whole, or its changes one by one."""
         if isinstance(step, Changes) and not whole:
             self._waiting.extend(step.changes)
         if not self._waiting:
             self.cursor = self.odds.cursor
 
     def next_change(self) -> Change | None:
-        """The next change to hand out; None: read on."""
+        """Return the next change to hand out, or None if more has to be read."""
         if not self._waiting:
             return None
         change = self._waiting.popleft()
@@ -135,7 +166,7 @@ class WatchFollower:
 
 
 class HistoryFollower:
-    """One reading of the stored log; a page that was read is not asked for again."""
+    """One reading of the stored log; it never asks for a page twice."""
 
     def __init__(self, request: pb.GetHistoryRequest, *, backoff: Backoff | None = None) -> None:
         self.cursor: Cursor | None = None
@@ -143,7 +174,7 @@ class HistoryFollower:
         self._backoff = backoff or Backoff()
 
     def request(self) -> pb.GetHistoryRequest:
-        """What to open the next stream with."""
+        """Return the request that opens the next stream."""
         request = pb.GetHistoryRequest()
         request.CopyFrom(self._request)
         if self.cursor is not None:
@@ -151,12 +182,12 @@ class HistoryFollower:
         return request
 
     def take(self, page: pb.HistoryPage) -> None:
-        """A page was read, and is not asked for again."""
+        """Remember a page as read."""
         self._backoff.reset()
         self.cursor = decode.cursor(page.cursor)
 
     def ended(self, error: ServiceError | None) -> Disconnected:
-        """As WatchFollower's."""
+        """Decide as WatchFollower.ended() does."""
         if error is None:
             raise Ended
         if not error.passing or self.cursor is None:
@@ -165,6 +196,6 @@ class HistoryFollower:
 
 
 def _again(error: ServiceError, wait_s: float) -> Disconnected:
-    """Told to whoever reads steps, and in the log for those who read only changes."""
+    """Log the disconnect, for callers that read only changes, and return it."""
     log.info("%s; trying again in %.1f s", error, wait_s)
     return Disconnected(error=error, retry_in_s=wait_s)

@@ -1,54 +1,56 @@
-"""What the async face iterates over: a watch, or history; a stream after another underneath."""
+"""Iterators over the client's streams: a watch, history, and paged replies."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from odds_service.client import decode
-from odds_service.client.errors import ServiceError, StreamGap
-from odds_service.client.following import Ended, WatchFollower
+from odds_service.client.errors import ServiceError, StreamGap, client_closed
+from odds_service.client.following import Ended, Follower, WatchFollower
 from odds_service.client.odds_map import OddsMap
-from odds_service.client.transport import Stream, Streaming, Transport
-from odds_service.client.values import Change, Disconnected, HistoricalChange, Step
+from odds_service.client.stub_methods import M, Q, Streaming
+from odds_service.client.transport import AsyncStream, AsyncTransport
+from odds_service.client.values import (
+    Change,
+    Disconnected,
+    HistoricalChange,
+    ListedEvent,
+    Step,
+)
 from odds_service.model.cursor import Cursor
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
-Q = TypeVar("Q")
-M = TypeVar("M")
 S = TypeVar("S")
-Q_co = TypeVar("Q_co", covariant=True)
-M_contra = TypeVar("M_contra", contravariant=True)
-S_co = TypeVar("S_co", covariant=True)
 
 
-class _Follower(Protocol[Q_co, M_contra, S_co]):
-    def request(self) -> Q_co: ...
-    def take(self, message: M_contra, /) -> S_co: ...
-    def ended(self, error: ServiceError | None) -> Disconnected: ...
-
-
-class Reading(Generic[Q, M, S]):
+class AsyncReading(Generic[Q, M, S]):
     """One stream after another, as a follower decides."""
 
     def __init__(
-        self, transport: Transport, chosen: "Streaming[Q, M]", follower: _Follower[Q, M, S]
+        self, transport: AsyncTransport, chosen: "Streaming[Q, M]", follower: Follower[Q, M, S]
     ) -> None:
         self._transport = transport
         self._chosen = chosen
         self._follower = follower
-        self._stream: Stream[M] | None = None
+        self._stream: AsyncStream[M] | None = None
         self._closed = transport.flag()
         self._wait_s = 0.0
 
     @property
     def closed(self) -> bool:
+        """Return whether it is over, for whatever reason."""
         return self._closed.is_set()
 
     async def advance(self) -> tuple[M, S] | Disconnected:
-        """The next message and what it says, or where the connection broke.
+        """Return the next message with the follower's result, or the disconnect in its place.
 
-        Raises StopAsyncIteration when it is over; then, or after any error, it is closed.
-        Cancelling it loses nothing: the next one goes on.
+        Raises:
+            StopAsyncIteration: It is over; it is closed then, as after any other error.
+            ServiceError: It broke, and trying again does not help.
+            StreamGap: The server broke its promise.
+
+        Cancellation:
+            Nothing is lost: the next call goes on.
         """
         if self._stream is None and self._wait_s:
             await self._transport.wait(self._closed, self._wait_s)
@@ -57,6 +59,11 @@ class Reading(Generic[Q, M, S]):
             raise StopAsyncIteration
         if self._stream is None:
             self._stream = self._transport.open(self._chosen, self._follower.request())
+            # Checked once the stream is in its place: whoever closes it from another thread
+            # either is seen here, or finds the stream to end.
+            if self._closed.is_set():
+                await self.aclose()
+                raise StopAsyncIteration
         error = None
         try:
             message = await self._stream.read()
@@ -67,7 +74,7 @@ class Reading(Generic[Q, M, S]):
                 return message, await self._take(message)
         if self.closed:
             raise StopAsyncIteration
-        # What comes next is settled before anything can be cancelled here.
+        # The follower decides before anything can be cancelled here.
         ended, self._stream = self._stream, None
         try:
             disconnected = self._follower.ended(error)
@@ -90,20 +97,24 @@ class Reading(Generic[Q, M, S]):
             raise
 
     def end(self) -> None:
+        """End it, without waiting until its resources are free."""
         self._closed.set()
-        if self._stream is not None:
-            self._stream.end()
+        stream = self._stream
+        if stream is not None:
+            stream.end()
 
     async def aclose(self) -> None:
+        """End it and wait until its resources are free."""
         self.end()
-        if self._stream is not None:
-            await self._stream.aclose()
+        stream = self._stream
+        if stream is not None:
+            await stream.aclose()
 
 
 class _Each(Generic[S]):
-    """What a function gives until it raises StopAsyncIteration.
+    """An iterator over the results of a function that raises StopAsyncIteration at the end.
 
-    No async generator: one that is left in the middle would have to be closed.
+    It is no generator: a generator that is left in the middle has to be closed.
     """
 
     def __init__(self, following: Callable[[], Awaitable[S]]) -> None:
@@ -116,11 +127,12 @@ class _Each(Generic[S]):
         return await self._following()
 
 
-class _Closing:
-    """`async with`, for what has `aclose`."""
+class _ClosedOnExit:
+    """`async with` for a class that has `aclose`."""
 
     async def aclose(self) -> None:
-        raise AssertionError("overridden")
+        """End it and wait until its resources are free."""
+        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,22 +146,27 @@ class _Closing:
         await self.aclose()
 
 
-class AsyncWatch(_Closing):
+class AsyncWatch(_ClosedOnExit):
     """Changes as they happen, with the map that they add up to.
 
-    Iterate over it for changes, or over steps() to see also where images, losses and disconnects
-    lie; not over both. It resumes by itself, with back-off, where it was. `odds` is up to date with
-    the message that the change or step came in.
+    Iterate over the watch itself for changes, or over steps() to see images, losses and
+    disconnects too; not over both. It reconnects by itself, with back-off, and resumes where it
+    was. `odds` is up to date with the message that the last change or step came in.
 
-    Iteration raises ServiceError when trying again does not help, StreamGap when the server broke
-    its promise; after either the watch is over. Cancelled (a time-out round `anext`, say), it
-    loses nothing and can go on. The client closes it at its own end; `async with` closes it sooner.
+    The client closes it at its own end; `async with` closes it sooner.
+
+    Raises:
+        ServiceError: From an iteration: the stream broke, and trying again does not help.
+        StreamGap: From an iteration: the server broke its promise. The watch is over.
+
+    Cancellation:
+        A cancelled iteration (a time-out round `anext`, for example) loses nothing and can go on.
     """
 
     def __init__(
         self,
         follower: WatchFollower,
-        reading: Reading[pb.WatchChangesRequest, pb.WatchChangesResponse, Step | None],
+        reading: AsyncReading[pb.WatchChangesRequest, pb.WatchChangesResponse, Step | None],
     ) -> None:
         self._follower = follower
         self._reading = reading
@@ -161,11 +178,12 @@ class AsyncWatch(_Closing):
 
     @property
     def cursor(self) -> Cursor | None:
-        """Up to where changes were handed out; save it after dealing with them."""
+        """The place up to which changes were handed out; save it after dealing with them."""
         return self._follower.cursor
 
     @property
     def closed(self) -> bool:
+        """Return whether the watch is over."""
         return self._reading.closed
 
     def __aiter__(self) -> AsyncIterator[Change]:
@@ -176,15 +194,15 @@ class AsyncWatch(_Closing):
             change = self._follower.next_change()
             if change is not None:
                 return change
-            step = (await self._advance())[1]
+            _, step = await self._advance()
             self._follower.hand_out(step, whole=False)
 
     def steps(self) -> AsyncIterator[Step]:
-        """Images, losses, disconnects, heartbeats, and changes a message at a time."""
+        """Iterate over images, losses, disconnects, heartbeats, and the changes of each message."""
         return _Each(self._next_step)
 
     def messages(self) -> AsyncIterator[pb.WatchChangesResponse | Disconnected]:
-        """The messages of the contract as they came, and where the connection broke."""
+        """Iterate over the messages of the contract, and the disconnects between them."""
         return _Each(self._next_message)
 
     async def _next_step(self) -> Step:
@@ -215,18 +233,24 @@ class AsyncWatch(_Closing):
         await self._reading.aclose()
 
 
-class AsyncHistory(_Closing):
+class AsyncHistory(_ClosedOnExit):
     """Stored changes; goes on by itself after a disconnect, from the last page it got.
 
     Iterate over it for changes, or over pages(); not over both.
+
+    Raises:
+        ServiceError: From an iteration: the stream broke, and trying again does not help; or the
+            client was closed, so that the rest is missing.
     """
 
-    def __init__(self, reading: Reading[pb.GetHistoryRequest, pb.HistoryPage, None]) -> None:
+    def __init__(self, reading: AsyncReading[pb.GetHistoryRequest, pb.HistoryPage, None]) -> None:
         self._reading = reading
         self._page: list[HistoricalChange] = []
+        self._cut_off = False
 
     @property
     def closed(self) -> bool:
+        """Return whether the reading is over."""
         return self._reading.closed
 
     def __aiter__(self) -> AsyncIterator[HistoricalChange]:
@@ -239,12 +263,17 @@ class AsyncHistory(_Closing):
         return self._page.pop()
 
     def pages(self) -> AsyncIterator[pb.HistoryPage]:
-        """The messages of the contract as they came."""
+        """Iterate over the messages of the contract."""
         return _Each(self._next_page)
 
     async def _next_page(self) -> pb.HistoryPage:
         while True:
-            advanced = await self._reading.advance()
+            try:
+                advanced = await self._reading.advance()
+            except StopAsyncIteration:
+                if self._cut_off:
+                    raise client_closed() from None
+                raise
             if not isinstance(advanced, Disconnected):
                 return advanced[0]
 
@@ -252,5 +281,60 @@ class AsyncHistory(_Closing):
         """End it, without waiting until its resources are free."""
         self._reading.end()
 
+    def cut_off(self) -> None:
+        """End it because its client is closed: an iteration that goes on raises ServiceError."""
+        self._cut_off = self._cut_off or not self.closed
+        self.end()
+
     async def aclose(self) -> None:
+        """End it; an iteration in another task stops too."""
         await self._reading.aclose()
+
+
+class AsyncPages(_ClosedOnExit, Generic[M]):
+    """The messages of a streamed reply that is read once."""
+
+    def __init__(self, stream: AsyncStream[M]) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> M:
+        message = await self._stream.read()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+    async def aclose(self) -> None:
+        """End it and wait until its resources are free."""
+        await self._stream.aclose()
+
+
+class AsyncEvents:
+    """Listed events in the order of their start, fetched page by page."""
+
+    def __init__(
+        self, transport: AsyncTransport, request: pb.ListEventsRequest, timeout_s: float
+    ) -> None:
+        self._transport = transport
+        self._request = request
+        self._timeout_s = timeout_s
+        self._page: list[ListedEvent] = []
+        self._at_end = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ListedEvent:
+        while not self._page:
+            if self._at_end:
+                raise StopAsyncIteration
+            page = await self._transport.call(
+                lambda stub: stub.ListEvents, self._request, self._timeout_s
+            )
+            self._page = [decode.listed_event(each) for each in page.events]
+            self._page.reverse()
+            self._request.page_token = page.next_page_token
+            self._at_end = not page.next_page_token
+        return self._page.pop()

@@ -1,8 +1,7 @@
-"""The client's map: one stream's messages folded into the odds as they are now. No I/O.
+"""The client's map: folds the messages of one stream into the current odds. No I/O.
 
-Position first, then state: every message but the first names the revision of the one before it,
-so one comparison proves that nothing is missing. An image is collected aside and replaces the map
-as a whole; nothing of it shows before its end.
+Every message but the first names the revision of the one before it, so one comparison proves that
+nothing is missing. An image is collected aside and replaces the map as a whole at its end.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,6 @@ from odds_service.client.values import (
     Change,
     ChangeKind,
     Changes,
-    Closing,
     EventChange,
     EventOdds,
     Freshness,
@@ -32,6 +30,7 @@ from odds_service.client.values import (
     SourceChange,
     SourceState,
     Step,
+    StreamClosing,
     UnknownChange,
 )
 from odds_service.model.cursor import Cursor
@@ -46,7 +45,7 @@ LEFT_FILTER: Final = "left_filter"  # the reason of an event's last change under
 
 
 class _Image(NamedTuple):
-    """An image in the making."""
+    """An image that is still incomplete."""
 
     events: dict[str, EventOdds]
     sources: dict[str, SourceState]
@@ -54,14 +53,14 @@ class _Image(NamedTuple):
 
 
 class OddsMap:
-    """Event -> (source, bookmaker) -> market, as a stream shows them.
+    """The odds of a stream: event -> (source, bookmaker) -> market.
 
-    `events` and `sources` are live views: each message that is taken changes them. Their values
-    are immutable and may be kept. While `whole` is false the map is not to be used: no image has
-    come yet, or a new one is on its way. A map that resumed at a bare cursor, without the odds
-    that belong to it, stays empty and not whole until an image comes.
+    `events` and `sources` are live views: each message changes them. Their values are immutable
+    and may be kept. While `whole` is false the map must not be used: no image has come yet, or a
+    new one is on its way. A map that resumed at a bare cursor, without the odds that belong to it,
+    stays empty until an image comes.
 
-    Not for use by several threads at once.
+    It is not safe for use by several threads at once.
     """
 
     def __init__(self, start: Odds | Cursor | None = None) -> None:
@@ -90,24 +89,31 @@ class OddsMap:
 
     @property
     def sources(self) -> Mapping[str, SourceState]:
-        """Source -> what is known of it."""
+        """Source -> its last known state."""
         return MappingProxyType(self._sources)
 
     def cut(self) -> Odds:
-        """The odds as they are now, as a value that later messages leave alone.
+        """Return the current odds as a value that later messages leave alone.
 
-        Raises ValueError while the map is not whole.
+        Raises:
+            ValueError: The map is not whole.
         """
         if not self.whole or self.cursor is None:
             raise ValueError("the map is not whole: its image has not come yet")
         return Odds(self.cursor, self.durable_revision, self._events.copy(), self._sources.copy())
 
     def best(self, event_id: str, *, suspect_below: float = SUSPECT_BELOW) -> list[BestMarket]:
-        """Best prices of an event's markets over its live bookmakers, by market key.
+        """Return the best prices of an event's markets over its live bookmakers, by market key.
 
-        Live: the source is up, and the odds are not marked stale. suspect_below: a combined
-        overround below it is told as suspect_overround instead. Empty for an event that is not in
-        the map. Raises ValueError while the map is not whole.
+        A bookmaker is live while its source is up and its odds are not stale. The result is empty
+        for an event that is not in the map.
+
+        Args:
+            event_id: The event.
+            suspect_below: A combined overround below it is reported as suspect_overround instead.
+
+        Raises:
+            ValueError: The map is not whole.
         """
         if not self.whole:
             raise ValueError("the map is not whole: its image has not come yet")
@@ -128,16 +134,16 @@ class OddsMap:
         return Standing.STALE if marked else Standing.LIVE
 
     def restart(self) -> None:
-        """A new stream begins; half an image of the old one is forgotten."""
+        """Prepare for a new stream; drop the half image of the old one."""
         self._expected = None
         self._image = None
         self._image_due = False
 
     def take(self, message: pb.WatchChangesResponse) -> Step | None:
-        """Fold the next message of the stream in; None for what says nothing to act on.
+        """Fold in the next message of the stream; return None if it needs no reaction.
 
-        Raises StreamGap when the stream does not keep what it promises; then the map is not whole
-        any more.
+        Raises:
+            StreamGap: The stream broke its promise. The map is not whole any more.
         """
         try:
             return self._take(message)
@@ -165,12 +171,12 @@ class OddsMap:
                 return self._lagged(message.lagged)
             case "closing":
                 return self._closing(message.closing)
-            case None:  # a newer kind of message; whether it may be passed over is not known
+            case None:  # a newer kind of message, which may not be safe to skip
                 raise StreamGap("a message of a kind that this client does not know")
         return None
 
     def _follow(self, prev_revision: int, at: pb.Cursor) -> None:
-        """Check that a message follows the one before, and remember where it leads."""
+        """Check that a message follows the one before, and keep its position."""
         if self._expected is None:
             raise StreamGap("the stream did not begin with `opened`")
         if prev_revision != self._expected:
@@ -292,11 +298,11 @@ class OddsMap:
             reason=enum_word(pb.IntentReason.Name, lagged.reason, "INTENT_REASON_"),
         )
 
-    def _closing(self, closing: pb.Closing) -> Closing:
+    def _closing(self, closing: pb.Closing) -> StreamClosing:
         self._follow(closing.prev_revision, closing.cursor)
         if not self._image_due:
             self._reach(closing.cursor, closing.durable_revision)
-        return Closing(
+        return StreamClosing(
             cursor=decode.cursor(closing.cursor),
             reason=closing.reason,
             retry_after_s=closing.retry_after.ToTimedelta().total_seconds(),
@@ -328,7 +334,7 @@ class OddsMap:
             raise StreamGap(f"{what} came in place of the image that was announced")
 
     def _set_source(self, state: SourceState) -> None:
-        """Take a source's state over; its odds are stale unless it is up."""
+        """Replace a source's state; its odds are stale unless it is up."""
         held = self._sources.get(state.source)
         self._sources[state.source] = state
         if held is not None and held.status is state.status:
@@ -357,7 +363,12 @@ class OddsMap:
         change: MarketChange,
         touched: dict[tuple[str, BookmakerKey], dict[MarketKey, Market]],
     ) -> None:
-        """touched: the markets that were copied for this message, and may be changed in place."""
+        """Apply a change of one market.
+
+        Args:
+            change: The change.
+            touched: The markets already copied for this message; they may be changed in place.
+        """
         entry = self._events.get(change.event_id)
         if entry is None:
             raise StreamGap(f"a market of event {change.event_id}, which was never announced")
@@ -381,7 +392,7 @@ class OddsMap:
 
 
 def _joined(held: EventOdds, more: EventOdds) -> EventOdds:
-    """One event out of two parts of it; a large bookmaker may be in both."""
+    """Join two parts of one event; a large bookmaker may be in both."""
     bookmakers = dict(held.bookmakers)
     for place, odds in more.bookmakers.items():
         before = bookmakers.get(place)
@@ -400,7 +411,7 @@ def _known(change: Change | UnknownChange) -> Change:
 def _moved(
     held: BookmakerOdds | None, change: MarketChange, markets: dict[MarketKey, Market]
 ) -> BookmakerOdds:
-    """A bookmaker's odds after a change, which is also a confirmation of all that it shows."""
+    """Return a bookmaker's odds after a change, which also confirms all its other markets."""
     snapshot_id = change.snapshot_id or (held.snapshot_id if held is not None else 0)
     observed_at = change.observed_at
     if held is None:

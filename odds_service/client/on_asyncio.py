@@ -1,23 +1,23 @@
 """grpc.aio under asyncio."""
 
 import asyncio
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, cast
 
 from grpc import aio
 
 from odds_service.client.address import Address, channel_options
-from odds_service.client.errors import ServiceError, service_error
-from odds_service.client.transport import Flag, Streaming, Unary
+from odds_service.client.errors import client_closed, service_error
+from odds_service.client.stub_methods import Flag, M, Q, Streaming, Unary
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
-
-Q = TypeVar("Q")
-M = TypeVar("M")
 
 _END: Final[object] = aio.EOF  # type: ignore[attr-defined]  # not in grpc-stubs
 
 
 class AsyncioTransport:
-    """One channel on the running asyncio loop."""
+    """One channel on the running asyncio loop.
+
+    See transport.AsyncTransport for the methods.
+    """
 
     def __init__(self, address: Address) -> None:
         credentials = address.credentials()
@@ -40,7 +40,7 @@ class AsyncioTransport:
             if task is not None and task.cancelling():
                 raise
             # Nobody cancelled the caller: grpc.aio says so that the channel was closed.
-            closed = ServiceError("CANCELLED", "the client was closed")
+            closed = client_closed()
             raise closed from None  # noqa: ASYNC104  # see above
 
     def open(self, chosen: "Streaming[Q, M]", request: Q) -> "AsyncioStream[M]":
@@ -64,8 +64,8 @@ class AsyncioTransport:
 class AsyncioStream(Generic[M]):
     """A streamed reply.
 
-    Each read is a task of its own, because grpc.aio cancels the whole stream when a read is
-    cancelled; here it goes on, and the next read takes it up.
+    grpc.aio cancels the whole stream when a read is cancelled. So each read is a task of its own:
+    it goes on, and the next read takes over its result.
     """
 
     def __init__(self, call: "aio.UnaryStreamCall[Any, M]", server: str) -> None:
@@ -75,7 +75,7 @@ class AsyncioStream(Generic[M]):
         self._closed = False
 
     async def read(self) -> M | None:
-        """As transport.Stream."""
+        """See transport.AsyncStream."""
         if self._closed:
             return None
         if self._reading is None:
@@ -92,20 +92,20 @@ class AsyncioStream(Generic[M]):
         return None if message is _END else cast("M", message)
 
     def end(self) -> None:
-        """As transport.Stream."""
+        """See transport.AsyncStream."""
         self._closed = True
         self._call.cancel()
         if self._reading is not None:
             self._reading.add_done_callback(_seen)
 
     async def aclose(self) -> None:
-        """As transport.Stream."""
+        """See transport.AsyncStream."""
         self.end()
         if self._reading is not None:
             await asyncio.wait({self._reading})
 
 
 def _seen(reading: "asyncio.Future[object]") -> None:
-    """Asyncio complains of errors that nobody looked at."""
+    """Retrieve the error of a task, since asyncio logs errors that nobody retrieved."""
     if not reading.cancelled():
         reading.exception()

@@ -1,19 +1,17 @@
-"""gRPC under Trio: calls by their completion, streams read in a thread each."""
+"""gRPC under Trio: callbacks wake the callers, and each stream has a thread that reads it."""
 
 import threading
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar, TypeVarTuple, cast
+from typing import Final, Generic, TypeVarTuple, cast
 
 import grpc
 import trio
 
 from odds_service.client.address import Address, channel_options
-from odds_service.client.errors import ServiceError, service_error
-from odds_service.client.transport import Flag, Streaming, Unary
+from odds_service.client.errors import ServiceError, client_closed, service_error
+from odds_service.client.stub_methods import Flag, M, Q, Streaming, Unary
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
-Q = TypeVar("Q")
-M = TypeVar("M")
 A = TypeVarTuple("A")
 
 AHEAD: Final = 16  # messages that the thread may be ahead of its reader; each is at most 1 MiB
@@ -21,7 +19,10 @@ CLOSE_S: Final = 5.0  # for a cancelled call to end; gRPC needs milliseconds
 
 
 class TrioTransport:
-    """One channel, used from one Trio run."""
+    """One channel, used from one Trio run.
+
+    See transport.AsyncTransport for the methods.
+    """
 
     def __init__(self, address: Address) -> None:
         credentials = address.credentials()
@@ -48,7 +49,7 @@ class TrioTransport:
         try:
             return future.result()
         except grpc.FutureCancelledError:
-            raise ServiceError("CANCELLED", "the client was closed") from None
+            raise client_closed() from None
         except grpc.RpcError as error:
             raise service_error(error, self._server) from None
 
@@ -68,9 +69,9 @@ class TrioTransport:
 
 
 class TrioStream(Generic[M]):
-    """A streamed reply, read in a thread that stays at most AHEAD messages ahead.
+    """A streamed reply, read by a thread that stays at most AHEAD messages ahead.
 
-    The thread ends with the call, which `aclose` cancels. It is none of Trio's, whose own are
+    The thread ends with the call, which `aclose` cancels. It is not one of Trio's: those are
     limited in number and meant for short work.
     """
 
@@ -111,7 +112,7 @@ class TrioStream(Generic[M]):
         self._ended.set()
 
     async def read(self) -> M | None:
-        """As transport.Stream."""
+        """See transport.AsyncStream."""
         try:
             message = await self._receive.receive()
         except (trio.EndOfChannel, trio.ClosedResourceError):
@@ -122,14 +123,18 @@ class TrioStream(Generic[M]):
         return message
 
     def end(self) -> None:
-        """As transport.Stream."""
+        """See transport.AsyncStream."""
         self._closed = True
         self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
         self._free.release()
         self._receive.close()
 
     async def aclose(self) -> None:
-        """As transport.Stream; when cancelled it still waits for the thread, CLOSE_S at most."""
+        """See transport.AsyncStream.
+
+        Cancellation:
+            It still waits for the thread, CLOSE_S at most.
+        """
         self.end()
         with trio.move_on_after(CLOSE_S, shield=True):
             await self._ended.wait()
@@ -137,7 +142,7 @@ class TrioStream(Generic[M]):
 
 
 def _run_soon(token: trio.lowlevel.TrioToken, work: Callable[[*A], object], *args: *A) -> bool:
-    """Have Trio run it; False when Trio has ended, and nobody is left to tell."""
+    """Run a function in Trio; return False if the Trio run has ended."""
     try:
         token.run_sync_soon(work, *args)
     except trio.RunFinishedError:

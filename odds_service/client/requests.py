@@ -1,4 +1,4 @@
-"""What callers ask for, as messages of the contract."""
+"""Requests of the contract, made from the caller's values."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,11 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 
 def timestamp(at: datetime) -> Timestamp:
-    """Raises ValueError for a time without a zone: it could mean another instant."""
+    """Encode a time.
+
+    Raises:
+        ValueError: The time has no zone, so it could mean another instant.
+    """
     if at.tzinfo is None:
         raise ValueError(f"{at.isoformat()} has no time zone")
     message = Timestamp()
@@ -86,7 +90,7 @@ def watch_request(
     image_only: bool,
     freshness: bool = False,
 ) -> pb.WatchChangesRequest:
-    """Without a cursor to resume at; that is the follower's to add."""
+    """Make a request without a cursor; the follower adds the one to resume at."""
     return pb.WatchChangesRequest(
         filter=filter_message(where),
         conflate=duration(conflate_s) if conflate_s else None,

@@ -7,14 +7,14 @@ from google.protobuf.message import Message
 
 
 def json_line(message: Message) -> str:
-    """Protobuf's JSON mapping on one line; 64-bit integers are strings there, times RFC 3339."""
+    """Return protobuf's JSON mapping on one line: 64-bit integers as strings, RFC 3339 times."""
     return MessageToJson(message, indent=None)
 
 
 def enum_word(name_of: Callable[..., str], number: int, prefix: str) -> str:
-    """An enum's value as a word: (IntentReason.Name, 3, "INTENT_REASON_") -> `too_old`.
+    """Return an enum's value as a word: (IntentReason.Name, 3, "INTENT_REASON_") -> `too_old`.
 
-    A value that is newer than this client is told by its number.
+    A value that is newer than this client becomes its number.
     """
     try:
         return name_of(number).removeprefix(prefix).lower()

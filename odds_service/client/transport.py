@@ -1,36 +1,23 @@
-"""What the async face needs of a loop: calls, streams, and waiting."""
+"""The operations that the client needs of an event loop: calls, streams, and waiting."""
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 
-import grpc
+from odds_service.client.stub_methods import Flag, M, Q, Streaming, Unary
 
-from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
-
-Q = TypeVar("Q")
-M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
 
-# grpc's classes are generic only in their stubs, hence the texts.
-Unary: TypeAlias = "Callable[[pb_grpc.OddsServiceStub], grpc.UnaryUnaryMultiCallable[Q, M]]"
-Streaming: TypeAlias = "Callable[[pb_grpc.OddsServiceStub], grpc.UnaryStreamMultiCallable[Q, M]]"
 
-
-class Flag(Protocol):
-    """trio.Event and asyncio.Event alike."""
-
-    def is_set(self) -> bool: ...
-    def set(self) -> object: ...
-
-
-class Stream(Protocol[M_co]):
+class AsyncStream(Protocol[M_co]):
     """A reply of many messages."""
 
     async def read(self) -> M_co | None:
-        """The next message; None at the end, also when it was closed meanwhile.
+        """Return the next message, or None at the end or once the stream is closed.
 
-        A read that is cancelled loses nothing: the next one gives the message.
-        Raises ServiceError.
+        Raises:
+            ServiceError: The stream broke.
+
+        Cancellation:
+            Nothing is lost: the next read returns the message.
         """
         ...
 
@@ -39,29 +26,36 @@ class Stream(Protocol[M_co]):
         ...
 
     async def aclose(self) -> None:
-        """End it and wait until its resources are free; any number of times."""
+        """End it and wait until its resources are free; may be repeated."""
         ...
 
 
-class Transport(Protocol):
-    """A channel on one loop."""
+class AsyncTransport(Protocol):
+    """A channel on one event loop."""
 
     async def call(self, chosen: "Unary[Q, M]", request: Q, timeout_s: float) -> M:
-        """One call. Raises ServiceError; cancelling it cancels the call."""
+        """Make one call.
+
+        Raises:
+            ServiceError: The call failed.
+
+        Cancellation:
+            The call is cancelled on the server too.
+        """
         ...
 
-    def open(self, chosen: "Streaming[Q, M]", request: Q) -> Stream[M]:
-        """Begin a streamed reply; failures show when it is read."""
+    def open(self, chosen: "Streaming[Q, M]", request: Q) -> AsyncStream[M]:
+        """Begin a streamed reply; a failure shows at its first read."""
         ...
 
     def flag(self) -> Flag:
-        """An event of this loop."""
+        """Return a new event of this loop."""
         ...
 
     async def wait(self, flag: Flag, timeout_s: float) -> None:
-        """Wait until it is set, at most so long."""
+        """Wait until the flag is set, for `timeout_s` at most."""
         ...
 
     async def aclose(self) -> None:
-        """Give the channel back."""
+        """Release the channel."""
         ...

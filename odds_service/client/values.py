@@ -1,12 +1,13 @@
-"""What the client hands out: plain typed values, most of them the service's own.
+"""The values that the client hands out: plain and typed, most of them the service's own.
 
 All are immutable: keep them, compare them, hand them to other threads. Times are aware UTC; an
 absent price or time is None; a MarketKey's line is canonical decimal text, empty where the market
-has none. Of enums the server may know more values than this client: an unknown status of a market
-is read as SUSPENDED, of a source as STALE, of an event as SCHEDULED.
+has none. A server may know more enum values than this client: an unknown status of a market reads
+as SUSPENDED, of a source as STALE, of an event as SCHEDULED.
 """
 
 import enum
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -24,10 +25,10 @@ from odds_service.model.source import SourceStatus
 
 
 class ChangeKind(enum.IntEnum):
-    """What changed: 1 to 5 are of markets, 6 to 8 of events, 9 to 11 of sources.
+    """The kind of a change: 1 to 5 concern markets, 6 to 8 events, 9 to 11 sources.
 
     UNSPECIFIED: a kind that is newer than this client. UNSTORED: in history only, a change that
-    the database refused; its odds are not known.
+    the database refused; its odds are unknown.
     """
 
     UNSPECIFIED = 0
@@ -46,10 +47,10 @@ class ChangeKind(enum.IntEnum):
 
 
 class Filter(Struct, frozen=True, kw_only=True):
-    """What to select: fields are joined by "and", the values of one field by "or".
+    """A selection: fields are joined by "and", the values of one field by "or".
 
-    A field left empty does not restrict. start_from, start_to: events that start at or after the
-    one and before the other. in_play: True only those in play, False only the others.
+    An empty field does not restrict. start_from, start_to: events that start at or after the one
+    and before the other. in_play: True selects events in play, False the others.
     """
 
     sports: Sequence[str] = ()
@@ -63,7 +64,11 @@ class Filter(Struct, frozen=True, kw_only=True):
     in_play: bool | None = None
 
     def __post_init__(self) -> None:
-        """Raises TypeError for a bare text, whose characters would be taken for the values."""
+        """Refuse a bare text, whose characters would be taken for the values.
+
+        Raises:
+            TypeError: A field is a text.
+        """
         for name in self.__struct_fields__:
             if isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} takes a list of values, not a text")
@@ -73,10 +78,10 @@ EVERYTHING: Final = Filter()
 
 
 class SourceState(Struct, frozen=True, kw_only=True):
-    """What is known of a source.
+    """The last known state of a source.
 
-    reason: a word, why it is not UP or why its last fetch failed; detail: the same for people.
-    quota_left: requests, None: not told.
+    reason: a word for the cause of its state, or of its last failure; detail: the same for people.
+    quota_left: requests left, None where the source does not tell.
     """
 
     source: str
@@ -89,17 +94,17 @@ class SourceState(Struct, frozen=True, kw_only=True):
 
 
 class BookmakerOdds(snapshot.BookmakerOdds, frozen=True):
-    """What one bookmaker, through one source, shows for one event.
+    """The odds that one bookmaker shows for one event, through one source.
 
-    stale: not to be taken for live. The times and `stale` move at every fetch, which is no change:
-    in a map that is watched without `freshness` they are as of the image or of the last change.
+    stale: not live. The times and `stale` move at every fetch, which is no change: a map that is
+    watched without `freshness` holds them as of the image or of the last change.
     """
 
     stale: bool = False
 
 
 class EventOdds(Struct, frozen=True):
-    """An event with everything that its bookmakers show. best: only where it was asked for."""
+    """An event with the odds of all its bookmakers. best: only where it was asked for."""
 
     event: Event
     bookmakers: Mapping[BookmakerKey, BookmakerOdds]
@@ -107,9 +112,9 @@ class EventOdds(Struct, frozen=True):
 
 
 class Odds(Struct, frozen=True):
-    """One consistent cut of the odds: what the log up to `cursor` gives.
+    """One consistent view of the odds: the log up to `cursor`.
 
-    events: by event id, in order of their start. durable_revision: everything up to it is
+    events: by event id, in the order of their start. durable_revision: everything up to it is
     committed in the database.
     """
 
@@ -120,12 +125,12 @@ class Odds(Struct, frozen=True):
 
 
 class MarketChange(Struct, frozen=True, kw_only=True):
-    """A market's odds after and before; always whole.
+    """The odds of a market after and before a change; always whole.
 
-    before: None where the market was not there. after: with status REMOVED and without outcomes
-    where it is gone. reason: a word such as `line_moved`, with which other_line is the line that
-    it moved to or from. conflated_count: how many changes this one stands for, 0 where nothing
-    was put together; suspended_meanwhile: the market was, between before and after.
+    before: None for a market that was not there. after: with status REMOVED and without outcomes
+    for one that is gone. reason: a word such as `line_moved`, with other_line the line that it
+    moved to or from. conflated_count: the number of changes that this one stands for, 0 without
+    conflation; suspended_meanwhile: the market was suspended between before and after.
     """
 
     revision: int
@@ -178,10 +183,10 @@ class SourceChange(Struct, frozen=True, kw_only=True):
 
 
 class UnknownChange(Struct, frozen=True, kw_only=True):
-    """A change of which the odds are not known; only in history (kind UNSTORED).
+    """A change whose odds are unknown; only in history (kind UNSTORED).
 
-    The database refused it: nothing but its place in the log is told for certain, and it may be of
-    anything, whatever the filter. Of a kind that is newer than this client, the rest is told too.
+    The database refused it. Only its place in the log is certain: it may concern anything, whatever
+    the filter. A change of a kind that is newer than this client has the other fields too.
     """
 
     revision: int
@@ -200,10 +205,10 @@ HistoricalChange: TypeAlias = Change | UnknownChange
 class Opened(Struct, frozen=True, kw_only=True):
     """A stream is open, at first and after each reconnect.
 
-    image: an image follows, and what the map holds is not to be used until it is complete.
+    image: an image follows, and the map must not be used until it is complete.
     reason: `no_cursor`, `resumed`, `too_old`, `epoch_changed`, `history_gap`, `ahead_of_server`,
     `image_incomplete`, `image_asked`.
-    conflate_s, heartbeat_s: what the server granted; 0: no conflation.
+    conflate_s, heartbeat_s: the values that the server granted; 0: no conflation.
     """
 
     cursor: Cursor
@@ -214,7 +219,7 @@ class Opened(Struct, frozen=True, kw_only=True):
 
 
 class ImageLoaded(Struct, frozen=True, kw_only=True):
-    """The map was replaced as a whole: derive anew what you derived from it."""
+    """The map was replaced as a whole: recompute everything derived from it."""
 
     cursor: Cursor
     events: int
@@ -238,7 +243,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
 
 
 class OddsFreshness(Struct, frozen=True, kw_only=True):
-    """When one bookmaker's odds of an event were last seen true, and whether they are stale."""
+    """The last confirmation of one bookmaker's odds of an event, and whether they are stale."""
 
     event_id: str
     source: str
@@ -248,7 +253,7 @@ class OddsFreshness(Struct, frozen=True, kw_only=True):
 
 
 class Freshness(Struct, frozen=True, kw_only=True):
-    """Odds that were confirmed again, or grew stale; the map holds it. It is no change."""
+    """Odds were confirmed again or grew stale; the map holds the news. It is no change."""
 
     cursor: Cursor
     odds: tuple[OddsFreshness, ...]
@@ -262,7 +267,7 @@ class Lagged(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Closing(Struct, frozen=True, kw_only=True):
+class StreamClosing(Struct, frozen=True, kw_only=True):
     """The server ends the stream; the client resumes by itself."""
 
     cursor: Cursor
@@ -271,19 +276,19 @@ class Closing(Struct, frozen=True, kw_only=True):
 
 
 class Disconnected(Struct, frozen=True, kw_only=True):
-    """The connection broke; after retry_in_s it is tried again, from the last cursor."""
+    """The connection broke; the next attempt follows in retry_in_s, from the last cursor."""
 
     error: ServiceError
     retry_in_s: float
 
 
 Step: TypeAlias = (
-    Opened | ImageLoaded | Changes | Heartbeat | Freshness | Lagged | Closing | Disconnected
+    Opened | ImageLoaded | Changes | Heartbeat | Freshness | Lagged | StreamClosing | Disconnected
 )
 
 
 class ListedBookmaker(Struct, frozen=True, kw_only=True):
-    """A bookmaker that prices an event; markets: how many it shows."""
+    """A bookmaker that prices an event. markets: the number that it shows."""
 
     bookmaker: str
     source: str
@@ -293,9 +298,9 @@ class ListedBookmaker(Struct, frozen=True, kw_only=True):
 
 
 class SourceMatch(Struct, frozen=True, kw_only=True):
-    """How one source shows an event, and what joins that to the event's other sources.
+    """One source's version of an event, and its match with the other sources' versions.
 
-    score: 0 (none, or alone) to 100 (certain). reason: in words. start_time: None where not known.
+    score: 0 (none, or alone) to 100 (certain). reason: in words. start_time: None if unknown.
     """
 
     source: str
@@ -309,7 +314,7 @@ class SourceMatch(Struct, frozen=True, kw_only=True):
 
 
 class ListedEvent(Struct, frozen=True, kw_only=True):
-    """An event, who prices it, and why its sources are taken for one."""
+    """An event with its bookmakers, and the match of its sources."""
 
     event: Event
     bookmakers: tuple[ListedBookmaker, ...]
@@ -317,10 +322,10 @@ class ListedEvent(Struct, frozen=True, kw_only=True):
 
 
 class ClosingOdds(Struct, frozen=True, kw_only=True):
-    """The last odds of a market that were open before its event started.
+    """The last open odds of a market before its event started.
 
-    confirmed_at: when they were last seen true, the start at the latest; age_s: from then to the
-    start. offered: whether they stood until the start; else the market was suspended or removed
+    confirmed_at: their last confirmation, at most the start; age_s: the seconds from then to the
+    start. offered: they stood until the start; otherwise the market was suspended or removed
     before it.
     """
 
@@ -340,7 +345,7 @@ class ClosedEvent(Struct, frozen=True, kw_only=True):
 
 
 class RefreshedSource(Struct, frozen=True, kw_only=True):
-    """How the fetch from one source went; error_code and error_message are empty when it did."""
+    """The result of the fetch from one source; both error fields are empty on success."""
 
     source: str
     ok: bool
@@ -350,7 +355,7 @@ class RefreshedSource(Struct, frozen=True, kw_only=True):
 
 
 class Refreshed(Struct, frozen=True, kw_only=True):
-    """What a refresh gave; everything up to `cursor` is served, up to durable_revision stored.
+    """The result of a refresh; changes up to durable_revision are stored.
 
     snapshots: (source, bookmaker) -> the snapshot that holds its odds now.
     """
@@ -360,3 +365,27 @@ class Refreshed(Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
     snapshots: Mapping[BookmakerKey, int]
     sources: tuple[RefreshedSource, ...]
+
+
+_RENAMED: Final = {"Closing": StreamClosing}  # names of 0.1, kept for its users
+
+
+def renamed(name: str, module: str) -> type:
+    """Return a class by its name of 0.1, with a warning to whoever imports it.
+
+    Args:
+        name: The old name.
+        module: The module that was asked for it.
+
+    Raises:
+        AttributeError: No class had that name.
+    """
+    if name not in _RENAMED:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    now = _RENAMED[name]
+    warnings.warn(f"{name} is now {now.__name__}", DeprecationWarning, stacklevel=3)
+    return now
+
+
+def __getattr__(name: str) -> type:
+    return renamed(name, __name__)

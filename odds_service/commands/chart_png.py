@@ -4,7 +4,7 @@ import math
 from datetime import UTC
 from typing import IO, Any, Final
 
-from odds_service.commands.exporting import missing_extra
+from odds_service.commands.extras import missing_extra
 from odds_service.commands.price_series import PriceHistory, Steps
 
 WIDTH_IN: Final = 12.0
@@ -14,7 +14,11 @@ _FEW_COLOURS: Final = 10  # tab10 tells so many apart, tab20 twice as many
 
 
 def draw(history: PriceHistory, file: IO[bytes]) -> None:
-    """Write the PNG. Raises OddsServiceError without the extra."""
+    """Write the PNG.
+
+    Raises:
+        SettingsError: The extra is not installed.
+    """
     try:
         from matplotlib import colormaps
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
@@ -68,7 +72,7 @@ def draw(history: PriceHistory, file: IO[bytes]) -> None:
 
 
 def points(steps: Steps, history: PriceHistory) -> tuple[list[Any], list[float]]:
-    """Where a line goes through, with its last price held until the end; NaN makes a gap."""
+    """Return the points of a line, the last price held until the end; NaN makes a gap."""
     times = [at for at, _ in steps] + [history.end]
     prices = [math.nan if price is None else price for _, price in steps]
     return times, [*prices, prices[-1]]

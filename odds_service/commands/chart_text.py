@@ -15,7 +15,7 @@ _TIMES_EVERY: Final = 20  # columns from one time to the next
 
 
 def chart_lines(history: PriceHistory, width: int) -> Iterator[str]:
-    """The chart, one outcome below the other, in lines of at most `width` characters."""
+    """Return the chart in lines of at most `width` characters, one outcome below the other."""
     columns = max(width - _AXIS - 1, LEAST_WIDTH)
     letters = dict(zip(history.bookmakers, _letters(), strict=False))
     yield f"{history.title} · times in UTC"
@@ -70,7 +70,7 @@ def _time_at(history: PriceHistory, column: int, columns: int) -> datetime:
 
 
 def _price_at(steps: Steps, at: datetime) -> float | None:
-    """The price that holds then; None before the first, and in a gap."""
+    """Return the price at a time; None before the first, and in a gap."""
     price = None
     for since, each in steps:
         if since > at:

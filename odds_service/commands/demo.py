@@ -110,7 +110,7 @@ async def _simulated(nursery: trio.Nursery) -> dict[str, Any]:
 
 
 async def _show(running: Running, with_table: bool) -> None:
-    """Follow the service as any client does, in a thread, until it ends the stream."""
+    """Follow the service in a thread, as any client does, until it ends the stream."""
     console = Console()
     board = Board(running)
     if with_table:
@@ -144,7 +144,7 @@ def _follow(address: str, take: Callable[[pb.WatchChangesResponse], None]) -> No
 
 
 class Board:
-    """The last changes, newest first, and what they amount to."""
+    """The last changes, newest first, and a summary of all."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
@@ -181,7 +181,7 @@ class Board:
 
 
 def changes_table(changes: Sequence[tuple[pb.Change, str]], width: int, height: int) -> Table:
-    """What fits of changes, each with its event's name: a line each, its kind and prices whole."""
+    """Return a table of the changes that fit, a line each; kind and prices are never cut."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
     most = NAMED_ODDS if width >= NAMED_FROM else BARE_ODDS
     for name in _cells(pb.Change(), "", width):
@@ -198,7 +198,7 @@ def changes_table(changes: Sequence[tuple[pb.Change, str]], width: int, height: 
 
 
 def _cells(change: pb.Change, event: str, width: int) -> dict[str, str]:
-    """The columns that a terminal of such a width has, and what stands in them."""
+    """Return the columns for a terminal of a given width, and their contents."""
     market = change.HasField("after")
     odds = prices_text if width >= NAMED_FROM else bare_prices_text
     cells = {

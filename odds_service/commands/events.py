@@ -1,4 +1,4 @@
-"""`odds-service events`: which events there are, who prices them, what makes them one."""
+"""`odds-service events`: the events, their bookmakers, and the match of their sources."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Final
@@ -48,7 +48,7 @@ def events(*, why: Why = False, as_json: AsJson = False, address: Address, where
 
 
 def _table(listed: Sequence[pb.ListedEvent], width: int) -> Table:
-    """One line an event; the id is always whole, since it is there to be copied."""
+    """Return a table, one line an event; the id is always whole, so that it can be copied."""
     wide = width >= WIDE_FROM
     start = 16 if wide else 12
     longest_id = max(len(each.event.id) for each in listed)
@@ -78,7 +78,7 @@ def _table(listed: Sequence[pb.ListedEvent], width: int) -> Table:
 
 
 def _reasons(listed: pb.ListedEvent) -> Iterator[str]:
-    """The event, and below it a line for each source: the score, what it shows, and the reason."""
+    """Yield the event, and below it each source's score, version and reason."""
     event = listed.event
     yield f"{_start(event)}  {event.name}  {event.id}"
     for match in listed.matches:

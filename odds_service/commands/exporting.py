@@ -1,4 +1,4 @@
-"""Changes as rows of a CSV or Parquet file: one row an outcome, written as they come."""
+"""Changes as rows of a CSV or Parquet file: one row an outcome, written as they arrive."""
 
 import csv
 import os
@@ -17,6 +17,7 @@ from odds_service.client import (
     Outcome,
     UnknownChange,
 )
+from odds_service.commands.extras import missing_extra
 from odds_service.errors import OddsServiceError
 
 BATCH_ROWS: Final = 20_000  # of a Parquet row group, and held in memory at most
@@ -49,7 +50,7 @@ Row = tuple[Any, ...]  # in the order of COLUMNS; None where a column does not a
 
 
 def rows(change: HistoricalChange) -> Iterator[Row]:
-    """A change as rows."""
+    """Yield the rows of a change."""
     told = (change.revision, change.kind.name.lower(), change.reason or None)
     if isinstance(change, UnknownChange):
         yield (*told, change.detected_at, *[None] * (len(COLUMNS) - 4))
@@ -98,7 +99,7 @@ class Writer(Protocol):
 
 
 class CsvWriter:
-    """Times are ISO 8601 in UTC; what is absent is empty."""
+    """Writes CSV: times are ISO 8601 in UTC, absent values are empty."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._text = open(  # noqa: SIM115  # closed by finish, or with the file
@@ -115,7 +116,11 @@ class CsvWriter:
 
 
 class ParquetWriter:
-    """Row groups of BATCH_ROWS; raises OddsServiceError without the extra."""
+    """Writes Parquet, in row groups of BATCH_ROWS.
+
+    Raises:
+        SettingsError: The extra is not installed.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         try:
@@ -160,14 +165,15 @@ WRITERS: Final[dict[str, Callable[[IO[bytes]], Writer]]] = {
 }
 
 
-def missing_extra(what: str, extra: str) -> OddsServiceError:
-    return OddsServiceError(f"{what} needs an extra: pip install 'odds-service[{extra}]'")
-
-
 def export(changes: Iterable[HistoricalChange], path: Path) -> int:
-    """Write a new file, whose ending says how; gives how many rows.
+    """Write changes to a new file; return the number of rows.
 
-    Raises OddsServiceError: the file exists, cannot be written, or needs an extra.
+    Args:
+        changes: The changes, in their order.
+        path: The file; its ending chooses one of WRITERS.
+
+    Raises:
+        OddsServiceError: The file exists, cannot be written, or needs an extra.
     """
     written = 0
     with new_file(path) as file:
@@ -182,9 +188,10 @@ def export(changes: Iterable[HistoricalChange], path: Path) -> int:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears under its name only when it is whole; an older one is not replaced.
+    """Open a file that appears under its name only once it is whole.
 
-    Raises OddsServiceError.
+    Raises:
+        OddsServiceError: The file exists or cannot be written.
     """
     if path.exists():
         raise OddsServiceError(f"{path} exists; it is not overwritten")
@@ -208,7 +215,7 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _umask() -> int:
-    """The process's mask can only be read by setting it."""
+    """Return the process's mask; it can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

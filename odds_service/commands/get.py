@@ -8,11 +8,11 @@ from rich.console import Console
 from odds_service.client import Address, Filter, connect, json_line, odds_request
 from odds_service.commands.odds_table import arbitrages, best_table, heading, odds_tables, suspects
 from odds_service.commands.options import (
-    PLACE,
+    LOG_PLACE,
     AsJson,
-    Place,
+    LogPlace,
     connection,
-    place,
+    log_place,
     selection,
     takes,
 )
@@ -32,8 +32,8 @@ def get(
         bool, typer.Option("--best", help="Also best prices, overrounds and arbitrage.")
     ] = False,
     as_of: Annotated[
-        Place | None,
-        typer.Option(parser=place, metavar=PLACE, help="The odds as they were then."),
+        LogPlace | None,
+        typer.Option(parser=log_place, metavar=LOG_PLACE, help="The odds as they were then."),
     ] = None,
     as_json: AsJson = False,
     address: Address,

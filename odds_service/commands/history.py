@@ -1,4 +1,4 @@
-"""`odds-service history`: stored changes, as text, as files and as charts; and closing odds."""
+"""`odds-service history`: stored changes as text, files and charts; and closing odds."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,11 +24,11 @@ from odds_service.commands.chart_png import draw
 from odds_service.commands.chart_text import chart_lines
 from odds_service.commands.exporting import WRITERS, export, new_file
 from odds_service.commands.options import (
-    PLACE,
+    LOG_PLACE,
     AsJson,
-    Place,
+    LogPlace,
     connection,
-    place,
+    log_place,
     selection,
     takes,
 )
@@ -43,15 +43,19 @@ TERMINAL: Final = "-"
 def history(
     *,
     since: Annotated[
-        Place | None,
+        LogPlace | None,
         typer.Option(
-            parser=place, metavar=PLACE, help="From then on, or after this cursor; none: oldest."
+            parser=log_place,
+            metavar=LOG_PLACE,
+            help="From then on, or after this cursor; none: oldest.",
         ),
     ] = None,
     until: Annotated[
-        Place | None,
+        LogPlace | None,
         typer.Option(
-            parser=place, metavar=PLACE, help="Before then, or up to this cursor; none: newest."
+            parser=log_place,
+            metavar=LOG_PLACE,
+            help="Before then, or up to this cursor; none: newest.",
         ),
     ] = None,
     export_to: Annotated[
@@ -74,7 +78,7 @@ def history(
     line: Annotated[
         float | None, typer.Option(help="Of the market in the chart, where it has several.")
     ] = None,
-    participant: Annotated[str | None, typer.Option(help="The same.")] = None,
+    participant: Annotated[str | None, typer.Option(help="As --line.")] = None,
     outcome: Annotated[
         str | None, typer.Option(help="Only this outcome in the chart; none: all.")
     ] = None,
@@ -136,13 +140,13 @@ def _print_changes(
 
 
 def _names(client: SyncClient, where: Filter) -> dict[str, str]:
-    """What people call the events that there are; those that are gone are told by the log."""
+    """Return the names of current events, by id; the log itself names those that are gone."""
     listed = client.list_events(where)
     return {each.event.id: each.event.name for each in listed}
 
 
 def _say(text: str) -> None:
-    """Beside the output, so that a pipe gets nothing of it."""
+    """Print to stderr, so that a pipe gets only the output."""
     Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
 
 
@@ -200,7 +204,11 @@ def _collected(
     collector: Collector,
     outcome: str | None,
 ) -> PriceHistory:
-    """Raises OddsServiceError."""
+    """Read the history of one market.
+
+    Raises:
+        OddsServiceError: The call failed, or the span holds no such market, or several.
+    """
     with open_sync_client(address) as client:
         if isinstance(start, datetime):
             collector.begin(start, client.get_odds(where, as_of=start))

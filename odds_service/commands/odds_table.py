@@ -28,7 +28,7 @@ def heading(event: pb.Event) -> str:
 
 
 def odds_tables(entry: pb.EventOdds, width: int) -> Iterator[Table]:
-    """A line an outcome, a column a bookmaker; those that do not fit go into a table below."""
+    """Yield tables: a line an outcome, a column a bookmaker; the rest goes into a table below."""
     market = _MARKET if width < _WIDE_FROM else _MARKET + 6
     left = width - market - _OUTCOME
     bookmakers = list(entry.bookmakers)
@@ -46,7 +46,7 @@ def _name(odds: pb.BookmakerOdds) -> str:
 
 
 def _side_by_side(bookmakers: list[pb.BookmakerOdds], market_width: int, width: int) -> Table:
-    """The widths include what stands between; no bookmaker is wider, and no market."""
+    """Return one table; both widths include the space to the next column."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("market", overflow="fold", max_width=market_width - 2)
     table.add_column("outcome", overflow="fold", max_width=_OUTCOME - 2)
@@ -75,12 +75,12 @@ def _side_by_side(bookmakers: list[pb.BookmakerOdds], market_width: int, width: 
 
 
 def _outcomes(shown: dict[_Row, dict[int, str]], key: tuple[str, float, str]) -> list[str]:
-    """In the order in which they came, which is the canonical one."""
+    """Return the outcomes in the order in which they came, which is the canonical one."""
     return [outcome for of_key, outcome in shown if of_key == key]
 
 
 def best_table(entry: pb.EventOdds, width: int) -> Table:
-    """The best price of each outcome, and what they leave together."""
+    """Return a table of the best price of each outcome, and of their overrounds."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("market", overflow="fold", max_width=_MARKET - 2)
     table.add_column("outcome", overflow="fold", max_width=_OUTCOME - 2)
@@ -114,7 +114,7 @@ def best_table(entry: pb.EventOdds, width: int) -> Table:
 
 
 def _combined(market: pb.BestMarket) -> Text:
-    """The combined overround; one that is too good to be true is marked, and is no arbitrage."""
+    """Return the combined overround, marked if it is an arbitrage or too good to be true."""
     if market.HasField("suspect_overround"):
         return Text(f"{market.suspect_overround:+.2%}\nsuspect", style="yellow")
     if not market.HasField("combined_overround"):
@@ -124,7 +124,7 @@ def _combined(market: pb.BestMarket) -> Text:
 
 
 def arbitrages(reply: pb.GetOddsResponse) -> Iterator[str]:
-    """What the best prices together would return more than they cost, the most first."""
+    """Yield a line for each arbitrage, the most profitable first."""
     found = [
         (market.combined_overround, entry.event, market)
         for entry in reply.events
@@ -136,7 +136,7 @@ def arbitrages(reply: pb.GetOddsResponse) -> Iterator[str]:
 
 
 def suspects(reply: pb.GetOddsResponse) -> Iterator[str]:
-    """Best prices that together promise too much to be believed, with what they rest on."""
+    """Yield a line for each set of best prices that is too good to be true, with the reasons."""
     found = [
         (market.suspect_overround, entry.event, market)
         for entry in reply.events
@@ -156,5 +156,5 @@ def _line(overround: float, event: pb.Event, market: pb.BestMarket) -> str:
 
 
 def oldest_age_s(market: pb.BestMarket) -> float:
-    """For how long the leg that was seen longest ago has not been seen."""
+    """Return the age of the oldest leg, in seconds."""
     return max(leg.age.ToTimedelta().total_seconds() for leg in market.prices)

@@ -1,4 +1,4 @@
-"""Options that the client commands share: where the server is, what to select, how to print."""
+"""Options that the client commands share: the server, the selection, and the output."""
 
 import inspect
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from odds_service.client import Address, AddressError, Cursor, Filter
 DEFAULT_SERVER: Final = "127.0.0.1:50051"
 TIME_FORMATS: Final = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
 
-PLACE: Final = "TIME|CURSOR"
+LOG_PLACE: Final = "TIME|CURSOR"
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="One JSON object a line (protobuf's JSON mapping).")
@@ -40,7 +40,7 @@ def connection(
     ] = None,
     token_file: Annotated[Path | None, typer.Option(help="File with the bearer token.")] = None,
 ) -> Address:
-    """Where the server is and how to reach it."""
+    """Return the address of the server."""
     if token_file is not None:
         try:
             token = token_file.read_text("utf-8").strip()
@@ -79,7 +79,7 @@ def selection(
         bool | None, typer.Option("--in-play/--not-in-play", help="Only such events.")
     ] = None,
 ) -> Filter:
-    """What to select."""
+    """Return the filter."""
     return Filter(
         sports=sport or (),
         competitions=competition or (),
@@ -93,23 +93,27 @@ def selection(
     )
 
 
-class Place(NamedTuple):
-    """A place in the log, as it is told on the command line."""
+class LogPlace(NamedTuple):
+    """A place in the log, as given on the command line."""
 
     at: Cursor | datetime
 
 
-def place(text: str) -> Place:
-    """A time (ISO 8601; without an offset it is UTC) or a cursor (EPOCH:REVISION)."""
+def log_place(text: str) -> LogPlace:
+    """Parse a time (ISO 8601, UTC unless it has an offset) or a cursor (EPOCH:REVISION)."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        return Place(cursor(text, "neither a time (ISO 8601) nor EPOCH:REVISION"))
-    return Place(at if at.tzinfo is not None else at.replace(tzinfo=UTC))
+        return LogPlace(cursor(text, "neither a time (ISO 8601) nor EPOCH:REVISION"))
+    return LogPlace(at if at.tzinfo is not None else at.replace(tzinfo=UTC))
 
 
 def cursor(text: str, otherwise: str = "not EPOCH:REVISION") -> Cursor:
-    """Raises typer.BadParameter."""
+    """Parse EPOCH:REVISION.
+
+    Raises:
+        typer.BadParameter: The text is no cursor; `otherwise` says what it should be.
+    """
     epoch, _, revision = text.rpartition(":")
     if not epoch or not (revision.isascii() and revision.isdigit()):
         raise typer.BadParameter(f"{text!r} is {otherwise}")
@@ -117,15 +121,16 @@ def cursor(text: str, otherwise: str = "not EPOCH:REVISION") -> Cursor:
 
 
 def utc(at: datetime | None) -> datetime | None:
-    """A time of the command line, which is UTC."""
+    """Return a time of the command line, which is UTC, as an aware one."""
     return None if at is None else at.replace(tzinfo=UTC)
 
 
 def takes(**builders: Callable[..., object]) -> Callable[[Callable[..., None]], Any]:
     """Replace parameters of a command by the options that they are built from.
 
-    builders: parameter -> a function whose parameters are those options; the command gets what
-    it returns.
+    Args:
+        builders: Parameter -> a function whose parameters are the options, and whose result is
+            the argument.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

@@ -17,16 +17,16 @@ from odds_service.client import (
     Odds,
 )
 from odds_service.errors import OddsServiceError
+from odds_service.model.snapshot import BookmakerKey
 
-Place: TypeAlias = tuple[str, str]  # source, bookmaker
 Steps: TypeAlias = list[tuple[datetime, float | None]]  # each price holds until the next; None: gap
 
 
 class PriceHistory(Struct, frozen=True):
-    """What a chart shows.
+    """The contents of a chart.
 
-    steps: outcome -> bookmaker (with its source where two carry it) -> its steps. begin, end: of
-    what was asked for. start_time: of the event, None where it is not known.
+    steps: outcome -> bookmaker (with its source where two carry it) -> its steps. begin, end: the
+    span of the chart. start_time: the start of the event, None if unknown.
     """
 
     title: str
@@ -47,7 +47,7 @@ class _Line:
         self.outcomes: dict[str, Steps] = {}
 
     def stands(self, at: datetime, market: Market | None) -> None:
-        """From then on it is this; a market that cannot be bet on has no prices."""
+        """Record the market from a time on; without open odds it has no prices."""
         prices: dict[str, float | None] = dict.fromkeys(self.outcomes)
         if market is not None and market.status is MarketStatus.OPEN:
             prices |= {o.key: o.price if o.active else None for o in market.outcomes}
@@ -60,20 +60,23 @@ class _Line:
 class Collector:
     """Folds the changes of one event's market into steps.
 
-    chosen: the market; a line or participant of None is found out, where there is only one.
+    Args:
+        market: The type of the market.
+        line: Its line; None: the only one there is.
+        participant: Its participant; None: the only one there is.
     """
 
     def __init__(self, market: str, line: str | None, participant: str | None) -> None:
         self._market = market
         self._line = line
         self._participant = participant
-        self._lines: dict[MarketKey, dict[Place, _Line]] = {}
+        self._lines: dict[MarketKey, dict[BookmakerKey, _Line]] = {}
         self._name = ""
         self._start_time: datetime | None = None
         self._times: list[datetime] = []  # the first and the last
 
     def begin(self, at: datetime, odds: Odds) -> None:
-        """What stood at the start."""
+        """Record the odds at the start of the span."""
         for entry in odds.events.values():
             self._name = entry.event.name
             self._start_time = entry.event.start_time
@@ -84,7 +87,7 @@ class Collector:
         self._seen(at)
 
     def take(self, changes: Iterable[HistoricalChange]) -> None:
-        """Changes in order."""
+        """Record changes, in their order."""
         for change in changes:
             if isinstance(change, MarketChange) and self._takes(change.key):
                 line = self._of(change.key, (change.source, change.bookmaker))
@@ -108,16 +111,21 @@ class Collector:
             and self._participant in (None, key.participant)
         )
 
-    def _of(self, key: MarketKey, place: Place) -> _Line:
+    def _of(self, key: MarketKey, place: BookmakerKey) -> _Line:
         return self._lines.setdefault(key, {}).setdefault(place, _Line())
 
     def _seen(self, at: datetime) -> None:
         self._times = [self._times[0] if self._times else at, at]
 
     def history(self, end: datetime | None, outcome: str | None = None) -> PriceHistory:
-        """The chart's contents. end: until when the last prices hold; None: the last change.
+        """Return the contents of the chart.
 
-        Raises OddsServiceError: nothing is there, or more than one market.
+        Args:
+            end: The time until which the last prices hold; None: the last change.
+            outcome: The only outcome to show; None: all.
+
+        Raises:
+            OddsServiceError: The changes hold no such market, or more than one.
         """
         keys = sorted(self._lines)
         if not keys:

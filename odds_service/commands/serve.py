@@ -50,8 +50,9 @@ def serve(
 def run(settings: Settings, log: LogSettings | None = None) -> None:
     """Configure the logs and run until a signal.
 
-    Raises: OddsServiceError alone where that is why it ended; other crashes as they come, so that
-    their traceback is shown.
+    Raises:
+        OddsServiceError: The service ended with it alone. Other crashes keep their groups, so that
+            their traceback is shown.
     """
     log = log or settings.log
     configure_logs(log.level, log.format)
@@ -66,6 +67,6 @@ async def _serve(settings: Settings) -> None:
 
 
 def only_error(group: BaseExceptionGroup[OddsServiceError]) -> OddsServiceError:
-    """The first error of a group, out of its nesting."""
+    """Return the first error of a group, out of its nesting."""
     first = group.exceptions[0]
     return only_error(first) if isinstance(first, BaseExceptionGroup) else first

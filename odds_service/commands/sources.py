@@ -1,4 +1,4 @@
-"""`odds-service sources`: what the readers make of recorded bodies."""
+"""`odds-service sources`: how well the readers understand recorded bodies."""
 
 import enum
 from collections import Counter, defaultdict
@@ -21,12 +21,12 @@ from odds_service.sources.recognise import READERS, recognise
 
 
 class Action(enum.Enum):
-    """What to do with the files."""
+    """The action on the files."""
 
     CHECK = "check"
 
 
-class _Read(Struct, frozen=True):
+class _ReadFile(Struct, frozen=True):
     """A file that could be read."""
 
     file: Path
@@ -36,8 +36,8 @@ class _Read(Struct, frozen=True):
     problems: Counter[str]
 
 
-class _Refused(Struct, frozen=True):
-    """A file that could not."""
+class _UnreadFile(Struct, frozen=True):
+    """A file that could not be read."""
 
     file: Path
     kind: str
@@ -52,23 +52,23 @@ def sources(
 ) -> None:
     """Show how much of recorded bodies is understood, and whether bookmakers agree.
 
-    Of each file: the share of its markets that the market table knows, the others by name, and what
-    could not be read. Of several files of one match: what cannot be right between them. Exit code 1
-    when a file cannot be read.
+    For each file: the share of its markets that the market table knows, the names of the others,
+    and the parts that could not be read. For several files of one match: contradictions between
+    them. Exit code 1 if a file cannot be read.
     """
     del action  # there is one
     results = [_read(file) for file in files]
-    wrong = _disagreements(one for one in results if isinstance(one, _Read))
+    wrong = _disagreements(one for one in results if isinstance(one, _ReadFile))
     if as_json:
         report = {"files": [_json(one) for one in results], "disagreements": wrong}
         typer.echo(msgspec.json.encode(report))
     else:
         _print(results, wrong)
-    if any(isinstance(one, _Refused) for one in results):
+    if any(isinstance(one, _UnreadFile) for one in results):
         raise typer.Exit(1)
 
 
-def _read(file: Path) -> _Read | _Refused:
+def _read(file: Path) -> _ReadFile | _UnreadFile:
     problems: Counter[str] = Counter()
     coverage = Coverage()
     try:
@@ -76,15 +76,15 @@ def _read(file: Path) -> _Read | _Refused:
         provider = recognise(body)
         event = READERS[provider](body, problems, coverage)
     except OSError as error:
-        return _Refused(file, "unreadable", error.strerror or str(error))
+        return _UnreadFile(file, "unreadable", error.strerror or str(error))
     except SourceError as error:
-        return _Refused(file, error.kind, str(error))
-    return _Read(file, provider, event, coverage, problems)
+        return _UnreadFile(file, error.kind, str(error))
+    return _ReadFile(file, provider, event, coverage, problems)
 
 
-def _disagreements(read: Iterable[_Read]) -> list[Disagreement]:
-    """Of the files that are one match by their shared id; of a file without one, its own."""
-    matches: dict[Any, list[_Read]] = defaultdict(list)
+def _disagreements(read: Iterable[_ReadFile]) -> list[Disagreement]:
+    """Compare the files of each match, joined by their shared ids; others by themselves."""
+    matches: dict[Any, list[_ReadFile]] = defaultdict(list)
     for one in read:
         ids = tuple(sorted(one.event.shared_ids.items()))
         matches[ids or one.file].append(one)
@@ -95,8 +95,8 @@ def _disagreements(read: Iterable[_Read]) -> list[Disagreement]:
     return found
 
 
-def _json(one: _Read | _Refused) -> dict[str, Any]:
-    if isinstance(one, _Refused):
+def _json(one: _ReadFile | _UnreadFile) -> dict[str, Any]:
+    if isinstance(one, _UnreadFile):
         return {"file": str(one.file), "error": one.kind, "reason": one.reason}
     return {
         "file": str(one.file),
@@ -112,10 +112,10 @@ def _json(one: _Read | _Refused) -> dict[str, Any]:
     }
 
 
-def _print(results: list[_Read | _Refused], wrong: list[Disagreement]) -> None:
+def _print(results: list[_ReadFile | _UnreadFile], wrong: list[Disagreement]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for one in results:
-        if isinstance(one, _Refused):
+        if isinstance(one, _UnreadFile):
             console.print(f"[red]{escape(f'{one.file}: {one.kind}: {one.reason}')}[/red]")
             continue
         event, coverage = one.event, one.coverage

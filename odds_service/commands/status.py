@@ -1,4 +1,4 @@
-"""`odds-service status`: how a service is."""
+"""`odds-service status`: the state of a service."""
 
 from typing import Final
 
@@ -62,7 +62,7 @@ def _sources(reply: pb.GetStatusResponse) -> Table:
 
 
 def _clock(clock: pb.ClockStatus) -> str:
-    """A line about what the machine's clocks have done, empty in the ordinary way."""
+    """Return a line about irregularities of the machine's clocks; empty without any."""
     told = []
     if clock.jumps:
         at = f"{clock.last_jump_at.ToDatetime():%Y-%m-%d %H:%M:%S}"
@@ -78,7 +78,7 @@ def _clock(clock: pb.ClockStatus) -> str:
 
 
 def _left_out(reply: pb.GetStatusResponse) -> Table:
-    """What could not be read or fetched since the start, by name, the most frequent first."""
+    """Return a table of the failures and skipped items since the start, most frequent first."""
     table = Table("source", "left out, and failures, since the start")
     for source in reply.sources:
         if source.problems:
@@ -89,7 +89,7 @@ def _left_out(reply: pb.GetStatusResponse) -> Table:
 
 
 def _unmapped(reply: pb.GetStatusResponse) -> Table:
-    """The markets that nothing is known of, by the sources' names; --json has more of them."""
+    """Return a table of unknown markets, by the sources' names; --json has more of them."""
     table = Table("source", "unmapped markets", "times", "commonest")
     for source in reply.sources:
         if not source.markets_unmapped:
@@ -106,7 +106,7 @@ def _unmapped(reply: pb.GetStatusResponse) -> Table:
 
 
 def _fresh(source: pb.SourceStatus) -> str:
-    """How many pulls of each tier keep the tier's target now; empty tiers are left out."""
+    """Return the number of pulls of each tier that meet its target now, without empty tiers."""
     return ", ".join(
         f"{tier.tier} {tier.fresh} of {tier.pulls}" for tier in source.freshness if tier.pulls
     )

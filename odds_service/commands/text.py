@@ -1,4 +1,4 @@
-"""Messages as people read them."""
+"""Messages in words, for people."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -10,43 +10,43 @@ WHOLE_FROM: Final = 100  # prices from here on are shown without decimals
 
 
 def key_text(key: pb.MarketKey) -> str:
-    """A market as people write it: `totals 2.5`, `player_points 7.5 A Player`."""
+    """Return a market in words: `totals 2.5`, `player_points 7.5 A Player`."""
     line = f" {key.line:g}" if key.HasField("line") else ""
     participant = f" {key.participant}" if key.participant else ""
     return f"{key.market}{line}{participant}"
 
 
 def prices_text(market: pb.Market) -> str:
-    """The outcomes with their prices; – where there is none, (…) where it cannot be bet on."""
+    """Return the outcomes with their prices; – without a price, (…) if no bet is possible."""
     return "  ".join(f"{outcome.key} {price_text(outcome)}" for outcome in market.outcomes)
 
 
 def bare_prices_text(market: pb.Market) -> str:
-    """The prices alone, in the order of the outcomes: `1.91 1.95`."""
+    """Return the prices alone, in the order of the outcomes: `1.91 1.95`."""
     return " ".join(price_text(outcome, form=".2f") for outcome in market.outcomes)
 
 
 def price_text(outcome: pb.Outcome, *, form: str = ".3g", bettable: bool = True) -> str:
-    """`1.91`, `–` where there is no price, `(1.91)` where it cannot be bet on."""
+    """Return `1.91`, `–` without a price, or `(1.91)` if no bet is possible."""
     price = f"{outcome.price:{form}}" if outcome.price < WHOLE_FROM else f"{outcome.price:.0f}"
     price = price if outcome.HasField("price") else "–"
     return price if outcome.active and bettable else f"({price})"
 
 
 def market_key_text(key: MarketKey) -> str:
-    """The same of a value."""
+    """Like key_text(), for a MarketKey."""
     return " ".join(part for part in key if part)
 
 
 def outcomes_text(market: Market) -> str:
-    """As prices_text, of a value."""
+    """Like prices_text(), for a Market."""
     return prices_text(pb.Market(outcomes=[
         pb.Outcome(key=o.key, price=o.price, active=o.active) for o in market.outcomes
     ]))  # fmt: skip
 
 
 def age_text(seconds: float) -> str:
-    """`3.2 s`, `12 min`, `5.1 h`, `2.4 d`."""
+    """Return an age in its natural unit: `3.2 s`, `12 min`, `5.1 h`, `2.4 d`."""
     if seconds < 99.5:
         return f"{seconds:.1f} s"
     if seconds < 90 * 60:
@@ -55,19 +55,19 @@ def age_text(seconds: float) -> str:
 
 
 def counted(number: int, one: str) -> str:
-    """`1 event`, `2 events`."""
+    """Return a number with its noun: `1 event`, `2 events`."""
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 def its_id(event_id: str) -> str:
-    """Where no name is known."""
+    """Return the id itself, for callers that know no names."""
     return event_id
 
 
 def lines(
     message: pb.WatchChangesResponse, name_of: Callable[[str], str] = its_id
 ) -> Iterator[str]:
-    """What a person wants to read of a message: nothing for heartbeats."""
+    """Yield the lines that describe a message; heartbeats have none."""
     kind = message.WhichOneof("message")
     if kind == "opened":
         intent = enum_word(pb.Intent.Name, message.opened.intent, "INTENT_")
@@ -86,14 +86,20 @@ def lines(
 
 
 def why_text(state: pb.SourceState) -> str:
-    """Why a source is not up: `timeout: GET /v4/sports took over 10 s`."""
+    """Return the cause of a source's state: `timeout: GET /v4/sports took over 10 s`."""
     return ": ".join(part for part in (state.reason, state.detail) if part)
 
 
 def change_text(
     change: pb.Change, name_of: Callable[[str], str] = its_id, *, days: bool = False
 ) -> str:
-    """One change as one line. name_of: of an event's id; days: its time with the date."""
+    """Return one change as one line.
+
+    Args:
+        change: The change.
+        name_of: Returns the name of an event, by its id.
+        days: Show the date beside the time.
+    """
     name = enum_word(pb.ChangeKind.Name, change.kind, "CHANGE_KIND_")
     if not change.HasField("detected_at"):
         return f"{name}  revision {change.revision}: the database refused this change"

@@ -81,7 +81,7 @@ def watch(
 
 
 class _Names:
-    """What people call the events of a map; the id where the map does not hold the event."""
+    """The names of the events of a map; the id of an event that the map does not hold."""
 
     def __init__(self, odds: OddsMap) -> None:
         self._odds = odds
@@ -93,7 +93,7 @@ class _Names:
 
 @contextmanager
 def _ended_after(seconds: float | None, end: Callable[[], None]) -> Iterator[None]:
-    """Call `end` from another thread after so long, unless the block is left before."""
+    """Call `end` from another thread after some seconds, unless the block ends before."""
     if seconds is None:
         yield
         return

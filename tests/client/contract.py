@@ -1,7 +1,7 @@
-"""A log of changes as the contract tells it: what a server would send, without a server.
+"""A log of changes as the contract describes it: a server's messages without a server.
 
-It shares no code with the service: events and markets are plain dicts, and what a client must
-hold at a revision is remembered when the revision is made.
+It shares no code with the service: events and markets are plain dicts, and the state at each
+revision is stored when the revision is made.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ BOOKMAKERS: Final = ("b1", "b2")
 LINES: Final = (None, 0.0, 2.5)
 
 # event -> (source, bookmaker, market, line) -> (status, price)
-Place = tuple[str, str, str, float | None]
-Shown = dict[str, dict[Place, tuple[int, float]]]
+MarketId = tuple[str, str, str, float | None]
+Shown = dict[str, dict[MarketId, tuple[int, float]]]
 
 
 def held(odds: OddsMap) -> Shown:
-    """A client's map in the same shape."""
+    """Return a client's map in the shape of Shown."""
     return {
         event_id: {
             (source, bookmaker, key.market, float(key.line) if key.line else None): (
@@ -36,7 +36,7 @@ def held(odds: OddsMap) -> Shown:
 
 
 class Log:
-    """What changed, revision by revision, and what there was after each."""
+    """The changes, revision by revision, and the state after each."""
 
     def __init__(self) -> None:
         self.changes: list[pb.Change] = []
@@ -62,7 +62,7 @@ class Log:
         )
 
     def leave_filter(self, event_id: str) -> None:
-        """The last of the changes with which an event leaves the filter."""
+        """Append the last change with which an event leaves the filter."""
         if event_id not in self.now:
             return
         state = dict(self.now)
@@ -75,8 +75,8 @@ class Log:
         )
         self._append(change, state)
 
-    def show(self, event_id: str, place: Place, status: int, price: float) -> None:
-        """Set, suspend or remove a market; its event is added where it is not there."""
+    def show(self, event_id: str, place: MarketId, status: int, price: float) -> None:
+        """Set, suspend or remove a market; add its event if it is missing."""
         if event_id not in self.now:
             self.toggle_event(event_id)
         markets = dict(self.now[event_id])
@@ -104,7 +104,7 @@ class Log:
         return pb.Cursor(epoch=EPOCH, revision=revision)
 
 
-def _market(place: Place, status: int, price: float) -> pb.Market:
+def _market(place: MarketId, status: int, price: float) -> pb.Market:
     _, _, market, line = place
     return pb.Market(
         key=pb.MarketKey(market=market, line=line),
@@ -134,7 +134,7 @@ class Server:
         return pb.WatchChangesResponse(opened=opened)
 
     def image(self) -> Iterator[pb.WatchChangesResponse]:
-        """The state now, a market a piece."""
+        """Yield an image of the current state, a market a piece."""
         cursor = self._log.cursor(self._log.head)
         state = self._log.now
         begin = pb.ImageBegin(cursor=cursor, prev_revision=self._sent)
@@ -170,7 +170,7 @@ class Server:
         yield pb.WatchChangesResponse(image_end=end)
 
     def changes(self, count: int) -> pb.WatchChangesResponse:
-        """The next changes of the log."""
+        """Return the next changes of the log."""
         changes = self._log.changes[self.at : self.at + count]
         self.at += len(changes)
         message = pb.Changes(
@@ -185,7 +185,7 @@ class Server:
         return pb.WatchChangesResponse(heartbeat=beat)
 
     def lagged(self) -> pb.WatchChangesResponse:
-        """An image follows."""
+        """Return the message that announces another image."""
         lagged = pb.Lagged(
             lost_from=self.at + 1,
             lost_to=self._log.head,

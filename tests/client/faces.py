@@ -1,4 +1,4 @@
-"""The async face on each of its loops."""
+"""The async client on each of its loops."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ async def under_trio(address: Address | str, work: Work) -> Any:
 
 
 async def under_asyncio(address: Address | str, work: Work) -> Any:
-    """In a thread with a loop of its own: the test's own loop is Trio's."""
+    """Run in a thread with its own loop: the test's loop is Trio's."""
 
     async def main() -> Any:
         async with asyncio.timeout(WITHIN_S), open_client(address) as client:
@@ -39,7 +39,7 @@ faces = pytest.mark.parametrize("face", [under_trio, under_asyncio])
 
 
 async def soon(waiting: Awaitable[Any], within_s: float) -> Any:
-    """Either loop's time-out."""
+    """Await with a time-out, on either loop."""
     if trio.lowlevel.in_trio_run():
         try:
             with trio.fail_after(within_s):

@@ -1,4 +1,4 @@
-"""How a server is reached: TLS, mutual TLS and tokens, and what is said when it is not."""
+"""TLS, mutual TLS and tokens, and clear errors where they are wrong."""
 
 from pathlib import Path
 

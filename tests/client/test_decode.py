@@ -1,10 +1,14 @@
-"""What the server encodes, the client decodes: no field of a value is lost on the way."""
+"""The client decodes every field that the server encodes."""
 
 from msgspec.structs import fields, replace
 
-from odds_service.client import decode
+from odds_service.client import (
+    MarketKey,
+    UnknownChange,
+    decode,
+)
+from odds_service.client.decode import historical_change
 from odds_service.model.event import Event, EventStatus
-from odds_service.model.market import MarketKey
 from odds_service.model.overround import BestMarket, BestPrice, Exclusion
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, Reading
 from odds_service.rpc.calls import _best_message
@@ -18,6 +22,8 @@ FULL = Event(
     told={"toa": EventStatus.SCHEDULED, "site": EventStatus.IN_PLAY},
     draws_lost=(("site", "b", "h2h"), ("toa", "b", "h2h_p1")),
 )  # fmt: skip
+
+
 OUTRIGHT = replace(FULL, home="", away="", title="Masters Winner")
 
 
@@ -59,3 +65,10 @@ def test_every_field_of_a_best_market_comes_back() -> None:
         told = _best_message(best, entry, Reading(NOON))
         message = pb.BestMarket.FromString(told.SerializeToString())
         assert decode.best_market(message, {place: NOON}) == best
+
+
+def test_a_refused_row_of_history_is_told_as_unknown() -> None:
+    change = pb.Change(revision=7, kind=pb.CHANGE_KIND_UNSTORED, event_id="e")
+    found = historical_change(change)
+    assert isinstance(found, UnknownChange)
+    assert (found.revision, found.event_id) == (7, "e")

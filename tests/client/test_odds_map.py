@@ -1,4 +1,4 @@
-"""The client's map: any stream that keeps the contract gives the server's odds; others are told."""
+"""The client's map equals the server's odds, or notices a stream that breaks the contract."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -31,21 +31,25 @@ from odds_service.rpc.odds import OddsView
 from odds_service.rpc.selection import EVERYTHING
 from odds_service.wire.encode import Wires, source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
-from tests.client.contract import BOOKMAKERS, EPOCH, EVENTS, LINES, Log, Place, Server, held
+from tests.client.contract import BOOKMAKERS, EPOCH, EVENTS, LINES, Log, MarketId, Server, held
 from tests.support.observations import observe, observed_event
 from tests.support.odds_builders import Bookkeeping
 
 places = st.tuples(
     st.just("s"), st.sampled_from(BOOKMAKERS), st.just("totals"), st.sampled_from(LINES)
 )
+
+
 statuses = st.sampled_from(
     [pb.MARKET_STATUS_OPEN, pb.MARKET_STATUS_SUSPENDED, pb.MARKET_STATUS_REMOVED]
 )
+
+
 prices = st.sampled_from([1.5, 2.0, 2.5])
 
 
 class Watching(RuleBasedStateMachine):
-    """A log that grows, and one client that follows it over cuts, images and losses."""
+    """A growing log, and one client that follows it over disconnects, images and losses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +68,7 @@ class Watching(RuleBasedStateMachine):
         self.log.leave_filter(event_id)
 
     @rule(event_id=st.sampled_from(EVENTS), place=places, status=statuses, price=prices)
-    def a_market_changes(self, event_id: str, place: Place, status: int, price: float) -> None:
+    def a_market_changes(self, event_id: str, place: MarketId, status: int, price: float) -> None:
         self.log.show(event_id, place, status, price)
 
     @precondition(lambda self: self.stream is None)
@@ -127,11 +131,13 @@ class Watching(RuleBasedStateMachine):
 
 
 Watching.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
 TestWatching = Watching.TestCase
 
 
 def a_stream(log: Log, chunks: list[int]) -> list[pb.WatchChangesResponse]:
-    """An image of the log's first third, then the rest in messages of so many changes."""
+    """Return an image of the log's first third, then the rest in messages of some changes."""
     early = Log()
     early.changes = log.changes[: log.head // 3]
     early.states = log.states[: log.head // 3 + 1]
@@ -152,7 +158,7 @@ logs = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(shown=logs, chunks=st.lists(st.integers(1, 4), max_size=5), drawn=st.data())
 def test_no_message_can_be_lost_or_repeated_unnoticed(
-    shown: list[tuple[str, Place, int, float]], chunks: list[int], drawn: st.DataObject
+    shown: list[tuple[str, MarketId, int, float]], chunks: list[int], drawn: st.DataObject
 ) -> None:
     log = Log()
     for event_id, place, status, price in shown:
@@ -302,6 +308,8 @@ offer_prices = st.sampled_from(
         {key: st.one_of(st.none(), st.floats(1.01, 6.0)) for key in keys}
     )
 )
+
+
 looks = st.lists(
     st.tuples(
         st.sampled_from(["s", "t"]),
@@ -357,3 +365,10 @@ def test_the_clients_best_prices_are_the_servers(
         for best, told in zip(server, odds.events["e"].best, strict=True)
     ]
     assert list(odds.events["e"].best) == told
+
+
+def test_a_map_is_not_to_be_used_after_a_gap() -> None:
+    odds = OddsMap()
+    with pytest.raises(StreamGap):
+        odds.take(pb.WatchChangesResponse(heartbeat=pb.Heartbeat()))
+    assert not odds.whole

@@ -1,4 +1,4 @@
-"""The live table: what a terminal of some size shows of a change."""
+"""The live table shows the essentials of a change in a terminal of any size."""
 
 from datetime import UTC, datetime
 from io import StringIO

@@ -1,4 +1,4 @@
-"""`odds-service refresh`: an event fetched now by a service that runs."""
+"""`odds-service refresh`: a running service fetches an event now."""
 
 from pathlib import Path
 

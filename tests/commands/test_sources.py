@@ -1,4 +1,4 @@
-"""`odds-service sources check`: what it says of files, and how it ends."""
+"""`odds-service sources check`: its report on files, and its exit code."""
 
 import json
 from pathlib import Path

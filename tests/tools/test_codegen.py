@@ -1,4 +1,4 @@
-"""Stale code is named file by file; what breaks old clients is told from what does not."""
+"""The tool names stale code file by file, and tells breaking changes of the proto from others."""
 
 import pickle
 from pathlib import Path
@@ -46,7 +46,7 @@ service ShopService {
 
 
 def written(folder: Path, text: str) -> Path:
-    """Write one file, as `shop/v1/shop.proto` below a new folder; return the folder."""
+    """Write `shop/v1/shop.proto` below a new folder; return the folder."""
     path = folder / "shop" / "v1" / "shop.proto"
     path.parent.mkdir(parents=True)
     path.write_text(text, "utf-8")
@@ -54,7 +54,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def released_set(folder: Path) -> Path:
-    """Write the proto above, and return its descriptor set as a release keeps it."""
+    """Write the descriptor set of RELEASED to a file, as a release does; return its path."""
     released = folder / "released.binpb"
     compiled = codegen.descriptor_set(written(folder / "released", RELEASED))
     released.write_bytes(compiled.SerializeToString())
@@ -62,7 +62,7 @@ def released_set(folder: Path) -> Path:
 
 
 def compared(tmp_path: Path, old: str, new: str) -> list[str]:
-    """What breaks when, in the proto above, `old` (which must be there, once) becomes `new`."""
+    """Replace `old`, which RELEASED holds once, by `new`; return the breaking changes."""
     assert RELEASED.count(old) == 1
     present = written(tmp_path / "present", RELEASED.replace(old, new))
     return codegen.breaking_changes(released_set(tmp_path), present)
@@ -113,10 +113,12 @@ def test_an_unusual_name_is_told(tmp_path: Path) -> None:
     assert "order_id" in line
 
 
+@pytest.mark.slow  # starts the protoc of the other environment
 def test_the_committed_code_and_contract_are_current() -> None:
     assert codegen.problems(codegen.PROTO, codegen.GENERATED, codegen.RELEASED) == []
 
 
+@pytest.mark.slow  # starts the protoc of the other environment
 def test_code_that_differs_is_missing_or_left_over_is_stale(tmp_path: Path) -> None:
     proto, generated = tmp_path / "proto", tmp_path / "pb"
     released = released_set(tmp_path)
@@ -141,6 +143,7 @@ def test_code_that_differs_is_missing_or_left_over_is_stale(tmp_path: Path) -> N
     assert (generated / "__init__.py").read_text("utf-8") == '"""Written by hand."""\n'
 
 
+@pytest.mark.slow  # starts the protoc of the other environment
 def test_a_proto_without_a_released_one_fails_the_check(tmp_path: Path) -> None:
     written(tmp_path / "proto", RELEASED)
     codegen.write(codegen.generate(tmp_path / "proto"), tmp_path / "pb")
@@ -151,8 +154,14 @@ def test_a_proto_without_a_released_one_fails_the_check(tmp_path: Path) -> None:
 
 
 def test_a_proto_that_does_not_compile_stops_the_tool(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="protoc failed"):
+    with pytest.raises(SystemExit, match=r"does not compile:\n.*shop.proto:1:1:"):
         codegen.descriptor_set(written(tmp_path, "this is no proto"))
+
+
+@pytest.mark.slow  # starts the protoc of the other environment
+def test_a_proto_that_protoc_refuses_stops_the_tool(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="protoc failed"):
+        codegen.generate(written(tmp_path, "this is no proto"))
 
 
 def test_messages_are_found_again_by_the_name_of_their_module() -> None:

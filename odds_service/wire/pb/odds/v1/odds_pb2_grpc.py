@@ -5,7 +5,7 @@ import warnings
 
 from odds_service.wire.pb.odds.v1 import odds_pb2 as odds_dot_v1_dot_odds__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 

@@ -1,4 +1,4 @@
-"""A watched map that knows when its odds were last seen true, and its best prices with it."""
+"""A map watched with freshness knows its confirmations, and its best prices follow them."""
 
 from datetime import UTC, timedelta
 from typing import Any
@@ -19,12 +19,12 @@ TOTALS = MarketKey("totals", "2.5")
 
 
 def one_event(price: float, minute: float = 0) -> Observation:
-    """An event with one market, whose two outcomes are all that there are."""
+    """Return a look at one event with a single market of two outcomes."""
     return observe(offered({"e": {"b": {TOTALS: {"over": price, "under": 1.9}}}}), minute)
 
 
 def legs(odds: OddsMap) -> int:
-    """How many prices of the event's one market can be had."""
+    """Count the best prices of the event's one market."""
     (best,) = odds.best("e")
     assert best.key == TOTALS
     return len(best.prices)

@@ -1,0 +1,169 @@
+"""The calls that a client has whatever loop it runs on."""
+
+from datetime import datetime
+from typing import Final
+
+from odds_service.client import decode, requests
+from odds_service.client.errors import client_closed
+from odds_service.client.following import HistoryFollower, WatchFollower
+from odds_service.client.iterating import (
+    AsyncEvents,
+    AsyncHistory,
+    AsyncPages,
+    AsyncReading,
+    AsyncWatch,
+)
+from odds_service.client.transport import AsyncTransport
+from odds_service.client.values import EVERYTHING, Filter, Odds, Refreshed
+from odds_service.model.cursor import Cursor
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+
+CALL_S: Final = 60.0  # the deadline of a call, unless the caller gives one
+
+
+class AsyncCalls:
+    """Calls with values in and out."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+        self._watches: set[AsyncWatch] = set()
+        self._histories: set[AsyncHistory] = set()
+        self._closed = False
+
+    async def get_odds(
+        self,
+        where: Filter = EVERYTHING,
+        *,
+        at_least: Cursor | None = None,
+        include_best: bool = False,
+        as_of: Cursor | datetime | None = None,
+        timeout_s: float = CALL_S,
+    ) -> Odds:
+        """Return one consistent view of the odds.
+
+        Args:
+            where: The odds to select.
+            at_least: Wait until the odds are at least as new as this cursor.
+            include_best: Compute best prices and overrounds too.
+            as_of: A place in the past, to get the odds as they were then.
+            timeout_s: The deadline of the call, in seconds.
+
+        Raises:
+            ServiceError: The call failed.
+        """
+        request = requests.odds_request(where, at_least, include_best, as_of)
+        return decode.odds(
+            await self._transport.call(lambda stub: stub.GetOdds, request, timeout_s)
+        )
+
+    async def refresh(
+        self, event_id: str, *, deadline_s: float | None = None, timeout_s: float = CALL_S
+    ) -> Refreshed:
+        """Have an event fetched now; return once the result is stored.
+
+        Args:
+            event_id: The event to fetch.
+            deadline_s: The seconds that the server may take; None leaves it to the server.
+            timeout_s: The deadline of the call, in seconds.
+
+        Raises:
+            ServiceError: The call failed. The fetch may go on: a caller that leaves does not end
+                it.
+        """
+        request = requests.refresh_request(event_id, deadline_s)
+        return decode.refreshed(
+            await self._transport.call(lambda stub: stub.RefreshEvent, request, timeout_s)
+        )
+
+    async def status(self, *, timeout_s: float = CALL_S) -> pb.GetStatusResponse:
+        """Return the state of the service as the message itself: operators want all of it."""
+        request = pb.GetStatusRequest()
+        return await self._transport.call(lambda stub: stub.GetStatus, request, timeout_s)
+
+    def watch(
+        self,
+        where: Filter = EVERYTHING,
+        *,
+        start: Odds | Cursor | None = None,
+        conflate_s: float = 0.0,
+        heartbeat_s: float | None = None,
+        latest: bool = False,
+        image_only: bool = False,
+        wait_for_server: bool = False,
+        freshness: bool = False,
+    ) -> AsyncWatch:
+        """Watch every change from now on, or from `start`; see AsyncWatch.
+
+        Args:
+            where: The odds to select.
+            start: The reply of get_odds with the same filter, or a cursor that was saved.
+            conflate_s: At most one change per market in so many seconds; 0 sends each.
+            heartbeat_s: The longest silence in seconds; None leaves it to the server.
+            latest: Get an image instead of old changes when this reader is too slow.
+            image_only: End after the image.
+            wait_for_server: Retry the first attempt too.
+            freshness: Keep `confirmed_at` and `stale` of the map's odds up to date, to the second.
+
+        Raises:
+            ServiceError: The client is closed.
+        """
+        request = requests.watch_request(
+            where, conflate_s, heartbeat_s, latest, image_only, freshness
+        )
+        follower = WatchFollower(request, start, wait_for_server=wait_for_server)
+        reading = AsyncReading(self._transport, lambda stub: stub.WatchChanges, follower)
+        watch = AsyncWatch(follower, reading)
+        for other in tuple(self._watches):
+            if other.closed:
+                self._watches.discard(other)
+        self._watches.add(watch)
+        self._check_open()
+        return watch
+
+    def _history(
+        self, where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
+    ) -> AsyncHistory:
+        follower = HistoryFollower(requests.history_request(where, start, end))
+        reading = AsyncReading(self._transport, lambda stub: stub.GetHistory, follower)
+        history = AsyncHistory(reading)
+        for other in tuple(self._histories):
+            if other.closed:
+                self._histories.discard(other)
+        self._histories.add(history)
+        self._check_open()
+        return history
+
+    def _check_open(self) -> None:
+        """Raise ServiceError if the client is closed.
+
+        A stream is checked after it was added: whoever closes the client from another thread
+        either is seen here, or finds the stream to end.
+        """
+        if self._closed:
+            raise client_closed()
+
+    def _events(self, where: Filter, timeout_s: float) -> AsyncEvents:
+        request = pb.ListEventsRequest(filter=requests.filter_message(where))
+        return AsyncEvents(self._transport, request, timeout_s)
+
+    def _closing_pages(self, where: Filter) -> AsyncPages[pb.ClosingOddsPage]:
+        request = requests.closing_request(where)
+        return AsyncPages(self._transport.open(lambda stub: stub.GetClosingOdds, request))
+
+    async def aclose(self) -> None:
+        """End all watches and histories, and release the channel.
+
+        Cancellation:
+            The channel is released all the same.
+        """
+        self._closed = True
+        streams = (*self._watches, *self._histories)
+        for watch in tuple(self._watches):
+            watch.end()
+        for history in tuple(self._histories):
+            history.cut_off()
+        try:
+            for stream in streams:
+                await stream.aclose()
+        finally:
+            await self._transport.aclose()

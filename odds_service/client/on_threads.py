@@ -1,0 +1,64 @@
+"""gRPC in the thread that calls: the transport of the synchronous client."""
+
+import threading
+from typing import Generic, cast
+
+import grpc
+
+from odds_service.client.errors import service_error
+from odds_service.client.stub_methods import Flag, M, Q, Streaming, Unary
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+
+
+class ThreadTransport:
+    """A stub whose channel belongs to the caller, used from any thread.
+
+    See transport.AsyncTransport for the methods.
+    """
+
+    def __init__(self, stub: pb_grpc.OddsServiceStub, server: str) -> None:
+        self._stub = stub
+        self._server = server
+
+    def call(self, chosen: "Unary[Q, M]", request: Q, timeout_s: float) -> M:
+        try:
+            return chosen(self._stub)(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise service_error(error, self._server) from None
+
+    def open(self, chosen: "Streaming[Q, M]", request: Q) -> "ThreadStream[M]":
+        return ThreadStream(chosen(self._stub)(request), self._server)
+
+    def flag(self) -> Flag:
+        return threading.Event()
+
+    def wait(self, flag: Flag, timeout_s: float) -> None:
+        cast("threading.Event", flag).wait(timeout_s)
+
+    def close(self) -> None:
+        """Do nothing: the channel is closed by whoever opened it."""
+
+
+class ThreadStream(Generic[M]):
+    """A streamed reply, read by one thread; another may end it. See transport.AsyncStream."""
+
+    def __init__(self, call: "grpc.CallIterator[M]", server: str) -> None:
+        self._call = call
+        self._messages = iter(call)
+        self._server = server
+        self._closed = False
+
+    def read(self) -> M | None:
+        try:
+            return next(self._messages, None)
+        except grpc.RpcError as error:
+            if self._closed:
+                return None
+            raise service_error(error, self._server) from None
+
+    def end(self) -> None:
+        self._closed = True
+        self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
+
+    def close(self) -> None:
+        self.end()

@@ -1,0 +1,335 @@
+# Made from iterating.py by tools/sync_client.py: edit that, then run `make proto`.
+"""Iterators over the client's streams: a watch, history, and paged replies."""
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from odds_service.client import decode
+from odds_service.client.errors import ServiceError, StreamGap, client_closed
+from odds_service.client.following import Ended, Follower, WatchFollower
+from odds_service.client.odds_map import OddsMap
+from odds_service.client.stub_methods import M, Q, Streaming
+from odds_service.client.sync_transport import SyncStream, SyncTransport
+from odds_service.client.values import (
+    Change,
+    Disconnected,
+    HistoricalChange,
+    ListedEvent,
+    Step,
+)
+from odds_service.model.cursor import Cursor
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+
+S = TypeVar("S")
+
+
+class SyncReading(Generic[Q, M, S]):
+    """One stream after another, as a follower decides."""
+
+    def __init__(
+        self, transport: SyncTransport, chosen: "Streaming[Q, M]", follower: Follower[Q, M, S]
+    ) -> None:
+        self._transport = transport
+        self._chosen = chosen
+        self._follower = follower
+        self._stream: SyncStream[M] | None = None
+        self._closed = transport.flag()
+        self._wait_s = 0.0
+
+    @property
+    def closed(self) -> bool:
+        """Return whether it is over, for whatever reason."""
+        return self._closed.is_set()
+
+    def advance(self) -> tuple[M, S] | Disconnected:
+        """Return the next message with the follower's result, or the disconnect in its place.
+
+        Raises:
+            StopIteration: It is over; it is closed then, as after any other error.
+            ServiceError: It broke, and trying again does not help.
+            StreamGap: The server broke its promise.
+        """
+        if self._stream is None and self._wait_s:
+            self._transport.wait(self._closed, self._wait_s)
+            self._wait_s = 0.0
+        if self.closed:
+            raise StopIteration
+        if self._stream is None:
+            self._stream = self._transport.open(self._chosen, self._follower.request())
+            # Checked once the stream is in its place: whoever closes it from another thread
+            # either is seen here, or finds the stream to end.
+            if self._closed.is_set():
+                self.close()
+                raise StopIteration
+        error = None
+        try:
+            message = self._stream.read()
+        except ServiceError as raised:
+            error = raised
+        else:
+            if message is not None:
+                return message, self._take(message)
+        if self.closed:
+            raise StopIteration
+        # The follower decides before anything can be cancelled here.
+        ended, self._stream = self._stream, None
+        try:
+            disconnected = self._follower.ended(error)
+            self._wait_s = disconnected.retry_in_s
+        except Ended:
+            self._closed.set()
+            raise StopIteration from None
+        except ServiceError:
+            self._closed.set()
+            raise
+        finally:
+            ended.close()
+        return disconnected
+
+    def _take(self, message: M) -> S:
+        try:
+            return self._follower.take(message)
+        except StreamGap:
+            self.close()
+            raise
+
+    def end(self) -> None:
+        """End it, without waiting until its resources are free."""
+        self._closed.set()
+        stream = self._stream
+        if stream is not None:
+            stream.end()
+
+    def close(self) -> None:
+        """End it and wait until its resources are free."""
+        self.end()
+        stream = self._stream
+        if stream is not None:
+            stream.close()
+
+
+class _Each(Generic[S]):
+    """An iterator over the results of a function that raises StopIteration at the end.
+
+    It is no generator: a generator that is left in the middle has to be closed.
+    """
+
+    def __init__(self, following: Callable[[], S]) -> None:
+        self._following = following
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> S:
+        return self._following()
+
+
+class _ClosedOnExit:
+    """`with` for a class that has `close`."""
+
+    def close(self) -> None:
+        """End it and wait until its resources are free."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class SyncWatch(_ClosedOnExit):
+    """Changes as they happen, with the map that they add up to.
+
+    Iterate over the watch itself for changes, or over steps() to see images, losses and
+    disconnects too; not over both. It reconnects by itself, with back-off, and resumes where it
+    was. `odds` is up to date with the message that the last change or step came in.
+
+    The client closes it at its own end; `with` closes it sooner.
+
+    Raises:
+        ServiceError: From an iteration: the stream broke, and trying again does not help.
+        StreamGap: From an iteration: the server broke its promise. The watch is over.
+    """
+
+    def __init__(
+        self,
+        follower: WatchFollower,
+        reading: SyncReading[pb.WatchChangesRequest, pb.WatchChangesResponse, Step | None],
+    ) -> None:
+        self._follower = follower
+        self._reading = reading
+
+    @property
+    def odds(self) -> OddsMap:
+        """The odds as they are now."""
+        return self._follower.odds
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """The place up to which changes were handed out; save it after dealing with them."""
+        return self._follower.cursor
+
+    @property
+    def closed(self) -> bool:
+        """Return whether the watch is over."""
+        return self._reading.closed
+
+    def __iter__(self) -> Iterator[Change]:
+        return self
+
+    def __next__(self) -> Change:
+        while True:
+            change = self._follower.next_change()
+            if change is not None:
+                return change
+            _, step = self._advance()
+            self._follower.hand_out(step, whole=False)
+
+    def steps(self) -> Iterator[Step]:
+        """Iterate over images, losses, disconnects, heartbeats, and the changes of each message."""
+        return _Each(self._next_step)
+
+    def messages(self) -> Iterator[pb.WatchChangesResponse | Disconnected]:
+        """Iterate over the messages of the contract, and the disconnects between them."""
+        return _Each(self._next_message)
+
+    def _next_step(self) -> Step:
+        while True:
+            _, step = self._advance()
+            self._follower.hand_out(step, whole=True)
+            if step is not None:
+                return step
+
+    def _next_message(self) -> pb.WatchChangesResponse | Disconnected:
+        advanced = self._reading.advance()
+        if isinstance(advanced, Disconnected):
+            return advanced
+        message, step = advanced
+        self._follower.hand_out(step, whole=True)
+        return message
+
+    def _advance(self) -> tuple[pb.WatchChangesResponse | None, Step | None]:
+        advanced = self._reading.advance()
+        return (None, advanced) if isinstance(advanced, Disconnected) else advanced
+
+    def end(self) -> None:
+        """End it, without waiting until its resources are free."""
+        self._reading.end()
+
+    def close(self) -> None:
+        """End it; an iteration in another thread stops too."""
+        self._reading.close()
+
+
+class SyncHistory(_ClosedOnExit):
+    """Stored changes; goes on by itself after a disconnect, from the last page it got.
+
+    Iterate over it for changes, or over pages(); not over both.
+
+    Raises:
+        ServiceError: From an iteration: the stream broke, and trying again does not help; or the
+            client was closed, so that the rest is missing.
+    """
+
+    def __init__(self, reading: SyncReading[pb.GetHistoryRequest, pb.HistoryPage, None]) -> None:
+        self._reading = reading
+        self._page: list[HistoricalChange] = []
+        self._cut_off = False
+
+    @property
+    def closed(self) -> bool:
+        """Return whether the reading is over."""
+        return self._reading.closed
+
+    def __iter__(self) -> Iterator[HistoricalChange]:
+        return self
+
+    def __next__(self) -> HistoricalChange:
+        while not self._page:
+            self._page = list(decode.history_page(self._next_page()))
+            self._page.reverse()
+        return self._page.pop()
+
+    def pages(self) -> Iterator[pb.HistoryPage]:
+        """Iterate over the messages of the contract."""
+        return _Each(self._next_page)
+
+    def _next_page(self) -> pb.HistoryPage:
+        while True:
+            try:
+                advanced = self._reading.advance()
+            except StopIteration:
+                if self._cut_off:
+                    raise client_closed() from None
+                raise
+            if not isinstance(advanced, Disconnected):
+                return advanced[0]
+
+    def end(self) -> None:
+        """End it, without waiting until its resources are free."""
+        self._reading.end()
+
+    def cut_off(self) -> None:
+        """End it because its client is closed: an iteration that goes on raises ServiceError."""
+        self._cut_off = self._cut_off or not self.closed
+        self.end()
+
+    def close(self) -> None:
+        """End it; an iteration in another thread stops too."""
+        self._reading.close()
+
+
+class SyncPages(_ClosedOnExit, Generic[M]):
+    """The messages of a streamed reply that is read once."""
+
+    def __init__(self, stream: SyncStream[M]) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> M:
+        message = self._stream.read()
+        if message is None:
+            raise StopIteration
+        return message
+
+    def close(self) -> None:
+        """End it and wait until its resources are free."""
+        self._stream.close()
+
+
+class SyncEvents:
+    """Listed events in the order of their start, fetched page by page."""
+
+    def __init__(
+        self, transport: SyncTransport, request: pb.ListEventsRequest, timeout_s: float
+    ) -> None:
+        self._transport = transport
+        self._request = request
+        self._timeout_s = timeout_s
+        self._page: list[ListedEvent] = []
+        self._at_end = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> ListedEvent:
+        while not self._page:
+            if self._at_end:
+                raise StopIteration
+            page = self._transport.call(
+                lambda stub: stub.ListEvents, self._request, self._timeout_s
+            )
+            self._page = [decode.listed_event(each) for each in page.events]
+            self._page.reverse()
+            self._request.page_token = page.next_page_token
+            self._at_end = not page.next_page_token
+        return self._page.pop()

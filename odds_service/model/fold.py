@@ -107,7 +107,7 @@ class EventFold:
     def apply(self, change: EventChange | MarketChange) -> None:
         """Bring the odds from just before a change to just after it."""
         if isinstance(change, MarketChange):
-            self._bookmaker(change).set_market(
+            self.bookmaker(change.source, change.bookmaker).set_market(
                 change.after.key, change.after, change.snapshot_id, change.observed_at
             )
         elif change.kind is ChangeKind.EVENT_ENDED:
@@ -130,7 +130,8 @@ class EventFold:
         """
         if isinstance(change, MarketChange):
             before_id = 0 if replaced is None else replaced.get(change.snapshot_id, 0)
-            self._bookmaker(change).set_market(change.after.key, change.before, before_id, None)
+            shown = self.bookmaker(change.source, change.bookmaker)
+            shown.set_market(change.after.key, change.before, before_id)
             return
         self.event = change.before
         if change.kind is ChangeKind.EVENT_ENDED:
@@ -165,11 +166,12 @@ class EventFold:
         }
         return EventOdds(event, sources, bookmakers)
 
-    def _bookmaker(self, change: MarketChange) -> "BookmakerFold":
-        key = change.source, change.bookmaker
+    def bookmaker(self, source: str, bookmaker: str) -> "BookmakerFold":
+        """Return the working copy of a bookmaker's odds; an empty one where it shows none."""
+        key = source, bookmaker
         fold = self.bookmakers.get(key)
         if fold is None:
-            fold = self.bookmakers[key] = BookmakerFold(None)
+            fold = self.bookmakers[key] = BookmakerFold()
         return fold
 
 
@@ -182,7 +184,7 @@ class BookmakerFold:
 
     __slots__ = ("_owned", "_seen_at", "_whole", "markets", "snapshot_id")
 
-    def __init__(self, odds: BookmakerOdds | None) -> None:
+    def __init__(self, odds: BookmakerOdds | None = None) -> None:
         self.snapshot_id = 0 if odds is None else odds.snapshot_id
         self.markets: Mapping[MarketKey, Market] = {} if odds is None else odds.markets
         self._whole = odds  # as long as nothing was changed
@@ -190,7 +192,11 @@ class BookmakerFold:
         self._seen_at: datetime | None = None
 
     def set_market(
-        self, key: MarketKey, market: Market | None, snapshot_id: int, seen_at: datetime | None
+        self,
+        key: MarketKey,
+        market: Market | None,
+        snapshot_id: int = 0,
+        seen_at: datetime | None = None,
     ) -> None:
         """Replace a market, or take it out.
 

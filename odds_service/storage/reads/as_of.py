@@ -4,7 +4,7 @@ Per market the `before` of its first change after the revision, else the current
 end is the first change of all markets that it ended; a market not among them was not there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -14,8 +14,9 @@ from sqlalchemy import ColumnElement, Row, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.errors import BelowFloor
-from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange
+from odds_service.model.change import Change, ChangeKind, SourceChange
 from odds_service.model.event import Event, EventStatus
+from odds_service.model.fold import EventFold
 from odds_service.model.market import Market, MarketKey, MarketStatus
 from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
 from odds_service.storage import rows
@@ -44,84 +45,69 @@ async def aio_odds_at(
         raise BelowFloor(state.floor_revision)
     at = at or await aio_detected_at(connection, revision) or state.floor_at
     refused = await aio_refused(connection, revision)
-    undone = _Undone()
+    later: list[Change] = []
     unknown = 0
     if revision < state.durable_revision:
         kept, unknown = await _aio_unstored(connection, revision, state.durable_revision)
         firsts, unreadable = await _aio_first_changes(connection, revision, event_ids)
         unknown += unreadable
-        undone.add(sorted([*firsts, *kept], key=lambda change: change.revision))
+        later = sorted([*firsts, *kept], key=lambda change: change.revision)
     described = await _aio_events(connection, event_ids)
     for event_id, change in refused.events.items():
         if not event_ids or event_id in event_ids:
             described[event_id] = change.after
-    live = undone.events_then(described)
     current = await _aio_current(connection, revision, event_ids)
     refused.lay_over(current, event_ids)
-    markets = undone.markets_then(current, live)
+    folds = _undone(described, current, later)
     carried = await _aio_carried(connection, event_ids) | refused.carried
-    snapshots_then = await _aio_snapshots(connection, revision, event_ids)
-    shown = _bookmakers(markets, snapshots_then, at)
-    listed = [
-        EventOdds(
-            event,
-            {
-                source: carried[event_id, source]
-                for source in event.source_ids
-                if (event_id, source) in carried
-            },
-            shown.get(event_id, {}),
-        )
-        for event_id, event in sorted(live.items())
-    ]
+    captured = await _aio_snapshots(connection, revision, event_ids)
+    listed = []
+    for event_id, fold in sorted(folds.items()):
+        event = fold.event
+        # Without its row (that was refused) an event cannot be described, nor its odds be shown.
+        if event is None or event.status is EventStatus.ENDED:
+            continue
+        if event_ids and event_id not in event_ids:
+            continue
+        sources = {
+            source: carried[event_id, source]
+            for source in event.source_ids
+            if (event_id, source) in carried
+        }
+        shown = {
+            key: _bookmaker_odds(event_id, key, of_key.markets, captured.get((event_id, key)), at)
+            for key, of_key in fold.bookmakers.items()
+            if of_key.markets
+        }
+        listed.append(EventOdds(event, sources, shown))
     return PastOdds(revision, at, listed, unknown)
 
 
-class _Undone:
-    """First changes after the revision, of each market and of each event."""
+def _undone(
+    described: Mapping[str, Event], current: Mapping[Place, Market], later: Sequence[Change]
+) -> dict[str, EventFold]:
+    """Undo changes.
 
-    def __init__(self) -> None:
-        self._markets: dict[Place, Market | None] = {}
-        self._events: dict[str, Event | None] = {}
-        self._ended: set[str] = set()
+    Args:
+        described: all events as they are now, ended ones too.
+        current: the markets that no change of `later` is of.
+        later: changes in the order of the log; of each market and event at least the first one
+            after the revision, and each event's first end.
 
-    def add(self, changes: Iterable[Change]) -> None:
-        """In revision order."""
-        for change in changes:
-            if isinstance(change, MarketChange):
-                if change.event_id not in self._ended:
-                    key = change.after.key
-                    place = change.event_id, change.source, change.bookmaker, key
-                    self._markets.setdefault(place, change.before)
-            elif isinstance(change, EventChange):
-                self._events.setdefault(change.event_id, change.before)
-                if change.kind is ChangeKind.EVENT_ENDED and change.event_id not in self._ended:
-                    self._ended.add(change.event_id)
-                    for odds in change.ended:
-                        for key, market in odds.markets.items():
-                            place = change.event_id, odds.source, odds.bookmaker, key
-                            self._markets.setdefault(place, market)
-
-    def events_then(self, described: dict[str, Event]) -> dict[str, Event]:
-        """The events that were there, as they were."""
-        return {
-            event_id: event
-            for event_id, event in (described | self._events).items()
-            if event is not None and event.status is not EventStatus.ENDED
-        }
-
-    def markets_then(
-        self, current: dict[Place, Market], live: dict[str, Event]
-    ) -> dict[Place, Market]:
-        """The markets that were there. current: those that have not changed since."""
-        found = {place: market for place, market in current.items() if place[0] not in self._ended}
-        for place, before in self._markets.items():
-            if before is None or before.status is MarketStatus.REMOVED:
-                found.pop(place, None)
-            else:
-                found[place] = before
-        # Without its row (that was refused) an event cannot be described, nor its odds be shown.
-        return {place: market for place, market in found.items() if place[0] in live}
+    Returns:
+        The odds before those changes, by event id.
+    """
+    folds: dict[str, EventFold] = {}
+    for event_id, event in described.items():
+        folds[event_id] = EventFold()
+        folds[event_id].event = event
+    for (event_id, source, bookmaker, key), market in current.items():
+        fold = folds.setdefault(event_id, EventFold())
+        fold.bookmaker(source, bookmaker).set_market(key, market)
+    for change in reversed(later):
+        if not isinstance(change, SourceChange):
+            folds.setdefault(change.event_id, EventFold()).undo(change)
+    return folds
 
 
 def _of(event_ids: Sequence[str], column: ColumnElement[str]) -> list[ColumnElement[bool]]:
@@ -237,27 +223,24 @@ async def _aio_snapshots(
     }
 
 
-def _bookmakers(
-    markets: dict[Place, Market],
-    snapshots_then: dict[tuple[str, BookmakerKey], Row[Any]],
+def _bookmaker_odds(
+    event_id: str,
+    key: BookmakerKey,
+    markets: Mapping[MarketKey, Market],
+    captured: Row[Any] | None,
     at: datetime | None,
-) -> dict[str, dict[BookmakerKey, BookmakerOdds]]:
-    """Markets by event and bookmaker; what was seen after `at` was not known then."""
-    grouped: dict[tuple[str, BookmakerKey], dict[MarketKey, Market]] = {}
-    for (event_id, source, bookmaker, key), market in markets.items():
-        grouped.setdefault((event_id, (source, bookmaker)), {})[key] = market
-    shown: dict[str, dict[BookmakerKey, BookmakerOdds]] = {}
-    for (event_id, whose), of_bookmaker in grouped.items():
-        row = snapshots_then.get((event_id, whose))
-        changed_at = max(market.changed_at for market in of_bookmaker.values())
-        shown.setdefault(event_id, {})[whose] = BookmakerOdds(
-            0 if row is None else row.snapshot_id,
-            event_id,
-            *whose,
-            changed_at if row is None else min(row.observed_at, at or row.observed_at),
-            changed_at if row is None else min(row.confirmed_at, at or row.confirmed_at),
-            None if row is None else row.source_updated_at,
-            of_bookmaker,
-            lagging={} if row is None else rows.lagging_from(row.lagging),
-        )
-    return shown
+) -> BookmakerOdds:
+    """Return a bookmaker's odds as they were known at a time; later looks were not known yet."""
+    if captured is None:
+        changed_at = max(market.changed_at for market in markets.values())
+        return BookmakerOdds(0, event_id, *key, changed_at, changed_at, None, markets)
+    return BookmakerOdds(
+        captured.snapshot_id,
+        event_id,
+        *key,
+        min(captured.observed_at, at or captured.observed_at),
+        min(captured.confirmed_at, at or captured.confirmed_at),
+        captured.source_updated_at,
+        markets,
+        lagging=rows.lagging_from(captured.lagging),
+    )

@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-UNSTORED: Final = 0  # kind of a placeholder: the database refused the change, see dead_letters
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -171,7 +170,7 @@ odds_current = Table(
 # What makes a market one and the same over time; the key of odds_current.
 PLACE: Final = ("event_id", "source", "bookmaker", "market", "line", "participant")
 
-# The order of the columns is that of rows.HistoryRow.
+# The order of the columns is that of rows.history.HistoryRow.
 odds_history = Table(
     "odds_history",
     metadata,

@@ -12,8 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.model.change import Change
 from odds_service.model.snapshot import EventSource, Snapshot
-from odds_service.storage import rows
 from odds_service.storage.database import Database
+from odds_service.storage.rows import Unreadable
+from odds_service.storage.rows.history import HistoryRow, change_from, changes_from, history_row
+from odds_service.storage.rows.odds import OddsPacker
 from odds_service.storage.schema import dead_letters, epochs
 from odds_service.store import DeadLetter
 
@@ -23,7 +25,7 @@ _REASON_CHARS: Final = 500  # of a database's words, which may quote a whole row
 class Letter(msgspec.Struct, frozen=True, array_like=True):
     """A change as its row, with what is stored along with it."""
 
-    row: rows.HistoryRow
+    row: HistoryRow
     snapshot: Snapshot | None
     carried: tuple[EventSource, ...]
 
@@ -34,6 +36,7 @@ _decode = msgspec.json.Decoder(Letter).decode
 
 
 async def aio_keep(
+    database: Database,
     connection: AsyncConnection,
     epoch: str,
     listed: Sequence[Entry],
@@ -48,17 +51,22 @@ async def aio_keep(
             "reason": reason[:_REASON_CHARS].replace("\0", " "),
             "kept_at": now,
             "attempts": 1,
-            "letter": _written(change, snapshot, carried),
+            "letter": _written(change, snapshot, carried, database.packer),
         }
         for change, snapshot, carried in listed
     ]
     await connection.execute(dead_letters.insert(), values)
 
 
-def _written(change: Change, snapshot: Snapshot | None, carried: tuple[EventSource, ...]) -> bytes:
+def _written(
+    change: Change,
+    snapshot: Snapshot | None,
+    carried: tuple[EventSource, ...],
+    packer: OddsPacker,
+) -> bytes:
     """A letter as JSON; empty for text that is no Unicode: no database could ever take it."""
     try:
-        return msgspec.json.encode(Letter(rows.history_row(change), snapshot, carried))
+        return msgspec.json.encode(Letter(history_row(change, packer), snapshot, carried))
     except UnicodeEncodeError:
         return b""
 
@@ -81,7 +89,7 @@ async def aio_letters(connection: AsyncConnection, after: int, limit: int) -> li
 
 def _shown(row: Row[Any]) -> DeadLetter:
     letter = read_letter(row.letter)
-    changes, _ = ([], []) if letter is None else rows.changes_from([letter.row])
+    changes, _ = ([], []) if letter is None else changes_from([letter.row])
     return DeadLetter(
         letter_id=row.letter_id,
         epoch=row.epoch,
@@ -115,8 +123,8 @@ async def aio_kept(
         place = bisect_right(firsts, row.revision) - 1
         letter = read_letter(row.letter)
         if letter is not None and place >= 0 and opened[place][1] == row.epoch:
-            with suppress(rows.Unreadable):
-                kept.append((rows.change_from(letter.row), letter.carried))
+            with suppress(Unreadable):
+                kept.append((change_from(letter.row), letter.carried))
     return kept
 
 

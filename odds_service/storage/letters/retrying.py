@@ -6,8 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.storage.database import Database
 from odds_service.storage.letters.letters import read_letter
 from odds_service.storage.log.writing import Stretch, aio_insert, aio_locked_state
-from odds_service.storage.rows import change_from
-from odds_service.storage.schema import UNSTORED, dead_letters, epochs, odds_history
+from odds_service.storage.rows.history import UNSTORED, change_from
+from odds_service.storage.schema import dead_letters, epochs, odds_history
 
 
 async def aio_retry(database: Database, letter_id: int) -> str:

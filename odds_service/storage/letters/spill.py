@@ -17,11 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.errors import StorageError
 from odds_service.model.change import Commit
 from odds_service.model.snapshot import EventSource, Snapshot
-from odds_service.storage import rows
 from odds_service.storage.database import Database
 from odds_service.storage.letters.letters import aio_keep
 from odds_service.storage.log.writing import aio_write_batches, by_days, stretch_of
 from odds_service.storage.reads.load import aio_state
+from odds_service.storage.rows.history import HistoryRow, change_from, history_row
+from odds_service.storage.rows.odds import OddsPacker
 from odds_service.storage.schema import dead_letters
 
 _FORMAT: Final = 1
@@ -43,7 +44,7 @@ class SpillHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class _Line(msgspec.Struct, frozen=True):
     """A batch."""
 
-    rows: list[rows.HistoryRow]
+    rows: list[HistoryRow]
     snapshots: list[Snapshot]
     event_sources: list[tuple[str, EventSource]]
 
@@ -52,7 +53,9 @@ _header = msgspec.json.Decoder(SpillHeader)
 _line = msgspec.json.Decoder(_Line)
 
 
-def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Commit]) -> None:
+def write_spill(
+    path: Path, database_id: str, epoch: str, batches: Sequence[Commit], packer: OddsPacker
+) -> None:
     """Write the file, and see it on the disk. Raises OSError."""
     header = SpillHeader(
         format=_FORMAT,
@@ -65,7 +68,7 @@ def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Comm
     with begun.open("wb") as file:
         file.write(msgspec.json.encode(header) + b"\n")
         for batch in batches:
-            changes = [rows.history_row(change) for change in batch.changes]
+            changes = [history_row(change, packer) for change in batch.changes]
             line = _Line(changes, list(batch.snapshots), list(batch.event_sources))
             file.write(msgspec.json.encode(line) + b"\n")
         file.flush()
@@ -97,7 +100,7 @@ def _batches(path: Path) -> Iterator[Commit]:
             file.readline()
             for text in file:
                 line = _line.decode(text)
-                changes = [rows.change_from(row) for row in line.rows]
+                changes = [change_from(row) for row in line.rows]
                 yield Commit(changes, line.snapshots, line.event_sources)
     except (OSError, msgspec.MsgspecError) as error:
         raise _unreadable(path, error) from None
@@ -157,7 +160,7 @@ async def aio_replay(database: Database, path: Path, now: datetime) -> tuple[int
     else:
         reason = f"spilled at a stop; the log went on without it (epoch {header.epoch})"
         async with database.writing() as connection:
-            await _aio_keep_all(connection, header.epoch, batches, reason, now)
+            await _aio_keep_all(database, connection, header.epoch, batches, reason, now)
         log.error("spill_does_not_fit", first=header.first, last=header.last, epoch=header.epoch)
     _remove(path)
     return (changes, 0) if fits else (0, changes)
@@ -177,6 +180,7 @@ def _groups(batches: Iterator[Commit]) -> Iterator[list[Commit]]:
 
 
 async def _aio_keep_all(
+    database: Database,
     connection: AsyncConnection,
     epoch: str,
     batches: Iterator[Commit],
@@ -190,4 +194,4 @@ async def _aio_keep_all(
             entry for entry in stretch_of([batch]).entries() if entry[0].revision not in kept
         ]
         if entries:
-            await aio_keep(connection, epoch, entries, reason, now)
+            await aio_keep(database, connection, epoch, entries, reason, now)

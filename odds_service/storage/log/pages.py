@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.errors import BelowFloor
 from odds_service.model.change import Change, ChangeKind
-from odds_service.storage import rows
-from odds_service.storage.schema import UNSTORED, feed_state, odds_history
+from odds_service.storage.rows.history import UNSTORED, changes_from
+from odds_service.storage.schema import feed_state, odds_history
 from odds_service.store import HistoryFilter, HistoryPage
 
 _MARKET = odds_history.c.kind.between(int(ChangeKind.ADDED), int(ChangeKind.REMOVED))
@@ -36,7 +36,7 @@ async def aio_history(
 ) -> list[Change]:
     """See store.Store.history."""
     query = _between(after, upto, limit).where(odds_history.c.kind != UNSTORED)
-    changes, _ = rows.changes_from(await connection.execute(query))
+    changes, _ = changes_from(await connection.execute(query))
     return changes
 
 
@@ -57,7 +57,7 @@ async def aio_page(
     if not only.of_markets:
         query = query.where(~_MARKET)
     found = (await connection.execute(query)).all()
-    changes, unstored = rows.changes_from(found)
+    changes, unstored = changes_from(found)
     return HistoryPage(changes, found[-1].revision if len(found) == limit else upto, unstored)
 
 

@@ -10,10 +10,11 @@ from odds_service.model.change import ChangeKind, MarketChange
 from odds_service.model.event import EventStatus
 from odds_service.model.fold import EventFold
 from odds_service.model.market import Market, MarketKey, MarketStatus
-from odds_service.storage.rows import Unreadable, change_from, market_from
+from odds_service.storage.rows import Unreadable
+from odds_service.storage.rows.history import UNSTORED, change_from
+from odds_service.storage.rows.odds import market_from
 from odds_service.storage.schema import (
     PLACE,
-    UNSTORED,
     events,
     feed_state,
     odds_current,

@@ -14,9 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.errors import StorageUnavailable, Superseded
 from odds_service.model.change import Change, Commit, EventChange, MarketChange, SourceChange
 from odds_service.model.snapshot import BookmakerOdds, EventSource, Snapshot
-from odds_service.storage import rows
 from odds_service.storage.database import Database
 from odds_service.storage.letters.letters import Entry, aio_keep
+from odds_service.storage.rows import Values
+from odds_service.storage.rows.events import carried_row, event_row
+from odds_service.storage.rows.history import history_values, placeholder
+from odds_service.storage.rows.snapshots import packed_lagging
+from odds_service.storage.rows.sources import run_row, state_row
 from odds_service.storage.schema import feed_state, odds_history, snapshots
 from odds_service.store import WriteGroup
 
@@ -90,7 +94,7 @@ async def aio_write(database: Database, epoch: str, group: WriteGroup) -> int:
             database,
             connection,
             database.statements.add_run,
-            [rows.run_row(run) for run in group.runs],
+            [run_row(run) for run in group.runs],
         )
     return refused
 
@@ -189,8 +193,8 @@ async def _aio_store(
         reason=reason[:_REASON_CHARS],
     )
     try:
-        await aio_keep(connection, epoch, stretch.entries(), reason, datetime.now(UTC))
-        held = rows.placeholder(change, database.stored_time)
+        await aio_keep(database, connection, epoch, stretch.entries(), reason, datetime.now(UTC))
+        held = placeholder(change, database.stored_time)
         await database.aio_append(connection, odds_history, [held])
     except Exception as error:
         if database.refusal(error) is None:
@@ -214,11 +218,11 @@ async def aio_insert(
     await database.aio_append(
         connection,
         odds_history,
-        (rows.history_values(change, stored_time) for change in stretch.changes),
+        (history_values(change, stored_time, database.packer) for change in stretch.changes),
     )
-    described: dict[str, rows.Values] = {}
-    states: list[rows.Values] = []
-    carried: list[rows.Values] = []
+    described: dict[str, Values] = {}
+    states: list[Values] = []
+    carried: list[Values] = []
     captured: dict[int, Snapshot] = {}
     seen: dict[str, datetime] = {}
     for change in stretch.changes:
@@ -228,19 +232,19 @@ async def aio_insert(
             if snapshot is not None:
                 captured[change.snapshot_id] = snapshot
         elif isinstance(change, EventChange):
-            row = rows.event_row(change)
+            row = event_row(change)
             before = described.pop(change.event_id, {"ended_revision": 0})
             row["ended_revision"] = max(row["ended_revision"], before["ended_revision"])
             described[change.event_id] = row
             carried += [
-                rows.carried_row(change.event_id, source)
+                carried_row(change.event_id, source)
                 for source in stretch.carried.get(change.event_id, ())
             ]
         elif isinstance(change, SourceChange):
-            states.append(rows.state_row(change))
+            states.append(state_row(change))
     # Rows of ghosts that something has replaced: they belong to no change, and say nothing.
     carried += [
-        rows.carried_row(event_id, source)
+        carried_row(event_id, source)
         for event_id, sources in stretch.carried.items()
         if event_id not in described
         for source in sources[-1:]
@@ -261,7 +265,7 @@ async def aio_insert(
     if captured and again:
         values = [
             {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
-            | {"lagging": rows.packed_lagging(snapshot.lagging)}
+            | {"lagging": packed_lagging(snapshot.lagging)}
             for snapshot in captured.values()
         ]
         await connection.execute(statements.add_snapshot, values)
@@ -290,17 +294,17 @@ def _snapshot_values(snapshot: Snapshot, stored_time: Callable[[datetime], Any])
         stored_time(snapshot.observed_at),
         stored_time(snapshot.confirmed_at),
         None if claimed_at is None else stored_time(claimed_at),
-        rows.packed_lagging(snapshot.lagging),
+        packed_lagging(snapshot.lagging),
     )
 
 
-def _confirmation(odds: BookmakerOdds) -> rows.Values:
+def _confirmation(odds: BookmakerOdds) -> Values:
     return {
         "of": odds.snapshot_id,
         "seen_at": odds.observed_at,
         "true_at": odds.confirmed_at,
         "claimed_at": odds.source_updated_at,
-        "lags": rows.packed_lagging(odds.lagging),
+        "lags": packed_lagging(odds.lagging),
     }
 
 
@@ -308,7 +312,7 @@ async def _aio_each(
     database: Database,
     connection: AsyncConnection,
     statement: Executable,
-    values: Sequence[rows.Values],
+    values: Sequence[Values],
 ) -> None:
     """Execute for all values; one that the database refuses is left out, and logged.
 

@@ -19,13 +19,16 @@ from odds_service.model.event import Event, EventStatus
 from odds_service.model.fold import EventFold
 from odds_service.model.market import Market, MarketKey, MarketStatus
 from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
-from odds_service.storage import rows
 from odds_service.storage.letters.letters import aio_kept
 from odds_service.storage.letters.refused import Place, aio_refused
 from odds_service.storage.log.pages import aio_detected_at
+from odds_service.storage.rows import Unreadable
+from odds_service.storage.rows.events import carried_from, event_from
+from odds_service.storage.rows.history import UNSTORED, changes_from
+from odds_service.storage.rows.odds import market_from
+from odds_service.storage.rows.snapshots import lagging_from
 from odds_service.storage.schema import (
     PLACE,
-    UNSTORED,
     event_sources,
     events,
     feed_state,
@@ -142,7 +145,7 @@ async def _aio_first_changes(
         query: Select[Any] = select(odds_history).join(
             first, first.c.revision == odds_history.c.revision
         )
-        found, lost = rows.changes_from(await connection.execute(query))
+        found, lost = changes_from(await connection.execute(query))
         changes += found
         unreadable += len(lost)
     return changes, unreadable
@@ -167,8 +170,8 @@ async def _aio_events(connection: AsyncConnection, event_ids: Sequence[str]) -> 
     query = select(events.c.event_id, events.c.event).where(*_of(event_ids, events.c.event_id))
     found = {}
     for row in await connection.execute(query):
-        with suppress(rows.Unreadable):
-            found[row.event_id] = rows.event_from(row.event)
+        with suppress(Unreadable):
+            found[row.event_id] = event_from(row.event)
     return found
 
 
@@ -178,7 +181,7 @@ async def _aio_carried(
     """How each source carried its events; the event itself tells which did at a time."""
     query = select(event_sources).where(*_of(event_ids, event_sources.c.event_id))
     return {
-        (row.event_id, row.source): replace(rows.carried_from(row), departed_at=None)
+        (row.event_id, row.source): replace(carried_from(row), departed_at=None)
         for row in await connection.execute(query)
     }
 
@@ -200,8 +203,8 @@ async def _aio_current(
     found = {}
     for row in await connection.execute(query):
         key = MarketKey(row.market, row.line, row.participant)
-        with suppress(rows.Unreadable):
-            found[row.event_id, row.source, row.bookmaker, key] = rows.market_from(
+        with suppress(Unreadable):
+            found[row.event_id, row.source, row.bookmaker, key] = market_from(
                 key, row.odds, row.revision, row.changed_at
             )
     return found
@@ -242,5 +245,5 @@ def _bookmaker_odds(
         min(captured.confirmed_at, at or captured.confirmed_at),
         captured.source_updated_at,
         markets,
-        lagging=rows.lagging_from(captured.lagging),
+        lagging=lagging_from(captured.lagging),
     )

@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.model.change import ChangeKind
 from odds_service.model.event import Event
 from odds_service.model.market import MarketKey, MarketStatus
-from odds_service.storage import rows
 from odds_service.storage.reads.looks import Looks
+from odds_service.storage.rows import Unreadable
+from odds_service.storage.rows.events import event_from
+from odds_service.storage.rows.odds import market_from
 from odds_service.storage.schema import PLACE, events, odds_history, snapshots
 from odds_service.store import ClosingOdds, StartedEvents
 
@@ -43,8 +45,8 @@ async def aio_started(
     query = query.order_by(column.start_time, column.event_id).limit(limit)
     found = []
     for event in await connection.scalars(query):
-        with suppress(rows.Unreadable):
-            found.append(rows.event_from(event))
+        with suppress(Unreadable):
+            found.append(event_from(event))
     return found
 
 
@@ -96,8 +98,8 @@ async def _aio_closing_of(
             confirmed_at = await looks.aio_last(row.source, confirmed_at)
         key = MarketKey(row.market, row.line, row.participant)
         try:
-            market = rows.market_from(key, row.after, row.revision, row.observed_at)
-        except rows.Unreadable:
+            market = market_from(key, row.after, row.revision, row.observed_at)
+        except Unreadable:
             continue
         found.append(
             ClosingOdds(

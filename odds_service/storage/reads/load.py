@@ -12,12 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, MarketStatus
 from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
-from odds_service.storage import rows
 from odds_service.storage.asks import aio_asks
 from odds_service.storage.database import Database
 from odds_service.storage.letters.letters import aio_count
 from odds_service.storage.letters.refused import aio_refused
 from odds_service.storage.reads.as_of import aio_odds_at
+from odds_service.storage.rows import Unreadable
+from odds_service.storage.rows.events import carried_from, event_from
+from odds_service.storage.rows.odds import market_from
+from odds_service.storage.rows.snapshots import lagging_from
+from odds_service.storage.rows.sources import state_from
 from odds_service.storage.schema import (
     epochs,
     event_sources,
@@ -67,8 +71,8 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
         known = await connection.execute(select(epochs).order_by(epochs.c.place))
         states = {}
         for row in await connection.execute(select(source_states)):
-            with suppress(rows.Unreadable):
-                states[row.source] = rows.state_from(row.state)
+            with suppress(Unreadable):
+                states[row.source] = state_from(row.state)
         live = await aio_live_events(database, connection)
         refused = await aio_refused(connection, state.durable_revision)
         if refused.event_ids:
@@ -100,8 +104,8 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
     )
     for row in await connection.execute(query):
         try:
-            live[row.event_id] = rows.event_from(row.event)
-        except rows.Unreadable as error:
+            live[row.event_id] = event_from(row.event)
+        except Unreadable as error:
             log.error("unreadable_event", event_id=row.event_id, reason=str(error)[:200])
     carried: dict[str, dict[str, EventSource]] = {event_id: {} for event_id in live}
     of_live = select(event_sources).join(events, events.c.event_id == event_sources.c.event_id)
@@ -110,7 +114,7 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
     )
     for row in await connection.execute(of_live):
         if row.event_id in live and row.source in live[row.event_id].source_ids:
-            carried[row.event_id][row.source] = rows.carried_from(row)
+            carried[row.event_id][row.source] = carried_from(row)
     markets = await _aio_live_markets(database, connection)
     shown: dict[str, dict[BookmakerKey, BookmakerOdds]] = {event_id: {} for event_id in live}
     for snapshot in await connection.execute(_LATEST_SNAPSHOTS):
@@ -126,7 +130,7 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
                 snapshot.confirmed_at,
                 snapshot.source_updated_at,
                 alive,
-                lagging=rows.lagging_from(snapshot.lagging),
+                lagging=lagging_from(snapshot.lagging),
             )
     return [
         EventOdds(event, carried[event_id], shown[event_id]) for event_id, event in live.items()
@@ -152,8 +156,8 @@ async def aio_ghosts(connection: AsyncConnection, now: datetime) -> list[tuple[s
     found = []
     for row in await connection.execute(query):
         try:
-            found.append((row.event_id, rows.carried_from(row)))
-        except rows.Unreadable as error:
+            found.append((row.event_id, carried_from(row)))
+        except Unreadable as error:
             log.error("unreadable_ghost", event_id=row.event_id, reason=str(error)[:200])
     return found
 
@@ -206,8 +210,8 @@ async def _aio_live_markets(database: Database, connection: AsyncConnection) -> 
             of_event = markets.setdefault(event_id, {})
             of_bookmaker = of_event.setdefault((source, bookmaker), {})
             try:
-                of_bookmaker[key] = rows.market_from(key, odds, revision, read_time(changed_at))
-            except rows.Unreadable as error:
+                of_bookmaker[key] = market_from(key, odds, revision, read_time(changed_at))
+            except Unreadable as error:
                 whose = {"event_id": event_id, "source": source, "bookmaker": bookmaker}
                 log.error("unreadable_market", **whose, market=key.market, reason=str(error)[:200])
     return markets

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.model.change import ChangeKind
 from odds_service.model.observation import Completeness
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.storage import rows
+from odds_service.storage.rows.sources import state_from
 from odds_service.storage.schema import odds_history, scrape_runs, source_states
 
 # So far back the record of pulls is searched for a success: thousands of rows.
@@ -38,13 +38,13 @@ async def aio_sources_at(
     states: dict[str, SourceState] = {}
     for row in await connection.execute(select(source_states)):
         if row.revision <= revision:
-            states[row.source] = rows.state_from(row.state)
+            states[row.source] = state_from(row.state)
     upto, column = odds_history.c.revision <= revision, odds_history.c.revision
     for row in await _aio_changes(connection, upto, func.max(column)):
-        states[row.source] = rows.state_from(row.after)
+        states[row.source] = state_from(row.after)
     for row in await _aio_changes(connection, ~upto, func.min(column)):
         if row.source not in states and row.before is not None:
-            states[row.source] = rows.state_from(row.before)
+            states[row.source] = state_from(row.before)
     answered = await _aio_answered(connection, at)
     return [_told_until(states[source], answered.get(source)) for source in sorted(states)]
 

@@ -1,0 +1,119 @@
+"""The odds of a market as text, and back.
+
+Nearly all of a row's cost is the text of its outcomes. It is made once for each market value: the
+odds after one change are those before the next.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from odds_service.model.bounds import FEW_OUTCOMES, MOST_MARKET_BYTES, market_bytes
+from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
+from odds_service.storage.rows import Unreadable
+
+PACKED_MARKETS: Final = 32_768  # of a generation; two of them take about 20 MB at most
+
+
+class Odds(msgspec.Struct, array_like=True, gc=False):
+    """A market without its key; its last fields are left out where the row itself tells them."""
+
+    status: MarketStatus
+    outcomes: tuple[Outcome, ...]
+    source_updated_at: datetime | None = None
+    changed_at: datetime | None = None
+    revision: int = 0
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_odds = msgspec.json.Decoder(Odds).decode
+
+
+class OddsPacker:
+    """Odds as text, remembered while they are recent.
+
+    Holds the last PACKED_MARKETS to twice as many market values with their texts; whole
+    generations are dropped. A value counts as known only when it is the very object, so packers
+    and logs cannot mix. To be used from any thread.
+    """
+
+    def __init__(self, capacity: int = PACKED_MARKETS) -> None:
+        self._capacity = capacity
+        self._fresh: dict[int, tuple[Market, str]] = {}  # by revision
+        self._old: dict[int, tuple[Market, str]] = {}
+
+    def after(self, market: Market, revision: int, changed_at: datetime) -> str:
+        """Return the text of the odds after a change, whose row says the revision and the time."""
+        begin = self._known(market)
+        if begin is None:
+            begin = _encode((market.status, market.outcomes)).decode()[:-1]
+            if len(self._fresh) >= self._capacity:
+                self._old, self._fresh = self._fresh, {}
+            self._fresh[market.revision] = market, begin
+        if market.revision != revision or market.changed_at != changed_at:
+            return begin + _own(market)
+        claimed = market.source_updated_at
+        return f"{begin}]" if claimed is None else f"{begin},{_encode(claimed).decode()}]"
+
+    def before(self, market: Market) -> str:
+        """Return the text of the odds before a change, with their own revision and time."""
+        begin = self._known(market)
+        return _encode(whole(market)).decode() if begin is None else begin + _own(market)
+
+    def _known(self, market: Market) -> str | None:
+        revision = market.revision
+        held = self._fresh.get(revision) or self._old.get(revision)
+        return held[1] if held is not None and held[0] is market else None
+
+
+def _own(market: Market) -> str:
+    """Return the end of a text that tells what no row says."""
+    own = _encode((market.source_updated_at, market.changed_at, market.revision)).decode()
+    return f",{own[1:]}"
+
+
+def whole(market: Market) -> tuple[Any, ...]:
+    """Return a market with all that it knows, in the order of Odds."""
+    return (
+        market.status,
+        market.outcomes,
+        market.source_updated_at,
+        market.changed_at,
+        market.revision,
+    )
+
+
+def market_of(key: MarketKey, odds: Odds, revision: int, changed_at: datetime) -> Market:
+    outcomes = odds.outcomes
+    if len(outcomes) > FEW_OUTCOMES and market_bytes(key, outcomes) > MOST_MARKET_BYTES:
+        raise Unreadable("a market is too large")
+    claimed = odds.source_updated_at
+    return Market(
+        key,
+        odds.status,
+        outcomes,
+        odds.revision or revision,
+        changed_at if odds.changed_at is None else aware(odds.changed_at),
+        None if claimed is None or claimed.tzinfo is None else claimed,
+    )
+
+
+def aware(at: datetime) -> datetime:
+    """A time without a zone, which an older version can have stored, is taken for UTC."""
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def market_from(key: MarketKey, odds: str, revision: int, changed_at: datetime) -> Market:
+    """A market; its revision and time are the row's where its text does not tell them.
+
+    A time of the bookmaker's that has no zone is left out. Raises Unreadable.
+    """
+    try:
+        decoded = _decode_odds(odds)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(str(error)) from None
+    # Few outcomes can have texts of any length.
+    if len(odds) > MOST_MARKET_BYTES and market_bytes(key, decoded.outcomes) > MOST_MARKET_BYTES:
+        raise Unreadable("a market is too large")
+    return market_of(key, decoded, revision, changed_at)

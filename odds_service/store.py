@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -13,6 +13,11 @@ from odds_service.model.market import Market
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.model.source import SourceState
+
+# A start reads the ghosts of events that began since, and not more of them. A ghost's own start can
+# differ from its event's; the reconciler judges by that.
+GHOSTS_SINCE: Final = timedelta(days=2)
+MOST_GHOSTS: Final = 50_000
 
 
 class Stored(Struct, frozen=True, kw_only=True):

@@ -162,3 +162,35 @@ def as_last_seen(odds: BookmakerOdds, market_types: Iterable[str]) -> BookmakerO
         confirmed_boot_s=oldest.boot_s,
         lagging={},
     )
+
+
+def odds_as_known(
+    event_id: str,
+    key: BookmakerKey,
+    markets: Mapping[MarketKey, Market],
+    captured: Snapshot | None,
+    at: datetime | None,
+) -> BookmakerOdds:
+    """Return a bookmaker's odds as they were known at a time.
+
+    Args:
+        event_id: the event.
+        key: the source and the bookmaker.
+        markets: the odds then; at least one market.
+        captured: the bookmaker's last snapshot by then, with its latest confirmation; None where
+            it is not known, and the newest change counts as the last look.
+        at: the time; looks after it were not known then. None for the times of `captured`.
+    """
+    if captured is None:
+        changed_at = max(market.changed_at for market in markets.values())
+        return BookmakerOdds(0, event_id, *key, changed_at, changed_at, None, markets)
+    return BookmakerOdds(
+        captured.snapshot_id,
+        event_id,
+        *key,
+        min(captured.observed_at, at or captured.observed_at),
+        min(captured.confirmed_at, at or captured.confirmed_at),
+        captured.source_updated_at,
+        markets,
+        lagging={name: Seen(seen.at, 0.0) for name, seen in captured.lagging.items()},
+    )

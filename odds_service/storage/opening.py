@@ -14,11 +14,16 @@ from odds_service.bridge import aio
 from odds_service.errors import StorageError
 from odds_service.storage.database import CLOSE_S, Database
 from odds_service.storage.database_store import DatabaseStore, check_schema, run
+from odds_service.storage.memory import Memory
+from odds_service.storage.memory import owned as owned_memory
+from odds_service.storage.memory_store import MemoryStore
 from odds_service.storage.postgres import Postgres
 from odds_service.storage.sqlite import Sqlite, owned
 from odds_service.store import Store
 
 D = TypeVar("D", bound=Database)
+
+MEMORY_URL: Final = "memory:"  # for trying out: a restart forgets all
 
 _EXAMPLES: Final = "sqlite:///odds.db or postgresql://user@host/name"
 _POSTGRES: Final = ("postgresql", "postgres")  # libpq takes both for a scheme
@@ -52,6 +57,13 @@ async def open_store(
     file). Raises StorageError: the URL, the file, a folder, the schema, or its owner is not right;
     StorageUnavailable: the server does not answer.
     """
+    if text == MEMORY_URL:
+        if not owner:
+            raise StorageError("database.url: memory: is within the service; no tool can open it")
+        memory = Memory()
+        with owned_memory(memory):
+            yield MemoryStore(memory)
+        return
     url = parse_url(text)
     if url.drivername == "sqlite":
         path = Path(url.database or "")

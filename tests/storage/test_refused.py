@@ -8,8 +8,9 @@ from odds_service.model.change import Change, Commit
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.write import Writer
 from odds_service.store import Store, WriteGroup
-from tests.support.databases import Place, PostgresPlace
+from tests.support.databases import DatabasePlace, Place, PostgresPlace
 from tests.support.observations import cached
+from tests.support.places import on_databases
 from tests.support.stories import SERIES, Story, random_series
 
 pytestmark = pytest.mark.logs_errors  # a refused change is an error to be looked at
@@ -125,6 +126,7 @@ async def test_a_dropped_letter_leaves_its_place_open(place: Place) -> None:
         assert page.unstored == refused == [4]
 
 
+@on_databases
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
@@ -136,7 +138,7 @@ async def test_a_dropped_letter_leaves_its_place_open(place: Place) -> None:
         ("UPDATE events SET ended_revision = 1 WHERE event_id = 'e'", "ended at 1"),
     ],
 )
-async def test_planted_damage_is_found(place: Place, damage: str, says: str) -> None:
+async def test_planted_damage_is_found(place: DatabasePlace, damage: str, says: str) -> None:
     story = Story(SERIES)
     async with place.begun() as (store, _):
         await store.write(WriteGroup(story.batches))
@@ -165,17 +167,18 @@ async def test_a_spill_that_fits_is_stored_before_anything_else(place: Place) ->
         await store.write(WriteGroup(first))
         # The group in hand at the stop may have been stored: the file may overlap.
         store.spill([first[-1], *rest])
-        assert place.spill() is not None
+        assert place.has_spill()
     async with place.begun() as (store, again):
         assert again.replayed == sum(len(b.changes) for b in (first[-1], *rest))
         assert (again.misfits, again.dead_letters) == (0, 0)
         assert again.revision == len(story.log)
         assert await store.history(0, ALL, ALL) == story.log
         assert (await store.verify()).faulty == 0
-    assert place.spill() is None
+    assert not place.has_spill()
 
 
-async def test_a_spill_that_does_not_fit_becomes_dead_letters(place: Place) -> None:
+@on_databases
+async def test_a_spill_that_does_not_fit_becomes_dead_letters(place: DatabasePlace) -> None:
     story = Story(SERIES + random_series(8, 30))
     first, rest = half_of(story)
     async with place.begun() as (store, _):
@@ -199,7 +202,8 @@ async def test_a_spill_that_does_not_fit_becomes_dead_letters(place: Place) -> N
     assert place.spill() is None
 
 
-async def test_a_spill_of_another_database_is_set_aside(place: Place) -> None:
+@on_databases
+async def test_a_spill_of_another_database_is_set_aside(place: DatabasePlace) -> None:
     story = Story(SERIES)
     async with place.begun() as (store, _):
         store.spill(story.batches)
@@ -215,9 +219,10 @@ async def test_a_spill_of_another_database_is_set_aside(place: Place) -> None:
     assert len(list(place.folder.glob("*.spill.*"))) == 1
 
 
+@on_databases
 @pytest.mark.parametrize("keep", [0.0, 0.02, 0.6, 0.99])
 async def test_a_torn_spill_is_an_error_that_names_it_and_stores_no_half(
-    place: Place, keep: float
+    place: DatabasePlace, keep: float
 ) -> None:
     story = Story(SERIES)
     async with place.begun() as (store, _):
@@ -247,9 +252,9 @@ async def test_the_writers_spill_is_what_the_store_reads(place: Place) -> None:
             with feed.lock:
                 feed.append_locked(batch, batch.changes[0].detected_at)
             queue.put(batch)
-        place.sql("UPDATE feed_state SET epoch = 'foreign'")
+        place.take_over()
         with pytest.raises(StorageError, match="another process"):
             await writer.run()
-    place.sql("UPDATE feed_state SET epoch = (SELECT epoch FROM epochs)")
+    place.hand_back()
     async with place.begun() as (_, again):
         assert again.replayed == len(story.log)

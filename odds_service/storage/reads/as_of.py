@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.errors import BelowFloor
@@ -18,7 +18,13 @@ from odds_service.model.change import Change, ChangeKind, SourceChange
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.fold import EventFold
 from odds_service.model.market import Market, MarketKey, MarketStatus
-from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
+from odds_service.model.snapshot import (
+    BookmakerKey,
+    EventOdds,
+    EventSource,
+    Snapshot,
+    odds_as_known,
+)
 from odds_service.storage.letters.letters import aio_kept
 from odds_service.storage.letters.refused import Place, aio_refused
 from odds_service.storage.log.pages import aio_detected_at
@@ -26,7 +32,7 @@ from odds_service.storage.rows import Unreadable
 from odds_service.storage.rows.events import carried_from, event_from
 from odds_service.storage.rows.history import UNSTORED, changes_from
 from odds_service.storage.rows.odds import market_from
-from odds_service.storage.rows.snapshots import lagging_from
+from odds_service.storage.rows.snapshots import snapshot_from
 from odds_service.storage.schema import (
     PLACE,
     event_sources,
@@ -78,7 +84,7 @@ async def aio_odds_at(
             if (event_id, source) in carried
         }
         shown = {
-            key: _bookmaker_odds(event_id, key, of_key.markets, captured.get((event_id, key)), at)
+            key: odds_as_known(event_id, key, of_key.markets, captured.get((event_id, key)), at)
             for key, of_key in fold.bookmakers.items()
             if of_key.markets
         }
@@ -212,8 +218,8 @@ async def _aio_current(
 
 async def _aio_snapshots(
     connection: AsyncConnection, revision: int, event_ids: Sequence[str]
-) -> dict[tuple[str, BookmakerKey], Row[Any]]:
-    """Each bookmaker's last capture that had changed something by then."""
+) -> dict[tuple[str, BookmakerKey], Snapshot]:
+    """Return each bookmaker's last snapshot by then."""
     latest = (
         select(func.max(snapshots.c.snapshot_id).label("snapshot_id"))
         .where(snapshots.c.snapshot_id <= revision, *_of(event_ids, snapshots.c.event_id))
@@ -222,28 +228,6 @@ async def _aio_snapshots(
     )
     query = select(snapshots).join(latest, latest.c.snapshot_id == snapshots.c.snapshot_id)
     return {
-        (row.event_id, (row.source, row.bookmaker)): row for row in await connection.execute(query)
+        (row.event_id, (row.source, row.bookmaker)): snapshot_from(row)
+        for row in await connection.execute(query)
     }
-
-
-def _bookmaker_odds(
-    event_id: str,
-    key: BookmakerKey,
-    markets: Mapping[MarketKey, Market],
-    captured: Row[Any] | None,
-    at: datetime | None,
-) -> BookmakerOdds:
-    """Return a bookmaker's odds as they were known at a time; later looks were not known yet."""
-    if captured is None:
-        changed_at = max(market.changed_at for market in markets.values())
-        return BookmakerOdds(0, event_id, *key, changed_at, changed_at, None, markets)
-    return BookmakerOdds(
-        captured.snapshot_id,
-        event_id,
-        *key,
-        min(captured.observed_at, at or captured.observed_at),
-        min(captured.confirmed_at, at or captured.confirmed_at),
-        captured.source_updated_at,
-        markets,
-        lagging=lagging_from(captured.lagging),
-    )

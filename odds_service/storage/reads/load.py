@@ -2,8 +2,8 @@
 
 import uuid
 from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlalchemy import Row, func, select, update
@@ -31,13 +31,9 @@ from odds_service.storage.schema import (
     snapshots,
     source_states,
 )
-from odds_service.store import Stored
+from odds_service.store import GHOSTS_SINCE, MOST_GHOSTS, Stored
 
 log = structlog.get_logger(__name__)
-
-# An event's own start is another source's than a ghost's at times; the reconciler judges by that.
-GHOSTS_SINCE: Final = timedelta(days=2)
-MOST_GHOSTS: Final = 50_000
 
 Shown = dict[str, dict[BookmakerKey, dict[MarketKey, Market]]]  # event -> bookmaker -> market
 

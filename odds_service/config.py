@@ -76,7 +76,8 @@ class MetricsSettings(ListenSettings):
 class DatabaseSettings(_Section):
     """Which database, and how much may wait for it.
 
-    url: `sqlite:///file.db` or `postgresql://user@host/name`. migrate: bring PostgreSQL's tables
+    url: `sqlite:///file.db`, `postgresql://user@host/name`, or `memory:` for trying out, which a
+    restart forgets. migrate: bring PostgreSQL's tables
     up to date at the start (SQLite's always are). queue_changes: capacity of the write queue in
     changes; when it is full scraping holds. spill_folder: where a stop leaves what PostgreSQL did
     not take in time (with SQLite: beside the file).

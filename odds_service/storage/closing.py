@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
-MarketPlace = tuple[str, ...]  # source, bookmaker, market type, line and participant, or more
+MarketValues = tuple[str, ...]  # source, bookmaker, market type, line and participant, or more
 
 
 class Step(NamedTuple, Generic[T]):
@@ -16,7 +16,7 @@ class Step(NamedTuple, Generic[T]):
     where the market is OPEN after it.
     """
 
-    place: MarketPlace | None
+    place: MarketValues | None
     revision: int
     observed_at: datetime
     offered: T | None
@@ -45,14 +45,14 @@ class Captured(Protocol):
     def confirmed_at(self) -> datetime: ...
 
 
-def last_offers(steps: Iterable[Step[T]], start_time: datetime) -> dict[MarketPlace, LastOffer[T]]:
+def last_offers(steps: Iterable[Step[T]], start_time: datetime) -> dict[MarketValues, LastOffer[T]]:
     """Find the last OPEN odds of each market before the start.
 
     Args:
         steps: the changes of one event's markets and its ends, in the order of the log.
         start_time: the start of the event.
     """
-    found: dict[MarketPlace, LastOffer[T]] = {}
+    found: dict[MarketValues, LastOffer[T]] = {}
     for step in steps:
         before_start = step.observed_at < start_time
         if step.place is None:

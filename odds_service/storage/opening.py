@@ -69,13 +69,13 @@ async def open_store(
         path = Path(url.database or "")
         _check_path(path, owner=owner)
         with owned(path) if owner else nullcontext():
-            async with _closing(Sqlite(path)) as database:
+            async with _disposing(Sqlite(path)) as database:
                 await check_schema(database, migrate=owner)
                 yield DatabaseStore(database, lambda _: path.with_name(path.name + ".spill"))
         return
     if owner and not os.access(spill_folder, os.W_OK):
         raise StorageError(f"database.spill_folder: {spill_folder} cannot be written to")
-    async with _closing(Postgres(url)) as database:
+    async with _disposing(Postgres(url)) as database:
         if owner:
             await run(database, database.aio_own)
         await check_schema(database, migrate=migrate)
@@ -94,7 +94,7 @@ def _check_path(path: Path, *, owner: bool) -> None:
 
 
 @asynccontextmanager
-async def _closing(database: D) -> AsyncIterator[D]:
+async def _disposing(database: D) -> AsyncIterator[D]:
     try:
         yield database
     finally:

@@ -168,7 +168,7 @@ odds_current = Table(
 )
 
 # What makes a market one and the same over time; the key of odds_current.
-PLACE: Final = ("event_id", "source", "bookmaker", "market", "line", "participant")
+MARKET_COLUMNS: Final = ("event_id", "source", "bookmaker", "market", "line", "participant")
 
 # The order of the columns is that of rows.history.HistoryRow.
 odds_history = Table(

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from odds_service.model.change import ChangeKind
 from odds_service.storage.schema import (
-    PLACE,
+    MARKET_COLUMNS,
     UtcTime,
     bookmakers,
     event_sources,
@@ -100,7 +100,7 @@ def _put_current(statement: "postgresql.Insert | sqlite.Insert", *, distinct: bo
             bindparam("begin", type_=UtcTime()), bindparam("end", type_=UtcTime())
         ),
     )
-    place = [odds_history.c[name] for name in PLACE]
+    place = [odds_history.c[name] for name in MARKET_COLUMNS]
     if distinct:
         rows = rows.ext(postgresql.distinct_on(*place)).order_by(
             *place, odds_history.c.revision.desc()

@@ -14,7 +14,7 @@ from odds_service.storage.rows import Unreadable
 from odds_service.storage.rows.history import UNSTORED, change_from
 from odds_service.storage.rows.odds import market_from
 from odds_service.storage.schema import (
-    PLACE,
+    MARKET_COLUMNS,
     events,
     feed_state,
     odds_current,
@@ -27,7 +27,7 @@ _REVISIONS: Final = 500_000  # counted at a time
 _FAULTS: Final = 20  # put into words
 
 
-Place = tuple[str, ...]  # the values of schema.PLACE
+_MarketValues = tuple[str, ...]  # the values of schema.MARKET_COLUMNS
 
 
 class _Last(NamedTuple):
@@ -46,11 +46,11 @@ class _Folded:
 
     def __init__(self) -> None:
         self.events: dict[str, EventFold] = {}
-        self.last: dict[Place, _Last] = {}
-        self.unreadable: set[Place] = set()
+        self.last: dict[_MarketValues, _Last] = {}
+        self.unreadable: set[_MarketValues] = set()
         self.ended: dict[str, int] = {}
 
-    def market(self, place: Place) -> Market | None:
+    def market(self, place: _MarketValues) -> Market | None:
         """Return a market's odds; None where it was removed."""
         event_id, source, bookmaker, *key = place
         return self.events[event_id].bookmaker(source, bookmaker).markets.get(MarketKey(*key))
@@ -63,7 +63,7 @@ class _Folded:
             for place in [place for place in self.last if place[0] == row.event_id]:
                 del self.last[place]
             return
-        place = tuple(getattr(row, name) for name in PLACE)
+        place = tuple(getattr(row, name) for name in MARKET_COLUMNS)
         self.last[place] = _Last(row.revision, row.snapshot_id)
         fold = self.events.setdefault(row.event_id, EventFold())
         try:
@@ -149,7 +149,7 @@ async def _aio_compare(
     alive = 0
     current = select(odds_current).where(odds_current.c.event_id.in_(event_ids))
     for row in await connection.execute(current):
-        place = tuple(getattr(row, name) for name in PLACE)
+        place = tuple(getattr(row, name) for name in MARKET_COLUMNS)
         event = known.get(row.event_id)
         dead = row.status == MarketStatus.REMOVED or (
             event is not None and row.revision <= event.ended_revision

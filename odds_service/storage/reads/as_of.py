@@ -26,7 +26,7 @@ from odds_service.model.snapshot import (
     odds_as_known,
 )
 from odds_service.storage.letters.letters import aio_kept
-from odds_service.storage.letters.refused import Place, aio_refused
+from odds_service.storage.letters.refused import MarketRef, aio_refused_changes
 from odds_service.storage.log.pages import aio_detected_at
 from odds_service.storage.rows import Unreadable
 from odds_service.storage.rows.events import carried_from, event_from
@@ -34,7 +34,7 @@ from odds_service.storage.rows.history import UNSTORED, changes_from
 from odds_service.storage.rows.odds import market_from
 from odds_service.storage.rows.snapshots import snapshot_from
 from odds_service.storage.schema import (
-    PLACE,
+    MARKET_COLUMNS,
     event_sources,
     events,
     feed_state,
@@ -53,7 +53,7 @@ async def aio_odds_at(
     if not state.floor_revision <= revision <= state.durable_revision:
         raise BelowFloor(state.floor_revision)
     at = at or await aio_detected_at(connection, revision) or state.floor_at
-    refused = await aio_refused(connection, revision)
+    refused = await aio_refused_changes(connection, revision)
     later: list[Change] = []
     unknown = 0
     if revision < state.durable_revision:
@@ -93,7 +93,7 @@ async def aio_odds_at(
 
 
 def _undone(
-    described: Mapping[str, Event], current: Mapping[Place, Market], later: Sequence[Change]
+    described: Mapping[str, Event], current: Mapping[MarketRef, Market], later: Sequence[Change]
 ) -> dict[str, EventFold]:
     """Undo changes.
 
@@ -138,7 +138,7 @@ async def _aio_first_changes(
     changes: list[Change] = []
     unreadable = 0
     for condition, group in (
-        (of_market, [odds_history.c[name] for name in PLACE]),
+        (of_market, [odds_history.c[name] for name in MARKET_COLUMNS]),
         (and_(of_event, ~ends), [event_id]),
         (ends, [event_id]),
     ):
@@ -194,7 +194,7 @@ async def _aio_carried(
 
 async def _aio_current(
     connection: AsyncConnection, revision: int, event_ids: Sequence[str]
-) -> dict[Place, Market]:
+) -> dict[MarketRef, Market]:
     """The live markets that have not changed since the revision."""
     query = (
         select(odds_current)

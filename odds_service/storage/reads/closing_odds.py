@@ -16,7 +16,7 @@ from odds_service.storage.reads.looks import Looks
 from odds_service.storage.rows import Unreadable
 from odds_service.storage.rows.events import event_from
 from odds_service.storage.rows.odds import market_from
-from odds_service.storage.schema import PLACE, events, odds_history, snapshots
+from odds_service.storage.schema import MARKET_COLUMNS, events, odds_history, snapshots
 from odds_service.store import ClosingOdds, StartedEvents
 
 
@@ -91,7 +91,7 @@ async def _aio_closing_of(
 def _step(row: Row[Any]) -> Step[Row[Any]]:
     if row.kind == ChangeKind.EVENT_ENDED:
         return Step(None, row.revision, row.observed_at, None)
-    place = tuple(getattr(row, name) for name in PLACE)
+    place = tuple(getattr(row, name) for name in MARKET_COLUMNS)
     offered = row if row.status == MarketStatus.OPEN else None
     return Step(place, row.revision, row.observed_at, offered)
 

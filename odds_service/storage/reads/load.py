@@ -15,7 +15,7 @@ from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, 
 from odds_service.storage.asks import aio_asks
 from odds_service.storage.database import Database
 from odds_service.storage.letters.letters import aio_count
-from odds_service.storage.letters.refused import aio_refused
+from odds_service.storage.letters.refused import aio_refused_changes
 from odds_service.storage.reads.as_of import aio_odds_at
 from odds_service.storage.rows import Unreadable
 from odds_service.storage.rows.events import carried_from, event_from
@@ -70,7 +70,7 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
             with suppress(Unreadable):
                 states[row.source] = state_from(row.state)
         live = await aio_live_events(database, connection)
-        refused = await aio_refused(connection, state.durable_revision)
+        refused = await aio_refused_changes(connection, state.durable_revision)
         if refused.event_ids:
             as_served = await aio_odds_at(
                 connection, state.durable_revision, sorted(refused.event_ids), now

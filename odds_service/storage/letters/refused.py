@@ -1,4 +1,4 @@
-"""RefusedChanges changes that still hold: they were served, and nothing that is stored has overtaken them.
+"""Refused changes that still hold: they were served, and nothing stored has overtaken them.
 
 The current tables lack them, so who reads the present out of the database lays them over it: a
 start, and a reading as of a revision. Dropped letters are given up, and hold no more.

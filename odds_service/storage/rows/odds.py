@@ -5,6 +5,7 @@ odds after one change are those before the next.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -44,33 +45,48 @@ class OddsPacker:
         self._old: dict[int, tuple[Market, str]] = {}
 
     def after(self, market: Market, revision: int, changed_at: datetime) -> str:
-        """Return the text of the odds after a change, whose row says the revision and the time."""
-        begin = self._known(market)
-        if begin is None:
+        """Return the text of the odds after a change.
+
+        Args:
+            market: the odds.
+            revision: what the row says of the change; the text leaves it out where it is the same.
+            changed_at: likewise.
+        """
+        own = market.revision
+        held = self._fresh.get(own)
+        if held is not None and held[0] is market:
+            begin = held[1]
+        else:
             begin = _encode((market.status, market.outcomes)).decode()[:-1]
             if len(self._fresh) >= self._capacity:
                 self._old, self._fresh = self._fresh, {}
-            self._fresh[market.revision] = market, begin
-        if market.revision != revision or market.changed_at != changed_at:
-            return begin + _own(market)
+            self._fresh[own] = market, begin
+        if own != revision or (
+            market.changed_at is not changed_at and market.changed_at != changed_at
+        ):
+            return begin + _end(market)
         claimed = market.source_updated_at
-        return f"{begin}]" if claimed is None else f"{begin},{_encode(claimed).decode()}]"
+        return f"{begin}]" if claimed is None else f"{begin},{_time_text(claimed)}]"
 
     def before(self, market: Market) -> str:
         """Return the text of the odds before a change, with their own revision and time."""
-        begin = self._known(market)
-        return _encode(whole(market)).decode() if begin is None else begin + _own(market)
-
-    def _known(self, market: Market) -> str | None:
-        revision = market.revision
-        held = self._fresh.get(revision) or self._old.get(revision)
-        return held[1] if held is not None and held[0] is market else None
+        own = market.revision
+        held = self._fresh.get(own) or self._old.get(own)
+        if held is not None and held[0] is market:
+            return held[1] + _end(market)
+        return _encode(whole(market)).decode()
 
 
-def _own(market: Market) -> str:
-    """Return the end of a text that tells what no row says."""
-    own = _encode((market.source_updated_at, market.changed_at, market.revision)).decode()
-    return f",{own[1:]}"
+@lru_cache(maxsize=1024)  # the markets of one capture share their times
+def _time_text(at: datetime) -> str:
+    return _encode(at).decode()
+
+
+def _end(market: Market) -> str:
+    """Return the end of a text that says what no row does."""
+    claimed = market.source_updated_at
+    told = "null" if claimed is None else _time_text(claimed)
+    return f",{told},{_time_text(market.changed_at)},{market.revision}]"
 
 
 def whole(market: Market) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""What bookmakers show for an event now: the cache's values."""
+"""The odds that bookmakers show for an event: the values of the cache."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -92,7 +92,7 @@ class BookmakerOdds(Struct, frozen=True):
         return self.source, self.bookmaker
 
     def snapshot(self) -> Snapshot:
-        """The row that a store keeps of it."""
+        """Return the part that a store keeps as a row."""
         return Snapshot(
             self.snapshot_id, self.event_id, self.source, self.bookmaker,
             self.observed_at, self.confirmed_at, self.source_updated_at, self.lagging,
@@ -123,7 +123,7 @@ class EventSource(Struct, frozen=True):
 
 
 def told_statuses(sources: Mapping[str, EventSource]) -> dict[str, EventStatus]:
-    """Source -> the status that it told, of those that show the event and tell one."""
+    """Return the statuses that sources report, without those that do not show the event."""
     return {
         name: carried.told
         for name, carried in sorted(sources.items())
@@ -140,7 +140,7 @@ class EventOdds(Struct, frozen=True):
 
 
 def confirmed_of(odds: BookmakerOdds, market_type: str) -> datetime:
-    """Return when the markets of a type were last seen true."""
+    """Return the last time at which the markets of a type were seen true."""
     lagging = odds.lagging.get(market_type)
     return odds.confirmed_at if lagging is None else lagging.at
 

@@ -1,4 +1,4 @@
-"""What a store without a database keeps: the log, the odds before and after it, and the letters.
+"""The data of a store without a database: log, odds before and after it, dead letters.
 
 It holds the values themselves. Nothing but retention bounds their number.
 """

@@ -1,4 +1,4 @@
-"""From a database URL to a store."""
+"""Opening the store that a database URL names."""
 
 import os
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ _POSTGRES: Final = ("postgresql", "postgres")  # libpq takes both for a scheme
 
 
 def parse_url(text: str) -> URL:
-    """The URL in parts. Raises StorageError, without what may be a password."""
+    """Parse a database URL. Raises StorageError, whose text never holds a password."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -49,7 +49,7 @@ def parse_url(text: str) -> URL:
 async def open_store(
     text: str, *, migrate: bool = False, owner: bool = True, spill_folder: Path = Path()
 ) -> AsyncIterator[Store]:
-    """Open the store that the URL names; inside an open bridge only.
+    """Open the store that a URL names; call it inside an open bridge.
 
     migrate: bring PostgreSQL's tables up to date where they are not; an owner's on SQLite are
     always. owner: be the only one, as who begins and writes must; False for tools beside a service.

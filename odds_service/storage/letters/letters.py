@@ -1,4 +1,4 @@
-"""The dead letters: changes that are not in the history, and why."""
+"""Dead letters: changes that are not in the history, with the reasons."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -43,7 +43,16 @@ async def aio_keep(
     reason: str,
     now: datetime,
 ) -> None:
-    """Keep changes with the reason why they are not stored."""
+    """Keep changes as dead letters.
+
+    Args:
+        database: the engine; its packer makes the texts of odds.
+        connection: inside a writing transaction.
+        epoch: the epoch that numbered the changes.
+        listed: each change with its snapshot and sources.
+        reason: why they are not stored.
+        now: when they are kept.
+    """
     values = [
         {
             "epoch": epoch,
@@ -64,7 +73,7 @@ def _written(
     carried: tuple[EventSource, ...],
     packer: OddsPacker,
 ) -> bytes:
-    """A letter as JSON; empty for text that is no Unicode: no database could ever take it."""
+    """Return a letter as JSON; empty for text that is not Unicode, which no database takes."""
     try:
         return msgspec.json.encode(Letter(history_row(change, packer), snapshot, carried))
     except UnicodeEncodeError:
@@ -72,7 +81,7 @@ def _written(
 
 
 def read_letter(letter: bytes) -> Letter | None:
-    """A letter that was kept; None where it could not be written down."""
+    """Decode a letter; None where it could not be encoded."""
     return _decode(letter) if letter else None
 
 
@@ -104,7 +113,7 @@ def _shown(row: Row[Any]) -> DeadLetter:
 async def aio_kept(
     connection: AsyncConnection, after: int, upto: int
 ) -> list[tuple[Change, tuple[EventSource, ...]]]:
-    """Letters of revisions in (after, upto] that are still theirs, in the order of the log.
+    """Return the changes of letters that still own their revisions in (after, upto], in order.
 
     A letter of a log that went on without it (see storage.spill) is none of them.
     """

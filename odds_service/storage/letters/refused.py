@@ -47,11 +47,16 @@ class RefusedChanges(Struct):
 
     @property
     def event_ids(self) -> set[str]:
-        """The events that are not as the tables say."""
+        """Return the events that are not as the tables say."""
         return {*self.events, *self.ended, *(place[0] for place in self.markets)}
 
     def lay_over(self, current: dict[MarketRef, Market], event_ids: Collection[str]) -> None:
-        """Correct what the tables say of some events' markets (none named: of all)."""
+        """Correct the markets that were read from the tables.
+
+        Args:
+            current: the markets; corrected in place.
+            event_ids: the events that were read; all of them where empty.
+        """
         for place in [place for place in current if place[0] in self.ended]:
             if current[place].revision <= self.ended[place[0]]:
                 del current[place]
@@ -65,7 +70,7 @@ class RefusedChanges(Struct):
 
 
 async def aio_refused_changes(connection: AsyncConnection, upto: int) -> RefusedChanges:
-    """What holds at revision `upto`."""
+    """Return the refused changes that hold at revision `upto`."""
     found = RefusedChanges()
     changes: list[Change] = []
     # Not below the floor: what such letters speak of may be gone from the tables as well.
@@ -116,7 +121,7 @@ async def _aio_events(connection: AsyncConnection, event_ids: Iterable[str]) -> 
 async def _aio_market_revisions(
     connection: AsyncConnection, event_ids: Iterable[str]
 ) -> dict[MarketRef, int]:
-    """Of all markets of some events, tombstones too."""
+    """Return the revisions of all markets of some events, tombstones included."""
     query = select(odds_current)
     return {
         (row.event_id, row.source, row.bookmaker, MarketKey(row.market, row.line, row.participant)):

@@ -1,4 +1,4 @@
-"""The spill file: what the last stop could not write in time, for the next start.
+"""The spill file: changes that a stop could not write in time, for the next start.
 
 JSON lines: a header, then a batch a line. It comes into being whole or not at all.
 """
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class SpillHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose changes they are, and which: the revisions from first to last, without a hole."""
+    """The first line: the database, the epoch, and the range of revisions, which has no hole."""
 
     format: int
     database_id: str
@@ -42,7 +42,7 @@ class SpillHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class _Line(msgspec.Struct, frozen=True):
-    """A batch."""
+    """One commit."""
 
     rows: list[HistoryRow]
     snapshots: list[Snapshot]
@@ -56,7 +56,18 @@ _line = msgspec.json.Decoder(_Line)
 def write_spill(
     path: Path, database_id: str, epoch: str, batches: Sequence[Commit], packer: OddsPacker
 ) -> None:
-    """Write the file, and see it on the disk. Raises OSError."""
+    """Write the file and flush it to the disk.
+
+    Args:
+        path: the file; it appears whole or not at all.
+        database_id: the database that the changes belong to.
+        epoch: the epoch that numbered them.
+        batches: at least one, without a hole.
+        packer: makes the texts of odds.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     header = SpillHeader(
         format=_FORMAT,
         database_id=database_id,
@@ -78,7 +89,7 @@ def write_spill(
 
 
 def read_spill(path: Path) -> tuple[SpillHeader, Iterator[Commit]] | None:
-    """The header, and the batches as they are asked for; None without a file.
+    """Return the header and an iterator over the commits; None without a file.
 
     Raises StorageError.
     """
@@ -133,7 +144,7 @@ def _sync_folder(path: Path) -> None:
 
 
 async def aio_replay(database: Database, path: Path, now: datetime) -> tuple[int, int]:
-    """Store what the file holds, if there is one: how many changes were stored, and how many not.
+    """Store the content of the file; return the numbers of stored and of misfit changes.
 
     It fits if no epoch was opened after its own, and if it follows on what is durable. It may
     begin before that: the group that was in hand at the stop may have been committed. Changes that

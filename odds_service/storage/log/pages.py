@@ -1,4 +1,4 @@
-"""The log read back, page by page, and the revision that a time belongs to."""
+"""Reading the log page by page, and finding the revision of a time."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -62,12 +62,12 @@ async def aio_page(
 
 
 async def aio_floor(connection: AsyncConnection) -> int:
-    """Everything up to this revision was taken out, because of its age."""
+    """Return the floor: history up to this revision was deleted because of its age."""
     return int(await connection.scalar(select(feed_state.c.floor_revision)) or 0)
 
 
 async def aio_last_detected(connection: AsyncConnection, at: datetime) -> int:
-    """The last revision detected at or before a time, by the log's own stamps.
+    """Return the last revision detected at or before a time, by the log's own stamps.
 
     A binary search: the stamps never decrease along the log, so they need no index.
     Raises BelowFloor.
@@ -113,7 +113,7 @@ def _last(revision: Any) -> Select[Any]:
 
 
 async def aio_detected_at(connection: AsyncConnection, revision: int) -> datetime | None:
-    """When a stored change was detected."""
+    """Return the time at which a stored change was detected; None without one."""
     time: datetime | None = await connection.scalar(
         select(odds_history.c.detected_at).where(odds_history.c.revision == revision)
     )

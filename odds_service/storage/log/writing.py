@@ -1,4 +1,4 @@
-"""One transaction of the writer: a group of changes, whole, in order, and once.
+"""The writing transaction: stores a group of changes whole, in order, and once.
 
 asyncio-flavoured (`aio_…`); storage.database_store runs them on the bridge.
 """
@@ -31,18 +31,18 @@ log = structlog.get_logger(__name__)
 
 
 class Stretch(NamedTuple):
-    """Consecutive changes, and what is stored along with them: by snapshot id, by event."""
+    """Consecutive changes with their snapshots (by id) and sources (by event id)."""
 
     changes: Sequence[Change]
     snapshots: Mapping[int, Snapshot]
     carried: Mapping[str, Sequence[EventSource]]
 
     def of(self, changes: Sequence[Change]) -> "Stretch":
-        """Some of the changes."""
+        """Return the stretch with only some of its changes."""
         return self._replace(changes=changes)
 
     def entries(self) -> list[Entry]:
-        """Each change with what belongs to it alone."""
+        """Return each change with its own snapshot and sources."""
         found: list[Entry] = []
         for change in self.changes:
             snapshot: Snapshot | None = None
@@ -56,7 +56,7 @@ class Stretch(NamedTuple):
 
 
 def stretch_of(batches: Iterable[Commit], after: int = 0) -> Stretch:
-    """All changes after a revision."""
+    """Return the changes of commits after a revision as one stretch."""
     changes: list[Change] = []
     captured: dict[int, Snapshot] = {}
     carried: dict[str, list[EventSource]] = {}
@@ -119,7 +119,7 @@ def by_days(batches: Iterable[Commit]) -> Iterator[list[Commit]]:
 
 
 async def _aio_own_state(database: Database, connection: AsyncConnection, epoch: str) -> Row[Any]:
-    """The row of feed_state, locked. Raises Superseded."""
+    """Lock and return the row of feed_state. Raises Superseded."""
     state = await aio_locked_state(database, connection)
     if state.epoch != epoch:
         raise Superseded("another process opened this database; this one must end")
@@ -127,7 +127,7 @@ async def _aio_own_state(database: Database, connection: AsyncConnection, epoch:
 
 
 async def aio_locked_state(database: Database, connection: AsyncConnection) -> Row[Any]:
-    """The row of feed_state, locked until the transaction ends: one writer at a time."""
+    """Lock the row of feed_state until the transaction ends, and return it."""
     query = select(feed_state)
     if database.locks_rows:
         query = query.with_for_update()
@@ -137,7 +137,7 @@ async def aio_locked_state(database: Database, connection: AsyncConnection) -> R
 async def aio_write_batches(
     database: Database, connection: AsyncConnection, state: Row[Any], batches: Sequence[Commit]
 ) -> int:
-    """Store what is not stored yet, and move the durable revision; gives how many were refused.
+    """Store changes that are not stored yet, advance the durable revision; return the refused.
 
     A group that is covered by the durable revision was stored by a commit whose reply got lost.
     """
@@ -163,7 +163,7 @@ async def _aio_store(
     *,
     again: bool = False,
 ) -> int:
-    """Store a stretch of the log; where the database refuses a row, halve it until that is found.
+    """Store a stretch of the log; isolate a refused row by halving the stretch.
 
     The refused row leaves its placeholder in history and goes to the dead letters.
     """
@@ -213,7 +213,7 @@ async def aio_insert(
     *,
     again: bool,
 ) -> None:
-    """All rows of a stretch of the log. `again`: some of its snapshots may be stored already."""
+    """Insert all rows of a stretch of the log; again: some snapshots may be stored already."""
     stored_time = database.stored_time
     await database.aio_append(
         connection,
@@ -314,7 +314,7 @@ async def _aio_each(
     statement: Executable,
     values: Sequence[Values],
 ) -> None:
-    """Execute for all values; one that the database refuses is left out, and logged.
+    """Execute a statement for all values; log and skip the refused ones.
 
     For records that the next pull brings again, or that are of the operator's interest alone.
     """

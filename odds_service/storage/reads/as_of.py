@@ -1,4 +1,4 @@
-"""Odds as of a revision: what stands now, with everything after that revision undone.
+"""Odds as of a revision: the current odds with all later changes undone.
 
 Per market the `before` of its first change after the revision, else the current odds. An event's
 end is the first change of all markets that it ended; a market not among them was not there.
@@ -126,9 +126,9 @@ def _of(event_ids: Sequence[str], column: ColumnElement[str]) -> list[ColumnElem
 async def _aio_first_changes(
     connection: AsyncConnection, revision: int, event_ids: Sequence[str]
 ) -> tuple[list[Change], int]:
-    """After the revision: each market's first change, each event's first one and first end.
+    """Return the first change of each market and event after a revision, and each first end.
 
-    Beside them, how many of these cannot be served.
+    The second value is the number of such changes that cannot be decoded.
     """
     later = [odds_history.c.revision > revision, *_of(event_ids, odds_history.c.event_id)]
     kind, event_id = odds_history.c.kind, odds_history.c.event_id
@@ -160,7 +160,7 @@ async def _aio_first_changes(
 async def _aio_unstored(
     connection: AsyncConnection, revision: int, durable: int
 ) -> tuple[list[Change], int]:
-    """Refused changes after the revision: those that letters hold, and how many none does."""
+    """Return refused changes after a revision that letters hold, and the number of the others."""
     query = select(odds_history.c.revision).where(
         odds_history.c.revision > revision, odds_history.c.kind == UNSTORED
     )
@@ -184,7 +184,7 @@ async def _aio_events(connection: AsyncConnection, event_ids: Sequence[str]) -> 
 async def _aio_carried(
     connection: AsyncConnection, event_ids: Sequence[str]
 ) -> dict[tuple[str, str], EventSource]:
-    """How each source carried its events; the event itself tells which did at a time."""
+    """Return how sources carry events; the event of a time says which of them did then."""
     query = select(event_sources).where(*_of(event_ids, event_sources.c.event_id))
     return {
         (row.event_id, row.source): replace(carried_from(row), departed_at=None)
@@ -195,7 +195,7 @@ async def _aio_carried(
 async def _aio_current(
     connection: AsyncConnection, revision: int, event_ids: Sequence[str]
 ) -> dict[MarketRef, Market]:
-    """The live markets that have not changed since the revision."""
+    """Return the live markets that have not changed since a revision."""
     query = (
         select(odds_current)
         .outerjoin(events, events.c.event_id == odds_current.c.event_id)  # its row may be refused

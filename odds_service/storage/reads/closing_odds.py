@@ -1,4 +1,4 @@
-"""Closing odds: what each bookmaker showed last, open, before an event began."""
+"""Closing odds: the last open odds of each bookmaker before an event began."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -97,7 +97,7 @@ def _step(row: Row[Any]) -> Step[Row[Any]]:
 
 
 async def _aio_changes(connection: AsyncConnection, event_id: str) -> Sequence[Row[Any]]:
-    """The event's market changes and ends, in order."""
+    """Return the event's market changes and ends, in order."""
     kind = odds_history.c.kind
     query = (
         select(odds_history)

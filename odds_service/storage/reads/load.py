@@ -1,4 +1,4 @@
-"""What a start reads: the live odds, the sources' states, and where the log stands."""
+"""Loading at a start: live odds, states of sources, and the position of the log."""
 
 import uuid
 from contextlib import suppress
@@ -39,7 +39,7 @@ Shown = dict[str, dict[BookmakerKey, dict[MarketKey, Market]]]  # event -> bookm
 
 
 async def aio_state(database: Database, connection: AsyncConnection) -> Row[Any]:
-    """The row of feed_state, locked; made at the very first start."""
+    """Lock and return the row of feed_state; insert it at the very first start."""
     query = select(feed_state)
     if database.locks_rows:
         query = query.with_for_update()
@@ -93,7 +93,7 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
 
 
 async def aio_live_events(database: Database, connection: AsyncConnection) -> list[EventOdds]:
-    """The events that have not ended, with their live odds."""
+    """Return the events that have not ended, with their live odds."""
     live: dict[str, Event] = {}
     query = select(events.c.event_id, events.c.event).where(
         events.c.status != int(EventStatus.ENDED)
@@ -134,7 +134,7 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
 
 
 async def aio_ghosts(connection: AsyncConnection, now: datetime) -> list[tuple[str, EventSource]]:
-    """Read the source events that departed, the last ones first, as far as they may matter.
+    """Return the source events that departed from recent events, the last ones first.
 
     A row without `shown` is that of a source event that stands elsewhere now.
     """

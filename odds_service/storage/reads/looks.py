@@ -1,4 +1,4 @@
-"""The last look at an event before it started, where a later one overwrote its time.
+"""The last look at an event before its start, where a later one overwrote the time.
 
 `snapshots.confirmed_at` is the last confirmation of all. Where that came after the start, the last
 one before it is found in the record of pulls. A failed pull is no look.
@@ -61,7 +61,7 @@ class Looks:
         return oldest is not None and oldest <= seen_at
 
     async def _aio_pulls(self, source: str) -> list[str]:
-        """The names of the pulls that show the event: its listing's, or its own."""
+        """Return the names of the pulls that show the event: its listing's, and its own."""
         query = select(event_sources.c.listing, event_sources.c.source_event_id).where(
             event_sources.c.event_id == self._event_id, event_sources.c.source == source
         )

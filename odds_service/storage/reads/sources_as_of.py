@@ -1,4 +1,4 @@
-"""The sources as they were: what their changes say, and when they last answered.
+"""States of sources in the past, from their changes and their last answers.
 
 An answer about the past rests on what was stored then, not on what is configured now.
 """
@@ -49,7 +49,7 @@ async def aio_sources_at(
 async def _aio_changes(
     connection: AsyncConnection, condition: Any, which: Any
 ) -> Sequence[Row[Any, Any, Any]]:
-    """Of each source the first or last change for which a condition holds."""
+    """Return the first or last change of each source for which a condition holds."""
     chosen = (
         select(which.label("revision"))
         .where(condition, *_OF_SOURCES)
@@ -63,7 +63,7 @@ async def _aio_changes(
 
 
 async def _aio_answered(connection: AsyncConnection, at: datetime) -> dict[str, datetime]:
-    """When each source last answered, where that was shortly before a time."""
+    """Return the last answer of each source that answered shortly before a time."""
     query = (
         select(scrape_runs.c.source, func.max(scrape_runs.c.finished_at).label("at"))
         .where(

@@ -19,7 +19,7 @@ _decode_shown = msgspec.json.Decoder(ShownEvent).decode
 
 
 def event_from(event: str) -> Event:
-    """An event; names that are longer than they may be are cut. Raises Unreadable."""
+    """Decode an event; cut names that are too long. Raises Unreadable."""
     try:
         found = _decode_event(event)
     except msgspec.MsgspecError as error:
@@ -66,7 +66,7 @@ def carried_row(event_id: str, carried: EventSource) -> Values:
 
 
 def carried_from(row: Row[*tuple[Any, ...]]) -> EventSource:
-    """How a source carries an event, of a row of event_sources."""
+    """Return a row of event_sources as the value."""
     return EventSource(
         row.source,
         row.source_event_id,

@@ -42,7 +42,7 @@ class HistoryRow(NamedTuple):
 
 
 class StoredRow(Protocol):
-    """What a change is made of again: a HistoryRow, or a row that a database gave."""
+    """A row that change_from() reads: a HistoryRow, or one from a database."""
 
     @property
     def revision(self) -> int: ...
@@ -81,7 +81,7 @@ class StoredRow(Protocol):
 
 
 class _Ended(msgspec.Struct, array_like=True):
-    """What one bookmaker showed until an event's end."""
+    """The odds of one bookmaker until an event's end."""
 
     snapshot_id: int
     source: str
@@ -168,7 +168,7 @@ def history_values(
 
 
 def placeholder(change: Change, stored_time: Callable[[datetime], Any]) -> tuple[Any, ...]:
-    """What stands in history for a change that was refused: its revision and time, no text."""
+    """Return the row that stands in history for a refused change: revision and time, no text."""
     at = stored_time(change.detected_at)
     return (
         change.revision, at, UNSTORED, "", "", "", "", "", "", "", None, None, at,
@@ -189,7 +189,7 @@ def _packed_ended(odds: BookmakerOdds) -> tuple[Any, ...]:
 
 
 def change_from(row: StoredRow) -> Change:
-    """A row of odds_history as the change it was; placeholders are none. Raises Unreadable."""
+    """Decode a row of odds_history, except a placeholder. Raises Unreadable."""
     try:
         kind = ChangeKind(row.kind)
     except ValueError as error:
@@ -240,7 +240,7 @@ def change_from(row: StoredRow) -> Change:
 
 
 def changes_from(found: Iterable[StoredRow]) -> tuple[list[Change], list[int]]:
-    """Rows as changes, and the revisions of those that are placeholders or cannot be served."""
+    """Decode rows; return the changes, and the revisions of placeholders and unreadable rows."""
     changes: list[Change] = []
     unstored: list[int] = []
     for row in found:
@@ -255,7 +255,7 @@ def changes_from(found: Iterable[StoredRow]) -> tuple[list[Change], list[int]]:
 
 
 def before_of(row: StoredRow) -> Market | None:
-    """The market before a change of it."""
+    """Return the market before its change."""
     if row.before is None:
         return None
     key = MarketKey(row.market, row.line, row.participant)
@@ -263,7 +263,7 @@ def before_of(row: StoredRow) -> Market | None:
 
 
 def ended_of(row: StoredRow) -> tuple[BookmakerOdds, ...]:
-    """What the bookmakers showed until an event's end, without the markets that are too large."""
+    """Return the odds until an event's end, without markets that are too large."""
     if row.ended is None:
         return ()
     try:

@@ -18,7 +18,7 @@ PACKED_MARKETS: Final = 32_768  # of a generation; two of them take about 20 MB 
 
 
 class Odds(msgspec.Struct, array_like=True, gc=False):
-    """A market without its key; its last fields are left out where the row itself tells them."""
+    """A market without its key; the last fields are left out where the row holds them."""
 
     status: MarketStatus
     outcomes: tuple[Outcome, ...]
@@ -32,7 +32,7 @@ _decode_odds = msgspec.json.Decoder(Odds).decode
 
 
 class OddsPacker:
-    """Odds as text, remembered while they are recent.
+    """Makes the texts of odds, and remembers the recent ones.
 
     Holds the last PACKED_MARKETS to twice as many market values with their texts; whole
     generations are dropped. A value counts as known only when it is the very object, so packers
@@ -83,7 +83,7 @@ def _time_text(at: datetime) -> str:
 
 
 def _end(market: Market) -> str:
-    """Return the end of a text that says what no row does."""
+    """Return the end of a text: claimed time, time of change and revision."""
     claimed = market.source_updated_at
     told = "null" if claimed is None else _time_text(claimed)
     return f",{told},{_time_text(market.changed_at)},{market.revision}]"
@@ -116,12 +116,12 @@ def market_of(key: MarketKey, odds: Odds, revision: int, changed_at: datetime) -
 
 
 def aware(at: datetime) -> datetime:
-    """A time without a zone, which an older version can have stored, is taken for UTC."""
+    """Return a time with a zone; older versions stored UTC without one."""
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def market_from(key: MarketKey, odds: str, revision: int, changed_at: datetime) -> Market:
-    """A market; its revision and time are the row's where its text does not tell them.
+    """Decode a market; the row's revision and time stand in where the text has none.
 
     A time of the bookmaker's that has no zone is left out. Raises Unreadable.
     """

@@ -13,7 +13,7 @@ _decode_state = msgspec.json.Decoder(SourceState).decode
 
 
 def state_from(state: str) -> SourceState:
-    """A source's state. Raises Unreadable."""
+    """Decode a source's state. Raises Unreadable."""
     try:
         found = _decode_state(state)
     except msgspec.MsgspecError as error:

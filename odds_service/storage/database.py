@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from odds_service.errors import OddsServiceError
 from odds_service.storage.log.statements import Insert, Statements
-from odds_service.storage.rows.odds import OddsPacker
 
 CLOSE_S: Final = 5.0  # for the connections to close, also when cancelled
 
@@ -29,7 +28,6 @@ class Database(ABC):
         self.engine = engine
         self.insert = insert
         self.statements = Statements(insert, distinct=self.name == "postgresql")
-        self.packer = OddsPacker()
 
     @asynccontextmanager
     @abstractmethod

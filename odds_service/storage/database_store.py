@@ -72,7 +72,7 @@ class DatabaseStore:
 
     def spill(self, batches: Sequence[Commit]) -> str:
         path = self._spill_path(self._database_id)
-        spill.write_spill(path, self._database_id, self._epoch, batches, self._database.packer)
+        spill.write_spill(path, self._database_id, self._epoch, batches)
         return str(path)
 
     async def history(self, after: int, upto: int, limit: int) -> list[Change]:

@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 from odds_service import cli
 from odds_service.store import WriteGroup
 from tests.support.databases import DatabasePlace, PostgresPlace
-from tests.support.places import on_databases
+from tests.support.places import on_databases, place, postgres
 from tests.support.stories import SERIES, Story
+
+__all__ = ["place", "postgres"]  # fixtures
 
 
 class Ended(NamedTuple):

@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from odds_service.model.change import Commit, MarketChange
 from odds_service.storage.log.statements import Statements
 from odds_service.storage.rows.history import history_row
-from odds_service.storage.rows.odds import OddsPacker
 from odds_service.storage.schema import UtcTime, microseconds, odds_current, odds_history, snapshots
 
 _ASYNCPG: Final[Any] = asyncpg_dialect.dialect  # it comes without types
@@ -40,9 +39,8 @@ def group_of(batches: Sequence[Commit]) -> Group:
         for change in batch.changes
         if isinstance(change, MarketChange)
     }
-    packer = OddsPacker()
     return Group(
-        [tuple(history_row(change, packer)) for batch in batches for change in batch.changes],
+        [tuple(history_row(change)) for batch in batches for change in batch.changes],
         [
             tuple(getattr(snapshot, name) for name in SNAPSHOT)
             for batch in batches
@@ -231,7 +229,6 @@ class Obvious:
             set_={c.name: upsert.excluded[c.name] for c in odds_current.columns
                   if not c.primary_key},
         )  # fmt: skip
-        packer = OddsPacker()
         by_event: dict[str, list[MarketChange]] = {}
         taken = 0
         for change in (change for batch in batches for change in batch.changes):
@@ -241,7 +238,7 @@ class Obvious:
         for changes in by_event.values():
             async with self._engine.begin() as connection:
                 for change in changes:
-                    row = history_row(change, packer)
+                    row = history_row(change)
                     await connection.execute(odds_history.insert(), row._asdict())
                     current = {name: getattr(row, name) for name in _SHARED}
                     current |= {"odds": row.after, "changed_at": row.observed_at}

@@ -15,7 +15,6 @@ from odds_service.model.snapshot import EventSource, Snapshot
 from odds_service.storage.database import Database
 from odds_service.storage.rows import Unreadable
 from odds_service.storage.rows.history import HistoryRow, change_from, changes_from, history_row
-from odds_service.storage.rows.odds import OddsPacker
 from odds_service.storage.schema import dead_letters, epochs
 from odds_service.store import DeadLetter
 
@@ -36,7 +35,6 @@ _decode = msgspec.json.Decoder(Letter).decode
 
 
 async def aio_keep(
-    database: Database,
     connection: AsyncConnection,
     epoch: str,
     listed: Sequence[Entry],
@@ -46,7 +44,6 @@ async def aio_keep(
     """Keep changes as dead letters.
 
     Args:
-        database: the engine; its packer makes the texts of odds.
         connection: inside a writing transaction.
         epoch: the epoch that numbered the changes.
         listed: each change with its snapshot and sources.
@@ -60,7 +57,7 @@ async def aio_keep(
             "reason": reason[:_REASON_CHARS].replace("\0", " "),
             "kept_at": now,
             "attempts": 1,
-            "letter": _written(change, snapshot, carried, database.packer),
+            "letter": _written(change, snapshot, carried),
         }
         for change, snapshot, carried in listed
     ]
@@ -71,11 +68,10 @@ def _written(
     change: Change,
     snapshot: Snapshot | None,
     carried: tuple[EventSource, ...],
-    packer: OddsPacker,
 ) -> bytes:
     """Return a letter as JSON; empty for text that is not Unicode, which no database takes."""
     try:
-        return msgspec.json.encode(Letter(history_row(change, packer), snapshot, carried))
+        return msgspec.json.encode(Letter(history_row(change), snapshot, carried))
     except UnicodeEncodeError:
         return b""
 

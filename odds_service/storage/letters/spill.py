@@ -22,7 +22,6 @@ from odds_service.storage.letters.letters import aio_keep
 from odds_service.storage.log.writing import aio_write_batches, by_days, stretch_of
 from odds_service.storage.reads.load import aio_state
 from odds_service.storage.rows.history import HistoryRow, change_from, history_row
-from odds_service.storage.rows.odds import OddsPacker
 from odds_service.storage.schema import dead_letters
 
 _FORMAT: Final = 1
@@ -53,9 +52,7 @@ _header = msgspec.json.Decoder(SpillHeader)
 _line = msgspec.json.Decoder(_Line)
 
 
-def write_spill(
-    path: Path, database_id: str, epoch: str, batches: Sequence[Commit], packer: OddsPacker
-) -> None:
+def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Commit]) -> None:
     """Write the file and flush it to the disk.
 
     Args:
@@ -63,7 +60,6 @@ def write_spill(
         database_id: the database that the changes belong to.
         epoch: the epoch that numbered them.
         batches: at least one, without a hole.
-        packer: makes the texts of odds.
 
     Raises:
         OSError: the file cannot be written.
@@ -79,7 +75,7 @@ def write_spill(
     with begun.open("wb") as file:
         file.write(msgspec.json.encode(header) + b"\n")
         for batch in batches:
-            changes = [history_row(change, packer) for change in batch.changes]
+            changes = [history_row(change) for change in batch.changes]
             line = _Line(changes, list(batch.snapshots), list(batch.event_sources))
             file.write(msgspec.json.encode(line) + b"\n")
         file.flush()
@@ -171,7 +167,7 @@ async def aio_replay(database: Database, path: Path, now: datetime) -> tuple[int
     else:
         reason = f"spilled at a stop; the log went on without it (epoch {header.epoch})"
         async with database.writing() as connection:
-            await _aio_keep_all(database, connection, header.epoch, batches, reason, now)
+            await _aio_keep_all(connection, header.epoch, batches, reason, now)
         log.error("spill_does_not_fit", first=header.first, last=header.last, epoch=header.epoch)
     _remove(path)
     return (changes, 0) if fits else (0, changes)
@@ -191,7 +187,6 @@ def _groups(batches: Iterator[Commit]) -> Iterator[list[Commit]]:
 
 
 async def _aio_keep_all(
-    database: Database,
     connection: AsyncConnection,
     epoch: str,
     batches: Iterator[Commit],
@@ -205,4 +200,4 @@ async def _aio_keep_all(
             entry for entry in stretch_of([batch]).entries() if entry[0].revision not in kept
         ]
         if entries:
-            await aio_keep(database, connection, epoch, entries, reason, now)
+            await aio_keep(connection, epoch, entries, reason, now)

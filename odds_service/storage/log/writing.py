@@ -193,7 +193,7 @@ async def _aio_store(
         reason=reason[:_REASON_CHARS],
     )
     try:
-        await aio_keep(database, connection, epoch, stretch.entries(), reason, datetime.now(UTC))
+        await aio_keep(connection, epoch, stretch.entries(), reason, datetime.now(UTC))
         held = placeholder(change, database.stored_time)
         await database.aio_append(connection, odds_history, [held])
     except Exception as error:
@@ -218,7 +218,7 @@ async def aio_insert(
     await database.aio_append(
         connection,
         odds_history,
-        (history_values(change, stored_time, database.packer) for change in stretch.changes),
+        (history_values(change, stored_time) for change in stretch.changes),
     )
     described: dict[str, Values] = {}
     states: list[Values] = []

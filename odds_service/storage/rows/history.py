@@ -12,7 +12,15 @@ from odds_service.model.market import Market, MarketKey
 from odds_service.model.snapshot import BookmakerOdds
 from odds_service.storage.rows import Unreadable
 from odds_service.storage.rows.events import event_from
-from odds_service.storage.rows.odds import Odds, OddsPacker, aware, market_from, market_of, whole
+from odds_service.storage.rows.odds import (
+    Odds,
+    after_text,
+    aware,
+    before_text,
+    market_from,
+    market_of,
+    whole,
+)
 from odds_service.storage.rows.sources import state_from
 
 UNSTORED: Final = 0  # kind of a placeholder: the database refused the change, see dead_letters
@@ -96,24 +104,21 @@ _encode = msgspec.json.Encoder().encode
 _decode_ended = msgspec.json.Decoder(list[_Ended]).decode
 
 
-def history_row(change: Change, packer: OddsPacker) -> HistoryRow:
+def history_row(change: Change) -> HistoryRow:
     """Return a change as a row. Raises UnicodeEncodeError for text that is not Unicode."""
-    return HistoryRow(*history_values(change, _unchanged, packer))
+    return HistoryRow(*history_values(change, _unchanged))
 
 
 def _unchanged(time: datetime) -> Any:
     return time
 
 
-def history_values(
-    change: Change, stored_time: Callable[[datetime], Any], packer: OddsPacker
-) -> tuple[Any, ...]:
+def history_values(change: Change, stored_time: Callable[[datetime], Any]) -> tuple[Any, ...]:
     """Return a change as the values of a row, in the order of the columns.
 
     Args:
         change: any change.
         stored_time: makes a time what the database stores.
-        packer: makes the text of odds.
 
     Raises:
         UnicodeEncodeError: a text is not Unicode.
@@ -137,8 +142,8 @@ def history_values(
             int(after.status),
             change.snapshot_id,
             stored_time(change.observed_at),
-            None if before is None else packer.before(before),
-            packer.after(after, change.revision, change.observed_at),
+            None if before is None else before_text(before),
+            after_text(after, change.revision, change.observed_at),
             change.other_line,
             None,
             wall_at,

@@ -76,7 +76,8 @@ class MetricsSettings(ListenSettings):
 class DatabaseSettings(_Section):
     """The database, and the queue in front of it.
 
-    url: `sqlite:///file.db` or `postgresql://user@host/name`. migrate: bring PostgreSQL's tables
+    url: `sqlite:///file.db`, `postgresql://user@host/name`, or `memory:` for trying out, which a
+    restart forgets. migrate: bring PostgreSQL's tables
     up to date at the start (SQLite's always are). queue_changes: capacity of the write queue in
     changes; while it is full scraping holds. spill_folder: receives the changes that PostgreSQL
     did not take before a stop (with SQLite they go beside the file).

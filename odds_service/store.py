@@ -1,8 +1,8 @@
-"""What a store promises, whatever the database."""
+"""The promises of a store, whatever the database."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -14,9 +14,14 @@ from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.model.source import SourceState
 
+# A start reads the ghosts of events that began since, and not more of them. A ghost's own start can
+# differ from its event's; the reconciler judges by that.
+GHOSTS_SINCE: Final = timedelta(days=2)
+MOST_GHOSTS: Final = 50_000
+
 
 class Stored(Struct, frozen=True, kw_only=True):
-    """What a start finds, and the epoch that it opens.
+    """The stored state at a start, and the epoch that the start opens.
 
     events: the live ones, with their live odds. ghosts: (event id, source event that departed from
     it), of events that began lately or have yet to begin, ended ones among them. sources: their
@@ -42,7 +47,7 @@ class Stored(Struct, frozen=True, kw_only=True):
 
 
 class WriteGroup(Struct):
-    """What one transaction stores: consecutive batches, and the records that need no order."""
+    """The content of one transaction: consecutive commits, and the records that need no order."""
 
     batches: Sequence[Commit] = ()
     confirmations: Sequence[BookmakerOdds] = ()
@@ -54,7 +59,7 @@ class WriteGroup(Struct):
 
 
 class HistoryFilter(Struct, frozen=True, kw_only=True):
-    """Which changes, by the rules of the contract's Filter; a field left empty does not restrict.
+    """A selection of changes by the rules of the contract's Filter; empty fields do not restrict.
 
     Changes of events pass those of bookmakers, markets and sources, changes of sources all but
     that of sources. of_markets: False leaves changes of markets out. ended: False leaves out what
@@ -70,10 +75,10 @@ class HistoryFilter(Struct, frozen=True, kw_only=True):
 
 
 class HistoryPage(Struct, frozen=True):
-    """Some of the log, in order.
+    """A stretch of the log, in order.
 
-    upto: everything that the filter selects up to here is in it. unstored: revisions of changes
-    that the database refused; whether the filter would have selected them is not known.
+    upto: the page holds every selected change up to here. unstored: revisions of changes that the
+    database refused; the filter might have selected them or not.
     """
 
     changes: list[Change]
@@ -82,7 +87,7 @@ class HistoryPage(Struct, frozen=True):
 
 
 class PastOdds(Struct, frozen=True):
-    """The odds as they were at a revision, and when that was (None before the first change).
+    """The odds as they were at a revision, with its time (None before the first change).
 
     unstored: how many changes after it are unknown (refused, and dropped from the dead letters);
     where it is not 0, a market may show the odds from before or after one of them.
@@ -95,7 +100,7 @@ class PastOdds(Struct, frozen=True):
 
 
 class StartedEvents(Struct, frozen=True, kw_only=True):
-    """Which events that began before a time; a field left empty does not restrict."""
+    """A selection of events that began before a time; empty fields do not restrict."""
 
     before: datetime
     event_ids: frozenset[str] = frozenset()
@@ -107,8 +112,8 @@ class StartedEvents(Struct, frozen=True, kw_only=True):
 class ClosingOdds(Struct, frozen=True):
     """The last OPEN odds of a market before its event's start.
 
-    confirmed_at: when they were last seen true, the start at the latest. offered: whether they
-    stood until the start (else the market had been suspended or removed by then).
+    confirmed_at: the last time they were seen true, the start at the latest. offered: they stood
+    until the start; else the market had been suspended or removed by then.
     """
 
     event_id: str
@@ -126,7 +131,10 @@ class ClosingOdds(Struct, frozen=True):
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
-    """A change that is not in the history, and why. change: None where it cannot be read back."""
+    """A change that is not in the history, with the reason.
+
+    change: None where it cannot be read back.
+    """
 
     letter_id: int
     epoch: str
@@ -138,7 +146,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
 
 class Retention(Struct, frozen=True, kw_only=True):
-    """How long things are kept; None for ever.
+    """The ages at which stored things are deleted; None keeps them for ever.
 
     history: changes, and the snapshots and ended events that they refer to. runs: the records of
     pulls. ended: the last odds of events that ended, which the history holds as well.
@@ -150,7 +158,7 @@ class Retention(Struct, frozen=True, kw_only=True):
 
 
 class Retained(Struct, kw_only=True):
-    """How many rows (on PostgreSQL: partitions of the history) one round of retention took out."""
+    """The rows, or partitions of PostgreSQL's history, that one round of retention deleted."""
 
     history: int = 0
     partitions: int = 0
@@ -161,10 +169,10 @@ class Retained(Struct, kw_only=True):
 
 
 class Verified(Struct, frozen=True):
-    """odds_current beside the fold of odds_history.
+    """The result of comparing odds_current with the fold of odds_history.
 
-    markets: how many live ones were compared. faults: what differs, in words, at most some; faulty:
-    how many differ. unstored: placeholders, whose changes no fold can contain.
+    markets: number of live markets compared. faulty: number of differences; faults: the first of
+    them in words. unstored: number of placeholders, whose changes no fold can contain.
     """
 
     markets: int
@@ -192,93 +200,108 @@ class Store(Protocol):
 
         A group of very many days is stored in several, in order; a repeat goes on after the last.
 
-        Gives how many of its changes the database refused: they are dead letters now.
-        Raises Superseded (another process took over). Cancelled, it may have been stored or not:
-        write it again.
+        Returns:
+            The number of its changes that the database refused; they are dead letters now.
+
+        Raises:
+            Superseded: another process took over.
+
+        Cancellation:
+            The group may have been stored or not. Write it again.
         """
         ...
 
     async def put_asks(self, asks: Mapping[str, Asks]) -> None:
-        """Remember what each source is asked for, in place of what was stored.
+        """Replace the stored record of what each source is asked for.
 
-        Raises Superseded.
+        Raises:
+            Superseded: another process took over.
         """
         ...
 
     def spill(self, batches: Sequence[Commit]) -> str:
-        """Keep batches that could not be written in a file for the next start; gives its name.
+        """Keep commits that could not be written in a file for the next start; return its name.
 
         Blocks until they are on the disk. Raises OSError.
         """
         ...
 
     async def history(self, after: int, upto: int, limit: int) -> list[Change]:
-        """Stored changes with after < revision <= upto, in order, at most `limit`.
+        """Return stored changes with after < revision <= upto, in order, at most `limit`.
 
-        Revisions without a stored change are left out: who counts on all of them looks for holes.
+        Revisions without a stored change are left out. A caller that needs every revision has to
+        look for holes.
         """
         ...
 
     async def history_page(
         self, after: int, upto: int, limit: int, only: HistoryFilter = HistoryFilter()
     ) -> HistoryPage:
-        """Like `history`, of the changes that a filter selects, with its holes named."""
+        """Like history(), for the changes that a filter selects; names the holes."""
         ...
 
     async def oldest_revision(self) -> int:
-        """The first revision that history still holds, or will hold when it is empty."""
+        """Return the first revision that history holds, or will hold when it is empty."""
         ...
 
     async def revision_at(self, at: datetime) -> int:
-        """The last revision whose wall clock was at or before a time, as far as history reaches.
+        """Return the last revision whose wall clock was at or before a time.
 
-        Raises BelowFloor for a time before that.
+        Raises:
+            BelowFloor: history does not reach back to that time.
         """
         ...
 
     async def odds_at(
         self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
     ) -> PastOdds:
-        """The odds as of a revision, of all events or of some.
+        """Return the odds as of a revision.
 
-        at: what was seen later is not told; None for when the revision was detected.
-        Raises BelowFloor where history does not reach back so far, or not up to there yet.
+        Args:
+            revision: the revision; changes up to it count.
+            event_ids: the events to return; all of them where empty.
+            at: the time as of which odds were confirmed; by default the revision's own.
+
+        Raises:
+            BelowFloor: history does not hold the revision any more, or not yet.
         """
         ...
 
     async def sources_at(self, revision: int, at: datetime) -> list[SourceState]:
-        """The sources as of a revision that was the last one at a time, as far as history tells."""
+        """Return the sources as of a revision, which was the last one at a time."""
         ...
 
     async def started_events(
         self, only: StartedEvents, after: tuple[datetime, str] | None, limit: int
     ) -> list[Event]:
-        """Known events in the order of (start, id), from after such a place on, at most `limit`."""
+        """Return events in the order of (start time, id), after such a place, at most `limit`."""
         ...
 
     async def closing_odds(self, event_ids: Sequence[str]) -> list[ClosingOdds]:
-        """The closing odds of events, as far as history reaches back."""
+        """Return the closing odds of events, as far as history reaches back."""
         ...
 
     async def dead_letters(self, after: int = 0, limit: int = 1_000) -> list[DeadLetter]:
-        """Kept letters with a higher id than `after`, in order, at most `limit`."""
+        """Return dead letters with ids above `after`, in order, at most `limit`."""
         ...
 
     async def count_dead_letters(self) -> int:
-        """How many letters are kept."""
+        """Return the number of dead letters."""
         ...
 
     async def retry_dead_letter(self, letter_id: int) -> str:
-        """Try to store a letter's change in its place; gives why not, empty when it is stored."""
+        """Try to store a letter's change; return the reason for a refusal, empty on success."""
         ...
 
     async def drop_dead_letter(self, letter_id: int) -> bool:
-        """Forget a letter; its placeholder stays. Whether there was one."""
+        """Delete a letter, but not its placeholder; return whether there was such a letter."""
         ...
 
     async def retain(self, policy: Retention, now: datetime) -> Retained:
-        """Take out what is too old, in short transactions; on PostgreSQL also make partitions
-        ahead. Cancelled, what was taken out is gone, the rest waits for the next round.
+        """Delete what is too old in short transactions; make PostgreSQL's partitions ahead.
+
+        Cancellation:
+            Finished transactions stand; the rest waits for the next round.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""`odds-service db`: the database itself, also beside a running service."""
+"""`odds-service db`: upgrade, verify, dead letters. All but upgrade run beside a service."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
@@ -61,7 +61,7 @@ def upgrade(*, config: Config = None, database: Url = None) -> None:
 
 @db.command()
 def verify(*, config: Config = None, database: Url = None) -> None:
-    """Compare the current odds with what the history gives; exit code 1 where they differ."""
+    """Compare the current odds with the history; exit with code 1 where they differ."""
     found = _run(_settings(config, database), lambda store: store.verify())
     for fault in found.faults:
         typer.echo(fault)
@@ -81,7 +81,7 @@ def list_letters(
     database: Url = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Show what is kept, and why."""
+    """List the dead letters with their reasons."""
     console = Console(soft_wrap=True)
 
     async def show(store: Store) -> int:
@@ -102,7 +102,7 @@ def list_letters(
 def retry(
     letters: Letters = None, *, every: Every = False, config: Config = None, database: Url = None
 ) -> None:
-    """Store them in the places that history holds for them; exit code 1 where one was refused."""
+    """Store dead letters in their places in history; exit with code 1 if one was refused."""
 
     async def store_again(store: Store) -> int:
         refused = 0
@@ -120,7 +120,7 @@ def retry(
 def drop(
     letters: Letters = None, *, every: Every = False, config: Config = None, database: Url = None
 ) -> None:
-    """Forget them; history keeps their places, so that readers know of the gap."""
+    """Delete dead letters; history keeps their places, so that readers see the gap."""
 
     async def forget(store: Store) -> int:
         missing = 0

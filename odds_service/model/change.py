@@ -1,4 +1,4 @@
-"""Changes: what is numbered, streamed and kept. Of three subjects: market, event, source."""
+"""Changes: numbered, streamed and stored. Their subject is a market, an event or a source."""
 
 import enum
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from odds_service.model.source import SourceState
 
 
 class ChangeKind(enum.IntEnum):
-    """The numbers are those of the wire and of the database; never reuse one."""
+    """Kinds of changes. The numbers stand on the wire and in databases; never reuse one."""
 
     ADDED = 1
     PRICES = 2
@@ -31,7 +31,7 @@ class ChangeKind(enum.IntEnum):
 
 
 class Reason:
-    """Reasons that changes carry; texts, so that a client may meet one it does not know."""
+    """Reasons of changes. They are texts, so a client may meet one that it does not know."""
 
     SOURCE_REMOVED: Final = "source_removed"  # gone from a complete payload
     EVENT_ENDED: Final = "event_ended"  # gone after its start
@@ -115,10 +115,11 @@ Change = MarketChange | EventChange | SourceChange
 
 
 class Commit(Struct, frozen=True, gc=False):
-    """Changes of one capture with consecutive revisions, and the snapshots that they made.
+    """The effect of one swap of the cache on the log; model/fold.py applies it and undoes it.
 
-    event_sources: (event id, how a source carries it) for all that is new or moved. replaced:
-    snapshot -> the one that its bookmaker had before; in memory alone.
+    changes: at least one, with consecutive revisions. snapshots: those that the changes made.
+    event_sources: (event id, how a source carries it), new, moved or departed. replaced: snapshot
+    id -> id of the snapshot that its bookmaker had before; never stored.
     """
 
     changes: Sequence[Change]

@@ -1,4 +1,4 @@
-"""What bookmakers show for an event now: the cache's values."""
+"""The odds that bookmakers show for an event: the values of the cache."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -91,7 +91,7 @@ class BookmakerOdds(Struct, frozen=True):
         return self.source, self.bookmaker
 
     def snapshot(self) -> Snapshot:
-        """The row that a store keeps of it."""
+        """Return the part that a store keeps as a row."""
         return Snapshot(
             self.snapshot_id, self.event_id, self.source, self.bookmaker,
             self.observed_at, self.confirmed_at, self.source_updated_at, self.lagging,
@@ -122,7 +122,7 @@ class EventSource(Struct, frozen=True):
 
 
 def told_statuses(sources: Mapping[str, EventSource]) -> dict[str, EventStatus]:
-    """Source -> the status that it told, of those that show the event and tell one."""
+    """Return the statuses that sources report, without those that do not show the event."""
     return {
         name: carried.told
         for name, carried in sorted(sources.items())
@@ -139,7 +139,7 @@ class EventOdds(Struct, frozen=True):
 
 
 def confirmed_of(odds: BookmakerOdds, market_type: str) -> datetime:
-    """Return when the markets of a type were last seen true."""
+    """Return the last time at which the markets of a type were seen true."""
     lagging = odds.lagging.get(market_type)
     return odds.confirmed_at if lagging is None else lagging.at
 
@@ -160,4 +160,36 @@ def as_last_seen(odds: BookmakerOdds, market_types: Iterable[str]) -> BookmakerO
         confirmed_at=oldest.at,
         confirmed_boot_s=oldest.boot_s,
         lagging={},
+    )
+
+
+def odds_as_known(
+    event_id: str,
+    key: BookmakerKey,
+    markets: Mapping[MarketKey, Market],
+    captured: Snapshot | None,
+    at: datetime | None,
+) -> BookmakerOdds:
+    """Return a bookmaker's odds as they were known at a time.
+
+    Args:
+        event_id: the event.
+        key: the source and the bookmaker.
+        markets: the odds then; at least one market.
+        captured: the bookmaker's last snapshot by then, with its latest confirmation; None where
+            it is not known, and the newest change counts as the last look.
+        at: the time; looks after it were not known then. None for the times of `captured`.
+    """
+    if captured is None:
+        changed_at = max(market.changed_at for market in markets.values())
+        return BookmakerOdds(0, event_id, *key, changed_at, changed_at, None, markets)
+    return BookmakerOdds(
+        captured.snapshot_id,
+        event_id,
+        *key,
+        min(captured.observed_at, at or captured.observed_at),
+        min(captured.confirmed_at, at or captured.confirmed_at),
+        captured.source_updated_at,
+        markets,
+        lagging={name: Seen(seen.at, 0.0) for name, seen in captured.lagging.items()},
     )

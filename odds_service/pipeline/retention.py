@@ -1,4 +1,4 @@
-"""What is too old: unconfirmed events leave the cache, old rows leave the database."""
+"""Retention: unconfirmed events leave the cache, old rows leave the database."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class PurgePolicy(Struct, frozen=True, kw_only=True):
-    """For how long odds stay that nobody confirms.
+    """The ages at which unconfirmed odds leave the cache.
 
     over: after the event's start, or after its last confirmation where that is later.
     unconfirmed: after the last confirmation, whenever the event starts.
@@ -46,7 +46,7 @@ def due_for_purge(
     since_s: float,
     now: Reading,
 ) -> dict[str, set[str]]:
-    """Event id -> those of its sources that may go.
+    """Return the sources that may leave each event, by event id.
 
     since_s: the boot clock at the start of this service, or at the end of the machine's last sleep.
     What was confirmed before is judged once its source has had time to confirm it again; a source
@@ -70,7 +70,7 @@ def due_for_purge(
 
 
 def _confirmations(entry: EventOdds, source: str) -> Iterator[float]:
-    """The boot clock when a source last showed an event, and each bookmaker's odds of it."""
+    """Yield the boot-clock times at which a source last showed an event, and its odds."""
     carried = entry.sources[source]
     if carried.seen_boot_s is not None:
         yield carried.seen_boot_s
@@ -100,7 +100,7 @@ async def purge_by_clock(
 
 
 class RetentionTime:
-    """The time that the history's age is told by: the wall clock, but never much ahead of the log.
+    """The clock for the age of history: the wall clock, but never much ahead of the log.
 
     A clock that is years ahead would have all of the history deleted at once. So this time starts a
     day after the last change at the latest, and follows the wall clock at CATCH_UP times its pace:
@@ -124,7 +124,7 @@ class RetentionTime:
 async def retain_by_clock(
     store: Store, writer: Writer, retention: Retention, now: Callable[[], datetime]
 ) -> None:
-    """Take out of the database what is too old, at the start and every RETAIN_EVERY_S seconds.
+    """Delete old rows at the start, and then every RETAIN_EVERY_S seconds.
 
     A failure is told and tried again after TICK_S; it never ends the service. Dead letters are
     counted at each tick, since `odds-service db` may have stored or dropped some. Returns only

@@ -1,4 +1,4 @@
-"""The write stage: what detect enqueued, stored in its order, however long the database is away."""
+"""The write stage: stores the commits of detect in order, and waits out a database outage."""
 
 from collections import deque
 from collections.abc import Callable
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class Writer:
-    """Takes what waits in the queue into one transaction, and says how far the log is durable.
+    """Writes the queued commits, many in a transaction, and advances the durable revision.
 
     A group that the database does not take is tried again for ever, in its order: the queue fills
     meanwhile, and that holds the scrapers. dead_letters: how many were kept at the start.
@@ -77,7 +77,7 @@ class Writer:
                 await self._durable.wait()
 
     def report(self) -> WriterReport:
-        """What GetStatus tells of it; from any thread."""
+        """Return the writer's part of GetStatus. Thread-safe."""
         pending = self._queue.pending_changes
         if self._queue.closed:
             state = "draining"
@@ -98,7 +98,7 @@ class Writer:
         )
 
     async def _next_batches(self) -> list[Commit] | None:
-        """What waits now, up to GROUP_CHANGES; empty when FLUSH_S passed, None at the end."""
+        """Return the waiting commits, up to GROUP_CHANGES; none after FLUSH_S, None at the end."""
         batches: list[Commit] = []
         with trio.move_on_after(FLUSH_S):
             try:
@@ -111,7 +111,7 @@ class Writer:
         return batches
 
     def _waiting(self, changes: float) -> list[Commit]:
-        """Take what waits in the queue, until it is that many changes or more."""
+        """Take waiting commits until they hold at least so many changes."""
         batches: list[Commit] = []
         while changes > 0:
             try:
@@ -157,7 +157,7 @@ class Writer:
                 return
 
     async def _spill(self) -> None:
-        """Leave what is not durable to the next start, within SPILL_S.
+        """Spill everything that is not durable for the next start, within SPILL_S.
 
         After an error detect may go on for a moment: what it adds meanwhile is spilled as well.
         """
@@ -188,7 +188,7 @@ class Writer:
         )
 
     def _lag_s(self) -> float:
-        """Age of the oldest change that is not durable."""
+        """Return the age of the oldest change that is not durable."""
         durable = self._feed.durable_revision
         for batch in self._feed.read_after(durable, 1) or ():
             for change in batch.changes:
@@ -203,7 +203,7 @@ class Writer:
             self._paces.popleft()
 
     def _bridged_s(self) -> float | None:
-        """Seconds that the rest of the queue lasts at the pace of the last minute."""
+        """Return the seconds until the queue is full at the pace of the last minute."""
         paces = tuple(self._paces)
         changes = sum(count for _, count in paces)
         if not changes:

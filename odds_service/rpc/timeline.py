@@ -5,22 +5,15 @@ that change and not as of now.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, TypeVar
 
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import (
-    Change,
-    ChangeKind,
-    Commit,
-    EventChange,
-    MarketChange,
-    SourceChange,
-)
+from odds_service.model.change import Change, Commit, EventChange, MarketChange, SourceChange
 from odds_service.model.event import Event
-from odds_service.model.market import MarketStatus
-from odds_service.model.snapshot import BookmakerOdds, EventOdds
+from odds_service.model.fold import EventFold
+from odds_service.model.snapshot import EventOdds
 from odds_service.rpc.filtering import Captured, Place
 
 T = TypeVar("T")
@@ -125,32 +118,14 @@ def markets_at(
     """An event's markets before `later`: its current entry with these changes undone.
 
     later: all changes between then and the entry, in order; those of other events are passed over.
-    replaced: as in ChangeBatch, of these changes.
+    replaced: as in Commit, of these changes.
     """
-    shown = {} if entry is None else _captured(entry.bookmakers.values())
-    captures = {} if entry is None else {o.key: o.snapshot_id for o in entry.bookmakers.values()}
+    fold = EventFold(entry)
     for change in reversed(later):
-        if isinstance(change, MarketChange) and change.event_id == event_id:
-            whose = change.source, change.bookmaker
-            captures[whose] = replaced.get(change.snapshot_id, 0)
-            place = *whose, change.after.key
-            if change.before is None or change.before.status is MarketStatus.REMOVED:
-                shown.pop(place, None)
-            else:
-                shown[place] = Captured(change.before, 0)
-        elif (
-            isinstance(change, EventChange)
-            and change.event_id == event_id
-            and change.kind is ChangeKind.EVENT_ENDED
-        ):
-            shown = _captured(change.ended)
-            captures = {odds.key: odds.snapshot_id for odds in change.ended}
-    return {place: Captured(held.market, captures[place[:2]]) for place, held in shown.items()}
-
-
-def _captured(shown: Iterable[BookmakerOdds]) -> dict[Place, Captured]:
+        if not isinstance(change, SourceChange) and change.event_id == event_id:
+            fold.undo(change, replaced)
     return {
-        (odds.source, odds.bookmaker, key): Captured(market, odds.snapshot_id)
-        for odds in shown
-        for key, market in odds.markets.items()
+        (*whose, key): Captured(market, shown.snapshot_id)
+        for whose, shown in fold.bookmakers.items()
+        for key, market in shown.markets.items()
     }

@@ -1,4 +1,4 @@
-"""What is kept: current odds, their history, and where the log stands."""
+"""Stores: current odds, their history, and the position of the log."""
 
 from odds_service.storage.opening import open_store
 

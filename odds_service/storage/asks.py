@@ -1,4 +1,4 @@
-"""What each source was asked for in the last run; asyncio-flavoured, as storage.writing."""
+"""The record of what each source was asked for in the last run. Functions run on asyncio."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""What differs per database; storage.sqlite and storage.postgres mirror each other in it."""
+"""The interface of a database engine; storage.sqlite and storage.postgres mirror each other."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -16,7 +16,7 @@ CLOSE_S: Final = 5.0  # for the connections to close, also when cancelled
 
 
 class Database(ABC):
-    """An engine with the words and the manners of its database.
+    """An engine, with its dialect and its errors.
 
     asyncio-flavoured: to be used on the bridge, where the engine was made.
     """
@@ -32,13 +32,13 @@ class Database(ABC):
     @asynccontextmanager
     @abstractmethod
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that commits at its end."""
+        """Open a transaction that commits at its end."""
         yield  # type: ignore[misc]  # abstract
 
     @asynccontextmanager
     @abstractmethod
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction whose statements all see the same."""
+        """Open a transaction whose statements all see the same rows."""
         yield  # type: ignore[misc]  # abstract
 
     @abstractmethod
@@ -55,18 +55,18 @@ class Database(ABC):
     def chunks(
         self, connection: AsyncConnection, query: Select[Any]
     ) -> AsyncIterator[Sequence[Any]]:
-        """All rows of a query without parameters, as the driver gives them: the fastest way.
+        """Yield all rows of a query without parameters, straight from the driver.
 
         Some at a time; its times are to be read by `read_time`.
         """
 
     @abstractmethod
     def stored_time(self, time: datetime) -> Any:
-        """A time as `aio_append` takes it. Raises NaiveTime."""
+        """Convert a time for aio_append(). Raises NaiveTime."""
 
     @abstractmethod
     def read_time(self, value: Any) -> datetime:
-        """A time that `chunks` gave."""
+        """Convert a time that chunks() yielded."""
 
     @abstractmethod
     async def aio_make_room(self, connection: AsyncConnection, times: Iterable[datetime]) -> None:
@@ -74,22 +74,22 @@ class Database(ABC):
 
     @abstractmethod
     def whole_periods(self, cutoff: datetime) -> datetime:
-        """The last time at or before `cutoff` up to which history can be taken out."""
+        """Return the last time at or before `cutoff` up to which history can be deleted."""
 
     @abstractmethod
     async def aio_drop_history(self, connection: AsyncConnection, cutoff: datetime) -> int:
-        """Drop the partitions of odds_history that end at or before `cutoff`: how many.
+        """Drop the partitions of odds_history that end at or before `cutoff`; return their number.
 
-        Where there are none, the rows are to be deleted.
+        An engine without partitions returns 0; its rows have to be deleted.
         """
 
     @abstractmethod
     def refusal(self, error: Exception) -> str | None:
-        """Why the database, or its driver, refused a row; None for any other trouble."""
+        """Return the reason why a row was refused; None for any other error."""
 
     @abstractmethod
     def trouble(self, error: Exception) -> OddsServiceError | None:
-        """The error for those who use the store; None for one that is a bug."""
+        """Return the error for users of the store; None for a bug."""
 
     @abstractmethod
     def check_schema(self, connection: Connection, *, migrate: bool) -> None:
@@ -101,7 +101,7 @@ class Database(ABC):
 
 
 def days_between(begin: datetime, end: datetime) -> list[datetime]:
-    """Midnights (UTC) of the days that [begin, end] touches."""
+    """Return the midnights (UTC) of the days that [begin, end] touches."""
     day = begin.replace(hour=0, minute=0, second=0, microsecond=0)
     days = []
     while day <= end:

@@ -1,4 +1,4 @@
-"""The store: whole units of work on the bridge, and their errors in our words."""
+"""The store over a database: units of work on the bridge, with errors translated."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -129,7 +129,7 @@ class DatabaseStore:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Work inside one transaction, in which all statements see the same."""
+        """Run a unit of work in one reading transaction."""
 
         async def aio_work() -> T:
             async with self._database.reading() as connection:

@@ -1,4 +1,4 @@
-"""Migrations: where a database stands, and bringing it up to date."""
+"""Migrations: the schema version of a database, and its upgrade."""
 
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 def head_version() -> str:
-    """The version of the tables that this program wants."""
+    """Return the schema version that this program needs."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if head is None:
         raise AssertionError("the package lacks its migrations")
@@ -30,7 +30,7 @@ def head_version() -> str:
 
 
 def version_of(connection: Connection) -> str | None:
-    """The version of a database's tables; None for one without. Raises StorageError."""
+    """Return the schema version of a database; None without tables. Raises StorageError."""
     version = MigrationContext.configure(connection).get_current_revision()
     if version is None and inspect(connection).has_table("feed_state"):
         raise StorageError(

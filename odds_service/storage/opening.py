@@ -1,4 +1,4 @@
-"""From a database URL to a store."""
+"""Opening the store that a database URL names."""
 
 import os
 from collections.abc import AsyncIterator
@@ -14,18 +14,23 @@ from odds_service.bridge import aio
 from odds_service.errors import StorageError
 from odds_service.storage.database import CLOSE_S, Database
 from odds_service.storage.database_store import DatabaseStore, check_schema, run
+from odds_service.storage.memory import Memory
+from odds_service.storage.memory import owned as owned_memory
+from odds_service.storage.memory_store import MemoryStore
 from odds_service.storage.postgres import Postgres
 from odds_service.storage.sqlite import Sqlite, owned
 from odds_service.store import Store
 
 D = TypeVar("D", bound=Database)
 
+MEMORY_URL: Final = "memory:"  # for trying out: a restart forgets all
+
 _EXAMPLES: Final = "sqlite:///odds.db or postgresql://user@host/name"
 _POSTGRES: Final = ("postgresql", "postgres")  # libpq takes both for a scheme
 
 
 def parse_url(text: str) -> URL:
-    """The URL in parts. Raises StorageError, without what may be a password."""
+    """Parse a database URL. Raises StorageError, whose text never holds a password."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -44,7 +49,7 @@ def parse_url(text: str) -> URL:
 async def open_store(
     text: str, *, migrate: bool = False, owner: bool = True, spill_folder: Path = Path()
 ) -> AsyncIterator[Store]:
-    """Open the store that the URL names; inside an open bridge only.
+    """Open the store that a URL names; call it inside an open bridge.
 
     migrate: bring PostgreSQL's tables up to date where they are not; an owner's on SQLite are
     always. owner: be the only one, as who begins and writes must; False for tools beside a service.
@@ -52,18 +57,25 @@ async def open_store(
     file). Raises StorageError: the URL, the file, a folder, the schema, or its owner is not right;
     StorageUnavailable: the server does not answer.
     """
+    if text == MEMORY_URL:
+        if not owner:
+            raise StorageError("database.url: memory: is within the service; no tool can open it")
+        memory = Memory()
+        with owned_memory(memory):
+            yield MemoryStore(memory)
+        return
     url = parse_url(text)
     if url.drivername == "sqlite":
         path = Path(url.database or "")
         _check_path(path, owner=owner)
         with owned(path) if owner else nullcontext():
-            async with _closing(Sqlite(path)) as database:
+            async with _disposing(Sqlite(path)) as database:
                 await check_schema(database, migrate=owner)
                 yield DatabaseStore(database, lambda _: path.with_name(path.name + ".spill"))
         return
     if owner and not os.access(spill_folder, os.W_OK):
         raise StorageError(f"database.spill_folder: {spill_folder} cannot be written to")
-    async with _closing(Postgres(url)) as database:
+    async with _disposing(Postgres(url)) as database:
         if owner:
             await run(database, database.aio_own)
         await check_schema(database, migrate=migrate)
@@ -82,7 +94,7 @@ def _check_path(path: Path, *, owner: bool) -> None:
 
 
 @asynccontextmanager
-async def _closing(database: D) -> AsyncIterator[D]:
+async def _disposing(database: D) -> AsyncIterator[D]:
     try:
         yield database
     finally:

@@ -112,9 +112,9 @@ class Postgres(Database):
         return time
 
     async def aio_make_room(self, connection: AsyncConnection, times: Iterable[datetime]) -> None:
-        """Make the partitions that are missing, beside the table and then attached to it.
+        """Create missing partitions as tables, then attach them.
 
-        That way readers of the history are not waited for, and do not wait.
+        So they neither wait for readers of the history nor hold them up.
         """
         days = sorted({_midnight(time) for time in times})
         if self._days.issuperset(days):
@@ -218,17 +218,17 @@ class Postgres(Database):
 
 
 def _midnight(time: datetime) -> datetime:
-    """The beginning of a time's day, in UTC."""
+    """Return the midnight (UTC) before a time."""
     return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 async def _aio_driver(connection: AsyncConnection) -> Any:
-    """asyncpg's own connection, inside the transaction of SQLAlchemy's."""
+    """Return asyncpg's connection; statements on it join SQLAlchemy's transaction."""
     return (await connection.get_raw_connection()).driver_connection
 
 
 async def _aio_partitions(connection: AsyncConnection) -> set[datetime]:
-    """The days that have a partition."""
+    """Return the days that have a partition."""
     names = await connection.scalars(
         text("SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
              "WHERE inhparent = 'odds_history'::regclass")
@@ -254,7 +254,7 @@ async def _aio_who_owns(connection: AsyncConnection) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The driver's own error inside SQLAlchemy's."""
+    """Return the driver's error inside SQLAlchemy's."""
     while True:
         inner = getattr(error, "orig", None) or (
             error.__cause__ if hasattr(error, "pgcode") else None

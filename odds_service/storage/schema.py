@@ -1,4 +1,4 @@
-"""The tables, as the statements know them; `migrations/` makes them.
+"""The tables as SQLAlchemy describes them; the migrations create them.
 
 Times are aware UTC. `line` and `participant` are never null ('' is none). Odds and events are
 compact JSON as text: it can be read with SQL, is as small as JSONB, and goes through COPY as it
@@ -24,13 +24,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-UNSTORED: Final = 0  # kind of a placeholder: the database refused the change, see dead_letters
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class NaiveTime(ValueError):
-    """A time without an offset: nobody can say what it means."""
+    """A time without an offset, which is ambiguous."""
 
     def __init__(self, value: datetime) -> None:
         super().__init__(f"naive time {value.isoformat()}: only aware times are stored")
@@ -38,14 +37,14 @@ class NaiveTime(ValueError):
 
 @lru_cache(maxsize=1024)  # the changes of one capture share their times
 def microseconds(value: datetime) -> int:
-    """Whole microseconds since 1970 in UTC. Raises NaiveTime."""
+    """Return whole microseconds since 1970 in UTC. Raises NaiveTime."""
     if value.tzinfo is None:
         raise NaiveTime(value)
     return (value - _EPOCH) // _MICROSECOND
 
 
 def from_microseconds(value: int) -> datetime:
-    """The time that `microseconds` made a number of."""
+    """Return the time of whole microseconds since 1970 in UTC."""
     return _EPOCH + timedelta(microseconds=value)
 
 
@@ -169,9 +168,9 @@ odds_current = Table(
 )
 
 # What makes a market one and the same over time; the key of odds_current.
-PLACE: Final = ("event_id", "source", "bookmaker", "market", "line", "participant")
+MARKET_COLUMNS: Final = ("event_id", "source", "bookmaker", "market", "line", "participant")
 
-# The order of the columns is that of rows.HistoryRow.
+# The order of the columns is that of rows.history.HistoryRow.
 odds_history = Table(
     "odds_history",
     metadata,

@@ -77,7 +77,7 @@ class Sqlite(Database):
         return from_microseconds(value)
 
     async def aio_make_room(self, connection: AsyncConnection, times: Iterable[datetime]) -> None:
-        """One table takes them all."""
+        """Do nothing: one table takes all days."""
 
     def whole_periods(self, cutoff: datetime) -> datetime:
         return cutoff
@@ -118,7 +118,7 @@ class Sqlite(Database):
 
 
 async def _aio_driver(connection: AsyncConnection) -> Any:
-    """aiosqlite's own connection: SQLAlchemy would look at every row once more."""
+    """Return aiosqlite's connection; SQLAlchemy would look at every row once more."""
     return (await connection.get_raw_connection()).driver_connection
 
 

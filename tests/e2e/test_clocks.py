@@ -1,10 +1,9 @@
 """The whole service while its clocks jump and sleep: nothing is frozen, purged or stale for it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +21,8 @@ from odds_service.pipeline.retention import PurgePolicy, due_for_purge
 from odds_service.service import Running, run_service
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.clock import ShiftedClock
-from tests.support.databases import ENGINES, Place, PostgresPlace, SqlitePlace
-from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.databases import DatabasePlace
+from tests.support.places import on_databases
 from tests.support.serving import call, settings_for, status_of, wait_until
 
 HOUR_S, DAY_S = 3_600.0, 86_400.0
@@ -35,23 +34,11 @@ MOVING = SimulationSettings(
 POLICY = PurgePolicy(over=timedelta(hours=6), unconfirmed=timedelta(hours=72))
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    """One server for all tests here."""
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture(params=ENGINES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """An empty database on either engine."""
-    if request.param == "sqlite":
-        return SqlitePlace(tmp_path)
-    return PostgresPlace(tmp_path, request.getfixturevalue("postgres"))
+pytestmark = on_databases
 
 
 @asynccontextmanager
-async def configured(place: Place) -> AsyncIterator[Settings]:
+async def configured(place: DatabasePlace) -> AsyncIterator[Settings]:
     """Settings for a simulated bookmaker, whose prices move at every look."""
     offer = SimulatedBookmaker(MOVING)
     async with trio.open_nursery() as nursery:
@@ -106,7 +93,7 @@ async def goes_on(running: Running) -> None:
     assert parts.detector.late_events == 0
 
 
-async def stamps(place: Place) -> list[datetime]:
+async def stamps(place: DatabasePlace) -> list[datetime]:
     """The detection times of the whole log, which has no hole, after a stop."""
     async with open_bridge(), place.opened(owner=False) as store:
         log = await store.history(0, 10**9, 10**6)
@@ -116,7 +103,7 @@ async def stamps(place: Place) -> list[datetime]:
 
 @pytest.mark.parametrize("jump_s", JUMPS)
 async def test_odds_go_on_over_a_jump_while_scraping_and_over_a_restart(
-    place: Place, jump_s: float
+    place: DatabasePlace, jump_s: float
 ) -> None:
     clock = ShiftedClock()
     async with configured(place) as settings:
@@ -151,7 +138,7 @@ async def test_odds_go_on_over_a_jump_while_scraping_and_over_a_restart(
 
 
 async def test_a_machine_that_slept_for_80_hours_looks_at_everything_and_purges_nothing(
-    place: Place,
+    place: DatabasePlace,
 ) -> None:
     clock = ShiftedClock()
     async with configured(place) as settings:
@@ -193,7 +180,7 @@ async def looked_once(running: Running) -> None:
 
 
 async def test_a_shifted_datetime_now_under_the_machines_own_clock(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: DatabasePlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shift = timedelta()
 

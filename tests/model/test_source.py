@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from odds_service.model.change import ChangeKind, SourceChange
 from odds_service.model.observation import Completeness
 from odds_service.model.source import SourceState, SourceStatus, reason_word, told_by_word
-from odds_service.storage import rows
+from odds_service.storage.rows.history import change_from
 from tests.support.observations import NOON, observe
 
 WORD = re.compile(r"[a-z][a-z0-9_]*")
@@ -53,7 +53,7 @@ def test_a_state_stored_as_text_is_read_back_as_word_and_text() -> None:
         ("no success since 2026-08-04T12:00:00+00:00", "no_success"),
     ):
         state = {"source": "toa", "interval_s": 60.0, "status": 3, "reason": text}
-        change = rows.change_from(StoredRow(msgspec.json.encode(state).decode(), text))
+        change = change_from(StoredRow(msgspec.json.encode(state).decode(), text))
         assert isinstance(change, SourceChange)
         assert change.reason == change.after.reason == word
         assert change.after.detail == text

@@ -42,7 +42,7 @@ from odds_service.sources.failures import failure_of
 from odds_service.sources.http import Answer
 from odds_service.sources.sportybet import SportyBet, SportyBetSettings
 from odds_service.sources.the_odds_api import TheOddsApi, TheOddsApiSettings
-from odds_service.storage import rows
+from odds_service.storage.rows.history import change_from, history_row
 from odds_service.wire import encode
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.pipeline.test_detect import Stage
@@ -379,8 +379,8 @@ class Looks:
         log = self.stage.published()
         assert fold(log) == cached(self.stage.cache.events)
         for change in log:
-            row = rows.history_row(change)
-            assert rows.history_row(rows.change_from(row)) == row
+            row = history_row(change)
+            assert history_row(change_from(row)) == row
             decoded = pb.Change.FromString(encode.change_payload(change))
             assert decoded.revision == change.revision
             if isinstance(change, MarketChange):

@@ -1,4 +1,4 @@
-"""What store.Store promises, on both databases."""
+"""The promises of store.Store, in memory and on both databases."""
 
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ from odds_service.pipeline.detect import Detector
 from odds_service.reconcile import Reconciler
 from odds_service.store import HistoryFilter, Store, WriteGroup
 from tests.pipeline.test_detect import Stage
-from tests.support.databases import Place, PostgresPlace, SqlitePlace
+from tests.support.databases import DatabasePlace, MemoryPlace, Place, PostgresPlace, SqlitePlace
 from tests.support.observations import (
     NOON,
     Prices,
@@ -29,6 +29,7 @@ from tests.support.observations import (
     observed_event,
     offered,
 )
+from tests.support.places import on_databases
 from tests.support.postgres import PostgresServer
 from tests.support.stories import H2H, SERIES, Story, groups, random_series
 
@@ -87,6 +88,15 @@ async def test_both_databases_keep_the_same_log(
     assert rows[0] == rows[1]
 
 
+def rows_beside_the_log(place: Place) -> int:
+    """Count the snapshots, and the rows of how sources carry events."""
+    if isinstance(place, MemoryPlace):
+        return len(place.memory.snapshots) + len(place.memory.carried)
+    assert isinstance(place, DatabasePlace)
+    counted = "SELECT (SELECT count(*) FROM snapshots) + (SELECT count(*) FROM event_sources)"
+    return int(place.value(counted))
+
+
 async def test_a_restart_with_an_identical_scrape_is_no_change_and_no_row(place: Place) -> None:
     before = Stage()
     for minute, offer in enumerate(SERIES[:2]):
@@ -95,8 +105,7 @@ async def test_a_restart_with_an_identical_scrape_is_no_change_and_no_row(place:
     log = [change for batch in batches for change in batch.changes]
     async with place.begun() as (store, _):
         await store.write(WriteGroup(batches))
-    counted = "SELECT (SELECT count(*) FROM snapshots) + (SELECT count(*) FROM event_sources)"
-    rows = place.value(counted)
+    rows = rows_beside_the_log(place)
     async with place.begun() as (store, stored):
         stage = Stage(announced=SourceStatus.UP)
         stage.cache.swap({entry.event.id: entry for entry in stored.events}, {}, None, NOON)
@@ -109,7 +118,7 @@ async def test_a_restart_with_an_identical_scrape_is_no_change_and_no_row(place:
         confirmed = stage.queue.take_confirmations(stored.revision)
         await store.write(WriteGroup((), confirmed))
         assert await store.history(0, ALL, ALL) == log
-    assert place.value(counted) == rows
+    assert rows_beside_the_log(place) == rows
     async with place.begun() as (_, stored):
         shown = {key: o for entry in stored.events for key, o in entry.bookmakers.items()}
     assert len(shown) == 2
@@ -185,7 +194,7 @@ async def test_epochs_follow_each_other_and_a_superseded_owner_is_told(place: Pl
     story = Story(SERIES)
     async with place.begun() as (store, first):
         await write_all(store, story)
-        place.sql("UPDATE feed_state SET epoch = 'foreign'")
+        place.take_over()
         with pytest.raises(Superseded):
             await store.write(WriteGroup(story.batches))
     async with place.begun() as (_, second):
@@ -212,8 +221,9 @@ async def test_a_second_owner_is_refused_and_a_tool_is_not(place: Place) -> None
         assert stored.revision
 
 
+@on_databases
 async def test_a_removed_market_stays_as_a_tombstone_that_nothing_older_revives(
-    place: Place,
+    place: DatabasePlace,
 ) -> None:
     story = Story(SERIES[:3])
     async with place.begun() as (store, _):
@@ -246,9 +256,12 @@ async def test_confirmations_are_one_update_a_snapshot_and_runs_are_kept(place: 
     async with place.begun() as (_, stored):
         (entry,) = [entry for entry in stored.events if entry.event.id == "e"]
     assert {odds.confirmed_at for odds in entry.bookmakers.values()} == {later}
-    assert place.sql("SELECT listing, changes, problems FROM scrape_runs") == [
-        ("soccer_epl", "3", '{"bad_price":1}')
-    ]
+    if isinstance(place, MemoryPlace):
+        assert list(place.memory.runs.values()) == [run]
+    if isinstance(place, DatabasePlace):
+        assert place.sql("SELECT listing, changes, problems FROM scrape_runs") == [
+            ("soccer_epl", "3", '{"bad_price":1}')
+        ]
 
 
 @pytest.mark.logs_errors

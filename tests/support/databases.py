@@ -1,16 +1,19 @@
-"""A database for a test, on either engine, with a way to look into it beside the program."""
+"""A store's place for a test, in memory or on either database engine."""
 
 import itertools
 import re
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, nullcontext
 from pathlib import Path
 from typing import Final
 
 from odds_service.bridge import open_bridge
+from odds_service.model.change import Change, MarketChange
 from odds_service.storage import open_store
+from odds_service.storage.memory import Memory, owned
+from odds_service.storage.memory_store import MemoryStore
 from odds_service.store import Store, Stored
 from tests.support.postgres import PostgresServer
 
@@ -19,47 +22,115 @@ _numbers = itertools.count(1)
 
 
 class Place(ABC):
-    """Where a test's tables are: empty at first, and its own."""
+    """Where a test's log is kept: empty at first, and its own."""
 
     engine: str
+
+    @abstractmethod
+    def opened(self, *, owner: bool = True) -> AbstractAsyncContextManager[Store]:
+        """Open the store, inside an open bridge."""
+
+    @asynccontextmanager
+    async def begun(self) -> AsyncIterator[tuple[Store, Stored]]:
+        """Open a bridge and the store; give it with what its start found."""
+        async with open_bridge(), self.opened() as store:
+            yield store, await store.begin()
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Forget the whole log, as if nothing had been written."""
+
+    @abstractmethod
+    def take_over(self) -> None:
+        """Give the place to another owner, as far as the present one can know."""
+
+    @abstractmethod
+    def hand_back(self) -> None:
+        """Take back what `take_over` did."""
+
+    @abstractmethod
+    def refuse(self, condition: str) -> None:
+        """Refuse changes for which an SQL condition on revision, kind and market holds."""
+
+    @abstractmethod
+    def accept(self) -> None:
+        """Take back what `refuse` did."""
+
+    @abstractmethod
+    def has_spill(self) -> bool:
+        """Return whether a stop left something for the next start."""
+
+
+class MemoryPlace(Place):
+    engine = "memory"
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+
+    @asynccontextmanager
+    async def opened(self, *, owner: bool = True) -> AsyncIterator[Store]:
+        with owned(self.memory) if owner else nullcontext():
+            yield MemoryStore(self.memory)
+
+    def clear(self) -> None:
+        self.memory = Memory()
+
+    def take_over(self) -> None:
+        self.memory.epoch = "foreign"
+
+    def hand_back(self) -> None:
+        self.memory.epoch, _ = self.memory.epochs[-1]
+
+    def refuse(self, condition: str) -> None:
+        self.memory.constraint = _takes(condition)
+
+    def accept(self) -> None:
+        self.memory.constraint = None
+
+    def has_spill(self) -> bool:
+        return bool(self.memory.spilled)
+
+
+class DatabasePlace(Place):
+    """A database, with a way to look into it beside the program."""
+
     url: str
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def opened(self, *, owner: bool = True) -> AbstractAsyncContextManager[Store]:
-        """The store, inside an open bridge."""
         return open_store(self.url, migrate=True, owner=owner, spill_folder=self.folder)
-
-    @asynccontextmanager
-    async def begun(self) -> AsyncIterator[tuple[Store, Stored]]:
-        """A bridge, the store, and what its start found."""
-        async with open_bridge(), self.opened() as store:
-            yield store, await store.begin()
 
     @abstractmethod
     def sql(self, statement: str) -> list[tuple[str, ...]]:
         """Execute a statement beside the program; values come as text, NULL as ''."""
 
     def value(self, statement: str) -> str:
-        """The one value that a query gives."""
+        """Return the one value that a query gives."""
         ((value,),) = self.sql(statement)
         return value
 
-    @abstractmethod
-    def refuse(self, condition: str) -> None:
-        """Have the database refuse rows of odds_history for which the condition holds."""
+    def clear(self) -> None:
+        for table in ("odds_history", "odds_current", "events", "event_sources", "snapshots"):
+            self.sql(f"DELETE FROM {table}")  # noqa: S608  # names of ours
+        self.sql("UPDATE feed_state SET durable_revision = 0, detected_at = NULL")
 
-    @abstractmethod
-    def accept(self) -> None:
-        """Take what `refuse` did back."""
+    def take_over(self) -> None:
+        self.sql("UPDATE feed_state SET epoch = 'foreign'")
+
+    def hand_back(self) -> None:
+        self.sql("UPDATE feed_state SET epoch = (SELECT epoch FROM epochs)")
 
     @abstractmethod
     def spill(self) -> Path | None:
-        """The spill file, if there is one."""
+        """Return the spill file, if there is one."""
+
+    def has_spill(self) -> bool:
+        return self.spill() is not None
 
 
-class SqlitePlace(Place):
+class SqlitePlace(DatabasePlace):
     engine = "sqlite"
 
     def __init__(self, folder: Path) -> None:
@@ -73,7 +144,7 @@ class SqlitePlace(Place):
         return [tuple("" if value is None else str(value) for value in row) for row in rows]
 
     def refuse(self, condition: str) -> None:
-        """SQLite adds no constraint to a table; a trigger says the same."""
+        """Add a trigger: SQLite adds no constraint to a table that exists."""
         self.sql(f"CREATE TRIGGER refused BEFORE INSERT ON odds_history WHEN {_of_new(condition)} "
                  "BEGIN SELECT RAISE(ABORT, 'constraint refused'); END")  # fmt: skip
 
@@ -85,7 +156,7 @@ class SqlitePlace(Place):
         return path if path.exists() else None
 
 
-class PostgresPlace(Place):
+class PostgresPlace(DatabasePlace):
     engine = "postgresql"
 
     def __init__(self, folder: Path, server: PostgresServer) -> None:
@@ -112,5 +183,18 @@ class PostgresPlace(Place):
 
 
 def _of_new(condition: str) -> str:
-    """A condition on columns, as a trigger writes it."""
+    """Write a condition on columns as a trigger wants it."""
     return re.sub(r"\b(revision|kind|market)\b", r"NEW.\1", condition)
+
+
+def _takes(condition: str) -> Callable[[Change], bool]:
+    """Return a check of changes: false where the condition holds."""
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    query = f"SELECT NOT ({condition}) FROM (SELECT ? revision, ? kind, ? market)"  # noqa: S608  # ours
+
+    def takes(change: Change) -> bool:
+        market = change.after.key.market if isinstance(change, MarketChange) else ""
+        ((taken,),) = database.execute(query, (change.revision, int(change.kind), market))
+        return bool(taken)
+
+    return takes

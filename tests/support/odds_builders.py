@@ -10,7 +10,6 @@ import grpc
 import pytest
 import trio
 from google.protobuf.message import Message
-from msgspec.structs import replace
 
 from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
@@ -21,13 +20,13 @@ from odds_service.feed import RING_CHANGES, ChangeFeed
 from odds_service.model.change import (
     Change,
     Commit,
-    EventChange,
     MarketChange,
     SourceChange,
 )
-from odds_service.model.market import MarketKey, MarketStatus
+from odds_service.model.fold import OddsState, backwards
+from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation
-from odds_service.model.snapshot import BookmakerOdds, EventOdds
+from odds_service.model.snapshot import EventOdds
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc.parts import History, RpcParts
 from odds_service.rpc.server import RpcServer, serve_grpc
@@ -156,10 +155,11 @@ class Bookkeeping:
         head = min((noted for noted in self.noted if noted >= revision), default=None)
         if head is None or revision < self.stored_from - 1:
             raise BelowFloor(self.stored_from - 1)
-        known = dict(self.noted[head])
-        for change in reversed(self.log[revision:head]):
-            _undo(known, change, self.replaced)
-        entries = known.values()
+        state = OddsState(self.noted[head])
+        if head > revision:
+            later = Commit(self.log[revision:head], replaced=self.replaced)
+            state = backwards(state, later)
+        entries = state.events.values()
         chosen = [each for each in entries if not event_ids or each.event.id in event_ids]
         then = self.log[revision - 1].detected_at if revision else None
         return Past(revision, at or then, chosen)
@@ -191,31 +191,6 @@ class Bookkeeping:
             events=len(cut.events),
             markets=0,
         )
-
-
-def _undo(events: dict[str, EventOdds], change: Change, replaced: dict[int, int]) -> None:
-    if isinstance(change, SourceChange):
-        return
-    entry = events.get(change.event_id)
-    if isinstance(change, EventChange):
-        if change.before is None:
-            events.pop(change.event_id, None)
-        elif entry is None:
-            shown = {odds.key: odds for odds in change.ended}
-            events[change.event_id] = EventOdds(change.before, {}, shown)
-        else:
-            events[change.event_id] = replace(entry, event=change.before)
-        return
-    assert entry is not None
-    place = change.source, change.bookmaker
-    at = change.observed_at
-    gone = BookmakerOdds(0, change.event_id, *place, at, at, None, {})
-    odds = entry.bookmakers.get(place, gone)
-    markets = {key: market for key, market in odds.markets.items() if key != change.after.key}
-    if change.before is not None and change.before.status is not MarketStatus.REMOVED:
-        markets[change.before.key] = change.before
-    odds = replace(odds, markets=markets, snapshot_id=replaced.get(change.snapshot_id, 0))
-    events[change.event_id] = replace(entry, bookmakers={**entry.bookmakers, place: odds})
 
 
 def _passes(only: HistoryFilter, change: Change) -> bool:

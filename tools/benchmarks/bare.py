@@ -15,8 +15,8 @@ from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from odds_service.model.change import Commit, MarketChange
-from odds_service.storage import rows
 from odds_service.storage.log.statements import Statements
+from odds_service.storage.rows.history import history_row
 from odds_service.storage.schema import UtcTime, microseconds, odds_current, odds_history, snapshots
 
 _ASYNCPG: Final[Any] = asyncpg_dialect.dialect  # it comes without types
@@ -40,7 +40,7 @@ def group_of(batches: Sequence[Commit]) -> Group:
         if isinstance(change, MarketChange)
     }
     return Group(
-        [tuple(rows.history_row(change)) for batch in batches for change in batch.changes],
+        [tuple(history_row(change)) for batch in batches for change in batch.changes],
         [
             tuple(getattr(snapshot, name) for name in SNAPSHOT)
             for batch in batches
@@ -238,7 +238,7 @@ class Obvious:
         for changes in by_event.values():
             async with self._engine.begin() as connection:
                 for change in changes:
-                    row = rows.history_row(change)
+                    row = history_row(change)
                     await connection.execute(odds_history.insert(), row._asdict())
                     current = {name: getattr(row, name) for name in _SHARED}
                     current |= {"odds": row.after, "changed_at": row.observed_at}

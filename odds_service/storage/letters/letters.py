@@ -1,4 +1,4 @@
-"""The dead letters: changes that are not in the history, and why."""
+"""Dead letters: changes that are not in the history, with the reasons."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.model.change import Change
 from odds_service.model.snapshot import EventSource, Snapshot
-from odds_service.storage import rows
 from odds_service.storage.database import Database
+from odds_service.storage.rows import Unreadable
+from odds_service.storage.rows.history import HistoryRow, change_from, changes_from, history_row
 from odds_service.storage.schema import dead_letters, epochs
 from odds_service.store import DeadLetter
 
@@ -23,7 +24,7 @@ _REASON_CHARS: Final = 500  # of a database's words, which may quote a whole row
 class Letter(msgspec.Struct, frozen=True, array_like=True):
     """A change as its row, with what is stored along with it."""
 
-    row: rows.HistoryRow
+    row: HistoryRow
     snapshot: Snapshot | None
     carried: tuple[EventSource, ...]
 
@@ -40,7 +41,15 @@ async def aio_keep(
     reason: str,
     now: datetime,
 ) -> None:
-    """Keep changes with the reason why they are not stored."""
+    """Keep changes as dead letters.
+
+    Args:
+        connection: inside a writing transaction.
+        epoch: the epoch that numbered the changes.
+        listed: each change with its snapshot and sources.
+        reason: why they are not stored.
+        now: when they are kept.
+    """
     values = [
         {
             "epoch": epoch,
@@ -55,16 +64,20 @@ async def aio_keep(
     await connection.execute(dead_letters.insert(), values)
 
 
-def _written(change: Change, snapshot: Snapshot | None, carried: tuple[EventSource, ...]) -> bytes:
-    """A letter as JSON; empty for text that is no Unicode: no database could ever take it."""
+def _written(
+    change: Change,
+    snapshot: Snapshot | None,
+    carried: tuple[EventSource, ...],
+) -> bytes:
+    """Return a letter as JSON; empty for text that is not Unicode, which no database takes."""
     try:
-        return msgspec.json.encode(Letter(rows.history_row(change), snapshot, carried))
+        return msgspec.json.encode(Letter(history_row(change), snapshot, carried))
     except UnicodeEncodeError:
         return b""
 
 
 def read_letter(letter: bytes) -> Letter | None:
-    """A letter that was kept; None where it could not be written down."""
+    """Decode a letter; None where it could not be encoded."""
     return _decode(letter) if letter else None
 
 
@@ -81,7 +94,7 @@ async def aio_letters(connection: AsyncConnection, after: int, limit: int) -> li
 
 def _shown(row: Row[Any]) -> DeadLetter:
     letter = read_letter(row.letter)
-    changes, _ = ([], []) if letter is None else rows.changes_from([letter.row])
+    changes, _ = ([], []) if letter is None else changes_from([letter.row])
     return DeadLetter(
         letter_id=row.letter_id,
         epoch=row.epoch,
@@ -96,7 +109,7 @@ def _shown(row: Row[Any]) -> DeadLetter:
 async def aio_kept(
     connection: AsyncConnection, after: int, upto: int
 ) -> list[tuple[Change, tuple[EventSource, ...]]]:
-    """Letters of revisions in (after, upto] that are still theirs, in the order of the log.
+    """Return the changes of letters that still own their revisions in (after, upto], in order.
 
     A letter of a log that went on without it (see storage.spill) is none of them.
     """
@@ -115,8 +128,8 @@ async def aio_kept(
         place = bisect_right(firsts, row.revision) - 1
         letter = read_letter(row.letter)
         if letter is not None and place >= 0 and opened[place][1] == row.epoch:
-            with suppress(rows.Unreadable):
-                kept.append((rows.change_from(letter.row), letter.carried))
+            with suppress(Unreadable):
+                kept.append((change_from(letter.row), letter.carried))
     return kept
 
 

@@ -1,4 +1,4 @@
-"""Refused changes that still hold: they were served, and nothing that is stored has overtaken them.
+"""Refused changes that still hold: they were served, and nothing stored has overtaken them.
 
 The current tables lack them, so who reads the present out of the database lays them over it: a
 start, and a reading as of a revision. Dropped letters are given up, and hold no more.
@@ -28,18 +28,18 @@ from odds_service.storage.schema import (
     source_states,
 )
 
-Place = tuple[str, str, str, MarketKey]  # event, source, bookmaker, market
+MarketRef = tuple[str, str, str, MarketKey]  # event, source, bookmaker, market
 
 _AT_ONCE: Final = 500  # ids in one query
 
 
-class Refused(Struct):
+class RefusedChanges(Struct):
     """The last change of each market, event and source, where it was refused.
 
     ended: event -> its refused end. carried: (event, source) -> how the source carries it.
     """
 
-    markets: dict[Place, MarketChange] = {}
+    markets: dict[MarketRef, MarketChange] = {}
     events: dict[str, EventChange] = {}
     sources: dict[str, SourceChange] = {}
     ended: dict[str, int] = {}
@@ -47,11 +47,16 @@ class Refused(Struct):
 
     @property
     def event_ids(self) -> set[str]:
-        """The events that are not as the tables say."""
+        """Return the events that are not as the tables say."""
         return {*self.events, *self.ended, *(place[0] for place in self.markets)}
 
-    def lay_over(self, current: dict[Place, Market], event_ids: Collection[str]) -> None:
-        """Correct what the tables say of some events' markets (none named: of all)."""
+    def lay_over(self, current: dict[MarketRef, Market], event_ids: Collection[str]) -> None:
+        """Correct the markets that were read from the tables.
+
+        Args:
+            current: the markets; corrected in place.
+            event_ids: the events that were read; all of them where empty.
+        """
         for place in [place for place in current if place[0] in self.ended]:
             if current[place].revision <= self.ended[place[0]]:
                 del current[place]
@@ -64,9 +69,9 @@ class Refused(Struct):
                 current[place] = change.after
 
 
-async def aio_refused(connection: AsyncConnection, upto: int) -> Refused:
-    """What holds at revision `upto`."""
-    found = Refused()
+async def aio_refused_changes(connection: AsyncConnection, upto: int) -> RefusedChanges:
+    """Return the refused changes that hold at revision `upto`."""
+    found = RefusedChanges()
     changes: list[Change] = []
     # Not below the floor: what such letters speak of may be gone from the tables as well.
     floor = await connection.scalar(select(feed_state.c.floor_revision)) or 0
@@ -115,8 +120,8 @@ async def _aio_events(connection: AsyncConnection, event_ids: Iterable[str]) -> 
 
 async def _aio_market_revisions(
     connection: AsyncConnection, event_ids: Iterable[str]
-) -> dict[Place, int]:
-    """Of all markets of some events, tombstones too."""
+) -> dict[MarketRef, int]:
+    """Return the revisions of all markets of some events, tombstones included."""
     query = select(odds_current)
     return {
         (row.event_id, row.source, row.bookmaker, MarketKey(row.market, row.line, row.participant)):

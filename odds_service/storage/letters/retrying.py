@@ -1,4 +1,4 @@
-"""Another try for a dead letter: its change is stored in the place that was held for it."""
+"""The retry of a dead letter: stores its change in the place of its placeholder."""
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -6,8 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.storage.database import Database
 from odds_service.storage.letters.letters import read_letter
 from odds_service.storage.log.writing import Stretch, aio_insert, aio_locked_state
-from odds_service.storage.rows import change_from
-from odds_service.storage.schema import UNSTORED, dead_letters, epochs, odds_history
+from odds_service.storage.rows.history import UNSTORED, change_from
+from odds_service.storage.schema import dead_letters, epochs, odds_history
 
 
 async def aio_retry(database: Database, letter_id: int) -> str:
@@ -49,7 +49,7 @@ async def aio_retry(database: Database, letter_id: int) -> str:
 
 
 async def aio_epoch_of(connection: AsyncConnection, revision: int) -> str | None:
-    """The epoch that a revision was numbered in, as far as it was stored."""
+    """Return the epoch that numbered a stored revision."""
     epoch: str | None = await connection.scalar(
         select(epochs.c.epoch)
         .where(epochs.c.first_revision <= revision)

@@ -1,4 +1,4 @@
-"""The spill file: what the last stop could not write in time, for the next start.
+"""The spill file: changes that a stop could not write in time, for the next start.
 
 JSON lines: a header, then a batch a line. It comes into being whole or not at all.
 """
@@ -17,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.errors import StorageError
 from odds_service.model.change import Commit
 from odds_service.model.snapshot import EventSource, Snapshot
-from odds_service.storage import rows
 from odds_service.storage.database import Database
 from odds_service.storage.letters.letters import aio_keep
 from odds_service.storage.log.writing import aio_write_batches, by_days, stretch_of
 from odds_service.storage.reads.load import aio_state
+from odds_service.storage.rows.history import HistoryRow, change_from, history_row
 from odds_service.storage.schema import dead_letters
 
 _FORMAT: Final = 1
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class SpillHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose changes they are, and which: the revisions from first to last, without a hole."""
+    """The first line: the database, the epoch, and the range of revisions, which has no hole."""
 
     format: int
     database_id: str
@@ -41,9 +41,9 @@ class SpillHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class _Line(msgspec.Struct, frozen=True):
-    """A batch."""
+    """One commit."""
 
-    rows: list[rows.HistoryRow]
+    rows: list[HistoryRow]
     snapshots: list[Snapshot]
     event_sources: list[tuple[str, EventSource]]
 
@@ -53,7 +53,17 @@ _line = msgspec.json.Decoder(_Line)
 
 
 def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Commit]) -> None:
-    """Write the file, and see it on the disk. Raises OSError."""
+    """Write the file and flush it to the disk.
+
+    Args:
+        path: the file; it appears whole or not at all.
+        database_id: the database that the changes belong to.
+        epoch: the epoch that numbered them.
+        batches: at least one, without a hole.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     header = SpillHeader(
         format=_FORMAT,
         database_id=database_id,
@@ -65,7 +75,7 @@ def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Comm
     with begun.open("wb") as file:
         file.write(msgspec.json.encode(header) + b"\n")
         for batch in batches:
-            changes = [rows.history_row(change) for change in batch.changes]
+            changes = [history_row(change) for change in batch.changes]
             line = _Line(changes, list(batch.snapshots), list(batch.event_sources))
             file.write(msgspec.json.encode(line) + b"\n")
         file.flush()
@@ -75,7 +85,7 @@ def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Comm
 
 
 def read_spill(path: Path) -> tuple[SpillHeader, Iterator[Commit]] | None:
-    """The header, and the batches as they are asked for; None without a file.
+    """Return the header and an iterator over the commits; None without a file.
 
     Raises StorageError.
     """
@@ -97,7 +107,7 @@ def _batches(path: Path) -> Iterator[Commit]:
             file.readline()
             for text in file:
                 line = _line.decode(text)
-                changes = [rows.change_from(row) for row in line.rows]
+                changes = [change_from(row) for row in line.rows]
                 yield Commit(changes, line.snapshots, line.event_sources)
     except (OSError, msgspec.MsgspecError) as error:
         raise _unreadable(path, error) from None
@@ -130,7 +140,7 @@ def _sync_folder(path: Path) -> None:
 
 
 async def aio_replay(database: Database, path: Path, now: datetime) -> tuple[int, int]:
-    """Store what the file holds, if there is one: how many changes were stored, and how many not.
+    """Store the content of the file; return the numbers of stored and of misfit changes.
 
     It fits if no epoch was opened after its own, and if it follows on what is durable. It may
     begin before that: the group that was in hand at the stop may have been committed. Changes that

@@ -1,4 +1,4 @@
-"""The log read back, page by page, and the revision that a time belongs to."""
+"""Reading the log page by page, and finding the revision of a time."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.errors import BelowFloor
 from odds_service.model.change import Change, ChangeKind
-from odds_service.storage import rows
-from odds_service.storage.schema import UNSTORED, feed_state, odds_history
+from odds_service.storage.rows.history import UNSTORED, changes_from
+from odds_service.storage.schema import feed_state, odds_history
 from odds_service.store import HistoryFilter, HistoryPage
 
 _MARKET = odds_history.c.kind.between(int(ChangeKind.ADDED), int(ChangeKind.REMOVED))
@@ -36,7 +36,7 @@ async def aio_history(
 ) -> list[Change]:
     """See store.Store.history."""
     query = _between(after, upto, limit).where(odds_history.c.kind != UNSTORED)
-    changes, _ = rows.changes_from(await connection.execute(query))
+    changes, _ = changes_from(await connection.execute(query))
     return changes
 
 
@@ -57,17 +57,17 @@ async def aio_page(
     if not only.of_markets:
         query = query.where(~_MARKET)
     found = (await connection.execute(query)).all()
-    changes, unstored = rows.changes_from(found)
+    changes, unstored = changes_from(found)
     return HistoryPage(changes, found[-1].revision if len(found) == limit else upto, unstored)
 
 
 async def aio_floor(connection: AsyncConnection) -> int:
-    """Everything up to this revision was taken out, because of its age."""
+    """Return the floor: history up to this revision was deleted because of its age."""
     return int(await connection.scalar(select(feed_state.c.floor_revision)) or 0)
 
 
 async def aio_last_detected(connection: AsyncConnection, at: datetime) -> int:
-    """The last revision detected at or before a time, by the log's own stamps.
+    """Return the last revision detected at or before a time, by the log's own stamps.
 
     A binary search: the stamps never decrease along the log, so they need no index.
     Raises BelowFloor.
@@ -113,7 +113,7 @@ def _last(revision: Any) -> Select[Any]:
 
 
 async def aio_detected_at(connection: AsyncConnection, revision: int) -> datetime | None:
-    """When a stored change was detected."""
+    """Return the time at which a stored change was detected; None without one."""
     time: datetime | None = await connection.scalar(
         select(odds_history.c.detected_at).where(odds_history.c.revision == revision)
     )

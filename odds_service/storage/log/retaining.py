@@ -1,4 +1,4 @@
-"""Retention: what is too old goes, in short transactions that each hold the writer up briefly.
+"""Retention: deletes old rows in short transactions, so that the writer never waits long.
 
 The floor is moved first, and then what lies below it is taken out: nobody reads half of it.
 """
@@ -56,14 +56,14 @@ async def aio_retain(database: Database, policy: Retention, now: datetime) -> Re
 
 
 async def _aio_slice(database: Database, statement: Delete) -> int:
-    """Delete in a transaction of its own that waits its turn; gives how many."""
+    """Delete in a transaction of its own; return the number of rows."""
     async with database.writing() as connection:
         await aio_locked_state(database, connection)
         return (await connection.execute(statement)).rowcount
 
 
 async def _aio_move_floor(database: Database, cutoff: datetime, done: Retained) -> int:
-    """Set the floor to the last revision that may go, drop whole partitions; gives the floor."""
+    """Raise the floor to the last revision that may go, drop partitions; return the floor."""
     cutoff = database.whole_periods(cutoff)
     floor = await _aio_last_before(database, cutoff)
     async with database.writing() as connection:
@@ -76,7 +76,7 @@ async def _aio_move_floor(database: Database, cutoff: datetime, done: Retained) 
 
 
 async def _aio_last_before(database: Database, cutoff: datetime) -> int:
-    """The last revision stamped before a time; 0 where the history does not reach back to it."""
+    """Return the last revision stamped before a time; 0 where history does not reach back to it."""
     async with database.reading() as connection:
         try:
             return await aio_last_detected(connection, cutoff - timedelta(microseconds=1))
@@ -85,7 +85,7 @@ async def _aio_last_before(database: Database, cutoff: datetime) -> int:
 
 
 def _oldest(floor: int) -> Delete:
-    """The oldest rows below the floor."""
+    """Return the statement that deletes the oldest rows below the floor."""
     first = select(func.min(odds_history.c.revision)).scalar_subquery()
     return delete(odds_history).where(
         odds_history.c.revision <= floor, odds_history.c.revision < first + SLICE_REVISIONS
@@ -93,7 +93,7 @@ def _oldest(floor: int) -> Delete:
 
 
 def _superseded(floor: int) -> Delete:
-    """Snapshots that were replaced by one below the floor."""
+    """Return the statement that deletes snapshots replaced by another one below the floor."""
     newer = snapshots.alias()
     old = (
         select(snapshots.c.snapshot_id)
@@ -119,7 +119,7 @@ def _ended(upto: int) -> ColumnElement[bool]:
 
 
 def _current_of_ended(upto: int) -> Delete:
-    """Odds of events that ended; the history holds them too, for as long as it reaches back."""
+    """Return the statement that deletes current odds of ended events; history holds them too."""
     some = (
         select(odds_current.c.event_id)
         .join(events, events.c.event_id == odds_current.c.event_id)
@@ -131,7 +131,7 @@ def _current_of_ended(upto: int) -> Delete:
 
 
 async def _aio_forget_ended(database: Database, floor: int, done: Retained) -> None:
-    """Take out all that is known of events that ended below the floor."""
+    """Delete everything about events that ended below the floor."""
     query = select(events.c.event_id).where(_ended(floor)).limit(SLICE_EVENTS)
     while True:
         async with database.writing() as connection:

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from odds_service.model.change import ChangeKind
 from odds_service.storage.schema import (
-    PLACE,
+    MARKET_COLUMNS,
     UtcTime,
     bookmakers,
     event_sources,
@@ -26,13 +26,13 @@ _MARKET_KINDS: Final = (int(ChangeKind.ADDED), int(ChangeKind.REMOVED))
 
 
 class Statements:
-    """What a transaction of the writer executes beside the bulk of its rows.
+    """The statements of a writing transaction, except the bulk inserts.
 
-    Their parameters have the names of the columns, except where it is said.
+    Parameters are named as the columns, unless noted.
     """
 
     def __init__(self, insert: Insert, *, distinct: bool) -> None:
-        """`distinct`: whether an upsert must not meet one row twice (PostgreSQL)."""
+        """Make the statements; distinct: an upsert must not meet one row twice (PostgreSQL)."""
         self.add_bookmaker = insert(bookmakers).on_conflict_do_nothing()
         self.add_snapshot = insert(snapshots).on_conflict_do_nothing()
         self.add_run = insert(scrape_runs).on_conflict_do_nothing()
@@ -46,7 +46,7 @@ class Statements:
 def _put(
     statement: "postgresql.Insert | sqlite.Insert", table: Table, *, newer_only: bool = False
 ) -> Executable:
-    """Insert or replace by primary key; newer_only: never over a row of a later revision."""
+    """Return an upsert by primary key; with newer_only it spares rows of later revisions."""
     fresh = statement.excluded
     return statement.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),
@@ -56,7 +56,7 @@ def _put(
 
 
 def _put_event(statement: "postgresql.Insert | sqlite.Insert") -> Executable:
-    """The latest event stands; when it ended last stays known also when it comes back."""
+    """Return an upsert that keeps the latest event, and the last end of an event that came back."""
     fresh = statement.excluded
     newer = fresh.revision > events.c.revision
     taken: dict[str, Any] = {
@@ -84,7 +84,7 @@ def _confirm() -> Executable:
 
 
 def _put_current(statement: "postgresql.Insert | sqlite.Insert", *, distinct: bool) -> Executable:
-    """Take rows of history over into odds_current, the last of each market.
+    """Return an upsert of odds_current from the last history row of each market.
 
     Out of the table, where they stand already: so they go to the database, and are encoded, once.
     Parameters: first, last (revisions), begin, end (of detection; for PostgreSQL's partitions).
@@ -100,7 +100,7 @@ def _put_current(statement: "postgresql.Insert | sqlite.Insert", *, distinct: bo
             bindparam("begin", type_=UtcTime()), bindparam("end", type_=UtcTime())
         ),
     )
-    place = [odds_history.c[name] for name in PLACE]
+    place = [odds_history.c[name] for name in MARKET_COLUMNS]
     if distinct:
         rows = rows.ext(postgresql.distinct_on(*place)).order_by(
             *place, odds_history.c.revision.desc()

@@ -1,4 +1,4 @@
-"""Whether odds_current is what odds_history gives: a fold of its own, event by event."""
+"""Comparison of odds_current with the fold of odds_history, event by event."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -6,12 +6,15 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from odds_service.model.change import ChangeKind
+from odds_service.model.change import ChangeKind, MarketChange
 from odds_service.model.event import EventStatus
-from odds_service.model.market import MarketStatus
+from odds_service.model.fold import EventFold
+from odds_service.model.market import Market, MarketKey, MarketStatus
+from odds_service.storage.rows import Unreadable
+from odds_service.storage.rows.history import UNSTORED, change_from
+from odds_service.storage.rows.odds import market_from
 from odds_service.storage.schema import (
-    PLACE,
-    UNSTORED,
+    MARKET_COLUMNS,
     events,
     feed_state,
     odds_current,
@@ -21,17 +24,56 @@ from odds_service.store import Verified
 
 _EVENTS: Final = 50  # folded at a time: bounds memory
 _REVISIONS: Final = 500_000  # counted at a time
-_FAULTS: Final = 20  # told in words
+_FAULTS: Final = 20  # put into words
 
 
-class _Standing(NamedTuple):
-    """What odds_current must say of a market."""
+_MarketValues = tuple[str, ...]  # the values of schema.MARKET_COLUMNS
 
-    status: int
-    odds: str
-    changed_at: object
+
+class _Last(NamedTuple):
+    """A market's last change, which its row in odds_current must name."""
+
     revision: int
     snapshot_id: int
+
+
+class _Folded:
+    """What the history says of some events' markets since their last end.
+
+    last: by place, tombstones included. unreadable: places whose last change cannot be decoded.
+    ended: event id -> revision of its last end.
+    """
+
+    def __init__(self) -> None:
+        self.events: dict[str, EventFold] = {}
+        self.last: dict[_MarketValues, _Last] = {}
+        self.unreadable: set[_MarketValues] = set()
+        self.ended: dict[str, int] = {}
+
+    def market(self, place: _MarketValues) -> Market | None:
+        """Return a market's odds; None where it was removed."""
+        event_id, source, bookmaker, *key = place
+        return self.events[event_id].bookmaker(source, bookmaker).markets.get(MarketKey(*key))
+
+    def add(self, row: Row[Any]) -> None:
+        """Take the next row of a market's change or of an event's end."""
+        if row.kind == ChangeKind.EVENT_ENDED:
+            self.ended[row.event_id] = row.revision
+            self.events[row.event_id] = EventFold()
+            for place in [place for place in self.last if place[0] == row.event_id]:
+                del self.last[place]
+            return
+        place = tuple(getattr(row, name) for name in MARKET_COLUMNS)
+        self.last[place] = _Last(row.revision, row.snapshot_id)
+        fold = self.events.setdefault(row.event_id, EventFold())
+        try:
+            change = change_from(row)
+        except Unreadable:
+            self.unreadable.add(place)
+            return
+        self.unreadable.discard(place)
+        if isinstance(change, MarketChange):
+            fold.apply(change)
 
 
 class _Findings:
@@ -48,8 +90,8 @@ class _Findings:
 async def aio_verify(connection: AsyncConnection) -> Verified:
     """See store.Store.verify.
 
-    Where retention has cut the history, odds that have not changed since cannot be folded: of
-    them it is only checked that no change is missing.
+    Odds that have not changed since retention cut the history cannot be folded. For them, only
+    the absence of later changes is checked.
     """
     state = (await connection.execute(select(feed_state))).one()
     findings = _Findings()
@@ -68,7 +110,7 @@ async def aio_verify(connection: AsyncConnection) -> Verified:
 
 
 async def _aio_count(connection: AsyncConnection, state: Row[Any], findings: _Findings) -> int:
-    """Every revision from the floor to the durable one must be there once; gives placeholders."""
+    """Check that each revision above the floor is there once; return the number of placeholders."""
     unstored = 0
     after = state.floor_revision
     while after < state.durable_revision:
@@ -96,44 +138,56 @@ async def _aio_count(connection: AsyncConnection, state: Row[Any], findings: _Fi
 async def _aio_compare(
     connection: AsyncConnection, event_ids: Sequence[str], floor: int, findings: _Findings
 ) -> int:
-    """Compare some events; gives how many live markets they have."""
-    folded, ended = await _aio_fold(connection, event_ids)
+    """Compare some events; return the number of their live markets."""
+    folded = await _aio_fold(connection, event_ids)
     query = select(events).where(events.c.event_id.in_(event_ids))
     known = {row.event_id: row for row in await connection.execute(query)}
     for event_id, row in known.items():
-        if row.ended_revision > floor and row.ended_revision != ended.get(event_id, 0):
-            findings.add(
-                f"event {event_id} ended at {row.ended_revision}, not {ended.get(event_id)}"
-            )
+        ended = folded.ended.get(event_id, 0)
+        if row.ended_revision > floor and row.ended_revision != ended:
+            findings.add(f"event {event_id} ended at {row.ended_revision}, not {ended}")
     alive = 0
     current = select(odds_current).where(odds_current.c.event_id.in_(event_ids))
     for row in await connection.execute(current):
-        place = tuple(getattr(row, name) for name in PLACE)
-        stands = _Standing(row.status, row.odds, row.changed_at, row.revision, row.snapshot_id)
+        place = tuple(getattr(row, name) for name in MARKET_COLUMNS)
         event = known.get(row.event_id)
         dead = row.status == MarketStatus.REMOVED or (
             event is not None and row.revision <= event.ended_revision
         )
         alive += not dead
-        expected = folded.pop(place, None)
-        if expected is not None and stands != expected:
-            findings.add(f"{' '.join(place)}: odds_current has {stands}, history {expected}")
-        elif expected is None and row.revision > floor and not dead:
-            findings.add(f"{' '.join(place)}: odds_current has {stands}, history nothing")
-    for place, expected in folded.items():
+        last = folded.last.pop(place, None)
+        stands = f"{' '.join(place)}: odds_current has {row.odds} at {row.revision}"
+        if last is not None:
+            expected = None if place in folded.unreadable else folded.market(place)
+            if (row.revision, row.snapshot_id) != last or (
+                place not in folded.unreadable and not _says(row, expected)
+            ):
+                findings.add(f"{stands}, history {expected or 'no such market'} at {last.revision}")
+        elif row.revision > floor and not dead:
+            findings.add(f"{stands}, history nothing")
+    for place in folded.last:
         event = known.get(place[0])
         gone = event is not None and event.status == EventStatus.ENDED
-        if expected.status != MarketStatus.REMOVED and not gone:
+        expected = folded.market(place)
+        if expected is not None and not gone:
             findings.add(f"{' '.join(place)}: odds_current has nothing, history {expected}")
     return alive
 
 
-async def _aio_fold(
-    connection: AsyncConnection, event_ids: Sequence[str]
-) -> tuple[dict[tuple[str, ...], _Standing], dict[str, int]]:
-    """What history says of some events' markets since their last end, and when that was."""
-    folded: dict[tuple[str, ...], _Standing] = {}
-    ended: dict[str, int] = {}
+def _says(row: Row[Any], expected: Market | None) -> bool:
+    """Return whether a row of odds_current holds the odds that the history gives."""
+    if expected is None:
+        return bool(row.status == MarketStatus.REMOVED)
+    try:
+        market = market_from(expected.key, row.odds, row.revision, row.changed_at)
+    except Unreadable:
+        return False
+    return market == expected and row.status == expected.status
+
+
+async def _aio_fold(connection: AsyncConnection, event_ids: Sequence[str]) -> _Folded:
+    """Fold the stored history of some events."""
+    folded = _Folded()
     kind = odds_history.c.kind
     query = (
         select(odds_history)
@@ -145,12 +199,5 @@ async def _aio_fold(
         .order_by(odds_history.c.revision)
     )
     for row in await connection.execute(query):
-        if row.kind == ChangeKind.EVENT_ENDED:
-            ended[row.event_id] = row.revision
-            for place in [place for place in folded if place[0] == row.event_id]:
-                del folded[place]
-            continue
-        folded[tuple(getattr(row, name) for name in PLACE)] = _Standing(
-            row.status, row.after, row.observed_at, row.revision, row.snapshot_id
-        )
-    return folded, ended
+        folded.add(row)
+    return folded

@@ -1,4 +1,4 @@
-"""One transaction of the writer: a group of changes, whole, in order, and once.
+"""The writing transaction: stores a group of changes whole, in order, and once.
 
 asyncio-flavoured (`aio_…`); storage.database_store runs them on the bridge.
 """
@@ -14,9 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.errors import StorageUnavailable, Superseded
 from odds_service.model.change import Change, Commit, EventChange, MarketChange, SourceChange
 from odds_service.model.snapshot import BookmakerOdds, EventSource, Snapshot
-from odds_service.storage import rows
 from odds_service.storage.database import Database
 from odds_service.storage.letters.letters import Entry, aio_keep
+from odds_service.storage.rows import Values
+from odds_service.storage.rows.events import carried_row, event_row
+from odds_service.storage.rows.history import history_values, placeholder
+from odds_service.storage.rows.snapshots import packed_lagging
+from odds_service.storage.rows.sources import run_row, state_row
 from odds_service.storage.schema import feed_state, odds_history, snapshots
 from odds_service.store import WriteGroup
 
@@ -27,18 +31,18 @@ log = structlog.get_logger(__name__)
 
 
 class Stretch(NamedTuple):
-    """Consecutive changes, and what is stored along with them: by snapshot id, by event."""
+    """Consecutive changes with their snapshots (by id) and sources (by event id)."""
 
     changes: Sequence[Change]
     snapshots: Mapping[int, Snapshot]
     carried: Mapping[str, Sequence[EventSource]]
 
     def of(self, changes: Sequence[Change]) -> "Stretch":
-        """Some of the changes."""
+        """Return the stretch with only some of its changes."""
         return self._replace(changes=changes)
 
     def entries(self) -> list[Entry]:
-        """Each change with what belongs to it alone."""
+        """Return each change with its own snapshot and sources."""
         found: list[Entry] = []
         for change in self.changes:
             snapshot: Snapshot | None = None
@@ -52,7 +56,7 @@ class Stretch(NamedTuple):
 
 
 def stretch_of(batches: Iterable[Commit], after: int = 0) -> Stretch:
-    """All changes after a revision."""
+    """Return the changes of commits after a revision as one stretch."""
     changes: list[Change] = []
     captured: dict[int, Snapshot] = {}
     carried: dict[str, list[EventSource]] = {}
@@ -90,7 +94,7 @@ async def aio_write(database: Database, epoch: str, group: WriteGroup) -> int:
             database,
             connection,
             database.statements.add_run,
-            [rows.run_row(run) for run in group.runs],
+            [run_row(run) for run in group.runs],
         )
     return refused
 
@@ -115,7 +119,7 @@ def by_days(batches: Iterable[Commit]) -> Iterator[list[Commit]]:
 
 
 async def _aio_own_state(database: Database, connection: AsyncConnection, epoch: str) -> Row[Any]:
-    """The row of feed_state, locked. Raises Superseded."""
+    """Lock and return the row of feed_state. Raises Superseded."""
     state = await aio_locked_state(database, connection)
     if state.epoch != epoch:
         raise Superseded("another process opened this database; this one must end")
@@ -123,7 +127,7 @@ async def _aio_own_state(database: Database, connection: AsyncConnection, epoch:
 
 
 async def aio_locked_state(database: Database, connection: AsyncConnection) -> Row[Any]:
-    """The row of feed_state, locked until the transaction ends: one writer at a time."""
+    """Lock the row of feed_state until the transaction ends, and return it."""
     query = select(feed_state)
     if database.locks_rows:
         query = query.with_for_update()
@@ -133,7 +137,7 @@ async def aio_locked_state(database: Database, connection: AsyncConnection) -> R
 async def aio_write_batches(
     database: Database, connection: AsyncConnection, state: Row[Any], batches: Sequence[Commit]
 ) -> int:
-    """Store what is not stored yet, and move the durable revision; gives how many were refused.
+    """Store changes that are not stored yet, advance the durable revision; return the refused.
 
     A group that is covered by the durable revision was stored by a commit whose reply got lost.
     """
@@ -159,7 +163,7 @@ async def _aio_store(
     *,
     again: bool = False,
 ) -> int:
-    """Store a stretch of the log; where the database refuses a row, halve it until that is found.
+    """Store a stretch of the log; isolate a refused row by halving the stretch.
 
     The refused row leaves its placeholder in history and goes to the dead letters.
     """
@@ -190,7 +194,7 @@ async def _aio_store(
     )
     try:
         await aio_keep(connection, epoch, stretch.entries(), reason, datetime.now(UTC))
-        held = rows.placeholder(change, database.stored_time)
+        held = placeholder(change, database.stored_time)
         await database.aio_append(connection, odds_history, [held])
     except Exception as error:
         if database.refusal(error) is None:
@@ -209,16 +213,16 @@ async def aio_insert(
     *,
     again: bool,
 ) -> None:
-    """All rows of a stretch of the log. `again`: some of its snapshots may be stored already."""
+    """Insert all rows of a stretch of the log; again: some snapshots may be stored already."""
     stored_time = database.stored_time
     await database.aio_append(
         connection,
         odds_history,
-        (rows.history_values(change, stored_time) for change in stretch.changes),
+        (history_values(change, stored_time) for change in stretch.changes),
     )
-    described: dict[str, rows.Values] = {}
-    states: list[rows.Values] = []
-    carried: list[rows.Values] = []
+    described: dict[str, Values] = {}
+    states: list[Values] = []
+    carried: list[Values] = []
     captured: dict[int, Snapshot] = {}
     seen: dict[str, datetime] = {}
     for change in stretch.changes:
@@ -228,19 +232,19 @@ async def aio_insert(
             if snapshot is not None:
                 captured[change.snapshot_id] = snapshot
         elif isinstance(change, EventChange):
-            row = rows.event_row(change)
+            row = event_row(change)
             before = described.pop(change.event_id, {"ended_revision": 0})
             row["ended_revision"] = max(row["ended_revision"], before["ended_revision"])
             described[change.event_id] = row
             carried += [
-                rows.carried_row(change.event_id, source)
+                carried_row(change.event_id, source)
                 for source in stretch.carried.get(change.event_id, ())
             ]
         elif isinstance(change, SourceChange):
-            states.append(rows.state_row(change))
+            states.append(state_row(change))
     # Rows of ghosts that something has replaced: they belong to no change, and say nothing.
     carried += [
-        rows.carried_row(event_id, source)
+        carried_row(event_id, source)
         for event_id, sources in stretch.carried.items()
         if event_id not in described
         for source in sources[-1:]
@@ -261,7 +265,7 @@ async def aio_insert(
     if captured and again:
         values = [
             {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
-            | {"lagging": rows.packed_lagging(snapshot.lagging)}
+            | {"lagging": packed_lagging(snapshot.lagging)}
             for snapshot in captured.values()
         ]
         await connection.execute(statements.add_snapshot, values)
@@ -290,17 +294,17 @@ def _snapshot_values(snapshot: Snapshot, stored_time: Callable[[datetime], Any])
         stored_time(snapshot.observed_at),
         stored_time(snapshot.confirmed_at),
         None if claimed_at is None else stored_time(claimed_at),
-        rows.packed_lagging(snapshot.lagging),
+        packed_lagging(snapshot.lagging),
     )
 
 
-def _confirmation(odds: BookmakerOdds) -> rows.Values:
+def _confirmation(odds: BookmakerOdds) -> Values:
     return {
         "of": odds.snapshot_id,
         "seen_at": odds.observed_at,
         "true_at": odds.confirmed_at,
         "claimed_at": odds.source_updated_at,
-        "lags": rows.packed_lagging(odds.lagging),
+        "lags": packed_lagging(odds.lagging),
     }
 
 
@@ -308,9 +312,9 @@ async def _aio_each(
     database: Database,
     connection: AsyncConnection,
     statement: Executable,
-    values: Sequence[rows.Values],
+    values: Sequence[Values],
 ) -> None:
-    """Execute for all values; one that the database refuses is left out, and logged.
+    """Execute a statement for all values; log and skip the refused ones.
 
     For records that the next pull brings again, or that are of the operator's interest alone.
     """

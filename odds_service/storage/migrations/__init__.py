@@ -1,1 +1,1 @@
-"""How the tables came to be what they are; read by alembic, in the order of their versions."""
+"""Migrations of the schema, in the order of their versions; run by alembic."""

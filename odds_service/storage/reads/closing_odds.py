@@ -1,4 +1,4 @@
-"""Closing odds: what each bookmaker showed last, open, before an event began."""
+"""Closing odds: the last open odds of each bookmaker before an event began."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.model.change import ChangeKind
 from odds_service.model.event import Event
 from odds_service.model.market import MarketKey, MarketStatus
-from odds_service.storage import rows
+from odds_service.storage.closing import Step, last_offers, last_seen
 from odds_service.storage.reads.looks import Looks
-from odds_service.storage.schema import PLACE, events, odds_history, snapshots
+from odds_service.storage.rows import Unreadable
+from odds_service.storage.rows.events import event_from
+from odds_service.storage.rows.odds import market_from
+from odds_service.storage.schema import MARKET_COLUMNS, events, odds_history, snapshots
 from odds_service.store import ClosingOdds, StartedEvents
-
-_Key = tuple[str, ...]  # the values of PLACE
 
 
 async def aio_started(
@@ -43,8 +44,8 @@ async def aio_started(
     query = query.order_by(column.start_time, column.event_id).limit(limit)
     found = []
     for event in await connection.scalars(query):
-        with suppress(rows.Unreadable):
-            found.append(rows.event_from(event))
+        with suppress(Unreadable):
+            found.append(event_from(event))
     return found
 
 
@@ -60,61 +61,43 @@ async def aio_closing(connection: AsyncConnection, event_ids: Sequence[str]) -> 
 async def _aio_closing_of(
     connection: AsyncConnection, event_id: str, start_time: datetime
 ) -> list[ClosingOdds]:
-    closing: dict[_Key, Row[Any]] = {}
-    followed: dict[_Key, int] = {}  # the revision that replaced the closing odds, ever
-    late: set[_Key] = set()  # replaced at or after the start: they stood until then
-    for row in await _aio_changes(connection, event_id):
-        before_start = row.observed_at < start_time
-        if row.kind == ChangeKind.EVENT_ENDED:
-            for place in closing.keys() - followed.keys():
-                followed[place] = row.revision
-                if not before_start:
-                    late.add(place)
-            continue
-        place = tuple(getattr(row, name) for name in PLACE)
-        if before_start and row.status == MarketStatus.OPEN:
-            closing[place] = row
-            followed.pop(place, None)
-        elif place in closing and place not in followed:
-            followed[place] = row.revision
-            if not before_start:
-                late.add(place)
+    offers = last_offers(map(_step, await _aio_changes(connection, event_id)), start_time)
     captures = await _aio_captures(connection, event_id)
     looks = Looks(connection, event_id, start_time)
     found = []
-    for place, row in sorted(closing.items()):
-        upto = followed.get(place)
-        shown = [
-            capture
-            for capture in captures.get((row.source, row.bookmaker), ())
-            if capture.snapshot_id >= row.snapshot_id
-            and (upto is None or capture.snapshot_id < upto)
-        ]
-        times = [time for each in shown for time in (each.observed_at, each.confirmed_at)]
-        confirmed_at = max(time for time in (row.observed_at, *times) if time <= start_time)
-        if any(time > start_time for time in times):  # the last look before was overwritten
+    for _, (row, replaced_at, until_start) in sorted(offers.items()):
+        confirmed_at, overwritten = last_seen(
+            captures.get((row.source, row.bookmaker), ()),
+            row.snapshot_id,
+            replaced_at,
+            row.observed_at,
+            start_time,
+        )
+        if overwritten:
             confirmed_at = await looks.aio_last(row.source, confirmed_at)
         key = MarketKey(row.market, row.line, row.participant)
         try:
-            market = rows.market_from(key, row.after, row.revision, row.observed_at)
-        except rows.Unreadable:
+            market = market_from(key, row.after, row.revision, row.observed_at)
+        except Unreadable:
             continue
         found.append(
             ClosingOdds(
-                event_id,
-                start_time,
-                row.source,
-                row.bookmaker,
-                market,
-                confirmed_at,
-                upto is None or place in late,
+                event_id, start_time, row.source, row.bookmaker, market, confirmed_at, until_start
             )
         )
     return found
 
 
+def _step(row: Row[Any]) -> Step[Row[Any]]:
+    if row.kind == ChangeKind.EVENT_ENDED:
+        return Step(None, row.revision, row.observed_at, None)
+    place = tuple(getattr(row, name) for name in MARKET_COLUMNS)
+    offered = row if row.status == MarketStatus.OPEN else None
+    return Step(place, row.revision, row.observed_at, offered)
+
+
 async def _aio_changes(connection: AsyncConnection, event_id: str) -> Sequence[Row[Any]]:
-    """The event's market changes and ends, in order."""
+    """Return the event's market changes and ends, in order."""
     kind = odds_history.c.kind
     query = (
         select(odds_history)

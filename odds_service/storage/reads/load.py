@@ -1,9 +1,9 @@
-"""What a start reads: the live odds, the sources' states, and where the log stands."""
+"""Loading at a start: live odds, states of sources, and the position of the log."""
 
 import uuid
 from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlalchemy import Row, func, select, update
@@ -12,12 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, Markets, MarketStatus
 from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
-from odds_service.storage import rows
 from odds_service.storage.asks import aio_asks
 from odds_service.storage.database import Database
 from odds_service.storage.letters.letters import aio_count
-from odds_service.storage.letters.refused import aio_refused
+from odds_service.storage.letters.refused import aio_refused_changes
 from odds_service.storage.reads.as_of import aio_odds_at
+from odds_service.storage.rows import Unreadable
+from odds_service.storage.rows.events import carried_from, event_from
+from odds_service.storage.rows.odds import market_from
+from odds_service.storage.rows.snapshots import lagging_from
+from odds_service.storage.rows.sources import state_from
 from odds_service.storage.schema import (
     epochs,
     event_sources,
@@ -27,19 +31,15 @@ from odds_service.storage.schema import (
     snapshots,
     source_states,
 )
-from odds_service.store import Stored
+from odds_service.store import GHOSTS_SINCE, MOST_GHOSTS, Stored
 
 log = structlog.get_logger(__name__)
-
-# An event's own start is another source's than a ghost's at times; the reconciler judges by that.
-GHOSTS_SINCE: Final = timedelta(days=2)
-MOST_GHOSTS: Final = 50_000
 
 Shown = dict[str, dict[BookmakerKey, dict[MarketKey, Market]]]  # event -> bookmaker -> market
 
 
 async def aio_state(database: Database, connection: AsyncConnection) -> Row[Any]:
-    """The row of feed_state, locked; made at the very first start."""
+    """Lock and return the row of feed_state; insert it at the very first start."""
     query = select(feed_state)
     if database.locks_rows:
         query = query.with_for_update()
@@ -67,10 +67,10 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
         known = await connection.execute(select(epochs).order_by(epochs.c.place))
         states = {}
         for row in await connection.execute(select(source_states)):
-            with suppress(rows.Unreadable):
-                states[row.source] = rows.state_from(row.state)
+            with suppress(Unreadable):
+                states[row.source] = state_from(row.state)
         live = await aio_live_events(database, connection)
-        refused = await aio_refused(connection, state.durable_revision)
+        refused = await aio_refused_changes(connection, state.durable_revision)
         if refused.event_ids:
             as_served = await aio_odds_at(
                 connection, state.durable_revision, sorted(refused.event_ids), now
@@ -93,15 +93,15 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
 
 
 async def aio_live_events(database: Database, connection: AsyncConnection) -> list[EventOdds]:
-    """The events that have not ended, with their live odds."""
+    """Return the events that have not ended, with their live odds."""
     live: dict[str, Event] = {}
     query = select(events.c.event_id, events.c.event).where(
         events.c.status != int(EventStatus.ENDED)
     )
     for row in await connection.execute(query):
         try:
-            live[row.event_id] = rows.event_from(row.event)
-        except rows.Unreadable as error:
+            live[row.event_id] = event_from(row.event)
+        except Unreadable as error:
             log.error("unreadable_event", event_id=row.event_id, reason=str(error)[:200])
     carried: dict[str, dict[str, EventSource]] = {event_id: {} for event_id in live}
     of_live = select(event_sources).join(events, events.c.event_id == event_sources.c.event_id)
@@ -110,7 +110,7 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
     )
     for row in await connection.execute(of_live):
         if row.event_id in live and row.source in live[row.event_id].source_ids:
-            carried[row.event_id][row.source] = rows.carried_from(row)
+            carried[row.event_id][row.source] = carried_from(row)
     markets = await _aio_live_markets(database, connection)
     shown: dict[str, dict[BookmakerKey, BookmakerOdds]] = {event_id: {} for event_id in live}
     for snapshot in await connection.execute(_LATEST_SNAPSHOTS):
@@ -126,7 +126,7 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
                 snapshot.confirmed_at,
                 snapshot.source_updated_at,
                 alive,
-                lagging=rows.lagging_from(snapshot.lagging),
+                lagging=lagging_from(snapshot.lagging),
             )
     return [
         EventOdds(event, carried[event_id], shown[event_id]) for event_id, event in live.items()
@@ -134,7 +134,7 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
 
 
 async def aio_ghosts(connection: AsyncConnection, now: datetime) -> list[tuple[str, EventSource]]:
-    """Read the source events that departed, the last ones first, as far as they may matter.
+    """Return the source events that departed from recent events, the last ones first.
 
     A row without `shown` is that of a source event that stands elsewhere now.
     """
@@ -152,8 +152,8 @@ async def aio_ghosts(connection: AsyncConnection, now: datetime) -> list[tuple[s
     found = []
     for row in await connection.execute(query):
         try:
-            found.append((row.event_id, rows.carried_from(row)))
-        except rows.Unreadable as error:
+            found.append((row.event_id, carried_from(row)))
+        except Unreadable as error:
             log.error("unreadable_ghost", event_id=row.event_id, reason=str(error)[:200])
     return found
 
@@ -206,8 +206,8 @@ async def _aio_live_markets(database: Database, connection: AsyncConnection) -> 
             of_event = markets.setdefault(event_id, {})
             of_bookmaker = of_event.setdefault((source, bookmaker), Markets())
             try:
-                of_bookmaker[key] = rows.market_from(key, odds, revision, read_time(changed_at))
-            except rows.Unreadable as error:
+                of_bookmaker[key] = market_from(key, odds, revision, read_time(changed_at))
+            except Unreadable as error:
                 whose = {"event_id": event_id, "source": source, "bookmaker": bookmaker}
                 log.error("unreadable_market", **whose, market=key.market, reason=str(error)[:200])
     return markets

@@ -1,20 +1,20 @@
-"""The last look at an event before it started, where a later one overwrote its time.
+"""The last look at an event before its start, where a later one overwrote the time.
 
 `snapshots.confirmed_at` is the last confirmation of all. Where that came after the start, the last
 one before it is found in the record of pulls. A failed pull is no look.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.errors import BelowFloor
 from odds_service.model.observation import Completeness
-from odds_service.model.source import STALE_AFTER_INTERVALS, SourceStatus
 from odds_service.storage.log.pages import aio_revision_at
 from odds_service.storage.reads.sources_as_of import aio_sources_at
 from odds_service.storage.schema import event_sources, scrape_runs
+from odds_service.storage.successes import earliest_success
 
 
 class Looks:
@@ -61,7 +61,7 @@ class Looks:
         return oldest is not None and oldest <= seen_at
 
     async def _aio_pulls(self, source: str) -> list[str]:
-        """The names of the pulls that show the event: its listing's, or its own."""
+        """Return the names of the pulls that show the event: its listing's, and its own."""
         query = select(event_sources.c.listing, event_sources.c.source_event_id).where(
             event_sources.c.event_id == self._event_id, event_sources.c.source == source
         )
@@ -73,21 +73,12 @@ class Looks:
         ]
 
     async def _aio_bound(self, source: str, seen_at: datetime) -> datetime:
-        """The earliest time at which the last look may have been, as the source's state tells.
-
-        A source that is UP has answered within so many intervals; one that is not has last
-        answered when its state says.
-        """
+        """Return the earliest time of the last look, as the source's state bounds it."""
         try:
             revision = await aio_revision_at(self._connection, self._start_time)
         except BelowFloor:
             return seen_at
         for state in await aio_sources_at(self._connection, revision, self._start_time):
-            if state.source != source:
-                continue
-            if state.status is SourceStatus.UP:
-                within = timedelta(seconds=STALE_AFTER_INTERVALS * state.interval_s)
-                return max(seen_at, self._start_time - within)
-            if state.last_success_at is not None:
-                return max(seen_at, min(state.last_success_at, self._start_time))
+            if state.source == source:
+                return earliest_success(state, self._start_time, seen_at)
         return seen_at

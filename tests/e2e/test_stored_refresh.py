@@ -20,8 +20,11 @@ from odds_service.pipeline.refresh import Refresher
 from odds_service.service import Running
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
-from tests.support.databases import Place
+from tests.support.databases import DatabasePlace
+from tests.support.places import on_databases
 from tests.support.serving import call, service, settings_for, wait_until
+
+pytestmark = on_databases
 
 STEPS = SimulationSettings(sports=1, events=6, bookmakers=3, change_share=0.6)
 
@@ -43,7 +46,7 @@ class Gated:
 
 
 @asynccontextmanager
-async def running(place: Place) -> AsyncIterator[tuple[Running, Gated, str]]:
+async def running(place: DatabasePlace) -> AsyncIterator[tuple[Running, Gated, str]]:
     """The service over a source that is not scraped again by itself, and one of its events."""
     bookmaker = Gated()
     offer = SimulatedBookmaker(STEPS)
@@ -76,7 +79,9 @@ def reading(request: pb.GetOddsRequest) -> Callable[[pb_grpc.OddsServiceStub], A
     return lambda stub: stub.GetOdds(request, timeout=30)
 
 
-async def test_a_refresh_is_committed_before_it_answers_and_reads_back(place: Place) -> None:
+async def test_a_refresh_is_committed_before_it_answers_and_reads_back(
+    place: DatabasePlace,
+) -> None:
     async with running(place) as (served, _, event_id):
         for _ in range(3):
             before = served.parts.feed.head_revision
@@ -101,7 +106,7 @@ async def test_a_refresh_is_committed_before_it_answers_and_reads_back(place: Pl
 
 
 async def test_concurrent_calls_share_one_fetch(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: DatabasePlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = 0
     refresh_of = Refresher.refresh
@@ -149,7 +154,9 @@ def refusal_of(error: grpc.RpcError) -> tuple[grpc.StatusCode, ErrorInfo]:
 
 
 @pytest.mark.logs_errors
-async def test_its_deadline_leaves_the_change_queued_and_names_the_cursor(place: Place) -> None:
+async def test_its_deadline_leaves_the_change_queued_and_names_the_cursor(
+    place: DatabasePlace,
+) -> None:
     async with running(place) as (served, bookmaker, event_id):
         feed = served.parts.feed
         # In threads: the service's own transactions go on. Placeholders are refused too, which is

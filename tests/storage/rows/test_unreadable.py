@@ -10,11 +10,15 @@ from odds_service.model.market import MarketKey
 from odds_service.store import StartedEvents, WriteGroup
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.pipeline.test_detect import Stage
-from tests.support.databases import Place
+from tests.support.databases import DatabasePlace
 from tests.support.observations import NOON, observe, offered
+from tests.support.places import on_databases
 from tests.support.serving import call, service
 
-pytestmark = pytest.mark.logs_errors  # a row that cannot be read is an error to be looked at
+pytestmark = [
+    on_databases,
+    pytest.mark.logs_errors,  # a row that cannot be read is an error to be looked at
+]
 
 H2H, TOTALS, BTTS = MarketKey("h2h"), MarketKey("totals", "2.5"), MarketKey("btts")
 OFFER: Final = {
@@ -31,11 +35,11 @@ NAIVE: Final = '[1,[["home","Home",2.0,true]],"2026-08-04T12:00:00","2026-08-04T
 YEAR_1: Final = '[1,[["over","Over",1.8,true]],"0001-01-01T00:00:00+14:00"]'
 
 
-def update(place: Place, table: str, column: str, value: str, condition: str) -> None:
+def update(place: DatabasePlace, table: str, column: str, value: str, condition: str) -> None:
     place.sql(f"UPDATE {table} SET {column} = {value} WHERE {condition}")  # noqa: S608  # ours
 
 
-async def fill(place: Place) -> list[int]:
+async def fill(place: DatabasePlace) -> list[int]:
     """Store two events, then spoil them; gives the revisions of what is too large to be told."""
     stage = Stage()
     async with place.begun() as (store, _):
@@ -65,7 +69,9 @@ async def fill(place: Place) -> list[int]:
     return [int(revision) for (revision,) in revisions]
 
 
-async def test_a_start_reads_what_can_be_served_and_history_tells_of_the_rest(place: Place) -> None:
+async def test_a_start_reads_what_can_be_served_and_history_tells_of_the_rest(
+    place: DatabasePlace,
+) -> None:
     large = await fill(place)
     with structlog.testing.capture_logs() as logs:
         async with place.begun() as (store, stored):
@@ -92,7 +98,7 @@ async def test_a_start_reads_what_can_be_served_and_history_tells_of_the_rest(pl
     assert {each.market.key for each in closing} == {H2H, TOTALS}
 
 
-async def test_it_is_served_by_every_call(place: Place) -> None:
+async def test_it_is_served_by_every_call(place: DatabasePlace) -> None:
     (large,) = await fill(place)
     settings = load_settings(
         server={"listen": "127.0.0.1:0"}, database={"url": place.url, "migrate": True}
@@ -115,7 +121,9 @@ async def test_it_is_served_by_every_call(place: Place) -> None:
 
 
 @pytest.mark.parametrize("kind", ["market", "event", "source"])
-async def test_a_row_that_is_none_of_ours_is_told_as_unstored(place: Place, kind: str) -> None:
+async def test_a_row_that_is_none_of_ours_is_told_as_unstored(
+    place: DatabasePlace, kind: str
+) -> None:
     await fill(place)
     condition = {
         "market": "market = 'h2h' AND event_id = 'toa:other'",

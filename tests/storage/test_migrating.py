@@ -16,9 +16,12 @@ from odds_service.storage.opening import parse_url
 from odds_service.storage.postgres import Postgres
 from odds_service.storage.sqlite import Sqlite
 from odds_service.store import WriteGroup
-from tests.support.databases import Place, PostgresPlace, SqlitePlace
+from tests.support.databases import DatabasePlace, PostgresPlace, SqlitePlace
 from tests.support.observations import cached
+from tests.support.places import on_databases
 from tests.support.stories import SERIES, Story, random_series
+
+pytestmark = on_databases
 
 ALL = 10**9
 Rows = dict[str, list[dict[str, Any]]]
@@ -27,7 +30,7 @@ _SCRIPTS = ScriptDirectory.from_config(migrating._config())
 EARLIER: Final = [script.revision for script in _SCRIPTS.walk_revisions()][1:]
 
 
-def database_of(place: Place) -> Database:
+def database_of(place: DatabasePlace) -> Database:
     if isinstance(place, SqlitePlace):
         return Sqlite(place.path)
     return Postgres(parse_url(place.url))
@@ -84,13 +87,13 @@ async def make(database: Database, version: str, data: Rows, story: Story) -> No
 
 @pytest.mark.parametrize("version", EARLIER)
 async def test_an_earlier_version_comes_up_with_its_data(
-    place: Place, version: str, tmp_path: Path, request: pytest.FixtureRequest
+    place: DatabasePlace, version: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     story = Story(SERIES + random_series(11, 30))
     async with place.begun() as (store, before):
         assert await store.write(WriteGroup(story.batches)) == 0
     (tmp_path / "earlier").mkdir()
-    earlier: Place
+    earlier: DatabasePlace
     if isinstance(place, PostgresPlace):
         earlier = PostgresPlace(tmp_path / "earlier", place.server)
     else:
@@ -121,7 +124,7 @@ async def test_an_earlier_version_comes_up_with_its_data(
     ],
 )
 async def test_what_this_version_does_not_know_is_left_alone(
-    place: Place, statement: str, says: str
+    place: DatabasePlace, statement: str, says: str
 ) -> None:
     async with place.begun():
         pass
@@ -133,7 +136,7 @@ async def test_what_this_version_does_not_know_is_left_alone(
 
 
 async def test_an_upgrade_that_fails_leaves_everything_as_it_was(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: DatabasePlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = migrating.head_version()
     # A table of that name stands in the way of the last step that makes one.
@@ -159,7 +162,7 @@ async def test_an_upgrade_that_fails_leaves_everything_as_it_was(
     assert place.value("SELECT version_num FROM alembic_version") == wanted
 
 
-async def _names(place: Place) -> list[str]:
+async def _names(place: DatabasePlace) -> list[str]:
     async def names() -> list[str]:
         database = database_of(place)
         found = list(await columns_of(database))

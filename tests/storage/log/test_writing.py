@@ -16,7 +16,7 @@ from odds_service.pipeline.detect import Detector
 from odds_service.reconcile import Reconciler
 from odds_service.store import Stored, WriteGroup
 from tests.support.clock import ManualClock
-from tests.support.databases import Place
+from tests.support.databases import Place, PostgresPlace
 from tests.support.observations import NOON, observe, offered
 from tests.support.stories import H2H
 
@@ -117,7 +117,7 @@ async def test_a_group_that_spans_ten_years_is_written_and_only_days_with_rows_h
         assert await store.write(WriteGroup(run.batches())) == 0  # a repeat
         verified = await store.verify()
         assert (verified.faulty, verified.unstored) == (0, 0)
-    if place.engine == "postgresql":
+    if isinstance(place, PostgresPlace):
         count = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'odds_history'::regclass"
         assert int(place.value(count)) == 125
 
@@ -130,4 +130,4 @@ async def test_a_spill_that_spans_ten_years_is_replayed(place: Place) -> None:
         assert stored.replayed == len(run.log())
         assert await store.history(0, ALL, ALL) == run.log()
         assert stored.last_detected_at == run.log()[-1].detected_at
-    assert place.spill() is None
+    assert not place.has_spill()

@@ -10,8 +10,11 @@ from typer.testing import CliRunner
 
 from odds_service import cli
 from odds_service.store import WriteGroup
-from tests.support.databases import Place, PostgresPlace
+from tests.support.databases import DatabasePlace, PostgresPlace
+from tests.support.places import on_databases, place, postgres
 from tests.support.stories import SERIES, Story
+
+__all__ = ["place", "postgres"]  # fixtures
 
 
 class Ended(NamedTuple):
@@ -22,15 +25,18 @@ class Ended(NamedTuple):
     error: str
 
 
-def run(place: Place, arguments: Sequence[str]) -> Ended:
+def run(place: DatabasePlace, arguments: Sequence[str]) -> Ended:
     """The command in this process, in a thread with a loop of its own."""
     result = CliRunner().invoke(cli.app, ["db", *arguments, "--database", place.url])
     error = "" if result.exception is None else str(result.exception)
     return Ended(result.exit_code, result.stdout, error)
 
 
+@on_databases
 @pytest.mark.logs_errors
-async def test_the_command_line_upgrades_verifies_and_tends_the_dead_letters(place: Place) -> None:
+async def test_the_command_line_upgrades_verifies_and_tends_the_dead_letters(
+    place: DatabasePlace,
+) -> None:
     async def ran(*arguments: str) -> Ended:
         return await trio.to_thread.run_sync(run, place, arguments)
 

@@ -35,8 +35,8 @@ from odds_service.model.asks import Asks, AsksChange, changed_asks
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
-from odds_service.pipeline.coverage import Coverage
 from odds_service.pipeline.detect import Detector, detect_observations, judge_by_clock
+from odds_service.pipeline.listings import Listings
 from odds_service.pipeline.refresh import Refresher
 from odds_service.pipeline.retention import (
     PurgePolicy,
@@ -45,6 +45,7 @@ from odds_service.pipeline.retention import (
     retain_by_clock,
 )
 from odds_service.pipeline.scrape import Scraper
+from odds_service.pipeline.source_counts import Counts
 from odds_service.pipeline.watch_clock import watch_clock
 from odds_service.pipeline.withdraw import remember_asks, withdraw_unasked
 from odds_service.pipeline.write import Writer
@@ -93,10 +94,7 @@ class Parts(Struct, frozen=True, kw_only=True):
             version=__version__,
             started_at=later(wall, self.started_s - boot_s),
             now=wall,
-            sources=[
-                scraper.report(cut.sources[name], self.detector.stale_answers[name])
-                for name, scraper in self.scrapers.items()
-            ],
+            sources=[scraper.report(cut.sources[name]) for name, scraper in self.scrapers.items()],
             channels=[
                 ChannelFill("fetched", waiting, OBSERVATIONS_WAITING, "observations"),
                 ChannelFill("write", self.queue.pending_changes, self.queue.capacity, "changes"),
@@ -108,8 +106,8 @@ class Parts(Struct, frozen=True, kw_only=True):
                 for entry in cut.events.values()
                 for odds in entry.bookmakers.values()
             ),
-            late_events=self.detector.late_events,
-            duplicate_events=self.detector.duplicate_events,
+            late_events=self.detector.counts.late_events,
+            duplicate_events=self.detector.counts.duplicate_events,
             log_time=log_clock.time(wall, boot_s),
             clock=ClockReport(
                 state=self.clock.state,
@@ -178,9 +176,9 @@ async def assemble(
         queue = WriteQueue(database.queue_changes)
         reconciler = Reconciler(stored.events, stored.ghosts)
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
-        coverage = Coverage(cache)
+        listings, counts = Listings(cache), Counts()
         limits = Limits(**settings.limits.model_dump())
-        detector = Detector(cache, feed, queue, reconciler, steady)
+        detector = Detector(cache, feed, queue, reconciler, steady, counts)
         yield Parts(
             settings=settings,
             faults=faults,
@@ -199,7 +197,9 @@ async def assemble(
             asks=asks,
             changed_asks=changed,
             scrapers={
-                source.name: Scraper(source, send.clone(), steady, coverage, limits)
+                source.name: Scraper(
+                    source, send.clone(), steady, listings, counts.of(source.name), limits
+                )
                 for source in sources
             },
             fetched_send=send,

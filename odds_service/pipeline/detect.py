@@ -1,6 +1,5 @@
 """The detect stage: the only writer of the cache."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
@@ -25,6 +24,7 @@ from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceReason, SourceState, SourceStatus, judged_status
 from odds_service.model.text import as_text
 from odds_service.pipeline.channels import Fetched, WriteQueue
+from odds_service.pipeline.source_counts import Counts
 from odds_service.reconcile import Reconciler
 from odds_service.reconcile.regrouping import regroup, rematch
 from odds_service.stamps import LogClock, Stamp
@@ -62,6 +62,7 @@ class Detector:
         queue: WriteQueue,
         reconciler: Reconciler,
         clock: Clock,
+        counts: Counts | None = None,
     ) -> None:
         self._cache = cache
         self._feed = feed
@@ -70,9 +71,7 @@ class Detector:
         self._clock = clock
         self.log_clock = LogClock(feed.last_detected_at)
         self._times = AnswerTimes(cache.events)
-        self.late_events = 0
-        self.duplicate_events = 0
-        self.stale_answers: Counter[str] = Counter()  # bookmakers, by source
+        self.counts = Counts() if counts is None else counts
 
     async def observe(self, observation: Observation) -> Applied:
         """Apply an observation in slices, each when the write queue has room.
@@ -81,7 +80,8 @@ class Detector:
         rest is as if it had not been fetched.
         """
         observation = self._times.sift(self._dated(observation))
-        self.stale_answers[observation.source] += observation.problems.get(STALE_ANSWER, 0)
+        stale = observation.problems.get(STALE_ANSWER, 0)
+        self.counts.of(observation.source).add_problems({STALE_ANSWER: stale})
         changes: list[Change] = []
         markets = 0
         for part, present in slices(observation):
@@ -120,8 +120,9 @@ class Detector:
             found.event_sources += self._reconciler.unstored()
         self._reconciler.forget(found.departed)
         self._times.forget(found.departed)
-        self.late_events += found.late
-        self.duplicate_events += found.duplicates
+        counts = self.counts.of(observation.source)
+        counts.late_events += found.late
+        counts.duplicate_events += found.duplicates
         state = self._after_fetch(self._cache.sources[observation.source], observation)
         self._publish(found, state)
         return found

@@ -15,12 +15,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from odds_service.pipeline.budget import Budget
+from odds_service.sources.access import Access, backoff
 from odds_service.sources.base import Tier
 from odds_service.status import TierFreshness
 
 JITTER: Final = 0.05  # share of the interval by which pulls are spread, so that they do not align
-MAX_BACKOFF: Final = 8.0  # intervals: a pull that fails again and again is still tried this often
 EQUAL_S: Final = 1.0  # deadlines in the same second are equal: then coverage decides
 
 
@@ -36,7 +35,7 @@ class Job(Struct, frozen=True, kw_only=True):
     starts_at: float | None = None
     in_play: bool = False
     priced: bool = False
-    coverage: int = 0
+    bookmakers: int = 0
     cost: float = 1.0
 
 
@@ -63,9 +62,9 @@ class Schedule:
     """
 
     def __init__(
-        self, tiers: Sequence[Tier], budget: Budget, rng: random.Random | None = None
+        self, tiers: Sequence[Tier], access: Access, rng: random.Random | None = None
     ) -> None:
-        self.budget = budget
+        self.access = access
         self._tiers = tuple(tiers)
         self._rng = rng or random.Random()  # noqa: S311  # spreads load, guards nothing
         self._entries: dict[str, _Entry] = {}
@@ -99,33 +98,33 @@ class Schedule:
 
     def next_due(self, now: float) -> float | None:
         """When `take` is worth calling again; None while only `finished` or `update` can help."""
-        if self.budget.full:
+        if self.access.full:
             return None
         self._release(now)
         first = self._first_ready()
         if first is not None:
-            return max(now, self.budget.opens_at(now, first.job.cost))
+            return max(now, self.access.opens_at(now, first.job.cost))
         return self._waiting[0][0] if self._waiting else None
 
     def take(self, now: float) -> Job | None:
         """The most urgent job that is due, if the budget allows it; it is out until `finished`."""
-        if self.budget.full:
+        if self.access.full:
             return None
         self._release(now)
         entry = self._first_ready()
-        if entry is None or self.budget.opens_at(now, entry.job.cost) > now:
+        if entry is None or self.access.opens_at(now, entry.job.cost) > now:
             return None
         heapq.heappop(self._ready)
         entry.out = True
         entry.started = now
         self._tickets += 1
         entry.ticket = self._tickets
-        self.budget.start(now, entry.job.cost)
+        self.access.start(now, entry.job.cost)
         return entry.job
 
     def finished(self, key: str, now: float, *, ok: bool) -> None:
         """Put a job back: due one interval after its start, later after failures in a row."""
-        self.budget.end()
+        self.access.end()
         entry = self._entries[key]
         entry.out = False
         if key in self._dropped:
@@ -216,7 +215,7 @@ class Schedule:
         """
         if entry.started is None:
             return entry.due
-        factor = min(2.0 ** max(entry.failures - 1, 0), MAX_BACKOFF)
+        factor = backoff(entry.failures)
         factor *= 1 + JITTER * (self._rng.random() - 0.5)
         job, started = entry.job, entry.started
         if _unpriced_since(job, started) is not None:
@@ -245,7 +244,7 @@ class Schedule:
                 continue
             tier = self.tier_at(entry.job, due)
             deadline = due + max(0.0, tier.target_s - tier.interval_s)
-            rank = deadline // EQUAL_S, -entry.job.coverage, deadline, ticket, key
+            rank = deadline // EQUAL_S, -entry.job.bookmakers, deadline, ticket, key
             heapq.heappush(self._ready, rank)
 
     def _first_ready(self) -> _Entry | None:

@@ -17,7 +17,7 @@ from odds_service.model.observation import ObservedEvent
 from odds_service.sources.base import Pull
 from odds_service.sources.bet9ja_body import read_event
 from odds_service.sources.by_event import ByEvent, ByEventSettings, pull_of
-from odds_service.sources.http import decode_json, require_json, require_ok
+from odds_service.sources.http_answer import decode_json, require_json, require_ok
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import sportradar_id
 

@@ -41,6 +41,7 @@ from odds_service.model.observation import (
 from odds_service.model.price import BadPrice, canonical_line, decimal_price
 from odds_service.model.text import MOST_CHARS, is_plain, told
 from odds_service.sources.base import Offer, Pull
+from odds_service.sources.failures import BAD_OBSERVATION, MOST_REASON_CHARS, NOTHING_READ
 from odds_service.sources.fields import (
     FIRST_TIME,
     LAST_TIME,
@@ -52,13 +53,9 @@ from odds_service.sources.fields import (
     utc,
 )
 
-BAD_OBSERVATION: Final = "bad_observation"  # a type is not as declared: a bug in the source
-NOTHING_READ: Final = "wrong_shape"  # parts came, and none could be read
-
 MOST_BOOKMAKERS: Final = 1_000  # of an event
 MOST_PULLS: Final = 100_000  # of an offer
 MOST_COST: Final = 1e6  # credits that one fetch may take
-MOST_REASON_CHARS: Final = 500
 _MOST_KNOWN: Final = 2**18  # values remembered as right; then remembering starts anew
 _STRETCH: Final = 16  # events between two checkpoints: keeps pauses short
 

@@ -19,6 +19,7 @@ from odds_service.config import explain
 from odds_service.errors import SettingsError, SourceError
 from odds_service.model.asks import Asks, Form
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
+from odds_service.sources.access import holds_all
 from odds_service.sources.base import Offer, Pace, Pull
 from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
 from odds_service.sources.markets.coverage import Coverage
@@ -85,6 +86,7 @@ class ByEvent(ABC, Generic[S]):
         self.name = name
         self.pace = settings.pace()
         self._settings = settings
+        self.access = http.access
         self._http = http
         self._parts: dict[str, tuple[Pull, ...]] = {}
         self._starts: dict[str, datetime] = {}
@@ -149,7 +151,7 @@ class ByEvent(ABC, Generic[S]):
                 problems[error.kind] += 1
                 if place in self._parts:
                     parts[place] = self._parts[place]
-                if error.retry_after_s is not None:  # the rest would only be refused, too
+                if holds_all(error):
                     parts = self._parts | parts
                     break
         if failure is not None and problems.total() == len(places):

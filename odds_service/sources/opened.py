@@ -8,6 +8,7 @@ import msgspec
 from odds_service.errors import SettingsError
 from odds_service.model.asks import Asks
 from odds_service.model.text import told
+from odds_service.sources.access import Access, access_of
 from odds_service.sources.base import Pace, Source, Tier, asks_of
 from odds_service.sources.fields import Wrong, key, name
 
@@ -16,7 +17,7 @@ _MOST_AT_ONCE: Final = 1_000  # requests
 
 
 def check_source(source: Source, expected_name: str) -> None:
-    """Check the name, kind, pace and asks of an opened source.
+    """Check the name, kind, pace, asks and access of an opened source.
 
     Raises SettingsError naming what is wrong.
     """
@@ -27,6 +28,8 @@ def check_source(source: Source, expected_name: str) -> None:
         key(source.kind)
         _check_pace(source.pace)
         _check_asks(source)
+        if type(access_of(source)) is not Access:
+            raise Wrong("its access is no Access")
     except Wrong as error:
         raise SettingsError(f"sources ({told(expected_name, 100)}): {error}") from None
 

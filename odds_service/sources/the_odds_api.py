@@ -27,7 +27,8 @@ from odds_service.model.observation import (
     Scope,
 )
 from odds_service.sources.base import Offer, Pace, Pull, steady_tier
-from odds_service.sources.http import Answer, HttpFetcher, HttpSettings, open_http, require_json
+from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
+from odds_service.sources.http_answer import Answer, require_json
 from odds_service.sources.odds_api_body import SHARED_NAMESPACE, BodyReader, PriceFormat, format_of
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 
@@ -137,6 +138,7 @@ class TheOddsApi:
         self.pace = settings.pace()
         self._settings = settings
         self._key = settings.secret()
+        self.access = http.access
         self._http = http
         self._reader = BodyReader()
         self._elsewhere = self.asks().elsewhere(FORM)

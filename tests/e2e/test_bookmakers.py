@@ -184,7 +184,7 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                     "wrong_shape": Response(200, b"[]"),
                     "redirect": Response(302, headers=[("Location", "/login")]),
                 }
-                counted = running.parts.scrapers["betpawa"].problems
+                counted = running.parts.scrapers["betpawa"].counts.problems
                 for kind, fault in faults.items():
                     made["betpawa"].fault = fault
                     await wait_until(lambda: states_of(watcher, "betpawa")[-1] == "DOWN", "down")
@@ -195,7 +195,7 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                 assert states_of(watcher, "betpawa").count("DOWN") >= len(faults)
                 assert kinds_of(watcher, "betpawa") == before
                 assert bookmakers() == set(SHELVES)
-            known = running.parts.scrapers["sportybet"].unmapped
+            known = running.parts.scrapers["sportybet"].counts.unmapped
             known.add({"A market of [brackets]": 10**9})
             status = await status_of(running.address)
             shown = await printed(running.address, "status")

@@ -39,7 +39,7 @@ from odds_service.sources.bet9ja import Bet9ja, Bet9jaSettings
 from odds_service.sources.betpawa import BetPawa, BetPawaSettings
 from odds_service.sources.boundary import Gate, Limits
 from odds_service.sources.failures import failure_of
-from odds_service.sources.http import Answer
+from odds_service.sources.http_answer import Answer
 from odds_service.sources.sportybet import SportyBet, SportyBetSettings
 from odds_service.sources.the_odds_api import TheOddsApi, TheOddsApiSettings
 from odds_service.storage import rows
@@ -349,7 +349,8 @@ class Looks:
             observation = self.gate.check(found, problems, started_at=at_, observed_at=at_)
             observation = replace(observation, started_at=at_, observed_at=at_)
         except SourceError as error:
-            kind, reason, _ = failure_of(error, LIMITS)
+            failure = failure_of(error, LIMITS.max_retry_after_s)
+            kind, reason = failure.kind, failure.reason
             problems[kind] += 1
             observation = Observation(
                 source="toa", scope=Scope(), completeness=Completeness.FAILED, started_at=at_,

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Struct, defstruct
 from msgspec.structs import replace
 
-from odds_service.errors import SettingsError, SourceError
-from odds_service.model.asks import Asks, Form
+from odds_service.errors import SourceError
 from odds_service.model.event import EventStatus
 from odds_service.model.market import (
     MarketKey,
@@ -30,11 +29,9 @@ from odds_service.model.observation import (
     Scope,
 )
 from odds_service.model.text import as_text, is_plain, is_text, plain_name
-from odds_service.sources.base import Offer, Pace, Pull, Tier
+from odds_service.sources.base import Offer, Pull
 from odds_service.sources.boundary import Gate, Limits
-from odds_service.sources.failures import failure_of, waiting_s
 from odds_service.sources.fields import Wrong, checks_of, repaired, utc
-from odds_service.sources.opened import check_source
 from tests.support.observations import NOON, observe, observed_event
 
 H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
@@ -499,119 +496,6 @@ def test_a_pull_of_no_cost_that_can_be_costs_what_is_usual() -> None:
 def test_a_pull_that_comes_twice_is_counted() -> None:
     offer = Gate("toa").offer(Offer((Pull(key="a"), Pull(key="a", cost=2.0))))
     assert offer == Offer((Pull(key="a"),), {"repeated_pull": 1})
-
-
-# -- what a source raises, and its pace --------------------------------------------------------
-
-
-class Mute(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("not even that")
-
-
-@pytest.mark.parametrize(
-    ("asked", "wait_s"),
-    [
-        (None, None), (5, 5.0), (1e12, 3_600.0), (float("inf"), 3_600.0), (float("nan"), None),
-        (-3, 0.0), ("60", None), (True, None), ([], None), (10**400, 3_600.0),
-    ],
-    ids=repr,
-)  # fmt: skip
-def test_a_wait_that_a_source_asks_for_is_bounded(asked: Any, wait_s: float | None) -> None:
-    assert waiting_s(asked, 3_600.0) == wait_s
-    error = SourceError("rate_limited", "too fast", retry_after_s=asked)
-    assert failure_of(error, Limits())[2] == wait_s
-
-
-def test_whatever_a_source_raises_can_be_told() -> None:
-    assert failure_of(SystemExit(3), Limits())[:2] == (
-        "bad_observation", "the source raised SystemExit",
-    )  # fmt: skip
-    assert failure_of(Mute(), Limits())[:2] == ("crash", "the source crashed: Mute")
-    odd = SourceError("k" * 5_000, "half \ud83d\0 " + "x" * 10**6)
-    odd.kind += "\x1b"
-    kind, reason, _ = failure_of(odd, Limits())
-    assert (len(kind), len(reason)) == (64, 500 - reason.count("\0"))
-    assert is_text(kind, reason)
-    odd.kind = 7  # type: ignore[assignment]  # what is tested
-    assert failure_of(odd, Limits())[0] == "7"
-
-
-class Opened:
-    kind = "acme"
-
-    def __init__(self, pace: Any, name: Any = "acme") -> None:
-        self.name, self.pace = name, pace
-
-
-def tier(**fields: Any) -> Tier:
-    return Tier(**{"name": "all", "within_s": None, "interval_s": 1.0, "target_s": 2.0} | fields)
-
-
-@pytest.mark.parametrize(
-    "pace",
-    [
-        None,
-        30,
-        Pace(tiers=()),
-        Pace(tiers=[tier()]),  # type: ignore[arg-type]  # what is tested
-        Pace(tiers=(tier(within_s=3.0),)),
-        Pace(tiers=(tier(interval_s=float("inf")),)),
-        Pace(tiers=(tier(interval_s=float("nan")),)),
-        Pace(tiers=(tier(interval_s=0.0),)),
-        Pace(tiers=(tier(target_s=1e300),)),
-        Pace(tiers=(tier(interval_s="1"),)),
-        Pace(tiers=(tier(within_s=-1.0), tier())),
-        Pace(tiers=(tier(),), concurrency=0),
-        Pace(tiers=(tier(),), concurrency=True),
-        Pace(tiers=(tier(),), discovery_s=float("inf")),
-        Pace(tiers=(tier(),), requests_per_s=0.0),
-        Pace(tiers=(tier(),), quota_per_day=float("nan")),
-        Pace(tiers=(tier(),), by_event=1),  # type: ignore[arg-type]  # what is tested
-    ],
-    ids=lambda pace: repr(pace)[-70:],
-)
-def test_a_pace_that_cannot_be_kept_is_refused_at_the_start(pace: Any) -> None:
-    check_source(Opened(Pace.steady(1.0)), "acme")  # type: ignore[arg-type]  # a part of one
-    with pytest.raises(SettingsError, match=r"sources \(acme\)"):
-        check_source(Opened(pace), "acme")  # type: ignore[arg-type]  # a part of one
-
-
-def test_a_source_must_have_the_name_that_it_was_given() -> None:
-    with pytest.raises(SettingsError, match="calls itself 'other'"):
-        check_source(Opened(Pace.steady(1.0), "other"), "acme")  # type: ignore[arg-type]
-
-
-class Telling(Opened):
-    """A source whose `asks` gives something, or raises it."""
-
-    def __init__(self, gives: Any) -> None:
-        super().__init__(Pace.steady(1.0))
-        self._gives = gives
-
-    def asks(self) -> Any:
-        if isinstance(self._gives, BaseException):
-            raise self._gives
-        return self._gives
-
-
-@pytest.mark.parametrize(
-    "gives",
-    [
-        None,
-        {"forms": {}},
-        KeyError("a plug-in's own"),
-        Asks(listings=[1, 2]),  # type: ignore[arg-type]  # what is tested
-        Asks(forms={"all": {"markets": "h2h"}}),  # type: ignore[dict-item]  # what is tested
-        Asks(sports=frozenset({object()})),  # type: ignore[arg-type]  # what is tested
-    ],
-    ids=range(6),
-)
-def test_asks_that_cannot_be_stored_are_refused_at_the_start(gives: Any) -> None:
-    asks = Asks(forms={"all": Form(markets=frozenset({"h2h"}))}, listings=frozenset({"epl"}))
-    check_source(Telling(asks), "acme")  # type: ignore[arg-type]  # a part of one
-    with pytest.raises(SettingsError, match=r"sources \(acme\): its asks"):
-        check_source(Telling(gives), "acme")  # type: ignore[arg-type]  # a part of one
 
 
 # -- kinds of fault ----------------------------------------------------------------------------

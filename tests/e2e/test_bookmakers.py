@@ -19,11 +19,9 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-from odds_service.demo import payloads
-from odds_service.demo.payloads import Match
-from odds_service.demo.providers import ProviderShelf
 from odds_service.http.message import Response
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from tests.support import payloads
 from tests.support.bookmakers import (
     SHELVES,
     moved_to,
@@ -34,6 +32,8 @@ from tests.support.bookmakers import (
     with_home_price,
     without_h2h,
 )
+from tests.support.payloads import Match
+from tests.support.providers import ProviderShelf
 from tests.support.recorded import RECORDED
 from tests.support.serving import call, service, status_of, wait_until
 from tests.support.watching import Watcher, watching

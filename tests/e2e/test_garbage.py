@@ -24,12 +24,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from odds_service.config import MetricsSettings, Settings, load_settings
-from odds_service.demo import payloads
-from odds_service.demo.payloads import Match
 from odds_service.http.message import App
 from odds_service.http.server import serve_http
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.metrics.scraping import scrape
+from tests.support import payloads
 from tests.support.bookmakers import SHELVES
 from tests.support.command_line import ran
 from tests.support.garbage import (
@@ -40,6 +39,7 @@ from tests.support.garbage import (
     SpoiltShelf,
     listed_event,
 )
+from tests.support.payloads import Match
 from tests.support.serving import call, service, status_of, wait_until
 from tests.support.watching import Odds, odds_in, watching
 

@@ -13,14 +13,6 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from odds_service.demo import payloads
-from odds_service.demo.payloads import Match
-from odds_service.demo.providers import (
-    Bet9jaShelf,
-    BetPawaShelf,
-    ProviderShelf,
-    SportyBetShelf,
-)
 from odds_service.errors import SettingsError, SourceError
 from odds_service.http.message import Request, Response
 from odds_service.model.event import EventStatus
@@ -29,6 +21,14 @@ from odds_service.model.observation import Completeness
 from odds_service.sources.base import Source
 from odds_service.sources.registry import open_source, source_kinds
 from tests.sources.serving import Scripted, json_of, listening
+from tests.support import payloads
+from tests.support.payloads import Match
+from tests.support.providers import (
+    Bet9jaShelf,
+    BetPawaShelf,
+    ProviderShelf,
+    SportyBetShelf,
+)
 
 PROVIDERS: dict[str, tuple[type[ProviderShelf], Any]] = {
     "sportybet": (SportyBetShelf, payloads.sportybet),

@@ -2,7 +2,7 @@
 
 Each application serves the events that are put on its shelf: discovery by tournaments, paged where
 the provider pages, and one payload an event, in the provider's shapes with its result codes. What
-the payloads hold is their makers' matter (recorded ones, or `demo.payloads`).
+the payloads hold is their makers' matter (recorded ones, or `tests.support.payloads`).
 """
 
 import json

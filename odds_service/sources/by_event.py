@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 import trio
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from odds_service.config import explain
-from odds_service.errors import SettingsError, SourceError
+from odds_service.errors import SourceError
 from odds_service.model.asks import Asks, Form
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
 from odds_service.sources.access import holds_all
@@ -24,6 +23,7 @@ from odds_service.sources.base import Offer, Pace, Pull
 from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
+from odds_service.sources.settings import read_settings
 
 MOST_TOURNAMENTS: Final = 5_000  # looked at; no bookmaker has as many
 EVENT_FORM: Final = "event"  # the only kind of request that shows odds
@@ -95,10 +95,7 @@ class ByEvent(ABC, Generic[S]):
     @asynccontextmanager
     async def open(cls, name: str, table: dict[str, Any]) -> AsyncIterator[Self]:
         """See sources.base.Source.open."""
-        try:
-            settings: Any = cls.settings_type.model_validate(table)
-        except ValidationError as error:
-            raise SettingsError(f"sources ({name}): {explain(error)}") from None
+        settings: Any = read_settings(cls.settings_type, name, table)
         async with open_http(settings.url, settings.http, cls.headers_of(settings)) as http:
             yield cls(name, settings, http)
 

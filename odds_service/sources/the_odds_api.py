@@ -14,9 +14,8 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 import msgspec
 import trio
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from odds_service.config import explain
 from odds_service.errors import SettingsError, SourceError
 from odds_service.model.asks import Asks, Form
 from odds_service.model.observation import (
@@ -31,6 +30,7 @@ from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
 from odds_service.sources.http_answer import Answer, require_json
 from odds_service.sources.odds_api_body import SHARED_NAMESPACE, BodyReader, PriceFormat, format_of
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
+from odds_service.sources.settings import read_settings
 
 BOOKMAKERS_A_REGION: Final = 10  # so many named bookmakers cost as much as one region
 MOST_EVENTS: Final = 10_000  # of one sport; the largest has some hundreds
@@ -148,10 +148,7 @@ class TheOddsApi:
     @asynccontextmanager
     async def open(cls, name: str, table: dict[str, Any]) -> AsyncIterator[Self]:
         """See sources.base.Source.open."""
-        try:
-            settings = TheOddsApiSettings.model_validate(table)
-        except ValidationError as error:
-            raise SettingsError(f"sources ({name}): {explain(error)}") from None
+        settings = read_settings(TheOddsApiSettings, name, table)
         async with open_http(settings.url, settings.http, secret=settings.secret()) as http:
             yield cls(name, settings, http)
 

@@ -98,7 +98,6 @@ async def test_the_example_runs_from_an_installed_wheel(installed: Path, tmp_pat
             f'[[sources]]\nkind = "acme"\nurl = "{url}"\ninterval_s = 0.2\n'
         )
         command = [installed, "-m", "odds_service", "serve", "--config", tmp_path / "odds.toml"]
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("ODDS_", "PYTHON"))}
         with trio.fail_after(WITHIN_S):
             async with trio.open_nursery() as nursery:
                 process: trio.Process = await nursery.start(
@@ -107,7 +106,7 @@ async def test_the_example_runs_from_an_installed_wheel(installed: Path, tmp_pat
                         command,
                         stdout=subprocess.PIPE,
                         cwd=tmp_path,
-                        env=clean,
+                        env=clean_environment(),
                         stderr=subprocess.STDOUT,
                     )
                 )
@@ -124,6 +123,11 @@ async def test_the_example_runs_from_an_installed_wheel(installed: Path, tmp_pat
     assert [(each.key, each.price) for each in market.outcomes] == [
         ("home", 2.1), ("draw", 3.3), ("away", 3.6)
     ]  # fmt: skip
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what could lead to the package in this tree."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("ODDS_", "PYTHON"))}
 
 
 async def told_address(output: trio.abc.ReceiveStream) -> str:
@@ -159,7 +163,7 @@ def test_both_wheels_stand_in_their_own_environment(installed: Path) -> None:
     )
     done = subprocess.run(
         [installed, "-c", asked], capture_output=True, text=True, check=True, timeout=60,
-        cwd=installed.parent,
+        cwd=installed.parent, env=clean_environment(),
     )  # fmt: skip
     for file in json.loads(done.stdout):
         assert Path(file).is_relative_to(installed.parents[1])

@@ -21,7 +21,7 @@ from odds_service.model.observation import ANY, ObservedEvent
 from odds_service.sources.fields import utc
 from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
-from odds_service.sources.markets.table import Placed, Ranked, Reading, table
+from odds_service.sources.markets.table import FoundMarket, Ranked, Reading, table
 from odds_service.sources.naming import key_text, one_id, sportradar_id
 
 BOOKMAKER: Final = "bet9ja"
@@ -166,7 +166,7 @@ def _read_odds(
     odds: dict[str, Value], names: dict[str, str], spots: "_Spots", shelf: MarketCollector
 ) -> None:
     markets: dict[MarketKey, list[Ranked]] = {}
-    seen: dict[str, Placed | None] = {}
+    seen: dict[str, FoundMarket | None] = {}
     missed: set[str] = set()
     unread: dict[str, list[tuple[MarketKey, Ranked]]] = {}
     kept = spots.kept
@@ -224,7 +224,7 @@ class _Spot:
 
     __slots__ = ("key", "outcome", "place", "placed", "shown", "target")
 
-    def __init__(self, place: str, placed: Placed | None, outcome: str) -> None:
+    def __init__(self, place: str, placed: FoundMarket | None, outcome: str) -> None:
         self.place = place
         self.placed = placed
         self.outcome = outcome

@@ -22,7 +22,7 @@ from odds_service.model.price import BadPrice, canonical_line
 from odds_service.sources.fields import utc
 from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
-from odds_service.sources.markets.table import Placed, Ranked, Reading, table
+from odds_service.sources.markets.table import FoundMarket, Ranked, Reading, table
 from odds_service.sources.naming import key_text, one_id, sportradar_id
 
 BOOKMAKER: Final = "betpawa"
@@ -274,7 +274,7 @@ def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> N
 
 
 def _show(
-    row: _Row, placed: Placed, reading: Reading, shelf: MarketCollector
+    row: _Row, placed: FoundMarket, reading: Reading, shelf: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
     """The outcomes, none where no price could be read, and how many the table knew.
 

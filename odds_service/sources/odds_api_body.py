@@ -7,12 +7,10 @@ and skipped; its neighbours are kept.
 import enum
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 from math import nan
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from odds_service.model.market import (
     MarketKey,
@@ -25,6 +23,26 @@ from odds_service.model.observation import ANY, ObservedBookmaker, ObservedEvent
 from odds_service.model.price import BadPrice
 from odds_service.sources.base import distinct_outcomes
 from odds_service.sources.fields import utc
+from odds_service.sources.odds_api_shapes import (
+    BOOKMAKER,
+    EVENT,
+    IDENTIFIED,
+    KEYED,
+    MARKET,
+    OUTCOME,
+    RAW_BOOKMAKER,
+    RAW_EVENT,
+    RAW_MARKET,
+    UNPRICED,
+    ListedBookmaker,
+    ListedEvent,
+    ListedMarket,
+    ListedOutcome,
+    RawEvent,
+    bookmakers_of,
+    name_in,
+    time_of,
+)
 from odds_service.sources.odds_api_shared import AWAY_RANK, HOME_RANK, NUL, BadText, Names, Shared
 
 SHARED_NAMESPACE: Final = "toa"  # of the ids, which are the same in every account
@@ -44,85 +62,6 @@ class PriceFormat(enum.Enum):
     DECIMAL = "decimal"
     AMERICAN = "american"
     MIXED = "mixed"
-
-
-class _Outcome(Struct, gc=False):
-    name: str
-    price: float
-    point: float | None = None
-    description: str | None = None
-
-
-class _Unpriced(Struct, gc=False):
-    """An outcome whose price is of no kind that a price has."""
-
-    name: str
-    point: float | None = None
-    description: str | None = None
-
-
-class _Market(Struct, gc=False):
-    key: str
-    outcomes: list[_Outcome]
-    last_update: datetime | None = None
-
-
-class _Bookmaker(Struct, gc=False):
-    key: str
-    markets: list[_Market]
-    last_update: datetime | None = None
-
-
-class _Event(Struct, gc=False):
-    id: str
-    sport_key: str
-    commence_time: datetime
-    bookmakers: list[_Bookmaker]
-    home_team: str | None = None
-    away_team: str | None = None
-    sport_title: Any = None  # only shown; nothing is lost where it is of another type
-
-
-class _RawOutcomes(Struct):
-    key: str
-    outcomes: list[msgspec.Raw]
-    last_update: Any = None
-
-
-class _RawBookmaker(Struct):
-    key: str
-    markets: list[msgspec.Raw]
-    last_update: Any = None
-
-
-class _RawEvent(Struct):
-    id: str
-    sport_key: str
-    commence_time: datetime
-    bookmakers: list[msgspec.Raw]
-    home_team: str | None = None
-    away_team: str | None = None
-    sport_title: Any = None
-
-
-class _Key(Struct):
-    key: str
-
-
-class _Id(Struct):
-    id: str
-
-
-_event = msgspec.json.Decoder(_Event)
-_raw_event = msgspec.json.Decoder(_RawEvent)
-_bookmaker = msgspec.json.Decoder(_Bookmaker)
-_raw_bookmaker = msgspec.json.Decoder(_RawBookmaker)
-_market = msgspec.json.Decoder(_Market)
-_raw_market = msgspec.json.Decoder(_RawOutcomes)
-_outcome = msgspec.json.Decoder(_Outcome)
-_unpriced = msgspec.json.Decoder(_Unpriced)
-_key = msgspec.json.Decoder(_Key)
-_id = msgspec.json.Decoder(_Id)
 
 
 def format_of(header: str | None, asked: str) -> PriceFormat:
@@ -147,7 +86,7 @@ class BodyReader:
         prices = [
             outcome.price
             for raw in raws
-            for bookmaker in _bookmakers(raw)
+            for bookmaker in bookmakers_of(raw)
             for market in bookmaker.markets
             for outcome in market.outcomes
         ]
@@ -163,13 +102,13 @@ class BodyReader:
     ) -> ObservedEvent | None:
         """One event, or None where it cannot be read: its id (or ANY) is added to `unreadable`."""
         try:
-            event: _Event | _RawEvent = _event.decode(raw)
+            event: ListedEvent | RawEvent = EVENT.decode(raw)
         except msgspec.MsgspecError:
             try:
-                event = _raw_event.decode(raw)
+                event = RAW_EVENT.decode(raw)
             except msgspec.MsgspecError:
                 problems["bad_event"] += 1
-                unreadable.add(_named(_id, raw, "id"))
+                unreadable.add(name_in(IDENTIFIED, raw, "id"))
                 return None
         home, away = event.home_team or "", event.away_team or ""
         start_time = utc(event.commence_time)
@@ -204,63 +143,63 @@ class BodyReader:
         )
 
     def _whole_bookmaker(
-        self, part: _Bookmaker | msgspec.Raw, problems: Counter[str], lost: set[str]
-    ) -> tuple[_Bookmaker | None, set[str]]:
+        self, part: ListedBookmaker | msgspec.Raw, problems: Counter[str], lost: set[str]
+    ) -> tuple[ListedBookmaker | None, set[str]]:
         """A bookmaker with the markets that can be read, and the types of those that cannot."""
-        if isinstance(part, _Bookmaker):
+        if isinstance(part, ListedBookmaker):
             if NUL not in part.key:
                 return part, set()
             problems["bad_bookmaker"] += 1
             lost.add(ANY)
             return None, set()
         try:
-            return _bookmaker.decode(part), set()
+            return BOOKMAKER.decode(part), set()
         except msgspec.MsgspecError:
             pass
         try:
-            shell = _raw_bookmaker.decode(part)
+            shell = RAW_BOOKMAKER.decode(part)
         except msgspec.MsgspecError:
             problems["bad_bookmaker"] += 1
-            lost.add(_named(_key, part, "key"))
+            lost.add(name_in(KEYED, part, "key"))
             return None, set()
-        updated_at = _time(shell.last_update, problems)
+        updated_at = time_of(shell.last_update, problems)
         bad: set[str] = set()
         markets = [self._whole_market(raw, problems, bad) for raw in shell.markets]
         kept = [market for market in markets if market is not None]
-        return _Bookmaker(shell.key, kept, updated_at), bad
+        return ListedBookmaker(shell.key, kept, updated_at), bad
 
     def _whole_market(
         self, raw: msgspec.Raw, problems: Counter[str], bad: set[str]
-    ) -> _Market | None:
+    ) -> ListedMarket | None:
         try:
-            return _market.decode(raw)
+            return MARKET.decode(raw)
         except msgspec.MsgspecError:
             pass
         try:
-            shell = _raw_market.decode(raw)
+            shell = RAW_MARKET.decode(raw)
         except msgspec.MsgspecError:
             problems["bad_market"] += 1
-            bad.add(_named(_key, raw, "key"))
+            bad.add(name_in(KEYED, raw, "key"))
             return None
         outcomes = []
         for part in shell.outcomes:
             try:
-                outcomes.append(_outcome.decode(part))
+                outcomes.append(OUTCOME.decode(part))
             except msgspec.MsgspecError:
                 try:
-                    named = _unpriced.decode(part)
+                    named = UNPRICED.decode(part)
                 except msgspec.MsgspecError:
                     problems["bad_outcome"] += 1
                 else:
-                    outcomes.append(_Outcome(named.name, nan, named.point, named.description))
+                    outcomes.append(ListedOutcome(named.name, nan, named.point, named.description))
         if not outcomes and shell.outcomes:
             problems["bad_market"] += 1
             bad.add(shell.key)
             return None
-        return _Market(shell.key, outcomes, _time(shell.last_update, problems))
+        return ListedMarket(shell.key, outcomes, time_of(shell.last_update, problems))
 
     def _read_bookmaker(
-        self, bookmaker: _Bookmaker, bad: set[str], names: Names, problems: Counter[str]
+        self, bookmaker: ListedBookmaker, bad: set[str], names: Names, problems: Counter[str]
     ) -> ObservedBookmaker:
         markets: dict[MarketKey, ObservedMarket] = {}
         for market in bookmaker.markets:
@@ -280,7 +219,9 @@ class BodyReader:
             unreadable=frozenset(bad) if bad else _NOTHING,
         )
 
-    def _read_pairs(self, market: _Market, names: Names) -> dict[MarketKey, ObservedMarket] | None:
+    def _read_pairs(
+        self, market: ListedMarket, names: Names
+    ) -> dict[MarketKey, ObservedMarket] | None:
         """The markets of a payload market whose outcomes come two by two, as nearly all do.
 
         None where anything is out of the ordinary. This runs for every price of every poll: what
@@ -326,7 +267,7 @@ class BodyReader:
 
     def _read_carefully(
         self,
-        market: _Market,
+        market: ListedMarket,
         names: Names,
         markets: dict[MarketKey, ObservedMarket],
         bad: set[str],
@@ -377,31 +318,6 @@ class BodyReader:
             ordered = tuple(sorted(distinct_outcomes(outcomes, problems), key=outcome_order))
             status = _OPEN if any(outcome.active for outcome in ordered) else _SUSPENDED
             markets[key] = ObservedMarket(key, status, ordered, market.last_update)
-
-
-def _bookmakers(raw: msgspec.Raw) -> list[_Bookmaker]:
-    try:
-        return _event.decode(raw).bookmakers
-    except msgspec.MsgspecError:
-        return []
-
-
-def _named(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, field: str) -> str:
-    """What a part that cannot be read calls itself, ANY where not even that can be read."""
-    try:
-        return str(getattr(decoder.decode(raw), field))
-    except msgspec.MsgspecError:
-        return ANY
-
-
-def _time(value: Any, problems: Counter[str]) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        return msgspec.convert(value, datetime)
-    except msgspec.MsgspecError:
-        problems["bad_time"] += 1
-        return None
 
 
 def _title(written: Any) -> str:

@@ -20,7 +20,7 @@ from odds_service.sources.fields import utc
 from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.schema import SAME
-from odds_service.sources.markets.table import Placed, Ranked, Reading, table
+from odds_service.sources.markets.table import FoundMarket, Ranked, Reading, table
 from odds_service.sources.naming import key_text, sportradar_id
 
 BOOKMAKER: Final = "sportybet"
@@ -246,7 +246,7 @@ def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> N
 
 
 def _show(
-    market: _Market, placed: Placed, reading: Reading, shelf: MarketCollector
+    market: _Market, placed: FoundMarket, reading: Reading, shelf: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
     """The outcomes, none where no odds could be read, and how many the table knew.
 

@@ -34,6 +34,7 @@ from odds_service.model.observation import (
     Scope,
 )
 from odds_service.pipeline.detect import slices
+from odds_service.sources.access import Access
 from odds_service.sources.base import Pull
 from odds_service.sources.bet9ja import Bet9ja, Bet9jaSettings
 from odds_service.sources.betpawa import BetPawa, BetPawaSettings
@@ -71,6 +72,7 @@ class Canned:
     """The answers of a source: the body that was put there."""
 
     def __init__(self) -> None:
+        self.access = Access()
         self.body = b""
 
     async def get(self, _path: str, _params: object) -> Answer:

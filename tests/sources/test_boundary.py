@@ -477,7 +477,7 @@ def test_a_pull_that_is_wrong_is_left_out(pull: Any) -> None:
     offer = Gate("toa").offer(Offer((pull, good)))
     assert offer.pulls == (good,)
     assert offer.problems["bad_pull"] == 1
-    with pytest.raises(SourceError, match="nothing"):
+    with pytest.raises(SourceError, match="none of the pulls"):
         Gate("toa").offer(Offer((pull,)))
 
 

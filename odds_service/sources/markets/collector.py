@@ -19,7 +19,8 @@ from odds_service.model.observation import ANY, ObservedBookmaker
 from odds_service.model.price import BadPrice, decimal_price
 from odds_service.sources.base import distinct_outcomes
 from odds_service.sources.markets.coverage import Coverage
-from odds_service.sources.markets.table import Ranked, Target
+from odds_service.sources.markets.matching import Target
+from odds_service.sources.markets.table import Ranked
 
 _NO_PRICE: Final = (0.0, 1.0)  # what all three write where there is nothing to be won
 _DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,12})?")  # float() takes `1_5` for 15, too

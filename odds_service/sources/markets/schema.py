@@ -45,7 +45,7 @@ class OutcomeSet(Struct, frozen=True, forbid_unknown_fields=True):
     bet9ja: Cells | None = None
 
 
-class Place(Struct, frozen=True, forbid_unknown_fields=True):
+class ProviderMarket(Struct, frozen=True, forbid_unknown_fields=True):
     """Where a provider has a market.
 
     id: `18?total={line}` (SportyBet), `5000@{line}` (BetPawa), `S_OU@{line}` (Bet9ja).
@@ -63,7 +63,7 @@ class Place(Struct, frozen=True, forbid_unknown_fields=True):
     key: str | None = None
 
 
-Where = str | Place | list[str | Place]
+Where = str | ProviderMarket | list[str | ProviderMarket]
 
 
 class Side(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,11 +73,11 @@ class Side(Struct, frozen=True, forbid_unknown_fields=True):
     betpawa: Where = []
     bet9ja: Where = []
 
-    def places(self, provider: str) -> Iterator[Place]:
+    def places(self, provider: str) -> Iterator[ProviderMarket]:
         """The provider's places, the short form spelled out."""
         where: Where = getattr(self, provider)
         for place in where if isinstance(where, list) else [where]:
-            yield Place(place) if isinstance(place, str) else place
+            yield ProviderMarket(place) if isinstance(place, str) else place
 
 
 class MarketEntry(Side, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -174,7 +174,7 @@ def read_sport(file: Traversable) -> SportFile:
     return sport
 
 
-def check_pattern(where: str, place: Place) -> re.Pattern[str]:
+def check_pattern(where: str, place: ProviderMarket) -> re.Pattern[str]:
     """The place's pattern, compiled. Raises TableError."""
     if place.pattern is None or place.key is None or place.outcomes or place.set:
         raise TableError(f"{where}: pattern and key go together, without outcomes and set")

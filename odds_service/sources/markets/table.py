@@ -4,26 +4,34 @@ A provider's market id with its specifier is looked up once; the answer is kept 
 reading a payload is two dictionary look-ups a price.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from odds_service.model.market import NO_LINE, MarketKey, Outcome, outcome_order
+from odds_service.model.market import MarketKey, Outcome, outcome_order
 from odds_service.model.observation import ANY
-from odds_service.model.price import BadPrice, canonical_line
+from odds_service.sources.markets.matching import (
+    Candidate,
+    Match,
+    Target,
+    check_template,
+    market_id,
+    match,
+    placeholders,
+    read_outcome,
+    read_specifier,
+)
 from odds_service.sources.markets.schema import (
     ABSENT,
     ALTERNATIVES,
-    PLACEHOLDERS,
     PROVIDERS,
     SAME,
     Cells,
     MarketEntry,
     OutcomeSet,
-    Place,
+    ProviderMarket,
     SportFile,
     TableError,
     cells,
@@ -37,52 +45,11 @@ OUTCOMES_FILE: Final = "outcomes.toml"
 _MOST_KEPT: Final = 2**14  # markets kept, by id and specifier; then keeping starts anew
 _MOST_READ: Final = 2**10  # names that patterns have read, of one market
 _MOST_REMEMBERED: Final = 2**17  # outcomes as written, of one provider and sport
-_MOST_MINUTES: Final = 120  # of a match with its overtime
-_HALF: Final = 0.5  # three or more is over two and a half
-_TEMPLATE: Final = re.compile(r"([^?@{}]+)(?:([?@])(.+))?")
-_MINUTE: Final = re.compile(r"[0-9]{1,3}")
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
-
-Spec = Mapping[str, str]
-
 
 Ranked = tuple[int, Outcome]
 
 
-class Target(NamedTuple):
-    """Where a provider's outcome belongs; rank: its place among all outcomes, in their order."""
-
-    key: MarketKey
-    outcome: str
-    rank: int
-
-
-class Candidate(NamedTuple):
-    """One place of the table, ready to be compared with a provider's market.
-
-    spec: the values that its specifier must have, placeholders among them.
-    spelled: the provider's spelling -> outcome key; empty where a pattern reads the outcomes.
-    ranks: outcome key -> its place, of all of the table.
-    """
-
-    entry: str
-    market: str
-    participant: str
-    spec: dict[str, str]
-    spelled: dict[str, str]
-    place: Place
-    pattern: re.Pattern[str] | None
-    ranks: Mapping[str, int]
-
-
-class _Found(NamedTuple):
-    """What a specifier told: the market type, and its line."""
-
-    market: str
-    line: str
-
-
-class Placed:
+class FoundMarket:
     """A provider's market of one id and specifier, found in the table.
 
     types: the market types that it holds; key: the one market that it is, None where it is several.
@@ -91,10 +58,10 @@ class Placed:
 
     __slots__ = ("_patterns", "_read", "_targets", "key", "shown", "types")
 
-    def __init__(self, found: Iterable[tuple[Candidate, _Found]]) -> None:
+    def __init__(self, found: Iterable[tuple[Candidate, Match]]) -> None:
         self._targets: dict[str, Target] = {}
         self._read: dict[str, Target | None] = {}
-        self._patterns: list[tuple[Candidate, _Found]] = []
+        self._patterns: list[tuple[Candidate, Match]] = []
         self.shown: dict[Any, tuple[MarketKey, Ranked]] = {}
         types, keys = set(), set()
         for candidate, what in found:
@@ -124,7 +91,7 @@ class Placed:
             if len(read) >= _MOST_READ:
                 read.clear()
             for candidate, what in self._patterns:
-                target = target or _read_pattern(candidate, what, spelling)
+                target = target or read_outcome(candidate, what, spelling)
             read[spelling] = target
         return read[spelling]
 
@@ -134,27 +101,27 @@ class Reading:
 
     def __init__(self, candidates: Mapping[str, list[Candidate]]) -> None:
         self._candidates = candidates
-        self._kept: dict[tuple[str, str], Placed | None] = {}
+        self._kept: dict[tuple[str, str], FoundMarket | None] = {}
         self._remembered = 0
 
-    def market(self, id: str, specifier: str = "") -> Placed | None:  # noqa: A002 (theirs)
+    def market(self, id: str, specifier: str = "") -> FoundMarket | None:  # noqa: A002 (theirs)
         """A provider's market by its id and its specifier as the provider writes it."""
         kept = self._kept
         place = id, specifier
         if place in kept:
             return kept[place]
         found = []
-        spec = _spec(specifier)
+        spec = read_specifier(specifier)
         for candidate in self._candidates.get(id, ()):
-            what = _match(candidate, spec)
+            what = match(candidate, spec)
             if what is not None:
                 found.append((candidate, what))
         if len(kept) >= _MOST_KEPT:
             self._forget()
-        kept[place] = Placed(found) if found else None
+        kept[place] = FoundMarket(found) if found else None
         return kept[place]
 
-    def remember(self, placed: Placed, written: Any, shown: tuple[MarketKey, Ranked]) -> None:
+    def remember(self, placed: FoundMarket, written: Any, shown: tuple[MarketKey, Ranked]) -> None:
         """Keep what an outcome as written stands for: most are the same at the next poll."""
         self._remembered += 1
         if self._remembered > _MOST_REMEMBERED:
@@ -239,7 +206,7 @@ class Table:
                         at = ".".join(filter(None, (where, participant, provider)))
                         candidate = self._candidate(at, name, participant, provider, entry, place)
                         by_id = self._candidates.setdefault((provider, sport.sport), {})
-                        by_id.setdefault(_TEMPLATE.fullmatch(place.id)[1], []).append(candidate)  # type: ignore[index] # checked by _candidate
+                        by_id.setdefault(market_id(place), []).append(candidate)
 
     def _set(self, where: str, name: str) -> OutcomeSet:
         if name not in self.sets:
@@ -253,10 +220,10 @@ class Table:
         participant: str,
         provider: str,
         entry: MarketEntry,
-        place: Place,
+        place: ProviderMarket,
     ) -> Candidate:
-        spec = _check_template(where, place)
-        told = {name for value in spec.values() for name in _PLACEHOLDER.findall(value)}
+        spec = check_template(where, place)
+        told = placeholders(spec)
         if ("{minute}" in market) is not ("minute" in told or place.minute is not None):
             raise TableError(f"{where}: {{minute}} of the key and of the place do not fit")
         if place.line is not None and told & {"line", "score", "next"}:
@@ -289,95 +256,6 @@ def _spellings(provider: str, keys: list[str], column: Cells) -> Iterator[tuple[
     for key, cell in zip(keys, cells(column), strict=True):
         if cell != ABSENT:
             yield from ((spelling, key) for spelling in cell.split(ALTERNATIVES))
-
-
-def _check_template(where: str, place: Place) -> dict[str, str]:
-    """The specifier that a place asks for. Raises TableError."""
-    template = _TEMPLATE.fullmatch(place.id)
-    if template is None:
-        raise TableError(f"{where}: id {place.id!r} is not like 18?total={{line}} or S_OU@{{line}}")
-    spec = _spec(template[3] or "")
-    for value in spec.values():
-        for name in _PLACEHOLDER.findall(value):
-            if name not in PLACEHOLDERS or value != f"{{{name}}}":
-                known = ", ".join(PLACEHOLDERS)
-                raise TableError(f"{where}: {value!r} is not one whole placeholder of {known}")
-    if place.line is not None:
-        try:
-            canonical_line(place.line)
-        except BadPrice as error:
-            raise TableError(f"{where}: {error}") from None
-    return spec
-
-
-def _spec(text: str) -> dict[str, str]:
-    """`total=2.5|minute=10` -> its parts; `2.5` -> one without a name."""
-    spec = {}
-    for part in filter(None, text.split("|")):
-        name, equals, value = part.partition("=")
-        spec[name if equals else ""] = value if equals else name
-    return spec
-
-
-def _match(candidate: Candidate, spec: Spec) -> _Found | None:
-    """What a provider's specifier tells, None where it is not the candidate's."""
-    if spec.keys() != candidate.spec.keys():
-        return None
-    place = candidate.place
-    line = NO_LINE if place.line is None else canonical_line(place.line)
-    minute = place.minute
-    for name, wanted in candidate.spec.items():
-        value = spec[name]
-        if not wanted.startswith("{"):
-            if value != wanted:
-                return None
-        elif wanted == "{minute}":
-            if _MINUTE.fullmatch(value) is None or not 0 < int(value) <= _MOST_MINUTES:
-                return None
-            minute = int(value)
-        elif wanted != "{any}":
-            told = _line(wanted, value)
-            if told is None:
-                return None
-            line = told
-    return _Found(candidate.market.replace("{minute}", str(minute)), line)
-
-
-def _line(wanted: str, value: str) -> str | None:
-    """A line as told; of a score its difference (a start of 0:1 is a handicap of -1), or the number
-    of the goal after it; of so many or more the half below. None where it is none of them."""
-    try:
-        if wanted == "{line}":
-            return canonical_line(value)
-        if wanted == "{at_least}":
-            return canonical_line(int(value) - _HALF)
-        home, away = (int(goals) for goals in value.split(":"))
-        return canonical_line(home - away if wanted == "{score}" else home + away + 1)
-    except (BadPrice, ValueError):
-        return None
-
-
-def _read_pattern(candidate: Candidate, what: _Found, spelling: str) -> Target | None:
-    place, pattern = candidate.place, candidate.pattern
-    read = None if pattern is None else pattern.fullmatch(spelling)
-    if read is None or place.key is None:
-        return None
-    groups = read.groupdict()
-    line: str | None = what.line
-    for name in ("at_least", "line"):
-        if groups.get(name) is not None:
-            line = _line(f"{{{name}}}", groups[name])
-    if line is None:
-        return None
-    participant = groups.get("participant") or candidate.participant
-    key = MarketKey(what.market, line, _person(participant))
-    return Target(key, place.key, candidate.ranks[place.key])
-
-
-def _person(name: str) -> str:
-    """`Digne, Lucas` as `Lucas Digne`; a name without a comma as it is."""
-    last, comma, first = name.partition(", ")
-    return f"{first} {last}" if comma and ", " not in first else name
 
 
 def _check_disjoint(places: Mapping[tuple[str, str], Mapping[str, list[Candidate]]]) -> None:

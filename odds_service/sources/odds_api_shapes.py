@@ -1,0 +1,114 @@
+"""The Odds API's bodies as msgspec decodes them: whole where that works, else part by part."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from odds_service.model.observation import ANY
+
+
+class ListedOutcome(Struct, gc=False):
+    name: str
+    price: float
+    point: float | None = None
+    description: str | None = None
+
+
+class Unpriced(Struct, gc=False):
+    """An outcome whose price is of no kind that a price has."""
+
+    name: str
+    point: float | None = None
+    description: str | None = None
+
+
+class ListedMarket(Struct, gc=False):
+    key: str
+    outcomes: list[ListedOutcome]
+    last_update: datetime | None = None
+
+
+class ListedBookmaker(Struct, gc=False):
+    key: str
+    markets: list[ListedMarket]
+    last_update: datetime | None = None
+
+
+class ListedEvent(Struct, gc=False):
+    id: str
+    sport_key: str
+    commence_time: datetime
+    bookmakers: list[ListedBookmaker]
+    home_team: str | None = None
+    away_team: str | None = None
+    sport_title: Any = None  # only shown; nothing is lost where it is of another type
+
+
+class RawMarket(Struct):
+    key: str
+    outcomes: list[msgspec.Raw]
+    last_update: Any = None
+
+
+class RawBookmaker(Struct):
+    key: str
+    markets: list[msgspec.Raw]
+    last_update: Any = None
+
+
+class RawEvent(Struct):
+    id: str
+    sport_key: str
+    commence_time: datetime
+    bookmakers: list[msgspec.Raw]
+    home_team: str | None = None
+    away_team: str | None = None
+    sport_title: Any = None
+
+
+class Keyed(Struct):
+    key: str
+
+
+class Identified(Struct):
+    id: str
+
+
+EVENT: Final = msgspec.json.Decoder(ListedEvent)
+RAW_EVENT: Final = msgspec.json.Decoder(RawEvent)
+BOOKMAKER: Final = msgspec.json.Decoder(ListedBookmaker)
+RAW_BOOKMAKER: Final = msgspec.json.Decoder(RawBookmaker)
+MARKET: Final = msgspec.json.Decoder(ListedMarket)
+RAW_MARKET: Final = msgspec.json.Decoder(RawMarket)
+OUTCOME: Final = msgspec.json.Decoder(ListedOutcome)
+UNPRICED: Final = msgspec.json.Decoder(Unpriced)
+KEYED: Final = msgspec.json.Decoder(Keyed)
+IDENTIFIED: Final = msgspec.json.Decoder(Identified)
+
+
+def bookmakers_of(raw: msgspec.Raw) -> list[ListedBookmaker]:
+    try:
+        return EVENT.decode(raw).bookmakers
+    except msgspec.MsgspecError:
+        return []
+
+
+def name_in(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, field: str) -> str:
+    """What a part that cannot be read calls itself, ANY where not even that can be read."""
+    try:
+        return str(getattr(decoder.decode(raw), field))
+    except msgspec.MsgspecError:
+        return ANY
+
+
+def time_of(value: Any, problems: Counter[str]) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return msgspec.convert(value, datetime)
+    except msgspec.MsgspecError:
+        problems["bad_time"] += 1
+        return None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import Struct, defstruct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from odds_service.errors import SourceError
@@ -31,7 +31,6 @@ from odds_service.model.observation import (
 from odds_service.model.text import as_text, is_plain, is_text, plain_name
 from odds_service.sources.base import Offer, Pull
 from odds_service.sources.boundary import Gate, Limits
-from odds_service.sources.fields import Wrong, checks_of, repaired, utc
 from tests.support.observations import NOON, observe, observed_event
 
 H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
@@ -428,26 +427,6 @@ def test_the_source_may_go_on_with_the_mappings_that_it_gave() -> None:
     assert observation.events == (EVENT,)
 
 
-def test_a_field_that_is_added_later_is_checked_by_its_annotation() -> None:
-    wider = defstruct(
-        "Wider",
-        [("closes_at", datetime | None, None), ("rank", int, 0), ("note", str, "")],
-        frozen=True,
-    )
-    checks = checks_of(wider)
-    problems: Counter[str] = Counter()
-    assert repaired(wider(closes_at=BAD_TIMES[0], rank=-1), checks, problems) == {
-        "closes_at": None,
-        "rank": 0,
-    }
-    assert problems == {"bad_time": 1, "bad_count": 1}
-    with pytest.raises(Wrong):
-        repaired(wider(note="a\0b"), checks, problems)
-    unknown: type[Struct] = defstruct("Unknown", [("odd", complex)])
-    with pytest.raises(TypeError, match="no check is known"):
-        checks_of(unknown)
-
-
 # -- offers ------------------------------------------------------------------------------------
 
 
@@ -597,15 +576,6 @@ def test_text_is_what_can_be_encoded_and_has_no_nul(parts: list[str]) -> None:
     assert all(as_text(part) == part for part in parts if is_text(part))
     assert all(is_plain(plain_name(part)) and is_text(plain_name(part)) for part in parts)
     assert all(plain_name(part) == part for part in parts if is_plain(part))
-
-
-@given(st.datetimes(timezones=st.none() | st.timezones()))
-@settings(max_examples=200, deadline=None)
-def test_a_time_is_in_utc_and_in_range_or_none(at: Any) -> None:
-    found = utc(at)
-    # By their seconds: in the hour that a zone skips, datetimes equal nothing of another zone.
-    same = found is not None and found.timestamp() == at.timestamp()
-    assert found is None or (same and found.tzinfo is UTC and 1970 <= found.year < 2100)
 
 
 def test_a_readers_market_is_one() -> None:

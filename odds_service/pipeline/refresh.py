@@ -1,4 +1,7 @@
-"""The on-demand path: one event scraped now, by the same detector, committed before the reply."""
+"""The on-demand path: scrape one event now, and commit it before the reply.
+
+It uses the same detector and writer as scheduled pulls.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -17,15 +20,17 @@ from odds_service.pipeline.scrape import Scraper
 
 
 class Commits(Protocol):
-    """What is asked of the writer."""
+    """The part of the writer that a refresh needs."""
 
-    async def committed(self, revision: int) -> None: ...
+    async def committed(self, revision: int) -> None:
+        """Return once everything up to a revision is committed."""
+        ...
 
 
 class RefreshedSource(Struct, frozen=True):
-    """How the fetch from one source ended; `error` is empty where it went well.
+    """The outcome of one source's fetch; `error` is empty on success.
 
-    latency_s: how long it took, the wait for its turn included.
+    latency_s: seconds that it took, the wait for its turn included.
     """
 
     source: str
@@ -35,7 +40,10 @@ class RefreshedSource(Struct, frozen=True):
 
 
 class Refreshed(Struct, frozen=True):
-    """What a refresh gave: its changes in order, and the revision that they are committed at."""
+    """The result of a refresh: its changes in order, and the revision that they are committed at.
+
+    snapshot_ids: by source and bookmaker.
+    """
 
     revision: int
     changes: list[Change]
@@ -44,7 +52,7 @@ class Refreshed(Struct, frozen=True):
 
 
 class _Flight:
-    """One scrape of one event that any number of callers wait for."""
+    """One scrape of one event, with any number of callers waiting for it."""
 
     def __init__(self, asked: Iterable[str]) -> None:
         self.asked = sorted(asked)
@@ -55,9 +63,9 @@ class _Flight:
 
 
 class Refresher:
-    """Refreshes events in a nursery of the service: concurrent calls for one share one scrape.
+    """Refreshes events in a nursery of the service; calls for one event share one scrape.
 
-    A caller that is cancelled cancels neither the scrape nor the others that wait for it.
+    A cancelled caller cancels neither the scrape nor the other callers.
     """
 
     def __init__(
@@ -78,11 +86,22 @@ class Refresher:
         self._flights: dict[str, _Flight] = {}
 
     async def refresh(self, event_id: str, deadline_s: float) -> Refreshed:
-        """Scrape the event from all its sources, and return once that is committed.
+        """Scrape the event from all its sources, and return once the changes are committed.
 
-        Raises UnknownEvent; NotDurableYet when `deadline_s` ran out before the commit (what was
-        scraped is served, and stays queued); NotFetchedYet when it ran out before the scrape ended
-        (it goes on). A source that fails is named in the reply.
+        A source that fails is named in the result.
+
+        Args:
+            event_id: our id.
+            deadline_s: seconds for the scrape and the commit.
+
+        Raises:
+            UnknownEvent: there is no such event.
+            NotDurableYet: the deadline passed before the commit; the changes are served and stay
+                queued.
+            NotFetchedYet: the deadline passed before the scrape ended; it goes on.
+
+        Cancellation:
+            Loses the result only; the scrape goes on.
         """
         flight = self._flights.get(event_id)
         if flight is None:
@@ -98,7 +117,7 @@ class Refresher:
         if scope.cancelled_caught and not flight.done.is_set():
             answered = {each.source for each in flight.sources}
             late = [source for source in flight.asked if source not in answered]
-            # What was applied already lies before the head, what is still to come after it.
+            # Changes applied so far lie before the head, later ones after it.
             raise NotFetchedYet(cut.cursor.epoch, cut.cursor.revision, late)
         if scope.cancelled_caught:
             raise NotDurableYet(cut.cursor.epoch, flight.revision)
@@ -109,7 +128,7 @@ class Refresher:
         }
         for entry in cut.events.values():
             for key, odds in entry.bookmakers.items():
-                if odds.snapshot_id <= cut.durable_revision:  # else a later scrape's
+                if odds.snapshot_id <= cut.durable_revision:  # else it belongs to a later scrape
                     snapshot_ids[key] = odds.snapshot_id
         return Refreshed(flight.revision, flight.changes, snapshot_ids, flight.sources)
 
@@ -135,7 +154,7 @@ class Refresher:
             return
         try:
             observation = await scraper.fetch_event(carried.source_event_id, carried.listing)
-        except SourceError as error:  # it was not asked: no failure of the source
+        except SourceError as error:  # not asked, so no failure of the source
             took_s = trio.current_time() - began
             kind = reason_word(error.kind)
             flight.sources.append(RefreshedSource(carried.source, kind, str(error), took_s))
@@ -151,7 +170,7 @@ class Refresher:
             flight.revision = max(flight.revision, applied.changes[-1].revision)
 
     def _last_known(self, event_id: str) -> int:
-        """The newest revision among the event's odds: what a caller may read must be durable."""
+        """Return the newest revision of the event's odds, which a caller may read."""
         entry = self._cache.events.get(event_id)
         if entry is None:
             return 0

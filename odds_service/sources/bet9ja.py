@@ -1,6 +1,6 @@
-"""Bet9ja: where its groups, events and payloads are.
+"""Bet9ja: its groups, events and payloads.
 
-What is in play has other event ids and another service, which is not fetched: an event leaves with
+Matches in play have other event ids and another service, which is not fetched: an event leaves at
 its start.
 """
 
@@ -92,7 +92,7 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
         params = {"GROUPID": tournament, "DISP": "0", "GROUPMARKETID": "1"}
         reply = decode_json(path, await self._http.get(path, params), _GroupAnswer)
         if reply.R == _UNKNOWN:
-            return []  # the group is gone; of its events each is asked for until it is, too
+            return []  # the group is gone; its events are asked for until they are gone too
         _require_success(path, reply.R)
         return [
             pull_of(str(event.ID), tournament, _start(event.STARTDATE), sportradar_id(event.EXTID))
@@ -102,7 +102,7 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
     async def read(
         self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
     ) -> ObservedEvent:
-        """As ByEvent; there is one payload, of what has not started."""
+        """Read an event before its start, the only payload there is; see ByEvent.read."""
         del started
         path = f"{_PATH}/GetEvent"
         answer = await self._http.get(path, {"EVENTID": event_id})

@@ -1,8 +1,8 @@
-"""Reading Bet9ja's event: one bookmaker's odds of one match, flat, each under a key of its own.
+"""Read Bet9ja's event: one bookmaker's odds of one match, in a flat mapping.
 
 `S_OU@2.5_O` is market `S_OU`, line 2.5, outcome `O`. `R` is `OK` or `D` for success, `E` for an
-unknown event. Odds are texts before the match, `{"v": 1.85}` in play, and 1 where there are none.
-`STARTDATE` has no zone: it is UTC.
+unknown event. Odds are texts before the match and `{"v": 1.85}` in play; 1 means none.
+`STARTDATE` is UTC without saying so.
 """
 
 import re
@@ -29,8 +29,8 @@ _SUCCESS: Final = frozenset({"OK", "D"})
 _UNKNOWN: Final = "E"
 _KEY: Final = re.compile(r"([A-Z]+_[^_@]+)(?:@([^_]*))?_(.+)", re.DOTALL)
 _SIDES: Final = " - "  # between the names of the two sides
-_NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
-_MOST_KEYS: Final = 2**14  # kept, of one sport; then keeping starts anew
+_NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
+_MOST_KEYS: Final = 2**14  # kept of one sport; beyond it keeping starts anew
 _MOST_VALUES: Final = 2**17
 _MOST_SPORTS: Final = 64  # their names come from outside
 
@@ -45,7 +45,7 @@ class _Market(Struct):
 
 
 class _Event(Struct):
-    """What both shapes say of an event; in play it stands in `AA` (and the rest of it in `A`)."""
+    """The event in both shapes; in play it is in `AA`, and its details in `A`."""
 
     ID: str | int
     DS: str
@@ -59,7 +59,7 @@ class _Event(Struct):
 
 
 class _Odds(Struct):
-    """The odds; `MK` names the markets, `AA` is there in play."""
+    """The odds; `MK` names the markets, `AA` exists in play only."""
 
     O: dict[str, str | float | _Live]  # noqa: E741 (theirs)
     MK: list[_Market] = []
@@ -90,9 +90,15 @@ Value = str | float | _Live
 def read_event(
     body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
 ) -> ObservedEvent:
-    """One event with all its markets; coverage counts what the market table knew of them.
+    """Read one event with all its markets.
 
-    Raises SourceError: `wrong_shape`, `unknown_event` (`R` is `E`), `refused` (another `R`).
+    Args:
+        body: the answer's JSON.
+        problems: counts of parts that were skipped.
+        coverage: counts of markets that the table knows and does not know.
+
+    Raises:
+        SourceError: of kind `wrong_shape`, `unknown_event` (`R` is `E`) or `refused` (another `R`).
     """
     try:
         answer = _answer.decode(body)
@@ -125,7 +131,7 @@ def read_event(
 def _read_shell(
     raw: msgspec.Raw, shelf: MarketCollector
 ) -> tuple[dict[str, Value], dict[str, str], _Event, bool]:
-    """The odds that can be read, the markets' names, the event, and whether it is in play."""
+    """Return the readable odds, the markets' names, the event, and whether it is in play."""
     try:
         whole = _odds.decode(raw)
         odds, markets, about = whole.O, whole.MK, whole.AA
@@ -198,7 +204,7 @@ def _read_odds(
             markets[key] = [shown]
         else:
             found.append(shown)
-    if unread:  # a market of which nothing was read is lost; else its outcomes stay, unpriced
+    if unread:  # a market without any readable price is lost; else its outcomes stay, unpriced
         known = filter(None, map(kept.get, odds))
         there = Counter(spot.place for spot in known)
         for place, unpriced in unread.items():
@@ -220,7 +226,7 @@ def _read_odds(
 
 
 class _Spot:
-    """Where one key belongs; shown: what its values were read as."""
+    """The market and outcome of one key; shown: its values as read before."""
 
     __slots__ = ("key", "outcome", "place", "placed", "shown", "target")
 
@@ -242,7 +248,7 @@ class _Spots:
         self.kept: dict[str, _Spot] = {}
 
     def find(self, text: str) -> _Spot | None:
-        """Where a key belongs: `S_OU@2.5_O` to market `S_OU`, line 2.5; None where it is no key."""
+        """Find the market and outcome of a key such as `S_OU@2.5_O`; None for what is no key."""
         parts = None if _NUL in text else _KEY.fullmatch(text)
         if parts is None:
             return None
@@ -254,7 +260,7 @@ class _Spots:
         return spot
 
     def remember(self, spot: _Spot, value: Value, shown: Ranked) -> None:
-        """Keep what a value was read as: most are the same at the next poll."""
+        """Keep the outcome of a value: most are the same at the next poll."""
         self._remembered += 1
         if self._remembered > _MOST_VALUES:
             self.kept.clear()

@@ -1,6 +1,6 @@
-"""BetPawa: where its competitions, events and payloads are.
+"""BetPawa: its competitions, events and payloads.
 
-One site a country, and a brand in a header that says which offer is meant.
+Each country has a site, and a header names the brand whose offer is meant.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ MOST_PAGES: Final = 100  # of one competition
 
 
 class BetPawaSettings(ByEventSettings):
-    """The keys of a `[[sources]]` table of kind `betpawa`; brand: of the country's offer."""
+    """The keys of a `[[sources]]` table of kind `betpawa`; brand: that of the country's offer."""
 
     url: str = "https://www.betpawa.ng"
     sports: list[str] = Field(default=["2"], min_length=1)
@@ -130,7 +130,7 @@ class BetPawa(ByEvent[BetPawaSettings]):
     async def read(
         self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
     ) -> ObservedEvent:
-        """As ByEvent; what is in play has the same payload."""
+        """Read an event, before its start or in play; see ByEvent.read."""
         del started
         path = f"{_PATH}/events/{event_id}"
         answer = await self._http.get(path, {})

@@ -1,8 +1,8 @@
-"""Reading BetPawa's event: one bookmaker's markets of one match, all in one body.
+"""Read BetPawa's event: one bookmaker's markets of one match.
 
-A market's rows are its lines, or the rows of a wide market's layout; `handicap` counts quarters
-(6 is 1.5). A suspended price is 0.0 or 100.0; an older shape says `price`, a newer one `odds`, and
-there `suspended` is only told when true.
+A market's rows are its lines, or the layout of a wide market. `handicap` counts quarters (6 is
+1.5). A suspended price is 0.0 or 100.0. Older bodies say `price`; newer ones say `odds`, with
+`suspended` present only if true.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ BOOKMAKER: Final = "betpawa"
 _SUSPENDED_PRICE: Final = 100.0
 _QUARTERS: Final = 4
 _MOST_LINES: Final = 2**10
-_NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
+_NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
 
 
 class _Price(Struct, frozen=True, gc=False):
@@ -40,7 +40,7 @@ class _Price(Struct, frozen=True, gc=False):
 
 
 class _Unpriced(Struct):
-    """A price of no kind that prices have."""
+    """A price of a type that no price has."""
 
     name: str
 
@@ -132,9 +132,17 @@ _named = msgspec.json.Decoder(_Named)
 def read_event(
     body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
 ) -> ObservedEvent:
-    """One event with all its markets; coverage counts what the market table knew of them.
+    """Read one event with all its markets.
 
-    Raises SourceError `wrong_shape`. (An unknown event is an HTTP 404 without a body to read.)
+    An unknown event is an HTTP 404, and has no body to read.
+
+    Args:
+        body: the answer's JSON.
+        problems: counts of parts that were skipped.
+        coverage: counts of markets that the table knows and does not know.
+
+    Raises:
+        SourceError: of kind `wrong_shape`.
     """
     event = _read_shell(body)
     sport = table().sport(BOOKMAKER, event.category.id) or key_text(event.category.name)
@@ -180,7 +188,7 @@ def _read_shell(body: bytes | msgspec.Raw) -> _Event | _RawEvent:
 
 
 def _sides(participants: list[_Participant]) -> tuple[str, str]:
-    """Home and away, by the role, else the position, that each has; empty where neither is told."""
+    """Return home and away by their roles, else by their positions; empty if neither is given."""
     told = {side.role or side.position: side.name for side in participants}
     return (
         told.get("HOME") or told.get(1) or "",
@@ -189,7 +197,7 @@ def _sides(participants: list[_Participant]) -> tuple[str, str]:
 
 
 def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> _Market | None:
-    """A market with the rows and prices that can be read."""
+    """Return a market with its readable rows and prices."""
     try:
         return _market.decode(raw)
     except msgspec.MsgspecError:
@@ -276,9 +284,9 @@ def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> N
 def _show(
     row: _Row, placed: FoundMarket, reading: Reading, shelf: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
-    """The outcomes, none where no price could be read, and how many the table knew.
+    """Return the outcomes and the number that the table knows; no outcomes if no price is readable.
 
-    Those that could be read are kept for the next poll.
+    Readable ones are kept for the next poll.
     """
     shown: list[tuple[MarketKey, Ranked] | None] = []
     known = readable = 0
@@ -301,5 +309,5 @@ def _show(
 
 @lru_cache(_MOST_LINES)
 def _line(quarters: float) -> str:
-    """A handicap in quarters as a line. Raises BadPrice."""
+    """Turn a handicap in quarters into a line. Raises BadPrice."""
     return canonical_line(quarters / _QUARTERS)

@@ -1,8 +1,8 @@
-"""What providers with one payload an event share: settings, discovery, and fetching an event.
+"""Sources with one payload per event: their settings, discovery, and the fetch of an event.
 
-Discovery goes by tournaments, each looked at by itself: one that fails keeps the events that it had
-at the last look, and is counted. An event that its provider knows no more is an observation that is
-complete and empty; whether that means that it is gone is detect's to say.
+Discovery goes through the tournaments one by one. A tournament that fails keeps its events of the
+last discovery, and is counted. An event that its provider no longer knows gives a complete, empty
+observation; detect decides whether it is gone.
 """
 
 from abc import ABC, abstractmethod
@@ -25,24 +25,24 @@ from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 from odds_service.sources.settings import read_settings
 
-MOST_TOURNAMENTS: Final = 5_000  # looked at; no bookmaker has as many
+MOST_TOURNAMENTS: Final = 5_000  # no bookmaker has as many
 EVENT_FORM: Final = "event"  # the only kind of request that shows odds
-UNKNOWN: Final = "unknown_event"  # the kind of error that says so
+UNKNOWN: Final = "unknown_event"  # kind of error: the provider no longer knows the event
 
 
 class PoliteHttp(HttpSettings):
-    """How to fetch from a bookmaker's own site: seldom enough to be no burden."""
+    """The `http` table of a bookmaker's own site, with limits that are no burden to it."""
 
     concurrency: int = Field(default=4, gt=0)
     requests_per_s: float | None = Field(default=10.0, gt=0)
 
 
 class ByEventSettings(BaseModel):
-    """The keys that such sources share; times in seconds.
+    """The keys that these sources share; times in seconds.
 
-    sports: the provider's own ids. tournaments: its ids of those to look at; none: all. headers:
-    sent with every request beside the user agent. max_events: of what discovery finds, the ones
-    that start first. discovery_s: between two looks.
+    sports: the provider's own ids. tournaments: its ids of the tournaments to look at; none for
+    all. headers: sent with every request, beside the user agent. max_events: kept of what discovery
+    finds, those that start first. discovery_s: between two discoveries.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,7 +63,7 @@ class ByEventSettings(BaseModel):
         return tiers
 
     def pace(self) -> Pace:
-        """How often it is asked for what."""
+        """Return the pace that these settings ask for."""
         return Pace(
             tiers=tiers_of(self.tiers),
             concurrency=self.http.concurrency,
@@ -77,7 +77,7 @@ S = TypeVar("S", bound=ByEventSettings)
 
 
 class ByEvent(ABC, Generic[S]):
-    """A source of single events; a provider says where its tournaments, events and payloads are."""
+    """A source of single events; a provider adds its tournaments, listings and payloads."""
 
     kind: ClassVar[str]
     settings_type: ClassVar[type[ByEventSettings]]
@@ -94,13 +94,13 @@ class ByEvent(ABC, Generic[S]):
     @classmethod
     @asynccontextmanager
     async def open(cls, name: str, table: dict[str, Any]) -> AsyncIterator[Self]:
-        """See sources.base.Source.open."""
+        """Open the source; see sources.base.Source.open."""
         settings: Any = read_settings(cls.settings_type, name, table)
         async with open_http(settings.url, settings.http, cls.headers_of(settings)) as http:
             yield cls(name, settings, http)
 
     def asks(self) -> Asks:
-        """See sources.base.TellsAsks: an event is shown with all that it has."""
+        """Return what is asked for: an event always comes with all its markets."""
         return Asks(
             forms={EVENT_FORM: Form()},
             listings=frozenset(self._settings.tournaments) or None,
@@ -109,27 +109,33 @@ class ByEvent(ABC, Generic[S]):
 
     @classmethod
     def headers_of(cls, settings: Any) -> dict[str, str]:
-        """What is sent with every request."""
+        """Return the headers of every request."""
         return dict(settings.headers)
 
-    # -- what a provider says ----------------------------------------------------------------------
+    # -- for a provider to implement ---------------------------------------------------------------
 
     @abstractmethod
     async def tournaments(self) -> list[str]:
-        """The provider's ids of the parts of its offer. Raises SourceError."""
+        """Return the provider's ids of its tournaments. Raises SourceError."""
 
     @abstractmethod
     async def listed(self, tournament: str) -> list[Pull]:
-        """The events of one part, paged through to its end. Raises SourceError."""
+        """Return the events of one tournament, from all pages. Raises SourceError."""
 
     @abstractmethod
     async def read(
         self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
     ) -> ObservedEvent:
-        """Fetch and read one event. Raises SourceError, of kind `unknown_event` where it is gone.
+        """Fetch and read one event.
 
-        started: whether it should be in play by its start as last known. What is wrong is counted
-        in problems, what the market table knows and what not in coverage.
+        Args:
+            event_id: the provider's id.
+            started: whether it should be in play, by its last known start.
+            problems: counts of parts that were skipped.
+            coverage: counts of markets that the table knows and does not know.
+
+        Raises:
+            SourceError: of kind `unknown_event` if the provider no longer knows it.
         """
 
     # -- sources.base.Source -----------------------------------------------------------------------
@@ -215,7 +221,15 @@ def pull_of(
     *,
     in_play: bool = False,
 ) -> Pull:
-    """A pull of one listed event."""
+    """Return the pull of one listed event.
+
+    Args:
+        event_id: the provider's id.
+        listing: its tournament.
+        start_time: None if the listing does not say.
+        shared_ids: as in ObservedEvent.
+        in_play: whether the listing says so.
+    """
     return Pull(
         key=event_id,
         event=True,

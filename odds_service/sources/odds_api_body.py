@@ -1,7 +1,7 @@
-"""Reading The Odds API's bodies: events, bookmakers and markets into observed values.
+"""Read The Odds API's bodies: events, bookmakers and markets.
 
-One bad event, bookmaker, market or outcome is counted under its own name, told in `unreadable`,
-and skipped; its neighbours are kept.
+A bad event, bookmaker, market or outcome is counted by name, listed in `unreadable` and skipped;
+its neighbours stay.
 """
 
 import enum
@@ -48,16 +48,16 @@ from odds_service.sources.odds_api_shared import AWAY_RANK, HOME_RANK, NUL, BadT
 SHARED_NAMESPACE: Final = "toa"  # of the ids, which are the same in every account
 _OPEN: Final = MarketStatus.OPEN
 _SUSPENDED: Final = MarketStatus.SUSPENDED
-_CHANCE: Final = "double_chance"  # so a market's name begins
+_CHANCE: Final = "double_chance"  # prefix of a market's name
 _TIES: Final = frozenset({"cricket"})  # sports in which `Tie` is the draw
-_HANDICAP: Final = "spreads"  # in a market's name: the two sides' points mirror each other
+_HANDICAP: Final = "spreads"  # part of a market's name: the sides' points mirror each other
 _BOTH_SIDES: Final = HOME_RANK + AWAY_RANK  # no other two ranks have this sum
 _MIN_AMERICAN: Final = 100
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class PriceFormat(enum.Enum):
-    """How the prices of a body are written."""
+    """The format of a body's prices."""
 
     DECIMAL = "decimal"
     AMERICAN = "american"
@@ -65,7 +65,7 @@ class PriceFormat(enum.Enum):
 
 
 def format_of(header: str | None, asked: str) -> PriceFormat:
-    """What the answer says of its prices, else what was asked for."""
+    """Return the format that the answer's header names, else the one that was asked for."""
     try:
         return PriceFormat(header if header is not None else asked)
     except ValueError:
@@ -73,16 +73,17 @@ def format_of(header: str | None, asked: str) -> PriceFormat:
 
 
 class BodyReader:
-    """Reads bodies of one source; equal values are shared between markets, so that many stay small.
+    """Reads the bodies of one source.
 
-    What is ordinary is read a pair of outcomes at a time; the rest, outcome by outcome.
+    Markets share equal values, which keeps many of them small. Ordinary markets are read a pair of
+    outcomes at a time, all others outcome by outcome.
     """
 
     def __init__(self) -> None:
         self._shared = Shared()
 
     def guess_format(self, raws: Sequence[msgspec.Raw]) -> PriceFormat:
-        """AMERICAN when every price of the body is whole and at least 100 up or down."""
+        """Return AMERICAN if every price of the body is whole and at least 100 up or down."""
         prices = [
             outcome.price
             for raw in raws
@@ -100,7 +101,14 @@ class BodyReader:
         problems: Counter[str],
         unreadable: set[str],
     ) -> ObservedEvent | None:
-        """One event, or None where it cannot be read: its id (or ANY) is added to `unreadable`."""
+        """Read one event; None if it cannot be read.
+
+        Args:
+            raw: the event's JSON.
+            prices: the format of its prices.
+            problems: counts of parts that were skipped.
+            unreadable: gains the event's id, or ANY, if it cannot be read.
+        """
         try:
             event: ListedEvent | RawEvent = EVENT.decode(raw)
         except msgspec.MsgspecError:
@@ -145,7 +153,7 @@ class BodyReader:
     def _whole_bookmaker(
         self, part: ListedBookmaker | msgspec.Raw, problems: Counter[str], lost: set[str]
     ) -> tuple[ListedBookmaker | None, set[str]]:
-        """A bookmaker with the markets that can be read, and the types of those that cannot."""
+        """Return a bookmaker with its readable markets, and the types of the others."""
         if isinstance(part, ListedBookmaker):
             if NUL not in part.key:
                 return part, set()
@@ -222,10 +230,9 @@ class BodyReader:
     def _read_pairs(
         self, market: ListedMarket, names: Names
     ) -> dict[MarketKey, ObservedMarket] | None:
-        """The markets of a payload market whose outcomes come two by two, as nearly all do.
+        """Read a payload market of paired outcomes, as nearly all are; None if it is another one.
 
-        None where anything is out of the ordinary. This runs for every price of every poll: what
-        is not needed each time is looked up.
+        This runs for every price of every poll, so it looks values up instead of making them.
         """
         outcomes = market.outcomes
         if len(outcomes) % 2:
@@ -273,10 +280,10 @@ class BodyReader:
         bad: set[str],
         problems: Counter[str],
     ) -> None:
-        """Add the markets of a payload market, outcome by outcome: those of each line apart.
+        """Add the markets of a payload market outcome by outcome, one market per line.
 
-        An outcome whose price is none stays without one: it can happen all the same. A market in
-        which no price can be read is lost.
+        An outcome whose price is invalid stays without one: it can still happen. A market without
+        any readable price is lost.
         """
         handicap = _HANDICAP in market.key
         participants = self._shared.participants(market.key)
@@ -321,5 +328,5 @@ class BodyReader:
 
 
 def _title(written: Any) -> str:
-    """The name of an event without sides; empty where it is no text."""
+    """Return the name of an event without sides; empty if it is no text."""
     return written if isinstance(written, str) and NUL not in written else ""

@@ -1,4 +1,4 @@
-"""The Odds API's bodies as msgspec decodes them: whole where that works, else part by part."""
+"""The Odds API's bodies as msgspec decodes them: at once if possible, else part by part."""
 
 from collections import Counter
 from datetime import datetime
@@ -18,7 +18,7 @@ class ListedOutcome(Struct, gc=False):
 
 
 class Unpriced(Struct, gc=False):
-    """An outcome whose price is of no kind that a price has."""
+    """An outcome whose price is of a type that no price has."""
 
     name: str
     point: float | None = None
@@ -44,7 +44,7 @@ class ListedEvent(Struct, gc=False):
     bookmakers: list[ListedBookmaker]
     home_team: str | None = None
     away_team: str | None = None
-    sport_title: Any = None  # only shown; nothing is lost where it is of another type
+    sport_title: Any = None  # only shown, so any type will do
 
 
 class RawMarket(Struct):
@@ -97,7 +97,7 @@ def bookmakers_of(raw: msgspec.Raw) -> list[ListedBookmaker]:
 
 
 def name_in(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, field: str) -> str:
-    """What a part that cannot be read calls itself, ANY where not even that can be read."""
+    """Return the name that an unreadable part gives itself; ANY if that is unreadable too."""
     try:
         return str(getattr(decoder.decode(raw), field))
     except msgspec.MsgspecError:

@@ -1,4 +1,4 @@
-"""A source that was just opened: what it says of itself, checked before anything is asked of it."""
+"""Checks of a source that was just opened, before it is asked for anything."""
 
 import math
 from typing import Any, Final
@@ -12,14 +12,15 @@ from odds_service.sources.access import Access, access_of
 from odds_service.sources.base import Pace, Source, Tier, asks_of
 from odds_service.sources.fields import Wrong, key, name
 
-_LONGEST_S: Final = 1e8  # of an interval or a delay that a source may name; about three years
+_LONGEST_S: Final = 1e8  # bound of all intervals and delays: about three years
 _MOST_AT_ONCE: Final = 1_000  # requests
 
 
 def check_source(source: Source, expected_name: str) -> None:
     """Check the name, kind, pace, asks and access of an opened source.
 
-    Raises SettingsError naming what is wrong.
+    Raises:
+        SettingsError: one of them is wrong; the text names it.
     """
     try:
         if source.name != expected_name:
@@ -61,7 +62,7 @@ def _check_pace(pace: Pace) -> None:
 
 
 def _check_asks(source: Source) -> None:
-    """See that what it is asked for can be stored and comes back as it is."""
+    """Check that the source's asks survive storage. Raises Wrong."""
     try:
         asks = asks_of(source)
         stored = msgspec.json.decode(msgspec.json.encode(asks), type=Asks)

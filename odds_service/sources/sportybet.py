@@ -1,7 +1,7 @@
-"""SportyBet: where its tournaments, events and payloads are.
+"""SportyBet: its tournaments, events and payloads.
 
-One site for all its countries; the country is part of the path. What is before its start and what
-is in play are two products with two payloads of one event.
+One site serves all countries; the country is part of the path. Matches before the start and in play
+are two products, each with its own payload of an event.
 """
 
 from collections import Counter
@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 SUCCESS: Final = 10_000
 BEFORE, IN_PLAY = "3", "1"  # their product ids
-MAIN_MARKETS: Final = "1"  # a listing shows some markets: the fewest that can be asked for
-_SCHEDULED, _OVER = 0, 3  # their status of an event: below 3 it is to come or in play
+MAIN_MARKETS: Final = "1"  # a listing always shows markets: ask for the fewest
+_SCHEDULED, _OVER = 0, 3  # their status of an event; 1 and 2 are in play
 
 
 class SportyBetSettings(ByEventSettings):
-    """The keys of a `[[sources]]` table of kind `sportybet`; country: as in its paths."""
+    """The keys of a `[[sources]]` table of kind `sportybet`; country: as in the site's paths."""
 
     url: str = "https://www.sportybet.com"
     sports: list[str] = Field(default=["sr:sport:1"], min_length=1)
@@ -130,7 +130,7 @@ class SportyBet(ByEvent[SportyBetSettings]):
     async def read(
         self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
     ) -> ObservedEvent:
-        """As ByEvent; the product is the one that fits the event's own status."""
+        """Read an event from the product that fits its own status; see ByEvent.read."""
         path = self._path("event")
         product = IN_PLAY if started else BEFORE
         body = await self._event_body(path, event_id, product)
@@ -154,7 +154,7 @@ class SportyBet(ByEvent[SportyBetSettings]):
 
 
 def _decoded_state(body: bytes) -> _State:
-    """An event's status as far as it can be told; what is wrong with a body, its reader says."""
+    """Return an event's status if it can be decoded; the body's reader reports what is wrong."""
     try:
         return msgspec.json.decode(body, type=_StateAnswer).data or _State()
     except msgspec.MsgspecError:

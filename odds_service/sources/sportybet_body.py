@@ -1,7 +1,7 @@
-"""Reading SportyBet's event: one bookmaker's markets of one match, all in one body.
+"""Read SportyBet's event: one bookmaker's markets of one match.
 
-`bizCode` 10000 is success. Odds are texts, `0.00` where there are none; a market's `status` 1 is a
-suspension although its outcomes say `isActive`; what a market's line is, its `specifier` tells.
+`bizCode` 10000 is success. Odds are texts, `0.00` for none. A market with `status` 1 is suspended,
+even if its outcomes say `isActive`. The `specifier` holds a market's line.
 """
 
 from collections import Counter
@@ -27,10 +27,10 @@ BOOKMAKER: Final = "sportybet"
 _SUCCESS: Final = 10_000
 _OPEN: Final = 0  # a market's status
 _ACTIVE: Final = 1
-_MOST_TIMES: Final = 2**12  # an event's markets change at few times
+_MOST_TIMES: Final = 2**12  # an event's markets share few times
 _STATUSES: Final = {0: EventStatus.SCHEDULED, 1: EventStatus.IN_PLAY, 2: EventStatus.IN_PLAY}
 _UNREADABLE: Final = "unreadable"  # in place of odds of another type
-_NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
+_NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
 
 
 class _Outcome(Struct, frozen=True, gc=False):
@@ -41,7 +41,7 @@ class _Outcome(Struct, frozen=True, gc=False):
 
 
 class _Unpriced(Struct):
-    """An outcome whose odds, or activity, are of no kind that they have."""
+    """An outcome whose odds or activity have a wrong type."""
 
     id: str
     desc: str = ""
@@ -125,9 +125,15 @@ _named = msgspec.json.Decoder(_Named)
 def read_event(
     body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
 ) -> ObservedEvent:
-    """One event with all its markets; coverage counts what the market table knew of them.
+    """Read one event with all its markets.
 
-    Raises SourceError: `wrong_shape`, `refused` (another `bizCode`), `unknown_event`.
+    Args:
+        body: the answer's JSON.
+        problems: counts of parts that were skipped.
+        coverage: counts of markets that the table knows and does not know.
+
+    Raises:
+        SourceError: of kind `wrong_shape`, `refused` (another `bizCode`) or `unknown_event`.
     """
     try:
         answer = _answer.decode(body)
@@ -174,7 +180,7 @@ def _read_shell(raw: msgspec.Raw) -> _Event | _RawEvent:
 
 
 def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> _Market | None:
-    """A market with the outcomes that can be read."""
+    """Return a market with its readable outcomes."""
     try:
         return _market.decode(raw)
     except msgspec.MsgspecError:
@@ -248,9 +254,9 @@ def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> N
 def _show(
     market: _Market, placed: FoundMarket, reading: Reading, shelf: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
-    """The outcomes, none where no odds could be read, and how many the table knew.
+    """Return the outcomes and the number that the table knows; no outcomes if no odds are readable.
 
-    Those that could be read are kept for the next poll.
+    Readable ones are kept for the next poll.
     """
     shown: list[tuple[MarketKey, Ranked] | None] = []
     known = readable = 0
@@ -283,7 +289,7 @@ def _start(epoch_ms: int) -> datetime:
 
 @lru_cache(_MOST_TIMES)
 def _time(epoch_ms: int | None) -> datetime | None:
-    """A time of theirs, None where it is none."""
+    """Return a time from their milliseconds; None if it is invalid."""
     try:
         return None if epoch_ms is None else utc(datetime.fromtimestamp(epoch_ms / 1000, UTC))
     except (OverflowError, ValueError, OSError):

@@ -32,9 +32,9 @@ from odds_service.sources.odds_api_body import SHARED_NAMESPACE, BodyReader, Pri
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 from odds_service.sources.settings import read_settings
 
-BOOKMAKERS_A_REGION: Final = 10  # so many named bookmakers cost as much as one region
+BOOKMAKERS_A_REGION: Final = 10  # named bookmakers that cost as much as one region
 MOST_EVENTS: Final = 10_000  # of one sport; the largest has some hundreds
-EVENTS_AT_A_STRETCH: Final = 16  # decoded between two checkpoints: keeps pauses short
+EVENTS_AT_A_STRETCH: Final = 16  # between two checkpoints: keeps pauses short
 FORM: Final = "odds"  # the only kind of request that shows odds, of a sport or of one event
 _CREDITS: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 _ADVICE: Final = {
@@ -54,11 +54,11 @@ _ADVICE: Final = {
 class TheOddsApiSettings(BaseModel):
     """The keys of a `[[sources]]` table of kind `the-odds-api`.
 
-    api_key: else from api_key_file, else from the environment's ODDS_API_KEY. bookmakers: where
-    given, asked for instead of regions. interval_s: seconds between two pulls of one sport.
-    by_event: pull each event by itself, which costs more and is the only way to markets beyond the
-    featured ones; then `tiers` say how often, and interval_s nothing. quota_per_day: credits that
-    may be spent in one day (UTC), spread over it; discovery_s: between two looks at the events.
+    api_key: else from api_key_file, else from the environment's ODDS_API_KEY. bookmakers: asked for
+    instead of regions, if given. interval_s: seconds between two pulls of one sport. by_event: pull
+    each event by itself, which costs more and is the only way to markets beyond the featured ones;
+    `tiers` then replace interval_s. quota_per_day: credits for one UTC day, spread over it.
+    discovery_s: seconds between two discoveries.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,7 +85,7 @@ class TheOddsApiSettings(BaseModel):
         return tiers
 
     def pace(self) -> Pace:
-        """How often it is asked for what."""
+        """Return the pace that these settings ask for."""
         return Pace(
             tiers=tiers_of(self.tiers) if self.by_event else (steady_tier(self.interval_s),),
             concurrency=self.http.concurrency,
@@ -96,12 +96,16 @@ class TheOddsApiSettings(BaseModel):
         )
 
     def cost(self) -> float:
-        """Credits of one answer, as documented: markets x regions, ten bookmakers being one."""
+        """Return the credits of one answer: markets x regions, ten bookmakers being one region."""
         named = -(-len(set(self.bookmakers)) // BOOKMAKERS_A_REGION)
         return float((named or len(set(self.regions))) * len(set(self.markets)))
 
     def secret(self) -> str:
-        """The API key. Raises SettingsError when there is none to be found."""
+        """Return the API key.
+
+        Raises:
+            SettingsError: there is none.
+        """
         if self.api_key is not None:
             return self.api_key.get_secret_value()
         if self.api_key_file is not None:
@@ -129,7 +133,7 @@ class _Listed(msgspec.Struct):
 
 
 class TheOddsApi:
-    """One account at The Odds API: a pull is a sport with all its events, or one event."""
+    """One account at The Odds API; a pull is a sport with all its events, or one event."""
 
     kind: ClassVar[str] = "the-odds-api"
 
@@ -147,13 +151,13 @@ class TheOddsApi:
     @classmethod
     @asynccontextmanager
     async def open(cls, name: str, table: dict[str, Any]) -> AsyncIterator[Self]:
-        """See sources.base.Source.open."""
+        """Open the source; see sources.base.Source.open."""
         settings = read_settings(TheOddsApiSettings, name, table)
         async with open_http(settings.url, settings.http, secret=settings.secret()) as http:
             yield cls(name, settings, http)
 
     def asks(self) -> Asks:
-        """See sources.base.TellsAsks: a sport and an event are asked for the same."""
+        """Return what is asked for, which is the same for a sport and for an event."""
         settings = self._settings
         return Asks(
             forms={
@@ -182,7 +186,7 @@ class TheOddsApi:
         return Offer(tuple(pull for pulls in self._listed.values() for pull in pulls), problems)
 
     async def _events_of(self, sport: str, cost: float, problems: Counter[str]) -> tuple[Pull, ...]:
-        """The events of a sport, which costs nothing; those that cannot be read are counted."""
+        """Return the events of a sport, at no cost; unreadable ones are counted."""
         path = f"/v4/sports/{sport}/events"
         answer = await self._http.get(path, {"apiKey": self._key, "dateFormat": "iso"})
         pulls = []
@@ -211,7 +215,7 @@ class TheOddsApi:
         if pull.event:
             return await self.fetch_event(pull.key, pull.listing)
         scope = Scope(
-            # `upcoming` shows whatever comes next: what is not in it is not gone.
+            # `upcoming` shows the next events only: an event outside it is not gone.
             listing=None if pull.key == "upcoming" else pull.key,
             bookmakers=self._asked_bookmakers(),
             markets=frozenset(self._settings.markets),
@@ -274,7 +278,7 @@ class TheOddsApi:
         )
 
     def _refuse_american(self, path: str, raws: list[msgspec.Raw]) -> None:
-        """Raise SourceError when a body is American that should be decimal: 150 is not 150.0."""
+        """Raise SourceError if a body that should be decimal is American: 150 is not 150.0."""
         if self._reader.guess_format(raws) is PriceFormat.AMERICAN:
             text = f"{path}: the prices are American, decimal ones were asked for"
             raise SourceError("wrong_format", text)
@@ -296,7 +300,7 @@ class TheOddsApi:
 
 
 def _credits(answer: Answer, header: str) -> float | None:
-    """A count of credits; None where there is none to understand."""
+    """Return a header's count of credits; None if it is no number."""
     text = answer.headers.get(header, "")
     return float(text) if _CREDITS.fullmatch(text) else None
 
@@ -309,7 +313,11 @@ def _error(answer: Answer) -> _Error:
 
 
 def _event_bodies(path: str, answer: Answer) -> list[msgspec.Raw]:
-    """The events of an answer, not decoded yet. Raises SourceError saying what to do."""
+    """Return the events of an answer, not decoded yet.
+
+    Raises:
+        SourceError: the answer is an error; the text says what to do.
+    """
     if answer.status != 200:
         error = _error(answer)
         kind = error.error_code.lower() or f"status_{answer.status}"

@@ -1,7 +1,7 @@
-"""Looking up a provider's market: its canonical key, and which outcome is which.
+"""Look up a provider's market: its canonical key, and its outcomes.
 
-A provider's market id with its specifier is looked up once; the answer is kept and shared, so
-reading a payload is two dictionary look-ups a price.
+Each market id with its specifier is looked up once and the result is kept, so reading a payload
+costs two dictionary lookups per price.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,8 +42,8 @@ from odds_service.sources.markets.schema import (
 )
 
 OUTCOMES_FILE: Final = "outcomes.toml"
-_MOST_KEPT: Final = 2**14  # markets kept, by id and specifier; then keeping starts anew
-_MOST_READ: Final = 2**10  # names that patterns have read, of one market
+_MOST_KEPT: Final = 2**14  # markets, by id and specifier; beyond it keeping starts anew
+_MOST_READ: Final = 2**10  # names of one market, read by patterns
 _MOST_REMEMBERED: Final = 2**17  # outcomes as written, of one provider and sport
 
 Ranked = tuple[int, Outcome]
@@ -52,8 +52,8 @@ Ranked = tuple[int, Outcome]
 class FoundMarket:
     """A provider's market of one id and specifier, found in the table.
 
-    types: the market types that it holds; key: the one market that it is, None where it is several.
-    shown: what a reader makes of an outcome as the payload writes it, for Reading.remember.
+    types: its market types. key: its canonical key; None if it is several markets. shown: outcomes
+    as read before, by their written form; see Reading.remember.
     """
 
     __slots__ = ("_patterns", "_read", "_targets", "key", "shown", "types")
@@ -74,14 +74,15 @@ class FoundMarket:
                 self._targets[spelling] = Target(key, outcome, candidate.ranks[outcome])
         self.types = frozenset(types)
         self.key = keys.pop() if len(keys) == 1 and not self._patterns else None
-        if self.key is not None:  # one value for all
+        if self.key is not None:  # one shared value
             for spelling, target in self._targets.items():
                 self._targets[spelling] = target._replace(key=self.key)
 
     def target(self, spelling: str) -> Target | None:
-        """Where an outcome belongs, None where the table does not know it.
+        """Return the canonical market and outcome; None if the table does not know it.
 
-        spelling: the provider's id or short name of it, or SAME and its text.
+        Args:
+            spelling: the provider's id or short name of the outcome, or SAME and its text.
         """
         target = self._targets.get(spelling)
         if target is not None or not self._patterns:
@@ -97,7 +98,7 @@ class FoundMarket:
 
 
 class Reading:
-    """One provider's markets of one sport, and what was made of them lately."""
+    """One provider's markets of one sport, with what was read lately."""
 
     def __init__(self, candidates: Mapping[str, list[Candidate]]) -> None:
         self._candidates = candidates
@@ -105,7 +106,7 @@ class Reading:
         self._remembered = 0
 
     def market(self, id: str, specifier: str = "") -> FoundMarket | None:  # noqa: A002 (theirs)
-        """A provider's market by its id and its specifier as the provider writes it."""
+        """Return the market of a provider's id and specifier; None if it is not in the table."""
         kept = self._kept
         place = id, specifier
         if place in kept:
@@ -122,14 +123,14 @@ class Reading:
         return kept[place]
 
     def remember(self, placed: FoundMarket, written: Any, shown: tuple[MarketKey, Ranked]) -> None:
-        """Keep what an outcome as written stands for: most are the same at the next poll."""
+        """Keep the outcome of a written form: most are the same at the next poll."""
         self._remembered += 1
         if self._remembered > _MOST_REMEMBERED:
             self._forget()
         placed.shown[written] = shown
 
     def types(self, id: str) -> frozenset[str]:  # noqa: A002 (theirs)
-        """The market types that a provider's id may stand for, whatever its specifier says."""
+        """Return the market types that a provider's id may stand for, whatever its specifier."""
         types = {one.market for one in self._candidates.get(id, ())}
         return frozenset(ANY if "{" in one else one for one in types)
 
@@ -139,7 +140,7 @@ class Reading:
 
 
 class Table:
-    """All of the market table. Raises TableError when a file of it is wrong."""
+    """The whole market table. Raises TableError if a file is wrong."""
 
     def __init__(self, folder: Traversable) -> None:
         self.sets = read_outcomes(folder.joinpath(OUTCOMES_FILE))
@@ -159,15 +160,15 @@ class Table:
         }
 
     def sport(self, provider: str, id: str) -> str | None:  # noqa: A002 (theirs)
-        """The canonical sport of a provider's sport id."""
+        """Return the canonical sport of a provider's sport id."""
         return self._sports.get((provider, id))
 
     def reading(self, provider: str, sport: str) -> Reading:
-        """A provider's markets of a sport; of an unknown sport none."""
+        """Return a provider's markets of a sport; an unknown sport has none."""
         return self._readings.get((provider, sport)) or Reading({})
 
     def complete(self, sport: str, market: str, outcomes: Iterable[str]) -> bool:
-        """Whether exactly one of these outcomes of a market comes true (or the bet is void)."""
+        """Return whether exactly one of a market's outcomes comes true (or the bet is void)."""
         keys = frozenset(outcomes)
         return any(
             keys == frozenset(cells(one.keys))
@@ -176,7 +177,7 @@ class Table:
         )
 
     def sets_of(self, sport: str, market: str) -> Iterator[OutcomeSet]:
-        """The outcome sets that a canonical market may show."""
+        """Yield the outcome sets that a canonical market may show."""
         for name, entry in self.entries.get(sport, {}).items():
             prefix, minute, _ = name.partition("{minute}")
             if market == name or (minute and market.startswith(prefix)):
@@ -245,7 +246,7 @@ class Table:
 
 @cache
 def table() -> Table:
-    """The table that comes with the package, read once. Raises TableError."""
+    """Return the table that comes with the package, read once. Raises TableError."""
     return Table(files(__package__))
 
 
@@ -259,7 +260,7 @@ def _spellings(provider: str, keys: list[str], column: Cells) -> Iterator[tuple[
 
 
 def _check_disjoint(places: Mapping[tuple[str, str], Mapping[str, list[Candidate]]]) -> None:
-    """Raise TableError where two entries would take the same outcome of the same market."""
+    """Raise TableError if two entries claim the same outcome of the same market."""
     for by_id in places.values():
         for candidates in by_id.values():
             for number, one in enumerate(candidates):

@@ -103,9 +103,9 @@ def read_event(
     try:
         answer = _answer.decode(body)
     except msgspec.MsgspecError as error:
-        raise SourceError("wrong_shape", f"Bet9ja: no answer of its kind: {error}") from None
+        raise SourceError("wrong_shape", f"Bet9ja: unexpected answer: {error}") from None
     if answer.R == _UNKNOWN:
-        raise SourceError("unknown_event", "Bet9ja: it knows no such event (R is E)")
+        raise SourceError("unknown_event", "Bet9ja: unknown event (R is E)")
     if answer.R not in _SUCCESS:
         raise SourceError("refused", f"Bet9ja: R is {answer.R!r}, neither OK nor D")
     shelf = MarketCollector(problems, coverage)
@@ -141,7 +141,7 @@ def _read_shell(
     try:
         event = _event.decode(about if in_play else raw)
     except msgspec.MsgspecError as error:
-        raise SourceError("wrong_shape", f"Bet9ja: no event of its kind: {error}") from None
+        raise SourceError("wrong_shape", f"Bet9ja: unexpected event: {error}") from None
     if _NUL in str(event.ID) + event.DS:
         raise SourceError("wrong_shape", "Bet9ja: a NUL in the event's id or names")
     return odds, {market.ID: market.DS for market in markets}, event, in_play
@@ -153,7 +153,7 @@ def _part_by_part(
     try:
         parts = _raw_odds.decode(raw)
     except msgspec.MsgspecError as error:
-        raise SourceError("wrong_shape", f"Bet9ja: no odds of its kind: {error}") from None
+        raise SourceError("wrong_shape", f"Bet9ja: unexpected odds: {error}") from None
     odds: dict[str, Value] = {}
     for key, part in parts.O.items():
         try:
@@ -279,5 +279,5 @@ def _start(text: str) -> datetime:
     except ValueError:
         start = None
     if start is None:
-        raise SourceError("wrong_shape", f"Bet9ja: STARTDATE {text!r} is no time")
+        raise SourceError("wrong_shape", f"Bet9ja: STARTDATE {text!r} is not a time")
     return start

@@ -135,7 +135,7 @@ class BetPawa(ByEvent[BetPawaSettings]):
         path = f"{_PATH}/events/{event_id}"
         answer = await self._http.get(path, {})
         if answer.status == 404 and not answer.body.lstrip().startswith(b"<"):
-            raise SourceError(UNKNOWN, f"{path}: BetPawa knows no such event")
+            raise SourceError(UNKNOWN, f"{path}: unknown event")
         return read_event(require_json(path, require_ok(path, answer)), problems, coverage)
 
 

@@ -178,7 +178,7 @@ def _read_shell(body: bytes | msgspec.Raw) -> _Event | _RawEvent:
         try:
             event = _raw_event.decode(body)
         except msgspec.MsgspecError as error:
-            raise SourceError("wrong_shape", f"BetPawa: no event of its kind: {error}") from None
+            raise SourceError("wrong_shape", f"BetPawa: unexpected event: {error}") from None
     if _NUL in event.id + "".join(side.name for side in event.participants):
         raise SourceError("wrong_shape", "BetPawa: a NUL in the event's id or names")
     if utc(event.startTime) is None:

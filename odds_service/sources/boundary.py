@@ -119,13 +119,13 @@ class Gate:
             SourceError: of kind `bad_observation`, or `wrong_shape` if all its pulls are wrong.
         """
         if type(given) is not Offer or type(given.pulls) is not tuple:
-            raise SourceError(BAD_OBSERVATION, f"an offer was due, not {told(given, 100)}")
+            raise SourceError(BAD_OBSERVATION, f"expected an offer, got {told(given, 100)}")
         problems: Counter[str] = Counter()
         pulls: dict[str, Pull] = {}
         for each in given.pulls:
             try:
                 if type(each) is not Pull:
-                    raise Wrong("no pull", misuse=True)
+                    raise Wrong("not a Pull", misuse=True)
                 changes = repaired(each, _PULL, problems)
                 pull = replace(each, **changes)
                 if not pull.key:
@@ -154,12 +154,12 @@ class Gate:
         """Check an observation part by part: yield None after each stretch, the rest at the end."""
         try:
             if type(given) is not Observation:
-                raise Wrong(f"an observation was due, not {told(given, 100)}", misuse=True)
+                raise Wrong(f"expected an observation, got {told(given, 100)}", misuse=True)
             changes = repaired(given, _OBSERVATION, problems)
             if given.source != self._source:
                 raise Wrong(f"it is named {told(given.source, 100)!r}", misuse=True)
             if type(given.events) is not tuple:
-                raise Wrong("its events are no tuple", misuse=True)
+                raise Wrong("its events are not a tuple", misuse=True)
         except Exception as error:  # a source's values may run code of its own
             raise SourceError(BAD_OBSERVATION, told(error, MOST_REASON_CHARS)) from None
         for field, ours in (("started_at", started_at), ("observed_at", observed_at)):
@@ -225,12 +225,12 @@ class Gate:
     def _event(self, given: ObservedEvent, problems: Counter[str]) -> ObservedEvent:
         """Return an event without its wrong parts. Raises Wrong if all of it is wrong."""
         if type(given) is not ObservedEvent or type(given.bookmakers) is not tuple:
-            raise Wrong("no event, or its bookmakers are no tuple", misuse=True)
+            raise Wrong("not an ObservedEvent, or its bookmakers are not a tuple", misuse=True)
         changes = repaired(given, _EVENT, problems)
         if given.source_event_id in {"", ANY}:
             raise Wrong("an event without an id")
         if given.status is EventStatus.ENDED:
-            raise Wrong("an event that has ended is not shown any more")
+            raise Wrong("a shown event cannot have ended")
         unreadable = unreadable_names(given.unreadable)
         bookmakers: dict[str, ObservedBookmaker] = {}
         for each in given.bookmakers:

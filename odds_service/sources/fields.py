@@ -65,29 +65,29 @@ def utc(at: object) -> datetime | None:
 def key(value: object) -> str:
     """Return a proper id or key. Raises Wrong."""
     if type(value) is not str:
-        raise Wrong(f"{type(value).__name__} where a text is due", misuse=True)
+        raise Wrong(f"expected a text, got {type(value).__name__}", misuse=True)
     if len(value) > MOST_CHARS or not is_plain(value):
-        raise Wrong(f"{told(value, 40)!r} is over {MOST_CHARS} characters, or holds a control one")
+        raise Wrong(f"{told(value, 40)!r} has over {MOST_CHARS} or control characters")
     return value
 
 
 def name(value: object) -> str:
     """Return a name without barred characters. Raises Wrong."""
     if type(value) is not str:
-        raise Wrong(f"{type(value).__name__} where a text is due", misuse=True)
+        raise Wrong(f"expected a text, got {type(value).__name__}", misuse=True)
     if len(value) > MOST_CHARS:
-        raise Wrong(f"the name {told(value, 40)!r}… is over {MOST_CHARS} characters")
+        raise Wrong(f"the name {told(value, 40)!r}… has over {MOST_CHARS} characters")
     return plain_name(value)
 
 
 def counts(value: object) -> dict[str, int]:
     """Return counts by name, without those that are no counts. Raises Wrong."""
     if not isinstance(value, Mapping):
-        raise Wrong("counts are no mapping", misuse=True)
+        raise Wrong("counts are not a mapping", misuse=True)
     found: dict[str, int] = {}
     for each, times in dict(value).items():
         if type(times) is not int or not 0 <= times <= MOST_COUNT:
-            raise Wrong(f"{told(times, 40)!r} is no count", misuse=True)
+            raise Wrong(f"{told(times, 40)!r} is not a count", misuse=True)
         known = told(each, _PROBLEM_CHARS)
         if known not in found and len(found) >= MOST_NAMES:
             known = OTHER
@@ -177,33 +177,33 @@ def _check_of(hint: Any, shown: bool) -> tuple[Check, str | None]:
         return _exactly(hint), None
     if isinstance(hint, type) and issubclass(hint, Struct):
         return _struct(hint), None
-    raise TypeError(f"no check is known of fields of type {hint}")
+    raise TypeError(f"no check is known for fields of type {hint}")
 
 
 def _time(value: object) -> datetime:
     at = utc(value)
     if at is None:
-        raise Wrong(f"{told(value, 60)!r} is no aware time between 1970 and 2100")
+        raise Wrong(f"{told(value, 60)!r} is not an aware time between 1970 and 2100")
     return at
 
 
 def _whole(value: object) -> int:
     if type(value) is not int or not 0 <= value <= MOST_COUNT:
-        raise Wrong(f"{told(value, 40)!r} is no whole number from 0 to {MOST_COUNT}", misuse=True)
+        raise Wrong(f"{told(value, 40)!r} is not a count up to {MOST_COUNT}", misuse=True)
     return value
 
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Wrong(f"{type(value).__name__} where a number is due", misuse=True)
+        raise Wrong(f"expected a number, got {type(value).__name__}", misuse=True)
     if not 0 <= value <= MOST_COUNT or not math.isfinite(value):
-        raise Wrong(f"{value!r} is no number from 0 to {MOST_COUNT}")
+        raise Wrong(f"{value!r} is not a number from 0 to {MOST_COUNT}")
     return value if type(value) is float else float(value)
 
 
 def _keys(value: object) -> frozenset[str]:
     if type(value) is not frozenset:
-        raise Wrong(f"{type(value).__name__} where a frozenset is due", misuse=True)
+        raise Wrong(f"expected a frozenset, got {type(value).__name__}", misuse=True)
     for each in value:
         key(each)
     return value
@@ -211,14 +211,14 @@ def _keys(value: object) -> frozenset[str]:
 
 def _keys_to_keys(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise Wrong(f"{type(value).__name__} where a mapping is due", misuse=True)
+        raise Wrong(f"expected a mapping, got {type(value).__name__}", misuse=True)
     return {key(one): key(other) for one, other in dict(value).items()}
 
 
 def _exactly(kind: type) -> Check:
     def check(value: object) -> object:
         if type(value) is not kind:
-            raise Wrong(f"{type(value).__name__} where {kind.__name__} is due", misuse=True)
+            raise Wrong(f"expected {kind.__name__}, got {type(value).__name__}", misuse=True)
         return value
 
     return check
@@ -229,7 +229,7 @@ def _struct(kind: type[Struct]) -> Check:
 
     def check(value: object) -> object:
         if type(value) is not kind:
-            raise Wrong(f"{type(value).__name__} where {kind.__name__} is due", misuse=True)
+            raise Wrong(f"expected {kind.__name__}, got {type(value).__name__}", misuse=True)
         for each in checks:
             each.check(getattr(value, each.name))
         return value

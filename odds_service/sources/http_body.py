@@ -30,7 +30,7 @@ async def decompressed(path: str, encoding: str, wire: bytes, limit: int) -> byt
         return wire
     if encoding not in {"gzip", "x-gzip", "deflate"}:
         raise SourceError(
-            "bad_encoding", f"{path}: content-encoding {encoding[:20]!r} was not asked"
+            "bad_encoding", f"{path}: content-encoding {encoding[:20]!r} was not requested"
         )
     stream = zlib.decompressobj(_GZIP_OR_ZLIB)
     pieces: list[bytes] = []

@@ -48,6 +48,6 @@ def site_of(base_url: str, headers: Mapping[str, str]) -> Site:
         pairs = tuple((name.encode("ascii"), text.encode("latin-1")) for name, text in told.items())
     except UnicodeError:
         raise SettingsError(
-            "headers: a name or value has letters that HTTP does not know"
+            "headers: a name or value has characters that HTTP does not allow"
         ) from None
     return Site(f"{parts.scheme}://{authority.decode()}{parts.path.rstrip('/')}", pairs)

@@ -62,7 +62,7 @@ class MarketGate:
             Wrong: the whole bookmaker is wrong.
         """
         if type(given) is not ObservedBookmaker or not isinstance(given.markets, Mapping):
-            raise Wrong("no bookmaker, or its markets are no mapping", misuse=True)
+            raise Wrong("not an ObservedBookmaker, or its markets are not a mapping", misuse=True)
         changes = repaired(given, _BOOKMAKER, problems)
         if given.bookmaker in {"", ANY}:
             raise Wrong("a bookmaker without a name")
@@ -130,7 +130,7 @@ class MarketGate:
     ) -> ObservedMarket:
         """Check a market thoroughly; its outcomes come out in canonical order. Raises Wrong."""
         if type(given) is not ObservedMarket or type(given.outcomes) is not tuple:
-            raise Wrong("no market, or its outcomes are no tuple", misuse=True)
+            raise Wrong("not an ObservedMarket, or its outcomes are not a tuple", misuse=True)
         self._check_key(place)
         if given.key is not place and (type(given.key) is not MarketKey or given.key != place):
             raise Wrong("it stands under another key", misuse=True)
@@ -138,7 +138,7 @@ class MarketGate:
             raise Wrong(f"it has over {MOST_OUTCOMES} outcomes")
         changes = repaired(given, _MARKET, problems)
         if given.status is MarketStatus.REMOVED:
-            raise Wrong("a market that is shown is not removed", misuse=True)
+            raise Wrong("a shown market cannot be REMOVED", misuse=True)
         outcomes = [self._outcome(each, problems) for each in given.outcomes]
         outcomes.sort(key=outcome_order)
         if len({each.key for each in outcomes}) < len(outcomes):
@@ -154,7 +154,7 @@ class MarketGate:
         if id(place) in self._keys:
             return
         if type(place) is not MarketKey:
-            raise Wrong("no key of a market", misuse=True)
+            raise Wrong("not a MarketKey", misuse=True)
         for part in place:
             key(part)
         if place.market in {"", ANY}:
@@ -164,7 +164,7 @@ class MarketGate:
         except BadPrice:
             canonical = False
         if not canonical:
-            raise Wrong(f"line {place.line!r} is no canonical decimal text")
+            raise Wrong(f"line {place.line!r} is not canonical decimal text")
         if len(self._keys) >= _MOST_KNOWN:
             self._keys.clear()
         self._keys[id(place)] = place
@@ -174,7 +174,7 @@ class MarketGate:
         if id(given) in self._orders:
             return given
         if type(given) is not Outcome:
-            raise Wrong("no outcome", misuse=True)
+            raise Wrong("not an Outcome", misuse=True)
         changes = repaired(given, _OUTCOME, problems)
         if not given.key:
             raise Wrong("an outcome without a key")
@@ -184,7 +184,7 @@ class MarketGate:
                 changes["active"] = False  # there is no price to bet at
         else:
             if isinstance(price, bool) or not isinstance(price, int | float):
-                raise Wrong(f"{type(price).__name__} where a price is due", misuse=True)
+                raise Wrong(f"expected a price, got {type(price).__name__}", misuse=True)
             try:
                 decimal = decimal_price(price)
             except BadPrice as error:

@@ -30,19 +30,19 @@ def check_source(source: Source, expected_name: str) -> None:
         _check_pace(source.pace)
         _check_asks(source)
         if type(access_of(source)) is not Access:
-            raise Wrong("its access is no Access")
+            raise Wrong("its access is not an Access")
     except Wrong as error:
         raise SettingsError(f"sources ({told(expected_name, 100)}): {error}") from None
 
 
 def _check_pace(pace: Pace) -> None:
     if type(pace) is not Pace:
-        raise Wrong("its pace is no Pace")
+        raise Wrong("its pace is not a Pace")
     if type(pace.tiers) is not tuple or not pace.tiers:
         raise Wrong("its pace has no tiers")
     for tier in pace.tiers:
         if type(tier) is not Tier:
-            raise Wrong("one of its tiers is no Tier")
+            raise Wrong("one of its tiers is not a Tier")
         name(tier.name)
         _seconds(f"tier {tier.name!r}: interval_s", tier.interval_s)
         _seconds(f"tier {tier.name!r}: target_s", tier.target_s)
@@ -67,13 +67,13 @@ def _check_asks(source: Source) -> None:
         asks = asks_of(source)
         stored = msgspec.json.decode(msgspec.json.encode(asks), type=Asks)
     except Exception as error:  # a plug-in's own code
-        raise Wrong(f"its asks() is none: {type(error).__name__}") from None
+        raise Wrong(f"its asks() cannot be stored: {type(error).__name__}") from None
     if stored != asks:
-        raise Wrong("its asks() does not come back from storage as it is")
+        raise Wrong("its asks() changes when it is stored")
 
 
 def _seconds(field: str, value: Any, *, least: float = 1e-6) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Wrong(f"{field} {told(value, 40)} is no number")
+        raise Wrong(f"{field} {told(value, 40)} is not a number")
     if not least <= value <= _LONGEST_S:
         raise Wrong(f"{field} {value} is not from {least:g} to {_LONGEST_S:g}")

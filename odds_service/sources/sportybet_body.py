@@ -138,12 +138,12 @@ def read_event(
     try:
         answer = _answer.decode(body)
     except msgspec.MsgspecError as error:
-        raise SourceError("wrong_shape", f"SportyBet: no answer of its kind: {error}") from None
+        raise SourceError("wrong_shape", f"SportyBet: unexpected answer: {error}") from None
     if answer.bizCode != _SUCCESS:
         text = f"SportyBet: bizCode {answer.bizCode}: {answer.message or 'no reason given'}"
         raise SourceError("refused", text)
     if bytes(answer.data).strip() == b"null":
-        raise SourceError("unknown_event", "SportyBet: it knows no such event")
+        raise SourceError("unknown_event", "SportyBet: unknown event")
     event = _read_shell(answer.data)
     sport = table().sport(BOOKMAKER, event.sport.id) or key_text(event.sport.name)
     shelf = MarketCollector(problems, coverage)
@@ -173,7 +173,7 @@ def _read_shell(raw: msgspec.Raw) -> _Event | _RawEvent:
         try:
             event = _raw_event.decode(raw)
         except msgspec.MsgspecError as error:
-            raise SourceError("wrong_shape", f"SportyBet: no event of its kind: {error}") from None
+            raise SourceError("wrong_shape", f"SportyBet: unexpected event: {error}") from None
     if _NUL in event.eventId + event.homeTeamName + event.awayTeamName:
         raise SourceError("wrong_shape", "SportyBet: a NUL in the event's id or names")
     return event
@@ -283,7 +283,7 @@ def _name(market: _Market) -> str:
 def _start(epoch_ms: int) -> datetime:
     start = _time(epoch_ms)
     if start is None:
-        raise SourceError("wrong_shape", f"SportyBet: start {epoch_ms} ms is no time")
+        raise SourceError("wrong_shape", f"SportyBet: start {epoch_ms} ms is not a time")
     return start
 
 

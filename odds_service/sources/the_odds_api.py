@@ -227,7 +227,7 @@ class TheOddsApi:
 
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
         if listing is None:
-            raise SourceError("unknown_listing", f"event {source_event_id}: its sport is not known")
+            raise SourceError("unknown_listing", f"event {source_event_id}: its sport is unknown")
         scope = Scope(
             listing=listing,
             events=frozenset({source_event_id}),
@@ -280,7 +280,7 @@ class TheOddsApi:
     def _refuse_american(self, path: str, raws: list[msgspec.Raw]) -> None:
         """Raise SourceError if a body that should be decimal is American: 150 is not 150.0."""
         if self._reader.guess_format(raws) is PriceFormat.AMERICAN:
-            text = f"{path}: the prices are American, decimal ones were asked for"
+            text = f"{path}: the prices are American, not decimal as requested"
             raise SourceError("wrong_format", text)
 
     def _params(self) -> dict[str, str]:

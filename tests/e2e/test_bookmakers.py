@@ -1,7 +1,7 @@
 """Three bookmakers of one match through the whole service, each behind its own endpoints.
 
-The recorded payloads where they lie beside the project, and always small ones in the same shapes;
-over them the variations: prices move, suspension, a market gone, an event gone, errors.
+The payloads are small ones in the providers' shapes, and recorded ones if they lie beside the
+project. They vary: prices move, a market is suspended or gone, an event is gone, a site fails.
 """
 
 import os
@@ -70,7 +70,7 @@ def recorded_shelves() -> list[ProviderShelf]:
 
 
 def kinds_of(watcher: Watcher, source: str, market: str = "h2h") -> list[str]:
-    """What happened to a market of the match, in order."""
+    """Return the kinds of changes of a market of the match, in order."""
     return [
         pb.ChangeKind.Name(change.kind).removeprefix("CHANGE_KIND_")
         for change in watcher.fold.changes

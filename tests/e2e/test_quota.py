@@ -1,4 +1,4 @@
-"""A quota that is nearly used up: nothing is asked over it, and that is no failure."""
+"""A quota that is nearly used up: no request exceeds it, and waiting is no failure."""
 
 from functools import partial
 from pathlib import Path

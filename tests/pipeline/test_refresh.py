@@ -1,4 +1,4 @@
-"""A refresh goes the one way that all observations go: it may remove, and nothing undoes it."""
+"""A refresh takes the same way as all observations: it may remove, and nothing undoes it."""
 
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ LESS: Offer = {"e": {"b": {H2H: {"home": 2.2}}}, "f": {"b": {}}}
 
 
 class Committed:
-    """A writer that is always done."""
+    """A writer that has always committed everything."""
 
     async def committed(self, revision: int) -> None:
         await trio.lowlevel.checkpoint()

@@ -1,4 +1,4 @@
-"""The schedule: urgent first, nobody starved, nothing twice at once, never over the budget."""
+"""The schedule: urgent pulls first, none starved, none overlapping itself or over the budget."""
 
 import random
 from collections import deque
@@ -63,7 +63,7 @@ def test_a_pull_is_out_until_it_has_finished() -> None:
 
 
 def taken_at(schedule: Schedule, now: float) -> list[str]:
-    """All that may start now."""
+    """Return all jobs that may start at a time."""
     keys = []
     while (job := schedule.take(now)) is not None:
         keys.append(job.key)
@@ -140,7 +140,7 @@ def test_an_event_that_has_started_and_shows_no_odds_gets_less_urgent() -> None:
 def test_what_is_priced_is_asked_for_as_often_as_its_odds_get_stale(
     starts_at: float, in_play: bool, now: float
 ) -> None:
-    """Else an event in play is stale for most of the time, however well its source works."""
+    """Otherwise an event in play is stale most of the time, however well its source works."""
     job = Job(key="a", starts_at=starts_at, in_play=in_play, priced=True)
     source = SourceState(
         source="s", interval_s=900, paces=tuple((tier.within_s, tier.interval_s) for tier in TIERS)

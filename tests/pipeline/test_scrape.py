@@ -1,4 +1,4 @@
-"""The scrape stage: a failure or a crash stays in its source; cancelled anywhere, it lets go."""
+"""The scrape stage: a failure or a crash stays in its source, and any cancellation lets go."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
@@ -31,7 +31,7 @@ Step = Callable[[], Awaitable[Observation]]
 
 
 class Scripted:
-    """A source whose fetches do what the test says, one step a fetch, the last for ever."""
+    """A source that takes the given steps, one per fetch, and repeats the last."""
 
     kind: ClassVar[str] = "scripted"
 
@@ -138,7 +138,7 @@ async def test_failures_and_crashes_are_outcomes_and_scraping_goes_on(
 
 
 class Unwilling(Awaitable[Observation]):
-    """Awaited, it hands a value to Trio that is none of Trio's."""
+    """An awaitable that yields a value which Trio does not know."""
 
     def __await__(self) -> Generator[Any, None, Observation]:
         yield "nonsense"
@@ -401,7 +401,7 @@ async def test_urgent_events_are_pulled_more_often(autojump_clock: trio.testing.
 async def test_what_is_priced_is_in_play_however_long_ago_it_started(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Seen: six hours after its start an event in play was looked at as one of next week."""
+    """Seen: six hours after its start an event in play was fetched like one of next week."""
     four_days_s = 4 * 86_400
     listed = listings_of(
         carried("toa:test", starts_in_s=-four_days_s, priced=True),

@@ -31,7 +31,7 @@ def access_with(policy: AccessPolicy = AccessPolicy(), **pace: float) -> Access:
 
 
 def refused_s(access: Access, now: float) -> float | None:
-    """The seconds to wait if a request were refused at a time; None if it were admitted."""
+    """Return the seconds to wait for a request that is refused; None if it is admitted."""
     try:
         access.admit(now)
     except SourceError as error:
@@ -130,7 +130,7 @@ async def test_the_scrapers_policy_is_that_of_the_http_client() -> None:
 
 
 class Sharing:
-    """As much of a source as the test needs."""
+    """The part of a source that the test needs."""
 
     def __init__(self, access: Access) -> None:
         self.access = access

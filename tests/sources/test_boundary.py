@@ -1,4 +1,4 @@
-"""The gate: the smallest wrong thing is left out and counted, and its neighbours are exact."""
+"""The gate: it leaves out the smallest wrong part, counts it, and keeps the neighbours exactly."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ LATER = NOON + timedelta(seconds=1)
 
 
 def passed(given: object, limits: Limits = Limits()) -> tuple[Observation, Counter[str]]:
-    """What the gate lets through of an observation of `toa`, and what it counts."""
+    """Return what the gate lets through of an observation of `toa`, and its counts."""
     problems: Counter[str] = Counter()
     gate = Gate("toa", limits)
     observation = gate.check(given, problems, started_at=NOON, observed_at=LATER)
@@ -59,7 +59,7 @@ def refusal(given: object) -> tuple[str, Counter[str]]:
 
 
 def with_market(key: Any, market: Any, beside: ObservedEvent = EVENT) -> Observation:
-    """Two events; the first one's bookmaker shows one market more, or instead."""
+    """Return two events; the first one's bookmaker has one market more, or another one."""
     (shown,) = beside.bookmakers
     shown = replace(shown, markets={**shown.markets, key: market})
     return observe([replace(beside, bookmakers=(shown,)), OTHER])
@@ -216,7 +216,7 @@ def test_outcomes_are_put_into_canonical_order_and_numbers_made_prices() -> None
 
 
 class Evil(tzinfo):
-    """A zone that raises whatever it is asked."""
+    """A zone whose methods all raise."""
 
     def utcoffset(self, _at: datetime | None) -> timedelta:
         raise RuntimeError("boo")
@@ -501,7 +501,7 @@ anything: st.SearchStrategy[Any] = (
 
 
 def places(value: Any) -> list[tuple[Any, ...]]:
-    """Paths to everything in an observation."""
+    """Return the paths to all parts of an observation."""
     found: list[tuple[Any, ...]] = []
     parts: list[tuple[Any, Any]] = []
     if isinstance(value, Struct):
@@ -579,7 +579,7 @@ def test_text_is_what_can_be_encoded_and_has_no_nul(parts: list[str]) -> None:
 
 
 def test_a_readers_market_is_one() -> None:
-    """The builder that the readers use gives what passes."""
+    """The builder that the readers use makes valid markets."""
     built = observed_market(MarketKey("btts"), [NO, YES])
     assert passed(with_market(MarketKey("btts"), built))[1] == Counter()
     shown = ObservedBookmaker(bookmaker="b", markets={MarketKey("btts"): built})

@@ -26,7 +26,7 @@ class At:
         self.breaker.failed(self.now, error)
 
     def refused_s(self) -> float:
-        """The seconds to wait, of a request that must be refused."""
+        """Return the seconds to wait for a request that must be refused."""
         with pytest.raises(SourceError) as caught:
             self.admit()
         assert caught.value.kind == "circuit_open"

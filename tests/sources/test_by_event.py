@@ -1,6 +1,6 @@
-"""SportyBet, BetPawa and Bet9ja over their own endpoints: discovery, an event, and what goes wrong.
+"""SportyBet, BetPawa and Bet9ja over their own endpoints: discovery, events and failures.
 
-The payloads are small ones of our own in the providers' shapes; tests/e2e has the recorded ones.
+The payloads are small made-up ones in the providers' shapes; tests/e2e uses recorded ones.
 """
 
 import json
@@ -166,7 +166,7 @@ async def test_an_event_is_read_whole(kind: str) -> None:
 
 
 def with_unknown(payload: Any, kind: str) -> Any:
-    """With a market, of two outcomes, that no table knows."""
+    """Return a payload with one more market, of two outcomes, that no table knows."""
     if kind == "bet9ja":
         return payload | {"O": payload["O"] | {"S_NEVERSEEN_1": 1.9, "S_NEVERSEEN_2": 1.9}}
     if kind == "betpawa":

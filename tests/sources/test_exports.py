@@ -19,7 +19,7 @@ EXAMPLES: Final = sorted((ROOT / "examples").glob("*.py"))
 
 
 def ours(text: str) -> Iterator[str]:
-    """The modules of this package that a program imports."""
+    """Yield the modules of this package that a program imports."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names if each.name.startswith("odds_service"))
@@ -47,7 +47,7 @@ def test_every_exported_name_resolves_and_is_listed_in_the_guide() -> None:
 
 
 def _sort_key(name: str) -> tuple[bool, bool, str]:
-    """Constants first, then classes, then functions."""
+    """Sort constants first, then classes, then functions."""
     return name[0].islower(), not name.isupper(), name
 
 

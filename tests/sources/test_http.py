@@ -1,4 +1,4 @@
-"""Fetching: what may pass is retried, what is bad is named, everything is bounded."""
+"""Fetching: trouble is retried, failures have names, and everything is bounded."""
 
 import contextlib
 import gzip
@@ -22,7 +22,7 @@ SECRET: Final = {"apiKey": "very-secret"}
 
 
 async def fails(base_url: str, settings: HttpSettings = QUICK) -> SourceError:
-    """The error of one fetch, which must not tell the key."""
+    """Return the error of one fetch, which must not contain the key."""
     async with open_http(base_url, settings) as http:
         with pytest.raises(SourceError) as caught:
             await http.get("/odds", SECRET)
@@ -174,7 +174,7 @@ def bomb(size: int) -> bytes:
 
 
 def nested_bomb() -> bytes:
-    """Many megabytes behind a few hundred bytes on the wire."""
+    """Return a few hundred bytes that decompress to many megabytes."""
     return zlib.compress(b"[" * 50_000_000, 9)
 
 

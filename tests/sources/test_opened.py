@@ -57,7 +57,7 @@ def test_a_source_must_have_the_name_that_it_was_given() -> None:
 
 
 class Telling(Opened):
-    """A source whose `asks` gives something, or raises it."""
+    """A source whose `asks` returns or raises a given value."""
 
     def __init__(self, gives: Any) -> None:
         super().__init__(Pace.steady(1.0))
@@ -93,5 +93,5 @@ def test_an_access_that_is_none_is_refused_at_the_start() -> None:
     source.access = Access()  # type: ignore[attr-defined]  # optional in a plug-in
     check_source(source, "acme")  # type: ignore[arg-type]  # a part of one
     source.access = "full"  # type: ignore[attr-defined]  # what is tested
-    with pytest.raises(SettingsError, match=r"sources \(acme\): its access is no Access"):
+    with pytest.raises(SettingsError, match=r"sources \(acme\): its access is not an Access"):
         check_source(source, "acme")  # type: ignore[arg-type]  # a part of one

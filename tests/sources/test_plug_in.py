@@ -1,7 +1,7 @@
-"""The example of docs/sources.md, as it stands there: built, installed beside the service, run.
+"""The plug-in of docs/sources.md, verbatim: built, installed beside the service, and run.
 
-The environment is a fresh one that borrows this one's libraries, so that nothing is downloaded:
-what is tested is that the *installed wheels* find each other by entry point.
+The fresh environment borrows this one's libraries, so nothing is downloaded. The test sees that the
+*installed wheels* find each other by entry point.
 """
 
 import json
@@ -41,7 +41,7 @@ pytest.importorskip("hatchling", reason="the wheel's build backend is not instal
 
 
 def blocks(text: str, language: str) -> dict[str, str]:
-    """The document's code blocks whose first line names a file: name -> content."""
+    """Return the document's code blocks whose first line names a file, by that name."""
     found = re.findall(rf"```{language}\n# (\S+)\n(.*?)```", text, flags=re.DOTALL)
     return dict(found)
 
@@ -59,7 +59,7 @@ def quietly(*command: str | Path, cwd: Path | None = None) -> None:
 
 
 def environment_with(folder: Path, *wheels: Path) -> Path:
-    """A fresh environment with the wheels in it; gives its Python."""
+    """Make a fresh environment with the wheels in it, and return its Python."""
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
@@ -126,12 +126,12 @@ async def test_the_example_runs_from_an_installed_wheel(installed: Path, tmp_pat
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what could lead to the package in this tree."""
+    """Return this process's environment without variables that lead to the package in this tree."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("ODDS_", "PYTHON"))}
 
 
 async def told_address(output: trio.abc.ReceiveStream) -> str:
-    """The address in the log's line that says so."""
+    """Return the address that the log announces."""
     told = b""
     while True:
         received = await output.receive_some()

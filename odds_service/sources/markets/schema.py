@@ -126,7 +126,7 @@ def read_outcomes(file: Traversable) -> dict[str, OutcomeSet]:
         where = f"{file.name}: outcomes.{name}"
         keys = cells(outcome_set.keys)
         if not keys or len(set(keys)) < len(keys):
-            raise TableError(f"{where}: keys are missing, or one is there twice")
+            raise TableError(f"{where}: keys are missing or repeated")
         for key in keys:
             if not _OUTCOME.fullmatch(key):
                 raise TableError(f"{where}: key {key!r} has other characters than a-z 0-9 _+:,-")
@@ -147,7 +147,7 @@ def check_column(where: str, keys: list[str], column: Cells) -> None:
     alternatives = [one for cell in spelled if cell != ABSENT for one in cell.split(ALTERNATIVES)]
     for one in alternatives:
         if not one or alternatives.count(one) > 1:
-            raise TableError(f"{where}: {one!r} is empty or there twice")
+            raise TableError(f"{where}: {one!r} is empty or repeated")
 
 
 def read_sport(file: Traversable) -> SportFile:
@@ -165,7 +165,7 @@ def read_sport(file: Traversable) -> SportFile:
         where = f"{file.name}: markets.{name}"
         if not _KEY.fullmatch(name):
             raise TableError(
-                f"{where}: a market's key has only a-z 0-9 _, and {{minute}} at its end"
+                f"{where}: a market's key has only a-z 0-9 _, and perhaps {{minute}} at its end"
             )
         if not entry.about:
             raise TableError(f"{where}: about is empty")

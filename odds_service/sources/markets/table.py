@@ -198,7 +198,7 @@ class Table:
         for name, entry in sport.markets.items():
             where = f"{file}: markets.{name}"
             if name in entries:
-                raise TableError(f"{where}: is there twice")
+                raise TableError(f"{where}: appears twice")
             entries[name] = entry
             self._set(where, entry.outcomes)
             for participant, side in entry.sides():
@@ -226,9 +226,9 @@ class Table:
         spec = check_template(where, place)
         told = placeholders(spec)
         if ("{minute}" in market) is not ("minute" in told or place.minute is not None):
-            raise TableError(f"{where}: {{minute}} of the key and of the place do not fit")
+            raise TableError(f"{where}: the {{minute}} of the key and of the id do not agree")
         if place.line is not None and told & {"line", "score", "next"}:
-            raise TableError(f"{where}: the line is told twice")
+            raise TableError(f"{where}: the line is given twice")
         if place.pattern is not None or place.key is not None:
             pattern = check_pattern(where, place)
             if place.key not in self._ranks:
@@ -267,7 +267,7 @@ def _check_disjoint(places: Mapping[tuple[str, str], Mapping[str, list[Candidate
                 for other in candidates[:number]:
                     if _overlap(one, other):
                         at, before = one.entry, other.entry
-                        raise TableError(f"{at}: {one.place.id!r} takes what {before} has")
+                        raise TableError(f"{at}: {one.place.id!r} claims outcomes of {before}")
 
 
 def _overlap(one: Candidate, other: Candidate) -> bool:

@@ -1,4 +1,4 @@
-"""What the sources list and carry, beyond one source's own offer."""
+"""The events that the sources list and carry, beyond one source's own offer."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -25,7 +25,7 @@ class Carried(Struct, frozen=True):
 
 
 class Listings:
-    """What all sources list; one for all scrapers.
+    """The offers of all sources; one object for all scrapers.
 
     It says how many bookmakers price an event. Until something was fetched, only the shared ids
     in the sources' offers tell that several carry one event.

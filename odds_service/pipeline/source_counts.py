@@ -1,4 +1,4 @@
-"""Everything that is counted about a source since the start; status and metrics read it here."""
+"""Counts of each source since the start, kept in one place for status and metrics."""
 
 from collections import Counter
 from collections.abc import Mapping

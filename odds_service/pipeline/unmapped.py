@@ -13,7 +13,7 @@ _NAME_CHARS: Final = 100
 
 
 class Unmapped:
-    """How often each name was met; beyond MOST_NAMES new ones, perhaps made up, are `other`."""
+    """Counts of unmapped markets by name; beyond MOST_NAMES, new names count as `other`."""
 
     def __init__(self) -> None:
         self.total = 0

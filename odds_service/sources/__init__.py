@@ -1,8 +1,8 @@
-"""Where odds are fetched: one module per provider, found by entry point.
+"""Sources of odds: one module per provider, found by entry point.
 
 All that a plug-in needs is exported here. These names are stable: a release that removes or changes
-one says so in the changelog, one minor release ahead. The submodules are not part of that promise.
-docs/sources.md shows a plug-in and lists the names by use.
+one announces it in the changelog one minor release ahead. The submodules are not part of that
+promise. docs/sources.md shows a plug-in and lists the names by use.
 """
 
 from odds_service.errors import SettingsError, SourceError

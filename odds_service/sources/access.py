@@ -39,7 +39,7 @@ class AccessPolicy(Struct, frozen=True, kw_only=True):
 
 
 class Access:
-    """What one source may be asked, and when.
+    """The access policy of one source.
 
     The scraper's side counts pulls (`opens_at`, `start`, `end`, `pull_failed`); the HTTP client's
     side counts requests (`request`, `admit`, `answered`, `request_failed`, `given_up`). Both sides

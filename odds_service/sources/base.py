@@ -31,7 +31,7 @@ class Tier(Struct, frozen=True, kw_only=True):
 
 
 class Pace(Struct, frozen=True, kw_only=True):
-    """How often a source may be asked.
+    """The permitted frequency of fetches from a source.
 
     tiers: the most urgent first; the last has no `within_s`. concurrency: requests under way at
     once. requests_per_s: requests that may start; None for no limit. quota_per_day: credits for
@@ -98,7 +98,7 @@ class Pull(Struct, frozen=True, kw_only=True):
 
 
 class Offer(Struct, frozen=True):
-    """All that a source has to pull.
+    """The pulls that a source has.
 
     problems: name -> number of parts that could not be looked at. The pulls of such a part must be
     repeated from the last offer: not looked at does not mean gone.

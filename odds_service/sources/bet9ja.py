@@ -75,6 +75,7 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
     settings_type = Bet9jaSettings
 
     async def tournaments(self) -> list[str]:
+        """Return the groups of the chosen sports; see ByEvent.tournaments."""
         path = f"{_PATH}/GetSports"
         reply = decode_json(path, await self._http.get(path, {"DISP": "0"}), _TreeAnswer)
         _require_success(path, reply.R)
@@ -88,6 +89,7 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
         ]
 
     async def listed(self, tournament: str) -> list[Pull]:
+        """Return the events of a group; see ByEvent.listed."""
         path = f"{_PATH}/GetEventsInGroupV2"
         params = {"GROUPID": tournament, "DISP": "0", "GROUPMARKETID": "1"}
         reply = decode_json(path, await self._http.get(path, params), _GroupAnswer)

@@ -86,9 +86,11 @@ class BetPawa(ByEvent[BetPawaSettings]):
 
     @classmethod
     def headers_of(cls, settings: Any) -> dict[str, str]:
+        """Return the headers of every request, with the country's brand."""
         return {"x-pawa-brand": settings.brand, "devicetype": "web", **settings.headers}
 
     async def tournaments(self) -> list[str]:
+        """Return the competitions of the chosen sports; see ByEvent.tournaments."""
         found = []
         for sport in self._settings.sports:
             path = f"{_PATH}/categories/list/{sport}"
@@ -104,6 +106,7 @@ class BetPawa(ByEvent[BetPawaSettings]):
         return found
 
     async def listed(self, tournament: str) -> list[Pull]:
+        """Return the events of a competition, upcoming and in play; see ByEvent.listed."""
         path = f"{_PATH}/events/lists/by-queries"
         pulls: list[Pull] = []
         for kind in ("UPCOMING", "LIVE"):

@@ -1,4 +1,4 @@
-"""How much a source may still be asked: at once, a second and a day. Pure arithmetic."""
+"""A source's budget: pulls at once, requests a second and credits a day. Pure arithmetic."""
 
 from typing import Final
 

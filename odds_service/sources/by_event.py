@@ -141,6 +141,7 @@ class ByEvent(ABC, Generic[S]):
     # -- sources.base.Source -----------------------------------------------------------------------
 
     async def discover(self) -> Offer:
+        """Look at all tournaments one by one; see sources.base.Source.discover."""
         chosen = self._settings.tournaments
         places = (chosen or await self.tournaments())[:MOST_TOURNAMENTS]
         problems: Counter[str] = Counter()
@@ -172,11 +173,13 @@ class ByEvent(ABC, Generic[S]):
         return Offer(tuple(pulls.values()), problems)
 
     async def fetch(self, pull: Pull) -> Observation:
+        """Fetch one event; see sources.base.Source.fetch."""
         start_time = pull.start_time or self._starts.get(pull.key)
         started = start_time is not None and start_time <= datetime.now(UTC)
         return await self._observe(pull.key, pull.listing, pull.in_play or started)
 
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
+        """Fetch one event on demand; see sources.base.Source.fetch_event."""
         return await self.fetch(
             Pull(key=source_event_id, event=True, listing=listing, in_play=False)
         )

@@ -11,6 +11,8 @@ from odds_service.model.observation import ANY
 
 
 class ListedOutcome(Struct, gc=False):
+    """An outcome of the usual shape."""
+
     name: str
     price: float
     point: float | None = None
@@ -26,18 +28,24 @@ class Unpriced(Struct, gc=False):
 
 
 class ListedMarket(Struct, gc=False):
+    """A market whose outcomes all have the usual shape."""
+
     key: str
     outcomes: list[ListedOutcome]
     last_update: datetime | None = None
 
 
 class ListedBookmaker(Struct, gc=False):
+    """A bookmaker whose markets all have the usual shape."""
+
     key: str
     markets: list[ListedMarket]
     last_update: datetime | None = None
 
 
 class ListedEvent(Struct, gc=False):
+    """An event whose bookmakers all have the usual shape."""
+
     id: str
     sport_key: str
     commence_time: datetime
@@ -48,18 +56,24 @@ class ListedEvent(Struct, gc=False):
 
 
 class RawMarket(Struct):
+    """A market whose outcomes are to be decoded one by one."""
+
     key: str
     outcomes: list[msgspec.Raw]
     last_update: Any = None
 
 
 class RawBookmaker(Struct):
+    """A bookmaker whose markets are to be decoded one by one."""
+
     key: str
     markets: list[msgspec.Raw]
     last_update: Any = None
 
 
 class RawEvent(Struct):
+    """An event whose bookmakers are to be decoded one by one."""
+
     id: str
     sport_key: str
     commence_time: datetime
@@ -70,10 +84,14 @@ class RawEvent(Struct):
 
 
 class Keyed(Struct):
+    """The key of a part that has no other readable field."""
+
     key: str
 
 
 class Identified(Struct):
+    """The id of an event that has no other readable field."""
+
     id: str
 
 
@@ -90,6 +108,7 @@ IDENTIFIED: Final = msgspec.json.Decoder(Identified)
 
 
 def bookmakers_of(raw: msgspec.Raw) -> list[ListedBookmaker]:
+    """Return the bookmakers of an event; none if it does not have the usual shape."""
     try:
         return EVENT.decode(raw).bookmakers
     except msgspec.MsgspecError:
@@ -105,6 +124,7 @@ def name_in(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, field: str) ->
 
 
 def time_of(value: Any, problems: Counter[str]) -> datetime | None:
+    """Return a time; None if there is none or, counted as `bad_time`, it is invalid."""
     if value is None:
         return None
     try:

@@ -164,7 +164,7 @@ class Participants(dict[str | None, Lines]):
 
 
 class Shared:
-    """All values that the markets of one source share; beyond MOST_SHARED it starts anew."""
+    """The values that the markets of one source share; beyond MOST_SHARED it starts anew."""
 
     def __init__(self) -> None:
         self._priced: dict[tuple[str, str, bool], Priced] = {}

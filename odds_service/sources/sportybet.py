@@ -92,6 +92,7 @@ class SportyBet(ByEvent[SportyBetSettings]):
     settings_type = SportyBetSettings
 
     async def tournaments(self) -> list[str]:
+        """Return the tournaments of the chosen sports; see ByEvent.tournaments."""
         found = []
         for sport in self._settings.sports:
             path = self._path("popularAndSportList")
@@ -108,6 +109,7 @@ class SportyBet(ByEvent[SportyBetSettings]):
         return found
 
     async def listed(self, tournament: str) -> list[Pull]:
+        """Return the events of a tournament; see ByEvent.listed."""
         path = self._path("pcEvents")
         pulls = []
         for sport in self._settings.sports:

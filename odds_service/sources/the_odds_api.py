@@ -169,6 +169,7 @@ class TheOddsApi:
         )
 
     async def discover(self) -> Offer:
+        """Return the sports, or their events if pulls are by event; see base.Source.discover."""
         sports, cost = self._settings.sports, self._settings.cost()
         if not self._settings.by_event:
             await trio.lowlevel.checkpoint()
@@ -212,6 +213,7 @@ class TheOddsApi:
         return tuple(pulls)
 
     async def fetch(self, pull: Pull) -> Observation:
+        """Fetch a sport or an event; see sources.base.Source.fetch."""
         if pull.event:
             return await self.fetch_event(pull.key, pull.listing)
         scope = Scope(
@@ -226,6 +228,7 @@ class TheOddsApi:
         )
 
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
+        """Fetch one event on demand; see sources.base.Source.fetch_event."""
         if listing is None:
             raise SourceError("unknown_listing", f"event {source_event_id}: its sport is unknown")
         scope = Scope(

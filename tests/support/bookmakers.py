@@ -37,9 +37,10 @@ class Site:
 
     async def __call__(self, request: Request) -> Response:
         await self.open.wait()
-        if self.fault is not None:
+        fault = self.fault  # the test may clear it during the checkpoint
+        if fault is not None:
             await trio.lowlevel.checkpoint()
-            return self.fault
+            return fault
         return await self.shelf(request)
 
 

@@ -42,7 +42,7 @@ class ProviderShelf(ABC):
 
     @property
     def listed(self) -> list[Any]:
-        """The payloads that discovery tells of."""
+        """Return the payloads that discovery shows."""
         return [
             payload for event_id, payload in self.events.items() if event_id not in self.unlisted
         ]
@@ -55,11 +55,11 @@ class ProviderShelf(ABC):
     @staticmethod
     @abstractmethod
     def id_of(payload: Any) -> str:
-        """The id under which an event's payload is asked for."""
+        """Return the id under which an event's payload is fetched."""
 
     @abstractmethod
     def answer(self, request: Request) -> Response:
-        """What the site says to a request."""
+        """Return the site's answer to a request."""
 
 
 class SportyBetShelf(ProviderShelf):

@@ -108,10 +108,10 @@ def read_event(
         raise SourceError("unknown_event", "Bet9ja: unknown event (R is E)")
     if answer.R not in _SUCCESS:
         raise SourceError("refused", f"Bet9ja: R is {answer.R!r}, neither OK nor D")
-    shelf = MarketCollector(problems, coverage)
-    odds, names, event, in_play = _read_shell(answer.D, shelf)
+    collector = MarketCollector(problems, coverage)
+    odds, names, event, in_play = _read_shell(answer.D, collector)
     sport = table().sport(BOOKMAKER, str(event.SID)) or key_text(event.S)
-    _read_odds(odds, names, _spots(sport), shelf)
+    _read_odds(odds, names, _spots(sport), collector)
     home, dash, away = event.DS.partition(_SIDES)
     if not dash:
         raise SourceError("wrong_shape", f"Bet9ja: {event.DS!r} does not name two sides")
@@ -122,21 +122,21 @@ def read_event(
         home=home.strip(),
         away=away.strip(),
         start_time=_start(event.STARTDATE),
-        bookmakers=(shelf.bookmaker(BOOKMAKER),),
+        bookmakers=(collector.bookmaker(BOOKMAKER),),
         shared_ids=one_id(sportradar_id(one) for one in (event.EXTID, event.BRMATCHID)),
         status=EventStatus.IN_PLAY if in_play else None,
     )
 
 
 def _read_shell(
-    raw: msgspec.Raw, shelf: MarketCollector
+    raw: msgspec.Raw, collector: MarketCollector
 ) -> tuple[dict[str, Value], dict[str, str], _Event, bool]:
     """Return the readable odds, the markets' names, the event, and whether it is in play."""
     try:
         whole = _odds.decode(raw)
         odds, markets, about = whole.O, whole.MK, whole.AA
     except msgspec.MsgspecError:
-        odds, markets, about = _part_by_part(raw, shelf)
+        odds, markets, about = _part_by_part(raw, collector)
     in_play = bool(bytes(about))
     try:
         event = _event.decode(about if in_play else raw)
@@ -148,7 +148,7 @@ def _read_shell(
 
 
 def _part_by_part(
-    raw: msgspec.Raw, shelf: MarketCollector
+    raw: msgspec.Raw, collector: MarketCollector
 ) -> tuple[dict[str, Value], list[_Market], msgspec.Raw]:
     try:
         parts = _raw_odds.decode(raw)
@@ -163,13 +163,13 @@ def _part_by_part(
     try:
         markets = _market_names.decode(parts.MK) if bytes(parts.MK) else []
     except msgspec.MsgspecError:
-        shelf.problems["bad_market_names"] += 1
+        collector.problems["bad_market_names"] += 1
         markets = []
     return odds, markets, parts.AA
 
 
 def _read_odds(
-    odds: dict[str, Value], names: dict[str, str], spots: "_Spots", shelf: MarketCollector
+    odds: dict[str, Value], names: dict[str, str], spots: "_Spots", collector: MarketCollector
 ) -> None:
     markets: dict[MarketKey, list[Ranked]] = {}
     seen: dict[str, FoundMarket | None] = {}
@@ -181,8 +181,8 @@ def _read_odds(
         if spot is None:
             spot = spots.find(text)
             if spot is None:
-                shelf.problems["bad_key"] += 1
-                shelf.unreadable.add(ANY)
+                collector.problems["bad_key"] += 1
+                collector.unreadable.add(ANY)
                 continue
         seen[spot.place] = spot.placed
         shown = spot.shown.get(value)
@@ -191,10 +191,10 @@ def _read_odds(
                 missed.add(spot.place)
                 continue
             odd = value.v if isinstance(value, _Live) else value
-            shown = shelf.outcome(spot.target, spot.outcome, odd, active=True)
+            shown = collector.outcome(spot.target, spot.outcome, odd, active=True)
             if shown is None:
                 continue
-            if not shelf.readable:
+            if not collector.readable:
                 unread.setdefault(spot.place, []).append((spot.key, shown))
                 continue
             spots.remember(spot, value, shown)
@@ -210,19 +210,19 @@ def _read_odds(
         for place, unpriced in unread.items():
             placed = seen[place]
             if placed is not None and len(unpriced) >= there[place]:
-                shelf.lose(placed.types)
+                collector.lose(placed.types)
                 continue
             for key, shown in unpriced:
                 markets.setdefault(key, []).append(shown)
     for key, outcomes in markets.items():
-        shelf.add(key, outcomes)
+        collector.add(key, outcomes)
     for place, placed in seen.items():
         if placed is None or place in missed:
             market = place.partition("@")[0]
             name = names.get(market)
-            shelf.coverage.unmapped[f"{name.strip()} ({market})" if name else market] += 1
+            collector.coverage.unmapped[f"{name.strip()} ({market})" if name else market] += 1
         else:
-            shelf.coverage.mapped += 1
+            collector.coverage.mapped += 1
 
 
 class _Spot:

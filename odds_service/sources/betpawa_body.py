@@ -146,12 +146,12 @@ def read_event(
     """
     event = _read_shell(body)
     sport = table().sport(BOOKMAKER, event.category.id) or key_text(event.category.name)
-    shelf = MarketCollector(problems, coverage)
+    collector = MarketCollector(problems, coverage)
     reading = table().reading(BOOKMAKER, sport)
     for market in event.markets:
-        whole = market if isinstance(market, _Market) else _whole_market(market, reading, shelf)
+        whole = market if isinstance(market, _Market) else _whole_market(market, reading, collector)
         if whole is not None:
-            _read_market(whole, reading, shelf)
+            _read_market(whole, reading, collector)
     home, away = _sides(event.participants)
     live = None if event.additionalInfo is None else event.additionalInfo.live
     return ObservedEvent(
@@ -161,7 +161,7 @@ def read_event(
         home=home,
         away=away,
         start_time=event.startTime.astimezone(UTC),
-        bookmakers=(shelf.bookmaker(BOOKMAKER),),
+        bookmakers=(collector.bookmaker(BOOKMAKER),),
         shared_ids=one_id(
             sportradar_id(widget.id)
             for widget in event.widgets or ()
@@ -196,7 +196,7 @@ def _sides(participants: list[_Participant]) -> tuple[str, str]:
     )
 
 
-def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> _Market | None:
+def _whole_market(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> _Market | None:
     """Return a market with its readable rows and prices."""
     try:
         return _market.decode(raw)
@@ -205,17 +205,17 @@ def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) ->
     try:
         shell = _raw_market.decode(raw)
     except msgspec.MsgspecError:
-        _lose(raw, reading, shelf)
+        _lose(raw, reading, collector)
         return None
-    rows = [_whole_row(part, shelf) for part in shell.row]
+    rows = [_whole_row(part, collector) for part in shell.row]
     kept = [row for row in rows if row is not None]
     if not kept and shell.row:
-        _lose(raw, reading, shelf)
+        _lose(raw, reading, collector)
         return None
     return _Market(shell.marketType, kept)
 
 
-def _whole_row(raw: msgspec.Raw, shelf: MarketCollector) -> _Row | None:
+def _whole_row(raw: msgspec.Raw, collector: MarketCollector) -> _Row | None:
     try:
         return _row.decode(raw)
     except msgspec.MsgspecError:
@@ -223,7 +223,7 @@ def _whole_row(raw: msgspec.Raw, shelf: MarketCollector) -> _Row | None:
     try:
         shell = _raw_row.decode(raw)
     except msgspec.MsgspecError:
-        shelf.problems["bad_row"] += 1
+        collector.problems["bad_row"] += 1
         return None
     prices = []
     for part in shell.prices:
@@ -233,27 +233,27 @@ def _whole_row(raw: msgspec.Raw, shelf: MarketCollector) -> _Row | None:
             try:
                 prices.append(_Price(_unpriced.decode(part).name, nan))
             except msgspec.MsgspecError:
-                shelf.problems["bad_outcome"] += 1
+                collector.problems["bad_outcome"] += 1
     return _Row(prices, shell.handicap) if prices else None
 
 
-def _lose(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> None:
+def _lose(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> None:
     try:
         types = reading.types(_named.decode(raw).marketType.id)
     except msgspec.MsgspecError:
         types = None
-    shelf.lose(types)
+    collector.lose(types)
 
 
-def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> None:
+def _read_market(market: _Market, reading: Reading, collector: MarketCollector) -> None:
     markets: dict[MarketKey, list[Ranked]] = {}
     whole = bool(market.row)
     for row in market.row:
         try:
             line = NO_LINE if row.handicap is None else _line(row.handicap)
         except BadPrice:
-            shelf.problems["bad_line"] += 1
-            shelf.unreadable |= reading.types(market.marketType.id)
+            collector.problems["bad_line"] += 1
+            collector.unreadable |= reading.types(market.marketType.id)
             whole = False
             continue
         placed = reading.market(market.marketType.id, line)
@@ -262,10 +262,10 @@ def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> N
             continue
         shown = [placed.shown.get(price) for price in row.prices]
         if None in shown:
-            shown, known = _show(row, placed, reading, shelf)
+            shown, known = _show(row, placed, reading, collector)
             whole = whole and known == len(row.prices)
             if known and not shown:
-                shelf.lose(placed.types)
+                collector.lose(placed.types)
         for one in shown:
             if one is not None:
                 ranked = markets.get(one[0])
@@ -274,15 +274,15 @@ def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> N
                 else:
                     ranked.append(one[1])
     for key, outcomes in markets.items():
-        shelf.add(key, outcomes)
+        collector.add(key, outcomes)
     if whole:
-        shelf.coverage.mapped += 1
+        collector.coverage.mapped += 1
     else:
-        shelf.coverage.unmapped[f"{market.marketType.name} ({market.marketType.id})"] += 1
+        collector.coverage.unmapped[f"{market.marketType.name} ({market.marketType.id})"] += 1
 
 
 def _show(
-    row: _Row, placed: FoundMarket, reading: Reading, shelf: MarketCollector
+    row: _Row, placed: FoundMarket, reading: Reading, collector: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
     """Return the outcomes and the number that the table knows; no outcomes if no price is readable.
 
@@ -298,10 +298,10 @@ def _show(
         value = price.odds if price.price is None else price.price
         if value is None or (price.suspended and value == _SUSPENDED_PRICE):
             value = 0.0
-        ranked = shelf.outcome(target, price.name, value, active=not price.suspended)
+        ranked = collector.outcome(target, price.name, value, active=not price.suspended)
         if ranked is not None:
             shown.append((target.key, ranked))
-            if shelf.readable:
+            if collector.readable:
                 readable += 1
                 reading.remember(placed, price, (target.key, ranked))
     return (shown if readable else []), known

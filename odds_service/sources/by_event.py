@@ -143,22 +143,22 @@ class ByEvent(ABC, Generic[S]):
     async def discover(self) -> Offer:
         """Look at all tournaments one by one; see sources.base.Source.discover."""
         chosen = self._settings.tournaments
-        places = (chosen or await self.tournaments())[:MOST_TOURNAMENTS]
+        tournaments = (chosen or await self.tournaments())[:MOST_TOURNAMENTS]
         problems: Counter[str] = Counter()
         parts: dict[str, tuple[Pull, ...]] = {}
         failure: SourceError | None = None
-        for place in places:
+        for tournament in tournaments:
             try:
-                parts[place] = tuple(await self.listed(place))
+                parts[tournament] = tuple(await self.listed(tournament))
             except SourceError as error:
                 failure = error
                 problems[error.kind] += 1
-                if place in self._parts:
-                    parts[place] = self._parts[place]
+                if tournament in self._parts:
+                    parts[tournament] = self._parts[tournament]
                 if holds_all(error):
                     parts = self._parts | parts
                     break
-        if failure is not None and problems.total() == len(places):
+        if failure is not None and problems.total() == len(tournaments):
             raise failure
         self._parts = parts
         pulls = {pull.key: pull for part in parts.values() for pull in part}

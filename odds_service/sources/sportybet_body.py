@@ -146,12 +146,12 @@ def read_event(
         raise SourceError("unknown_event", "SportyBet: unknown event")
     event = _read_shell(answer.data)
     sport = table().sport(BOOKMAKER, event.sport.id) or key_text(event.sport.name)
-    shelf = MarketCollector(problems, coverage)
+    collector = MarketCollector(problems, coverage)
     reading = table().reading(BOOKMAKER, sport)
     for market in event.markets:
-        whole = market if isinstance(market, _Market) else _whole_market(market, reading, shelf)
+        whole = market if isinstance(market, _Market) else _whole_market(market, reading, collector)
         if whole is not None:
-            _read_market(whole, reading, shelf)
+            _read_market(whole, reading, collector)
     category = event.sport.category
     return ObservedEvent(
         source_event_id=event.eventId,
@@ -160,7 +160,7 @@ def read_event(
         home=event.homeTeamName,
         away=event.awayTeamName,
         start_time=_start(event.estimateStartTime),
-        bookmakers=(shelf.bookmaker(BOOKMAKER),),
+        bookmakers=(collector.bookmaker(BOOKMAKER),),
         shared_ids=sportradar_id(event.eventId),
         status=None if event.status is None else _STATUSES.get(event.status),
     )
@@ -179,7 +179,7 @@ def _read_shell(raw: msgspec.Raw) -> _Event | _RawEvent:
     return event
 
 
-def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> _Market | None:
+def _whole_market(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> _Market | None:
     """Return a market with its readable outcomes."""
     try:
         return _market.decode(raw)
@@ -188,7 +188,7 @@ def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) ->
     try:
         shell = _raw_market.decode(raw)
     except msgspec.MsgspecError:
-        _lose(raw, reading, shelf)
+        _lose(raw, reading, collector)
         return None
     outcomes = []
     for part in shell.outcomes:
@@ -198,61 +198,61 @@ def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) ->
             try:
                 named = _unpriced.decode(part)
             except msgspec.MsgspecError:
-                shelf.problems["bad_outcome"] += 1
+                collector.problems["bad_outcome"] += 1
             else:
                 outcomes.append(_Outcome(named.id, _UNREADABLE, desc=named.desc))
     if not outcomes and shell.outcomes:
-        _lose(raw, reading, shelf)
+        _lose(raw, reading, collector)
         return None
     changed_at = shell.lastOddsChangeTime
     if changed_at is not None and type(changed_at) is not int:
-        shelf.problems["bad_time"] += 1
+        collector.problems["bad_time"] += 1
         changed_at = None
     return _Market(
         shell.id, outcomes, shell.status, shell.specifier, shell.name, shell.desc, changed_at
     )
 
 
-def _lose(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> None:
+def _lose(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> None:
     try:
         types = reading.types(_named.decode(raw).id)
     except msgspec.MsgspecError:
         types = None
-    shelf.lose(types)
+    collector.lose(types)
 
 
-def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> None:
+def _read_market(market: _Market, reading: Reading, collector: MarketCollector) -> None:
     placed = reading.market(market.id, market.specifier or "")
     if placed is None:
-        shelf.coverage.unmapped[_name(market)] += 1
+        collector.coverage.unmapped[_name(market)] += 1
         return
     shown = [placed.shown.get(outcome) for outcome in market.outcomes]
     known = len(shown)
     if None in shown:
-        shown, known = _show(market, placed, reading, shelf)
+        shown, known = _show(market, placed, reading, collector)
     if known == len(market.outcomes):
-        shelf.coverage.mapped += 1
+        collector.coverage.mapped += 1
     else:
-        shelf.coverage.unmapped[_name(market)] += 1
+        collector.coverage.unmapped[_name(market)] += 1
     if known and not shown:
-        shelf.lose(placed.types)
+        collector.lose(placed.types)
     closed, updated_at = market.status != _OPEN, _time(market.lastOddsChangeTime)
     if updated_at is None and market.lastOddsChangeTime is not None:
-        shelf.problems["bad_time"] += 1
+        collector.problems["bad_time"] += 1
     if placed.key is not None and shown:
         ranked = [one[1] for one in shown if one is not None]
-        shelf.add(placed.key, ranked, closed=closed, updated_at=updated_at)
+        collector.add(placed.key, ranked, closed=closed, updated_at=updated_at)
         return
     markets: dict[MarketKey, list[Ranked]] = {}
     for one in shown:
         if one is not None:
             markets.setdefault(one[0], []).append(one[1])
     for key, ranked in markets.items():
-        shelf.add(key, ranked, closed=closed, updated_at=updated_at)
+        collector.add(key, ranked, closed=closed, updated_at=updated_at)
 
 
 def _show(
-    market: _Market, placed: FoundMarket, reading: Reading, shelf: MarketCollector
+    market: _Market, placed: FoundMarket, reading: Reading, collector: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
     """Return the outcomes and the number that the table knows; no outcomes if no odds are readable.
 
@@ -265,12 +265,12 @@ def _show(
         if target is None:
             continue
         known += 1
-        ranked = shelf.outcome(
+        ranked = collector.outcome(
             target, outcome.desc, outcome.odds, active=outcome.isActive == _ACTIVE
         )
         if ranked is not None:
             shown.append((target.key, ranked))
-            if shelf.readable:
+            if collector.readable:
                 readable += 1
                 reading.remember(placed, outcome, (target.key, ranked))
     return (shown if readable else []), known

@@ -9,12 +9,14 @@ from odds_service.sources.access import (
     MAX_RETRY_WAIT_S,
     Access,
     AccessPolicy,
+    SharesAccess,
     access_of,
     backoff,
     discovery_wait_s,
 )
 from odds_service.sources.base import Pace
 from odds_service.sources.http import HttpSettings, open_http
+from odds_service.sources.registry import open_source
 from tests.sources.serving import Scripted, listening
 
 LATER = SourceError("rate_limited", "429", retry_after_s=60.0)
@@ -142,3 +144,13 @@ def test_a_source_without_a_policy_gets_one_of_its_own() -> None:
 
     one, other = access_of(Plain()), access_of(Plain())  # type: ignore[arg-type]  # parts of one
     assert one is not other
+
+
+@pytest.mark.parametrize("kind", ["the-odds-api", "sportybet", "betpawa", "bet9ja"])
+async def test_the_built_in_sources_share_their_policy(kind: str) -> None:
+    keys = {"api_key": "k", "sports": ["soccer_epl"]} if kind == "the-odds-api" else {}
+    table = {"kind": kind, "url": "http://127.0.0.1:9", "http": {"breaker_failures": 3}} | keys
+    async with open_source(table) as source:
+        assert isinstance(source, SharesAccess)
+        assert access_of(source) is source.access
+        assert source.access.policy.breaker_failures == 3

@@ -1,8 +1,8 @@
-"""Say when a price moves by so many per cent at once, until ^C: the client under Trio.
+"""Print price moves of at least PERCENT per cent until ^C: the client under Trio.
 
 python examples/alert_on_move.py PERCENT [SERVER [ALERTS]]
 
-It ends by itself after so many alerts.
+It ends by itself after ALERTS alerts.
 """
 
 import sys
@@ -14,10 +14,11 @@ from odds_service.client import Filter, MarketChange, open_client
 
 
 async def main(percent: str, server: str = "127.0.0.1:50051", alerts: str = "1000000000") -> None:
+    """Print moves of at least so many per cent."""
     least, left = float(percent) / 100, int(alerts)
     async with open_client(server) as client:
         watch = client.watch(Filter(markets=["h2h"]))
-        async for change in watch:  # reconnects, and misses nothing meanwhile
+        async for change in watch:  # reconnects without missing a change
             if not isinstance(change, MarketChange):
                 continue
             event = watch.odds.events[change.event_id].event
@@ -35,7 +36,7 @@ async def main(percent: str, server: str = "127.0.0.1:50051", alerts: str = "100
 
 
 def moves(change: MarketChange) -> list[tuple[str, float, float]]:
-    """Outcomes with a price before and after."""
+    """Return the outcomes that have a price before and after."""
     before = change.before.outcomes if change.before is not None else ()
     prices = {outcome.key: outcome.price for outcome in before}
     return [

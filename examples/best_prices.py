@@ -1,4 +1,4 @@
-"""Print the best prices of each event and what they leave together: the synchronous client.
+"""Print the best prices of each event and their combined overround: the synchronous client.
 
 python examples/best_prices.py [SERVER]
 """
@@ -10,6 +10,7 @@ from odds_service.client import Filter, open_sync_client
 
 
 def main(server: str = "127.0.0.1:50051") -> None:
+    """Print the best prices of every event once."""
     with open_sync_client(server) as client:
         odds = client.get_odds(Filter(markets=["h2h"]), include_best=True)
     for entry in odds.events.values():

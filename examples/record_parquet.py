@@ -1,9 +1,9 @@
-"""Record every price change into a Parquet file, until ^C: the client under asyncio.
+"""Record every price change in a Parquet file until ^C: the client under asyncio.
 
 python examples/record_parquet.py FILE [SERVER [CHANGES]]
 
-It ends by itself after so many changes. What came while it was not running is in the service's
-own history: `odds-service history --export`.
+It ends by itself after CHANGES changes. The service's own history has the changes of other times:
+`odds-service history --export`.
 """
 
 import asyncio
@@ -29,10 +29,11 @@ SCHEMA = pa.schema(
 
 
 async def main(file: str, server: str = "127.0.0.1:50051", changes: str = "1000000000") -> None:
+    """Append every price change to a Parquet file."""
     left = int(changes)
     with parquet.ParquetWriter(file, SCHEMA) as writer:
         async with open_client(server) as client, client.watch() as watch:
-            async for step in watch.steps():  # a message at a time: a row group each
+            async for step in watch.steps():  # one message at a time, each a row group
                 if isinstance(step, Lagged):
                     print(f"revisions {step.lost_from} to {step.lost_to} are missing")
                 if not isinstance(step, Changes):
@@ -47,7 +48,7 @@ async def main(file: str, server: str = "127.0.0.1:50051", changes: str = "10000
 
 
 def rows_of(change: MarketChange) -> list[dict[str, object]]:
-    """A row an outcome; none where the market is gone."""
+    """Return a row per outcome; none if the market is gone."""
     return [
         {
             "revision": change.revision,

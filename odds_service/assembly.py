@@ -14,9 +14,10 @@ from odds_service.detection.withdrawal import doubt
 from odds_service.feed import ChangeFeed
 from odds_service.model.asks import Asks, AsksChange, changed_asks
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
-from odds_service.pipeline.coverage import Coverage
 from odds_service.pipeline.detect import Detector
+from odds_service.pipeline.listings import Listings
 from odds_service.pipeline.scrape import Scraper
+from odds_service.pipeline.source_counts import Counts
 from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
 from odds_service.restore import odds_on_boot_clock, starting_state
@@ -91,9 +92,9 @@ async def assemble(
         queue = WriteQueue(database.queue_changes)
         reconciler = Reconciler(stored.events, stored.ghosts)
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
-        coverage = Coverage(cache)
+        listings, counts = Listings(cache), Counts()
         limits = Limits(**settings.limits.model_dump())
-        detector = Detector(cache, feed, queue, reconciler, steady)
+        detector = Detector(cache, feed, queue, reconciler, steady, counts)
         yield Parts(
             settings=settings,
             faults=faults,
@@ -112,7 +113,9 @@ async def assemble(
             asks=asks,
             changed_asks=changed,
             scrapers={
-                source.name: Scraper(source, send.clone(), steady, coverage, limits)
+                source.name: Scraper(
+                    source, send.clone(), steady, listings, counts.of(source.name), limits
+                )
                 for source in sources
             },
             fetched_send=send,

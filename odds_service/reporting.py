@@ -20,10 +20,7 @@ def service_status(parts: Parts) -> ServiceStatus:
         version=__version__,
         started_at=later(wall, parts.started_s - boot_s),
         now=wall,
-        sources=[
-            scraper.report(view.sources[name], parts.detector.stale_answers[name])
-            for name, scraper in parts.scrapers.items()
-        ],
+        sources=[scraper.report(view.sources[name]) for name, scraper in parts.scrapers.items()],
         channels=[
             ChannelFill("fetched", waiting, OBSERVATIONS_WAITING, "observations"),
             ChannelFill("write", parts.queue.pending_changes, parts.queue.capacity, "changes"),
@@ -35,8 +32,8 @@ def service_status(parts: Parts) -> ServiceStatus:
             for entry in view.events.values()
             for odds in entry.bookmakers.values()
         ),
-        late_events=parts.detector.late_events,
-        duplicate_events=parts.detector.duplicate_events,
+        late_events=parts.detector.counts.late_events,
+        duplicate_events=parts.detector.counts.duplicate_events,
         log_time=log_clock.time(wall, boot_s),
         clock=ClockReport(
             state=parts.clock.state,

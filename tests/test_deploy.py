@@ -90,7 +90,7 @@ async def full_scrape(folder: Path) -> Scrape:
     """A scrape of a service that has seen successes and failures of every kind that is shown."""
     async with measured(folder, STILL) as running:
         (scraper,) = running.parts.scrapers.values()
-        scraper.problems["bad_market"] += 1  # a body that the simulation does not give
+        scraper.counts.problems["bad_market"] += 1  # a body that the simulation does not give
         await call(running.address, lambda stub: stub.GetOdds(pb.GetOddsRequest(), timeout=30))
         with connected(running.address) as client, client.watch() as stream:
             await stream.until("image_end")

@@ -36,7 +36,12 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
 # (part, other part) -> all that the one may know of the other.
 ONLY: Final = {
     # What a source promises, and the gate that checks it; no provider.
-    ("pipeline", "sources"): ("sources.base", "sources.boundary", "sources.failures"),
+    ("pipeline", "sources"): (
+        "sources.base",
+        "sources.boundary",
+        "sources.failures",
+        "sources.access",
+    ),
     ("client", "wire"): ("wire.pb",),  # the contract, and not what encodes it
 }
 

@@ -1,7 +1,7 @@
-"""The simulated bookmaker as a process of its own, for benchmarks and for trying things out.
+"""The simulated bookmaker as a process of its own, for benchmarks and experiments.
 
-Prints one line of JSON when it listens, ``{"port": N, "sports": […], "markets": […]}``, and serves
-until SIGTERM or ^C.
+It prints one line of JSON once it listens, ``{"port": N, "sports": […], "markets": […]}``, and
+serves until SIGTERM or ^C.
 """
 
 import gc

@@ -1,8 +1,7 @@
 """The simulated bookmaker: a seeded random walk behind the HTTP shape of The Odds API v4.
 
-Differences from the documented service: the all-events endpoint answers alternate and player
-markets too (there they are for the event endpoint only), so that large loads need few requests; and
-`dateFormat` is `iso` only.
+It differs from the documented service in two points. The all-events endpoint offers alternate and
+player markets too, so that large loads need few requests. `dateFormat` is always `iso`.
 """
 
 from collections import deque
@@ -28,7 +27,7 @@ OnServed = Callable[[str, bytes], None]
 
 
 class _ApiError(Exception):
-    """A request that is answered by an error object."""
+    """A request that gets an error object as its answer."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -38,7 +37,7 @@ class _ApiError(Exception):
 
 
 class ApiErrorBody(msgspec.Struct, frozen=True):
-    """The object that stands where an array was due."""
+    """The object that replaces the array in an error answer."""
 
     message: str
     error_code: str
@@ -46,7 +45,7 @@ class ApiErrorBody(msgspec.Struct, frozen=True):
 
 
 class SportFields(msgspec.Struct, frozen=True):
-    """A sport as `/v4/sports` lists it."""
+    """A sport in `/v4/sports`."""
 
     key: str
     group: str
@@ -59,13 +58,17 @@ class SportFields(msgspec.Struct, frozen=True):
 class SimulatedBookmaker:
     """The application to serve; also the oracle of what was served.
 
-    ``now`` is the clock: of the start, of `pace="clock"` and of the frequency limit. ``on_served``
-    is called with the path (without query) and the uncompressed body of every odds answer that went
-    out whole, in the order in which they did. Making a body holds the
-    thread, so give large loads a process of their own (``python -m odds_service.demo``).
+    Making a body holds the thread, so large loads need a process of their own
+    (``python -m odds_service.demo``).
+
+    Args:
+        settings: sizes and paces.
+        now: the clock of the start, of `pace="clock"` and of the frequency limit.
+        on_served: called with the path (without query) and the uncompressed body of every odds
+            answer that was sent whole, in order.
 
     Raises:
-        ValueError: ``now`` gives naive times.
+        ValueError: ``now`` returns naive times.
     """
 
     def __init__(
@@ -95,12 +98,12 @@ class SimulatedBookmaker:
 
     @property
     def sport_keys(self) -> list[str]:
-        """The sports it offers, by key."""
+        """Return the keys of the sports on offer."""
         return list(self._sports)
 
     @property
     def market_keys(self) -> list[str]:
-        """All market keys that some sport offers: what to ask for to get everything."""
+        """Return all market keys that some sport offers."""
         return sorted(
             {
                 market.key
@@ -123,7 +126,7 @@ class SimulatedBookmaker:
             return Response(error.status, msgspec.json.encode(body), self._quota_headers(0))
 
     def _admit(self, request: Request) -> None:
-        """The checks that come before any other: key, frequency, credits."""
+        """Check key, frequency and credits, before anything else."""
         key = request.first("apiKey")
         if not key:
             raise _ApiError(401, "MISSING_KEY", "API key is missing")
@@ -213,7 +216,7 @@ class SimulatedBookmaker:
         return SportFields(sport.key, sport.group, sport.title, sport.description)
 
     def _wanted(self, request: Request) -> tuple[Wanted, int]:
-        """What an odds request asks for, and what it costs in credits."""
+        """Return what an odds request asks for, and its cost in credits."""
         markets = request.listed("markets") or ["h2h"]
         for market in markets:
             if not all(c.isascii() and (c.isalnum() or c == "_") for c in market):

@@ -7,7 +7,7 @@ import msgspec
 
 
 class Sport(msgspec.Struct, frozen=True):
-    """A sport as `/v4/sports` lists it, and what its lines look like."""
+    """A sport in `/v4/sports`, and the scale of its lines."""
 
     key: str
     group: str
@@ -15,7 +15,7 @@ class Sport(msgspec.Struct, frozen=True):
     description: str
     draw: bool  # h2h has three outcomes
     total: float  # a usual total of points or goals
-    slope: float  # what a line's one point more is worth, in probability
+    slope: float  # probability that one more point of a line is worth
     players: tuple[str, ...]  # market keys of player lines
 
 
@@ -129,7 +129,7 @@ MOST_BOOKMAKERS: Final = len(_BOOKMAKERS) * len(_HOUSES)
 
 
 def sports(count: int) -> list[Sport]:
-    """``count`` different sports; kinds take turns, then countries."""
+    """Return ``count`` different sports; kinds take turns, then countries."""
     found = []
     for number in range(count):
         kind = _KINDS[number % len(_KINDS)]
@@ -153,7 +153,7 @@ def sports(count: int) -> list[Sport]:
 
 
 def bookmakers(count: int) -> list[tuple[str, str]]:
-    """``count`` different bookmakers as (key, title), at most ``MOST_BOOKMAKERS``."""
+    """Return ``count`` different bookmakers as (key, title), at most ``MOST_BOOKMAKERS``."""
     found = []
     for number in range(count):
         house, name = divmod(number, len(_BOOKMAKERS))
@@ -163,13 +163,13 @@ def bookmakers(count: int) -> list[tuple[str, str]]:
 
 
 def team(number: int) -> str:
-    """A team's name; numbers under 208 give different ones, then a suffix tells them apart."""
+    """Return a team's name; numbers below 208 give different ones, then a suffix does."""
     turn, side = divmod(number // len(_TOWNS), len(_SIDES))
     return f"{_TOWNS[number % len(_TOWNS)]} {_SIDES[side]}" + (f" {turn + 1}" if turn else "")
 
 
 def players(keys: Sequence[str], count: int) -> Iterator[tuple[str, str]]:
-    """``count`` player lines as (market key, player), the keys in turn."""
+    """Return ``count`` player lines as (market key, player), the keys in turn."""
     for number in range(count):
         person = number // len(keys)
         round_, first = divmod(person, len(_FIRST_NAMES))

@@ -1,8 +1,8 @@
 """The replay of a recorded series behind the HTTP shape of The Odds API v4.
 
-Bodies go out verbatim, byte for byte, whatever format, markets and bookmakers a request asks for;
-the header ``x-odds-format`` says what the prices are. A request for some `eventIds`, or for one
-event, is answered from the body that was last pulled, and does not pull another.
+Bodies are sent byte for byte, whatever format, markets and bookmakers a request asks for; the
+header ``x-odds-format`` names the format of the prices. A request for some `eventIds`, or for one
+event, is answered from the body that was last pulled, and pulls no other.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,15 @@ from odds_service.http.server import serve_http
 
 
 class Position(msgspec.Struct):
-    """Where a sport's replay stands, as `/replay` tells it."""
+    """The state of a sport's replay, as `/replay` shows it."""
 
-    position: int  # bodies that went out whole; by clock: that were current until now
+    position: int  # bodies that were sent whole; by clock: that were current so far
     bodies: int
-    at_end: bool  # the last one went out whole at least once
+    at_end: bool  # the last one was sent whole at least once
 
 
 class _Sequence:
-    """The bodies of one sport, and which one is next."""
+    """The bodies of one sport, and the next one to send."""
 
     def __init__(self, bodies: list[Body]) -> None:
         self.bodies = bodies
@@ -35,20 +35,20 @@ class _Sequence:
         self._ended = False
 
     def next(self) -> int:
-        """The index of the body to send: the one after the last sent, at the end the last."""
+        """Return the index of the body to send: the next one, or at the end the last."""
         return min(self._sent, len(self.bodies) - 1)
 
     def last(self) -> int:
-        """The index of the body that was sent last; the first one before any was."""
+        """Return the index of the body that was sent last; before any was, the first."""
         return max(0, self._sent - 1)
 
     def sent(self, index: int) -> None:
-        """A body went out whole. Of two pulls of one body at a time only one advances."""
+        """Advance after a body was sent whole; two simultaneous pulls of it advance once."""
         self._sent = max(self._sent, index + 1)
         self._ended = self._ended or index == len(self.bodies) - 1
 
     def current(self, elapsed: timedelta) -> int:
-        """By clock: the last body recorded within ``elapsed`` after the first."""
+        """Return, by clock, the last body recorded within ``elapsed`` after the first."""
         first = self.bodies[0].recorded_at
         index = 0
         for number, body in enumerate(self.bodies):
@@ -59,17 +59,22 @@ class _Sequence:
         return index
 
     def position(self) -> Position:
-        """Where it stands."""
+        """Return the state of the replay."""
         return Position(self._sent, len(self.bodies), self._ended)
 
 
 class Replay:
-    """The application to serve. Without ``speed`` each pull of a sport gives its next body.
+    """The application to serve.
 
-    A body counts as pulled after its answer went out whole (as far as the system can tell: was
-    taken by the socket); an answer that was cut is given again. With ``speed`` the recorded time
-    decides: at speed 60 a recorded minute takes a second, from the first pull on. ``clock`` is in
-    seconds and never goes back.
+    Without ``speed`` each pull of a sport gives its next body. A body counts as pulled once its
+    answer was sent whole (as far as the system can tell: was taken by the socket); an answer that
+    was cut is repeated. With ``speed`` the recorded time decides: at speed 60 a recorded minute
+    takes a second, from the first pull on.
+
+    Args:
+        series: the recorded bodies.
+        speed: recorded seconds per second; None for one body per pull.
+        clock: seconds on a monotonic clock.
 
     Raises:
         ReplayError: with a speed, a file whose name does not begin with its time.
@@ -156,7 +161,7 @@ class Replay:
     async def _recorded(
         self, sequence: _Sequence, index: int, event_ids: list[str]
     ) -> list[msgspec.Raw]:
-        """The events of a body as they were recorded, those asked for."""
+        """Return the recorded events of a body that were asked for."""
         content = await self._read(sequence.bodies[index])
         events = msgspec.json.decode(content, type=list[msgspec.Raw])
         return [raw for raw in events if msgspec.json.decode(raw, type=_Id).id in event_ids]
@@ -212,7 +217,7 @@ async def run_replay(
     The whole series is checked first, in a thread.
 
     Raises:
-        ReplayError: what ``path`` names is not a series of bodies; or, with a speed, has no times.
+        ReplayError: ``path`` is no series of bodies or, with a speed, has no times.
         ValueError: the speed is not above 0.
         OSError: the address cannot be bound.
     """

@@ -1,9 +1,9 @@
 """A recorded series: bodies of The Odds API in a folder or a zip, read one at a time.
 
-Every ``.json`` file below the path is one body, in the order of the paths' names. A body belongs to
-the sport of its events; one with events of several sports is what `/v4/sports/upcoming/odds`
-answers, and belongs to the sport ``upcoming``. An empty body belongs to the series' only sport, or
-to the one its file is named after. A recorded `/v4/sports` listing gives the sports their names.
+Every ``.json`` file below the path is one body, ordered by path. A body belongs to the sport of its
+events. One with events of several sports is an answer of `/v4/sports/upcoming/odds`, and belongs
+to the sport ``upcoming``. An empty body belongs to the series' only sport, or to the one that its
+file is named after. A recorded `/v4/sports` listing gives the sports their names.
 """
 
 import re
@@ -17,14 +17,14 @@ from typing import Final, Literal, Self
 import msgspec
 
 UPCOMING: Final = "upcoming"  # the API's own name for "the next events of all sports"
-LEAST_AMERICAN: Final = 100  # American odds are never nearer to 0; a decimal price may be as high
+LEAST_AMERICAN: Final = 100  # American odds are at least as far from 0
 RECORDED_AT: Final = re.compile(r"^(\d{8}T\d{6}Z)")
 
 OddsFormat = Literal["american", "decimal", "mixed", "unknown"]
 
 
 class ReplayError(ValueError):
-    """The series cannot be replayed: which file, and what is wrong with it."""
+    """The series cannot be replayed; the text names the file and the reason."""
 
 
 class _Outcome(msgspec.Struct, gc=False):
@@ -40,7 +40,7 @@ class _Book(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    """What has to be known of a recorded event; all else is served unread."""
+    """The part of a recorded event that has to be known; the rest is served unread."""
 
     id: str
     sport_key: str
@@ -49,7 +49,7 @@ class _Event(msgspec.Struct):
 
 
 class ListedSport(msgspec.Struct, frozen=True):
-    """A sport as `/v4/sports` lists it."""
+    """A sport in `/v4/sports`."""
 
     key: str
     group: str = ""
@@ -60,7 +60,7 @@ class ListedSport(msgspec.Struct, frozen=True):
 
 
 class Body(msgspec.Struct, frozen=True):
-    """One recorded body: where it is, and what was found when it was checked."""
+    """One recorded body: its file, and the findings of its check."""
 
     name: str  # path in the folder or zip, with forward slashes
     recorded_at: datetime | None  # from the file's name
@@ -68,18 +68,17 @@ class Body(msgspec.Struct, frozen=True):
 
 
 class Series:
-    """The bodies of a series by sport, in order. Holds the zip open: use it as a context manager.
+    """The bodies of a series by sport, in order; a context manager, since it holds the zip open.
 
-    Bodies are checked when the series is loaded and not kept: memory does not grow with the series'
-    length.
+    Bodies are checked when the series is loaded and not kept, so memory does not grow with the
+    series.
     """
 
     def __init__(self, path: Path) -> None:
-        """Check every body, each read once: blocks, so call it in a thread.
+        """Check every body, each read once. It blocks, so call it in a thread.
 
         Raises:
-            ReplayError: the path is no folder and no zip, holds no body, or a file is not what it
-                has to be.
+            ReplayError: the path is no folder and no zip, holds no body, or a file is invalid.
         """
         self._path = path
         self._zip = _open_zip(path)
@@ -109,10 +108,10 @@ class Series:
             self._zip.close()
 
     def read(self, body: Body) -> bytes:
-        """The body's bytes as they were recorded. Blocks; may be called from any thread.
+        """Return a body's recorded bytes. It blocks, and may be called from any thread.
 
         Raises:
-            ReplayError: the file has gone or cannot be read.
+            ReplayError: the file is gone or cannot be read.
         """
         return self._read(body.name)
 
@@ -184,7 +183,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile | None:
 
 
 def _sports_listing(content: bytes) -> list[ListedSport] | None:
-    """The sports if this is a recorded `/v4/sports`, else None."""
+    """Return the sports of a recorded `/v4/sports`; None for other files."""
     try:
         listing = _listing_decoder.decode(content)
     except msgspec.DecodeError:
@@ -197,7 +196,7 @@ def _events(name: str, content: bytes) -> list[_Event]:
         return _body_decoder.decode(content)
     except msgspec.ValidationError as error:
         if content.lstrip()[:1] != b"[":
-            raise ReplayError(f"{name}: an array of events was due: {error}") from error
+            raise ReplayError(f"{name}: not an array of events: {error}") from error
         raise ReplayError(f"{name}: not a body of The Odds API: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ReplayError(f"{name}: not JSON: {error}") from error
@@ -210,14 +209,15 @@ def _recorded_at(name: str) -> datetime | None:
     try:
         return datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise ReplayError(f"{name}: the name begins like a time and is none") from None
+        raise ReplayError(f"{name}: the name begins with an invalid time") from None
 
 
 def _odds_format(events: list[_Event]) -> OddsFormat:
-    """Whole prices of 100 and more, or below 0, are American; prices with a fraction are not.
+    """Return the format of a body's prices.
 
-    A whole price from 100 on is decimal too where the body's other prices are (a long shot on an
-    exchange), so "mixed" needs a price that cannot be decimal.
+    Whole prices of at least 100, or below 0, are American; prices with a fraction are not. A whole
+    price from 100 on is decimal too if the body's other prices are (a long shot on an exchange), so
+    "mixed" needs a price that cannot be decimal.
     """
     american = decimal = ambiguous = False
     for event in events:

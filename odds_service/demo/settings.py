@@ -1,4 +1,4 @@
-"""How large the simulated bookmaker is, and how fast it moves."""
+"""The size and the speed of the simulated bookmaker."""
 
 from datetime import timedelta
 from typing import Literal
@@ -11,21 +11,21 @@ from odds_service.demo.names import MOST_BOOKMAKERS
 class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes and paces of the simulation; the default mix follows recorded series.
 
-    A *share* is a probability per step and per thing that it can happen to. A step is what lies
-    between two bodies of a sport. ``tests/demo/test_mix.py`` holds the default shares to the mix of
-    recorded bodies; the sizes are free.
+    A *share* is a probability per step, for each thing that it can happen to. A step lies between
+    two bodies of a sport. ``tests/demo/test_mix.py`` compares the default shares with recorded
+    bodies; the sizes are free.
 
     Raises:
-        ValueError: a size, share or duration out of its range, naming the field.
+        ValueError: a size, share or duration is out of range; the text names the field.
     """
 
     seed: int = 1
     sports: int = 3
     events: int = 30  # in all sports together, offered or absent for the moment
     bookmakers: int = 6
-    # Of one bookmaker on one event, counted as (type, line, participant): 1 is h2h, 2 spreads,
-    # 3 totals; of what is beyond, a quarter alternate spreads, a quarter alternate totals, the
-    # rest player lines.
+    # Of one bookmaker on one event, counted as (type, line, participant). The first is h2h, the
+    # second spreads, the third totals; a quarter of the rest are alternate spreads, a quarter
+    # alternate totals, the others player lines.
     markets_per_bookmaker: int = 12
     regions: tuple[str, ...] = ("uk", "eu")  # bookmakers are dealt to them in turn
 
@@ -33,7 +33,7 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     # time goes on by step_s from the start: the bodies depend on the seed and the polls alone.
     # "clock": a step is due each step_s of the clock, however often somebody polls.
     pace: Literal["poll", "clock"] = "poll"
-    step_s: float = 1.0  # `last_update` has whole seconds: under 1 s it cannot move at every step
+    step_s: float = 1.0  # below 1 s `last_update`, in whole seconds, cannot move at every step
 
     lead_s: float = 1_200.0  # a new event starts up to so long after it arrives
     in_play_s: float = 300.0  # and leaves so long after its start
@@ -45,7 +45,7 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     flicker_share: float = 0.18  # of absences: back within flicker_steps steps
     flicker_steps: int = 3
-    absence_steps: int = 60  # the others last so long at most
+    absence_steps: int = 60  # the longest of the others
     line_absence_share: float = 0.000_2  # of one alternate or player line
     outcome_absence_share: float = 0.000_1  # of the draw in a three-way h2h
     market_absence_share: float = 0.002  # of one market key of a bookmaker on an event
@@ -83,5 +83,5 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def step(self) -> timedelta:
-        """What a step takes."""
+        """Return the length of a step."""
         return timedelta(seconds=self.step_s)

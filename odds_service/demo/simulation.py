@@ -1,8 +1,8 @@
 """The simulated events of one sport: they arrive, are priced by bookmakers, start and leave.
 
-The Odds API has no word for "suspended": what cannot be bet on is not in the body. So a suspension,
-a removal and a flicker are all absences here, of a line, a market, a bookmaker or an event, short
-or long.
+The Odds API has no word for "suspended": a body leaves out whatever cannot be bet on. So
+suspensions, removals and flickers are all absences here, short or long, of a line, a market, a
+bookmaker or an event.
 """
 
 from collections.abc import Collection
@@ -16,13 +16,13 @@ from odds_service.demo import names
 from odds_service.demo.settings import SimulationSettings
 from odds_service.demo.walk import Fair, Sides, WalkingMarket, chosen, open_markets
 
-MOST_CATCH_UP_STEPS: Final = 20  # by clock, after a pause: the walk of what nobody saw is left out
+MOST_CATCH_UP_STEPS: Final = 20  # by clock, after a pause: unseen steps beyond it are skipped
 POSTPONED_SHARE: Final = 0.000_3  # of events before their start, per step
 TEAMS: Final = 200
 
 
 class EventFields(msgspec.Struct, frozen=True):
-    """An event as `/events` lists it, and as the head of its odds."""
+    """An event in `/events`, and the head of its odds."""
 
     id: str
     sport_key: str
@@ -33,7 +33,7 @@ class EventFields(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request asks for. An empty event set, and a time that is None, do not restrict."""
+    """The filter of a request; an empty event set, and a time that is None, do not restrict."""
 
     bookmakers: Collection[str]
     markets: Collection[str]
@@ -84,7 +84,7 @@ class SimulatedEvent:
 class SimulatedSport:
     """The events of a sport, moved on step by step; every body shows one whole step.
 
-    All randomness comes from one generator seeded by the settings' seed and the sport's key, so the
+    One generator, seeded by the settings' seed and the sport's key, makes all randomness. So the
     n-th step after a given start is always the same.
     """
 
@@ -107,11 +107,11 @@ class SimulatedSport:
 
     @property
     def now(self) -> datetime:
-        """The simulated time of the present step."""
+        """Return the simulated time of the present step."""
         return self._start + self._step * self._settings.step
 
     def poll(self, now: datetime) -> None:
-        """Move on as the settings' pace says: one step, or to the step that is due at ``now``."""
+        """Advance by the settings' pace: one step, or to the step that is due at ``now``."""
         if self._settings.pace == "poll":
             self._advance()
             return
@@ -121,11 +121,11 @@ class SimulatedSport:
             self._advance()
 
     def listed(self) -> list[EventFields]:
-        """The events that are offered at this step, in the order of their start."""
+        """Return the events on offer at this step, by start."""
         return [event.fields for event in self._offered()]
 
     def odds(self, wanted: Wanted) -> list[bytes]:
-        """The odds of all events as the pieces of one JSON array."""
+        """Return the odds of all events as the pieces of one JSON array."""
         pieces = [b"["]
         for event in self._offered():
             if wanted.event_ids and event.fields.id not in wanted.event_ids:
@@ -141,7 +141,7 @@ class SimulatedSport:
         return pieces
 
     def event_odds(self, event_id: str, wanted: Wanted) -> bytes | None:
-        """The odds of one event as a JSON object, None if it is not offered."""
+        """Return the odds of one event as a JSON object; None if it is not on offer."""
         for event in self._offered():
             if event.fields.id == event_id:
                 return self._event_odds(event, wanted)
@@ -176,11 +176,11 @@ class SimulatedSport:
         return event.head + b",".join(books) + b"]}"
 
     def _advance(self) -> None:
-        """One step: all events, then all stamps."""
+        """Advance by one step: all events, then all stamps."""
         settings, rng = self._settings, self._rng
         self._step += 1
         if self._empty:
-            # What a transient empty list took away comes back as it was.
+            # Odds that a transient empty list took away come back unchanged.
             self._empty, self._calm = False, True
         else:
             self._calm = False
@@ -225,7 +225,7 @@ class SimulatedSport:
         for index in chosen(len(event.slots), share, rng):
             market, slot = event.slots[index]
             market.move(slot, rng, settings.line_move_share)
-            market.stamp = b""  # a change never goes without a new stamp
+            market.stamp = b""  # a change always gets a new stamp
 
     def _absence_steps(self) -> int:
         settings, rng = self._settings, self._rng
@@ -234,7 +234,7 @@ class SimulatedSport:
         return rng.randint(settings.flicker_steps, settings.absence_steps)
 
     def _stamp_all(self) -> None:
-        """Move `last_update` of nearly every market, changed or not, as the real ones do."""
+        """Move `last_update` of nearly every market, changed or not, as the real API does."""
         now, share, rng = self.now, self._settings.still_share, self._rng
         stamps: dict[int, bytes] = {}
 
@@ -255,13 +255,13 @@ class SimulatedSport:
                     number += 1
 
     def _open_event(self, *, arriving: bool) -> SimulatedEvent:
-        """A new event; the first ones are anywhere in their life, later ones before their start."""
+        """Make a new event: the first ones anywhere in their life, later ones before the start."""
         settings, rng, sport = self._settings, self._rng, self.sport
         earliest = settings.lead_s / 2 if arriving else -settings.in_play_s
         start = self.now + timedelta(seconds=rng.uniform(earliest, settings.lead_s))
         home, away = rng.sample(range(TEAMS), 2)
         sides = Sides(names.team(home), names.team(away), sport.draw)
-        # Two-way h2h of a sport that has a draw: real bookmakers offer that too.
+        # Real bookmakers offer a two-way h2h in sports with a draw, too.
         two_way = msgspec.structs.replace(sides, draw=False)
         fair = Fair(sport, rng)
         books = []
@@ -281,5 +281,5 @@ class SimulatedSport:
 
 
 def iso(time: datetime) -> str:
-    """A time as The Odds API writes it: UTC, whole seconds, ``Z``."""
+    """Return a time as The Odds API writes it: UTC, whole seconds, ``Z``."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,8 +1,8 @@
 """The random walk of one bookmaker's markets on one event, and their JSON.
 
-A *slot* is one market as the service will count it: a type with one line and one participant. The
-Odds API puts all lines and players of a type under one market key, so a ``WalkingMarket`` holds
-many slots. The bytes of a slot are kept until it changes: a body is then a join of ready pieces.
+A *slot* is one market as the service counts it: a type with one line and one participant. The Odds
+API puts all lines and players of a type under one market key, so a ``WalkingMarket`` holds many
+slots. The bytes of a slot are kept until it changes: a body is then a join of ready pieces.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ import msgspec
 from odds_service.demo import names
 
 PRICE_STEP: Final = 0.012  # standard deviation of one move, in probability
-DISSENT: Final = 0.012  # how far bookmakers are from the fair odds when they set a line
-MEMORY: Final = 0.6  # of a bookmaker's distance from the fair odds, what a move leaves
+DISSENT: Final = 0.012  # bookmakers' distance from the fair odds when they set a line
+MEMORY: Final = 0.6  # share of a bookmaker's distance from the fair odds that a move leaves
 LEAST_PROBABILITY: Final = 0.03
 FAIR_HOME_STEP: Final = 0.004  # of the fair odds a step, in probability
 FAIR_LINE_STEP: Final = 0.05  # of the fair lines a step, in points
@@ -27,7 +27,7 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One outcome in the shape and field order of The Odds API; what it has not is left out."""
+    """One outcome in the shape and field order of The Odds API; absent fields are left out."""
 
     name: str
     description: str | None = None
@@ -36,7 +36,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 
 class Sides(msgspec.Struct, frozen=True):
-    """What the outcomes of an event's markets are called."""
+    """The names of an event's outcomes."""
 
     home: str
     away: str
@@ -44,7 +44,7 @@ class Sides(msgspec.Struct, frozen=True):
 
 
 class Fair:
-    """What an event's odds would be without margins; its bookmakers follow it, each at its pace.
+    """An event's odds without margins; its bookmakers follow them, each at its own speed.
 
     Without a common truth every pair of bookmakers would be an arbitrage.
     """
@@ -82,7 +82,7 @@ class Fair:
 
 
 class Slot:
-    """One line of a market: its probability for the first side, and its ready bytes."""
+    """One line of a market: the probability of its first side, and its ready bytes."""
 
     __slots__ = ("decimal", "line", "player", "probability")
 
@@ -96,8 +96,8 @@ class Slot:
 class WalkingMarket:
     """One market key of a bookmaker on an event.
 
-    ``absent_until`` and ``hidden`` (by slot) count steps: absent before that step. ``stamp`` is
-    its `last_update`, kept as bytes.
+    ``absent_until`` and ``hidden`` (by slot) are steps: absent before that step. ``stamp`` is its
+    `last_update`, kept as bytes.
     """
 
     __slots__ = (
@@ -147,7 +147,7 @@ class WalkingMarket:
             slot.probability = self._fair.probability(self, slot) + rng.gauss(0.0, DISSENT)
             slot.decimal = self._encode(slot, american=False)
         else:
-            # Rounding may hide a small move: what is counted as a change has to show.
+            # Rounding may hide a small move, but a counted change has to show.
             before, size = slot.decimal, PRICE_STEP
             fair = self._fair.probability(self, slot)
             while slot.decimal == before:
@@ -242,9 +242,9 @@ class WalkingMarket:
 def open_markets(
     count: int, sport: names.Sport, sides: Sides, fair: Fair, rng: Random
 ) -> list[WalkingMarket]:
-    """The markets of one bookmaker on one event, ``count`` slots together.
+    """Return the markets of one bookmaker on one event, ``count`` slots together.
 
-    Main lines end in a half and alternate lines are whole, so that no two slots share a line.
+    Main lines end in a half and alternate lines are whole, so no two slots share a line.
     """
     margin, reverse = rng.uniform(0.03, 0.08), rng.random() < 0.5
 
@@ -279,7 +279,7 @@ def open_markets(
 
 
 def chosen(count: int, share: float, rng: Random) -> Iterator[int]:
-    """Indices below ``count``, each with probability ``share``; costs what it yields."""
+    """Yield indices below ``count``, each with probability ``share``; costs only what it yields."""
     if share >= 1:
         yield from range(count)
         return
@@ -288,7 +288,7 @@ def chosen(count: int, share: float, rng: Random) -> Iterator[int]:
     scale = log(1 - share)
     index = -1
     while True:
-        # 1 - random() is within (0, 1]: the logarithm exists.
+        # 1 - random() is within (0, 1], so the logarithm exists.
         index += 1 + int(log(1 - rng.random()) / scale)
         if index >= count:
             return
@@ -296,7 +296,7 @@ def chosen(count: int, share: float, rng: Random) -> Iterator[int]:
 
 
 def american_price(decimal: float) -> int:
-    """American odds of decimal odds above 1: 1.5 is -200, 2.5 is 150."""
+    """Return American odds of decimal odds above 1: 1.5 is -200, 2.5 is 150."""
     return round((decimal - 1) * 100) if decimal >= 2 else round(-100 / (decimal - 1))
 
 
@@ -306,7 +306,7 @@ def _price(share: float, margin: float, american: bool) -> float | int:
 
 
 def _reflect(probability: float) -> float:
-    """Keep a probability within its bounds by turning it back there."""
+    """Keep a probability within its bounds by reflecting it there."""
     lowest, highest = LEAST_PROBABILITY, 1 - LEAST_PROBABILITY
     span = highest - lowest
     offset = (probability - lowest) % (2 * span)

@@ -5,7 +5,6 @@ events, `compare_observation` finds the differences, `number` makes numbered cha
 and the cache swaps them in.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
@@ -32,6 +31,7 @@ from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceState
 from odds_service.model.text import as_text
 from odds_service.pipeline.channels import Fetched, WriteQueue
+from odds_service.pipeline.source_counts import Counts
 from odds_service.reconcile import Reconciler
 from odds_service.reconcile.regrouping import move, rematch
 from odds_service.stamps import LogClock, Stamp
@@ -77,6 +77,7 @@ class Detector:
         queue: WriteQueue,
         reconciler: Reconciler,
         clock: Clock,
+        counts: Counts | None = None,
     ) -> None:
         self._cache = cache
         self._feed = feed
@@ -85,9 +86,7 @@ class Detector:
         self._clock = clock
         self.log_clock = LogClock(feed.last_detected_at)
         self._times = AnswerTimes(cache.events)
-        self.late_events = 0
-        self.duplicate_events = 0
-        self.stale_answers: Counter[str] = Counter()  # bookmakers, by source
+        self.counts = Counts() if counts is None else counts
 
     async def observe(self, observation: Observation) -> Applied:
         """Apply an observation in slices, each once the write queue has room.
@@ -97,7 +96,8 @@ class Detector:
             it had not been fetched.
         """
         observation = self._times.sift(self._dated(observation))
-        self.stale_answers[observation.source] += observation.problems.get(STALE_ANSWER, 0)
+        stale = observation.problems.get(STALE_ANSWER, 0)
+        self.counts.of(observation.source).add_problems({STALE_ANSWER: stale})
         commits: list[Commit] = []
         markets = 0
         for part, present in slices(observation):
@@ -121,8 +121,9 @@ class Detector:
         compared = compare_observation(moved.upon(events), observation, placement.places, present)
         intents = (*moved.intents, *compared.intents)
         intents += rematch(events, placement.moves, intents, at)
-        self.late_events += compared.late
-        self.duplicate_events += compared.duplicates
+        counts = self.counts.of(observation.source)
+        counts.late_events += compared.late
+        counts.duplicate_events += compared.duplicates
         fetched = after_fetch(
             self._cache.sources[observation.source], observation, self._clock.boot_s()
         )

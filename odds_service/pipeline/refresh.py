@@ -1,4 +1,7 @@
-"""The on-demand path: one event scraped now, by the same detector, committed before the reply."""
+"""The on-demand path: scrape one event now, and commit it before the reply.
+
+It uses the same detector and writer as scheduled pulls.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -17,13 +20,15 @@ from odds_service.pipeline.scrape import Scraper
 
 
 class Commits(Protocol):
-    """What is asked of the writer."""
+    """The part of the writer that a refresh needs."""
 
-    async def committed(self, revision: int) -> None: ...
+    async def committed(self, revision: int) -> None:
+        """Return once everything up to a revision is committed."""
+        ...
 
 
 class _Flight:
-    """One scrape of one event that any number of callers wait for."""
+    """One scrape of one event, with any number of callers waiting for it."""
 
     def __init__(self, asked: Iterable[str]) -> None:
         self.asked = sorted(asked)
@@ -34,9 +39,9 @@ class _Flight:
 
 
 class Refresher:
-    """Refreshes events in a nursery of the service: concurrent calls for one share one scrape.
+    """Refreshes events in a nursery of the service; calls for one event share one scrape.
 
-    A caller that is cancelled cancels neither the scrape nor the others that wait for it.
+    A cancelled caller cancels neither the scrape nor the other callers.
     """
 
     def __init__(
@@ -59,9 +64,20 @@ class Refresher:
     async def refresh(self, event_id: str, deadline_s: float) -> RefreshOutcome:
         """Scrape the event from all its sources, and return once that is committed.
 
-        Raises UnknownEvent; NotDurableYet when `deadline_s` ran out before the commit (what was
-        scraped is served, and stays queued); NotFetchedYet when it ran out before the scrape ended
-        (it goes on). A source that fails is named in the reply.
+        A source that fails is named in the result.
+
+        Args:
+            event_id: our id.
+            deadline_s: seconds for the scrape and the commit.
+
+        Raises:
+            UnknownEvent: there is no such event.
+            NotDurableYet: the deadline passed before the commit; the changes are served and stay
+                queued.
+            NotFetchedYet: the deadline passed before the scrape ended; it goes on.
+
+        Cancellation:
+            Loses the result only; the scrape goes on.
         """
         flight = self._flights.get(event_id)
         if flight is None:
@@ -77,7 +93,7 @@ class Refresher:
         if scope.cancelled_caught and not flight.done.is_set():
             answered = {each.source for each in flight.sources}
             late = [source for source in flight.asked if source not in answered]
-            # What was applied already lies before the head, what is still to come after it.
+            # Changes applied so far lie before the head, later ones after it.
             raise NotFetchedYet(cut.cursor.epoch, cut.cursor.revision, late)
         if scope.cancelled_caught:
             raise NotDurableYet(cut.cursor.epoch, flight.revision)
@@ -88,7 +104,7 @@ class Refresher:
         }
         for entry in cut.events.values():
             for key, odds in entry.bookmakers.items():
-                if odds.snapshot_id <= cut.durable_revision:  # else a later scrape's
+                if odds.snapshot_id <= cut.durable_revision:  # else it belongs to a later scrape
                     snapshot_ids[key] = odds.snapshot_id
         return RefreshOutcome(flight.revision, flight.changes, snapshot_ids, flight.sources)
 
@@ -114,7 +130,7 @@ class Refresher:
             return
         try:
             observation = await scraper.fetch_event(carried.source_event_id, carried.listing)
-        except SourceError as error:  # it was not asked: no failure of the source
+        except SourceError as error:  # not asked, so no failure of the source
             took_s = trio.current_time() - began
             kind = reason_word(error.kind)
             flight.sources.append(FetchOutcome(carried.source, kind, str(error), took_s))
@@ -130,7 +146,7 @@ class Refresher:
             flight.revision = max(flight.revision, applied.changes[-1].revision)
 
     def _last_known(self, event_id: str) -> int:
-        """The newest revision among the event's odds: what a caller may read must be durable."""
+        """Return the newest revision of the event's odds, which a caller may read."""
         entry = self._cache.events.get(event_id)
         if entry is None:
             return 0

@@ -1,10 +1,10 @@
-"""When each pull of a source is due: earliest deadline first, no pull overlapping itself.
+"""Due times of a source's pulls: earliest deadline first, no pull overlapping itself.
 
-A pull is *due* one interval of its tier after its last start, and its *deadline* is when its odds
-get older than the tier's target. Of those that are due, the one with the earliest deadline goes
-first; among deadlines within the same second, the event that more bookmakers price. So what is in
-play goes before what is far away, and still everything has its turn: a deadline that has come
-near is not overtaken by pulls that fall due later.
+A pull is *due* one interval of its tier after its last start. Its *deadline* is the time at which
+its odds get older than the tier's target. Of the pulls that are due, the earliest deadline goes
+first; within the same second, the event that more bookmakers price. So events in play come before
+distant ones, and yet everything has its turn: a pull near its deadline is never overtaken by pulls
+that fall due later.
 """
 
 import heapq
@@ -15,33 +15,32 @@ from typing import Final
 
 from msgspec import Struct
 
-from odds_service.pipeline.budget import Budget
+from odds_service.sources.access import Access, backoff
 from odds_service.sources.base import Tier
 from odds_service.status import TierFreshness
 
-JITTER: Final = 0.05  # share of the interval by which pulls are spread, so that they do not align
-MAX_BACKOFF: Final = 8.0  # intervals: a pull that fails again and again is still tried this often
-EQUAL_S: Final = 1.0  # deadlines in the same second are equal: then coverage decides
+JITTER: Final = 0.05  # share of the interval; keeps pulls from aligning
+EQUAL_S: Final = 1.0  # deadlines in the same second are equal: then the bookmakers decide
 
 
 class Job(Struct, frozen=True, kw_only=True):
     """A pull as the schedule sees it.
 
-    starts_at: when the event starts on the schedule's clock, None for what has no start. in_play:
-    the source says so. priced: the source showed odds at the last look, so that the event is in
-    play from its start on. coverage: how many bookmakers price it. cost: credits.
+    starts_at: start of the event on the schedule's clock; None if it has none. in_play: the source
+    says so. priced: the source showed odds at the last look, so from its start on the event is in
+    play. bookmakers: the number that price it. cost: credits.
     """
 
     key: str
     starts_at: float | None = None
     in_play: bool = False
     priced: bool = False
-    coverage: int = 0
+    bookmakers: int = 0
     cost: float = 1.0
 
 
 class _Entry:
-    """What the schedule knows of one job; `ticket` makes older places in the heaps void."""
+    """The state of one job; `ticket` invalidates its older places in the heaps."""
 
     __slots__ = ("due", "failures", "fresh_at", "job", "out", "started", "ticket")
 
@@ -56,16 +55,16 @@ class _Entry:
 
 
 class Schedule:
-    """Due times of one source's pulls on a monotonic clock in seconds; pure but for its jitter.
+    """Due times of one source's pulls, in seconds on a monotonic clock; pure except for its jitter.
 
-    A pull handed out by `take` comes back only after `finished`, so it never overlaps itself, and
-    none is handed out over the budget. New pulls are due at once, spread by the budget alone.
+    A pull handed out by `take` returns only after `finished`, so it never overlaps itself, and the
+    access policy is never exceeded. New pulls are due at once.
     """
 
     def __init__(
-        self, tiers: Sequence[Tier], budget: Budget, rng: random.Random | None = None
+        self, tiers: Sequence[Tier], access: Access, rng: random.Random | None = None
     ) -> None:
-        self.budget = budget
+        self.access = access
         self._tiers = tuple(tiers)
         self._rng = rng or random.Random()  # noqa: S311  # spreads load, guards nothing
         self._entries: dict[str, _Entry] = {}
@@ -77,10 +76,10 @@ class Schedule:
         self._late = dict.fromkeys((tier.name for tier in tiers), 0)
 
     def update(self, jobs: Iterable[Job], now: float) -> None:
-        """Take over the source's present jobs: new ones are due now, ones gone are dropped.
+        """Replace the source's jobs: new ones are due now, missing ones are dropped.
 
-        A job that is under way when it is dropped stays known until it has finished, so that it
-        does not overlap itself when it comes back meanwhile.
+        A job that is dropped while under way stays known until it has finished, so it does not
+        overlap itself if it comes back meanwhile.
         """
         current = {job.key: job for job in jobs}
         for key, job in current.items():
@@ -98,34 +97,40 @@ class Schedule:
         self._dropped = self._entries.keys() - current.keys()
 
     def next_due(self, now: float) -> float | None:
-        """When `take` is worth calling again; None while only `finished` or `update` can help."""
-        if self.budget.full:
+        """Return when to call `take` again; None while only `finished` or `update` can help."""
+        if self.access.full:
             return None
         self._release(now)
         first = self._first_ready()
         if first is not None:
-            return max(now, self.budget.opens_at(now, first.job.cost))
+            return max(now, self.access.opens_at(now, first.job.cost))
         return self._waiting[0][0] if self._waiting else None
 
     def take(self, now: float) -> Job | None:
-        """The most urgent job that is due, if the budget allows it; it is out until `finished`."""
-        if self.budget.full:
+        """Return the most urgent due job, if the policy allows it; it is out until `finished`."""
+        if self.access.full:
             return None
         self._release(now)
         entry = self._first_ready()
-        if entry is None or self.budget.opens_at(now, entry.job.cost) > now:
+        if entry is None or self.access.opens_at(now, entry.job.cost) > now:
             return None
         heapq.heappop(self._ready)
         entry.out = True
         entry.started = now
         self._tickets += 1
         entry.ticket = self._tickets
-        self.budget.start(now, entry.job.cost)
+        self.access.start(now, entry.job.cost)
         return entry.job
 
     def finished(self, key: str, now: float, *, ok: bool) -> None:
-        """Put a job back: due one interval after its start, later after failures in a row."""
-        self.budget.end()
+        """Put a job back: due one interval after its start, or later after failures in a row.
+
+        Args:
+            key: the job's.
+            now: seconds on the schedule's clock.
+            ok: whether the fetch succeeded.
+        """
+        self.access.end()
         entry = self._entries[key]
         entry.out = False
         if key in self._dropped:
@@ -138,7 +143,13 @@ class Schedule:
         self._wait(entry, self._due(entry))
 
     def refreshed(self, key: str, started: float, now: float) -> None:
-        """A job's odds have come by a fetch beside the schedule: it is due an interval later."""
+        """Postpone a job whose odds were just fetched outside the schedule.
+
+        Args:
+            key: the job's, which may be unknown.
+            started: when that fetch began.
+            now: when it ended.
+        """
         entry = self._entries.get(key)
         if entry is None:
             return
@@ -148,14 +159,14 @@ class Schedule:
             self._wait(entry, self._due(entry))
 
     def hurry(self, now: float) -> None:
-        """Make every job due, the most urgent first: this clock stood still for a while."""
+        """Make every job due, the most urgent first, after the clock stood still."""
         for entry in self._entries.values():
             if not entry.out:
                 entry.started = None
                 self._wait(entry, now)
 
     def freshness(self, now: float) -> list[TierFreshness]:
-        """How each tier keeps its target; the most urgent first."""
+        """Return how well each tier keeps its target, the most urgent first."""
         pulls = dict.fromkeys(self._in_time, 0)
         fresh = dict.fromkeys(self._in_time, 0)
         for entry in self._entries.values():
@@ -175,10 +186,10 @@ class Schedule:
         ]
 
     def tier_at(self, job: Job, at: float) -> Tier:
-        """How urgent a job is at a time.
+        """Return the tier of a job at a time.
 
-        An event that has started and shows no odds is the less urgent the longer ago that was, as
-        one that starts is the less urgent the longer it takes: it may have paused, or be over.
+        An event that has started and shows no odds gets less urgent with the time since its start,
+        just as an event gets more urgent before it: it may have paused, or be over.
         """
         past_s = _unpriced_since(job, at)
         if past_s is not None:
@@ -199,7 +210,7 @@ class Schedule:
         entry.failures = 0
 
     def _enters_at(self, job: Job, tier: Tier) -> float:
-        """From when on a tier holds for a job; the tiers before it go before it."""
+        """Return the time from which a tier holds for a job; more urgent tiers take precedence."""
         if tier.within_s is None:
             return -inf
         if job.in_play:
@@ -209,14 +220,14 @@ class Schedule:
         return job.starts_at - tier.within_s
 
     def _due(self, entry: _Entry) -> float:
-        """When a job is due again: its tier may change before its interval is over.
+        """Return when a job is due again; its tier may change before its interval is over.
 
-        It is due as soon as the interval of the tier that holds by then has passed; nearer tiers
-        have the shorter intervals, so that is the least over all tiers.
+        It is due once the interval of the tier that then holds has passed. More urgent tiers have
+        shorter intervals, so this is the minimum over all tiers.
         """
         if entry.started is None:
             return entry.due
-        factor = min(2.0 ** max(entry.failures - 1, 0), MAX_BACKOFF)
+        factor = backoff(entry.failures)
         factor *= 1 + JITTER * (self._rng.random() - 0.5)
         job, started = entry.job, entry.started
         if _unpriced_since(job, started) is not None:
@@ -233,7 +244,7 @@ class Schedule:
         heapq.heappush(self._waiting, (due, entry.ticket, entry.job.key))
 
     def _release(self, now: float) -> None:
-        """Move what has become due to the ready ones, ranked; forget void places."""
+        """Move jobs that have become due to the ready ones, ranked; drop invalid places."""
         while self._waiting:
             due, ticket, key = self._waiting[0]
             entry = self._entries.get(key)
@@ -245,7 +256,7 @@ class Schedule:
                 continue
             tier = self.tier_at(entry.job, due)
             deadline = due + max(0.0, tier.target_s - tier.interval_s)
-            rank = deadline // EQUAL_S, -entry.job.coverage, deadline, ticket, key
+            rank = deadline // EQUAL_S, -entry.job.bookmakers, deadline, ticket, key
             heapq.heappush(self._ready, rank)
 
     def _first_ready(self) -> _Entry | None:
@@ -259,7 +270,7 @@ class Schedule:
 
 
 def _unpriced_since(job: Job, at: float) -> float | None:
-    """How long ago an event has started that is not in play; None for all others."""
+    """Return the seconds since the start of an event without odds; None for all others."""
     if job.starts_at is None or job.in_play or job.priced or at < job.starts_at:
         return None
     return at - job.starts_at

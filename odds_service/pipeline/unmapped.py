@@ -1,4 +1,4 @@
-"""The markets of a source that its table does not know, by the source's own names; bounded."""
+"""Counts of a source's markets that its table does not know, by the source's names; bounded."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,29 +13,28 @@ _NAME_CHARS: Final = 100
 
 
 class Unmapped:
-    """How often each was met. Names past MOST_NAMES count as `other`: they may be made up."""
+    """Counts of unmapped markets by name; beyond MOST_NAMES, new names count as `other`."""
 
     def __init__(self) -> None:
         self.total = 0
         self._names: dict[str, int] = {}
 
     def add(self, found: Mapping[str, int]) -> None:
-        """Count what one fetch met."""
+        """Add the counts of one fetch."""
         names = self._names
         for name, times in found.items():
             key = name
             if key not in names:
-                key = _told(name)
+                key = _printable(name)
                 if key not in names and len(names) >= MOST_NAMES:
                     key = OTHER
             names[key] = names.get(key, 0) + times
             self.total += times
 
     def commonest(self) -> dict[str, int]:
-        """The NAMES_TOLD names met most often, the most frequent first."""
+        """Return the NAMES_TOLD most frequent names, the most frequent first."""
         return dict(Counter(self._names).most_common(NAMES_TOLD))
 
 
-def _told(name: str) -> str:
-    """A name that can be shown: neither long, nor with what is not text."""
+def _printable(name: str) -> str:
     return as_text(name[:_NAME_CHARS])

@@ -1,4 +1,4 @@
-"""What a source is: the protocol that the scrapers know, and what all providers share."""
+"""The protocol of a source, and the values that it exchanges with the scrapers."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,15 +13,15 @@ from odds_service.model.asks import Asks
 from odds_service.model.market import Outcome
 from odds_service.model.observation import Observation
 
-TARGET_INTERVALS: Final = 2.0  # unless told: a fetch may be late by a whole interval
+TARGET_INTERVALS: Final = 2.0  # by default a fetch may be late by a whole interval
 
 
 class Tier(Struct, frozen=True, kw_only=True):
-    """How urgent an event is, by how soon it starts.
+    """A class of urgency: events by how soon they start.
 
-    within_s: for events that start within so many seconds (0: those in play), None for all others.
-    interval_s: seconds between two fetches of one event. target_s: how old its odds may get; the
-    share of events that keep it is reported.
+    within_s: events that start within so many seconds (0: those in play); None for all others.
+    interval_s: seconds between two fetches of one event. target_s: age that its odds may reach;
+    status reports the share of events that keep it.
     """
 
     name: str
@@ -31,13 +31,13 @@ class Tier(Struct, frozen=True, kw_only=True):
 
 
 class Pace(Struct, frozen=True, kw_only=True):
-    """What a source may be asked, and when.
+    """The permitted frequency of fetches from a source.
 
-    tiers: the most urgent first; the last one has no `within_s`. concurrency: requests under way
-    at once; requests_per_s: how many may start (None: no limit). quota_per_day: credits that may
-    be spent in one day (UTC), spread over it (None: no limit of our own). discovery_s: seconds
-    between two looks at what there is. by_event: whether pulls are of single events, so that those
-    which discovery lists no more are pulled on until the source says that they are gone.
+    tiers: the most urgent first; the last has no `within_s`. concurrency: requests under way at
+    once. requests_per_s: requests that may start; None for no limit. quota_per_day: credits for
+    one UTC day, spread over it; None for no limit of our own. discovery_s: seconds between two
+    discoveries. by_event: each pull is one event; events that discovery no longer lists are
+    pulled until the source itself says that they are gone.
     """
 
     tiers: tuple[Tier, ...]
@@ -57,7 +57,7 @@ class Pace(Struct, frozen=True, kw_only=True):
         quota_per_day: float | None = None,
         discovery_s: float = 300.0,
     ) -> Self:
-        """One pace for all that a source has."""
+        """Make a pace of one tier; for the arguments see the fields."""
         return cls(
             tiers=(steady_tier(interval_s),),
             concurrency=concurrency,
@@ -68,25 +68,24 @@ class Pace(Struct, frozen=True, kw_only=True):
 
     @property
     def slowest_s(self) -> float:
-        """The interval of what is asked for the least often."""
+        """Return the longest interval of all tiers, in seconds."""
         return self.tiers[-1].interval_s
 
 
 def steady_tier(interval_s: float) -> Tier:
-    """The only tier of a source whose pulls are all alike."""
+    """Return the only tier of a source whose pulls are all alike."""
     return Tier(
         name="all", within_s=None, interval_s=interval_s, target_s=interval_s * TARGET_INTERVALS
     )
 
 
 class Pull(Struct, frozen=True, kw_only=True):
-    """One unit of regular work: a listing with all its events, or a single event.
+    """A unit of regular work: a listing with all its events, or a single event.
 
-    key: its name, unique in its source; for a single event the source's id of it, where `event`
-    is True. listing: the part of the offer that a single event stands in. start_time, in_play: what
-    its urgency is judged by; a pull without either falls in the last tier. shared_ids: as in
-    ObservedEvent; what several sources list comes first among equals. cost: credits of the
-    source's quota that it takes.
+    key: unique in its source; the source's id of the event if `event` is True. listing: the part of
+    the offer that a single event belongs to. start_time, in_play: decide the urgency; a pull with
+    neither falls in the last tier. shared_ids: as in ObservedEvent; among equally urgent pulls,
+    events that several sources list come first. cost: credits of the source's quota.
     """
 
     key: str
@@ -99,9 +98,10 @@ class Pull(Struct, frozen=True, kw_only=True):
 
 
 class Offer(Struct, frozen=True):
-    """What a source has to be pulled; problems: name -> how many parts could not be looked at.
+    """The pulls that a source has.
 
-    What stood in such a part before must be in `pulls` again: not looked at is not gone.
+    problems: name -> number of parts that could not be looked at. The pulls of such a part must be
+    repeated from the last offer: not looked at does not mean gone.
     """
 
     pulls: tuple[Pull, ...]
@@ -110,18 +110,19 @@ class Offer(Struct, frozen=True):
 
 @runtime_checkable
 class TellsAsks(Protocol):
-    """A source that tells what its settings ask for; what a plug-in may leave out."""
+    """A source that can say what its settings ask for; optional in a plug-in."""
 
     def asks(self) -> Asks:
-        """Return what is asked for: the same value for the same settings."""
+        """Return the parts of the offer that are asked for: equal values for equal settings."""
         ...
 
 
 class Source(Protocol):
     """A place that odds are fetched from; one source may carry many bookmakers.
 
-    name: unique among the configured sources. pace: how often it may be asked for what. A source
-    may tell what it is asked for (TellsAsks); of others nothing is withdrawn when settings change.
+    name: unique among the configured sources. pace: how often it may be asked. Two members are
+    optional: `asks()` (TellsAsks), without which nothing is withdrawn when settings change, and
+    `access` (access.SharesAccess), which lets the scraper share the HTTP client's policy.
     """
 
     kind: ClassVar[str]
@@ -130,41 +131,50 @@ class Source(Protocol):
 
     @classmethod
     def open(cls, name: str, table: dict[str, Any]) -> AbstractAsyncContextManager[Self]:
-        """Make one from its settings table (without `kind` and `name`), with its HTTP client.
+        """Open a source with its HTTP client.
 
-        Raises SettingsError naming the key that is wrong; unknown keys are wrong.
+        Args:
+            name: the source's name.
+            table: its settings table, without `kind` and `name`.
+
+        Raises:
+            SettingsError: a key is wrong or unknown; the text names it.
         """
         ...
 
     async def discover(self) -> Offer:
-        """What to fetch regularly, asked every `pace.discovery_s` seconds.
+        """Return the pulls to make regularly; called every `pace.discovery_s` seconds.
 
-        Raises SourceError when that cannot be found out now; then the last offer stands.
+        Raises:
+            SourceError: they cannot be found out now; the last offer stands.
         """
         ...
 
     async def fetch(self, pull: Pull) -> Observation:
         """Fetch one pull whole: a listing, or one event with a scope of that event.
 
-        An event that the source knows no more is a complete observation without events. Raises
-        SourceError when it failed as a whole: an empty observation says that there is
-        nothing. What cannot be decoded is counted in `problems`, named in `unreadable`, skipped.
+        An event that the source no longer knows is a complete observation without events. A part
+        that cannot be decoded is counted in `problems`, named in `unreadable` and skipped.
+
+        Raises:
+            SourceError: the fetch failed as a whole. An empty observation would say that there is
+                nothing.
         """
         ...
 
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
-        """Fetch one event on demand, with a scope of that event. Raises as `fetch`."""
+        """Fetch one event on demand, with a scope of that event; raises as `fetch`."""
         ...
 
 
 def asks_of(source: Source) -> Asks:
-    """Return what a source is asked for, as far as it tells."""
+    """Return what a source is asked for, as far as it says."""
     asks = source.asks() if isinstance(source, TellsAsks) else Asks()
     return replace(asks, kind=source.kind)
 
 
 def distinct_outcomes(outcomes: Iterable[Outcome], problems: Counter[str]) -> list[Outcome]:
-    """The outcomes with unique keys: where one repeats, the lowest price stands.
+    """Return outcomes with unique keys; of repeated ones the lowest price stands.
 
     Repeats with another price are counted as `repeated_outcome`.
     """

@@ -1,6 +1,6 @@
-"""Bet9ja: where its groups, events and payloads are.
+"""Bet9ja: its groups, events and payloads.
 
-What is in play has other event ids and another service, which is not fetched: an event leaves with
+Matches in play have other event ids and another service, which is not fetched: an event leaves at
 its start.
 """
 
@@ -17,7 +17,7 @@ from odds_service.model.observation import ObservedEvent
 from odds_service.sources.base import Pull
 from odds_service.sources.bet9ja_body import read_event
 from odds_service.sources.by_event import ByEvent, ByEventSettings, pull_of
-from odds_service.sources.http import decode_json, require_json, require_ok
+from odds_service.sources.http_answer import decode_json, require_json, require_ok
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import sportradar_id
 
@@ -75,6 +75,7 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
     settings_type = Bet9jaSettings
 
     async def tournaments(self) -> list[str]:
+        """Return the groups of the chosen sports; see ByEvent.tournaments."""
         path = f"{_PATH}/GetSports"
         reply = decode_json(path, await self._http.get(path, {"DISP": "0"}), _TreeAnswer)
         _require_success(path, reply.R)
@@ -88,11 +89,12 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
         ]
 
     async def listed(self, tournament: str) -> list[Pull]:
+        """Return the events of a group; see ByEvent.listed."""
         path = f"{_PATH}/GetEventsInGroupV2"
         params = {"GROUPID": tournament, "DISP": "0", "GROUPMARKETID": "1"}
         reply = decode_json(path, await self._http.get(path, params), _GroupAnswer)
         if reply.R == _UNKNOWN:
-            return []  # the group is gone; of its events each is asked for until it is, too
+            return []  # the group is gone; its events are asked for until they are gone too
         _require_success(path, reply.R)
         return [
             pull_of(str(event.ID), tournament, _start(event.STARTDATE), sportradar_id(event.EXTID))
@@ -102,7 +104,7 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
     async def read(
         self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
     ) -> ObservedEvent:
-        """As ByEvent; there is one payload, of what has not started."""
+        """Read an event before its start, the only payload there is; see ByEvent.read."""
         del started
         path = f"{_PATH}/GetEvent"
         answer = await self._http.get(path, {"EVENTID": event_id})

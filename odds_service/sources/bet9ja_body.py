@@ -1,8 +1,8 @@
-"""Reading Bet9ja's event: one bookmaker's odds of one match, flat, each under a key of its own.
+"""Read Bet9ja's event: one bookmaker's odds of one match, in a flat mapping.
 
 `S_OU@2.5_O` is market `S_OU`, line 2.5, outcome `O`. `R` is `OK` or `D` for success, `E` for an
-unknown event. Odds are texts before the match, `{"v": 1.85}` in play, and 1 where there are none.
-`STARTDATE` has no zone: it is UTC.
+unknown event. Odds are texts before the match and `{"v": 1.85}` in play; 1 means none.
+`STARTDATE` is UTC without saying so.
 """
 
 import re
@@ -21,7 +21,7 @@ from odds_service.model.observation import ANY, ObservedEvent
 from odds_service.sources.fields import utc
 from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
-from odds_service.sources.markets.table import Placed, Ranked, Reading, table
+from odds_service.sources.markets.table import FoundMarket, Ranked, Reading, table
 from odds_service.sources.naming import key_text, one_id, sportradar_id
 
 BOOKMAKER: Final = "bet9ja"
@@ -29,8 +29,8 @@ _SUCCESS: Final = frozenset({"OK", "D"})
 _UNKNOWN: Final = "E"
 _KEY: Final = re.compile(r"([A-Z]+_[^_@]+)(?:@([^_]*))?_(.+)", re.DOTALL)
 _SIDES: Final = " - "  # between the names of the two sides
-_NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
-_MOST_KEYS: Final = 2**14  # kept, of one sport; then keeping starts anew
+_NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
+_MOST_KEYS: Final = 2**14  # kept of one sport; beyond it keeping starts anew
 _MOST_VALUES: Final = 2**17
 _MOST_SPORTS: Final = 64  # their names come from outside
 
@@ -45,7 +45,7 @@ class _Market(Struct):
 
 
 class _Event(Struct):
-    """What both shapes say of an event; in play it stands in `AA` (and the rest of it in `A`)."""
+    """The event in both shapes; in play it is in `AA`, and its details in `A`."""
 
     ID: str | int
     DS: str
@@ -59,7 +59,7 @@ class _Event(Struct):
 
 
 class _Odds(Struct):
-    """The odds; `MK` names the markets, `AA` is there in play."""
+    """The odds; `MK` names the markets, `AA` exists in play only."""
 
     O: dict[str, str | float | _Live]  # noqa: E741 (theirs)
     MK: list[_Market] = []
@@ -90,22 +90,28 @@ Value = str | float | _Live
 def read_event(
     body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
 ) -> ObservedEvent:
-    """One event with all its markets; coverage counts what the market table knew of them.
+    """Read one event with all its markets.
 
-    Raises SourceError: `wrong_shape`, `unknown_event` (`R` is `E`), `refused` (another `R`).
+    Args:
+        body: the answer's JSON.
+        problems: counts of parts that were skipped.
+        coverage: counts of markets that the table knows and does not know.
+
+    Raises:
+        SourceError: of kind `wrong_shape`, `unknown_event` (`R` is `E`) or `refused` (another `R`).
     """
     try:
         answer = _answer.decode(body)
     except msgspec.MsgspecError as error:
-        raise SourceError("wrong_shape", f"Bet9ja: no answer of its kind: {error}") from None
+        raise SourceError("wrong_shape", f"Bet9ja: unexpected answer: {error}") from None
     if answer.R == _UNKNOWN:
-        raise SourceError("unknown_event", "Bet9ja: it knows no such event (R is E)")
+        raise SourceError("unknown_event", "Bet9ja: unknown event (R is E)")
     if answer.R not in _SUCCESS:
         raise SourceError("refused", f"Bet9ja: R is {answer.R!r}, neither OK nor D")
-    shelf = MarketCollector(problems, coverage)
-    odds, names, event, in_play = _read_shell(answer.D, shelf)
+    collector = MarketCollector(problems, coverage)
+    odds, names, event, in_play = _read_shell(answer.D, collector)
     sport = table().sport(BOOKMAKER, str(event.SID)) or key_text(event.S)
-    _read_odds(odds, names, _spots(sport), shelf)
+    _read_odds(odds, names, _spots(sport), collector)
     home, dash, away = event.DS.partition(_SIDES)
     if not dash:
         raise SourceError("wrong_shape", f"Bet9ja: {event.DS!r} does not name two sides")
@@ -116,38 +122,38 @@ def read_event(
         home=home.strip(),
         away=away.strip(),
         start_time=_start(event.STARTDATE),
-        bookmakers=(shelf.bookmaker(BOOKMAKER),),
+        bookmakers=(collector.bookmaker(BOOKMAKER),),
         shared_ids=one_id(sportradar_id(one) for one in (event.EXTID, event.BRMATCHID)),
         status=EventStatus.IN_PLAY if in_play else None,
     )
 
 
 def _read_shell(
-    raw: msgspec.Raw, shelf: MarketCollector
+    raw: msgspec.Raw, collector: MarketCollector
 ) -> tuple[dict[str, Value], dict[str, str], _Event, bool]:
-    """The odds that can be read, the markets' names, the event, and whether it is in play."""
+    """Return the readable odds, the markets' names, the event, and whether it is in play."""
     try:
         whole = _odds.decode(raw)
         odds, markets, about = whole.O, whole.MK, whole.AA
     except msgspec.MsgspecError:
-        odds, markets, about = _part_by_part(raw, shelf)
+        odds, markets, about = _part_by_part(raw, collector)
     in_play = bool(bytes(about))
     try:
         event = _event.decode(about if in_play else raw)
     except msgspec.MsgspecError as error:
-        raise SourceError("wrong_shape", f"Bet9ja: no event of its kind: {error}") from None
+        raise SourceError("wrong_shape", f"Bet9ja: unexpected event: {error}") from None
     if _NUL in str(event.ID) + event.DS:
         raise SourceError("wrong_shape", "Bet9ja: a NUL in the event's id or names")
     return odds, {market.ID: market.DS for market in markets}, event, in_play
 
 
 def _part_by_part(
-    raw: msgspec.Raw, shelf: MarketCollector
+    raw: msgspec.Raw, collector: MarketCollector
 ) -> tuple[dict[str, Value], list[_Market], msgspec.Raw]:
     try:
         parts = _raw_odds.decode(raw)
     except msgspec.MsgspecError as error:
-        raise SourceError("wrong_shape", f"Bet9ja: no odds of its kind: {error}") from None
+        raise SourceError("wrong_shape", f"Bet9ja: unexpected odds: {error}") from None
     odds: dict[str, Value] = {}
     for key, part in parts.O.items():
         try:
@@ -157,16 +163,16 @@ def _part_by_part(
     try:
         markets = _market_names.decode(parts.MK) if bytes(parts.MK) else []
     except msgspec.MsgspecError:
-        shelf.problems["bad_market_names"] += 1
+        collector.problems["bad_market_names"] += 1
         markets = []
     return odds, markets, parts.AA
 
 
 def _read_odds(
-    odds: dict[str, Value], names: dict[str, str], spots: "_Spots", shelf: MarketCollector
+    odds: dict[str, Value], names: dict[str, str], spots: "_Spots", collector: MarketCollector
 ) -> None:
     markets: dict[MarketKey, list[Ranked]] = {}
-    seen: dict[str, Placed | None] = {}
+    seen: dict[str, FoundMarket | None] = {}
     missed: set[str] = set()
     unread: dict[str, list[tuple[MarketKey, Ranked]]] = {}
     kept = spots.kept
@@ -175,8 +181,8 @@ def _read_odds(
         if spot is None:
             spot = spots.find(text)
             if spot is None:
-                shelf.problems["bad_key"] += 1
-                shelf.unreadable.add(ANY)
+                collector.problems["bad_key"] += 1
+                collector.unreadable.add(ANY)
                 continue
         seen[spot.place] = spot.placed
         shown = spot.shown.get(value)
@@ -185,10 +191,10 @@ def _read_odds(
                 missed.add(spot.place)
                 continue
             odd = value.v if isinstance(value, _Live) else value
-            shown = shelf.outcome(spot.target, spot.outcome, odd, active=True)
+            shown = collector.outcome(spot.target, spot.outcome, odd, active=True)
             if shown is None:
                 continue
-            if not shelf.readable:
+            if not collector.readable:
                 unread.setdefault(spot.place, []).append((spot.key, shown))
                 continue
             spots.remember(spot, value, shown)
@@ -198,33 +204,33 @@ def _read_odds(
             markets[key] = [shown]
         else:
             found.append(shown)
-    if unread:  # a market of which nothing was read is lost; else its outcomes stay, unpriced
+    if unread:  # a market without any readable price is lost; else its outcomes stay, unpriced
         known = filter(None, map(kept.get, odds))
         there = Counter(spot.place for spot in known)
         for place, unpriced in unread.items():
             placed = seen[place]
             if placed is not None and len(unpriced) >= there[place]:
-                shelf.lose(placed.types)
+                collector.lose(placed.types)
                 continue
             for key, shown in unpriced:
                 markets.setdefault(key, []).append(shown)
     for key, outcomes in markets.items():
-        shelf.add(key, outcomes)
+        collector.add(key, outcomes)
     for place, placed in seen.items():
         if placed is None or place in missed:
             market = place.partition("@")[0]
             name = names.get(market)
-            shelf.coverage.unmapped[f"{name.strip()} ({market})" if name else market] += 1
+            collector.coverage.unmapped[f"{name.strip()} ({market})" if name else market] += 1
         else:
-            shelf.coverage.mapped += 1
+            collector.coverage.mapped += 1
 
 
 class _Spot:
-    """Where one key belongs; shown: what its values were read as."""
+    """The market and outcome of one key; shown: its values as read before."""
 
     __slots__ = ("key", "outcome", "place", "placed", "shown", "target")
 
-    def __init__(self, place: str, placed: Placed | None, outcome: str) -> None:
+    def __init__(self, place: str, placed: FoundMarket | None, outcome: str) -> None:
         self.place = place
         self.placed = placed
         self.outcome = outcome
@@ -242,7 +248,7 @@ class _Spots:
         self.kept: dict[str, _Spot] = {}
 
     def find(self, text: str) -> _Spot | None:
-        """Where a key belongs: `S_OU@2.5_O` to market `S_OU`, line 2.5; None where it is no key."""
+        """Find the market and outcome of a key such as `S_OU@2.5_O`; None for what is no key."""
         parts = None if _NUL in text else _KEY.fullmatch(text)
         if parts is None:
             return None
@@ -254,7 +260,7 @@ class _Spots:
         return spot
 
     def remember(self, spot: _Spot, value: Value, shown: Ranked) -> None:
-        """Keep what a value was read as: most are the same at the next poll."""
+        """Keep the outcome of a value: most are the same at the next poll."""
         self._remembered += 1
         if self._remembered > _MOST_VALUES:
             self.kept.clear()
@@ -273,5 +279,5 @@ def _start(text: str) -> datetime:
     except ValueError:
         start = None
     if start is None:
-        raise SourceError("wrong_shape", f"Bet9ja: STARTDATE {text!r} is no time")
+        raise SourceError("wrong_shape", f"Bet9ja: STARTDATE {text!r} is not a time")
     return start

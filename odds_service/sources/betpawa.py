@@ -1,6 +1,6 @@
-"""BetPawa: where its competitions, events and payloads are.
+"""BetPawa: its competitions, events and payloads.
 
-One site a country, and a brand in a header that says which offer is meant.
+Each country has a site, and a header names the brand whose offer is meant.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from odds_service.model.observation import ObservedEvent
 from odds_service.sources.base import Pull
 from odds_service.sources.betpawa_body import read_event
 from odds_service.sources.by_event import UNKNOWN, ByEvent, ByEventSettings, pull_of
-from odds_service.sources.http import decode_json, require_json, require_ok
+from odds_service.sources.http_answer import decode_json, require_json, require_ok
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import one_id, sportradar_id
 
@@ -26,7 +26,7 @@ MOST_PAGES: Final = 100  # of one competition
 
 
 class BetPawaSettings(ByEventSettings):
-    """The keys of a `[[sources]]` table of kind `betpawa`; brand: of the country's offer."""
+    """The keys of a `[[sources]]` table of kind `betpawa`; brand: that of the country's offer."""
 
     url: str = "https://www.betpawa.ng"
     sports: list[str] = Field(default=["2"], min_length=1)
@@ -86,9 +86,11 @@ class BetPawa(ByEvent[BetPawaSettings]):
 
     @classmethod
     def headers_of(cls, settings: Any) -> dict[str, str]:
+        """Return the headers of every request, with the country's brand."""
         return {"x-pawa-brand": settings.brand, "devicetype": "web", **settings.headers}
 
     async def tournaments(self) -> list[str]:
+        """Return the competitions of the chosen sports; see ByEvent.tournaments."""
         found = []
         for sport in self._settings.sports:
             path = f"{_PATH}/categories/list/{sport}"
@@ -104,6 +106,7 @@ class BetPawa(ByEvent[BetPawaSettings]):
         return found
 
     async def listed(self, tournament: str) -> list[Pull]:
+        """Return the events of a competition, upcoming and in play; see ByEvent.listed."""
         path = f"{_PATH}/events/lists/by-queries"
         pulls: list[Pull] = []
         for kind in ("UPCOMING", "LIVE"):
@@ -130,12 +133,12 @@ class BetPawa(ByEvent[BetPawaSettings]):
     async def read(
         self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
     ) -> ObservedEvent:
-        """As ByEvent; what is in play has the same payload."""
+        """Read an event, before its start or in play; see ByEvent.read."""
         del started
         path = f"{_PATH}/events/{event_id}"
         answer = await self._http.get(path, {})
         if answer.status == 404 and not answer.body.lstrip().startswith(b"<"):
-            raise SourceError(UNKNOWN, f"{path}: BetPawa knows no such event")
+            raise SourceError(UNKNOWN, f"{path}: unknown event")
         return read_event(require_json(path, require_ok(path, answer)), problems, coverage)
 
 

@@ -1,8 +1,8 @@
-"""Reading BetPawa's event: one bookmaker's markets of one match, all in one body.
+"""Read BetPawa's event: one bookmaker's markets of one match.
 
-A market's rows are its lines, or the rows of a wide market's layout; `handicap` counts quarters
-(6 is 1.5). A suspended price is 0.0 or 100.0; an older shape says `price`, a newer one `odds`, and
-there `suspended` is only told when true.
+A market's rows are its lines, or the layout of a wide market. `handicap` counts quarters (6 is
+1.5). A suspended price is 0.0 or 100.0. Older bodies say `price`; newer ones say `odds`, with
+`suspended` present only if true.
 """
 
 from collections import Counter
@@ -22,14 +22,14 @@ from odds_service.model.price import BadPrice, canonical_line
 from odds_service.sources.fields import utc
 from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
-from odds_service.sources.markets.table import Placed, Ranked, Reading, table
+from odds_service.sources.markets.table import FoundMarket, Ranked, Reading, table
 from odds_service.sources.naming import key_text, one_id, sportradar_id
 
 BOOKMAKER: Final = "betpawa"
 _SUSPENDED_PRICE: Final = 100.0
 _QUARTERS: Final = 4
 _MOST_LINES: Final = 2**10
-_NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
+_NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
 
 
 class _Price(Struct, frozen=True, gc=False):
@@ -40,7 +40,7 @@ class _Price(Struct, frozen=True, gc=False):
 
 
 class _Unpriced(Struct):
-    """A price of no kind that prices have."""
+    """A price of a type that no price has."""
 
     name: str
 
@@ -132,18 +132,26 @@ _named = msgspec.json.Decoder(_Named)
 def read_event(
     body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
 ) -> ObservedEvent:
-    """One event with all its markets; coverage counts what the market table knew of them.
+    """Read one event with all its markets.
 
-    Raises SourceError `wrong_shape`. (An unknown event is an HTTP 404 without a body to read.)
+    An unknown event is an HTTP 404, and has no body to read.
+
+    Args:
+        body: the answer's JSON.
+        problems: counts of parts that were skipped.
+        coverage: counts of markets that the table knows and does not know.
+
+    Raises:
+        SourceError: of kind `wrong_shape`.
     """
     event = _read_shell(body)
     sport = table().sport(BOOKMAKER, event.category.id) or key_text(event.category.name)
-    shelf = MarketCollector(problems, coverage)
+    collector = MarketCollector(problems, coverage)
     reading = table().reading(BOOKMAKER, sport)
     for market in event.markets:
-        whole = market if isinstance(market, _Market) else _whole_market(market, reading, shelf)
+        whole = market if isinstance(market, _Market) else _whole_market(market, reading, collector)
         if whole is not None:
-            _read_market(whole, reading, shelf)
+            _read_market(whole, reading, collector)
     home, away = _sides(event.participants)
     live = None if event.additionalInfo is None else event.additionalInfo.live
     return ObservedEvent(
@@ -153,7 +161,7 @@ def read_event(
         home=home,
         away=away,
         start_time=event.startTime.astimezone(UTC),
-        bookmakers=(shelf.bookmaker(BOOKMAKER),),
+        bookmakers=(collector.bookmaker(BOOKMAKER),),
         shared_ids=one_id(
             sportradar_id(widget.id)
             for widget in event.widgets or ()
@@ -170,7 +178,7 @@ def _read_shell(body: bytes | msgspec.Raw) -> _Event | _RawEvent:
         try:
             event = _raw_event.decode(body)
         except msgspec.MsgspecError as error:
-            raise SourceError("wrong_shape", f"BetPawa: no event of its kind: {error}") from None
+            raise SourceError("wrong_shape", f"BetPawa: unexpected event: {error}") from None
     if _NUL in event.id + "".join(side.name for side in event.participants):
         raise SourceError("wrong_shape", "BetPawa: a NUL in the event's id or names")
     if utc(event.startTime) is None:
@@ -180,7 +188,7 @@ def _read_shell(body: bytes | msgspec.Raw) -> _Event | _RawEvent:
 
 
 def _sides(participants: list[_Participant]) -> tuple[str, str]:
-    """Home and away, by the role, else the position, that each has; empty where neither is told."""
+    """Return home and away by their roles, else by their positions; empty if neither is given."""
     told = {side.role or side.position: side.name for side in participants}
     return (
         told.get("HOME") or told.get(1) or "",
@@ -188,8 +196,8 @@ def _sides(participants: list[_Participant]) -> tuple[str, str]:
     )
 
 
-def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> _Market | None:
-    """A market with the rows and prices that can be read."""
+def _whole_market(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> _Market | None:
+    """Return a market with its readable rows and prices."""
     try:
         return _market.decode(raw)
     except msgspec.MsgspecError:
@@ -197,17 +205,17 @@ def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) ->
     try:
         shell = _raw_market.decode(raw)
     except msgspec.MsgspecError:
-        _lose(raw, reading, shelf)
+        _lose(raw, reading, collector)
         return None
-    rows = [_whole_row(part, shelf) for part in shell.row]
+    rows = [_whole_row(part, collector) for part in shell.row]
     kept = [row for row in rows if row is not None]
     if not kept and shell.row:
-        _lose(raw, reading, shelf)
+        _lose(raw, reading, collector)
         return None
     return _Market(shell.marketType, kept)
 
 
-def _whole_row(raw: msgspec.Raw, shelf: MarketCollector) -> _Row | None:
+def _whole_row(raw: msgspec.Raw, collector: MarketCollector) -> _Row | None:
     try:
         return _row.decode(raw)
     except msgspec.MsgspecError:
@@ -215,7 +223,7 @@ def _whole_row(raw: msgspec.Raw, shelf: MarketCollector) -> _Row | None:
     try:
         shell = _raw_row.decode(raw)
     except msgspec.MsgspecError:
-        shelf.problems["bad_row"] += 1
+        collector.problems["bad_row"] += 1
         return None
     prices = []
     for part in shell.prices:
@@ -225,27 +233,27 @@ def _whole_row(raw: msgspec.Raw, shelf: MarketCollector) -> _Row | None:
             try:
                 prices.append(_Price(_unpriced.decode(part).name, nan))
             except msgspec.MsgspecError:
-                shelf.problems["bad_outcome"] += 1
+                collector.problems["bad_outcome"] += 1
     return _Row(prices, shell.handicap) if prices else None
 
 
-def _lose(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> None:
+def _lose(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> None:
     try:
         types = reading.types(_named.decode(raw).marketType.id)
     except msgspec.MsgspecError:
         types = None
-    shelf.lose(types)
+    collector.lose(types)
 
 
-def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> None:
+def _read_market(market: _Market, reading: Reading, collector: MarketCollector) -> None:
     markets: dict[MarketKey, list[Ranked]] = {}
     whole = bool(market.row)
     for row in market.row:
         try:
             line = NO_LINE if row.handicap is None else _line(row.handicap)
         except BadPrice:
-            shelf.problems["bad_line"] += 1
-            shelf.unreadable |= reading.types(market.marketType.id)
+            collector.problems["bad_line"] += 1
+            collector.unreadable |= reading.types(market.marketType.id)
             whole = False
             continue
         placed = reading.market(market.marketType.id, line)
@@ -254,10 +262,10 @@ def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> N
             continue
         shown = [placed.shown.get(price) for price in row.prices]
         if None in shown:
-            shown, known = _show(row, placed, reading, shelf)
+            shown, known = _show(row, placed, reading, collector)
             whole = whole and known == len(row.prices)
             if known and not shown:
-                shelf.lose(placed.types)
+                collector.lose(placed.types)
         for one in shown:
             if one is not None:
                 ranked = markets.get(one[0])
@@ -266,19 +274,19 @@ def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> N
                 else:
                     ranked.append(one[1])
     for key, outcomes in markets.items():
-        shelf.add(key, outcomes)
+        collector.add(key, outcomes)
     if whole:
-        shelf.coverage.mapped += 1
+        collector.coverage.mapped += 1
     else:
-        shelf.coverage.unmapped[f"{market.marketType.name} ({market.marketType.id})"] += 1
+        collector.coverage.unmapped[f"{market.marketType.name} ({market.marketType.id})"] += 1
 
 
 def _show(
-    row: _Row, placed: Placed, reading: Reading, shelf: MarketCollector
+    row: _Row, placed: FoundMarket, reading: Reading, collector: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
-    """The outcomes, none where no price could be read, and how many the table knew.
+    """Return the outcomes and the number that the table knows; no outcomes if no price is readable.
 
-    Those that could be read are kept for the next poll.
+    Readable ones are kept for the next poll.
     """
     shown: list[tuple[MarketKey, Ranked] | None] = []
     known = readable = 0
@@ -290,10 +298,10 @@ def _show(
         value = price.odds if price.price is None else price.price
         if value is None or (price.suspended and value == _SUSPENDED_PRICE):
             value = 0.0
-        ranked = shelf.outcome(target, price.name, value, active=not price.suspended)
+        ranked = collector.outcome(target, price.name, value, active=not price.suspended)
         if ranked is not None:
             shown.append((target.key, ranked))
-            if shelf.readable:
+            if collector.readable:
                 readable += 1
                 reading.remember(placed, price, (target.key, ranked))
     return (shown if readable else []), known
@@ -301,5 +309,5 @@ def _show(
 
 @lru_cache(_MOST_LINES)
 def _line(quarters: float) -> str:
-    """A handicap in quarters as a line. Raises BadPrice."""
+    """Turn a handicap in quarters into a line. Raises BadPrice."""
     return canonical_line(quarters / _QUARTERS)

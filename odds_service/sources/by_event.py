@@ -1,8 +1,8 @@
-"""What providers with one payload an event share: settings, discovery, and fetching an event.
+"""Sources with one payload per event: their settings, discovery, and the fetch of an event.
 
-Discovery goes by tournaments, each looked at by itself: one that fails keeps the events that it had
-at the last look, and is counted. An event that its provider knows no more is an observation that is
-complete and empty; whether that means that it is gone is detect's to say.
+Discovery goes through the tournaments one by one. A tournament that fails keeps its events of the
+last discovery, and is counted. An event that its provider no longer knows gives a complete, empty
+observation; detect decides whether it is gone.
 """
 
 from abc import ABC, abstractmethod
@@ -13,35 +13,36 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 import trio
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from odds_service.config import explain
-from odds_service.errors import SettingsError, SourceError
+from odds_service.errors import SourceError
 from odds_service.model.asks import Asks, Form
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
+from odds_service.sources.access import holds_all
 from odds_service.sources.base import Offer, Pace, Pull
 from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
+from odds_service.sources.settings import read_settings
 
-MOST_TOURNAMENTS: Final = 5_000  # looked at; no bookmaker has as many
+MOST_TOURNAMENTS: Final = 5_000  # no bookmaker has as many
 EVENT_FORM: Final = "event"  # the only kind of request that shows odds
-UNKNOWN: Final = "unknown_event"  # the kind of error that says so
+UNKNOWN: Final = "unknown_event"  # kind of error: the provider no longer knows the event
 
 
 class PoliteHttp(HttpSettings):
-    """How to fetch from a bookmaker's own site: seldom enough to be no burden."""
+    """The `http` table of a bookmaker's own site, with limits that are no burden to it."""
 
     concurrency: int = Field(default=4, gt=0)
     requests_per_s: float | None = Field(default=10.0, gt=0)
 
 
 class ByEventSettings(BaseModel):
-    """The keys that such sources share; times in seconds.
+    """The keys that these sources share; times in seconds.
 
-    sports: the provider's own ids. tournaments: its ids of those to look at; none: all. headers:
-    sent with every request beside the user agent. max_events: of what discovery finds, the ones
-    that start first. discovery_s: between two looks.
+    sports: the provider's own ids. tournaments: its ids of the tournaments to look at; none for
+    all. headers: sent with every request, beside the user agent. max_events: kept of what discovery
+    finds, those that start first. discovery_s: between two discoveries.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,7 +63,7 @@ class ByEventSettings(BaseModel):
         return tiers
 
     def pace(self) -> Pace:
-        """How often it is asked for what."""
+        """Return the pace that these settings ask for."""
         return Pace(
             tiers=tiers_of(self.tiers),
             concurrency=self.http.concurrency,
@@ -76,7 +77,7 @@ S = TypeVar("S", bound=ByEventSettings)
 
 
 class ByEvent(ABC, Generic[S]):
-    """A source of single events; a provider says where its tournaments, events and payloads are."""
+    """A source of single events; a provider adds its tournaments, listings and payloads."""
 
     kind: ClassVar[str]
     settings_type: ClassVar[type[ByEventSettings]]
@@ -85,6 +86,7 @@ class ByEvent(ABC, Generic[S]):
         self.name = name
         self.pace = settings.pace()
         self._settings = settings
+        self.access = http.access
         self._http = http
         self._parts: dict[str, tuple[Pull, ...]] = {}
         self._starts: dict[str, datetime] = {}
@@ -92,16 +94,13 @@ class ByEvent(ABC, Generic[S]):
     @classmethod
     @asynccontextmanager
     async def open(cls, name: str, table: dict[str, Any]) -> AsyncIterator[Self]:
-        """See sources.base.Source.open."""
-        try:
-            settings: Any = cls.settings_type.model_validate(table)
-        except ValidationError as error:
-            raise SettingsError(f"sources ({name}): {explain(error)}") from None
+        """Open the source; see sources.base.Source.open."""
+        settings: Any = read_settings(cls.settings_type, name, table)
         async with open_http(settings.url, settings.http, cls.headers_of(settings)) as http:
             yield cls(name, settings, http)
 
     def asks(self) -> Asks:
-        """See sources.base.TellsAsks: an event is shown with all that it has."""
+        """Return what is asked for: an event always comes with all its markets."""
         return Asks(
             forms={EVENT_FORM: Form()},
             listings=frozenset(self._settings.tournaments) or None,
@@ -110,49 +109,56 @@ class ByEvent(ABC, Generic[S]):
 
     @classmethod
     def headers_of(cls, settings: Any) -> dict[str, str]:
-        """What is sent with every request."""
+        """Return the headers of every request."""
         return dict(settings.headers)
 
-    # -- what a provider says ----------------------------------------------------------------------
+    # -- for a provider to implement ---------------------------------------------------------------
 
     @abstractmethod
     async def tournaments(self) -> list[str]:
-        """The provider's ids of the parts of its offer. Raises SourceError."""
+        """Return the provider's ids of its tournaments. Raises SourceError."""
 
     @abstractmethod
     async def listed(self, tournament: str) -> list[Pull]:
-        """The events of one part, paged through to its end. Raises SourceError."""
+        """Return the events of one tournament, from all pages. Raises SourceError."""
 
     @abstractmethod
     async def read(
         self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
     ) -> ObservedEvent:
-        """Fetch and read one event. Raises SourceError, of kind `unknown_event` where it is gone.
+        """Fetch and read one event.
 
-        started: whether it should be in play by its start as last known. What is wrong is counted
-        in problems, what the market table knows and what not in coverage.
+        Args:
+            event_id: the provider's id.
+            started: whether it should be in play, by its last known start.
+            problems: counts of parts that were skipped.
+            coverage: counts of markets that the table knows and does not know.
+
+        Raises:
+            SourceError: of kind `unknown_event` if the provider no longer knows it.
         """
 
     # -- sources.base.Source -----------------------------------------------------------------------
 
     async def discover(self) -> Offer:
+        """Look at all tournaments one by one; see sources.base.Source.discover."""
         chosen = self._settings.tournaments
-        places = (chosen or await self.tournaments())[:MOST_TOURNAMENTS]
+        tournaments = (chosen or await self.tournaments())[:MOST_TOURNAMENTS]
         problems: Counter[str] = Counter()
         parts: dict[str, tuple[Pull, ...]] = {}
         failure: SourceError | None = None
-        for place in places:
+        for tournament in tournaments:
             try:
-                parts[place] = tuple(await self.listed(place))
+                parts[tournament] = tuple(await self.listed(tournament))
             except SourceError as error:
                 failure = error
                 problems[error.kind] += 1
-                if place in self._parts:
-                    parts[place] = self._parts[place]
-                if error.retry_after_s is not None:  # the rest would only be refused, too
+                if tournament in self._parts:
+                    parts[tournament] = self._parts[tournament]
+                if holds_all(error):
                     parts = self._parts | parts
                     break
-        if failure is not None and problems.total() == len(places):
+        if failure is not None and problems.total() == len(tournaments):
             raise failure
         self._parts = parts
         pulls = {pull.key: pull for part in parts.values() for pull in part}
@@ -167,11 +173,13 @@ class ByEvent(ABC, Generic[S]):
         return Offer(tuple(pulls.values()), problems)
 
     async def fetch(self, pull: Pull) -> Observation:
+        """Fetch one event; see sources.base.Source.fetch."""
         start_time = pull.start_time or self._starts.get(pull.key)
         started = start_time is not None and start_time <= datetime.now(UTC)
         return await self._observe(pull.key, pull.listing, pull.in_play or started)
 
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
+        """Fetch one event on demand; see sources.base.Source.fetch_event."""
         return await self.fetch(
             Pull(key=source_event_id, event=True, listing=listing, in_play=False)
         )
@@ -216,7 +224,15 @@ def pull_of(
     *,
     in_play: bool = False,
 ) -> Pull:
-    """A pull of one listed event."""
+    """Return the pull of one listed event.
+
+    Args:
+        event_id: the provider's id.
+        listing: its tournament.
+        start_time: None if the listing does not say.
+        shared_ids: as in ObservedEvent.
+        in_play: whether the listing says so.
+    """
     return Pull(
         key=event_id,
         event=True,

@@ -1,33 +1,75 @@
-"""What a source raised, whatever it holds: a name, a text, and how long to leave it alone."""
+"""The kinds of failed fetches, and what each says about the source."""
 
 from typing import Final
 
+from msgspec import Struct
+
 from odds_service.errors import SourceError
 from odds_service.model.text import told
-from odds_service.sources.boundary import BAD_OBSERVATION, MOST_REASON_CHARS, Limits
 
+BAD_OBSERVATION: Final = "bad_observation"  # a type is not as declared: a bug in the source
+NOTHING_READ: Final = "wrong_shape"  # an answer had parts, and none could be read
+CRASH: Final = "crash"  # a bug in the source
+CIRCUIT_OPEN: Final = "circuit_open"  # not asked: the breaker is open, or Retry-After not over
+OVER_BUDGET: Final = "over_budget"  # not asked: the quota is used up, or Retry-After not over
+RATE_LIMITED: Final = "rate_limited"
+SERVER_ERROR: Final = "server_error"
+
+# The server itself is in trouble: worth a retry, and counted by the breaker. A refusal (401, 404)
+# is neither.
+TROUBLE: Final = frozenset({"timeout", "connection", "truncated", SERVER_ERROR, RATE_LIMITED})
+# An answer came that could not be read. For a single event that says nothing about the source.
+UNREADABLE: Final = frozenset({NOTHING_READ, BAD_OBSERVATION, "wrong_event"})
+
+MOST_REASON_CHARS: Final = 500
 MOST_KIND_CHARS: Final = 64
+_STATUS_KINDS: Final = {
+    401: "unauthorized", 403: "forbidden", 404: "not_found", 429: RATE_LIMITED,
+    500: SERVER_ERROR, 502: SERVER_ERROR, 503: SERVER_ERROR, 504: SERVER_ERROR,
+}  # fmt: skip
 
 
-def failure_of(error: BaseException, limits: Limits) -> tuple[str, str, float | None]:
-    """Kind, reason and seconds to wait of what a source raised, whatever it holds.
+class Failure(Struct, frozen=True):
+    """A failed fetch in bounded, printable words.
 
-    Anything but a SourceError is a `crash`, told by its type alone; what is no Exception at all
-    (SystemExit of a library, GeneratorExit) is a `bad_observation`.
+    wait_s: seconds that the source asks to be left alone, None where it does not ask.
+    """
+
+    kind: str
+    reason: str
+    wait_s: float | None
+
+
+def failure_of(error: BaseException, most_wait_s: float) -> Failure:
+    """Describe an exception that a source raised.
+
+    A SourceError keeps its kind. Any other Exception is a `crash`, described by its type alone.
+    SystemExit, GeneratorExit and their like are a `bad_observation`.
+
+    Args:
+        error: the exception; a plug-in's may hold values of any type and size.
+        most_wait_s: bound of `wait_s` in seconds.
     """
     if not isinstance(error, SourceError):
         if isinstance(error, Exception):
-            return "crash", f"the source crashed: {type(error).__name__}", None
-        return BAD_OBSERVATION, f"the source raised {type(error).__name__}", None
-    kind = told(getattr(error, "kind", ""), MOST_KIND_CHARS) or "crash"
-    reason = told(error, MOST_REASON_CHARS)
-    return kind, reason, waiting_s(getattr(error, "retry_after_s", None), limits.max_retry_after_s)
+            return Failure(CRASH, f"the source crashed: {type(error).__name__}", None)
+        return Failure(BAD_OBSERVATION, f"the source raised {type(error).__name__}", None)
+    return Failure(
+        told(getattr(error, "kind", ""), MOST_KIND_CHARS) or CRASH,
+        told(error, MOST_REASON_CHARS),
+        waiting_s(getattr(error, "retry_after_s", None), most_wait_s),
+    )
 
 
 def waiting_s(asked: object, most_s: float) -> float | None:
-    """How long to leave a source alone, from 0 to `most_s` seconds; None where nothing is asked."""
+    """Return a wait of 0 to `most_s` seconds; None where `asked` is no number."""
     if isinstance(asked, bool) or not isinstance(asked, int | float):
         return None
     if asked != asked:  # NaN
         return None
     return float(min(max(asked, 0.0), most_s))
+
+
+def status_kind(status: int) -> str:
+    """Return the kind of failure that an HTTP status stands for; `bad_request` for unknown ones."""
+    return _STATUS_KINDS.get(status, "bad_request")

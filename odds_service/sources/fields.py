@@ -1,4 +1,4 @@
-"""Checks of a struct's fields, made from its annotations, so that a new field is checked too."""
+"""Checks of a struct's fields, made from its annotations, so a new field is checked too."""
 
 import enum
 import math
@@ -15,15 +15,15 @@ from odds_service.model.text import MOST_CHARS, is_plain, plain_name, told
 FIRST_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_TIME: Final = datetime(2100, 1, 1, tzinfo=UTC)
 MOST_COUNT: Final = 10**15  # quotas, credits, counts; exact as a double, and far below 2**63
-MOST_NAMES: Final = 200  # of what an answer counts by name; the rest counts as `other`
+MOST_NAMES: Final = 200  # names that an answer may count; the rest count as `other`
 _PROBLEM_CHARS: Final = 100
 OTHER: Final = "other"
 
-Check = Callable[[object], Any]  # gives the value to go on with; raises Wrong
+Check = Callable[[object], Any]  # returns the value to use; raises Wrong
 
 
 class Wrong(Exception):
-    """A value is not as it must be. misuse: its type is wrong, which is a bug in the source."""
+    """A value is invalid; misuse: its type is wrong, which is a bug in the source."""
 
     def __init__(self, reason: str, *, misuse: bool = False) -> None:
         super().__init__(reason)
@@ -31,10 +31,10 @@ class Wrong(Exception):
 
 
 class FieldCheck(Struct, frozen=True):
-    """How one field is checked.
+    """The check of one field.
 
-    problem: the name to count under where the field can be left at its default; None where the
-    whole value is wrong without it. names: whether what is barred from it is taken out and counted.
+    problem: the name to count under if the field can fall back to its default; None if the whole
+    value is wrong without it. names: barred characters are taken out and counted.
     """
 
     name: str
@@ -45,7 +45,7 @@ class FieldCheck(Struct, frozen=True):
 
 
 def utc(at: object) -> datetime | None:
-    """A time in UTC; None unless it is aware and lies between 1970 and 2100."""
+    """Return a time in UTC; None unless it is aware and lies between 1970 and 2100."""
     if not isinstance(at, datetime):
         return None
     try:
@@ -57,37 +57,37 @@ def utc(at: object) -> datetime | None:
                 moved.year, moved.month, moved.day, moved.hour, moved.minute, moved.second,
                 moved.microsecond, UTC,
             )  # fmt: skip
-    except Exception:  # years 1 and 9999 with an offset; a zone of the source's own may do anything
+    except Exception:  # years 1 and 9999 with an offset, or code of the source's own zone
         return None
     return at if FIRST_TIME <= at < LAST_TIME else None
 
 
 def key(value: object) -> str:
-    """An id or key. Raises Wrong."""
+    """Return a proper id or key. Raises Wrong."""
     if type(value) is not str:
-        raise Wrong(f"{type(value).__name__} where a text is due", misuse=True)
+        raise Wrong(f"expected a text, got {type(value).__name__}", misuse=True)
     if len(value) > MOST_CHARS or not is_plain(value):
-        raise Wrong(f"{told(value, 40)!r} is over {MOST_CHARS} characters, or holds a control one")
+        raise Wrong(f"{told(value, 40)!r} has over {MOST_CHARS} or control characters")
     return value
 
 
 def name(value: object) -> str:
-    """A name, with what is barred taken out. Raises Wrong."""
+    """Return a name without barred characters. Raises Wrong."""
     if type(value) is not str:
-        raise Wrong(f"{type(value).__name__} where a text is due", misuse=True)
+        raise Wrong(f"expected a text, got {type(value).__name__}", misuse=True)
     if len(value) > MOST_CHARS:
-        raise Wrong(f"the name {told(value, 40)!r}… is over {MOST_CHARS} characters")
+        raise Wrong(f"the name {told(value, 40)!r}… has over {MOST_CHARS} characters")
     return plain_name(value)
 
 
 def counts(value: object) -> dict[str, int]:
-    """How often things occurred, by name: what is no count is left out. Raises Wrong."""
+    """Return counts by name, without those that are no counts. Raises Wrong."""
     if not isinstance(value, Mapping):
-        raise Wrong("counts are no mapping", misuse=True)
+        raise Wrong("counts are not a mapping", misuse=True)
     found: dict[str, int] = {}
     for each, times in dict(value).items():
         if type(times) is not int or not 0 <= times <= MOST_COUNT:
-            raise Wrong(f"{told(times, 40)!r} is no count", misuse=True)
+            raise Wrong(f"{told(times, 40)!r} is not a count", misuse=True)
         known = told(each, _PROBLEM_CHARS)
         if known not in found and len(found) >= MOST_NAMES:
             known = OTHER
@@ -98,13 +98,15 @@ def counts(value: object) -> dict[str, int]:
 def checks_of(
     kind: type[Struct], *, names: frozenset[str] = frozenset(), walked: frozenset[str] = frozenset()
 ) -> tuple[FieldCheck, ...]:
-    """The checks of a struct's fields, in their order.
+    """Make the checks of a struct's fields, in their order.
 
     Args:
-        kind: the struct. A field of an annotation that is not known here raises TypeError, at
-            import: nothing passes unchecked.
+        kind: the struct.
         names: fields that are shown to people; all other texts are ids or keys.
-        walked: fields that are looked through elsewhere.
+        walked: fields that are checked elsewhere.
+
+    Raises:
+        TypeError: at import, for an annotation without a known check: nothing passes unchecked.
     """
     hints = get_type_hints(kind)
     found = []
@@ -123,7 +125,11 @@ def checks_of(
 def repaired(
     value: Struct, checks: tuple[FieldCheck, ...], problems: dict[str, int]
 ) -> dict[str, Any]:
-    """The fields that have to be replaced. Raises Wrong where the whole value is wrong."""
+    """Return the fields that have to be replaced, and count their problems.
+
+    Raises:
+        Wrong: the whole value is wrong.
+    """
     changes: dict[str, Any] = {}
     for each in checks:
         given = getattr(value, each.name)
@@ -149,7 +155,7 @@ def _default_of(each: Any) -> Callable[[], Any]:
 
 
 def _check_of(hint: Any, shown: bool) -> tuple[Check, str | None]:
-    """The check of an annotation, and the problem of a field that can be left out."""
+    """Return the check of an annotation, and the problem's name if the field can be left out."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in {Union, UnionType}:
         (inner,) = (part for part in parts if part is not NoneType)
@@ -171,33 +177,33 @@ def _check_of(hint: Any, shown: bool) -> tuple[Check, str | None]:
         return _exactly(hint), None
     if isinstance(hint, type) and issubclass(hint, Struct):
         return _struct(hint), None
-    raise TypeError(f"no check is known of fields of type {hint}")
+    raise TypeError(f"no check is known for fields of type {hint}")
 
 
 def _time(value: object) -> datetime:
     at = utc(value)
     if at is None:
-        raise Wrong(f"{told(value, 60)!r} is no aware time between 1970 and 2100")
+        raise Wrong(f"{told(value, 60)!r} is not an aware time between 1970 and 2100")
     return at
 
 
 def _whole(value: object) -> int:
     if type(value) is not int or not 0 <= value <= MOST_COUNT:
-        raise Wrong(f"{told(value, 40)!r} is no whole number from 0 to {MOST_COUNT}", misuse=True)
+        raise Wrong(f"{told(value, 40)!r} is not a count up to {MOST_COUNT}", misuse=True)
     return value
 
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Wrong(f"{type(value).__name__} where a number is due", misuse=True)
+        raise Wrong(f"expected a number, got {type(value).__name__}", misuse=True)
     if not 0 <= value <= MOST_COUNT or not math.isfinite(value):
-        raise Wrong(f"{value!r} is no number from 0 to {MOST_COUNT}")
+        raise Wrong(f"{value!r} is not a number from 0 to {MOST_COUNT}")
     return value if type(value) is float else float(value)
 
 
 def _keys(value: object) -> frozenset[str]:
     if type(value) is not frozenset:
-        raise Wrong(f"{type(value).__name__} where a frozenset is due", misuse=True)
+        raise Wrong(f"expected a frozenset, got {type(value).__name__}", misuse=True)
     for each in value:
         key(each)
     return value
@@ -205,14 +211,14 @@ def _keys(value: object) -> frozenset[str]:
 
 def _keys_to_keys(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise Wrong(f"{type(value).__name__} where a mapping is due", misuse=True)
+        raise Wrong(f"expected a mapping, got {type(value).__name__}", misuse=True)
     return {key(one): key(other) for one, other in dict(value).items()}
 
 
 def _exactly(kind: type) -> Check:
     def check(value: object) -> object:
         if type(value) is not kind:
-            raise Wrong(f"{type(value).__name__} where {kind.__name__} is due", misuse=True)
+            raise Wrong(f"expected {kind.__name__}, got {type(value).__name__}", misuse=True)
         return value
 
     return check
@@ -223,7 +229,7 @@ def _struct(kind: type[Struct]) -> Check:
 
     def check(value: object) -> object:
         if type(value) is not kind:
-            raise Wrong(f"{type(value).__name__} where {kind.__name__} is due", misuse=True)
+            raise Wrong(f"expected {kind.__name__}, got {type(value).__name__}", misuse=True)
         for each in checks:
             each.check(getattr(value, each.name))
         return value

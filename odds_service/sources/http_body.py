@@ -1,4 +1,4 @@
-"""Bodies off the wire: bounded before and after decompression; and bodies kept to be confirmed."""
+"""HTTP bodies: bounded before and after decompression, and kept for the server to confirm."""
 
 import zlib
 from collections import OrderedDict
@@ -10,21 +10,27 @@ from msgspec import Struct
 
 from odds_service.errors import SourceError
 
-_STEP_BYTES: Final = 2**20  # 1 MiB decompressed at a stretch: about 3 ms, then others have a turn
+_STEP_BYTES: Final = 2**20  # 1 MiB, about 3 ms, between two checkpoints
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 
 
 async def decompressed(path: str, encoding: str, wire: bytes, limit: int) -> bytes:
-    """The body behind a content encoding, at most `limit` bytes of it.
+    """Return a body without its content encoding.
 
-    Raises SourceError of kind bad_encoding, truncated, or too_large as soon as that is known: a
-    bomb of any size costs no more than the limit.
+    Args:
+        path: the request's path, for error texts.
+        encoding: the answer's content-encoding; empty for none.
+        wire: the body as sent.
+        limit: bytes that it may become; a bomb of any size costs no more.
+
+    Raises:
+        SourceError: of kind bad_encoding, truncated or too_large.
     """
     if encoding in {"", "identity"}:
         return wire
     if encoding not in {"gzip", "x-gzip", "deflate"}:
         raise SourceError(
-            "bad_encoding", f"{path}: content-encoding {encoding[:20]!r} was not asked"
+            "bad_encoding", f"{path}: content-encoding {encoding[:20]!r} was not requested"
         )
     stream = zlib.decompressobj(_GZIP_OR_ZLIB)
     pieces: list[bytes] = []
@@ -49,7 +55,7 @@ async def decompressed(path: str, encoding: str, wire: bytes, limit: int) -> byt
 
 
 class Kept(Struct, frozen=True):
-    """A body as it came over the wire, with what asks for it only if it changed."""
+    """A body as sent, with the validators that ask for it only if it changed."""
 
     etag: str | None
     last_modified: str | None
@@ -57,13 +63,13 @@ class Kept(Struct, frozen=True):
     wire: bytes
 
     def conditions(self) -> dict[str, str]:
-        """The request headers that let the server answer 304."""
+        """Return the request headers that let the server answer 304."""
         headers = {"if-none-match": self.etag, "if-modified-since": self.last_modified}
         return {name: value for name, value in headers.items() if value is not None}
 
 
 class KeptBodies:
-    """The bodies last seen of servers that offer validators; the oldest go when it is full."""
+    """The latest bodies of servers that send validators; the oldest go when it is full."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -72,15 +78,15 @@ class KeptBodies:
 
     @property
     def size_bytes(self) -> int:
-        """What is kept now."""
+        """Return the bytes kept now."""
         return self._size
 
     def get(self, request: Hashable) -> Kept | None:
-        """The body last kept for a request."""
+        """Return the body last kept for a request."""
         return self._bodies.get(request)
 
     def keep(self, request: Hashable, kept: Kept) -> None:
-        """Replace what is kept for a request; without a validator nothing is."""
+        """Replace the body kept for a request; a body without a validator is not kept."""
         before = self._bodies.pop(request, None)
         if before is not None:
             self._size -= len(before.wire)

@@ -1,4 +1,4 @@
-"""A source's address, taken apart once for all requests."""
+"""A source's address, parsed once for all requests."""
 
 import base64
 from collections.abc import Mapping
@@ -10,19 +10,23 @@ from odds_service.errors import SettingsError
 
 
 class Site(Struct, frozen=True):
-    """Where a source is, checked once: every request's URL is `base` + path + query."""
+    """A checked address; each request's URL is `base` + path + query."""
 
     base: str
     headers: tuple[tuple[bytes, bytes], ...]
 
     def url(self, path: str, params: Mapping[str, str]) -> str:
-        """What one request asks for."""
+        """Return the URL of one request."""
         url = self.base + quote(path)
         return f"{url}?{urlencode(params)}" if params else url
 
 
 def site_of(base_url: str, headers: Mapping[str, str]) -> Site:
-    """Take an address apart. Raises SettingsError when it, or a header, is none."""
+    """Parse an address, and encode its headers.
+
+    Raises:
+        SettingsError: the address or a header is invalid.
+    """
     try:
         parts = urlsplit(base_url)
         port = parts.port
@@ -44,6 +48,6 @@ def site_of(base_url: str, headers: Mapping[str, str]) -> Site:
         pairs = tuple((name.encode("ascii"), text.encode("latin-1")) for name, text in told.items())
     except UnicodeError:
         raise SettingsError(
-            "headers: a name or value has letters that HTTP does not know"
+            "headers: a name or value has characters that HTTP does not allow"
         ) from None
     return Site(f"{parts.scheme}://{authority.decode()}{parts.path.rstrip('/')}", pairs)

@@ -1,4 +1,4 @@
-"""Names that several providers' readers make in one way."""
+"""Ids and keys that several providers' readers make in one way."""
 
 import re
 import unicodedata
@@ -11,18 +11,18 @@ _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def sportradar_id(text: object) -> dict[str, str]:
-    """A SportRadar match id as `shared_ids` in the one form: its number; empty where it is none."""
+    """Return a SportRadar match id as `shared_ids`, by its number; empty if it is none."""
     number = str(text).removeprefix(_SR_MATCH)
     return {SPORTRADAR: number} if _NUMBER.fullmatch(number) else {}
 
 
 def key_text(*parts: str) -> str:
-    """Names as one key: `soccer`, `China`, `Super League` as `soccer_china_super_league`."""
+    """Join names into one key: `soccer` and `Super League` give `soccer_super_league`."""
     return "_".join(filter(None, (_slug(part) for part in parts)))
 
 
 def one_id(ids: Iterable[dict[str, str]]) -> dict[str, str]:
-    """The shared id that all agree on; none where two differ: in doubt nothing is guessed."""
+    """Return the shared id that all agree on; empty if two differ."""
     found = {tuple(one.items()) for one in ids if one}
     return dict(next(iter(found))) if len(found) == 1 else {}
 

@@ -1,18 +1,16 @@
-"""Reading The Odds API's bodies: events, bookmakers and markets into observed values.
+"""Read The Odds API's bodies: events, bookmakers and markets.
 
-One bad event, bookmaker, market or outcome is counted under its own name, told in `unreadable`,
-and skipped; its neighbours are kept.
+A bad event, bookmaker, market or outcome is counted by name, listed in `unreadable` and skipped;
+its neighbours stay.
 """
 
 import enum
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 from math import nan
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from odds_service.model.market import (
     MarketKey,
@@ -25,108 +23,49 @@ from odds_service.model.observation import ANY, ObservedBookmaker, ObservedEvent
 from odds_service.model.price import BadPrice
 from odds_service.sources.base import distinct_outcomes
 from odds_service.sources.fields import utc
+from odds_service.sources.odds_api_shapes import (
+    BOOKMAKER,
+    EVENT,
+    IDENTIFIED,
+    KEYED,
+    MARKET,
+    OUTCOME,
+    RAW_BOOKMAKER,
+    RAW_EVENT,
+    RAW_MARKET,
+    UNPRICED,
+    ListedBookmaker,
+    ListedEvent,
+    ListedMarket,
+    ListedOutcome,
+    RawEvent,
+    bookmakers_of,
+    name_in,
+    time_of,
+)
 from odds_service.sources.odds_api_shared import AWAY_RANK, HOME_RANK, NUL, BadText, Names, Shared
 
 SHARED_NAMESPACE: Final = "toa"  # of the ids, which are the same in every account
 _OPEN: Final = MarketStatus.OPEN
 _SUSPENDED: Final = MarketStatus.SUSPENDED
-_CHANCE: Final = "double_chance"  # so a market's name begins
+_CHANCE: Final = "double_chance"  # prefix of a market's name
 _TIES: Final = frozenset({"cricket"})  # sports in which `Tie` is the draw
-_HANDICAP: Final = "spreads"  # in a market's name: the two sides' points mirror each other
+_HANDICAP: Final = "spreads"  # part of a market's name: the sides' points mirror each other
 _BOTH_SIDES: Final = HOME_RANK + AWAY_RANK  # no other two ranks have this sum
 _MIN_AMERICAN: Final = 100
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class PriceFormat(enum.Enum):
-    """How the prices of a body are written."""
+    """The format of a body's prices."""
 
     DECIMAL = "decimal"
     AMERICAN = "american"
     MIXED = "mixed"
 
 
-class _Outcome(Struct, gc=False):
-    name: str
-    price: float
-    point: float | None = None
-    description: str | None = None
-
-
-class _Unpriced(Struct, gc=False):
-    """An outcome whose price is of no kind that a price has."""
-
-    name: str
-    point: float | None = None
-    description: str | None = None
-
-
-class _Market(Struct, gc=False):
-    key: str
-    outcomes: list[_Outcome]
-    last_update: datetime | None = None
-
-
-class _Bookmaker(Struct, gc=False):
-    key: str
-    markets: list[_Market]
-    last_update: datetime | None = None
-
-
-class _Event(Struct, gc=False):
-    id: str
-    sport_key: str
-    commence_time: datetime
-    bookmakers: list[_Bookmaker]
-    home_team: str | None = None
-    away_team: str | None = None
-    sport_title: Any = None  # only shown; nothing is lost where it is of another type
-
-
-class _RawOutcomes(Struct):
-    key: str
-    outcomes: list[msgspec.Raw]
-    last_update: Any = None
-
-
-class _RawBookmaker(Struct):
-    key: str
-    markets: list[msgspec.Raw]
-    last_update: Any = None
-
-
-class _RawEvent(Struct):
-    id: str
-    sport_key: str
-    commence_time: datetime
-    bookmakers: list[msgspec.Raw]
-    home_team: str | None = None
-    away_team: str | None = None
-    sport_title: Any = None
-
-
-class _Key(Struct):
-    key: str
-
-
-class _Id(Struct):
-    id: str
-
-
-_event = msgspec.json.Decoder(_Event)
-_raw_event = msgspec.json.Decoder(_RawEvent)
-_bookmaker = msgspec.json.Decoder(_Bookmaker)
-_raw_bookmaker = msgspec.json.Decoder(_RawBookmaker)
-_market = msgspec.json.Decoder(_Market)
-_raw_market = msgspec.json.Decoder(_RawOutcomes)
-_outcome = msgspec.json.Decoder(_Outcome)
-_unpriced = msgspec.json.Decoder(_Unpriced)
-_key = msgspec.json.Decoder(_Key)
-_id = msgspec.json.Decoder(_Id)
-
-
 def format_of(header: str | None, asked: str) -> PriceFormat:
-    """What the answer says of its prices, else what was asked for."""
+    """Return the format that the answer's header names, else the one that was asked for."""
     try:
         return PriceFormat(header if header is not None else asked)
     except ValueError:
@@ -134,20 +73,21 @@ def format_of(header: str | None, asked: str) -> PriceFormat:
 
 
 class BodyReader:
-    """Reads bodies of one source; equal values are shared between markets, so that many stay small.
+    """Reads the bodies of one source.
 
-    What is ordinary is read a pair of outcomes at a time; the rest, outcome by outcome.
+    Markets share equal values, which keeps many of them small. Ordinary markets are read a pair of
+    outcomes at a time, all others outcome by outcome.
     """
 
     def __init__(self) -> None:
         self._shared = Shared()
 
     def guess_format(self, raws: Sequence[msgspec.Raw]) -> PriceFormat:
-        """AMERICAN when every price of the body is whole and at least 100 up or down."""
+        """Return AMERICAN if every price of the body is whole and at least 100 up or down."""
         prices = [
             outcome.price
             for raw in raws
-            for bookmaker in _bookmakers(raw)
+            for bookmaker in bookmakers_of(raw)
             for market in bookmaker.markets
             for outcome in market.outcomes
         ]
@@ -161,15 +101,22 @@ class BodyReader:
         problems: Counter[str],
         unreadable: set[str],
     ) -> ObservedEvent | None:
-        """One event, or None where it cannot be read: its id (or ANY) is added to `unreadable`."""
+        """Read one event; None if it cannot be read.
+
+        Args:
+            raw: the event's JSON.
+            prices: the format of its prices.
+            problems: counts of parts that were skipped.
+            unreadable: gains the event's id, or ANY, if it cannot be read.
+        """
         try:
-            event: _Event | _RawEvent = _event.decode(raw)
+            event: ListedEvent | RawEvent = EVENT.decode(raw)
         except msgspec.MsgspecError:
             try:
-                event = _raw_event.decode(raw)
+                event = RAW_EVENT.decode(raw)
             except msgspec.MsgspecError:
                 problems["bad_event"] += 1
-                unreadable.add(_named(_id, raw, "id"))
+                unreadable.add(name_in(IDENTIFIED, raw, "id"))
                 return None
         home, away = event.home_team or "", event.away_team or ""
         start_time = utc(event.commence_time)
@@ -204,63 +151,63 @@ class BodyReader:
         )
 
     def _whole_bookmaker(
-        self, part: _Bookmaker | msgspec.Raw, problems: Counter[str], lost: set[str]
-    ) -> tuple[_Bookmaker | None, set[str]]:
-        """A bookmaker with the markets that can be read, and the types of those that cannot."""
-        if isinstance(part, _Bookmaker):
+        self, part: ListedBookmaker | msgspec.Raw, problems: Counter[str], lost: set[str]
+    ) -> tuple[ListedBookmaker | None, set[str]]:
+        """Return a bookmaker with its readable markets, and the types of the others."""
+        if isinstance(part, ListedBookmaker):
             if NUL not in part.key:
                 return part, set()
             problems["bad_bookmaker"] += 1
             lost.add(ANY)
             return None, set()
         try:
-            return _bookmaker.decode(part), set()
+            return BOOKMAKER.decode(part), set()
         except msgspec.MsgspecError:
             pass
         try:
-            shell = _raw_bookmaker.decode(part)
+            shell = RAW_BOOKMAKER.decode(part)
         except msgspec.MsgspecError:
             problems["bad_bookmaker"] += 1
-            lost.add(_named(_key, part, "key"))
+            lost.add(name_in(KEYED, part, "key"))
             return None, set()
-        updated_at = _time(shell.last_update, problems)
+        updated_at = time_of(shell.last_update, problems)
         bad: set[str] = set()
         markets = [self._whole_market(raw, problems, bad) for raw in shell.markets]
         kept = [market for market in markets if market is not None]
-        return _Bookmaker(shell.key, kept, updated_at), bad
+        return ListedBookmaker(shell.key, kept, updated_at), bad
 
     def _whole_market(
         self, raw: msgspec.Raw, problems: Counter[str], bad: set[str]
-    ) -> _Market | None:
+    ) -> ListedMarket | None:
         try:
-            return _market.decode(raw)
+            return MARKET.decode(raw)
         except msgspec.MsgspecError:
             pass
         try:
-            shell = _raw_market.decode(raw)
+            shell = RAW_MARKET.decode(raw)
         except msgspec.MsgspecError:
             problems["bad_market"] += 1
-            bad.add(_named(_key, raw, "key"))
+            bad.add(name_in(KEYED, raw, "key"))
             return None
         outcomes = []
         for part in shell.outcomes:
             try:
-                outcomes.append(_outcome.decode(part))
+                outcomes.append(OUTCOME.decode(part))
             except msgspec.MsgspecError:
                 try:
-                    named = _unpriced.decode(part)
+                    named = UNPRICED.decode(part)
                 except msgspec.MsgspecError:
                     problems["bad_outcome"] += 1
                 else:
-                    outcomes.append(_Outcome(named.name, nan, named.point, named.description))
+                    outcomes.append(ListedOutcome(named.name, nan, named.point, named.description))
         if not outcomes and shell.outcomes:
             problems["bad_market"] += 1
             bad.add(shell.key)
             return None
-        return _Market(shell.key, outcomes, _time(shell.last_update, problems))
+        return ListedMarket(shell.key, outcomes, time_of(shell.last_update, problems))
 
     def _read_bookmaker(
-        self, bookmaker: _Bookmaker, bad: set[str], names: Names, problems: Counter[str]
+        self, bookmaker: ListedBookmaker, bad: set[str], names: Names, problems: Counter[str]
     ) -> ObservedBookmaker:
         markets: dict[MarketKey, ObservedMarket] = {}
         for market in bookmaker.markets:
@@ -280,11 +227,12 @@ class BodyReader:
             unreadable=frozenset(bad) if bad else _NOTHING,
         )
 
-    def _read_pairs(self, market: _Market, names: Names) -> dict[MarketKey, ObservedMarket] | None:
-        """The markets of a payload market whose outcomes come two by two, as nearly all do.
+    def _read_pairs(
+        self, market: ListedMarket, names: Names
+    ) -> dict[MarketKey, ObservedMarket] | None:
+        """Read a payload market of paired outcomes, as nearly all are; None if it is another one.
 
-        None where anything is out of the ordinary. This runs for every price of every poll: what
-        is not needed each time is looked up.
+        This runs for every price of every poll, so it looks values up instead of making them.
         """
         outcomes = market.outcomes
         if len(outcomes) % 2:
@@ -326,16 +274,16 @@ class BodyReader:
 
     def _read_carefully(
         self,
-        market: _Market,
+        market: ListedMarket,
         names: Names,
         markets: dict[MarketKey, ObservedMarket],
         bad: set[str],
         problems: Counter[str],
     ) -> None:
-        """Add the markets of a payload market, outcome by outcome: those of each line apart.
+        """Add the markets of a payload market outcome by outcome, one market per line.
 
-        An outcome whose price is none stays without one: it can happen all the same. A market in
-        which no price can be read is lost.
+        An outcome whose price is invalid stays without one: it can still happen. A market without
+        any readable price is lost.
         """
         handicap = _HANDICAP in market.key
         participants = self._shared.participants(market.key)
@@ -379,31 +327,6 @@ class BodyReader:
             markets[key] = ObservedMarket(key, status, ordered, market.last_update)
 
 
-def _bookmakers(raw: msgspec.Raw) -> list[_Bookmaker]:
-    try:
-        return _event.decode(raw).bookmakers
-    except msgspec.MsgspecError:
-        return []
-
-
-def _named(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, field: str) -> str:
-    """What a part that cannot be read calls itself, ANY where not even that can be read."""
-    try:
-        return str(getattr(decoder.decode(raw), field))
-    except msgspec.MsgspecError:
-        return ANY
-
-
-def _time(value: Any, problems: Counter[str]) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        return msgspec.convert(value, datetime)
-    except msgspec.MsgspecError:
-        problems["bad_time"] += 1
-        return None
-
-
 def _title(written: Any) -> str:
-    """The name of an event without sides; empty where it is no text."""
+    """Return the name of an event without sides; empty if it is no text."""
     return written if isinstance(written, str) and NUL not in written else ""

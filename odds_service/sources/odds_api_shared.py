@@ -1,7 +1,7 @@
-"""Values that many markets of The Odds API share: an outcome a name and price, a key a line.
+"""Values that many markets of The Odds API share: one outcome per name and price, one key per line.
 
-Reading looks them up for every price of every poll, so they lie in dicts of dicts, by what a body
-says; a lookup that finds nothing makes the value (`__missing__`).
+Reading looks them up for every price of every poll, so they are kept in nested dicts by the texts
+and numbers of the body. A failed lookup makes the value (`__missing__`).
 """
 
 import unicodedata
@@ -16,7 +16,7 @@ KNOWN_OUTCOMES: Final = {
 }  # fmt: skip
 _SIDES: Final = frozenset({"home", "away"})
 HOME_RANK, AWAY_RANK = (outcome_order(Outcome(side, side, None))[0] for side in ("home", "away"))
-MOST_SHARED: Final = 2**18  # values kept to be shared; then sharing starts anew
+MOST_SHARED: Final = 2**18  # values; beyond it sharing starts anew
 _TIE: Final = "tie"  # cricket's word for the draw of a match of limited overs
 _CHANCES: Final = {
     frozenset({"home", "draw"}): "home_draw",
@@ -29,17 +29,17 @@ _RESULTS: Final = {
 }  # fmt: skip
 _SHORT: Final = {"1x": "home_draw", "12": "home_away", "x2": "draw_away"}
 _EITHER: Final = (" or ", "/")  # between the two results of a double chance
-NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
+NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
 
 
 class BadText(ValueError):
-    """A text that no database should be given."""
+    """A text that no database should get."""
 
 
 class Priced(dict[float, Outcome]):
-    """A price as written -> the one outcome of a name that all who show it share.
+    """The outcomes of one name, by price as written.
 
-    rank: where such outcomes stand in a market; those of two unknown names stand by their names.
+    rank: the place of these outcomes in a market; two unknown names are ordered by name.
     """
 
     __slots__ = ("_american", "_shared", "key", "name", "rank", "unpriced")
@@ -54,7 +54,7 @@ class Priced(dict[float, Outcome]):
         self._shared = shared
 
     def __missing__(self, written: float) -> Outcome:
-        """Raises BadPrice."""
+        """Make the outcome of a new price. Raises BadPrice."""
         price = american_price(written) if self._american else decimal_price(written)
         outcome = Outcome(self.key, self.name, price)
         self._shared.count()
@@ -63,10 +63,10 @@ class Priced(dict[float, Outcome]):
 
 
 class Names(dict[str, Priced]):
-    """A name as an event's body writes it -> its outcomes; the sides' names are the event's own.
+    """The outcomes of one event, by name as written; the sides have the event's own names.
 
-    Those of the event's own spelling are there from the start. Of others, case, white space and the
-    way in which accents are written do not count: they are the same bets.
+    The event's own spelling is there from the start. Other spellings that differ in case, white
+    space or the encoding of accents are the same bets.
     """
 
     __slots__ = ("_american", "_keys", "_shared", "ties")
@@ -81,20 +81,20 @@ class Names(dict[str, Priced]):
         self._keys: dict[str, str] = {}
 
     def __missing__(self, name: str) -> Priced:
-        """Raises BadText."""
+        """Look up a new spelling of a name. Raises BadText."""
         priced = self._shared.priced(self._key(name), name, self._american)
         self[name] = priced
         return priced
 
     def key(self, participant: str | None) -> str | None:
-        """A team's market is the home or the away side's, whatever the team is called."""
+        """Return the key of a participant: `home` or `away` for a team, whatever it is called."""
         if participant is None:
             return None
         known = self.get(participant)
         return self._key(participant) if known is None else known.key
 
     def chance(self, name: str) -> Priced:
-        """The outcomes of a double chance: `Reds or Draw`, `Draw/Away`, `1X`. Raises BadText."""
+        """Return the outcomes of a double chance, as `Reds or Draw` or `1X`. Raises BadText."""
         folded = self._shared.spelling(name)[1]
         key = _SHORT.get(folded)
         for either in _EITHER:
@@ -106,7 +106,7 @@ class Names(dict[str, Priced]):
         return self[name] if key is None else self._shared.priced(key, name, self._american)
 
     def tie(self, name: str) -> Priced:
-        """The outcomes of a tie that is listed beside a draw, and so is none."""
+        """Return the outcomes of a tie that is listed beside a draw, and so is another bet."""
         return self._shared.priced(_TIE, name, self._american)
 
     def _result(self, folded: str) -> str:
@@ -117,7 +117,7 @@ class Names(dict[str, Priced]):
         return self._known().get(folded, clean)
 
     def _known(self) -> dict[str, str]:
-        """Folded spelling -> key; made when it is first needed, which is seldom."""
+        """Return keys by folded spelling; made at the first need, which is rare."""
         if not self._keys:
             self._keys = {_TIE: "draw"} if self.ties else {}
             for name, priced in self.items():
@@ -127,7 +127,7 @@ class Names(dict[str, Priced]):
 
 
 class Lines(dict[float | None, MarketKey]):
-    """A point as written, None for none -> the key of a market type and participant."""
+    """The keys of one market type and participant, by point as written; None for no point."""
 
     __slots__ = ("_market", "_participant", "_shared")
 
@@ -138,7 +138,7 @@ class Lines(dict[float | None, MarketKey]):
         self._shared = shared
 
     def __missing__(self, point: float | None) -> MarketKey:
-        """Raises BadPrice."""
+        """Make the key of a new line. Raises BadPrice."""
         line = NO_LINE if point is None else canonical_line(point)
         key = MarketKey(self._market, line, self._participant)
         self._shared.count()
@@ -147,7 +147,7 @@ class Lines(dict[float | None, MarketKey]):
 
 
 class Participants(dict[str | None, Lines]):
-    """A participant's key, None for none -> the keys of its lines, of one market type."""
+    """The lines of one market type, by participant's key; None for no participant."""
 
     __slots__ = ("_market", "_shared")
 
@@ -157,14 +157,14 @@ class Participants(dict[str | None, Lines]):
         self._shared = shared
 
     def __missing__(self, participant: str | None) -> Lines:
-        """Raises BadText."""
+        """Make the lines of a new participant. Raises BadText."""
         lines = Lines(self._market, participant or "", self._shared)
         self[participant] = lines
         return lines
 
 
 class Shared:
-    """All that one source's markets share, bounded: beyond MOST_SHARED it starts anew."""
+    """The values that the markets of one source share; beyond MOST_SHARED it starts anew."""
 
     def __init__(self) -> None:
         self._priced: dict[tuple[str, str, bool], Priced] = {}
@@ -174,7 +174,7 @@ class Shared:
         self._values = 0
 
     def text(self, text: str) -> str:
-        """The one copy of a text. Raises BadText."""
+        """Return the one copy of a text. Raises BadText."""
         known = self._texts.get(text)
         if known is None:
             if NUL in text:
@@ -184,7 +184,7 @@ class Shared:
         return known
 
     def priced(self, key: str, name: str, american: bool) -> Priced:
-        """The outcomes of a name. Raises BadText."""
+        """Return the outcomes of a name. Raises BadText."""
         priced = self._priced.get((key, name, american))
         if priced is None:
             priced = Priced(key, name, american, self)
@@ -192,7 +192,13 @@ class Shared:
         return priced
 
     def names(self, home: str, away: str, american: bool, *, ties: bool = False) -> Names:
-        """What an event's outcomes are called; ties: whether `Tie` is the draw."""
+        """Return the outcomes of an event by name.
+
+        Args:
+            home, away: the sides as the event spells them.
+            american: whether its prices are American.
+            ties: whether `Tie` is the draw.
+        """
         sides: dict[str, str] = {}
         if self.spelling(home)[1] != self.spelling(away)[1]:
             sides = {home: "home", away: "away"}
@@ -200,7 +206,7 @@ class Shared:
         return Names(KNOWN_OUTCOMES | sides, american, self, ties)
 
     def spelling(self, text: str) -> tuple[str, str]:
-        """A text without what does not count in it, and the same in one case. Raises BadText."""
+        """Return a text in normal form, and the same case-folded. Raises BadText."""
         known = self._spellings.get(text)
         if known is None:
             if NUL in text:
@@ -212,7 +218,7 @@ class Shared:
         return known
 
     def participants(self, market: str) -> Participants:
-        """The keys of a market type."""
+        """Return the keys of a market type."""
         participants = self._markets.get(market)
         if participants is None:
             participants = Participants(market, self)
@@ -220,7 +226,7 @@ class Shared:
         return participants
 
     def count(self) -> None:
-        """One more value is kept."""
+        """Count one more kept value, and start anew at the bound."""
         self._values += 1
         if self._values > MOST_SHARED:
             self._values = 0

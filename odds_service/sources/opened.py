@@ -1,4 +1,4 @@
-"""A source that was just opened: what it says of itself, checked before anything is asked of it."""
+"""Checks of a source that was just opened, before it is asked for anything."""
 
 import math
 from typing import Any, Final
@@ -8,17 +8,19 @@ import msgspec
 from odds_service.errors import SettingsError
 from odds_service.model.asks import Asks
 from odds_service.model.text import told
+from odds_service.sources.access import Access, access_of
 from odds_service.sources.base import Pace, Source, Tier, asks_of
 from odds_service.sources.fields import Wrong, key, name
 
-_LONGEST_S: Final = 1e8  # of an interval or a delay that a source may name; about three years
+_LONGEST_S: Final = 1e8  # bound of all intervals and delays: about three years
 _MOST_AT_ONCE: Final = 1_000  # requests
 
 
 def check_source(source: Source, expected_name: str) -> None:
-    """Check the name, kind, pace and asks of an opened source.
+    """Check the name, kind, pace, asks and access of an opened source.
 
-    Raises SettingsError naming what is wrong.
+    Raises:
+        SettingsError: one of them is wrong; the text names it.
     """
     try:
         if source.name != expected_name:
@@ -27,18 +29,20 @@ def check_source(source: Source, expected_name: str) -> None:
         key(source.kind)
         _check_pace(source.pace)
         _check_asks(source)
+        if type(access_of(source)) is not Access:
+            raise Wrong("its access is not an Access")
     except Wrong as error:
         raise SettingsError(f"sources ({told(expected_name, 100)}): {error}") from None
 
 
 def _check_pace(pace: Pace) -> None:
     if type(pace) is not Pace:
-        raise Wrong("its pace is no Pace")
+        raise Wrong("its pace is not a Pace")
     if type(pace.tiers) is not tuple or not pace.tiers:
         raise Wrong("its pace has no tiers")
     for tier in pace.tiers:
         if type(tier) is not Tier:
-            raise Wrong("one of its tiers is no Tier")
+            raise Wrong("one of its tiers is not a Tier")
         name(tier.name)
         _seconds(f"tier {tier.name!r}: interval_s", tier.interval_s)
         _seconds(f"tier {tier.name!r}: target_s", tier.target_s)
@@ -58,18 +62,18 @@ def _check_pace(pace: Pace) -> None:
 
 
 def _check_asks(source: Source) -> None:
-    """See that what it is asked for can be stored and comes back as it is."""
+    """Check that the source's asks survive storage. Raises Wrong."""
     try:
         asks = asks_of(source)
         stored = msgspec.json.decode(msgspec.json.encode(asks), type=Asks)
     except Exception as error:  # a plug-in's own code
-        raise Wrong(f"its asks() is none: {type(error).__name__}") from None
+        raise Wrong(f"its asks() cannot be stored: {type(error).__name__}") from None
     if stored != asks:
-        raise Wrong("its asks() does not come back from storage as it is")
+        raise Wrong("its asks() changes when it is stored")
 
 
 def _seconds(field: str, value: Any, *, least: float = 1e-6) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Wrong(f"{field} {told(value, 40)} is no number")
+        raise Wrong(f"{field} {told(value, 40)} is not a number")
     if not least <= value <= _LONGEST_S:
         raise Wrong(f"{field} {value} is not from {least:g} to {_LONGEST_S:g}")

@@ -9,7 +9,7 @@ from odds_service.sources.base import TARGET_INTERVALS, Tier
 
 
 class TierSettings(BaseModel):
-    """One entry of `tiers`: see Tier. target_s: twice the interval where it is not set."""
+    """One entry of `tiers`; see Tier. target_s: twice the interval by default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,7 +25,7 @@ class TierSettings(BaseModel):
         return self
 
     def tier(self) -> Tier:
-        """The value that the schedule takes."""
+        """Return the tier for the schedule."""
         target_s = self.target_s or self.interval_s * TARGET_INTERVALS
         return Tier(
             name=self.name, within_s=self.within_s, interval_s=self.interval_s, target_s=target_s
@@ -43,10 +43,11 @@ DEFAULT_TIERS: Final = (
 
 
 def tiers_of(settings: tuple[TierSettings, ...]) -> tuple[Tier, ...]:
-    """The tiers in order.
+    """Return the tiers in order.
 
-    Raises ValueError where they are not ordered from the most urgent to one for all the rest, or a
-    less urgent one is fetched more often.
+    Raises:
+        ValueError: they do not go from the most urgent to one for all other events, or a less
+            urgent tier is fetched more often.
     """
     if not settings or settings[-1].within_s is not None:
         raise ValueError("the last tier must have no within_s: it is for all other events")

@@ -1,4 +1,4 @@
-"""Which provider's event a body is, told by its shape."""
+"""Recognise the provider of an event's body by its shape."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +22,7 @@ READERS: Final[dict[str, Reader]] = {
 
 
 class _Shape(Struct):
-    """The fields that only one of them has."""
+    """Fields that only one provider has."""
 
     bizCode: Any = msgspec.UNSET
     R: Any = msgspec.UNSET
@@ -33,7 +33,11 @@ _shape = msgspec.json.Decoder(_Shape)
 
 
 def recognise(body: bytes) -> str:
-    """The provider. Raises SourceError: `truncated` (no JSON), `unknown_provider`."""
+    """Return the provider of a body.
+
+    Raises:
+        SourceError: of kind `truncated` (no JSON) or `unknown_provider`.
+    """
     try:
         shape = _shape.decode(body)
     except msgspec.ValidationError:

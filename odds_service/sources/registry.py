@@ -1,4 +1,4 @@
-"""Which kinds of source there are: built in and plugged in, found by entry point alike."""
+"""The installed kinds of source, built in and plugged in, found by entry point."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -14,14 +14,15 @@ GROUP: Final = "odds_service.sources"
 
 
 def source_kinds() -> list[str]:
-    """The installed kinds, by name."""
+    """Return the installed kinds, sorted by name."""
     return sorted(entry.name for entry in entry_points(group=GROUP))
 
 
 def open_source(table: dict[str, Any]) -> AbstractAsyncContextManager[Source]:
-    """Make the source that a settings table describes; its name defaults to its kind.
+    """Open the source of a settings table; its name defaults to its kind.
 
-    Raises SettingsError when its kind is missing or not installed, or its keys are wrong.
+    Raises:
+        SettingsError: the kind is missing or not installed, or a key is wrong.
     """
     kind = table.get("kind")
     if not isinstance(kind, str):
@@ -37,7 +38,7 @@ def open_source(table: dict[str, Any]) -> AbstractAsyncContextManager[Source]:
 
 @asynccontextmanager
 async def _named(name: str, opening: AbstractAsyncContextManager[Source]) -> AsyncIterator[Source]:
-    """What a source is made of may not know whose it is: its complaint gets the name here."""
+    """Open a source, and put its name before its complaints."""
     async with AsyncExitStack() as opened:
         try:
             source = await opened.enter_async_context(opening)
@@ -49,7 +50,7 @@ async def _named(name: str, opening: AbstractAsyncContextManager[Source]) -> Asy
 
 
 def check_names(tables: list[dict[str, Any]]) -> None:
-    """Raise SettingsError when two sources would have one name: it is part of the identity."""
+    """Raise SettingsError if two sources would have one name: it is part of the odds' identity."""
     names = Counter(str(table.get("name", table.get("kind"))) for table in tables)
     for name, times in names.items():
         if times > 1:

@@ -1,7 +1,7 @@
-"""SportyBet: where its tournaments, events and payloads are.
+"""SportyBet: its tournaments, events and payloads.
 
-One site for all its countries; the country is part of the path. What is before its start and what
-is in play are two products with two payloads of one event.
+One site serves all countries; the country is part of the path. Matches before the start and in play
+are two products, each with its own payload of an event.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from odds_service.errors import SourceError
 from odds_service.model.observation import ObservedEvent
 from odds_service.sources.base import Pull
 from odds_service.sources.by_event import UNKNOWN, ByEvent, ByEventSettings, pull_of
-from odds_service.sources.http import decode_json, require_json, require_ok
+from odds_service.sources.http_answer import decode_json, require_json, require_ok
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import sportradar_id
 from odds_service.sources.sportybet_body import read_event
@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 SUCCESS: Final = 10_000
 BEFORE, IN_PLAY = "3", "1"  # their product ids
-MAIN_MARKETS: Final = "1"  # a listing shows some markets: the fewest that can be asked for
-_SCHEDULED, _OVER = 0, 3  # their status of an event: below 3 it is to come or in play
+MAIN_MARKETS: Final = "1"  # a listing always shows markets: ask for the fewest
+_SCHEDULED, _OVER = 0, 3  # their status of an event; 1 and 2 are in play
 
 
 class SportyBetSettings(ByEventSettings):
-    """The keys of a `[[sources]]` table of kind `sportybet`; country: as in its paths."""
+    """The keys of a `[[sources]]` table of kind `sportybet`; country: as in the site's paths."""
 
     url: str = "https://www.sportybet.com"
     sports: list[str] = Field(default=["sr:sport:1"], min_length=1)
@@ -92,6 +92,7 @@ class SportyBet(ByEvent[SportyBetSettings]):
     settings_type = SportyBetSettings
 
     async def tournaments(self) -> list[str]:
+        """Return the tournaments of the chosen sports; see ByEvent.tournaments."""
         found = []
         for sport in self._settings.sports:
             path = self._path("popularAndSportList")
@@ -108,6 +109,7 @@ class SportyBet(ByEvent[SportyBetSettings]):
         return found
 
     async def listed(self, tournament: str) -> list[Pull]:
+        """Return the events of a tournament; see ByEvent.listed."""
         path = self._path("pcEvents")
         pulls = []
         for sport in self._settings.sports:
@@ -130,7 +132,7 @@ class SportyBet(ByEvent[SportyBetSettings]):
     async def read(
         self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
     ) -> ObservedEvent:
-        """As ByEvent; the product is the one that fits the event's own status."""
+        """Read an event from the product that fits its own status; see ByEvent.read."""
         path = self._path("event")
         product = IN_PLAY if started else BEFORE
         body = await self._event_body(path, event_id, product)
@@ -154,7 +156,7 @@ class SportyBet(ByEvent[SportyBetSettings]):
 
 
 def _decoded_state(body: bytes) -> _State:
-    """An event's status as far as it can be told; what is wrong with a body, its reader says."""
+    """Return an event's status if it can be decoded; the body's reader reports what is wrong."""
     try:
         return msgspec.json.decode(body, type=_StateAnswer).data or _State()
     except msgspec.MsgspecError:

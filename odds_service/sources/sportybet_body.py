@@ -1,7 +1,7 @@
-"""Reading SportyBet's event: one bookmaker's markets of one match, all in one body.
+"""Read SportyBet's event: one bookmaker's markets of one match.
 
-`bizCode` 10000 is success. Odds are texts, `0.00` where there are none; a market's `status` 1 is a
-suspension although its outcomes say `isActive`; what a market's line is, its `specifier` tells.
+`bizCode` 10000 is success. Odds are texts, `0.00` for none. A market with `status` 1 is suspended,
+even if its outcomes say `isActive`. The `specifier` holds a market's line.
 """
 
 from collections import Counter
@@ -20,17 +20,17 @@ from odds_service.sources.fields import utc
 from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.schema import SAME
-from odds_service.sources.markets.table import Placed, Ranked, Reading, table
+from odds_service.sources.markets.table import FoundMarket, Ranked, Reading, table
 from odds_service.sources.naming import key_text, sportradar_id
 
 BOOKMAKER: Final = "sportybet"
 _SUCCESS: Final = 10_000
 _OPEN: Final = 0  # a market's status
 _ACTIVE: Final = 1
-_MOST_TIMES: Final = 2**12  # an event's markets change at few times
+_MOST_TIMES: Final = 2**12  # an event's markets share few times
 _STATUSES: Final = {0: EventStatus.SCHEDULED, 1: EventStatus.IN_PLAY, 2: EventStatus.IN_PLAY}
 _UNREADABLE: Final = "unreadable"  # in place of odds of another type
-_NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
+_NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
 
 
 class _Outcome(Struct, frozen=True, gc=False):
@@ -41,7 +41,7 @@ class _Outcome(Struct, frozen=True, gc=False):
 
 
 class _Unpriced(Struct):
-    """An outcome whose odds, or activity, are of no kind that they have."""
+    """An outcome whose odds or activity have a wrong type."""
 
     id: str
     desc: str = ""
@@ -125,27 +125,33 @@ _named = msgspec.json.Decoder(_Named)
 def read_event(
     body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
 ) -> ObservedEvent:
-    """One event with all its markets; coverage counts what the market table knew of them.
+    """Read one event with all its markets.
 
-    Raises SourceError: `wrong_shape`, `refused` (another `bizCode`), `unknown_event`.
+    Args:
+        body: the answer's JSON.
+        problems: counts of parts that were skipped.
+        coverage: counts of markets that the table knows and does not know.
+
+    Raises:
+        SourceError: of kind `wrong_shape`, `refused` (another `bizCode`) or `unknown_event`.
     """
     try:
         answer = _answer.decode(body)
     except msgspec.MsgspecError as error:
-        raise SourceError("wrong_shape", f"SportyBet: no answer of its kind: {error}") from None
+        raise SourceError("wrong_shape", f"SportyBet: unexpected answer: {error}") from None
     if answer.bizCode != _SUCCESS:
         text = f"SportyBet: bizCode {answer.bizCode}: {answer.message or 'no reason given'}"
         raise SourceError("refused", text)
     if bytes(answer.data).strip() == b"null":
-        raise SourceError("unknown_event", "SportyBet: it knows no such event")
+        raise SourceError("unknown_event", "SportyBet: unknown event")
     event = _read_shell(answer.data)
     sport = table().sport(BOOKMAKER, event.sport.id) or key_text(event.sport.name)
-    shelf = MarketCollector(problems, coverage)
+    collector = MarketCollector(problems, coverage)
     reading = table().reading(BOOKMAKER, sport)
     for market in event.markets:
-        whole = market if isinstance(market, _Market) else _whole_market(market, reading, shelf)
+        whole = market if isinstance(market, _Market) else _whole_market(market, reading, collector)
         if whole is not None:
-            _read_market(whole, reading, shelf)
+            _read_market(whole, reading, collector)
     category = event.sport.category
     return ObservedEvent(
         source_event_id=event.eventId,
@@ -154,7 +160,7 @@ def read_event(
         home=event.homeTeamName,
         away=event.awayTeamName,
         start_time=_start(event.estimateStartTime),
-        bookmakers=(shelf.bookmaker(BOOKMAKER),),
+        bookmakers=(collector.bookmaker(BOOKMAKER),),
         shared_ids=sportradar_id(event.eventId),
         status=None if event.status is None else _STATUSES.get(event.status),
     )
@@ -167,14 +173,14 @@ def _read_shell(raw: msgspec.Raw) -> _Event | _RawEvent:
         try:
             event = _raw_event.decode(raw)
         except msgspec.MsgspecError as error:
-            raise SourceError("wrong_shape", f"SportyBet: no event of its kind: {error}") from None
+            raise SourceError("wrong_shape", f"SportyBet: unexpected event: {error}") from None
     if _NUL in event.eventId + event.homeTeamName + event.awayTeamName:
         raise SourceError("wrong_shape", "SportyBet: a NUL in the event's id or names")
     return event
 
 
-def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> _Market | None:
-    """A market with the outcomes that can be read."""
+def _whole_market(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> _Market | None:
+    """Return a market with its readable outcomes."""
     try:
         return _market.decode(raw)
     except msgspec.MsgspecError:
@@ -182,7 +188,7 @@ def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) ->
     try:
         shell = _raw_market.decode(raw)
     except msgspec.MsgspecError:
-        _lose(raw, reading, shelf)
+        _lose(raw, reading, collector)
         return None
     outcomes = []
     for part in shell.outcomes:
@@ -192,65 +198,65 @@ def _whole_market(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) ->
             try:
                 named = _unpriced.decode(part)
             except msgspec.MsgspecError:
-                shelf.problems["bad_outcome"] += 1
+                collector.problems["bad_outcome"] += 1
             else:
                 outcomes.append(_Outcome(named.id, _UNREADABLE, desc=named.desc))
     if not outcomes and shell.outcomes:
-        _lose(raw, reading, shelf)
+        _lose(raw, reading, collector)
         return None
     changed_at = shell.lastOddsChangeTime
     if changed_at is not None and type(changed_at) is not int:
-        shelf.problems["bad_time"] += 1
+        collector.problems["bad_time"] += 1
         changed_at = None
     return _Market(
         shell.id, outcomes, shell.status, shell.specifier, shell.name, shell.desc, changed_at
     )
 
 
-def _lose(raw: msgspec.Raw, reading: Reading, shelf: MarketCollector) -> None:
+def _lose(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> None:
     try:
         types = reading.types(_named.decode(raw).id)
     except msgspec.MsgspecError:
         types = None
-    shelf.lose(types)
+    collector.lose(types)
 
 
-def _read_market(market: _Market, reading: Reading, shelf: MarketCollector) -> None:
+def _read_market(market: _Market, reading: Reading, collector: MarketCollector) -> None:
     placed = reading.market(market.id, market.specifier or "")
     if placed is None:
-        shelf.coverage.unmapped[_name(market)] += 1
+        collector.coverage.unmapped[_name(market)] += 1
         return
     shown = [placed.shown.get(outcome) for outcome in market.outcomes]
     known = len(shown)
     if None in shown:
-        shown, known = _show(market, placed, reading, shelf)
+        shown, known = _show(market, placed, reading, collector)
     if known == len(market.outcomes):
-        shelf.coverage.mapped += 1
+        collector.coverage.mapped += 1
     else:
-        shelf.coverage.unmapped[_name(market)] += 1
+        collector.coverage.unmapped[_name(market)] += 1
     if known and not shown:
-        shelf.lose(placed.types)
+        collector.lose(placed.types)
     closed, updated_at = market.status != _OPEN, _time(market.lastOddsChangeTime)
     if updated_at is None and market.lastOddsChangeTime is not None:
-        shelf.problems["bad_time"] += 1
+        collector.problems["bad_time"] += 1
     if placed.key is not None and shown:
         ranked = [one[1] for one in shown if one is not None]
-        shelf.add(placed.key, ranked, closed=closed, updated_at=updated_at)
+        collector.add(placed.key, ranked, closed=closed, updated_at=updated_at)
         return
     markets: dict[MarketKey, list[Ranked]] = {}
     for one in shown:
         if one is not None:
             markets.setdefault(one[0], []).append(one[1])
     for key, ranked in markets.items():
-        shelf.add(key, ranked, closed=closed, updated_at=updated_at)
+        collector.add(key, ranked, closed=closed, updated_at=updated_at)
 
 
 def _show(
-    market: _Market, placed: Placed, reading: Reading, shelf: MarketCollector
+    market: _Market, placed: FoundMarket, reading: Reading, collector: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
-    """The outcomes, none where no odds could be read, and how many the table knew.
+    """Return the outcomes and the number that the table knows; no outcomes if no odds are readable.
 
-    Those that could be read are kept for the next poll.
+    Readable ones are kept for the next poll.
     """
     shown: list[tuple[MarketKey, Ranked] | None] = []
     known = readable = 0
@@ -259,12 +265,12 @@ def _show(
         if target is None:
             continue
         known += 1
-        ranked = shelf.outcome(
+        ranked = collector.outcome(
             target, outcome.desc, outcome.odds, active=outcome.isActive == _ACTIVE
         )
         if ranked is not None:
             shown.append((target.key, ranked))
-            if shelf.readable:
+            if collector.readable:
                 readable += 1
                 reading.remember(placed, outcome, (target.key, ranked))
     return (shown if readable else []), known
@@ -277,13 +283,13 @@ def _name(market: _Market) -> str:
 def _start(epoch_ms: int) -> datetime:
     start = _time(epoch_ms)
     if start is None:
-        raise SourceError("wrong_shape", f"SportyBet: start {epoch_ms} ms is no time")
+        raise SourceError("wrong_shape", f"SportyBet: start {epoch_ms} ms is not a time")
     return start
 
 
 @lru_cache(_MOST_TIMES)
 def _time(epoch_ms: int | None) -> datetime | None:
-    """A time of theirs, None where it is none."""
+    """Return a time from their milliseconds; None if it is invalid."""
     try:
         return None if epoch_ms is None else utc(datetime.fromtimestamp(epoch_ms / 1000, UTC))
     except (OverflowError, ValueError, OSError):

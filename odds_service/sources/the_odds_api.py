@@ -14,9 +14,8 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 import msgspec
 import trio
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from odds_service.config import explain
 from odds_service.errors import SettingsError, SourceError
 from odds_service.model.asks import Asks, Form
 from odds_service.model.observation import (
@@ -27,13 +26,15 @@ from odds_service.model.observation import (
     Scope,
 )
 from odds_service.sources.base import Offer, Pace, Pull, steady_tier
-from odds_service.sources.http import Answer, HttpFetcher, HttpSettings, open_http, require_json
+from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
+from odds_service.sources.http_answer import Answer, require_json
 from odds_service.sources.odds_api_body import SHARED_NAMESPACE, BodyReader, PriceFormat, format_of
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
+from odds_service.sources.settings import read_settings
 
-BOOKMAKERS_A_REGION: Final = 10  # so many named bookmakers cost as much as one region
+BOOKMAKERS_A_REGION: Final = 10  # named bookmakers that cost as much as one region
 MOST_EVENTS: Final = 10_000  # of one sport; the largest has some hundreds
-EVENTS_AT_A_STRETCH: Final = 16  # decoded between two checkpoints: keeps pauses short
+EVENTS_AT_A_STRETCH: Final = 16  # between two checkpoints: keeps pauses short
 FORM: Final = "odds"  # the only kind of request that shows odds, of a sport or of one event
 _CREDITS: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 _ADVICE: Final = {
@@ -53,11 +54,11 @@ _ADVICE: Final = {
 class TheOddsApiSettings(BaseModel):
     """The keys of a `[[sources]]` table of kind `the-odds-api`.
 
-    api_key: else from api_key_file, else from the environment's ODDS_API_KEY. bookmakers: where
-    given, asked for instead of regions. interval_s: seconds between two pulls of one sport.
-    by_event: pull each event by itself, which costs more and is the only way to markets beyond the
-    featured ones; then `tiers` say how often, and interval_s nothing. quota_per_day: credits that
-    may be spent in one day (UTC), spread over it; discovery_s: between two looks at the events.
+    api_key: else from api_key_file, else from the environment's ODDS_API_KEY. bookmakers: asked for
+    instead of regions, if given. interval_s: seconds between two pulls of one sport. by_event: pull
+    each event by itself, which costs more and is the only way to markets beyond the featured ones;
+    `tiers` then replace interval_s. quota_per_day: credits for one UTC day, spread over it.
+    discovery_s: seconds between two discoveries.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -84,7 +85,7 @@ class TheOddsApiSettings(BaseModel):
         return tiers
 
     def pace(self) -> Pace:
-        """How often it is asked for what."""
+        """Return the pace that these settings ask for."""
         return Pace(
             tiers=tiers_of(self.tiers) if self.by_event else (steady_tier(self.interval_s),),
             concurrency=self.http.concurrency,
@@ -95,12 +96,16 @@ class TheOddsApiSettings(BaseModel):
         )
 
     def cost(self) -> float:
-        """Credits of one answer, as documented: markets x regions, ten bookmakers being one."""
+        """Return the credits of one answer: markets x regions, ten bookmakers being one region."""
         named = -(-len(set(self.bookmakers)) // BOOKMAKERS_A_REGION)
         return float((named or len(set(self.regions))) * len(set(self.markets)))
 
     def secret(self) -> str:
-        """The API key. Raises SettingsError when there is none to be found."""
+        """Return the API key.
+
+        Raises:
+            SettingsError: there is none.
+        """
         if self.api_key is not None:
             return self.api_key.get_secret_value()
         if self.api_key_file is not None:
@@ -128,7 +133,7 @@ class _Listed(msgspec.Struct):
 
 
 class TheOddsApi:
-    """One account at The Odds API: a pull is a sport with all its events, or one event."""
+    """One account at The Odds API; a pull is a sport with all its events, or one event."""
 
     kind: ClassVar[str] = "the-odds-api"
 
@@ -137,6 +142,7 @@ class TheOddsApi:
         self.pace = settings.pace()
         self._settings = settings
         self._key = settings.secret()
+        self.access = http.access
         self._http = http
         self._reader = BodyReader()
         self._elsewhere = self.asks().elsewhere(FORM)
@@ -145,16 +151,13 @@ class TheOddsApi:
     @classmethod
     @asynccontextmanager
     async def open(cls, name: str, table: dict[str, Any]) -> AsyncIterator[Self]:
-        """See sources.base.Source.open."""
-        try:
-            settings = TheOddsApiSettings.model_validate(table)
-        except ValidationError as error:
-            raise SettingsError(f"sources ({name}): {explain(error)}") from None
+        """Open the source; see sources.base.Source.open."""
+        settings = read_settings(TheOddsApiSettings, name, table)
         async with open_http(settings.url, settings.http, secret=settings.secret()) as http:
             yield cls(name, settings, http)
 
     def asks(self) -> Asks:
-        """See sources.base.TellsAsks: a sport and an event are asked for the same."""
+        """Return what is asked for, which is the same for a sport and for an event."""
         settings = self._settings
         return Asks(
             forms={
@@ -166,6 +169,7 @@ class TheOddsApi:
         )
 
     async def discover(self) -> Offer:
+        """Return the sports, or their events if pulls are by event; see base.Source.discover."""
         sports, cost = self._settings.sports, self._settings.cost()
         if not self._settings.by_event:
             await trio.lowlevel.checkpoint()
@@ -183,7 +187,7 @@ class TheOddsApi:
         return Offer(tuple(pull for pulls in self._listed.values() for pull in pulls), problems)
 
     async def _events_of(self, sport: str, cost: float, problems: Counter[str]) -> tuple[Pull, ...]:
-        """The events of a sport, which costs nothing; those that cannot be read are counted."""
+        """Return the events of a sport, at no cost; unreadable ones are counted."""
         path = f"/v4/sports/{sport}/events"
         answer = await self._http.get(path, {"apiKey": self._key, "dateFormat": "iso"})
         pulls = []
@@ -209,10 +213,11 @@ class TheOddsApi:
         return tuple(pulls)
 
     async def fetch(self, pull: Pull) -> Observation:
+        """Fetch a sport or an event; see sources.base.Source.fetch."""
         if pull.event:
             return await self.fetch_event(pull.key, pull.listing)
         scope = Scope(
-            # `upcoming` shows whatever comes next: what is not in it is not gone.
+            # `upcoming` shows the next events only: an event outside it is not gone.
             listing=None if pull.key == "upcoming" else pull.key,
             bookmakers=self._asked_bookmakers(),
             markets=frozenset(self._settings.markets),
@@ -223,8 +228,9 @@ class TheOddsApi:
         )
 
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
+        """Fetch one event on demand; see sources.base.Source.fetch_event."""
         if listing is None:
-            raise SourceError("unknown_listing", f"event {source_event_id}: its sport is not known")
+            raise SourceError("unknown_listing", f"event {source_event_id}: its sport is unknown")
         scope = Scope(
             listing=listing,
             events=frozenset({source_event_id}),
@@ -275,9 +281,9 @@ class TheOddsApi:
         )
 
     def _refuse_american(self, path: str, raws: list[msgspec.Raw]) -> None:
-        """Raise SourceError when a body is American that should be decimal: 150 is not 150.0."""
+        """Raise SourceError if a body that should be decimal is American: 150 is not 150.0."""
         if self._reader.guess_format(raws) is PriceFormat.AMERICAN:
-            text = f"{path}: the prices are American, decimal ones were asked for"
+            text = f"{path}: the prices are American, not decimal as requested"
             raise SourceError("wrong_format", text)
 
     def _params(self) -> dict[str, str]:
@@ -297,7 +303,7 @@ class TheOddsApi:
 
 
 def _credits(answer: Answer, header: str) -> float | None:
-    """A count of credits; None where there is none to understand."""
+    """Return a header's count of credits; None if it is no number."""
     text = answer.headers.get(header, "")
     return float(text) if _CREDITS.fullmatch(text) else None
 
@@ -310,7 +316,11 @@ def _error(answer: Answer) -> _Error:
 
 
 def _event_bodies(path: str, answer: Answer) -> list[msgspec.Raw]:
-    """The events of an answer, not decoded yet. Raises SourceError saying what to do."""
+    """Return the events of an answer, not decoded yet.
+
+    Raises:
+        SourceError: the answer is an error; the text says what to do.
+    """
     if answer.status != 200:
         error = _error(answer)
         kind = error.error_code.lower() or f"status_{answer.status}"

@@ -1,4 +1,4 @@
-"""What changes between consecutive bodies: one function over recorded and simulated series."""
+"""The mix of changes between consecutive bodies: one function for recorded and simulated series."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -33,7 +33,10 @@ class Event(msgspec.Struct):
 
 
 class Mix(msgspec.Struct, frozen=True):
-    """Shares. Departures are per poll and per thing standing; flickers are shares of departures."""
+    """Shares of changes.
+
+    Departures are per poll and present thing; flickers are shares of departures.
+    """
 
     changed: float  # of markets seen in two bodies in a row
     line_moves: float  # of changes
@@ -72,7 +75,7 @@ class _Departures:
 
 
 def measure(bodies: Iterable[bytes]) -> Mix:
-    """The mix of a series of at least two bodies of one sport; alternates and players left out."""
+    """Return the mix of at least two bodies of one sport, without alternates and players."""
     changed = both = line_moves = still = stamps_moved = 0
     markets, books, events = _Departures(), _Departures(), _Departures()
     before: dict[tuple[str, str, str], tuple[object, object, str]] | None = None
@@ -123,7 +126,7 @@ def measure(bodies: Iterable[bytes]) -> Mix:
 
 
 def _odds(event: Event, market: Market) -> tuple[object, object, str]:
-    """The line (the home side's, or of totals), all odds without their order, and the stamp."""
+    """Return the line (the home side's, or of totals), the odds in any order, and the stamp."""
     line = next(
         (o.point for o in market.outcomes if o.name in (event.home_team, "Over")),
         None,

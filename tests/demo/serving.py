@@ -1,4 +1,4 @@
-"""Real servers on port 0 for the tests of this folder, and where recorded series are."""
+"""Real servers on port 0 for the tests of this folder, and the place of recorded series."""
 
 import os
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ needs_recorded = pytest.mark.skipif(
 async def listening(
     app: App, *, gzip: bool = False, limits: HttpLimits | None = None
 ) -> AsyncIterator[int]:
-    """Serve ``app`` and give its port; stops at the end."""
+    """Serve ``app``, and yield its port; stops at the end."""
     async with trio.open_nursery() as nursery:
         port = await nursery.start(partial(serve_http, app, gzip=gzip, limits=limits))
         yield port
@@ -38,7 +38,7 @@ async def listening(
 
 @asynccontextmanager
 async def client_of(app: App, *, gzip: bool = False) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve ``app`` and give a client of it; the client sends no Accept-Encoding of its own."""
+    """Serve ``app``, and yield a client of it that sends no Accept-Encoding of its own."""
     async with listening(app, gzip=gzip) as port:
         async with httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}",

@@ -46,7 +46,7 @@ class Book(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Event(msgspec.Struct, forbid_unknown_fields=True):
-    """The documented shape, and nothing else."""
+    """The documented shape, without any other field."""
 
     id: str
     sport_key: str
@@ -61,7 +61,7 @@ Identity = tuple[str, str, str, object, object]  # event, bookmaker, market, lin
 
 
 def slots(body: bytes) -> dict[Identity, tuple[str, tuple[tuple[str, float], ...]]]:
-    """Markets by full identity: `last_update`, and prices by outcome. Fails on a repeat."""
+    """Return `last_update` and prices of all markets by full identity; a repeat fails."""
     found: dict[Identity, tuple[str, dict[str, float]]] = {}
     for event in msgspec.json.decode(body, type=list[Event]):
         for book in event.bookmakers:

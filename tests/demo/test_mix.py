@@ -1,7 +1,7 @@
-"""The simulated default mix against recorded series, by one function over both.
+"""The simulated default mix beside that of recorded series, measured by one function.
 
-Only h2h, spreads and totals are compared: the recorded series have nothing else. What each share
-means is written at `Mix`.
+Only h2h, spreads and totals are compared: the recorded series have no other markets. `Mix` explains
+the shares.
 """
 
 from datetime import UTC, datetime
@@ -45,7 +45,7 @@ def assert_within(mix: Mix, span: tuple[Mix, ...]) -> None:
 
 
 async def simulated(settings: SimulationSettings, polls: int = POLLS) -> Mix:
-    """The mix of a sport's bodies as a client gets them over HTTP."""
+    """Return the mix of a sport's bodies as a client gets them over HTTP."""
     bookmaker = SimulatedBookmaker(settings, now=lambda: datetime(2026, 3, 1, tzinfo=UTC))
     (sport,) = bookmaker.sport_keys
     query = {"apiKey": "k", "regions": "uk,eu", "markets": "h2h,spreads,totals"}
@@ -63,7 +63,7 @@ async def test_default_mix_lies_in_the_range_of_recorded_series(seed: int) -> No
 
 
 async def test_another_mix_is_seen_to_be_outside() -> None:
-    """The comparison can fail: twice the line moves, or no absences, do not pass."""
+    """The comparison can fail: twice the line moves, or no absences, lie outside."""
     restless = await simulated(SimulationSettings(sports=1, line_move_share=1.0), 60)
     steady = await simulated(
         SimulationSettings(

@@ -1,4 +1,4 @@
-"""The replay: which body a pull gets, and what cannot be replayed."""
+"""The replay: the body of each pull, and series that cannot be replayed."""
 
 import json
 import zipfile
@@ -42,7 +42,7 @@ def recorded_event(number: int, *, sport: str = "soccer_x", price: float = 1.5) 
 
 
 def write(folder: Path, **bodies: object) -> Path:
-    """Write bodies named t1, t2 … as files with an oddly spaced layout, which has to survive."""
+    """Write bodies named t1, t2 … as files with an odd layout, which has to survive."""
     for name, body in bodies.items():
         text = body if isinstance(body, str) else json.dumps(body, indent=3)
         path = folder / f"{name}.json"
@@ -258,7 +258,7 @@ def test_by_clock_needs_times_and_a_speed(tmp_path: Path) -> None:
         ("<html>no matches</html>", r"t2\.json: not JSON"),
         ("", r"t2\.json: not JSON"),
         ('[{"id": "e1"', r"t2\.json: not JSON"),
-        ('{"message": "m", "error_code": "MISSING_KEY"}', r"t2\.json: an array of events was due"),
+        ('{"message": "m", "error_code": "MISSING_KEY"}', r"t2\.json: not an array of events"),
         ('[{"id": "e1"}]', r"t2\.json: not a body of The Odds API.*sport_key"),
         ("[1]", r"t2\.json: not a body of The Odds API"),
         (
@@ -285,7 +285,7 @@ def test_what_is_no_series_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReplayError, match=r"c\.json: an empty array, and the series has 2 sports"):
         Series(tmp_path)
     write(tmp_path, **{"20269904T100000Z": [recorded_event(1)]})
-    with pytest.raises(ReplayError, match="begins like a time"):
+    with pytest.raises(ReplayError, match="begins with an invalid time"):
         Series(tmp_path)
 
 

@@ -1,7 +1,7 @@
 """Three bookmakers of one match through the whole service, each behind its own endpoints.
 
-The recorded payloads where they lie beside the project, and always small ones in the same shapes;
-over them the variations: prices move, suspension, a market gone, an event gone, errors.
+The payloads are small ones in the providers' shapes, and recorded ones if they lie beside the
+project. They vary: prices move, a market is suspended or gone, an event is gone, a site fails.
 """
 
 import os
@@ -19,11 +19,9 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-from odds_service.demo import payloads
-from odds_service.demo.payloads import Match
-from odds_service.demo.providers import ProviderShelf
 from odds_service.http.message import Response
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from tests.support import payloads
 from tests.support.bookmakers import (
     SHELVES,
     moved_to,
@@ -34,6 +32,8 @@ from tests.support.bookmakers import (
     with_home_price,
     without_h2h,
 )
+from tests.support.payloads import Match
+from tests.support.providers import ProviderShelf
 from tests.support.recorded import RECORDED
 from tests.support.serving import call, service, status_of, wait_until
 from tests.support.watching import Watcher, watching
@@ -70,7 +70,7 @@ def recorded_shelves() -> list[ProviderShelf]:
 
 
 def kinds_of(watcher: Watcher, source: str, market: str = "h2h") -> list[str]:
-    """What happened to a market of the match, in order."""
+    """Return the kinds of changes of a market of the match, in order."""
     return [
         pb.ChangeKind.Name(change.kind).removeprefix("CHANGE_KIND_")
         for change in watcher.fold.changes
@@ -184,7 +184,7 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                     "wrong_shape": Response(200, b"[]"),
                     "redirect": Response(302, headers=[("Location", "/login")]),
                 }
-                counted = running.parts.scrapers["betpawa"].problems
+                counted = running.parts.scrapers["betpawa"].counts.problems
                 for kind, fault in faults.items():
                     made["betpawa"].fault = fault
                     await wait_until(lambda: states_of(watcher, "betpawa")[-1] == "DOWN", "down")
@@ -195,7 +195,7 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                 assert states_of(watcher, "betpawa").count("DOWN") >= len(faults)
                 assert kinds_of(watcher, "betpawa") == before
                 assert bookmakers() == set(SHELVES)
-            known = running.parts.scrapers["sportybet"].unmapped
+            known = running.parts.scrapers["sportybet"].counts.unmapped
             known.add({"A market of [brackets]": 10**9})
             status = await status_of(running.address)
             shown = await printed(running.address, "status")

@@ -90,7 +90,7 @@ async def goes_on(running: Running) -> None:
 
     await wait_until(live, "all odds are confirmed and live")
     assert parts.cache.sources[name].status is SourceStatus.UP
-    assert parts.detector.late_events == 0
+    assert parts.detector.counts.late_events == 0
 
 
 async def stamps(place: DatabasePlace) -> list[datetime]:

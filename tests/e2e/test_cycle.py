@@ -134,7 +134,7 @@ async def cycles(folder: Path, events: int, step_s: float) -> tuple[dict[str, Co
             await pulled(running, events)
             first = watch.cost()
             await running.parts.writer.committed(running.parts.feed.head_revision)
-            done = min(scraper.pulls for scraper in running.parts.scrapers.values())
+            done = min(scraper.counts.pulls for scraper in running.parts.scrapers.values())
             head = running.parts.feed.head_revision
             watch = Stopwatch()
             await pulled(running, done + events)
@@ -161,7 +161,7 @@ async def cycles(folder: Path, events: int, step_s: float) -> tuple[dict[str, Co
 async def pulled(running: Running, pulls: int) -> None:
     """Wait until each source was pulled so often."""
     scrapers = running.parts.scrapers.values()
-    await until(lambda: all(scraper.pulls >= pulls for scraper in scrapers))
+    await until(lambda: all(scraper.counts.pulls >= pulls for scraper in scrapers))
 
 
 async def until(condition: Callable[[], bool]) -> None:

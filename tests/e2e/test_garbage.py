@@ -1,11 +1,11 @@
 """Arbitrary values anywhere in the payloads of every provider, through the whole service.
 
 Each example runs a service that fetches fifty spoilt bodies over HTTP, between good ones. The
-neighbours of what was spoilt stay exact and get no change; every door goes on answering; what is
-wrong is counted by name; and once the bodies are good again, so are the odds.
+neighbours of a spoilt part stay exact and get no change; every door keeps answering; each problem
+is counted by name; and once the bodies are good again, so are the odds.
 
-The long form is 2,000 bodies at least, and as many more as it takes until each of NAMED occurred a
-hundred times: `python -m pytest -m long -s tests/e2e/test_garbage.py`. It prints the counts.
+The long form fetches at least 2,000 bodies, until each of NAMED occurred a hundred times:
+`python -m pytest -m long -s tests/e2e/test_garbage.py`. It prints the counts.
 """
 
 import json
@@ -24,12 +24,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from odds_service.config import MetricsSettings, Settings, load_settings
-from odds_service.demo import payloads
-from odds_service.demo.payloads import Match
 from odds_service.http.message import App
 from odds_service.http.server import serve_http
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.metrics.scraping import scrape
+from tests.support import payloads
 from tests.support.bookmakers import SHELVES
 from tests.support.command_line import ran
 from tests.support.garbage import (
@@ -40,6 +39,7 @@ from tests.support.garbage import (
     SpoiltShelf,
     listed_event,
 )
+from tests.support.payloads import Match
 from tests.support.serving import call, service, status_of, wait_until
 from tests.support.watching import Odds, odds_in, watching
 
@@ -63,7 +63,7 @@ BODIES_OF_A_SERVICE: Final = st.lists(
 
 
 def made_sites() -> dict[str, SpoiltShelf | SpoiltListing]:
-    """The four providers, each with an event that is spoilt and one or two that never are."""
+    """Return the four providers, each with one spoilt event and one or two good ones."""
     spoilt = Match(number=1_000_001, home="Red City", away="Red Town", start=SOON)
     whole = Match(number=1_000_002, home="Blue City", away="Blue Town", start=SOON)
     made: dict[str, SpoiltShelf | SpoiltListing] = {}
@@ -118,7 +118,7 @@ async def odds_of(address: str) -> tuple[Odds, pb.GetOddsResponse]:
 
 
 async def settled(address: str, places: int) -> Odds:
-    """The odds once all sites were read whole."""
+    """Return the odds once all sites were read whole."""
     odds: Odds = {}
     with trio.fail_after(60):
         while len(odds) < places:
@@ -140,7 +140,7 @@ async def read_all_history(address: str) -> list[pb.Change]:
 
 
 async def fed(bodies: Bodies) -> Counter[str]:
-    """Feed the bodies to a service; check all that must hold, and return the problems by name."""
+    """Feed the bodies to a service, check all invariants, and return the problems by name."""
     made = made_sites()
     with TemporaryDirectory() as folder:
         async with (
@@ -180,12 +180,12 @@ async def fed(bodies: Bodies) -> Counter[str]:
 
 
 def spoilt_events(clean: Odds) -> set[str]:
-    """The events that sites spoil: one that three sites share, and one of The Odds API."""
+    """Return the spoilt events: one that three sites share, and one of The Odds API."""
     return {place[0] for place in clean if "1000001" in place[0] or place[0].endswith(f"{1:032x}")}
 
 
 async def back_to(address: str, clean: Odds) -> None:
-    """Wait until everything is again as it was before the first spoilt body."""
+    """Wait until everything is as it was before the first spoilt body."""
     odds: Odds = {}
     with trio.move_on_after(60):
         while True:
@@ -199,7 +199,7 @@ async def back_to(address: str, clean: Odds) -> None:
 
 
 async def commands_answer(address: str, event_id: str, folder: Path) -> dict[str, str]:
-    """Run the commands that read; return what each printed."""
+    """Run the commands that read, and return the output of each."""
     shown: dict[str, str] = {}
     export = folder / "odds.csv"
     for words in (

@@ -19,14 +19,14 @@ import structlog
 import trio
 
 from odds_service.config import load_settings
-from odds_service.demo import payloads
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
-from odds_service.demo.payloads import Match
-from odds_service.demo.providers import Bet9jaShelf, BetPawaShelf, SportyBetShelf
 from odds_service.demo.settings import SimulationSettings
 from odds_service.http.message import App, Request, Response
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from tests.support import payloads
 from tests.support.hostile import FAULTS, SPOILT_PRICES, HostileSite, hostile
+from tests.support.payloads import Match
+from tests.support.providers import Bet9jaShelf, BetPawaShelf, SportyBetShelf
 from tests.support.serving import service, status_of
 from tests.support.watching import watching
 

@@ -147,8 +147,8 @@ async def test_a_restart_with_the_same_odds_writes_no_row(tmp_path: Path) -> Non
         for _ in range(3):
             async with service(settings) as running:
                 (scraper,) = running.parts.scrapers.values()
-                await wait_until(lambda scraper=scraper: scraper.pulls > 3, "pulls")  # type: ignore[misc]  # a default
-                assert scraper.failures == 0
+                await wait_until(lambda scraper=scraper: scraper.counts.pulls > 3, "pulls")  # type: ignore[misc]  # a default
+                assert scraper.counts.failures == 0
             tables = ("odds_history", "odds_current", "snapshots", "events", "source_states")
             counts.append(
                 [stored(tmp_path / "odds.db", f"SELECT count(*) FROM {name}") for name in tables]  # noqa: S608  # ours

@@ -1,4 +1,4 @@
-"""A plug-in that does all things wrong, and some right: all calls answer, and tell of it."""
+"""A plug-in that does everything wrong, and some things right: all calls answer and report it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -92,7 +92,7 @@ STEPS: Final[tuple[Callable[[], Any], ...]] = (
 
 
 class Odd:
-    """A source that goes through the steps, one a fetch."""
+    """A source that takes the given steps, one per fetch."""
 
     kind: ClassVar[str] = "odd"
     pace: Any = Pace.steady(0.02, concurrency=1)

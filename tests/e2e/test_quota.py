@@ -1,4 +1,4 @@
-"""A quota that is nearly used up: nothing is asked over it, and that is no failure."""
+"""A quota that is nearly used up: no request exceeds it, and waiting is no failure."""
 
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,9 @@ async def test_credits_are_kept_to_by_pulls_and_refreshes(tmp_path: Path) -> Non
             settings = settings_for(tmp_path, port, [sport], interval_s=0.05)
             async with service(settings) as running:
                 (scraper,) = running.parts.scrapers.values()
-                await wait_until(lambda: scraper.pulls == PULLS, "the pulls that can be paid")
+                await wait_until(
+                    lambda: scraper.counts.pulls == PULLS, "the pulls that can be paid"
+                )
                 await wait_until(lambda: bool(running.parts.cache.events), "their odds")
                 await trio.sleep(1.0)  # twenty intervals
                 request = pb.RefreshEventRequest(event_id=next(iter(running.parts.cache.events)))

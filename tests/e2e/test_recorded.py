@@ -91,8 +91,8 @@ def watched_odds(odds: Odds) -> dict[Identity, Plain]:
 async def all_pulled(running: Running, bodies: int) -> None:
     (scraper,) = running.parts.scrapers.values()
     wanted = bodies + REPEATS
-    await wait_until(lambda: scraper.pulls > wanted, f"{wanted} pulls")
-    assert scraper.failures == 0
+    await wait_until(lambda: scraper.counts.pulls > wanted, f"{wanted} pulls")
+    assert scraper.counts.failures == 0
 
 
 def sport_of(bodies: list[bytes]) -> str:

@@ -60,8 +60,8 @@ async def scraped(running: Running) -> None:
     """Wait until each source was pulled whole, and all of it is stored."""
     for name, scraper in running.parts.scrapers.items():
         sports = len(running.parts.asks[name].listings or ())
-        wanted = scraper.pulls + 2 * sports + 1
-        await wait_until(lambda s=scraper, w=wanted: s.pulls >= w, "pulls")  # type: ignore[misc]  # bound now
+        wanted = scraper.counts.pulls + 2 * sports + 1
+        await wait_until(lambda s=scraper, w=wanted: s.counts.pulls >= w, "pulls")  # type: ignore[misc]  # bound now
     feed = running.parts.feed
     await wait_until(lambda: feed.durable_revision == feed.head_revision, "stored")
 

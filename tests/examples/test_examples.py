@@ -1,4 +1,4 @@
-"""The examples, each as its command says, against the service on the simulated bookmaker."""
+"""Each example, run by its documented command against the service and the simulated bookmaker."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ LIVELY = SimulationSettings(
 
 @asynccontextmanager
 async def live(folder: Path) -> AsyncIterator[str]:
-    """The address of a service whose odds move all the time, and are there already."""
+    """Yield the address of a service whose odds are there and keep moving."""
     offer = SimulatedBookmaker(LIVELY)
     table = {"regions": list(LIVELY.regions), "markets": list(offer.market_keys)}
     async with trio.open_nursery() as nursery:
@@ -40,7 +40,7 @@ async def live(folder: Path) -> AsyncIterator[str]:
 
 
 async def run(*command: str, cwd: Path | None = None) -> str:
-    """What it prints; it must end by itself, and well."""
+    """Return the output of a command, which must end by itself without an error."""
     done = await trio.to_thread.run_sync(
         lambda: subprocess.run(
             command,

@@ -46,7 +46,7 @@ async def test_counters_agree_with_what_was_done(tmp_path: Path) -> None:
         after = await scrape(running)
         (scraper,) = running.parts.scrapers.values()
         feed, cut = running.parts.feed, running.parts.cache.view()
-        assert 0 < after.value("odds_source_pulls_total") <= scraper.pulls
+        assert 0 < after.value("odds_source_pulls_total") <= scraper.counts.pulls
     with pytest.raises(OSError, match="connect"):  # it ends with the service
         await trio.open_tcp_stream("127.0.0.1", int(running.metrics.rpartition(":")[2]))
 
@@ -91,10 +91,10 @@ async def test_failures_are_counted_by_kind(tmp_path: Path) -> None:
     sports = ["soccer_epl", "no_such_sport"]
     async with measured(tmp_path, STILL, sports=sports) as running:
         (scraper,) = running.parts.scrapers.values()
-        await wait_until(lambda: scraper.failures > 1, "failures")
+        await wait_until(lambda: scraper.counts.failures > 1, "failures")
         seen = await scrape(running)
     failures = seen.value("odds_source_failures_total")
-    assert 1 < failures <= scraper.failures
+    assert 1 < failures <= scraper.counts.failures
     assert seen.value("odds_source_problems_total", problem="unknown_sport") == failures
 
 

@@ -34,12 +34,13 @@ from odds_service.model.observation import (
     Scope,
 )
 from odds_service.pipeline.detect import slices
+from odds_service.sources.access import Access
 from odds_service.sources.base import Pull
 from odds_service.sources.bet9ja import Bet9ja, Bet9jaSettings
 from odds_service.sources.betpawa import BetPawa, BetPawaSettings
 from odds_service.sources.boundary import Gate, Limits
 from odds_service.sources.failures import failure_of
-from odds_service.sources.http import Answer
+from odds_service.sources.http_answer import Answer
 from odds_service.sources.sportybet import SportyBet, SportyBetSettings
 from odds_service.sources.the_odds_api import TheOddsApi, TheOddsApiSettings
 from odds_service.storage.rows.history import change_from, history_row
@@ -71,6 +72,7 @@ class Canned:
     """An HTTP client that answers with the body that a test sets."""
 
     def __init__(self) -> None:
+        self.access = Access()
         self.body = b""
 
     async def get(self, _path: str, _params: object) -> Answer:
@@ -349,7 +351,8 @@ class Looks:
             observation = self.gate.check(found, problems, started_at=at_, observed_at=at_)
             observation = replace(observation, started_at=at_, observed_at=at_)
         except SourceError as error:
-            kind, reason, _ = failure_of(error, LIMITS)
+            failure = failure_of(error, LIMITS.max_retry_after_s)
+            kind, reason = failure.kind, failure.reason
             problems[kind] += 1
             observation = Observation(
                 source="toa", scope=Scope(), completeness=Completeness.FAILED, started_at=at_,

@@ -1,11 +1,11 @@
-"""Schedules, budgets and retention when the clocks move."""
+"""Schedules and retention when the clocks move."""
 
 from datetime import timedelta
 
-from odds_service.pipeline.budget import DAY_S, Budget
 from odds_service.pipeline.retention import CATCH_UP, RetentionTime
 from odds_service.pipeline.schedule import Job, Schedule
-from odds_service.sources.base import Tier
+from odds_service.sources.access import Access
+from odds_service.sources.base import Pace, Tier
 from tests.support.observations import NOON
 
 TIERS = (
@@ -14,8 +14,14 @@ TIERS = (
 )
 
 
+def schedule_of_ten() -> Schedule:
+    access = Access()
+    access.keep_to(Pace(tiers=TIERS, concurrency=10), day_offset_s=0.0)
+    return Schedule(TIERS, access)
+
+
 def test_after_a_sleep_all_jobs_are_due_the_most_urgent_first() -> None:
-    schedule = Schedule(TIERS, Budget(concurrency=10))
+    schedule = schedule_of_ten()
     jobs = [Job(key="far", starts_at=1e6), Job(key="near", starts_at=100.0)]
     schedule.update(jobs, 0.0)
     for _ in jobs:
@@ -31,29 +37,11 @@ def test_after_a_sleep_all_jobs_are_due_the_most_urgent_first() -> None:
 
 
 def test_a_job_that_is_out_during_a_sleep_does_not_overlap_itself() -> None:
-    schedule = Schedule(TIERS, Budget(concurrency=10))
+    schedule = schedule_of_ten()
     schedule.update([Job(key="a")], 0.0)
     assert schedule.take(0.0) is not None
     schedule.hurry(1.0)
     assert schedule.take(1.0) is None
-
-
-def test_a_sleep_counts_towards_a_hold_and_brings_the_new_days_credits() -> None:
-    budget = Budget(concurrency=1, quota_per_day=10, day_offset_s=100 * DAY_S)
-    budget.start(0.0, 10.0)
-    budget.end()
-    budget.hold(3_600.0)
-    assert budget.opens_at(1.0, 10.0) >= DAY_S
-    budget.moved(1.0, 101 * DAY_S, slept_s=DAY_S)
-    assert budget.opens_at(1.0, 10.0) <= 1.0 + 3_600.0
-
-
-def test_a_day_that_comes_twice_gives_its_credits_once() -> None:
-    budget = Budget(concurrency=1, quota_per_day=10, day_offset_s=100 * DAY_S)
-    budget.start(0.0, 10.0)
-    budget.end()
-    budget.moved(1.0, 99 * DAY_S, slept_s=0.0)
-    assert budget.opens_at(1.0, 10.0) > 3_600.0
 
 
 def test_a_clock_that_is_years_ahead_takes_history_out_by_the_day_and_not_at_once() -> None:

@@ -1,4 +1,4 @@
-"""A refresh goes the one way that all observations go: it may remove, and nothing undoes it."""
+"""A refresh takes the same way as all observations: it may remove, and nothing undoes it."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from odds_service.model.observation import Observation, Scope
 from odds_service.pipeline.refresh import Refresher
 from odds_service.pipeline.scrape import Scraper
 from tests.pipeline.test_detect import Stage
-from tests.pipeline.test_scrape import Scripted, coverage_of
+from tests.pipeline.test_scrape import Scripted, listings_of
 from tests.support.observations import NOON, Offer, cached, fold, observe, offered
 
 H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
@@ -24,7 +24,7 @@ LESS: Offer = {"e": {"b": {H2H: {"home": 2.2}}}, "f": {"b": {}}}
 
 
 class Committed:
-    """A writer that is always done."""
+    """A writer that has always committed everything."""
 
     async def committed(self, revision: int) -> None:
         await trio.lowlevel.checkpoint()
@@ -42,7 +42,7 @@ def stage() -> Stage:
 def refresher_of(stage: Stage, source: Scripted, nursery: trio.Nursery) -> Refresher:
     send, _ = trio.open_memory_channel[object](1)
     clock = DrivenClock(lambda: NOON + timedelta(minutes=2))
-    scraper = Scraper(source, send, clock, coverage_of())
+    scraper = Scraper(source, send, clock, listings_of())
     scrapers = {"toa": scraper}
     return Refresher(stage.cache, stage.detector, Committed(), stage.queue, scrapers, nursery)
 
@@ -67,7 +67,7 @@ async def test_what_a_refresh_lacks_is_removed_and_the_next_poll_finds_nothing_n
     # A poll that began before the refresh and ends after it must not undo it.
     late = await stage.detector.observe(observe(offered(WHOLE), 1))
     assert [c for c in late.changes if getattr(c, "event_id", "") == "toa:e"] == []
-    assert stage.detector.late_events == 1
+    assert stage.detector.counts.late_events == 1
     again = await stage.detector.observe(observe(offered(LESS), 3))
     assert again.changes == []
     assert fold(stage.published()) == cached(stage.cache.events)

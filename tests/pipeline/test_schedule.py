@@ -1,24 +1,23 @@
-"""The schedule: urgent first, nobody starved, nothing twice at once, never over the budget."""
+"""The schedule: urgent pulls first, none starved, none overlapping itself or over the budget."""
 
 import random
 from collections import deque
 from itertools import pairwise
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from odds_service.errors import SourceError
 from odds_service.model.source import SourceState, event_interval_s
-from odds_service.pipeline.budget import DAY_S, RENEWAL_S, Budget
 from odds_service.pipeline.schedule import (
     EQUAL_S,
     JITTER,
-    MAX_BACKOFF,
     Job,
     Schedule,
 )
-from odds_service.sources.base import Tier, steady_tier
+from odds_service.sources.access import MAX_BACKOFF, Access
+from odds_service.sources.base import Pace, Tier, steady_tier
 from odds_service.status import TierFreshness
 
 TIERS = (
@@ -28,9 +27,16 @@ TIERS = (
 )
 
 
-def schedule_of(*jobs: Job, tiers: tuple[Tier, ...] = TIERS, **limits: float) -> Schedule:
-    budget = Budget(**({"concurrency": 1_000} | limits))  # type: ignore[arg-type]  # as written
-    schedule = Schedule(tiers, budget, random.Random(1))
+def access_with(concurrency: int = 1_000, requests_per_s: float | None = None) -> Access:
+    """An access policy of a new source with these limits."""
+    access = Access()
+    pace = Pace(tiers=TIERS, concurrency=concurrency, requests_per_s=requests_per_s)
+    access.keep_to(pace, day_offset_s=0.0)
+    return access
+
+
+def schedule_of(*jobs: Job, tiers: tuple[Tier, ...] = TIERS, concurrency: int = 1_000) -> Schedule:
+    schedule = Schedule(tiers, access_with(concurrency), random.Random(1))
     schedule.update(jobs, 0.0)
     return schedule
 
@@ -57,7 +63,7 @@ def test_a_pull_is_out_until_it_has_finished() -> None:
 
 
 def taken_at(schedule: Schedule, now: float) -> list[str]:
-    """All that may start now."""
+    """Return all jobs that may start at a time."""
     keys = []
     while (job := schedule.take(now)) is not None:
         keys.append(job.key)
@@ -134,7 +140,7 @@ def test_an_event_that_has_started_and_shows_no_odds_gets_less_urgent() -> None:
 def test_what_is_priced_is_asked_for_as_often_as_its_odds_get_stale(
     starts_at: float, in_play: bool, now: float
 ) -> None:
-    """Else an event in play is stale for most of the time, however well its source works."""
+    """Otherwise an event in play is stale most of the time, however well its source works."""
     job = Job(key="a", starts_at=starts_at, in_play=in_play, priced=True)
     source = SourceState(
         source="s", interval_s=900, paces=tuple((tier.within_s, tier.interval_s) for tier in TIERS)
@@ -164,11 +170,11 @@ def test_a_start_that_moves_moves_the_pull() -> None:
     assert abs(due(schedule) - 60) <= 60 * JITTER
 
 
-def test_the_earliest_deadline_goes_first_and_coverage_among_equals() -> None:
+def test_the_earliest_deadline_goes_first_and_bookmakers_among_equals() -> None:
     jobs = [
-        Job(key="later", coverage=9),
-        Job(key="one", starts_at=100, coverage=1),
-        Job(key="three", starts_at=100, coverage=3),
+        Job(key="later", bookmakers=9),
+        Job(key="one", starts_at=100, bookmakers=1),
+        Job(key="three", starts_at=100, bookmakers=3),
         Job(key="live", in_play=True),
     ]
     schedule = schedule_of(*jobs)
@@ -194,80 +200,15 @@ def test_freshness_is_told_by_tier() -> None:
     assert [tier.pulls for tier in told] == [2, 0, 0]
 
 
-# -- the budget ------------------------------------------------------------------------------------
+# -- the access policy -----------------------------------------------------------------------------
 
 
 def test_a_hold_holds_all() -> None:
     schedule = steady("a", "b")
-    schedule.budget.hold(500)
+    schedule.access.pull_failed(0, SourceError("rate_limited", "later", retry_after_s=500))
     assert schedule.take(499) is None
     assert due(schedule, 499) == 500
     assert schedule.take(500) is not None
-
-
-def test_a_days_credits_are_spread_over_the_day() -> None:
-    budget = Budget(concurrency=1, quota_per_day=240)
-    starts, now = [], 0.0
-    while now < 2 * DAY_S:
-        now = max(now, budget.opens_at(now, 10))
-        if now >= 2 * DAY_S:
-            break
-        budget.start(now, 10)
-        budget.end()
-        starts.append(now)
-    days = [sum(at // DAY_S == day for at in starts) for day in (0, 1)]
-    assert days == [24, 24]
-    gaps = [later - sooner for sooner, later in pairwise(starts)]
-    assert min(gaps) == pytest.approx(3_600)
-    assert max(gaps) == pytest.approx(3_600)
-
-
-def test_a_start_in_mid_day_has_the_rest_of_the_days_credits() -> None:
-    budget = Budget(concurrency=1, quota_per_day=100, day_offset_s=DAY_S * 0.75)
-    starts, now = 0, 0.0
-    while (now := max(now, budget.opens_at(now, 1))) < DAY_S * 0.25:
-        budget.start(now, 1)
-        budget.end()
-        starts += 1
-    assert starts == 25
-
-
-def test_what_the_source_says_is_left_goes_before() -> None:
-    budget = Budget(concurrency=1, quota_per_day=1_000)
-    budget.told(0, 10)
-    for _ in range(5):
-        at = budget.opens_at(0, 2)
-        budget.start(max(0, at), 2)
-    assert budget.opens_at(10, 2) >= DAY_S * 0.99
-    budget.told(20, 1)
-    lone = Budget(concurrency=1)
-    lone.told(20, 1)
-    assert lone.opens_at(20, 2) == 20 + RENEWAL_S
-    lone.start(20 + RENEWAL_S, 2)  # tried again: it may have been renewed
-    assert lone.opens_at(20 + RENEWAL_S, 2) == 20 + 2 * RENEWAL_S
-    lone.told(20 + RENEWAL_S, 500)
-    assert lone.opens_at(20 + RENEWAL_S, 2) <= 20 + RENEWAL_S
-
-
-@pytest.mark.parametrize(("real", "starts"), [(0, 100), (1, 100), (4, 25), (7, 15)])
-def test_the_days_credits_are_counted_by_what_requests_really_cost(real: int, starts: int) -> None:
-    budget = Budget(concurrency=1, quota_per_day=100)
-    made, now = 0, 0.0
-    while (now := max(now, budget.opens_at(now, 1))) < DAY_S and made < 100:
-        budget.start(now, 1)
-        budget.end()
-        budget.cost(now, 1, real)
-        made += 1
-    assert made == starts
-
-
-def test_what_is_left_is_counted_by_real_costs_until_it_is_told_again() -> None:
-    budget = Budget(concurrency=1)
-    budget.told(0, 10)
-    budget.start(0, 6)
-    budget.cost(1, 6, 2)
-    assert budget.quota_left == 8
-    assert budget.opens_at(1, 8) <= 1 < budget.opens_at(1, 9)
 
 
 # -- properties ------------------------------------------------------------------------------------
@@ -278,7 +219,7 @@ a_job = st.builds(
     starts_at=st.none() | st.floats(-5_000, 9_000),
     in_play=st.booleans(),
     priced=st.booleans(),
-    coverage=st.integers(0, 3),
+    bookmakers=st.integers(0, 3),
 )
 offers = st.lists(a_job, max_size=12, unique_by=lambda job: job.key)
 # What happens next: time goes on, a pull ends (well or not), the offer changes.
@@ -297,8 +238,8 @@ steps = st.lists(
 def test_never_overlapping_never_over_budget_always_the_most_urgent(
     script: list[tuple[str, object]], concurrency: int, rate: float | None
 ) -> None:
-    budget = Budget(concurrency=concurrency, requests_per_s=rate)
-    schedule = Schedule(TIERS, budget, random.Random(2))
+    access = access_with(concurrency, rate)
+    schedule = Schedule(TIERS, access, random.Random(2))
     now = 0.0
     under_way: deque[str] = deque()
     starts: list[float] = []
@@ -331,8 +272,8 @@ def test_nobody_is_starved_however_much_too_much_there_is(
     events: list[tuple[float, int]], service_s: float
 ) -> None:
     jobs = [
-        Job(key=str(n), starts_at=start, coverage=coverage, priced=n % 2 == 0)
-        for n, (start, coverage) in enumerate(events)
+        Job(key=str(n), starts_at=start, bookmakers=bookmakers, priced=n % 2 == 0)
+        for n, (start, bookmakers) in enumerate(events)
     ]
     schedule = schedule_of(*jobs, concurrency=1)
     now = 0.0
@@ -350,25 +291,3 @@ def test_nobody_is_starved_however_much_too_much_there_is(
         schedule.finished(job.key, now, ok=True)
     for at in last.values():
         assert now - at <= 1_800 * (1 + JITTER) + EQUAL_S + (len(jobs) + 1) * service_s
-
-
-@given(
-    st.floats(1, 500),
-    st.lists(st.tuples(st.floats(0, 7_200), st.floats(0.5, 20)), min_size=1, max_size=150),
-    st.floats(0, DAY_S - 1),
-)
-@settings(max_examples=100, deadline=None)
-def test_no_day_has_more_than_its_credits(
-    per_day: float, asked: list[tuple[float, float]], offset_s: float
-) -> None:
-    budget = Budget(concurrency=1_000, quota_per_day=per_day, day_offset_s=offset_s)
-    spent: dict[int, float] = {}
-    now = 0.0
-    for wait_s, cost in asked:
-        now += wait_s
-        if cost > per_day or budget.opens_at(now, cost) > now:
-            continue
-        budget.start(now, cost)
-        day = int((now + offset_s) // DAY_S)
-        spent[day] = spent.get(day, 0.0) + cost
-    assert all(of_day <= per_day + 1e-6 for of_day in spent.values())

@@ -1,4 +1,4 @@
-"""The scrape stage: a failure or a crash stays in its source; cancelled anywhere, it lets go."""
+"""The scrape stage: a failure or a crash stays in its source, and any cancellation lets go."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ from odds_service.model.market import MarketKey
 from odds_service.model.observation import Completeness, Observation, Scope
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.pipeline.channels import Fetched
-from odds_service.pipeline.coverage import Coverage
+from odds_service.pipeline.listings import Listings
 from odds_service.pipeline.scrape import Scraper
 from odds_service.sources.base import Offer, Pace, Pull, Tier
 from odds_service.sources.boundary import Limits
@@ -31,7 +31,7 @@ Step = Callable[[], Awaitable[Observation]]
 
 
 class Scripted:
-    """A source whose fetches do what the test says, one step a fetch, the last for ever."""
+    """A source that takes the given steps, one per fetch, and repeats the last."""
 
     kind: ClassVar[str] = "scripted"
 
@@ -91,19 +91,21 @@ async def hang() -> Observation:
     raise AssertionError
 
 
-def coverage_of(*entries: EventOdds) -> Coverage:
-    return Coverage(OddsCache(ChangeFeed("epoch", 0), events=entries))
+def listings_of(*entries: EventOdds) -> Listings:
+    return Listings(OddsCache(ChangeFeed("epoch", 0), events=entries))
 
 
 def scraper_of(
     source: Scripted,
-    coverage: Coverage | None = None,
+    listings: Listings | None = None,
     *,
     capacity: float = 0,
     limits: Limits = Limits(),  # immutable
 ) -> tuple[Scraper, trio.MemoryReceiveChannel[Fetched]]:
     send, receive = trio.open_memory_channel[Fetched](capacity)
-    scraper = Scraper(source, send, DrivenClock(lambda: NOON), coverage or coverage_of(), limits)
+    scraper = Scraper(
+        source, send, DrivenClock(lambda: NOON), listings or listings_of(), limits=limits
+    )
     return scraper, receive
 
 
@@ -125,13 +127,18 @@ async def test_failures_and_crashes_are_outcomes_and_scraping_goes_on(
     times = [at for at, _ in outcomes]
     assert 9 < times[1] - times[0] < 11
     assert times[2] - times[1] >= 100  # as the source asked
-    assert scraper.problems == {"rate_limited": 1, "crash": 1, "bad_event": 1, "wrong_shape": 1}
+    assert scraper.counts.problems == {
+        "rate_limited": 1,
+        "crash": 1,
+        "bad_event": 1,
+        "wrong_shape": 1,
+    }
     said = [entry["event"] for entry in logs]
     assert said == ["fetch_failed", "source_crashed", "fetch_failed"]
 
 
 class Unwilling(Awaitable[Observation]):
-    """Awaited, it hands a value to Trio that is none of Trio's."""
+    """An awaitable that yields a value which Trio does not know."""
 
     def __await__(self) -> Generator[Any, None, Observation]:
         yield "nonsense"
@@ -189,7 +196,7 @@ async def test_whatever_a_source_does_instead_stays_in_it(
     # Numbered and dated by the scraper, and otherwise what the source gave.
     assert unstamped(second) == unstamped(replace(GOOD, problems={}))
     assert on_demand.completeness is Completeness.FAILED
-    assert scraper.problems == {kind: 1}
+    assert scraper.counts.problems == {kind: 1}
 
 
 async def test_times_are_the_services_whatever_a_source_writes(
@@ -297,8 +304,8 @@ async def test_names_of_problems_that_a_source_makes_up_are_bounded(
         for _ in range(6):
             await receive.receive()
         nursery.cancel_scope.cancel()
-    assert len(scraper.problems) <= 501
-    assert scraper.problems["other"] > 2**40
+    assert len(scraper.counts.problems) <= 501
+    assert scraper.counts.problems["other"] > 2**40
 
 
 @pytest.mark.parametrize("state", ["fetching", "sending", "waiting"])
@@ -394,14 +401,14 @@ async def test_urgent_events_are_pulled_more_often(autojump_clock: trio.testing.
 async def test_what_is_priced_is_in_play_however_long_ago_it_started(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Seen: six hours after its start an event in play was looked at as one of next week."""
+    """Seen: six hours after its start an event in play was fetched like one of next week."""
     four_days_s = 4 * 86_400
-    coverage = coverage_of(
+    listed = listings_of(
         carried("toa:test", starts_in_s=-four_days_s, priced=True),
         carried("toa:over", starts_in_s=-four_days_s),
     )
     source = by_event(Scripted(good), *(pull_of(name, -four_days_s) for name in ("test", "over")))
-    scraper, _ = scraper_of(source, coverage, capacity=1_000)
+    scraper, _ = scraper_of(source, listed, capacity=1_000)
     with trio.move_on_after(95):
         await scraper.run()
     assert 9 <= source.fetched.count("test") <= 11
@@ -412,16 +419,16 @@ async def test_an_event_that_is_listed_no_more_is_pulled_until_the_cache_lets_it
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     entries = [carried("toa:left", starts_in_s=60), carried("x", starts_in_s=60, source="other")]
-    coverage = coverage_of(*entries)
+    listed = listings_of(*entries)
     source = by_event(Scripted(good))
-    scraper, _ = scraper_of(source, coverage, capacity=1_000)
+    scraper, _ = scraper_of(source, listed, capacity=1_000)
     with trio.move_on_after(45):
         await scraper.run()
     assert set(source.fetched) == {"left"}
     assert len(source.fetched) >= 4
-    coverage = coverage_of(*entries[1:])  # detect saw it absent twice
+    listed = listings_of(*entries[1:])  # detect saw it absent twice
     fetched = len(source.fetched)
-    again, _ = scraper_of(source, coverage, capacity=1_000)
+    again, _ = scraper_of(source, listed, capacity=1_000)
     with trio.move_on_after(45):
         await again.run()
     assert len(source.fetched) == fetched
@@ -438,17 +445,17 @@ async def test_a_failed_discovery_leaves_the_last_offer_standing(
         await scraper.run()
     assert source.discovered == 3  # after 300 s, 10 s later, and 20 s after that not yet
     assert len(source.fetched) >= 31
-    assert scraper.problems == {"server_error": 2}
+    assert scraper.counts.problems == {"server_error": 2}
 
 
 async def test_what_several_sources_list_comes_first_among_equals(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    coverage = coverage_of()
-    coverage.tell("other", [Pull(key="o", shared_ids={"sr": "2"})])
+    listed = listings_of()
+    listed.update("other", [Pull(key="o", shared_ids={"sr": "2"})])
     pulls = [pull_of(f"e{n}", 60, shared_ids={"sr": str(n)}) for n in range(4)]
     source = by_event(Scripted(good), *pulls)
-    scraper, _ = scraper_of(source, coverage, capacity=1_000)
+    scraper, _ = scraper_of(source, listed, capacity=1_000)
     with trio.move_on_after(1):
         await scraper.run()
     assert source.fetched[0] == "e2"
@@ -547,7 +554,7 @@ async def test_credits_that_are_used_up_hold_pulls_and_refreshes(
         with pytest.raises(SourceError) as caught:
             await scraper.fetch_event("e", "listing0")
         assert caught.value.kind == "over_budget"
-        assert scraper.failures == 0
+        assert scraper.counts.failures == 0
         await trio.sleep(1_000)
         assert len(source.fetched) == 2  # after an hour: it may have been renewed
         nursery.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""What a source's markets are called that nothing knows: counted by name, within bounds."""
+"""Unmapped markets: counted by the source's own names, within bounds."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def sportybet(*markets: dict[str, Any], **fields: Any) -> bytes:
-    """SportyBet's answer for one event."""
+    """Return SportyBet's answer for one event."""
     event = {
         "eventId": "sr:match:123",
         "estimateStartTime": 1778065200000,
@@ -29,7 +29,7 @@ def sportybet_market(
     texts: dict[str, str] | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
-    """A market with its outcomes' odds by id; inactive ones end with an exclamation mark."""
+    """Return a market from its outcomes' odds by id; an exclamation mark ends the inactive ones."""
     outcomes = [
         {
             "id": key.rstrip("!"),
@@ -46,7 +46,7 @@ def sportybet_market(
 
 
 def betpawa(*markets: dict[str, Any], **fields: Any) -> bytes:
-    """BetPawa's event."""
+    """Return BetPawa's event."""
     event = {
         "id": "33289995",
         "name": "Reds FC - Blues FC",
@@ -71,9 +71,9 @@ def betpawa_market(
     *rows: dict[str, Any],
     handicaps: tuple[float | None, ...] = (None,),
 ) -> dict[str, Any]:
-    """A market of rows, each with its prices by name; suspended ones end with an exclamation mark.
+    """Return a market of rows of prices by name; an exclamation mark ends suspended ones.
 
-    handicaps: one a row, in quarters; the last stands for all further rows.
+    handicaps: one per row, in quarters; the last also serves all further rows.
     """
     return {
         "marketType": {"id": id, "name": f"Market {id}"},
@@ -92,7 +92,7 @@ def betpawa_market(
 
 
 def bet9ja(odds: dict[str, Any], **fields: Any) -> bytes:
-    """Bet9ja's answer for one event before it starts."""
+    """Return Bet9ja's answer for one event before its start."""
     event = {
         "ID": 769895636,
         "DS": "Reds - Blues FC",
@@ -109,7 +109,7 @@ def bet9ja(odds: dict[str, Any], **fields: Any) -> bytes:
 
 
 def bet9ja_live(odds: dict[str, Any]) -> bytes:
-    """Bet9ja's answer for one event in play."""
+    """Return Bet9ja's answer for one event in play."""
     about = {
         "ID": 9261155,
         "DS": "Reds - Blues FC",

@@ -1,4 +1,4 @@
-"""HTTP servers for the tests of sources: good ones, and ones that answer any bytes at all."""
+"""HTTP servers for the tests of sources: correct ones, and ones that answer any bytes at all."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +16,7 @@ Answer = Callable[[trio.SocketStream, bytes], Awaitable[None]]
 
 @asynccontextmanager
 async def listening(app: App, *, gzip: bool = False) -> AsyncIterator[str]:
-    """Serve a well-behaved application; gives its base URL."""
+    """Serve a well-behaved application, and yield its base URL."""
     async with trio.open_nursery() as nursery:
         port = await nursery.start(lambda **kw: serve_http(app, gzip=gzip, **kw))
         yield f"http://127.0.0.1:{port}"
@@ -25,9 +25,9 @@ async def listening(app: App, *, gzip: bool = False) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def answering(answer: Answer) -> AsyncIterator[str]:
-    """Serve raw bytes: after each request's head `answer` may do to the stream what it likes.
+    """Serve raw bytes: after each request's head `answer` may use the stream at will.
 
-    The connection is closed after it; a request's body is not read.
+    The connection is then closed; a request's body is not read.
     """
 
     async def serve(stream: trio.SocketStream) -> None:
@@ -50,7 +50,7 @@ async def answering(answer: Answer) -> AsyncIterator[str]:
 
 
 def head_of(status: int, *headers: str, length: int | None = None) -> bytes:
-    """The head of an answer; `length` for a Content-Length header."""
+    """Return the head of an answer; `length` sets its Content-Length."""
     lines = [f"HTTP/1.1 {status} As It Is", *headers]
     if length is not None:
         lines.append(f"Content-Length: {length}")
@@ -58,12 +58,12 @@ def head_of(status: int, *headers: str, length: int | None = None) -> bytes:
 
 
 def json_of(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A well-formed JSON answer."""
+    """Return a well-formed JSON answer."""
     return Response(status, json.dumps(value).encode(), headers=list((headers or {}).items()))
 
 
 class Scripted:
-    """An application that gives its answers in order, the last for ever, and keeps the requests."""
+    """An application that gives its answers in order, repeats the last, and keeps the requests."""
 
     def __init__(self, *answers: Response) -> None:
         self.answers = list(answers)

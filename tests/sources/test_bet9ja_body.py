@@ -1,4 +1,4 @@
-"""Bet9ja's bodies: flat keys, both shapes, what is no price, and what is bad alone."""
+"""Bet9ja's bodies: flat keys, both shapes, missing prices, and single bad parts."""
 
 from collections import Counter
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""BetPawa's bodies: rows and quarters, both shapes, what is no price, and what is bad alone."""
+"""BetPawa's bodies: rows and quarters, both shapes, missing prices, and single bad parts."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -115,7 +115,7 @@ def test_rows_are_lines_in_quarters_or_rows_of_one_market() -> None:
 
 
 def test_what_is_suspended_has_no_price_of_100_or_0() -> None:
-    """100.0 is a price of its own where it is not suspended."""
+    """100.0 is a real price if it is not suspended."""
     event, *_ = read(
         betpawa(
             betpawa_market("3743", {"1!": 100.0, "X!": 0.0, "2!": 3.5}),
@@ -133,7 +133,7 @@ def test_what_is_suspended_has_no_price_of_100_or_0() -> None:
 
 
 def test_the_newer_shape() -> None:
-    """`odds` for `price`, `suspended` only when true, a handicap that is not there."""
+    """It says `odds` for `price`, has `suspended` only if true, and may lack a handicap."""
     market = {
         "marketType": {"id": "3795", "name": "Both Teams To Score - FT"},
         "row": [

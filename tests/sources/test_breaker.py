@@ -1,94 +1,98 @@
-"""The circuit breaker, on a clock of the test's own."""
+"""The circuit breaker."""
 
 import pytest
 
 from odds_service.errors import SourceError
 from odds_service.sources.breaker import Breaker
 
+DOWN = SourceError("connection", "refused")
 
-class Clock:
-    """A clock that the test moves."""
 
-    def __init__(self) -> None:
+class At:
+    """A breaker at a time that the test moves."""
+
+    def __init__(self, failures: int, cool_s: float) -> None:
+        self.breaker = Breaker(failures, cool_s)
         self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
     def jump(self, seconds: float) -> None:
         self.now += seconds
 
+    def admit(self) -> None:
+        self.breaker.admit(self.now)
 
-DOWN = SourceError("connection", "refused")
+    def fail(self, error: SourceError = DOWN) -> None:
+        self.admit()
+        self.breaker.failed(self.now, error)
 
-
-def refused(breaker: Breaker) -> float:
-    with pytest.raises(SourceError) as caught:
-        breaker.admit()
-    assert caught.value.kind == "circuit_open"
-    assert caught.value.retry_after_s is not None
-    return caught.value.retry_after_s
-
-
-def fail(breaker: Breaker, error: SourceError = DOWN) -> None:
-    breaker.admit()
-    breaker.failed(error)
+    def refused_s(self) -> float:
+        """Return the seconds to wait for a request that must be refused."""
+        with pytest.raises(SourceError) as caught:
+            self.admit()
+        assert caught.value.kind == "circuit_open"
+        assert caught.value.retry_after_s is not None
+        return caught.value.retry_after_s
 
 
 def test_it_opens_after_failures_in_a_row() -> None:
-    clock = Clock()
-    breaker = Breaker(3, 10.0, clock)
-    fail(breaker)
-    fail(breaker)
-    breaker.admit()
-    breaker.succeeded()
+    at = At(3, 10.0)
+    at.fail()
+    at.fail()
+    at.admit()
+    at.breaker.succeeded()
     for _ in range(3):
-        assert not breaker.is_open
-        fail(breaker)
-    assert breaker.is_open
-    assert refused(breaker) == pytest.approx(10.0)
-    clock.jump(9.9)
-    assert refused(breaker) == pytest.approx(0.1)
+        assert not at.breaker.is_open(at.now)
+        at.fail()
+    assert at.breaker.is_open(at.now)
+    assert at.refused_s() == pytest.approx(10.0)
+    at.jump(9.9)
+    assert at.refused_s() == pytest.approx(0.1)
 
 
 def test_then_one_request_finds_out() -> None:
-    clock = Clock()
-    breaker = Breaker(1, 10.0, clock)
+    at = At(1, 10.0)
     for pause_s in (10.0, 20.0, 40.0, 80.0, 80.0):
-        fail(breaker)
-        assert refused(breaker) == pytest.approx(pause_s)
-        clock.jump(pause_s)
-    breaker.admit()
-    refused(breaker)  # while the one is under way
-    breaker.succeeded()
-    fail(breaker)
-    assert refused(breaker) == pytest.approx(10.0)
+        at.fail()
+        assert at.refused_s() == pytest.approx(pause_s)
+        at.jump(pause_s)
+    at.admit()
+    at.refused_s()  # while the one is under way
+    at.breaker.succeeded()
+    at.fail()
+    assert at.refused_s() == pytest.approx(10.0)
 
 
 def test_a_cancelled_request_says_nothing() -> None:
-    clock = Clock()
-    breaker = Breaker(1, 10.0, clock)
-    fail(breaker)
-    clock.jump(10.0)
-    breaker.admit()
-    breaker.given_up()
-    breaker.admit()
-    breaker.succeeded()
-    breaker.admit()
+    at = At(1, 10.0)
+    at.fail()
+    at.jump(10.0)
+    at.admit()
+    at.breaker.given_up()
+    at.admit()
+    at.breaker.succeeded()
+    at.admit()
 
 
 def test_refusals_do_not_open_it() -> None:
-    clock = Clock()
-    breaker = Breaker(1, 10.0, clock)
+    at = At(1, 10.0)
     for kind in ("unauthorized", "html", "too_large", "redirect"):
-        fail(breaker, SourceError(kind, "so"))
-    breaker.admit()
+        at.fail(SourceError(kind, "so"))
+    at.admit()
 
 
-def test_a_named_wait_holds_at_once() -> None:
-    clock = Clock()
-    breaker = Breaker(5, 10.0, clock)
-    fail(breaker, SourceError("rate_limited", "429", retry_after_s=3.0))
-    assert refused(breaker) == pytest.approx(3.0)
-    clock.jump(3.0)
-    breaker.admit()
+def test_a_hold_refuses_at_once_and_ends_by_itself() -> None:
+    at = At(5, 10.0)
+    at.breaker.hold(at.now + 3.0)
+    assert at.refused_s() == pytest.approx(3.0)
+    at.jump(3.0)
+    at.admit()
+
+
+def test_a_sleep_of_the_machine_counts_towards_the_pause() -> None:
+    at = At(1, 10.0)
+    at.fail()
+    at.breaker.moved(9.0)
+    assert at.refused_s() == pytest.approx(1.0)
+    at.breaker.hold(at.now + 60.0)
+    at.breaker.moved(60.0)
+    at.admit()

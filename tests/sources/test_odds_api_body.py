@@ -1,4 +1,4 @@
-"""The Odds API's bodies: identity, odd values, and what is bad is skipped alone."""
+"""The Odds API's bodies: identity, odd values, and bad parts that are skipped alone."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Reading pair by pair gives what reading outcome by outcome gives; sharing is bounded."""
+"""Reading by pairs gives the same as reading by outcomes, and sharing is bounded."""
 
 import json
 from collections import Counter
@@ -69,7 +69,7 @@ def read(
 
 
 class CarefulReader(BodyReader):
-    """Takes nothing for ordinary."""
+    """A reader that takes every market for unusual."""
 
     def _read_pairs(self, *_: object) -> None:
         return None

@@ -1,4 +1,4 @@
-"""The same bet has the same market and outcome keys, whatever source shows it and how it spells."""
+"""The same bet has the same market and outcome keys at all sources and in all spellings."""
 
 import json
 import unicodedata
@@ -33,7 +33,7 @@ def odds_api(
     away: str | None = AWAY,
     title: object = "EPL",
 ) -> ObservedEvent:
-    """One market; names: with prices 1.5, 2.5, … unless they are told."""
+    """Read one market; names without given prices get 1.5, 2.5, and so on."""
     outcomes = []
     for number, name in enumerate(names):
         named, price = (name, number + 1.5) if isinstance(name, str) else name
@@ -161,7 +161,7 @@ def test_the_same_bet_has_the_same_keys_at_all_sources(
 
 
 def spellings(name: str) -> st.SearchStrategy[str]:
-    """Ways in which one name is written: accents apart, white space about, another case."""
+    """Generate spellings of one name: split accents, white space around it, another case."""
     return st.builds(
         lambda form, change, before, after: (
             before + change(unicodedata.normalize(form, name)).replace(" ", before or " ") + after
@@ -175,7 +175,7 @@ def spellings(name: str) -> st.SearchStrategy[str]:
 
 @given(home=spellings("Atlético Ñuñoa"), draw=spellings("Draw"), away=spellings("Örgryte or Fort"))
 def test_the_spelling_of_a_name_does_not_count(home: str, draw: str, away: str) -> None:
-    """The event says `Atlético Ñuñoa`, its outcomes may say it in another way."""
+    """The event says `Atlético Ñuñoa`; its outcomes may spell it differently."""
     sides: dict[str, Any] = {"home": "Atlético Ñuñoa", "away": "Örgryte or Fort"}
     result = odds_api("h2h", [draw, away, home], **sides)
     assert shown(result) == {MarketKey("h2h"): {"home": 3.5, "draw": 1.5, "away": 2.5}}
@@ -224,7 +224,7 @@ def test_an_outright_is_named_by_its_title() -> None:
 
 @pytest.mark.parametrize("price", [None, 0, 1.0, -5, "two", 1e12, {}])
 def test_a_draw_without_a_usable_price_stays_at_all_sources(price: Any) -> None:
-    """Left out, the market would look like a two-way one."""
+    """Without it the market would look like a two-way one."""
     bodies = [
         odds_api("h2h", [(HOME, 1.5), ("Draw", price), (AWAY, 3.5)]),
         read_sportybet(

@@ -1,7 +1,7 @@
-"""The example of docs/sources.md, as it stands there: built, installed beside the service, run.
+"""The plug-in of docs/sources.md, verbatim: built, installed beside the service, and run.
 
-The environment is a fresh one that borrows this one's libraries, so that nothing is downloaded:
-what is tested is that the *installed wheels* find each other by entry point.
+The fresh environment borrows this one's libraries, so nothing is downloaded. The test sees that the
+*installed wheels* find each other by entry point.
 """
 
 import json
@@ -41,7 +41,7 @@ pytest.importorskip("hatchling", reason="the wheel's build backend is not instal
 
 
 def blocks(text: str, language: str) -> dict[str, str]:
-    """The document's code blocks whose first line names a file: name -> content."""
+    """Return the document's code blocks whose first line names a file, by that name."""
     found = re.findall(rf"```{language}\n# (\S+)\n(.*?)```", text, flags=re.DOTALL)
     return dict(found)
 
@@ -59,7 +59,7 @@ def quietly(*command: str | Path, cwd: Path | None = None) -> None:
 
 
 def environment_with(folder: Path, *wheels: Path) -> Path:
-    """A fresh environment with the wheels in it; gives its Python."""
+    """Make a fresh environment with the wheels in it, and return its Python."""
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
@@ -98,7 +98,6 @@ async def test_the_example_runs_from_an_installed_wheel(installed: Path, tmp_pat
             f'[[sources]]\nkind = "acme"\nurl = "{url}"\ninterval_s = 0.2\n'
         )
         command = [installed, "-m", "odds_service", "serve", "--config", tmp_path / "odds.toml"]
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("ODDS_", "PYTHON"))}
         with trio.fail_after(WITHIN_S):
             async with trio.open_nursery() as nursery:
                 process: trio.Process = await nursery.start(
@@ -107,7 +106,7 @@ async def test_the_example_runs_from_an_installed_wheel(installed: Path, tmp_pat
                         command,
                         stdout=subprocess.PIPE,
                         cwd=tmp_path,
-                        env=clean,
+                        env=clean_environment(),
                         stderr=subprocess.STDOUT,
                     )
                 )
@@ -126,8 +125,13 @@ async def test_the_example_runs_from_an_installed_wheel(installed: Path, tmp_pat
     ]  # fmt: skip
 
 
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without variables that lead to the package in this tree."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("ODDS_", "PYTHON"))}
+
+
 async def told_address(output: trio.abc.ReceiveStream) -> str:
-    """The address in the log's line that says so."""
+    """Return the address that the log announces."""
     told = b""
     while True:
         received = await output.receive_some()
@@ -159,7 +163,7 @@ def test_both_wheels_stand_in_their_own_environment(installed: Path) -> None:
     )
     done = subprocess.run(
         [installed, "-c", asked], capture_output=True, text=True, check=True, timeout=60,
-        cwd=installed.parent,
+        cwd=installed.parent, env=clean_environment(),
     )  # fmt: skip
     for file in json.loads(done.stdout):
         assert Path(file).is_relative_to(installed.parents[1])

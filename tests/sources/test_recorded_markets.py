@@ -1,10 +1,9 @@
-"""The market table on recorded matches, each shown by three bookmakers: how much of their markets
-is mapped, and that none is mapped wrongly.
+"""The market table on recorded matches of three bookmakers: the mapped share, and no wrong mapping.
 
-That nothing is wrong is told by three rules (`sources.markets.agreement`): what two bookmakers
-share has outcomes in common, the prices' normalised probabilities lie within 0.08, and there is one
-probability that both prices allow; what one has alone has an overround that a bookmaker would ask.
-The last test breaks the mapping on purpose and shows how much of it the rules see.
+Three rules of `sources.markets.agreement` find wrong mappings. A market that two bookmakers share
+has outcomes in common; the prices' normalised probabilities differ by less than 0.08; and one
+probability fits both prices. A market that one bookmaker has alone has a plausible overround. The
+last test breaks the mapping on purpose and shows how much of that the rules find.
 """
 
 from collections import Counter
@@ -91,7 +90,7 @@ def shown(match: str) -> dict[str, dict[MarketKey, ObservedMarket]]:
 
 
 def shared(match: str) -> Iterator[tuple[str, str, MarketKey]]:
-    """Two bookmakers, and a market of both."""
+    """Yield pairs of bookmakers with a market of both."""
     markets = shown(match)
     for one, other in combinations(markets, 2):
         for key in markets[one].keys() & markets[other].keys():
@@ -124,7 +123,7 @@ def test_bookmakers_agree(match: str) -> None:
 
 
 def test_enough_is_compared_for_that_to_mean_something() -> None:
-    """Before the match over a thousand pairs; in play hardly any: two of three show no prices."""
+    """In play there are hardly any pairs, since two of three bookmakers show no prices."""
     pairs = Counter(
         match
         for match in MATCHES
@@ -161,7 +160,7 @@ def test_every_line_and_side_is_a_market_of_its_own() -> None:
 
 
 def swapped(market: ObservedMarket, one: Outcome, other: Outcome) -> ObservedMarket:
-    """The market with the prices of two outcomes exchanged."""
+    """Return the market with the prices of two outcomes exchanged."""
     changed = {
         one.key: Outcome(one.key, one.name, other.price),
         other.key: Outcome(other.key, other.name, one.price),
@@ -171,7 +170,7 @@ def swapped(market: ObservedMarket, one: Outcome, other: Outcome) -> ObservedMar
 
 
 def test_the_rules_see_what_is_mapped_wrongly() -> None:
-    """Every exchange of two outcomes that are not about equally likely; most exchanges of lines."""
+    """They find every exchange of clearly unequal outcomes, and most exchanged lines."""
     swaps = seen_swaps = lines = seen_lines = 0
     for match in ("prematch", "wc_nf"):
         markets = shown(match)

@@ -1,4 +1,4 @@
-"""Basketball and tennis: the same match at all three is the same markets, side by side."""
+"""Basketball and tennis: the same match has the same markets at all three bookmakers."""
 
 from collections import Counter
 
@@ -142,7 +142,7 @@ def test_the_same_match_is_the_same_markets(
 
 
 def test_basketballs_match_odds_count_overtime_and_soccers_do_not_exist_there() -> None:
-    """The id 1 is match odds of soccer, and the three ways of regular time of basketball."""
+    """The id 1 means match odds in soccer, and a three-way market of regular time in basketball."""
     event = read(BASKETBALL, "basketball")["sportybet"]
     markets = event.bookmakers[0].markets
     assert set(prices_of(markets[MarketKey("h2h")])) == {"home", "away"}

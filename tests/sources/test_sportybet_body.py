@@ -1,4 +1,4 @@
-"""SportyBet's bodies: what is read, what is no price, and that one bad part spoils no other."""
+"""SportyBet's bodies: their markets, missing prices, and bad parts that spoil no others."""
 
 import json
 from collections import Counter
@@ -143,7 +143,7 @@ def test_no_price_is_none_and_suspended_is_not_bettable() -> None:
      ("900069", "minute=\u0661"), ("8", "goalnr=x"), ("14", "hcp=1"), ("14", "hcp=1:2:3")],
 )  # fmt: skip
 def test_a_specifier_that_makes_no_sense_is_unmapped(id_: str, specifier: str) -> None:
-    """Numbers so long that Python refuses to read them, too."""
+    """Some numbers are so long that Python refuses to read them."""
     odds = {"1": "2.0", "12": "2.0", "1711": "2.0", "6": "2.0"}
     event, problems, coverage = read(
         sportybet(sportybet_market(id_, odds, specifier), sportybet_market("1", H2H_ODDS))
@@ -268,7 +268,7 @@ def test_a_sport_that_the_table_does_not_have_is_named_and_unmapped() -> None:
 
 
 def test_the_same_body_reads_the_same_from_what_was_kept() -> None:
-    """The second reading comes from the look-ups of the first, also where a price moved."""
+    """The second reading uses the lookups of the first, even for a moved price."""
     first, *_ = read(sportybet(sportybet_market("1", H2H_ODDS)))
     assert read(sportybet(sportybet_market("1", H2H_ODDS)))[0] == first
     moved, *_ = read(sportybet(sportybet_market("1", H2H_ODDS | {"1": "2.45"})))

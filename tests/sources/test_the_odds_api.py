@@ -27,7 +27,7 @@ PULL: Final = Pull(key="soccer_epl")
 
 @asynccontextmanager
 async def source_of(app: App, **table: Any) -> AsyncIterator[TheOddsApi]:
-    """A source that fetches from `app`."""
+    """Open a source that fetches from `app`."""
     settings = {"sports": ["soccer_epl"], "api_key": KEY, "http": {"attempts": 1}} | table
     async with listening(app) as url:
         async with TheOddsApi.open("toa", {"url": url} | settings) as source:

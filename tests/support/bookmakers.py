@@ -10,14 +10,14 @@ from typing import Any, Final
 import trio
 
 from odds_service.config import Settings, load_settings
-from odds_service.demo.providers import (
+from odds_service.http.message import Request, Response
+from odds_service.http.server import serve_http
+from tests.support.providers import (
     Bet9jaShelf,
     BetPawaShelf,
     ProviderShelf,
     SportyBetShelf,
 )
-from odds_service.http.message import Request, Response
-from odds_service.http.server import serve_http
 
 SHELVES: Final[dict[str, type[ProviderShelf]]] = {
     "sportybet": SportyBetShelf,
@@ -37,9 +37,10 @@ class Site:
 
     async def __call__(self, request: Request) -> Response:
         await self.open.wait()
-        if self.fault is not None:
+        fault = self.fault  # the test may clear it during the checkpoint
+        if fault is not None:
             await trio.lowlevel.checkpoint()
-            return self.fault
+            return fault
         return await self.shelf(request)
 
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 import trio
 from hypothesis import strategies as st
 
-from odds_service.demo.providers import ProviderShelf
 from odds_service.http.message import Request, Response
+from tests.support.providers import ProviderShelf
 
 # (which name of a field, and which of the fields with that name, both as shares; how to pick what
 # stands there instead: a place among the values that suit the field, or None; any value at all)

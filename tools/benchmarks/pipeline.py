@@ -24,7 +24,7 @@ from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.detect import Detector
 from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
-from odds_service.sources import odds_api_body
+from odds_service.sources import odds_api_shapes
 from odds_service.storage import open_store
 from tools.benchmarks.figures import Bounds, Measured, Report, at_least, at_most, settle
 from tools.benchmarks.load import SOURCE, Load, markets_of, settings_of
@@ -44,8 +44,10 @@ COMPARE_SWAP: Final = "compare + swap"
 OBVIOUS: Final = "obvious detect + cache"
 DRAIN: Final = "drain into SQLite"
 
-_decoder: Final = msgspec.json.Decoder(list[odds_api_body._Event])  # the types that ours reads
-_event: Final = msgspec.json.Decoder(odds_api_body._Event)
+_decoder: Final = msgspec.json.Decoder(
+    list[odds_api_shapes.ListedEvent]
+)  # the types that ours reads
+_event: Final = msgspec.json.Decoder(odds_api_shapes.ListedEvent)
 
 
 class TimedCache(OddsCache):

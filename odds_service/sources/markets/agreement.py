@@ -1,7 +1,7 @@
-"""Whether bookmakers' prices of one match can be prices of the same bets.
+"""Rules that tell whether bookmakers' prices of one match can be prices of the same bets.
 
-A market that is mapped wrongly shows here: it shares no outcome with that of other bookmakers, its
-prices lie apart from theirs, or its own prices do not add up.
+They find markets that are mapped wrongly: such a market has no outcome in common with that of other
+bookmakers, its prices are far from theirs, or its own prices do not add up.
 """
 
 import math
@@ -19,20 +19,20 @@ from odds_service.sources.markets.table import Table
 # outcome. The overrounds of two- and three-way markets here are 2 to 9 %, so 8 % between two
 # bookmakers is the most that margins explain; the median is below 1 %.
 MOST_DISTANCE: Final = 0.08
-# The margin that a price may hold where the overround cannot be known (one side of two, a list).
+# The margin that a price may hold if the overround is not known (one side of two, a list).
 MOST_MARGIN: Final = 0.12
-# What two bookmakers may be apart beyond their margins: prices are rounded, and a moment old.
+# Allowed gap beyond the margins: prices are rounded, and a moment old.
 _SLACK: Final = 0.01
 _LEAST_OVERROUND: Final = -0.01  # below it a bookmaker pays for being bet against
 _MOST_OVERROUND_OF_TWO: Final = 0.25
 _MOST_OVERROUND: Final = 0.70  # of many outcomes each holds some: a list of 46 scores has 0.63
-_REST: Final = "other"  # means what is not listed, so of unequal lists it is another bet
+_REST: Final = "other"  # means all that is not listed, so in unequal lists it is another bet
 
 Shown = Mapping[MarketKey, ObservedMarket]
 
 
 class Disagreement(Struct, frozen=True):
-    """Something of one market that cannot be right; bookmakers: whose prices it is about.
+    """A finding about one market; bookmakers: those whose prices it is about.
 
     reason: `outcomes`, `distance`, `apart` (no one probability fits both) or `overround`.
     """
@@ -44,7 +44,7 @@ class Disagreement(Struct, frozen=True):
 
 
 def disagreements(table: Table, sport: str, bookmakers: Mapping[str, Shown]) -> list[Disagreement]:
-    """All that disagrees between the bookmakers of one match, and within one of them."""
+    """Return all findings between the bookmakers of one match, and within each of them."""
     found = [
         wrong
         for name, shown in bookmakers.items()
@@ -58,7 +58,7 @@ def disagreements(table: Table, sport: str, bookmakers: Mapping[str, Shown]) -> 
 
 
 def prices_of(market: ObservedMarket) -> dict[str, float]:
-    """Outcome -> its price, of those that can be bet on."""
+    """Return the prices of the outcomes that can be bet on."""
     if market.status is not MarketStatus.OPEN:
         return {}
     return {
@@ -69,7 +69,7 @@ def prices_of(market: ObservedMarket) -> dict[str, float]:
 
 
 def overround_of(table: Table, sport: str, market: ObservedMarket) -> float | None:
-    """Σ 1/price − 1 where exactly one outcome comes true and all have prices, else None."""
+    """Return Σ 1/price − 1; None unless exactly one outcome comes true and all have prices."""
     prices = prices_of(market)
     keys = [outcome.key for outcome in market.outcomes]
     if len(prices) < len(keys) or not table.complete(sport, market.key.market, keys):
@@ -78,7 +78,7 @@ def overround_of(table: Table, sport: str, market: ObservedMarket) -> float | No
 
 
 def distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    """The largest difference of normalised probabilities over the outcomes of both."""
+    """Return the largest difference of normalised probabilities over the outcomes of both."""
     booksums = [math.fsum(1 / price for price in prices.values()) for prices in (one, other)]
     return max(abs(1 / one[key] / booksums[0] - 1 / other[key] / booksums[1]) for key in one)
 
@@ -116,7 +116,7 @@ def _between(
         yield Disagreement(one.key, names, "distance", text)
     margins = [overround_of(table, sport, market) for market in (one, other)]
     if len(priced) > 1 and None in margins:
-        return  # of outcomes that overlap, or of a list, the overround is not known
+        return  # overlapping outcomes and lists have no known overround
     for key in priced:
         gap = max(
             _least(ours[key], margins[0]) - 1 / theirs[key],
@@ -128,7 +128,7 @@ def _between(
 
 
 def _least(price: float, margin: float | None) -> float:
-    """The least probability that a price allows, with all of the margin on it."""
+    """Return the least probability that a price allows, with the whole margin on it."""
     return 1 / price - (MOST_MARGIN if margin is None else margin)
 
 

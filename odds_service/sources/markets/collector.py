@@ -1,4 +1,4 @@
-"""Putting the outcomes of one bookmaker's event where they belong, as a payload is read."""
+"""Collect the markets of one bookmaker's event while a payload is read."""
 
 import re
 from collections import Counter
@@ -19,12 +19,13 @@ from odds_service.model.observation import ANY, ObservedBookmaker
 from odds_service.model.price import BadPrice, decimal_price
 from odds_service.sources.base import distinct_outcomes
 from odds_service.sources.markets.coverage import Coverage
-from odds_service.sources.markets.table import Ranked, Target
+from odds_service.sources.markets.matching import Target
+from odds_service.sources.markets.table import Ranked
 
-_NO_PRICE: Final = (0.0, 1.0)  # what all three write where there is nothing to be won
+_NO_PRICE: Final = (0.0, 1.0)  # all three providers write them for no price
 _DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,12})?")  # float() takes `1_5` for 15, too
 _MOST_PRICES: Final = 2**14
-_NUL: Final = "\0"  # PostgreSQL refuses it in text, SQLite does not: refused here for both
+_NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
 _OPEN: Final = MarketStatus.OPEN
 _SUSPENDED: Final = MarketStatus.SUSPENDED
 _rank: Final = itemgetter(0)
@@ -32,9 +33,10 @@ _rank: Final = itemgetter(0)
 
 @lru_cache(_MOST_PRICES)
 def read_price(value: str | float) -> float | None:
-    """Decimal odds as a payload writes them; None where it means that there is no price.
+    """Read decimal odds as a payload writes them; None if it means that there is no price.
 
-    Raises BadPrice for what is no price at all.
+    Raises:
+        BadPrice: the value is no price at all.
     """
     if isinstance(value, str) and _DECIMAL.fullmatch(value) is None:
         raise BadPrice(f"decimal price {value!r} is not a number")
@@ -43,22 +45,23 @@ def read_price(value: str | float) -> float | None:
 
 
 class MarketCollector:
-    """The markets of one bookmaker's event: one to an event, filled, then read off."""
+    """The markets of one bookmaker's event: make one per event, fill it, and read it off."""
 
     def __init__(self, problems: Counter[str], coverage: Coverage | None) -> None:
         self.problems = problems
         self.coverage = Coverage() if coverage is None else coverage
         self.unreadable: set[str] = set()
         self.markets: dict[MarketKey, ObservedMarket] = {}
-        self.readable = True  # the price of the outcome that was made last
+        self.readable = True  # whether the latest outcome had a readable price
 
     def outcome(
         self, target: Target, name: str, value: str | float, *, active: bool
     ) -> Ranked | None:
-        """An outcome with its rank, None where it is none: that is counted, and it is left out.
+        """Return an outcome with its rank; None, counted, if its name is invalid.
 
-        One whose price cannot be read is counted too, and stays without a price: it can happen all
-        the same. `readable` tells it, since it is not to be remembered: each poll counts it anew.
+        An outcome with an unreadable price is counted too and stays without a price: it can still
+        happen. `readable` is then False, so the caller does not keep it and each poll counts it
+        anew.
         """
         if _NUL in name:
             self.problems["bad_outcome"] += 1
@@ -80,10 +83,13 @@ class MarketCollector:
         closed: bool = False,
         updated_at: datetime | None = None,
     ) -> None:
-        """Add a market; to one that is there already its outcomes are added.
+        """Add a market, or more outcomes to one that is there already.
 
-        closed: the source takes no bets on it now, whatever its outcomes say. updated_at: when the
-        source says that it changed it.
+        Args:
+            key: its canonical key.
+            outcomes: with their ranks, in any order.
+            closed: whether the source takes no bets on it now, whatever its outcomes say.
+            updated_at: the source's own time of its last change.
         """
         ordered: tuple[Outcome, ...]
         if len(outcomes) == 2:
@@ -109,15 +115,17 @@ class MarketCollector:
         self.markets[key] = ObservedMarket(key, status, ordered, updated_at)
 
     def lose(self, types: frozenset[str] | None) -> None:
-        """A market that is there but could not be read: its types are suspended, not removed.
+        """Mark an unreadable market, so that its types are suspended instead of removed.
 
-        types: none where the table has no such market; None where not even that could be read.
+        Args:
+            types: the market's types; empty if the table has no such market, None if not even that
+                is readable.
         """
         self.problems["bad_market"] += 1
         self.unreadable |= {ANY} if types is None else types
 
     def bookmaker(self, name: str) -> ObservedBookmaker:
-        """All of it."""
+        """Return the bookmaker with all collected markets."""
         return ObservedBookmaker(
             bookmaker=name, markets=self.markets, unreadable=frozenset(self.unreadable)
         )

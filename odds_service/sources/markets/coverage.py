@@ -1,13 +1,13 @@
-"""How much of the payloads the table knew."""
+"""Counts of the markets in payloads that the table knows, and of the others."""
 
 from collections import Counter
 
 
 class Coverage:
-    """Counts of a provider's markets, as the provider shows them: one id and specifier each.
+    """Counts of a provider's markets, one per id and specifier.
 
-    A market is mapped when each of its outcomes is; else it is unmapped under its own name, also
-    when some of its outcomes were read.
+    A market is mapped if all its outcomes are. Otherwise it is unmapped under its own name, even if
+    some of its outcomes were read.
     """
 
     def __init__(self) -> None:
@@ -16,10 +16,10 @@ class Coverage:
 
     @property
     def markets(self) -> int:
-        """How many there were."""
+        """Return the number of all markets."""
         return self.mapped + self.unmapped.total()
 
     @property
     def share(self) -> float:
-        """The share that was mapped; of nothing, all."""
+        """Return the mapped share; 1 if there were no markets."""
         return self.mapped / self.markets if self.markets else 1.0

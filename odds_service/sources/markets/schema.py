@@ -1,7 +1,7 @@
-"""What the files of the market table may say, checked when they are read.
+"""The form of the market table's files, checked as they are read.
 
-A wrong entry is refused by file, entry and reason: a market that is mapped wrongly would be a wrong
-price, and nobody would see it.
+A wrong entry is refused with file, entry and reason: a wrongly mapped market would be a wrong price
+that nobody notices.
 """
 
 import re
@@ -17,8 +17,8 @@ from odds_service.errors import OddsServiceError
 
 PROVIDERS: Final = ("sportybet", "betpawa", "bet9ja")
 PLACEHOLDERS: Final = ("line", "score", "next", "minute", "any")
-ABSENT: Final = "-"  # in a column of spellings: this provider does not offer that outcome
-SAME: Final = "="  # as a whole column: spelled like the keys; before a spelling: its text, not id
+ABSENT: Final = "-"  # in a column of spellings: the provider lacks this outcome
+SAME: Final = "="  # a whole column: spelled like the keys; before a spelling: the text, not the id
 ALTERNATIVES: Final = "|"  # between spellings of one outcome
 _KEY: Final = re.compile(r"[a-z0-9_]+(\{minute\})?")
 _OUTCOME: Final = re.compile(r"[a-z0-9_+:,-]+")
@@ -33,9 +33,9 @@ class TableError(OddsServiceError):
 
 
 class OutcomeSet(Struct, frozen=True, forbid_unknown_fields=True):
-    """Outcomes that markets share, and how each provider spells them, in the order of `keys`.
+    """Outcomes that markets share, and each provider's spellings in the order of `keys`.
 
-    complete: exactly one of the keys comes true (or the bet is void), so Σ 1/price says something.
+    complete: exactly one of the keys comes true (or the bet is void), so Σ 1/price has a meaning.
     """
 
     keys: Cells
@@ -45,13 +45,13 @@ class OutcomeSet(Struct, frozen=True, forbid_unknown_fields=True):
     bet9ja: Cells | None = None
 
 
-class Place(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a provider has a market.
+class ProviderMarket(Struct, frozen=True, forbid_unknown_fields=True):
+    """A market as one provider has it.
 
-    id: `18?total={line}` (SportyBet), `5000@{line}` (BetPawa), `S_OU@{line}` (Bet9ja).
-    outcomes: spellings that differ from those of the set; set: another set than the market's.
-    line, minute: what the id does not tell. pattern: reads outcomes that cannot be listed (players)
-    into `participant`, `at_least` (three or more is over 2.5) or `line`, and key is their key.
+    id: `18?total={line}` (SportyBet), `5000@{line}` (BetPawa), `S_OU@{line}` (Bet9ja). outcomes:
+    spellings that differ from the set's. set: another outcome set than the market's. line, minute:
+    for ids that do not hold them. pattern: reads outcomes that cannot be listed, such as players,
+    into `participant`, `at_least` (three or more is over 2.5) or `line`; `key` is then their key.
     """
 
     id: str
@@ -63,25 +63,25 @@ class Place(Struct, frozen=True, forbid_unknown_fields=True):
     key: str | None = None
 
 
-Where = str | Place | list[str | Place]
+Where = str | ProviderMarket | list[str | ProviderMarket]
 
 
 class Side(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the providers have a market of one side."""
+    """The providers' ids of a market of one side."""
 
     sportybet: Where = []
     betpawa: Where = []
     bet9ja: Where = []
 
-    def places(self, provider: str) -> Iterator[Place]:
-        """The provider's places, the short form spelled out."""
+    def places(self, provider: str) -> Iterator[ProviderMarket]:
+        """Yield the provider's entries, short forms expanded."""
         where: Where = getattr(self, provider)
         for place in where if isinstance(where, list) else [where]:
-            yield Place(place) if isinstance(place, str) else place
+            yield ProviderMarket(place) if isinstance(place, str) else place
 
 
 class MarketEntry(Side, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A canonical market; home, away: where it is one side's, which is its participant."""
+    """A canonical market; home, away: the same for one side, which is then the participant."""
 
     about: str
     outcomes: str
@@ -89,12 +89,12 @@ class MarketEntry(Side, frozen=True, forbid_unknown_fields=True, kw_only=True):
     away: Side = Side()
 
     def sides(self) -> tuple[tuple[str, Side], ...]:
-        """Participant -> where it is."""
+        """Return participant and entries: those of both sides, of home and of away."""
         return ("", self), ("home", self.home), ("away", self.away)
 
 
 class SportFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """Markets of one sport; ids: the providers' ids of the sport, where this file tells them."""
+    """The markets of one sport; ids: the providers' ids of the sport, if this file has them."""
 
     sport: str
     ids: dict[str, Cells] = {}
@@ -102,7 +102,7 @@ class SportFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _SportText(Struct, frozen=True, forbid_unknown_fields=True):
-    """A sport's file before its entries are read, each for itself, so that errors name it."""
+    """A sport's file before its entries are read one by one, so that errors can name them."""
 
     sport: str
     ids: dict[str, Cells] = {}
@@ -114,19 +114,19 @@ class _OutcomesText(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def cells(text: Cells) -> list[str]:
-    """A column: texts, or words between white space."""
+    """Return the texts of a column, given as a list or as words between white space."""
     return text.split() if isinstance(text, str) else text
 
 
 def read_outcomes(file: Traversable) -> dict[str, OutcomeSet]:
-    """The outcome sets of a file. Raises TableError."""
+    """Read the file of outcome sets. Raises TableError."""
     entries = _decode(file, _OutcomesText).outcomes
     sets = {name: _entry(file, "outcomes", name, OutcomeSet, entries[name]) for name in entries}
     for name, outcome_set in sets.items():
         where = f"{file.name}: outcomes.{name}"
         keys = cells(outcome_set.keys)
         if not keys or len(set(keys)) < len(keys):
-            raise TableError(f"{where}: keys are missing, or one is there twice")
+            raise TableError(f"{where}: keys are missing or repeated")
         for key in keys:
             if not _OUTCOME.fullmatch(key):
                 raise TableError(f"{where}: key {key!r} has other characters than a-z 0-9 _+:,-")
@@ -138,7 +138,7 @@ def read_outcomes(file: Traversable) -> dict[str, OutcomeSet]:
 
 
 def check_column(where: str, keys: list[str], column: Cells) -> None:
-    """Raise TableError unless there is one spelling a key, and none is there twice."""
+    """Raise TableError unless a column has one spelling per key, each of them once."""
     if column == SAME:
         return
     spelled = cells(column)
@@ -147,11 +147,11 @@ def check_column(where: str, keys: list[str], column: Cells) -> None:
     alternatives = [one for cell in spelled if cell != ABSENT for one in cell.split(ALTERNATIVES)]
     for one in alternatives:
         if not one or alternatives.count(one) > 1:
-            raise TableError(f"{where}: {one!r} is empty or there twice")
+            raise TableError(f"{where}: {one!r} is empty or repeated")
 
 
 def read_sport(file: Traversable) -> SportFile:
-    """One file of a sport's markets. Raises TableError."""
+    """Read the file of a sport's markets. Raises TableError."""
     text = _decode(file, _SportText)
     markets = {
         name: _entry(file, "markets", name, MarketEntry, entry)
@@ -165,7 +165,7 @@ def read_sport(file: Traversable) -> SportFile:
         where = f"{file.name}: markets.{name}"
         if not _KEY.fullmatch(name):
             raise TableError(
-                f"{where}: a market's key has only a-z 0-9 _, and {{minute}} at its end"
+                f"{where}: a market's key has only a-z 0-9 _, and perhaps {{minute}} at its end"
             )
         if not entry.about:
             raise TableError(f"{where}: about is empty")
@@ -174,8 +174,8 @@ def read_sport(file: Traversable) -> SportFile:
     return sport
 
 
-def check_pattern(where: str, place: Place) -> re.Pattern[str]:
-    """The place's pattern, compiled. Raises TableError."""
+def check_pattern(where: str, place: ProviderMarket) -> re.Pattern[str]:
+    """Compile an entry's pattern. Raises TableError."""
     if place.pattern is None or place.key is None or place.outcomes or place.set:
         raise TableError(f"{where}: pattern and key go together, without outcomes and set")
     try:

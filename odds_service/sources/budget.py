@@ -1,18 +1,24 @@
-"""What a source may still be asked: requests at once, a second and a day. Pure arithmetic."""
+"""A source's budget: pulls at once, requests a second and credits a day. Pure arithmetic."""
 
 from typing import Final
 
 DAY_S: Final = 86_400.0
-RENEWAL_S: Final = 3_600.0  # a quota that was used up may have been renewed: ask this seldom
+RENEWAL_S: Final = 3_600.0  # a used-up quota may have been renewed: ask this seldom
 
 
 class Budget:
-    """Counts what was started, and tells when the next request may be.
+    """Counts pulls and requests, and says when the next one may start.
 
-    All times are seconds on one monotonic clock; `day_offset_s` is what the UTC day had run at its
-    zero. Nothing here bursts: requests are `1 / requests_per_s` apart at least, and each one keeps
-    its share of the day's credits free of others. A start in mid-day has only the rest of the day's
-    credits, so that restarts do not overspend.
+    All times are seconds on one monotonic clock. Nothing bursts: pulls start at least
+    `1 / requests_per_s` apart, and so do requests; each pull also waits for its share of the
+    day's credits. A budget that begins in mid-day has only the rest of the day's credits, so
+    restarts do not overspend.
+
+    Args:
+        concurrency: pulls under way at once.
+        requests_per_s: starts a second; None for no limit.
+        quota_per_day: credits a UTC day; None for no limit of our own.
+        day_offset_s: seconds of the UTC day that had passed at the clock's zero.
     """
 
     def __init__(
@@ -29,7 +35,8 @@ class Budget:
         self._gap_s = 0.0 if requests_per_s is None else 1 / requests_per_s
         self._per_day = quota_per_day
         self._offset_s = day_offset_s
-        self._next_start = float("-inf")
+        self._next_pull = float("-inf")
+        self._next_request = float("-inf")
         self._held_until = float("-inf")
         self._day: int | None = None
         self._day_left = 0.0
@@ -37,15 +44,15 @@ class Budget:
 
     @property
     def full(self) -> bool:
-        """Return whether as many requests are under way as may be."""
+        """Return whether as many pulls are under way as may be."""
         return self.out >= self._concurrency
 
     def opens_at(self, now: float, cost: float) -> float:
-        """When a request of so many credits may start; not after `now` means at once.
+        """Return when a pull of so many credits may start; a time up to `now` means at once.
 
-        How many are under way is not its matter: see `full`.
+        The number of pulls under way is not considered: see `full`.
         """
-        at = max(self._next_start, self._held_until)
+        at = max(self._next_pull, self._held_until)
         if self.quota_left is not None and self.quota_left < cost:
             at = max(at, self._told_at + RENEWAL_S)
         if self._per_day is not None and self._left_today(now) < cost and cost <= self._per_day:
@@ -53,9 +60,9 @@ class Budget:
         return at
 
     def start(self, now: float, cost: float) -> None:
-        """A request starts; follow it by `end`."""
+        """Start a pull; `end` must follow."""
         self.out += 1
-        self._next_start = now + self._gap_s
+        self._next_pull = now + self._gap_s
         if self._per_day is not None:
             left = self._left_today(now)
             if self.quota_left is not None:
@@ -63,18 +70,24 @@ class Budget:
             self._day_left -= cost
             if left > 0:
                 spread_s = (self._midnight_after(now) - now) * min(1.0, cost / left)
-                self._next_start = max(self._next_start, now + spread_s)
+                self._next_pull = max(self._next_pull, now + spread_s)
         if self.quota_left is not None:
             if self.quota_left < cost:
                 self._told_at = now
             self.quota_left -= cost
 
     def end(self) -> None:
-        """A request has ended, however."""
+        """End a pull, whatever came of it."""
         self.out -= 1
 
+    def request(self, now: float) -> float:
+        """Book a request, and return the time from `now` on at which it may start."""
+        at = max(now, self._next_request)
+        self._next_request = at + self._gap_s
+        return at
+
     def cost(self, now: float, planned: float, real: float) -> None:
-        """What a request really cost that was started with a planned cost."""
+        """Correct the credits of a pull that was started with a planned cost."""
         more = real - planned
         if self._per_day is not None:
             self._day_left = self._left_today(now) - more
@@ -82,24 +95,30 @@ class Budget:
             self.quota_left -= more
 
     def hold(self, until: float) -> None:
-        """The source asks to be left alone, or has to be."""
+        """Start no pull until a time."""
         self._held_until = max(self._held_until, until)
 
     def moved(self, now: float, day_offset_s: float, slept_s: float) -> None:
-        """Follow the wall clock, which tells the UTC day, and a sleep, which this clock missed.
+        """Follow a move of the wall clock, or a sleep of the machine.
 
         A step back into the day before gives no new credits.
+
+        Args:
+            now: seconds on the monotonic clock.
+            day_offset_s: seconds of the UTC day at that clock's zero, by the wall clock now.
+            slept_s: seconds of sleep, in which the monotonic clock stood still; 0 for none.
         """
         day = int((now + day_offset_s) // DAY_S)
         if self._day is not None and day < self._day:
             self._day = day
         self._offset_s = day_offset_s
-        self._next_start -= slept_s
+        self._next_pull -= slept_s
+        self._next_request -= slept_s
         self._held_until -= slept_s
         self._told_at -= slept_s
 
     def told(self, now: float, left: float) -> None:
-        """The source told how many credits are left of its quota."""
+        """Take over the credits that the source says are left of its quota."""
         self.quota_left = left
         self._told_at = now
 

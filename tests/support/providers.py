@@ -1,8 +1,8 @@
-"""SportyBet's, BetPawa's and Bet9ja's own endpoints in front of bodies that somebody else makes.
+"""The HTTP endpoints of SportyBet, BetPawa and Bet9ja, in front of given payloads.
 
-Each application serves the events that are put on its shelf: discovery by tournaments, paged where
-the provider pages, and one payload an event, in the provider's shapes with its result codes. What
-the payloads hold is their makers' matter (recorded ones, or `demo.payloads`).
+Each application serves the events on its shelf: discovery by tournaments, in pages where the
+provider has pages, and one payload per event, in the provider's shapes with its result codes. The
+payloads come from elsewhere: recorded ones, or `tests.support.payloads`.
 """
 
 import json
@@ -18,11 +18,11 @@ BETPAWA_PAGE_LIMIT: Final = 100
 
 
 class ProviderShelf(ABC):
-    """A provider's site over a shelf of payloads, which may be changed at any time.
+    """A provider's site over a shelf of payloads, which may change at any time.
 
-    events: event id -> payload as the event's endpoint gives it, without the envelope. unlisted:
-    ids that discovery leaves out although the endpoint has them, as for events that have started.
-    requests: the paths asked for, in order.
+    events: event id -> payload of the event's endpoint, without the envelope. unlisted: ids that
+    discovery leaves out although the endpoint has them, as for events that have started. requests:
+    the requested paths, in order.
     """
 
     name: ClassVar[str]
@@ -35,14 +35,14 @@ class ProviderShelf(ABC):
             self.put(payload)
 
     def put(self, payload: Any) -> str:
-        """Put a payload on the shelf, replacing that of the same event; gives the event's id."""
+        """Put a payload on the shelf, in place of the same event's, and return the event's id."""
         event_id = self.id_of(payload)
         self.events[event_id] = payload
         return event_id
 
     @property
     def listed(self) -> list[Any]:
-        """The payloads that discovery tells of."""
+        """Return the payloads that discovery shows."""
         return [
             payload for event_id, payload in self.events.items() if event_id not in self.unlisted
         ]
@@ -55,15 +55,15 @@ class ProviderShelf(ABC):
     @staticmethod
     @abstractmethod
     def id_of(payload: Any) -> str:
-        """The id under which an event's payload is asked for."""
+        """Return the id under which an event's payload is fetched."""
 
     @abstractmethod
     def answer(self, request: Request) -> Response:
-        """What the site says to a request."""
+        """Return the site's answer to a request."""
 
 
 class SportyBetShelf(ProviderShelf):
-    """`/api/{country}/factsCenter`: payloads are what stands in `data`."""
+    """`/api/{country}/factsCenter`; a payload is the content of `data`."""
 
     name = "sportybet"
 
@@ -128,7 +128,7 @@ class SportyBetShelf(ProviderShelf):
 
 
 class BetPawaShelf(ProviderShelf):
-    """`/api/sportsbook/v3`: payloads are the whole body; an unknown event is a 404."""
+    """`/api/sportsbook/v3`; a payload is the whole body, and an unknown event is a 404."""
 
     name = "betpawa"
 
@@ -174,7 +174,10 @@ class BetPawaShelf(ProviderShelf):
 
 
 class Bet9jaShelf(ProviderShelf):
-    """`/desktop/feapi/PalimpsestAjax`: payloads are what stands in `D`; `R` is `E` for unknown."""
+    """`/desktop/feapi/PalimpsestAjax`; a payload is the content of `D`.
+
+    `R` is `E` for unknown events.
+    """
 
     name = "bet9ja"
 

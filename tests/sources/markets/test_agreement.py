@@ -1,4 +1,4 @@
-"""Whether bookmakers' prices of one match can be prices of the same bets: the rules, one by one."""
+"""The rules that tell whether prices of one match can be prices of the same bets."""
 
 from itertools import permutations
 
@@ -23,7 +23,7 @@ def market(
 
 
 def compared(key: MarketKey, *offers: dict[str, float | None]) -> list[Disagreement]:
-    """What is wrong with one market at several bookmakers, named a, b, c."""
+    """Return the findings about one market at several bookmakers, named a, b, c."""
     shown = {name: {key: market(key, prices)} for name, prices in zip("abc", offers, strict=False)}
     return disagreements(table(), "soccer", shown)
 
@@ -61,7 +61,7 @@ def test_nothing_in_common_is_seen() -> None:
 
 
 def test_one_side_alone_is_compared_by_what_its_price_allows() -> None:
-    """Over at 1.85 may be a probability from 0.42 to 0.54; under a half of it is too little."""
+    """Over at 1.85 may be a probability of 0.42 to 0.54; an under at half of it is too unlikely."""
     both: dict[str, float | None] = {"over": 1.95, "under": 1.85}
     assert reasons(TOTALS, both, {"over": 1.85}) == []
     assert reasons(TOTALS, both, {"over": 2.05}) == []
@@ -78,7 +78,7 @@ def test_the_rest_of_unequal_lists_is_not_compared() -> None:
 
 
 def test_what_overlaps_is_compared_but_never_summed() -> None:
-    """Double chance: of three outcomes two come true, so its booksum is about 2."""
+    """In a double chance two of three outcomes come true, so its booksum is about 2."""
     key = MarketKey("double_chance")
     offer: dict[str, float | None] = {"home_draw": 1.37, "home_away": 1.3, "draw_away": 1.55}
     assert overround_of(table(), "soccer", market(key, offer)) is None

@@ -1,4 +1,4 @@
-"""What is known of a source's events beyond what it lists: who prices them, what is left over."""
+"""The events that the sources list and carry, beyond one source's own offer."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -11,10 +11,10 @@ from odds_service.sources.base import Pull
 
 
 class Carried(Struct, frozen=True):
-    """An event in the cache as one source carries it.
+    """An event in the cache, as one source carries it.
 
-    bookmakers: how many price it, of all. priced: whether the source shows odds of it; in_play:
-    whether it told at its last look that the event is in play.
+    bookmakers: the number that price it, at all sources. priced: the source shows odds of it.
+    in_play: the source said so at its last look.
     """
 
     listing: str | None
@@ -24,31 +24,31 @@ class Carried(Struct, frozen=True):
     in_play: bool = False
 
 
-class Coverage:
-    """How many bookmakers price an event: those in the cache, or the sources that list it.
+class Listings:
+    """The offers of all sources; one object for all scrapers.
 
-    One for all scrapers. Before anything was fetched only the shared ids of what the sources list
-    can tell that several price one event.
+    It says how many bookmakers price an event. Until something was fetched, only the shared ids
+    in the sources' offers tell that several carry one event.
     """
 
     def __init__(self, cache: OddsCache) -> None:
         self._cache = cache
         self._listed: dict[str, frozenset[tuple[str, str]]] = {}
 
-    def tell(self, source: str, pulls: Iterable[Pull]) -> None:
-        """Take over what a source lists now."""
+    def update(self, source: str, pulls: Iterable[Pull]) -> None:
+        """Replace what a source lists."""
         self._listed[source] = frozenset(
             shared for pull in pulls for shared in pull.shared_ids.items()
         )
 
-    def listings(self, pull: Pull) -> int:
-        """How many sources list the pull's event under a shared id; 0 where it has none."""
+    def sources(self, pull: Pull) -> int:
+        """Return how many sources list the pull's event under a shared id; 0 if it has none."""
         return sum(
             not listed.isdisjoint(pull.shared_ids.items()) for listed in self._listed.values()
         )
 
     def carried(self, source: str) -> dict[str, Carried]:
-        """Source's id -> what the cache holds of the event."""
+        """Return the source's events in the cache, by its own ids."""
         found = {}
         for entry in self._cache.events.values():
             mine = entry.sources.get(source)

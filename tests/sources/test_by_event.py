@@ -1,6 +1,6 @@
-"""SportyBet, BetPawa and Bet9ja over their own endpoints: discovery, an event, and what goes wrong.
+"""SportyBet, BetPawa and Bet9ja over their own endpoints: discovery, events and failures.
 
-The payloads are small ones of our own in the providers' shapes; tests/e2e has the recorded ones.
+The payloads are small made-up ones in the providers' shapes; tests/e2e uses recorded ones.
 """
 
 import json
@@ -13,14 +13,6 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from odds_service.demo import payloads
-from odds_service.demo.payloads import Match
-from odds_service.demo.providers import (
-    Bet9jaShelf,
-    BetPawaShelf,
-    ProviderShelf,
-    SportyBetShelf,
-)
 from odds_service.errors import SettingsError, SourceError
 from odds_service.http.message import Request, Response
 from odds_service.model.event import EventStatus
@@ -29,6 +21,14 @@ from odds_service.model.observation import Completeness
 from odds_service.sources.base import Source
 from odds_service.sources.registry import open_source, source_kinds
 from tests.sources.serving import Scripted, json_of, listening
+from tests.support import payloads
+from tests.support.payloads import Match
+from tests.support.providers import (
+    Bet9jaShelf,
+    BetPawaShelf,
+    ProviderShelf,
+    SportyBetShelf,
+)
 
 PROVIDERS: dict[str, tuple[type[ProviderShelf], Any]] = {
     "sportybet": (SportyBetShelf, payloads.sportybet),
@@ -166,7 +166,7 @@ async def test_an_event_is_read_whole(kind: str) -> None:
 
 
 def with_unknown(payload: Any, kind: str) -> Any:
-    """With a market, of two outcomes, that no table knows."""
+    """Return a payload with one more market, of two outcomes, that no table knows."""
     if kind == "bet9ja":
         return payload | {"O": payload["O"] | {"S_NEVERSEEN_1": 1.9, "S_NEVERSEEN_2": 1.9}}
     if kind == "betpawa":

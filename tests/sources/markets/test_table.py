@@ -1,4 +1,4 @@
-"""The market table: checks that name file, entry and reason; look-ups; what the model knows."""
+"""The market table: checks that name file, entry and reason; lookups; agreement with the model."""
 
 import re
 from pathlib import Path
@@ -60,7 +60,7 @@ def folder(tmp_path: Path, *, outcomes: str = OUTCOMES, **files: str) -> Path:
 
 
 def market(entry: str) -> str:
-    """SOCCER and one more market, whose lines come after its `about`."""
+    """Return SOCCER with one more market; its lines follow its `about`."""
     return f'{SOCCER}\n[markets.extra]\nabout = "One more"\n{entry}\n'
 
 
@@ -155,20 +155,20 @@ RESULT = 'outcomes = "result"\n'
         ('outcomes = "results"\nbetpawa = "9"', "no outcomes are called 'results'"),
         ('outcomes = "scores"\nbet9ja = "S_CS"', "neither it nor its outcome set"),
         (RESULT + 'betpawa = { id = "9", outcomes = "1 X" }', "2 spellings for 3 keys"),
-        (RESULT + 'betpawa = { id = "9", outcomes = "1 X 1" }', "'1' is empty or there twice"),
+        (RESULT + 'betpawa = { id = "9", outcomes = "1 X 1" }', "'1' is empty or repeated"),
         (RESULT + 'betpawa = { id = "9", outcome = "1 X 2" }', ".*unknown field `outcome`"),
         (RESULT + 'betpawa = "9@{lines}"', "'{lines}' is not one whole placeholder"),
         (RESULT + 'betpawa = "9@+{line}"', ".*is not one whole placeholder"),
         (RESULT + 'betpawa = "@9"', "id '@9' is not like"),
-        (RESULT + 'betpawa = "9@{minute}"', "{minute} of the key"),
-        (RESULT + 'betpawa = { id = "9@{line}", line = "1" }', "the line is told twice"),
+        (RESULT + 'betpawa = "9@{minute}"', "the {minute} of the key"),
+        (RESULT + 'betpawa = { id = "9@{line}", line = "1" }', "the line is given twice"),
         (RESULT + 'betpawa = { id = "9", line = "one" }', "line 'one'"),
         (RESULT + 'betpawa = { id = "9", key = "home" }', "pattern and key go together"),
         (RESULT + 'betpawa = { id = "9", key = "home", pattern = "(" }', "pattern: "),
         (RESULT + 'betpawa = { id = "9", key = "home", pattern = "(?P<a>.)" }', "pattern: groups"),
         (RESULT + 'betpawa = { id = "9", key = "x", pattern = "(?P<side>.)" }', "key 'x' is in no"),
-        (RESULT + 'sportybet = "1"', "'1' takes what soccer.toml: markets.h2h.sportybet has"),
-        ('outcomes = "over_under"\nbetpawa = "5000@2.5"', "'5000@2.5' takes what"),
+        (RESULT + 'sportybet = "1"', "'1' claims outcomes of soccer.toml: markets.h2h.sportybet"),
+        ('outcomes = "over_under"\nbetpawa = "5000@2.5"', "'5000@2.5' claims outcomes"),
         (RESULT + 'home.betpawa = "3@{x}"', "'{x}' is not"),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_wrong_market_is_named(tmp_path: Path, entry: str, said: str) -> None:
     [
         ({"soccer": "sport = "}, "soccer.toml: Invalid value"),
         ({"soccer": 'sport = "soccer"\nmarket = 3'}, "soccer.toml: .*unknown field `market`"),
-        ({"more": SOCCER}, "soccer.toml: markets.h2h: is there twice"),
+        ({"more": SOCCER}, "soccer.toml: markets.h2h: appears twice"),
         (
             {"soccer": SOCCER.replace("markets.h2h", 'markets."H2H!"')},
             "soccer.toml: markets.H2H!: a market's key has only",
@@ -197,7 +197,7 @@ def test_a_wrong_market_is_named(tmp_path: Path, entry: str, said: str) -> None:
             {"soccer": SOCCER.replace("[ids]", '[ids]\nbet365 = "1"')},
             "soccer.toml: ids.bet365: no such provider",
         ),
-        ({"outcomes": '[outcomes.x]\nkeys = "a b a"'}, "outcomes.x: keys are missing, or one"),
+        ({"outcomes": '[outcomes.x]\nkeys = "a b a"'}, "outcomes.x: keys are missing or repeated"),
         ({"outcomes": '[outcomes.x]\nkeys = ""'}, "outcomes.x: keys are missing"),
         ({"outcomes": '[outcomes.x]\nkeys = "Home"'}, "outcomes.x: key 'Home' has other"),
         ({"outcomes": '[outcomes.x]\nkeys = "a b"\nbetpawa = "A"'}, "x.betpawa: 1 spellings for 2"),
@@ -229,8 +229,11 @@ def test_every_outcome_set_of_the_table_is_used() -> None:
 
 
 def test_the_model_sums_only_what_the_table_calls_complete() -> None:
-    """model.overround knows sets of outcomes by themselves, without their market: a set must mean
-    the same everywhere, and none whose outcomes overlap may look like one that it sums."""
+    """model.overround knows sets of outcomes without their market.
+
+    So a set must mean the same in every market, and no set with overlapping outcomes may look like
+    one that it sums.
+    """
     complete: dict[frozenset[str], set[bool]] = {}
     for one in table().sets.values():
         complete.setdefault(frozenset(cells(one.keys)), set()).add(one.complete)

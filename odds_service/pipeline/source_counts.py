@@ -1,0 +1,69 @@
+"""Counts of each source since the start, kept in one place for status and metrics."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from odds_service.model.observation import Observation
+from odds_service.pipeline.unmapped import Unmapped
+
+MOST_PROBLEMS: Final = 500  # names kept of one source, which may make them up; then `other`
+OTHER: Final = "other"
+
+
+class SourceCounts:
+    """The counts of one source.
+
+    problems: name -> times, from the readers, the gate, failed fetches and stale answers alike.
+    late_events: observed before the event was last applied, and left out. duplicate_events: shown
+    twice in one observation. mapped, unmapped: markets that became canonical ones, and that did
+    not. latency_s: seconds that the last pull took.
+    """
+
+    def __init__(self) -> None:
+        self.pulls = 0
+        self.failures = 0
+        self.latency_s: float | None = None
+        self.problems: Counter[str] = Counter()
+        self.late_events = 0
+        self.duplicate_events = 0
+        self.mapped = 0
+        self.unmapped = Unmapped()
+
+    def add_problems(self, problems: Mapping[str, int]) -> None:
+        """Add problems by name."""
+        for name, times in problems.items():
+            if not times:
+                continue
+            known = name in self.problems or len(self.problems) < MOST_PROBLEMS
+            self.problems[name if known else OTHER] += times
+
+    def add_observation(self, observation: Observation) -> None:
+        """Add the problems and the markets of an observation that was read."""
+        self.add_problems(observation.problems)
+        self.mapped += observation.mapped
+        self.unmapped.add(observation.unmapped)
+
+
+class Counts:
+    """The counts of all sources."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, SourceCounts] = {}
+
+    def of(self, source: str) -> SourceCounts:
+        """Return the counts of one source, made at the first call."""
+        counts = self._sources.get(source)
+        if counts is None:
+            counts = self._sources[source] = SourceCounts()
+        return counts
+
+    @property
+    def late_events(self) -> int:
+        """Return the late events of all sources."""
+        return sum(counts.late_events for counts in self._sources.values())
+
+    @property
+    def duplicate_events(self) -> int:
+        """Return the duplicate events of all sources."""
+        return sum(counts.duplicate_events for counts in self._sources.values())

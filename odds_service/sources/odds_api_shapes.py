@@ -1,0 +1,134 @@
+"""The Odds API's bodies as msgspec decodes them: at once if possible, else part by part."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from odds_service.model.observation import ANY
+
+
+class ListedOutcome(Struct, gc=False):
+    """An outcome of the usual shape."""
+
+    name: str
+    price: float
+    point: float | None = None
+    description: str | None = None
+
+
+class Unpriced(Struct, gc=False):
+    """An outcome whose price is of a type that no price has."""
+
+    name: str
+    point: float | None = None
+    description: str | None = None
+
+
+class ListedMarket(Struct, gc=False):
+    """A market whose outcomes all have the usual shape."""
+
+    key: str
+    outcomes: list[ListedOutcome]
+    last_update: datetime | None = None
+
+
+class ListedBookmaker(Struct, gc=False):
+    """A bookmaker whose markets all have the usual shape."""
+
+    key: str
+    markets: list[ListedMarket]
+    last_update: datetime | None = None
+
+
+class ListedEvent(Struct, gc=False):
+    """An event whose bookmakers all have the usual shape."""
+
+    id: str
+    sport_key: str
+    commence_time: datetime
+    bookmakers: list[ListedBookmaker]
+    home_team: str | None = None
+    away_team: str | None = None
+    sport_title: Any = None  # only shown, so any type will do
+
+
+class RawMarket(Struct):
+    """A market whose outcomes are to be decoded one by one."""
+
+    key: str
+    outcomes: list[msgspec.Raw]
+    last_update: Any = None
+
+
+class RawBookmaker(Struct):
+    """A bookmaker whose markets are to be decoded one by one."""
+
+    key: str
+    markets: list[msgspec.Raw]
+    last_update: Any = None
+
+
+class RawEvent(Struct):
+    """An event whose bookmakers are to be decoded one by one."""
+
+    id: str
+    sport_key: str
+    commence_time: datetime
+    bookmakers: list[msgspec.Raw]
+    home_team: str | None = None
+    away_team: str | None = None
+    sport_title: Any = None
+
+
+class Keyed(Struct):
+    """The key of a part that has no other readable field."""
+
+    key: str
+
+
+class Identified(Struct):
+    """The id of an event that has no other readable field."""
+
+    id: str
+
+
+EVENT: Final = msgspec.json.Decoder(ListedEvent)
+RAW_EVENT: Final = msgspec.json.Decoder(RawEvent)
+BOOKMAKER: Final = msgspec.json.Decoder(ListedBookmaker)
+RAW_BOOKMAKER: Final = msgspec.json.Decoder(RawBookmaker)
+MARKET: Final = msgspec.json.Decoder(ListedMarket)
+RAW_MARKET: Final = msgspec.json.Decoder(RawMarket)
+OUTCOME: Final = msgspec.json.Decoder(ListedOutcome)
+UNPRICED: Final = msgspec.json.Decoder(Unpriced)
+KEYED: Final = msgspec.json.Decoder(Keyed)
+IDENTIFIED: Final = msgspec.json.Decoder(Identified)
+
+
+def bookmakers_of(raw: msgspec.Raw) -> list[ListedBookmaker]:
+    """Return the bookmakers of an event; none if it does not have the usual shape."""
+    try:
+        return EVENT.decode(raw).bookmakers
+    except msgspec.MsgspecError:
+        return []
+
+
+def name_in(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, field: str) -> str:
+    """Return the name that an unreadable part gives itself; ANY if that is unreadable too."""
+    try:
+        return str(getattr(decoder.decode(raw), field))
+    except msgspec.MsgspecError:
+        return ANY
+
+
+def time_of(value: Any, problems: Counter[str]) -> datetime | None:
+    """Return a time; None if there is none or, counted as `bad_time`, it is invalid."""
+    if value is None:
+        return None
+    try:
+        return msgspec.convert(value, datetime)
+    except msgspec.MsgspecError:
+        problems["bad_time"] += 1
+        return None

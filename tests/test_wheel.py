@@ -1,0 +1,62 @@
+"""The built wheel holds all that the service needs, and nothing that only tests use."""
+
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import pytest
+
+from tests.test_imports import PACKAGE, imported, package_sources
+
+wheel = pytest.importorskip("hatchling.builders.wheel", reason="the build backend is missing")
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> list[PurePosixPath]:
+    """The paths in the wheel, without its metadata."""
+    folder = tmp_path_factory.mktemp("wheel")
+    builder = wheel.WheelBuilder(str(ROOT))
+    (built,) = builder.build(directory=str(folder), versions=["standard"])
+    names = zipfile.ZipFile(built).namelist()
+    paths = [PurePosixPath(name) for name in names]
+    return [path for path in paths if not path.parts[0].endswith(".dist-info")]
+
+
+def test_all_of_it_is_the_package(packed: list[PurePosixPath]) -> None:
+    assert {path.parts[0] for path in packed} == {PACKAGE}
+
+
+def test_files_that_modules_read_are_there(packed: list[PurePosixPath]) -> None:
+    names = {str(path) for path in packed}
+    tables = {
+        str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE / "sources/markets").glob("*.toml")
+    }
+    assert tables
+    assert tables | {f"{PACKAGE}/py.typed"} <= names
+
+
+def test_bookmakers_that_only_tests_simulate_are_not_there(packed: list[PurePosixPath]) -> None:
+    assert not {"providers.py", "payloads.py"} & {path.name for path in packed}
+
+
+def test_every_module_of_the_demo_serves_a_command(packed: list[PurePosixPath]) -> None:
+    """A fake that no command needs belongs to tests/support."""
+    sources = package_sources()
+    known, found = set[str](), {"demo.__main__", "commands.demo", "commands.replay"}
+    while found - known:
+        module = (found - known).pop()
+        known.add(module)
+        found |= {
+            name.removeprefix(f"{PACKAGE}.")
+            for name in imported(module, sources)
+            if name.startswith(f"{PACKAGE}.demo.")
+        }
+    demo = {
+        f"demo.{path.stem}"
+        for path in packed
+        if path.parent.name == "demo" and path.stem != "__init__"
+    }
+    assert "demo.bookmaker" in demo
+    assert demo <= known

@@ -22,6 +22,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),
     frozenset({"feed", "access", "reconcile", "wire"}),
     frozenset({"cache", "stream"}),
+    frozenset({"filters"}),
     frozenset({"sources", "storage"}),
     frozenset({"pipeline", "rpc", "metrics"}),
     frozenset({"service", "client"}),
@@ -61,7 +62,16 @@ OWNERS: Final = {
 }
 
 # Values and synchronous parts: what they do is decided without a loop, so it can be tested so.
-WITHOUT_A_LOOP: Final = {"model", "detection", "reconcile", "stream", "feed", "cache", "errors"}
+WITHOUT_A_LOOP: Final = {
+    "errors",
+    "model",
+    "detection",
+    "reconcile",
+    "filters",
+    "stream",
+    "feed",
+    "cache",
+}
 LOOPS: Final = {"trio", "trio_asyncio", "asyncio", "anyio"}
 
 

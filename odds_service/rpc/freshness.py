@@ -14,13 +14,13 @@ from weakref import WeakValueDictionary
 
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
+from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.change import EventChange, SourceChange
 from odds_service.model.overround import Standing
 from odds_service.model.snapshot import BookmakerKey, EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.rpc.odds import OddsView, as_seen
 from odds_service.rpc.reading import bodies_of
-from odds_service.rpc.selection import EVERYTHING, Selection
 from odds_service.wire.encode import Wires
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, delimited, moment, number_tag, text, varint

@@ -6,11 +6,11 @@ from typing import Final
 
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
+from odds_service.filters.filtering import Captured, Place, Selected, select
+from odds_service.filters.selection import Selection
+from odds_service.filters.timeline import Timeline
 from odds_service.model.change import Change, SourceChange
 from odds_service.model.cursor import amid, incomplete
-from odds_service.rpc.filtering import Captured, Place, Selected, select
-from odds_service.rpc.selection import Selection
-from odds_service.rpc.timeline import Timeline
 from odds_service.wire.encode import change_wire
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, varint

@@ -1,9 +1,9 @@
 """A stretch of the log read from the database, for a stream that memory no longer serves."""
 
 from odds_service.errors import BelowFloor
-from odds_service.rpc.filtering import Selected
+from odds_service.filters.filtering import Selected
+from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.rpc.parts import History
-from odds_service.rpc.selection import EVERYTHING, Selection
 from odds_service.rpc.server_context import ServerContext
 from odds_service.rpc.stored import StoredLog
 from odds_service.store import HistoryFilter

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
-from odds_service.rpc.selection import Selection
+from odds_service.filters.selection import Selection
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 # What gets stale by the clock alone, seconds after it was due, is told so late at most; changes of

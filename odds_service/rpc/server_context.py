@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
+from odds_service.filters.selection import Selection
 from odds_service.model.cursor import Cursor, incomplete, plain_epoch
 from odds_service.rpc.freshness import FreshnessLogs
 from odds_service.rpc.hub import Hub
@@ -15,7 +16,7 @@ from odds_service.rpc.meter import Meter
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.reading import LogReader
 from odds_service.rpc.replies import Replies
-from odds_service.rpc.selection import Selection, selection
+from odds_service.rpc.selection import selection
 from odds_service.status import RpcReport
 from odds_service.wire.encode import Wires
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb

@@ -9,12 +9,12 @@ from typing import Final, NamedTuple
 from grpc import StatusCode
 
 from odds_service.errors import BelowFloor
+from odds_service.filters.filtering import Captured, Place, Selected, select
+from odds_service.filters.selection import Selection
 from odds_service.model.change import Change, ChangeKind, EventChange, Reason
 from odds_service.model.event import Event
 from odds_service.rpc.errors import refused
-from odds_service.rpc.filtering import Captured, Place, Selected, select
 from odds_service.rpc.parts import History, Past
-from odds_service.rpc.selection import Selection
 from odds_service.rpc.server_context import ServerContext
 from odds_service.store import HistoryFilter, HistoryPage
 

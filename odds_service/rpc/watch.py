@@ -12,8 +12,8 @@ from typing import Final, NoReturn
 from grpc import StatusCode
 
 from odds_service.cache import CacheView
+from odds_service.filters.filtering import Selected
 from odds_service.rpc.errors import Context, refused, unavailable
-from odds_service.rpc.filtering import Selected
 from odds_service.rpc.freshness import freshness_message
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.odds import ImagePiece, OddsView, image_pieces

@@ -5,8 +5,8 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 from msgspec import Struct
 
+from odds_service.filters.selection import Selection
 from odds_service.rpc.errors import bad_request
-from odds_service.rpc.selection import Selection
 from odds_service.rpc.server_context import ServerContext
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from odds_service.filters.filtering import ENTERED_FILTER
+from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.market import MarketStatus
 from odds_service.model.snapshot import EventOdds
-from odds_service.rpc.filtering import ENTERED_FILTER
 from odds_service.rpc.reading import LogReader
-from odds_service.rpc.selection import EVERYTHING, Selection
 from odds_service.stream.conflation import Window
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import NOON, Place, Shown, cached

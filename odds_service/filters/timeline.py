@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
+from odds_service.filters.filtering import Captured, Place
 from odds_service.model.change import (
     Change,
     ChangeKind,
@@ -21,7 +22,6 @@ from odds_service.model.change import (
 from odds_service.model.event import Event
 from odds_service.model.market import MarketStatus
 from odds_service.model.snapshot import BookmakerOdds, EventOdds
-from odds_service.rpc.filtering import Captured, Place
 
 T = TypeVar("T")
 

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.change import (
     Change,
     ChangeKind,
@@ -15,7 +16,6 @@ from odds_service.model.change import (
 )
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey, MarketStatus
-from odds_service.rpc.selection import EVERYTHING, Selection
 
 Place = tuple[str, str, MarketKey]  # source, bookmaker, market of one event
 

@@ -20,10 +20,10 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"model", "errors", "http"}),
     frozenset({"clock"}),
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),
-    frozenset({"feed", "access", "reconcile", "wire"}),
-    frozenset({"cache", "stream"}),
+    frozenset({"feed", "access", "reconcile"}),
+    frozenset({"cache"}),
     frozenset({"filters"}),
-    frozenset({"sources", "storage"}),
+    frozenset({"stream", "wire", "sources", "storage"}),
     frozenset({"pipeline", "rpc", "metrics"}),
     frozenset({"service", "client"}),
     frozenset({"commands"}),
@@ -63,7 +63,6 @@ OWNERS: Final = {
 
 # Values and synchronous parts: what they do is decided without a loop, so it can be tested so.
 WITHOUT_A_LOOP: Final = {
-    "errors",
     "model",
     "detection",
     "reconcile",
@@ -71,6 +70,7 @@ WITHOUT_A_LOOP: Final = {
     "stream",
     "feed",
     "cache",
+    "errors",
 }
 LOOPS: Final = {"trio", "trio_asyncio", "asyncio", "anyio"}
 

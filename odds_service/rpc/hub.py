@@ -114,12 +114,17 @@ class Hub:
         """Return whether streams are to end: the feed gives nothing more, or the server stops."""
         return self._ended or self.feed.closed
 
-    def has_news(self, revision: int) -> bool:
-        """Return whether a stream that has read so far is to read on.
+    @property
+    def news_revision(self) -> int:
+        """The newest revision that streams may read up to: the head as of the last wake-up.
 
-        What was published since the last wake-up is not news before the next one.
+        Changes published since then are not news before the next wake-up.
         """
-        return revision < (self.feed.head_revision if self.closed else self._woken_head)
+        return self.feed.head_revision if self._ended or self.feed.closed else self._woken_head
+
+    def has_news(self, revision: int) -> bool:
+        """Return whether a stream that has read up to a revision may read on."""
+        return revision < self.news_revision
 
     def end(self) -> None:
         """Have all streams end where they are."""

@@ -18,6 +18,7 @@ from odds_service.rpc.reading import LogReader
 from odds_service.rpc.replies import Replies
 from odds_service.rpc.selection import selection
 from odds_service.status import RpcReport
+from odds_service.stream.shared_windows import SharedWindows
 from odds_service.wire.encode import Wires
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
@@ -34,6 +35,7 @@ class ServerContext:
         self.loop = loop
         self.hub = Hub(parts.feed, loop)
         self.reader = LogReader(parts.cache, parts.feed)
+        self.windows = SharedWindows()
         self.wires = Wires()
         self.freshness = FreshnessLogs(parts.cache, parts.feed, self.wires, parts.reading)
         self.limits = Limits(parts.settings)

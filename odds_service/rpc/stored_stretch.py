@@ -1,4 +1,4 @@
-"""A stretch of the log read from the database, for a stream that memory no longer serves."""
+"""The stretch of the log that a stream reads from the database, when memory no longer serves it."""
 
 from odds_service.errors import BelowFloor
 from odds_service.filters.filtering import Selected
@@ -7,33 +7,43 @@ from odds_service.rpc.parts import History
 from odds_service.rpc.server_context import ServerContext
 from odds_service.rpc.stored import StoredLog
 from odds_service.store import HistoryFilter
-from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.stream.opening import IntentReason
 
 
 class HistoryGap(Exception):
-    """The stored log does not hold what comes next; `reason` as in api.md."""
+    """The stored log lacks what comes next; `reason` says why."""
 
-    def __init__(self, reason: pb.IntentReason.ValueType) -> None:
-        super().__init__(pb.IntentReason.Name(reason))
+    def __init__(self, reason: IntentReason) -> None:
+        super().__init__(reason.name)
         self.reason = reason
 
 
 async def gap_after(
     serving: ServerContext, store: History, revision: int, upto: int
-) -> HistoryGap | None:
-    """What a replay of (revision, upto] would meet, as far as it can be told beforehand."""
+) -> IntentReason | None:
+    """Look for a gap in the stored log, as far as one can be seen before reading it.
+
+    Args:
+        serving: The state of the server.
+        store: The database.
+        revision: The stretch begins after this revision.
+        upto: The stretch ends with this one.
+
+    Returns:
+        The reason why the stretch is not whole, None when no gap was found.
+    """
     if await serving.ask(store.oldest_revision) > revision + 1:
-        return HistoryGap(pb.INTENT_REASON_TOO_OLD)
-    # No event or source is named so: only what could not be stored comes back.
+        return IntentReason.TOO_OLD
+    # No event or source has this name, so only changes that could not be stored come back.
     nothing = HistoryFilter(event_ids=frozenset({"-"}), sources=frozenset({"-"}), of_markets=False)
     page = await serving.ask(store.history_page, revision, upto, 1, nothing)
-    return HistoryGap(pb.INTENT_REASON_HISTORY_GAP) if page.unstored else None
+    return IntentReason.HISTORY_GAP if page.unstored else None
 
 
-class Replay:
+class StoredStretch:
     """Reads stored changes after a revision, page by page, up to what is durable.
 
-    The stored log, where nothing may be missing: a client's map would be wrong from there on.
+    Nothing may be missing in it: a client's map would be wrong from there on.
     """
 
     def __init__(
@@ -45,20 +55,29 @@ class Replay:
         self._revision = self._upto = revision
         self._log = StoredLog(serving, store, selection, revision)
 
-    async def next_page(self) -> tuple[list[Selected], int]:
-        """The selected ones of the next changes, and the revision that they reach to.
+    @property
+    def revision(self) -> int:
+        """The revision that was read up to."""
+        return self._revision
 
-        There must be a durable one to read. Raises HistoryGap.
+    async def next_page(self) -> tuple[list[Selected], int]:
+        """Read the next page; there must be durable changes left to read.
+
+        Returns:
+            The selected changes of the page, and the revision that it reaches up to.
+
+        Raises:
+            HistoryGap: The changes are not kept, or one of them could not be stored.
         """
-        if self._revision == self._upto:  # what became durable since is a stretch of its own
+        if self._revision == self._upto:  # what became durable since is a log of its own
             self._upto = self._serving.parts.feed.durable_revision
             self._log = StoredLog(self._serving, self._store, self._selection, self._revision)
         try:
             page = await self._log.next_page(self._upto)
         except BelowFloor:
-            raise HistoryGap(pb.INTENT_REASON_TOO_OLD) from None
+            raise HistoryGap(IntentReason.TOO_OLD) from None
         count = page.reached - self._revision
         if page.unstored or (self._selection is EVERYTHING and len(page.selected) != count):
-            raise HistoryGap(pb.INTENT_REASON_HISTORY_GAP)
+            raise HistoryGap(IntentReason.HISTORY_GAP)
         self._revision = page.reached
         return page.selected, page.reached

@@ -89,7 +89,7 @@ class Hub:
         self._loop = loop
         self._waiting: set[asyncio.Future[None]] = set()
         self._sleeping: set[asyncio.Future[None]] = set()
-        self._woken_head = feed.head_revision
+        self.woken_head = feed.head_revision
         self._told_head = -1  # of the publishing thread alone
         self._pending = False
         self._ended = False
@@ -101,7 +101,7 @@ class Hub:
     def listening(self) -> Iterator[None]:
         """Be the feed's listener meanwhile."""
         leave = self.feed.listen(self._published)
-        self._woken_head = self.feed.head_revision  # what came before is told by no wake-up
+        self.woken_head = self.feed.head_revision  # what came before is told by no wake-up
         try:
             yield
         finally:
@@ -114,17 +114,12 @@ class Hub:
         """Return whether streams are to end: the feed gives nothing more, or the server stops."""
         return self._ended or self.feed.closed
 
-    @property
-    def news_revision(self) -> int:
-        """The newest revision that streams may read up to: the head as of the last wake-up.
-
-        Changes published since then are not news before the next wake-up.
-        """
-        return self.feed.head_revision if self._ended or self.feed.closed else self._woken_head
-
     def has_news(self, revision: int) -> bool:
-        """Return whether a stream that has read up to a revision may read on."""
-        return revision < self.news_revision
+        """Return whether a stream that has read up to a revision may read on.
+
+        Changes published since the last wake-up are not news before the next one.
+        """
+        return revision < (self.feed.head_revision if self.closed else self.woken_head)
 
     def end(self) -> None:
         """Have all streams end where they are."""
@@ -163,11 +158,11 @@ class Hub:
             self._timer = self._loop.call_at(self._next_at, self._fan_out)
 
     def _news(self) -> bool:
-        return self.feed.head_revision != self._woken_head or self.closed
+        return self.feed.head_revision != self.woken_head or self.closed
 
     def _fan_out(self) -> None:
         self._timer = None
-        self._woken_head = self.feed.head_revision
+        self.woken_head = self.feed.head_revision
         self._next_at = monotonic() + self.pace_s()
         waiting, self._waiting = self._waiting, set()
         if self.closed:

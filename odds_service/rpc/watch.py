@@ -23,7 +23,7 @@ from odds_service.rpc.server_context import ServerContext
 from odds_service.rpc.stored_stretch import HistoryGap, StoredStretch, gap_after
 from odds_service.rpc.watch_options import duration
 from odds_service.stream import actions
-from odds_service.stream.actions import SendChanges, Wait
+from odds_service.stream.actions import Finish, SendChanges, Wait
 from odds_service.stream.delivery import delivery_of
 from odds_service.stream.memory_log import LeftMemory
 from odds_service.stream.opening import IntentReason, Resume, Start
@@ -83,16 +83,29 @@ class Watch:
 
         Cancellation: The message in hand is lost; the client resumes at the one before.
         """
-        hub, next_action = self._serving.hub, self._subscription.next
+        hub, feed, reader = self._serving.hub, self._feed, self._serving.reader
+        subscription, subscriber = self._subscription, self._subscriber
+        selection, next_action = self._options.selection, self._subscription.next
         try:
             while True:
-                action = next_action(monotonic(), hub.news_revision, hub.closed)
-                # The two of a busy stream come first.
+                stopping = hub.closed
+                news = feed.head_revision if stopping else hub.woken_head
+                action = next_action(monotonic(), news, stopping)
+                # A busy stream takes the first two in turn: they cost it one coroutine each.
                 if isinstance(action, SendChanges):
-                    await self._send_changes(action)
+                    try:
+                        piece = reader.read(selection, action.after)
+                    except LeftMemory:
+                        subscription.left_memory()
+                        continue
+                    await self._send_piece(piece)
                 elif isinstance(action, Wait):
-                    await self._wait(action)
-                elif isinstance(action, actions.Finish):
+                    if self._page is not None:
+                        await self._wait_for_page(self._page, action.until)
+                    else:
+                        revision, until = subscription.revision, action.until
+                        await hub.wait(subscriber, revision, until, woken=action.woken)
+                elif isinstance(action, Finish):
                     return
                 else:
                     await self._take(action)
@@ -140,14 +153,6 @@ class Watch:
 
     # Changes
 
-    async def _send_changes(self, action: SendChanges) -> None:
-        try:
-            piece = self._serving.reader.read(self._options.selection, action.after)
-        except LeftMemory:
-            self._subscription.left_memory()
-            return
-        await self._send_piece(piece)
-
     async def _send_window(self, action: actions.SendWindow) -> None:
         reader, selection = self._serving.reader, self._options.selection
         after, upto, begun = action.after, action.upto, action.begun
@@ -162,29 +167,19 @@ class Watch:
         await self._send_piece(piece)
 
     async def _send_piece(self, piece: Piece) -> None:
-        feed, subscription = self._feed, self._subscription
+        feed, subscriber, write = self._feed, self._subscriber, self._context.write
+        told = self._subscription.told
         durable = feed.durable_revision
-        for message in piece.messages(subscription.told, feed.epoch, durable, self._durable):
-            await self._write(message)
+        for message in piece.messages(told, feed.epoch, durable, self._durable):
+            subscriber.blocked_since = monotonic()
+            await write(message)
+        subscriber.blocked_since = None
         if piece.bodies:
             self._durable = max(self._durable, piece.durable_revision)
-        subscription.reached(piece.revision, monotonic(), empty=not piece.bodies)
-        self._subscriber.revision = piece.revision
-        self._leave_database()
-
-    async def _wait(self, action: Wait) -> None:
-        """Wait for a time, for news if the action says so, or for the page in hand."""
-        page = self._page
-        if page is None:
+        subscriber.revision = piece.revision
+        self._subscription.reached(piece.revision, monotonic(), not piece.bodies)
+        if self._stretch is not None:
             self._leave_database()
-            revision = self._subscription.revision
-            await self._serving.hub.wait(
-                self._subscriber, revision, action.until, woken=action.woken
-            )
-            return
-        await asyncio.wait({page}, timeout=max(0.0, action.until - monotonic()))
-        if page.done():
-            self._take_page(page)
 
     # The database
 
@@ -193,13 +188,20 @@ class Watch:
         self._subscription.checked(gap)
 
     def _read_stored(self, after: int) -> None:
-        """Begin to read a page; `_wait` hands it to the machine."""
+        """Begin to read a page; `_wait_for_page` hands it to the machine."""
         self._subscriber.replaying = True
         if self._stretch is None or self._stretch.revision != after:
             self._stretch = StoredStretch(
                 self._serving, self._store, self._options.selection, after
             )
         self._page = asyncio.create_task(self._stretch.next_page())
+
+    async def _wait_for_page(
+        self, page: "asyncio.Task[tuple[list[Selected], int]]", until: float
+    ) -> None:
+        await asyncio.wait({page}, timeout=max(0.0, until - monotonic()))
+        if page.done():
+            self._take_page(page)
 
     def _take_page(self, page: "asyncio.Task[tuple[list[Selected], int]]") -> None:
         self._page = None
@@ -212,7 +214,7 @@ class Watch:
 
     def _leave_database(self) -> None:
         """Drop what reading the database keeps in memory, once memory serves the stream again."""
-        if self._subscriber.replaying and not self._subscription.replaying:
+        if not self._subscription.replaying:
             self._subscriber.replaying = False
             self._stretch = None
 

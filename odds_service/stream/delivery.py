@@ -21,12 +21,10 @@ class Delivery(Protocol):
         """Return the place up to which changes need not be read again."""
         ...
 
-    def held_until(self, revision: int, now: float) -> float:
-        """Return the time before which nothing may be sent; one that has passed: now."""
-        ...
+    def send(self, revision: int, news: int, now: float) -> SendChanges | SendWindow | float | None:
+        """Return the next changes to send out of memory.
 
-    def send(self, revision: int, news: int, now: float) -> SendChanges | SendWindow | None:
-        """Return the next changes to send out of memory, None at the end of the log.
+        A number is the time until which to hold what there is; None asks to wait for news.
 
         Args:
             revision: The place up to which the reader has all changes.
@@ -71,9 +69,6 @@ class EveryChange:
     def position(self, revision: int) -> int:
         return revision
 
-    def held_until(self, _revision: int, _now: float) -> float:
-        return -math.inf
-
     def send(self, revision: int, news: int, _now: float) -> SendChanges | None:
         return SendChanges(revision) if revision < news else None
 
@@ -116,22 +111,22 @@ class Conflated:
     def position(self, revision: int) -> int:
         return revision if self._begun is None else self._begun.upto
 
-    def held_until(self, revision: int, now: float) -> float:
-        if self._stopping or self._free_at == -math.inf:
-            return -math.inf
-        if revision == self._feed.head_revision:
-            return self._free_at
-        return max(self._free_at, self._series.held_until(self.position(revision), now))
-
-    def send(self, revision: int, _news: int, now: float) -> SendWindow | None:
+    def send(self, revision: int, _news: int, now: float) -> SendWindow | float | None:
         head = self._feed.head_revision
+        if self._stopping:
+            if revision == head:
+                return None
+            return SendWindow(revision, self._series.close(head, now), self._begun)
+        if now < self._free_at:
+            return self._free_at
         if revision == head:
             return None
-        if self._stopping:
-            upto = self._series.close(head, now)
-        else:
-            upto = self._series.boundary_for(self.position(revision), head, now)
-        return SendWindow(revision, upto, self._begun)
+        position = self.position(revision)
+        if self._free_at != -math.inf:
+            held_until = self._series.held_until(position, now)
+            if now < held_until:
+                return held_until
+        return SendWindow(revision, self._series.boundary_for(position, head, now), self._begun)
 
     def take_page(self, selected: Sequence[Selected], upto: int) -> None:
         if self._begun is None:

@@ -82,6 +82,7 @@ class Subscription:
         self.whole = True
         self.replaying = False
         self._options = options
+        self._heartbeat_s = options.heartbeat_s
         self._feed = feed
         self._delivery = delivery
         self._resume = resume
@@ -109,7 +110,7 @@ class Subscription:
     # What came of an action
 
     def wrote(self, now: float) -> None:
-        """Note that a message was handed over."""
+        """Note that a message without changes was handed over."""
         self._last_at = now
 
     def checked(self, gap: IntentReason | None) -> None:
@@ -141,7 +142,7 @@ class Subscription:
         else:
             self._state = self._view if dropped else self._image_end
 
-    def reached(self, revision: int, now: float, *, empty: bool) -> None:
+    def reached(self, revision: int, now: float, empty: bool) -> None:
         """Note that the reader was handed all selected changes up to a revision.
 
         Args:
@@ -154,6 +155,7 @@ class Subscription:
             self._empty = True
         else:
             self.told = revision
+            self._last_at = now
         self._delivery.sent(revision, now)
 
     def left_memory(self) -> None:
@@ -220,30 +222,28 @@ class Subscription:
             return self._after_nothing(now)
         if now >= self._fresh_at and not stopping:
             return SendFreshness()
-        delivery = self._delivery
         if stopping:
-            delivery.stop()
-        held_until = delivery.held_until(self.revision, now)
-        if now < held_until:
-            return self._idle(now, held_until, woken=False)
-        action = delivery.send(self.revision, news, now)
-        if action is not None:
-            return action
-        if stopping and self.revision == self._feed.head_revision:
-            return self._close()
-        return self._idle(now, math.inf, woken=True)
+            self._delivery.stop()
+        action = self._delivery.send(self.revision, news, now)
+        if action is None:
+            if stopping and self.revision == self._feed.head_revision:
+                return self._close()
+            return self._idle(now, self._fresh_at, woken=True)
+        if isinstance(action, float):
+            return self._idle(now, min(action, self._fresh_at), woken=False)
+        return action
 
     def _idle(self, now: float, until: float, *, woken: bool) -> Action:
-        heartbeat_at = self._last_at + self._options.heartbeat_s
+        heartbeat_at = self._last_at + self._heartbeat_s
         if now >= heartbeat_at:
             return self._heartbeat()
-        return Wait(min(until, heartbeat_at, self._fresh_at), woken)
+        return Wait(min(heartbeat_at, until), woken)
 
     def _after_nothing(self, now: float) -> Action:
         """Tell a quiet reader how far it is before the log is trimmed under it, or go on."""
         self._empty = False
         far = self.revision - self.told > self._feed.capacity // 2
-        if far or now >= self._last_at + self._options.heartbeat_s:
+        if far or now >= self._last_at + self._heartbeat_s:
             return self._heartbeat()
         return _PAUSE  # a filter that selects nothing must not hold up other streams
 
@@ -265,7 +265,7 @@ class Subscription:
 
     def _reading(self, now: float, _news: int, _stopping: bool) -> Action:
         """Send heartbeats while a page is being read."""
-        heartbeat_at = self._last_at + self._options.heartbeat_s
+        heartbeat_at = self._last_at + self._heartbeat_s
         return self._heartbeat() if now >= heartbeat_at else Wait(heartbeat_at, woken=False)
 
     def _stored_page(self, now: float, news: int, stopping: bool) -> Action:

@@ -98,6 +98,7 @@ class Reader:
         self._image: dict[str, EventOdds] = {}
         self._pending: list[str] = []
         self._dropped = False
+        self.drops_after = -1  # so many messages, the view of an image is dropped
         self._begun_image: list[str] = []
         verdict = None if resume is None else Resume(resume, service.verdict(resume))
         log = service.book.log[: self.cursor.revision]
@@ -241,7 +242,7 @@ class Reader:
             if isinstance(action, actions.SendWindow):
                 self.windows_at.append(service.now)
             self._message(type(action).__name__, self.subscription.told, upto)
-        self.subscription.reached(upto, service.now, empty=not changes)
+        self.subscription.reached(upto, service.now, not changes)
 
     def _folded(self, action: actions.SendWindow) -> list[Change]:
         service, selection = self.service, self.options.selection
@@ -260,6 +261,8 @@ class Reader:
         epoch = self.service.book.feed.epoch
         self.cursor = Cursor(epoch if whole else incomplete(epoch), revision)
         self.sent.append(name)
+        if len(self.sent) == self.drops_after:
+            self.drop_image()
         self.subscription.wrote(self.service.now)
 
     def _gap(self, after: int, upto: int) -> IntentReason | None:

@@ -13,9 +13,12 @@ from odds_service.model.snapshot import BookmakerOdds
 
 
 class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
-    """A checked filter; None does not restrict. Two are the same only when they are one object.
+    """A checked filter; a field that is None does not restrict.
 
-    size_bytes: about what it holds in memory.
+    Two selections are equal only when they are one object.
+
+    Attributes:
+        size_bytes: The approximate size in memory.
     """
 
     sports: frozenset[str] | None = None
@@ -31,13 +34,13 @@ class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
 
     @property
     def by_event(self) -> bool:
-        """Return whether more than an event's id must be known to tell whether it is selected."""
+        """Return whether it takes more than an id to decide on an event."""
         of_it = (self.sports, self.competitions, self.start_from, self.start_to, self.in_play)
         return any(field is not None for field in of_it)
 
     @property
     def of_markets(self) -> bool:
-        """Whether, of a selected event, some markets may be left out."""
+        """Return whether some markets of a selected event may be left out."""
         return not (self.bookmakers is None and self.markets is None and self.sources is None)
 
     def takes_event_id(self, event_id: str) -> bool:
@@ -62,14 +65,14 @@ class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
         )
 
     def markets_of(self, odds: BookmakerOdds) -> Iterable[Market]:
-        """The markets that are selected of a selected bookmaker."""
+        """Return the selected markets of a selected bookmaker."""
         if self.markets is None:
             return odds.markets.values()
         wanted = self.markets
         return [market for key, market in odds.markets.items() if key.market in wanted]
 
     def takes_market(self, change: MarketChange) -> bool:
-        """Return whether the change of a selected event is selected."""
+        """Return whether a market's change is selected, given that its event is."""
         return self.takes_bookmaker(change.source, change.bookmaker) and (
             self.markets is None or change.after.key.market in self.markets
         )

@@ -144,7 +144,7 @@ def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
 
 
 def bodies_of(frames: Iterable[bytes]) -> list[bytes]:
-    """Join frames into as few bodies as fit a message each."""
+    """Join frames into as few bodies as possible, each small enough for one message."""
     bodies: list[bytes] = []
     held: list[bytes] = []
     size = 0

@@ -16,7 +16,11 @@ MAX_VALUE_CHARS: Final = 256  # no name is longer
 
 
 def selection(request: pb.Filter) -> Selection:
-    """Check a filter. Raises Refused (INVALID_ARGUMENT) naming the field that is wrong."""
+    """Check a filter.
+
+    Raises:
+        Refused: A field is malformed (INVALID_ARGUMENT); the refusal names it.
+    """
     start_from = _time(request, "start_from", request.start_from)
     start_to = _time(request, "start_to", request.start_to)
     if start_from is not None and start_to is not None and start_from >= start_to:
@@ -59,7 +63,11 @@ def _time(
 
 
 def checked_time(field: str, value: Timestamp) -> datetime:
-    """A timestamp of a request as an aware time. Raises Refused naming the field."""
+    """Return a timestamp of a request as an aware time.
+
+    Raises:
+        Refused: It is out of range; the refusal names the field.
+    """
     try:
         return utc_time(value)
     except ValueError:

@@ -20,9 +20,10 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"model", "errors", "http"}),
     frozenset({"clock"}),
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),
-    frozenset({"feed", "access", "reconcile", "wire"}),
-    frozenset({"cache", "stream"}),
-    frozenset({"sources", "storage"}),
+    frozenset({"feed", "access", "reconcile"}),
+    frozenset({"cache"}),
+    frozenset({"filters"}),
+    frozenset({"stream", "wire", "sources", "storage"}),
     frozenset({"pipeline", "rpc", "metrics", "restore"}),
     frozenset({"assembly"}),
     frozenset({"forgetting", "reporting"}),
@@ -69,7 +70,16 @@ OWNERS: Final = {
 }
 
 # Values and synchronous parts: what they do is decided without a loop, so it can be tested so.
-WITHOUT_A_LOOP: Final = {"model", "detection", "reconcile", "stream", "feed", "cache", "errors"}
+WITHOUT_A_LOOP: Final = {
+    "model",
+    "detection",
+    "reconcile",
+    "filters",
+    "stream",
+    "feed",
+    "cache",
+    "errors",
+}
 LOOPS: Final = {"trio", "trio_asyncio", "asyncio", "anyio"}
 
 

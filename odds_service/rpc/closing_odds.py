@@ -5,11 +5,11 @@ from typing import Final
 
 from grpc import StatusCode
 
+from odds_service.filters.selection import Selection
 from odds_service.model.event import Event
 from odds_service.model.market import Market
 from odds_service.rpc.errors import Context, refused
 from odds_service.rpc.parts import ClosingOddsReader
-from odds_service.rpc.selection import Selection
 from odds_service.rpc.server_context import ServerContext
 from odds_service.store import ClosingOdds, StartedEvents
 from odds_service.wire.encode import event_message, join_markets

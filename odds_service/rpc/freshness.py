@@ -1,7 +1,8 @@
-"""When odds were last seen true: for streams that ask for it, looked up once a second per filter.
+"""Confirmation times for streams that ask for them, looked up once a second per filter.
 
-A fetch that finds nothing new confirms odds without a change, and so do odds grow stale. A look
-notes what moved since the look before; each stream is sent what moved since its last one.
+A fetch that finds nothing new confirms odds without a change, and odds grow stale without one. A
+look notes the times that moved since the look before. Each stream is sent those that moved since
+the last look that it was told of.
 """
 
 import asyncio
@@ -14,13 +15,13 @@ from weakref import WeakValueDictionary
 
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
+from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.change import EventChange, SourceChange
 from odds_service.model.overround import Standing
 from odds_service.model.snapshot import BookmakerKey, EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.rpc.odds import OddsView, as_seen
 from odds_service.rpc.reading import bodies_of
-from odds_service.rpc.selection import EVERYTHING, Selection
 from odds_service.wire.encode import Wires
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, delimited, moment, number_tag, text, varint
@@ -48,7 +49,7 @@ _STALE: Final = number_tag(pb.OddsFreshness.STALE_FIELD_NUMBER) + b"\x01"
 
 
 class _Seen(NamedTuple):
-    """An event as a look found it."""
+    """An event as one look found it."""
 
     entry: EventOdds
     states: dict[BookmakerKey, _State]
@@ -60,7 +61,7 @@ class _Look(NamedTuple):
 
 
 class _Touched:
-    """What some changes are of; a look from before or after them says something else of it."""
+    """The odds, events and sources that some changes concern."""
 
     def __init__(self) -> None:
         self.places: set[_Place] = set()
@@ -72,9 +73,11 @@ class _Touched:
 
 
 class FreshnessLog:
-    """The looks at what one filter selects; on the server's loop alone.
+    """The looks at the odds that one filter selects; on the server's loop alone.
 
-    revision: up to where the last look showed the log; number: how many there were.
+    Attributes:
+        revision: The place in the log that the last look showed.
+        number: The number of looks so far.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class FreshnessLog:
         self._encoded: tuple[int, list[bytes]] = 0, []
 
     async def look(self) -> None:
-        """Look again, unless that was done within the last second."""
+        """Look again, unless the last look is less than a second old."""
         async with self._looking:
             if monotonic() >= self.next_at:
                 next_at = monotonic() + INTERVAL_S
@@ -102,7 +105,7 @@ class FreshnessLog:
                 self.next_at = next_at
 
     async def _look(self) -> None:
-        """Most events are what they were: of these, a part is asked whether it grew stale."""
+        """Look at events that changed, and at a part of the others: they may have grown stale."""
         selection = self._selection
         cut = self._cache.view(selection.event_ids)
         view = OddsView(cut, selection, self._now(), self._wires)
@@ -134,7 +137,7 @@ class FreshnessLog:
         self._looks.append(_Look(number, frozenset(moved)))
 
     def _states(self, view: OddsView, entry: EventOdds) -> dict[BookmakerKey, _State]:
-        """The bookmakers as GetOdds would tell them: as old as the oldest type selected."""
+        """Return each bookmaker's state as in GetOdds: that of the oldest market type selected."""
         selection = self._selection
         states: dict[BookmakerKey, _State] = {}
         for key, odds in entry.bookmakers.items():
@@ -148,7 +151,7 @@ class FreshnessLog:
         return states
 
     def moved_since(self, number: int) -> Collection[_Place]:
-        """What moved after a look; everything where that is not known any more."""
+        """Return the odds whose state moved after a look; all odds when that look is forgotten."""
         later = [look for look in self._looks if look.number > number]
         if number + len(later) < self.number:
             return [
@@ -157,7 +160,7 @@ class FreshnessLog:
         return later[0].moved if len(later) == 1 else set().union(*(each.moved for each in later))
 
     async def bodies(self, places: Collection[_Place]) -> list[bytes]:
-        """States as fields of Freshness, joined into as few bodies as fit a message each."""
+        """Encode states as fields of Freshness, in as few bodies as fit a message each."""
         newest = self._looks[-1]
         if places is not newest.moved:
             return await _encoded(places, self._events)
@@ -167,7 +170,7 @@ class FreshnessLog:
 
 
 def _standings(sources: Mapping[str, SourceState]) -> dict[str, tuple[object, ...]]:
-    """What the staleness of odds depends on, beside their age."""
+    """Return the properties of sources that the staleness of odds depends on, beside their age."""
     return {name: (state.status, state.interval_s, state.paces) for name, state in sources.items()}
 
 
@@ -194,7 +197,7 @@ async def _encoded(places: Iterable[_Place], events: Mapping[str, _Seen]) -> lis
 
 
 class FreshReader:
-    """What one stream has been told, and when it is to be told more."""
+    """A reader of the looks for one stream; `due_at` is the loop time of its next message."""
 
     def __init__(self, log: FreshnessLog, feed: ChangeFeed) -> None:
         self.due_at = 0.0
@@ -204,16 +207,16 @@ class FreshReader:
         self._owed: set[_Place] = set()
 
     async def begin(self) -> None:
-        """An image follows, which tells what there is to tell up to now."""
+        """Begin anew at an image, which shows all confirmation times up to now."""
         await self._log.look()
         self._number = self._log.number
         self.due_at = self._log.next_at
 
     async def bodies(self, revision: int) -> list[bytes]:
-        """What moved since the last time, for a stream that has read up to a revision.
+        """Return the states that moved since the last call, for a stream at a revision.
 
-        A look shows the log up to a place of its own. What the changes between the two are of is
-        told later: the stream has not been told of the odds yet, or has been told newer ones.
+        A look shows the log up to a place of its own. Odds that changed between the two places are
+        told later: the stream does not hold them yet, or holds newer ones.
         """
         self.due_at = monotonic() + INTERVAL_S
         log = self._log
@@ -230,7 +233,7 @@ class FreshReader:
         return await log.bodies([p for p in moved if p not in touched] if self._owed else moved)
 
     def _touched(self, after: int, upto: int) -> _Touched | None:
-        """What the changes in (after, upto] are of, None where they are too many or gone."""
+        """Return the subjects of the changes in (after, upto]; None when too many or gone."""
         touched = _Touched()
         if upto - after > _FAR_CHANGES:
             return None
@@ -252,7 +255,7 @@ class FreshReader:
 
 
 class FreshnessLogs:
-    """One log a filter, while a stream asks for it."""
+    """The logs of looks, one a filter, kept while a stream uses it."""
 
     def __init__(
         self, cache: OddsCache, feed: ChangeFeed, wires: Wires, now: Callable[[], Reading]
@@ -267,7 +270,7 @@ class FreshnessLogs:
         return len(self._logs)
 
     def reader(self, selection: Selection) -> FreshReader:
-        """For a stream with this filter; equal filters are one object."""
+        """Return a reader for a stream with a selection; equal filters are one selection."""
         log = self._logs.get(selection)
         if log is None:
             log = FreshnessLog(self._cache, selection, self._wires, self._now)
@@ -281,7 +284,7 @@ _FRESHNESS: Final = bytes_tag(pb.WatchChangesResponse.FRESHNESS_FIELD_NUMBER)
 def freshness_message(
     body: bytes, cursor: pb.Cursor, prev_revision: int, durable_revision: int
 ) -> bytes:
-    """A body as a message of a stream."""
+    """Return a body as a message of a stream."""
     tail = pb.Freshness(
         prev_revision=prev_revision, cursor=cursor, durable_revision=durable_revision
     ).SerializeToString()

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from grpc import StatusCode
 
 from odds_service.errors import BelowFloor
+from odds_service.filters.filtering import Selected
 from odds_service.rpc.errors import Context, refused, unavailable
-from odds_service.rpc.filtering import Selected
 from odds_service.rpc.parts import History, Past
 from odds_service.rpc.reading import MESSAGE_BYTES
 from odds_service.rpc.selection import checked_time

@@ -1,4 +1,4 @@
-"""The server's side of the feed: one wake-up per published batch, whatever the number of streams.
+"""Wake-ups for streams: one for each published commit, whatever the number of streams.
 
 The feed calls its one listener on the thread that published; that hands over one callback to the
 server's loop, and there all streams that wait are resumed, not more often than they can be served.
@@ -31,10 +31,10 @@ log = structlog.get_logger(__name__)
 
 
 class Waiter:
-    """What waits for the log: one future at a time, and an alarm that outlasts many of them.
+    """A task that waits for the log: one future at a time, and a timer that outlasts many futures.
 
-    A stream that is busy is woken long before its heartbeat is due. So its alarm is left as it is
-    and rings early for once, which is cheaper than a timer for each wait.
+    A busy stream is woken long before its heartbeat is due. Its timer stays as it is and rings
+    early once, which is cheaper than a timer for each wait.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Waiter:
         self._alarm: asyncio.TimerHandle | None = None
 
     def future(self, loop: asyncio.AbstractEventLoop, until: float) -> "asyncio.Future[None]":
-        """A new future, done at loop time `until` at the latest."""
+        """Return a new future, done at loop time `until` at the latest."""
         self._future = future = loop.create_future()
         if self._alarm is None or self._alarm.when() > until:
             self.disarm()
@@ -55,7 +55,7 @@ class Waiter:
             self._future.set_result(None)
 
     def disarm(self) -> None:
-        """No alarm is left behind."""
+        """Cancel the timer."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -64,8 +64,11 @@ class Waiter:
 class Subscriber(Waiter):
     """One stream of changes, as GetStatus and the hub see it.
 
-    revision: how far it has read. blocked_since: loop time at which the message in hand was
-    offered, None while none is.
+    Attributes:
+        revision: The place in the log up to which its reader has all changes.
+        replaying: Whether it reads the database.
+        given_up: Whether the hub ended it because its reader stalled.
+        blocked_since: The loop time at which the message in hand was offered; None without one.
     """
 
     def __init__(self, peer: str, connected_at: datetime, revision: int) -> None:
@@ -80,7 +83,13 @@ class Subscriber(Waiter):
 
 
 class Hub:
-    """Wakes what waits for the log; all but its listener runs on the server's loop."""
+    """Wakes the streams that wait for the log.
+
+    Everything but the listener runs on the server's loop.
+
+    Attributes:
+        woken_head: The head of the log as of the last wake-up.
+    """
 
     def __init__(self, feed: ChangeFeed, loop: asyncio.AbstractEventLoop) -> None:
         self.feed = feed
@@ -89,7 +98,7 @@ class Hub:
         self._loop = loop
         self._waiting: set[asyncio.Future[None]] = set()
         self._sleeping: set[asyncio.Future[None]] = set()
-        self._woken_head = feed.head_revision
+        self.woken_head = feed.head_revision
         self._told_head = -1  # of the publishing thread alone
         self._pending = False
         self._ended = False
@@ -99,9 +108,9 @@ class Hub:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Be the feed's listener meanwhile."""
+        """Listen to the feed for the length of a block."""
         leave = self.feed.listen(self._published)
-        self._woken_head = self.feed.head_revision  # what came before is told by no wake-up
+        self.woken_head = self.feed.head_revision  # earlier changes trigger no wake-up
         try:
             yield
         finally:
@@ -111,18 +120,18 @@ class Hub:
 
     @property
     def closed(self) -> bool:
-        """Return whether streams are to end: the feed gives nothing more, or the server stops."""
+        """Return whether streams shall end: the feed is closed, or the server stops."""
         return self._ended or self.feed.closed
 
     def has_news(self, revision: int) -> bool:
-        """Return whether a stream that has read so far is to read on.
+        """Return whether a stream that has read up to a revision may read on.
 
-        What was published since the last wake-up is not news before the next one.
+        Changes published since the last wake-up are not news before the next one.
         """
-        return revision < (self.feed.head_revision if self.closed else self._woken_head)
+        return revision < (self.feed.head_revision if self.closed else self.woken_head)
 
     def end(self) -> None:
-        """Have all streams end where they are."""
+        """End all streams where they are."""
         self._ended = True
         self._fan_out()
 
@@ -133,9 +142,9 @@ class Hub:
             await asyncio.wait(tasks, timeout=left_s)
 
     def _published(self) -> None:
-        """Called on the publishing thread: hand one wake-up over for each new head.
+        """Hand over one wake-up for each new head; runs on the publishing thread.
 
-        What moves the durable revision alone wakes nobody: heartbeats and changes tell it.
+        A new durable revision alone wakes nobody: heartbeats and changes tell it.
         """
         head = self.feed.head_revision
         if self._pending or (head == self._told_head and not self.feed.closed):
@@ -158,11 +167,11 @@ class Hub:
             self._timer = self._loop.call_at(self._next_at, self._fan_out)
 
     def _news(self) -> bool:
-        return self.feed.head_revision != self._woken_head or self.closed
+        return self.feed.head_revision != self.woken_head or self.closed
 
     def _fan_out(self) -> None:
         self._timer = None
-        self._woken_head = self.feed.head_revision
+        self.woken_head = self.feed.head_revision
         self._next_at = monotonic() + self.pace_s()
         waiting, self._waiting = self._waiting, set()
         if self.closed:
@@ -178,7 +187,7 @@ class Hub:
             self._loop.call_soon(self._resume, waiting[_WOKEN_AT_ONCE:])
 
     def pace_s(self) -> float:
-        """How long after a wake-up the next may come."""
+        """Return the shortest time between two wake-ups, in seconds."""
         rush = monotonic() - self._opened_at[0] < RUSH_S
         each_s = RUSH_PACE_S_PER_STREAM if rush else PACE_S_PER_STREAM
         return min(MAX_PACE_S, each_s * len(self.subscribers))
@@ -186,10 +195,13 @@ class Hub:
     async def wait(
         self, waiter: Waiter, revision: int, until: float, *, woken: bool = True
     ) -> None:
-        """Wait for the next wake-up past `revision`, or about loop time `until`.
+        """Wait for the next wake-up or for a time; it may end early.
 
-        It may be over before either. woken: False waits for the time, or the feed's end, whatever
-        is published meanwhile.
+        Args:
+            waiter: The task that waits.
+            revision: The place up to which it has read; a later wake-up ends the wait.
+            until: The loop time that ends the wait, about.
+            woken: False to sleep through wake-ups; the end of all streams still ends the wait.
         """
         if (woken and self.has_news(revision)) or self.closed:
             return
@@ -203,7 +215,7 @@ class Hub:
             self._sleeping.discard(future)
 
     async def reached(self, revision: int, timeout_s: float) -> bool:
-        """Wait until the head is at `revision` or beyond it; False when it was not in time."""
+        """Wait until the head is at a revision or beyond; return False when that took too long."""
         until = monotonic() + timeout_s
         waiter = Waiter()
         try:
@@ -217,7 +229,7 @@ class Hub:
 
     @contextmanager
     def subscribed(self, subscriber: Subscriber) -> Iterator[None]:
-        """Count a stream while it lasts."""
+        """Count a stream for the length of a block."""
         self.subscribers.add(subscriber)
         self._opened_at.append(monotonic())
         try:
@@ -227,7 +239,7 @@ class Hub:
             subscriber.disarm()
 
     def report(self, now: datetime) -> list[SubscriberReport]:
-        """How far each stream is behind; from any thread."""
+        """Report how far each stream is behind; from any thread."""
         held = [(each.revision, each.replaying) for each in tuple(self.subscribers)]
         ages = {revision: self.lag_s(revision, now) for revision in {at for at, _ in held}}
         head = self.feed.head_revision
@@ -237,9 +249,9 @@ class Hub:
         ]
 
     def lag_s(self, revision: int, now: datetime) -> float:
-        """Age of the first change after a revision, 0 at the head.
+        """Return the age of the first change after a revision in seconds, 0 at the head.
 
-        For one older than all that memory holds: at least the age of the oldest change there.
+        For a revision older than memory, it is the age of the oldest change in memory.
         """
         behind = self.feed.read_after(revision, 1)
         if behind is None:
@@ -249,7 +261,7 @@ class Hub:
         return max(0.0, (now - behind[0].changes[0].detected_at).total_seconds())
 
     async def watch_stalled(self, timeout_s: float = WRITE_TIMEOUT_S) -> None:
-        """End the streams whose reader took nothing for `timeout_s`; runs until cancelled."""
+        """End streams whose reader took nothing for a time; return only when cancelled."""
         while True:
             await asyncio.sleep(min(_WATCH_S, timeout_s))
             oldest = monotonic() - timeout_s

@@ -4,11 +4,11 @@ from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from odds_service.cache import CacheView
+from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.event import EventStatus
 from odds_service.model.market import Market
 from odds_service.model.overround import Standing, standing
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, Reading, as_last_seen
-from odds_service.rpc.selection import EVERYTHING, Selection
 from odds_service.wire.encode import (
     Wires,
     bookmaker_field,

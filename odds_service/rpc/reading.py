@@ -1,39 +1,45 @@
-"""Pieces of the log as a filter selects them, encoded once for all that read the same."""
+"""Pieces of the log as a filter selects them, encoded once for all streams that read the same."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, TypeAlias
+from weakref import WeakValueDictionary
 
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import Change, SourceChange
+from odds_service.filters.filtering import Selected
+from odds_service.filters.selection import Selection
 from odds_service.model.cursor import amid, incomplete
-from odds_service.rpc.filtering import Captured, Place, Selected, select
-from odds_service.rpc.selection import Selection
-from odds_service.rpc.timeline import Timeline
-from odds_service.wire.encode import change_wire
+from odds_service.stream.conflation import Window
+from odds_service.stream.memory_log import LeftMemory, MemoryLog
+from odds_service.wire.encode import change_wire, conflated_wire
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, varint
 
 MESSAGE_BYTES: Final = 2**20  # 1 MiB: a quarter of what gRPC clients take by default
 _BODY_BYTES: Final = MESSAGE_BYTES - 256  # room for what stands around the changes in a message
-_BATCHES: Final = 64  # read at a stretch; a piece ends before, at its size
 _REMEMBERED_BYTES: Final = 8 * 2**20  # of pieces that several streams read
+_FRAMES_AT_A_STRETCH: Final = 500  # of a window: about 10 ms to encode
+
+# A piece begins after a revision; a window also ends at a revision of its own.
+_PieceKey: TypeAlias = tuple[Selection, int] | tuple[Selection, int, int]
 
 _CHANGES: Final = bytes_tag(pb.WatchChangesResponse.CHANGES_FIELD_NUMBER)
 
 
-class LeftRing(LookupError):
-    """A revision is no longer in the feed's ring."""
-
-
 class Piece:
-    """A piece of the log: the selected changes in it as bytes, and the revision it reaches to.
+    """The selected changes of one stretch of the log, encoded.
 
-    bodies: none where nothing is selected, usually one; several where one change of the log gives
-    more than fits a message. Then only the last reaches `revision`, the others stand at `start`.
-    folded: the bodies are a window, which is a state of the log only as a whole: what is folded
-    away after `start` would be missing to a reader who has a part of it and goes on from there.
+    Attributes:
+        start: The revision that the stretch lies after.
+        revision: The revision that it reaches up to.
+        bodies: The changes as bytes, one body a message. There is none where nothing is selected,
+            and several where one change of the log gives more than fits a message: then only the
+            last body reaches `revision`, and the others stand at `start`.
+        folded: Whether the bodies are a window. A window is a state of the log only as a whole: a
+            reader with a part of it that resumed at `start` would miss what is folded away.
+        durable_revision: The durable revision that the messages tell.
     """
 
     __slots__ = (
@@ -68,10 +74,16 @@ class Piece:
     def messages(
         self, prev_revision: int, epoch: str, durable_revision: int, told_durable: int
     ) -> list[bytes]:
-        """The piece as messages that follow one with the cursor `prev_revision`.
+        """Return the piece as messages.
 
-        Made once for all streams that were sent the same message before, unless one of them was
-        told of a later durable revision than the messages do.
+        They are made once for all streams that were sent the same message before, unless a stream
+        was already told a later durable revision than they tell.
+
+        Args:
+            prev_revision: The revision of the cursor of the message before.
+            epoch: The present epoch.
+            durable_revision: The present durable revision.
+            told_durable: The latest durable revision that this reader was told.
         """
         if self._prev_revision != prev_revision or self.durable_revision < told_durable:
             self._prev_revision = prev_revision
@@ -94,10 +106,17 @@ class Piece:
 
 
 def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
-    """Encode as many changes as fit one message; those that are joined stay in one.
+    """Encode as many changes as fit one message; joined changes stay together.
 
-    start, end: the revisions that the changes lie after and up to. A group of joined changes that
-    alone is too large is spread over several bodies.
+    A group of joined changes that alone is too large is spread over several bodies.
+
+    Args:
+        selected: Changes in the order of their revisions.
+        start: The revision that they lie after.
+        end: The revision that they reach up to.
+
+    Returns:
+        A piece that begins at `start` and ends at `end` or before it.
     """
     frames: list[bytes] = []
     bodies: list[bytes] = []
@@ -125,7 +144,7 @@ def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
 
 
 def bodies_of(frames: Iterable[bytes]) -> list[bytes]:
-    """Join frames into as few bodies as fit a message each."""
+    """Join frames into as few bodies as possible, each small enough for one message."""
     bodies: list[bytes] = []
     held: list[bytes] = []
     size = 0
@@ -140,26 +159,45 @@ def bodies_of(frames: Iterable[bytes]) -> list[bytes]:
     return bodies
 
 
-class LogReader:
-    """Reads the feed's ring for all streams; on the server's loop alone.
+def window_frames(window: Window) -> Iterator[bytes]:
+    """Yield the changes of a window as fields of Changes; the halves of a move are one frame."""
+    held = b""
+    for change, count, suspended_meanwhile, joined in window.changes():
+        frame = conflated_wire(change, count, suspended_meanwhile)
+        if joined:
+            held += frame
+            continue
+        if held:
+            yield held
+        held = frame
+    if held:
+        yield held
 
-    pieces_made: how many were encoded, however many streams they were sent to.
+
+class LogReader:
+    """Encodes the log in memory for all streams; on the server's loop alone.
+
+    Attributes:
+        pieces_made: The number of pieces and windows encoded, however many streams they went to.
     """
 
     def __init__(self, cache: OddsCache, feed: ChangeFeed) -> None:
-        self._cache = cache
         self._feed = feed
-        self._timeline = Timeline(cache, feed)
-        self._pieces: OrderedDict[tuple[Selection, int], Piece] = OrderedDict()
+        self._log = MemoryLog(cache, feed)
+        self._pieces: OrderedDict[_PieceKey, Piece] = OrderedDict()
+        self._folding: WeakValueDictionary[_PieceKey, asyncio.Lock] = WeakValueDictionary()
         self._remembered_bytes = 0
         self.pieces_made = 0
 
     def read(self, selection: Selection, revision: int) -> Piece:
-        """The next piece after `revision`; one that goes nowhere at the head. Raises LeftRing.
+        """Return the next piece after a revision; at the head, one that goes nowhere.
 
-        A piece that is remembered is joined with those that follow it, up to the head or the size
-        of a message: a stream that is late gets the newest at once, not one by one what the
-        others were sent. At most one piece is made anew, which bounds the time that it takes.
+        A remembered piece is joined with those that follow it, up to the head or the size of a
+        message, so that a late stream gets the newest changes at once. At most one piece is
+        encoded anew, which bounds the time that a call takes.
+
+        Raises:
+            LeftMemory: The changes are no longer in memory.
         """
         first = self._pieces.get((selection, revision))
         if first is None:
@@ -174,7 +212,7 @@ class LogReader:
             if following is None:
                 try:
                     following = self._made(selection, last.revision)
-                except LeftRing:  # trimmed just now: what is remembered stands
+                except LeftMemory:  # trimmed just now: what is remembered stands
                     break
             size += following.body_bytes
             if size > _BODY_BYTES or len(following.bodies) > 1:
@@ -184,58 +222,81 @@ class LogReader:
         if last is first:
             return first
         piece = Piece(revision, last.revision, [b"".join(bodies)] if bodies else ())
-        self._remember(selection, revision, piece)
+        self._remember((selection, revision), piece)
         return piece
+
+    async def window(self, selection: Selection, after: int, upto: int) -> Piece:
+        """Return the changes between two boundaries of the log, folded.
+
+        The first stream that asks folds and encodes them for all.
+
+        Args:
+            selection: The changes to choose.
+            after: The changes begin after this revision.
+            upto: They end with this one, which is the last of a commit.
+
+        Raises:
+            LeftMemory: The changes are no longer in memory.
+
+        Cancellation: What is folded so far is lost; the next stream that asks begins anew.
+        """
+        key = selection, after, upto
+        piece = self._pieces.get(key)
+        if piece is not None:
+            return piece
+        lock = self._folding.get(key)
+        if lock is None:
+            lock = self._folding[key] = asyncio.Lock()
+        async with lock:
+            piece = self._pieces.get(key)
+            if piece is None:
+                piece = await self.complete(selection, Window(after), after, upto)
+                self._remember(key, piece)
+            return piece
+
+    async def complete(self, selection: Selection, window: Window, after: int, upto: int) -> Piece:
+        """Fold the rest of a window out of memory, and encode it.
+
+        Args:
+            selection: The changes to choose.
+            window: The window that was begun; it holds all changes up to its `upto`.
+            after: The revision that the window began after.
+            upto: The revision that the window is to end with, which is the last of a commit.
+
+        Raises:
+            LeftMemory: The rest is no longer in memory; the window holds what was.
+        """
+        while window.upto < upto:
+            selected, reached = self._log.after(selection, window.upto, upto)
+            changes = [each.change for each in selected]
+            window.add(changes, reached)
+            if reached < upto:
+                await asyncio.sleep(0)
+        frames: list[bytes] = []
+        for frame in window_frames(window):
+            frames.append(frame)
+            if len(frames) % _FRAMES_AT_A_STRETCH == 0:
+                await asyncio.sleep(0)
+        self.pieces_made += 1
+        return Piece(after, upto, bodies_of(frames), folded=True)
 
     def _made(self, selection: Selection, revision: int) -> Piece:
-        """Encode what comes after `revision`, and remember it."""
-        changes = self._after(revision)
-        if not changes:
+        """Encode what comes after a revision, and remember it."""
+        selected, reached = self._log.after(selection, revision)
+        if reached == revision:
             return Piece(revision, revision, ())
-        selected = self._select(selection, changes, revision)
-        piece = piece_of(selected, revision, changes[-1].revision)
+        piece = piece_of(selected, revision, reached)
         self.pieces_made += 1
-        self._remember(selection, revision, piece)
+        self._remember((selection, revision), piece)
         return piece
 
-    def changes(self, selection: Selection, revision: int) -> tuple[list[Selected], int]:
-        """What is selected of some changes after `revision`, as values, and how far they reach.
-
-        Raises LeftRing.
-        """
-        changes = self._after(revision)
-        reached = changes[-1].revision if changes else revision
-        return list(self._select(selection, changes, revision)), reached
-
-    def _after(self, revision: int) -> list[Change]:
-        batches = self._feed.read_after(revision, _BATCHES)
-        if batches is None:
-            raise LeftRing(revision)
-        return [
-            change for batch in batches for change in batch.changes if change.revision > revision
-        ]
-
-    def _remember(self, selection: Selection, revision: int, piece: Piece) -> None:
-        replaced = self._pieces.pop((selection, revision), None)
+    def _remember(self, key: _PieceKey, piece: Piece) -> None:
+        replaced = self._pieces.pop(key, None)
         if replaced is not None:
-            self._remembered_bytes -= replaced.size_bytes + selection.size_bytes
-        self._pieces[selection, revision] = piece
-        self._remembered_bytes += piece.size_bytes + selection.size_bytes
-        while self._remembered_bytes > _REMEMBERED_BYTES:
-            (whose, _), dropped = self._pieces.popitem(last=False)
+            self._remembered_bytes -= replaced.size_bytes + key[0].size_bytes
+        self._pieces[key] = piece
+        self._remembered_bytes += piece.size_bytes + key[0].size_bytes
+        # The newest stays whatever its size: a large window serves all streams at its boundary.
+        while self._remembered_bytes > _REMEMBERED_BYTES and len(self._pieces) > 1:
+            (whose, *_), dropped = self._pieces.popitem(last=False)
             self._remembered_bytes -= dropped.size_bytes + whose.size_bytes
-
-    def _select(
-        self, selection: Selection, changes: Sequence[Change], revision: int
-    ) -> Iterator[Selected]:
-        if not selection.by_event:
-            return select(selection, changes, {}, self._markets_at)
-        event_ids = {change.event_id for change in changes if not isinstance(change, SourceChange)}
-        events = self._timeline.events_at(revision, event_ids)
-        return select(selection, changes, events, self._markets_at)
-
-    def _markets_at(self, event_id: str, revision: int) -> dict[Place, Captured]:
-        markets = self._timeline.markets_at(revision, event_id)
-        if markets is None:
-            raise LeftRing(revision)
-        return markets

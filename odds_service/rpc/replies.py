@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
-from odds_service.rpc.selection import Selection
+from odds_service.filters.selection import Selection
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 # A kept reply is at most this old; any change invalidates it at once.

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
+from odds_service.filters.selection import Selection
 from odds_service.model.cursor import Cursor, incomplete, plain_epoch
 from odds_service.rpc.freshness import FreshnessLogs
 from odds_service.rpc.hub import Hub
@@ -15,8 +16,9 @@ from odds_service.rpc.meter import Meter
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.reading import LogReader
 from odds_service.rpc.replies import Replies
-from odds_service.rpc.selection import Selection, selection
+from odds_service.rpc.selection import selection
 from odds_service.status import RpcReport
+from odds_service.stream.shared_windows import SharedWindows
 from odds_service.wire.encode import Wires
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
@@ -33,6 +35,7 @@ class ServerContext:
         self.loop = loop
         self.hub = Hub(parts.feed, loop)
         self.reader = LogReader(parts.cache, parts.feed)
+        self.windows = SharedWindows()
         self.wires = Wires()
         self.freshness = FreshnessLogs(parts.cache, parts.feed, self.wires, parts.reading)
         self.limits = Limits(parts.settings)

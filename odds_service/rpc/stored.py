@@ -1,6 +1,6 @@
 """The stored log as a filter selects it, page by page, over millions of changes.
 
-GetHistory reads it as it is, a stream by way of rpc.replay.
+GetHistory reads it as it is, a stream by way of rpc.stored_stretch.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -9,12 +9,12 @@ from typing import Final, NamedTuple
 from grpc import StatusCode
 
 from odds_service.errors import BelowFloor
+from odds_service.filters.filtering import Captured, Place, Selected, select
+from odds_service.filters.selection import Selection
 from odds_service.model.change import Change, ChangeKind, EventChange, Reason
 from odds_service.model.event import Event
 from odds_service.rpc.errors import refused
-from odds_service.rpc.filtering import Captured, Place, Selected, select
 from odds_service.rpc.parts import History, Past
-from odds_service.rpc.selection import Selection
 from odds_service.rpc.server_context import ServerContext
 from odds_service.store import HistoryFilter, HistoryPage
 
@@ -28,7 +28,7 @@ _EVENTS_ONLY: Final = HistoryFilter(of_markets=False, ended=False)
 
 
 class StoredPage(NamedTuple):
-    """What is selected up to `reached`, and the revisions of which the changes are not known."""
+    """The selected changes up to `reached`, and the revisions whose changes are unknown."""
 
     selected: list[Selected]
     unstored: Sequence[int]
@@ -38,9 +38,9 @@ class StoredPage(NamedTuple):
 class StoredLog:
     """Reads stored changes after a revision, each once, in order.
 
-    What the database can tell of a filter it is asked; the rest is decided here. A filter on more
-    than event ids needs each event as it was at the time: the events as of the start are found by
-    reading the changes of events ahead once, and kept up with the pages from then on.
+    The database applies the parts of a filter that it can; the rest is decided here. A filter on
+    more than event ids needs each event as it was at the time. The first page reads the changes of
+    events ahead once to find the events as of the start; later pages keep them up to date.
     """
 
     def __init__(
@@ -55,13 +55,15 @@ class StoredLog:
         self._begun = not selection.by_event
 
     async def next_page(self, upto: int) -> StoredPage:
-        """The next page, which may select nothing; `upto` must lie ahead and be durable.
+        """Read the next page, which may select nothing.
 
-        It is the same for all pages: the events that a filter can select are looked for up to
-        where the log is at the first one.
+        One of the few places for such reads is held only for the length of this call.
 
-        Holds one of the few places for such reads only while it reads. Raises BelowFloor when
-        retention went past it.
+        Args:
+            upto: The last revision wanted, the same for all pages. It lies ahead and is durable.
+
+        Raises:
+            BelowFloor: Retention went past the reader.
         """
         async with self._serving.replays:
             if not self._begun:
@@ -91,7 +93,7 @@ class StoredLog:
         return page
 
     async def _begin(self) -> None:
-        """Find all events as of the start, and which ones can be selected at all."""
+        """Find all events as of the start, and those among them that can be selected at all."""
         cut = self._serving.parts.cache.view()
         events = {event_id: entry.event for event_id, entry in cut.events.items()}
         takes = self._selection.takes_event
@@ -112,7 +114,7 @@ class StoredLog:
             self._only = _filter_of(self._selection, frozenset(wanted) or _NOBODY)
 
     async def _event_changes(self, after: int, upto: int) -> AsyncIterator[EventChange]:
-        """All changes of events with after < revision <= upto: stored ones, then those in memory.
+        """Yield the changes of events with after < revision <= upto, from database and memory.
 
         The ring holds at least what is not durable.
         """
@@ -136,7 +138,7 @@ class StoredLog:
     async def _markets_of_moves(
         self, changes: Sequence[Change]
     ) -> dict[tuple[str, int], dict[Place, Captured]]:
-        """The markets, at that time, of the events that enter or leave the filter in a page."""
+        """Return the markets of the events that enter or leave the filter in a page, as of then."""
         takes = self._selection.takes_event
         found: dict[tuple[str, int], dict[Place, Captured]] = {}
         if not self._selection.by_event:
@@ -166,7 +168,7 @@ class StoredLog:
 
 
 def _filter_of(selection: Selection, event_ids: frozenset[str] | None = None) -> HistoryFilter:
-    """What the database is asked to leave out; `event_ids`: in place of the selection's own."""
+    """Return the filter for the database; `event_ids` replaces the selection's own."""
     return HistoryFilter(
         event_ids=event_ids or selection.event_ids or frozenset(),
         sources=selection.sources or frozenset(),
@@ -177,12 +179,12 @@ def _filter_of(selection: Selection, event_ids: frozenset[str] | None = None) ->
 
 
 def _begins_a_move(change: Change) -> bool:
-    """Return whether it is the first half of a moved line, which no page parts from the second."""
+    """Return whether a change is the first half of a moved line; no page splits the two."""
     return change.kind is ChangeKind.REMOVED and change.reason == Reason.LINE_MOVED
 
 
 def _keep_up(events: dict[str, Event], changes: Iterable[Change]) -> None:
-    """Make events as of before the changes those as of after."""
+    """Bring events from before some changes up to date with them."""
     for change in changes:
         if not isinstance(change, EventChange):
             continue

@@ -1,13 +1,12 @@
-"""What a stream of changes is asked to run with, checked and bounded."""
+"""Options in a request for a stream of changes, checked and bounded."""
 
 from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
-from msgspec import Struct
 
 from odds_service.rpc.errors import bad_request
-from odds_service.rpc.selection import Selection
 from odds_service.rpc.server_context import ServerContext
+from odds_service.stream.options import ImageMode, SlowReaderPolicy, WatchOptions
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 HEARTBEAT_S: Final = 10.0
@@ -15,32 +14,25 @@ HEARTBEAT_BOUNDS_S: Final = (0.5, 60.0)
 CONFLATE_BOUNDS_S: Final = (0.05, 60.0)
 
 _MAX_NANOS: Final = 999_999_999
-
-
-class WatchOptions(Struct, frozen=True):
-    """What a stream runs with; conflate_s 0: off; freshness: whether it is told of it."""
-
-    selection: Selection
-    image: pb.ImageMode.ValueType
-    policy: pb.SlowReaderPolicy.ValueType
-    heartbeat_s: float
-    conflate_s: float
-    freshness: bool = False
+_IMAGE_MODES: Final[dict[int, ImageMode]] = {int(mode): mode for mode in ImageMode}
+_POLICIES: Final[dict[int, SlowReaderPolicy]] = {int(policy): policy for policy in SlowReaderPolicy}
 
 
 def watch_options(serving: ServerContext, request: pb.WatchChangesRequest) -> WatchOptions:
-    """Check a request and bound what it asks for. Raises Refused naming the field.
+    """Check a request, and bound the times that it asks for.
 
     An image mode or a policy of a newer client counts as unspecified.
+
+    Raises:
+        Refused: A field is malformed; the refusal names it.
     """
     asked = _seconds("heartbeat", request.heartbeat)
     heartbeat_s = _bounded(asked, HEARTBEAT_BOUNDS_S) if asked else HEARTBEAT_S
     asked = _seconds("conflate", request.conflate)
-    latest = pb.SLOW_READER_POLICY_LATEST
     return WatchOptions(
         selection=serving.selection(request.filter),
-        image=request.image,  # neither NEVER nor ONLY, also one that is not known here: AUTO
-        policy=latest if request.policy == latest else pb.SLOW_READER_POLICY_LOSSLESS,
+        image=_IMAGE_MODES.get(request.image, ImageMode.AUTO),
+        policy=_POLICIES.get(request.policy, SlowReaderPolicy.LOSSLESS),
         heartbeat_s=heartbeat_s,
         conflate_s=_bounded(asked, CONFLATE_BOUNDS_S) if asked else 0.0,
         freshness=request.freshness,
@@ -60,7 +52,7 @@ def _bounded(seconds: float, bounds: tuple[float, float]) -> float:
 
 
 def duration(seconds: float) -> Duration:
-    """Seconds as a message, to the microsecond."""
+    """Return seconds as a message, to the microsecond."""
     message = Duration()
     message.FromMicroseconds(round(seconds * 1e6))
     return message

@@ -1,1 +1,1 @@
-"""A subscription: what comes next for it."""
+"""A subscription to the log, as a state machine without an event loop or a wire format."""

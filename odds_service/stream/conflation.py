@@ -1,23 +1,39 @@
-"""Many changes as few: per market one, from its first `before` to its last `after`."""
+"""Folding of changes: one per market, from its first `before` to its last `after`."""
 
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.market import MarketKey, MarketStatus, same_prices
-from odds_service.wire.encode import conflated_wire
 
 # An event in one of its lives, a market, a source.
 _Key: TypeAlias = tuple[str, int] | tuple[str, str, str, MarketKey] | str
 
 
-class _Entry(Struct):
-    """What a window has of one subject: its first and last change, and what lay between.
+class Folded(NamedTuple):
+    """One change that stands for all changes of its subject in a window.
 
-    place: of the change that it is told as, among all that the window was given.
+    Attributes:
+        change: The net change.
+        conflated_count: The number of changes that it stands for; 0 for a change left as it was.
+        suspended_meanwhile: Whether the market was suspended or gone in between.
+        joined: Whether it must not be parted from the change before it: the second half of a
+            moved line.
+    """
+
+    change: Change
+    conflated_count: int
+    suspended_meanwhile: bool
+    joined: bool
+
+
+class _Entry(Struct):
+    """The first and the last change of one subject in a window, and a note of those between.
+
+    place: The position of the change that stands for the subject, among all of the window.
     """
 
     first: Change
@@ -28,16 +44,17 @@ class _Entry(Struct):
 
 
 class Window:
-    """Folds the changes of one interval.
+    """A fold of consecutive changes with revisions up to `upto`.
 
-    An event may end in it and be there again: each of its lives has a change of its own. One that
-    leaves the filter and enters it again has only been updated.
+    An event may end in a window and come back: each of its lives has a change of its own. An event
+    that leaves the filter and enters it again has only been updated.
 
-    A moved line is two changes, told as a move only where the window leaves both as they were: next
+    The two changes of a moved line stay a move only where the window leaves both as they were: next
     to each other, with nothing after them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, after: int) -> None:
+        self.upto = after
         self._place = 0
         self._entries: dict[_Key, _Entry] = {}
         self._lives: dict[str, int] = {}
@@ -46,8 +63,9 @@ class Window:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, changes: Iterable[Change]) -> None:
-        """Fold in what comes next in the log."""
+    def add(self, changes: Iterable[Change], upto: int) -> None:
+        """Fold in the selected changes that come next in the log, up to a revision."""
+        self.upto = upto
         for change in changes:
             self._place += 1
             if isinstance(change, MarketChange):
@@ -57,24 +75,25 @@ class Window:
             else:
                 self._add_source(change)
 
-    def frames(self) -> Iterator[bytes]:
-        """One change a subject as fields of Changes, in the order of revisions.
+    def changes(self) -> Iterator[Folded]:
+        """Yield one change a subject, in the order of revisions.
 
-        The two halves of a moved line are one frame. What makes no net difference is left out,
-        unless the market was suspended or gone meanwhile.
+        A subject without net difference is left out, unless the market was suspended or gone
+        meanwhile.
         """
         held: tuple[_Entry, Change] | None = None
         for entry in sorted(self._entries.values(), key=_place_of):
-            told = _told(entry)
-            if told is None:
+            net = _net_of(entry)
+            if net is None:
                 continue
-            if held is not None and _is_move(held, (entry, told)):
-                yield _wire(*held) + _wire(entry, told)
+            if held is not None and _is_move(held, (entry, net)):
+                yield _folded(*held)
+                yield _folded(entry, net, joined=True)
                 held = None
                 continue
             if held is not None:
                 yield _unmoved(*held)
-            held = entry, told
+            held = entry, net
         if held is not None:
             yield _unmoved(*held)
 
@@ -136,22 +155,22 @@ def _place_of(entry: _Entry) -> int:
     return entry.place
 
 
-def _told(entry: _Entry) -> Change | None:
-    """What a subject's changes come to, None for nothing."""
+def _net_of(entry: _Entry) -> Change | None:
+    """Return the net change of a subject, None for none."""
     first, last = entry.first, entry.last
     if entry.count > 1 and isinstance(last, MarketChange) and isinstance(first, MarketChange):
         return _net(first, last, entry.suspended_meanwhile)
     return last
 
 
-def _wire(entry: _Entry, told: Change) -> bytes:
+def _folded(entry: _Entry, net: Change, *, joined: bool = False) -> Folded:
     if entry.count == 1:
-        return conflated_wire(told, 0, False)
-    return conflated_wire(told, entry.count, entry.suspended_meanwhile)
+        return Folded(net, 0, False, joined)
+    return Folded(net, entry.count, entry.suspended_meanwhile, joined)
 
 
 def _is_move(one: tuple[_Entry, Change], other: tuple[_Entry, Change]) -> bool:
-    """Return whether two changes are the halves of one moved line."""
+    """Return whether two changes are the two halves of one moved line."""
     gone, there = one[1], other[1]
     return (
         one[0].place + 1 == other[0].place
@@ -161,15 +180,15 @@ def _is_move(one: tuple[_Entry, Change], other: tuple[_Entry, Change]) -> bool:
     )
 
 
-def _unmoved(entry: _Entry, told: Change) -> bytes:
-    """A change by itself: one half of a moved line is no move."""
-    if isinstance(told, MarketChange) and told.reason == Reason.LINE_MOVED:
-        told = replace(told, reason="", other_line=None)
-    return _wire(entry, told)
+def _unmoved(entry: _Entry, net: Change) -> Folded:
+    """Return a change that stands alone: one half of a moved line is no move."""
+    if isinstance(net, MarketChange) and net.reason == Reason.LINE_MOVED:
+        net = replace(net, reason="", other_line=None)
+    return _folded(entry, net)
 
 
 def _net(first: MarketChange, last: MarketChange, meanwhile: bool) -> MarketChange | None:
-    """One change that has the same effect as all from the first to the last, None for none."""
+    """Return one change with the effect of all from the first to the last, None for none."""
     before, after = first.before, last.after
     gone = after.status is MarketStatus.REMOVED
     if before is None:

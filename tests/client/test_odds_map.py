@@ -23,12 +23,12 @@ from odds_service.client import (
     decode,
 )
 from odds_service.client.following import WatchFollower
+from odds_service.filters.selection import EVERYTHING
 from odds_service.model.event import EventStatus
 from odds_service.model.overround import SUSPECT_BELOW, best_markets
 from odds_service.model.snapshot import Reading
 from odds_service.rpc.calls import _best_fields
 from odds_service.rpc.odds import OddsView
-from odds_service.rpc.selection import EVERYTHING
 from odds_service.wire.encode import Wires, source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.client.contract import BOOKMAKERS, EPOCH, EVENTS, LINES, Log, MarketId, Server, held

@@ -89,13 +89,14 @@ async def test_no_two_windows_begin_within_the_interval_from_the_start_on(
     monkeypatch.setattr(stored, "PAGE_CHANGES", 5)
     begun: list[float] = []
 
-    class Timed(conflation.Window):
-        def frames(self) -> Iterator[bytes]:
-            if len(self):
-                begun.append(monotonic())
-            return super().frames()
+    folded = conflation.Window.changes
 
-    monkeypatch.setattr("odds_service.rpc.watch.Window", Timed)
+    def timed(window: conflation.Window) -> Iterator[conflation.Folded]:
+        if len(window):
+            begun.append(monotonic())
+        return folded(window)
+
+    monkeypatch.setattr(conflation.Window, "changes", timed)
     book = Bookkeeping(capacity=8, keeps_past=True)
     for minute in range(60):
         book.see(observe(offered(offer(1.5 + minute / 100, 1) | offer(1.2, 2)), minute))

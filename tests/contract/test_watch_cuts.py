@@ -128,7 +128,7 @@ async def test_a_stop_inside_an_image_tells_where_it_begins_anew(
                 book.feed.close()
             yield piece
 
-    monkeypatch.setattr("odds_service.rpc.watch.image_pieces", stopping)
+    monkeypatch.setattr("odds_service.rpc.pending_image.image_pieces", stopping)
     async with serving(book) as server:
         with connected(server.address) as client:
             watcher = LiteralWatcher()
@@ -140,7 +140,7 @@ async def test_a_stop_inside_an_image_tells_where_it_begins_anew(
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             assert "image_end" not in kinds
             inside = watcher.cursor
-    monkeypatch.setattr("odds_service.rpc.watch.image_pieces", made)
+    monkeypatch.setattr("odds_service.rpc.pending_image.image_pieces", made)
     again = eventful(3, 20)
     async with serving(again) as server:
         with connected(server.address) as client:

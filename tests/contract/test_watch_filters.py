@@ -2,7 +2,7 @@
 
 from google.protobuf.duration_pb2 import Duration
 
-from odds_service.rpc.filtering import ENTERED_FILTER
+from odds_service.filters.filtering import ENTERED_FILTER
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import LiteralWatcher
 from tests.contract.test_watch_cuts import eventful, reach

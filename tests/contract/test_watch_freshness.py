@@ -14,13 +14,13 @@ import trio
 from google.protobuf.duration_pb2 import Duration
 from msgspec.structs import replace
 
+from odds_service.filters.selection import EVERYTHING
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Completeness
 from odds_service.model.snapshot import Reading
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc import freshness, reading
 from odds_service.rpc.freshness import FreshnessLogs
-from odds_service.rpc.selection import EVERYTHING
 from odds_service.wire.encode import Wires
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import LiteralWatcher

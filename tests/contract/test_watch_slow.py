@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from odds_service.rpc import watch
+from odds_service.rpc.pending_image import PendingImage
 from odds_service.rpc.server import RpcServer
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import LiteralWatcher
@@ -80,13 +81,13 @@ async def test_image_begin_comes_again_and_what_is_collected_anew_is_whole(
 ) -> None:
     monkeypatch.setattr(watch, "IMAGE_STALL_S", 0.2)
     dropped = threading.Event()
-    drop = watch._ImageInHand.drop
+    drop = PendingImage.drop
 
-    def dropping(image: watch._ImageInHand) -> None:
+    def dropping(image: PendingImage) -> None:
         drop(image)
         dropped.set()
 
-    monkeypatch.setattr(watch._ImageInHand, "drop", dropping)
+    monkeypatch.setattr(PendingImage, "drop", dropping)
     offer = {f"e{n:03}": {"b": {key: {"over": 1.5} for key in LINES}} for n in range(60)}
     book = Bookkeeping()
     book.see(observe(offered(offer), 0))

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from odds_service.filters.filtering import ENTERED_FILTER
 from odds_service.model.change import Reason
 from odds_service.model.source import SourceReason
-from odds_service.rpc.filtering import ENTERED_FILTER
 from odds_service.sources.pace import DEFAULT_TIERS
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.sentences import PROTO, ROOT, sentences

@@ -35,6 +35,7 @@ from hypothesis.stateful import (
 from odds_service.feed import ChangeFeed
 from odds_service.model.cursor import Cursor, is_incomplete, plain_epoch
 from odds_service.rpc import odds, reading, stored, watch_options
+from odds_service.stream import memory_log
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.offer import Offer, hours_from_now
 from tests.support.oracle import Identity, Oracle, Outcomes
@@ -118,7 +119,7 @@ class Streams(RuleBasedStateMachine):
         self.patch.setitem(defaults, "capacity", RING)
         self.patch.setattr(watch_options, "HEARTBEAT_BOUNDS_S", (0.02, 60.0))
         self.patch.setattr(stored, "PAGE_CHANGES", 20)
-        self.patch.setattr(reading, "_BATCHES", 3)
+        self.patch.setattr(memory_log, "_BATCHES", 3)
         self.patch.setattr(reading, "_BODY_BYTES", 16_384)
         self.patch.setattr(odds.image_pieces, "__defaults__", (2_048,))
         self.folder = tempfile.TemporaryDirectory()

@@ -9,12 +9,12 @@ import pytest
 import trio
 from msgspec.structs import replace
 
+from odds_service.filters.selection import EVERYTHING
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
 from odds_service.model.overround import Standing
 from odds_service.model.snapshot import Reading
 from odds_service.rpc.odds import OddsView
-from odds_service.rpc.selection import EVERYTHING
 from odds_service.wire.encode import Wires
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp, utc_time

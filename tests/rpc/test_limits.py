@@ -17,10 +17,11 @@ from odds_service.errors import (
     StorageUnavailable,
     UnknownEvent,
 )
+from odds_service.filters.selection import EVERYTHING
 from odds_service.rpc.auth import credentials, peer_host
 from odds_service.rpc.errors import Refused, as_refusal
 from odds_service.rpc.limits import Limits
-from odds_service.rpc.selection import EVERYTHING, selection
+from odds_service.rpc.selection import selection
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 LIMITS = ServerSettings(

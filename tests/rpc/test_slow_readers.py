@@ -109,9 +109,10 @@ async def test_a_stalled_latest_reader_is_told_and_gets_an_image() -> None:
                 await trio.sleep(0.002)
             messages = await read_up_to(slow, book.feed.head_revision)
             assert_unbroken(messages)
-            (lagged,) = [message.lagged for message in messages if message.HasField("lagged")]
-            assert lagged.lost_to == book.feed.head_revision
-            assert lagged.lost_from <= 10_000
+            # More than one where the machine is busy: it may lag before its window is full.
+            lagged = [message.lagged for message in messages if message.HasField("lagged")]
+            assert lagged[-1].lost_to == book.feed.head_revision
+            assert lagged[0].lost_from <= 10_000
             assert book.reads == 0
             assert messages[-1].WhichOneof("message") == "image_end"
 

@@ -21,6 +21,7 @@ from tests.support.stalled import PATH
 H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
 BATCHES = 10
 AROUND_BYTES = 64  # of a message: cursors and the durable revision, whatever it holds
+LAST = 80  # a revision: 38 batches of two changes, 50 ms apart
 FILTERS = [pb.Filter(), pb.Filter(bookmakers=["b"]), pb.Filter(markets=["h2h"], in_play=False)]
 
 
@@ -80,6 +81,39 @@ async def test_a_change_is_encoded_once_and_wakes_the_server_once(
             assert len(encoded) == len(book.log) - start == 2 * BATCHES
             assert len(wake_ups) == BATCHES  # not one more for what becomes durable
             assert running.subscribers == len(streams)
+
+
+async def test_fifty_equal_conflated_streams_cost_as_many_encodings_as_one() -> None:
+    book = Bookkeeping()
+    move(book, 0)
+    interval = Duration(nanos=400_000_000)
+    windows: list[set[tuple[int, int]]] = []
+
+    async def read(stream: Stream) -> None:
+        found: set[tuple[int, int]] = set()
+        for message in await read_to(stream, LAST):
+            if message.HasField("changes"):
+                found.add((message.changes.prev_revision, message.changes.cursor.revision))
+        windows.append(found)
+
+    async with serving(book) as running:
+        with connected(running.address) as client, ExitStack() as opened:
+            streams = [opened.enter_context(client.watch(conflate=interval)) for _ in range(50)]
+            for stream in streams:
+                await stream.until("image_end")
+            before = running.pieces_made
+            async with trio.open_nursery() as nursery:
+                for stream in streams:
+                    nursery.start_soon(read, stream)
+                while book.feed.head_revision < LAST:
+                    move(book, book.feed.head_revision)
+                    await trio.sleep(0.05)
+            made = running.pieces_made - before
+    # However slow the machine is: each window that was sent was encoded once.
+    assert made == len(set().union(*windows))
+    most = max(map(len, windows))
+    assert most >= 3
+    assert made <= 2 * most < 50
 
 
 async def test_a_message_is_its_changes_and_little_around_them() -> None:

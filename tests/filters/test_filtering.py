@@ -6,13 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from odds_service.filters.filtering import ENTERED_FILTER
+from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.market import MarketStatus
 from odds_service.model.snapshot import EventOdds
-from odds_service.rpc.filtering import ENTERED_FILTER
-from odds_service.rpc.reading import LogReader
-from odds_service.rpc.selection import EVERYTHING, Selection
+from odds_service.rpc.reading import LogReader, window_frames
 from odds_service.stream.conflation import Window
+from odds_service.stream.memory_log import MemoryLog
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import NOON, Place, Shown, cached
 from tests.support.odds_builders import Bookkeeping, random_observations
@@ -75,10 +76,10 @@ def fold_selected(
                 held[place] = (change.after.status, shown)
 
 
-def read_all(reader: LogReader, selection: Selection, revision: int, head: int) -> list[Change]:
+def read_all(reader: MemoryLog, selection: Selection, revision: int, head: int) -> list[Change]:
     changes: list[Change] = []
     while revision < head:
-        selected, revision = reader.changes(selection, revision)
+        selected, revision = reader.after(selection, revision)
         changes += [each.change for each in selected]
     return changes
 
@@ -88,7 +89,7 @@ def read_all(reader: LogReader, selection: Selection, revision: int, head: int) 
 def test_the_fold_of_the_stream_is_the_filtered_cache(name: str, seed: int) -> None:
     selection = SELECTIONS[name]
     book = Bookkeeping()
-    reader = LogReader(book.cache, book.feed)
+    reader = MemoryLog(book.cache, book.feed)
     held: dict[Place, Shown] = {}
     events: set[str] = set()
     live: list[Change] = []
@@ -103,7 +104,7 @@ def test_the_fold_of_the_stream_is_the_filtered_cache(name: str, seed: int) -> N
         expected[head] = held.copy()
         assert held == wanted(selection, dict(book.cache.events))
     head = book.feed.head_revision
-    late = LogReader(book.cache, book.feed)
+    late = MemoryLog(book.cache, book.feed)
     if name in ("not in play", "in play", "starts soon"):
         assert any(
             change.reason in (ENTERED_FILTER, Reason.LEFT_FILTER)
@@ -163,7 +164,7 @@ def test_a_late_stream_reads_the_newest_at_once_and_what_others_read_one_by_one(
                 assert piece.revision == head
         if rng.random() < 0.3:
             places[head], at[head] = [], head
-    alone = LogReader(book.cache, book.feed)
+    alone = MemoryLog(book.cache, book.feed)
     for start, given in places.items():
         after = [c.revision for c in read_all(alone, selection, start, book.feed.head_revision)]
         assert given == [revision for revision in after if revision <= at[start]]
@@ -174,7 +175,7 @@ def test_a_late_stream_reads_the_newest_at_once_and_what_others_read_one_by_one(
 def test_conflated_windows_fold_to_the_same(name: str, window: int) -> None:
     selection = SELECTIONS[name]
     book = Bookkeeping()
-    reader = LogReader(book.cache, book.feed)
+    reader = MemoryLog(book.cache, book.feed)
     held: dict[tuple[str, str, str, str, float | None], pb.Market] = {}
     known: set[str] = set()
     revision = 0
@@ -185,9 +186,9 @@ def test_conflated_windows_fold_to_the_same(name: str, window: int) -> None:
         changes = read_all(reader, selection, revision, book.feed.head_revision)
         revision = book.feed.head_revision
         seen = set()
-        folded = Window()
-        folded.add(changes)
-        told = list(pb.Changes.FromString(b"".join(folded.frames())).changes)
+        folded = Window(0)
+        folded.add(changes, revision)
+        told = list(pb.Changes.FromString(b"".join(window_frames(folded))).changes)
         assert [change.revision for change in told] == sorted(change.revision for change in told)
         assert_moves_are_whole(told)
         for change in told:

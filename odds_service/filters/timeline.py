@@ -1,7 +1,6 @@
-"""What an event was at a revision in the past: the cached value, with later changes undone.
+"""Events and markets as of a recent revision: the cached values, with later changes undone.
 
-A filter on start times or statuses asks it of each change, since what holds is the event as of
-that change and not as of now.
+A filter on start times or statuses needs the event as of each change, not as of now.
 """
 
 from bisect import bisect_left, bisect_right
@@ -10,11 +9,11 @@ from typing import Final, TypeVar
 
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
+from odds_service.filters.filtering import Captured, Place
 from odds_service.model.change import Change, Commit, EventChange, MarketChange, SourceChange
 from odds_service.model.event import Event
 from odds_service.model.fold import EventFold
 from odds_service.model.snapshot import EventOdds
-from odds_service.rpc.filtering import Captured, Place
 
 T = TypeVar("T")
 
@@ -24,7 +23,7 @@ _BATCHES: Final = 256  # read at a stretch under the lock
 class Timeline:
     """The changes that the feed's ring holds, by event; on the server's loop alone.
 
-    It is read on only when it is asked: without such filters it costs nothing.
+    It reads on only when asked: without such filters it costs nothing.
     """
 
     def __init__(self, cache: OddsCache, feed: ChangeFeed) -> None:
@@ -37,7 +36,7 @@ class Timeline:
         self._forgotten_to = self._read_to
 
     def events_at(self, revision: int, event_ids: Collection[str]) -> dict[str, Event]:
-        """The events as of a revision that the ring still reaches back to."""
+        """Return events as of a revision that the ring still reaches back to."""
         cut = self._cache.view(event_ids)
         self._extend(cut.cursor.revision)
         found = {}
@@ -48,7 +47,7 @@ class Timeline:
         return found
 
     def markets_at(self, revision: int, event_id: str) -> dict[Place, Captured] | None:
-        """An event's markets as of a revision; None when the ring does not reach back so far."""
+        """Return an event's markets as of a revision; None when the ring begins after it."""
         cut = self._cache.view([event_id])
         self._extend(cut.cursor.revision)
         if revision < self._feed.oldest_revision - 1:
@@ -71,7 +70,7 @@ class Timeline:
         return None if entry is None else entry.event
 
     def _extend(self, revision: int) -> None:
-        """Read on in the ring up to `revision`, and forget what has left it."""
+        """Read on in the ring up to a revision, and forget changes that have left it."""
         while self._read_to < revision:
             batches = self._feed.read_after(self._read_to, _BATCHES)
             if batches is None:  # trimmed meanwhile: what is gone, nobody can ask for any more

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from odds_service.filters.filtering import Captured, Selected, select
+from odds_service.filters.selection import Selection
 from odds_service.model.change import Change, ChangeKind, Reason
 from odds_service.model.market import MarketKey
-from odds_service.rpc.filtering import Captured, Selected, select
-from odds_service.rpc.selection import Selection
+from odds_service.rpc.reading import window_frames
 from odds_service.stream.conflation import Window
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import NOON, Book, Prices, observe, observed_event, offered
@@ -33,9 +34,9 @@ def window(first: Prices | None, *later: Prices | None) -> list[pb.Change]:
 
 
 def conflated(changes: Sequence[Change]) -> list[pb.Change]:
-    fold = Window()
-    fold.add(changes)
-    return list(pb.Changes.FromString(b"".join(fold.frames())).changes)
+    fold = Window(0)
+    fold.add(changes, len(changes))
+    return list(pb.Changes.FromString(b"".join(window_frames(fold))).changes)
 
 
 @pytest.mark.parametrize(

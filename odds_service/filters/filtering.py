@@ -1,10 +1,11 @@
-"""What a filter makes of the log: changes that pass, and events that enter or leave it."""
+"""Filtering of the log: changes that pass, and events that enter or leave a selection."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.change import (
     Change,
     ChangeKind,
@@ -15,7 +16,6 @@ from odds_service.model.change import (
 )
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey, MarketStatus
-from odds_service.rpc.selection import EVERYTHING, Selection
 
 Place = tuple[str, str, MarketKey]  # source, bookmaker, market of one event
 
@@ -24,7 +24,7 @@ ENTERED_FILTER: Final = "entered_filter"  # beside Reason.LEFT_FILTER; only stre
 
 
 class Captured(NamedTuple):
-    """A market as it was, and the last capture of its bookmaker that had changed something."""
+    """A market as it was, and the last snapshot of its bookmaker by then."""
 
     market: Market
     snapshot_id: int
@@ -36,8 +36,9 @@ MarketsAt = Callable[[str, int], Mapping[Place, Captured]]  # (event id, revisio
 class Selected(NamedTuple):
     """A change as a stream sends it.
 
-    joined: it must not be parted from the one before it: the second half of a moved line, or of
-    what one change of the log gives.
+    Attributes:
+        joined: Whether it must stay in one message with the change before it: the second half of a
+            moved line, or one of several changes that stem from one change of the log.
     """
 
     change: Change
@@ -50,10 +51,14 @@ def select(
     events: Mapping[str, Event],
     markets_at: MarketsAt,
 ) -> Iterator[Selected]:
-    """The selected ones of consecutive changes.
+    """Yield the selected ones of consecutive changes.
 
-    events: those that the changes are of, as of the revision before the first; needed only where
-    the selection is `by_event`. markets_at: an event's markets after the change of a revision.
+    Args:
+        selection: The changes to choose.
+        changes: Consecutive changes of the log.
+        events: The events that they concern, as of the revision before the first; needed only
+            where the selection is `by_event`.
+        markets_at: Returns the markets of an event right after the change with a revision.
     """
     if selection is EVERYTHING:
         for change in changes:
@@ -106,7 +111,7 @@ def _event_change(
 def _enter(
     selection: Selection, change: EventChange, markets: Mapping[Place, Captured]
 ) -> Iterator[Selected]:
-    """The event first, then each of its markets as ADDED."""
+    """Yield the event first, then each of its markets as ADDED."""
     yield Selected(replace(change, kind=ChangeKind.EVENT_ADDED), False)
     for place in sorted(markets):
         market, snapshot_id = markets[place]
@@ -120,7 +125,7 @@ def _enter(
 def _leave(
     selection: Selection, change: EventChange, markets: Mapping[Place, Captured]
 ) -> Iterator[Selected]:
-    """Each market as REMOVED, then the event, which tells why: EVENT_UPDATED (left_filter)."""
+    """Yield each market as REMOVED, then the event as EVENT_UPDATED (left_filter)."""
     joined = False
     for place in sorted(markets):
         before, snapshot_id = markets[place]

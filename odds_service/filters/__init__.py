@@ -1,0 +1,1 @@
+"""Filters: what a client selects, and what enters or leaves it; knows no wire format."""

@@ -1,0 +1,74 @@
+"""The image that a stream is being sent: a view of the cache, encoded piece by piece."""
+
+from typing import Final
+
+from odds_service.filters.selection import Selection
+from odds_service.rpc.odds import OddsView, image_pieces
+from odds_service.rpc.server_context import ServerContext
+from odds_service.wire.encode import source_message
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.wire_fields import bytes_tag, delimited
+
+_IMAGE: Final = bytes_tag(pb.WatchChangesResponse.IMAGE_FIELD_NUMBER)
+_EVENTS: Final = bytes_tag(pb.Image.EVENTS_FIELD_NUMBER)
+
+
+class PendingImage:
+    """A view taken now, and the pieces of it that are still to be sent.
+
+    Attributes:
+        revision: The place in the log that the view shows.
+        dropped: Whether the view was let go before all pieces were made.
+    """
+
+    def __init__(self, serving: ServerContext, selection: Selection) -> None:
+        cut = serving.parts.cache.view(selection.event_ids)
+        states = [state for state in cut.sources.values() if selection.takes_source(state.source)]
+        self.revision = cut.cursor.revision
+        self.dropped = False
+        self._sources = [source_message(state) for state in states]
+        self._events = self._markets = 0
+        self._body = b""
+        view = OddsView(cut, selection, serving.parts.reading(), serving.wires)
+        self._pieces = image_pieces(view, _EVENTS)
+
+    def drop(self) -> None:
+        """Let go of the view; no more pieces are made."""
+        self.dropped = True
+        self._pieces.close()
+
+    def make_piece(self) -> bool:
+        """Make the next piece; return whether there was one."""
+        piece = next(self._pieces, None)
+        if piece is None:
+            return False
+        self._body = piece.body
+        self._events += piece.events
+        self._markets += piece.markets
+        return True
+
+    def begin(self, cursor: pb.Cursor, prev_revision: int, durable_revision: int) -> bytes:
+        """Return the message that begins the image."""
+        begin = pb.ImageBegin(
+            cursor=cursor,
+            prev_revision=prev_revision,
+            durable_revision=durable_revision,
+            sources=self._sources,
+        )
+        return pb.WatchChangesResponse(image_begin=begin).SerializeToString()
+
+    def piece(self, cursor: pb.Cursor, number: int) -> bytes:
+        """Return the piece that was made last, as the message with a number (from 1)."""
+        tail = pb.Image(cursor=cursor, prev_revision=cursor.revision, piece=number)
+        return _IMAGE + delimited(self._body + tail.SerializeToString())
+
+    def end(self, cursor: pb.Cursor, pieces: int) -> bytes:
+        """Return the message that ends the image, with the count of what was sent."""
+        end = pb.ImageEnd(
+            cursor=cursor,
+            prev_revision=cursor.revision,
+            pieces=pieces,
+            events=self._events,
+            markets=self._markets,
+        )
+        return pb.WatchChangesResponse(image_end=end).SerializeToString()

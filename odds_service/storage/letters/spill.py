@@ -17,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.errors import StorageError
 from odds_service.model.change import Commit
 from odds_service.model.snapshot import EventSource, Snapshot
-from odds_service.storage import rows
 from odds_service.storage.database import Database
 from odds_service.storage.letters.letters import aio_keep
 from odds_service.storage.log.writing import aio_write_batches, by_days, stretch_of
 from odds_service.storage.reads.load import aio_state
+from odds_service.storage.rows import HistoryRow, change_from, history_row
 from odds_service.storage.schema import dead_letters
 
 _FORMAT: Final = 1
@@ -43,7 +43,7 @@ class SpillHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class _Line(msgspec.Struct, frozen=True):
     """A batch."""
 
-    rows: list[rows.HistoryRow]
+    rows: list[HistoryRow]
     snapshots: list[Snapshot]
     event_sources: list[tuple[str, EventSource]]
 
@@ -65,7 +65,7 @@ def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Comm
     with begun.open("wb") as file:
         file.write(msgspec.json.encode(header) + b"\n")
         for batch in batches:
-            changes = [rows.history_row(change) for change in batch.changes]
+            changes = [history_row(change) for change in batch.changes]
             line = _Line(changes, list(batch.snapshots), list(batch.event_sources))
             file.write(msgspec.json.encode(line) + b"\n")
         file.flush()
@@ -97,7 +97,7 @@ def _batches(path: Path) -> Iterator[Commit]:
             file.readline()
             for text in file:
                 line = _line.decode(text)
-                changes = [rows.change_from(row) for row in line.rows]
+                changes = [change_from(row) for row in line.rows]
                 yield Commit(changes, line.snapshots, line.event_sources)
     except (OSError, msgspec.MsgspecError) as error:
         raise _unreadable(path, error) from None

@@ -11,6 +11,7 @@ from odds_service.model.change import ChangeKind, EventChange, MarketChange, Rea
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey, MarketStatus
 from odds_service.model.observation import ANY, Completeness, Scope
+from tests.support.examples import examples
 from tests.support.observations import (
     NOON,
     Book,
@@ -94,7 +95,7 @@ def test_order_never_matters(offer: Offer, rng: random.Random) -> None:
     assert not one.see(observe(shuffled, 1)).changes
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(25))
 @given(offers, offers)
 def test_a_failed_or_partial_fetch_never_removes(first: Offer, second: Offer) -> None:
     book = Book()

@@ -35,6 +35,7 @@ from odds_service.sources.boundary import Gate, Limits
 from odds_service.sources.failures import failure_of, waiting_s
 from odds_service.sources.fields import Wrong, checks_of, repaired, utc
 from odds_service.sources.opened import check_source
+from tests.support.examples import examples
 from tests.support.observations import NOON, observe, observed_event
 
 H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
@@ -672,7 +673,7 @@ PLACES = places(FULL)
 
 
 @given(number=st.sampled_from(range(len(PLACES))), value=anything)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_anything_in_any_place_leaves_the_neighbours_exact(number: int, value: Any) -> None:
     place = PLACES[number]
     odd = put(FULL, place, value)
@@ -700,7 +701,7 @@ texts = st.text(st.characters(categories=("L", "Cs", "Cc", "Cf")), max_size=4)
 
 
 @given(st.lists(texts, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_text_is_what_can_be_encoded_and_has_no_nul(parts: list[str]) -> None:
     def encodes(text: str) -> bool:
         try:
@@ -716,7 +717,7 @@ def test_text_is_what_can_be_encoded_and_has_no_nul(parts: list[str]) -> None:
 
 
 @given(st.datetimes(timezones=st.none() | st.timezones()))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_time_is_in_utc_and_in_range_or_none(at: Any) -> None:
     found = utc(at)
     # By their seconds: in the hour that a zone skips, datetimes equal nothing of another zone.

@@ -83,7 +83,8 @@ class Release:
             for step, (command, limit_s) in STEPS.items():
                 began = time.monotonic()
                 last = self._inside(step, command, limit_s)
-                print(f"{self.name}: {step}: {time.monotonic() - began:.0f} s  {last}", flush=True)
+                result = last if "passed" in last else "done"
+                print(f"{self.name}: {step}: {result}, {time.monotonic() - began:.0f} s in all")
         finally:
             for made in ("checkout", "venv"):
                 shutil.rmtree(self.folder / made, ignore_errors=True)

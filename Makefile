@@ -1,15 +1,22 @@
 # make run     odds changing in the terminal; ARGS="--seconds 20 --no-table" hands arguments on.
 #              With ODDS_API_KEY set, from The Odds API instead of the simulated bookmaker.
-# make test    the test suite; ARGS are pytest's
+# make test    the test suite; ARGS are pytest's, "-n 0" runs it in one process
 # make test-fast  the tests without processes, whole services or PostgreSQL: under a minute
 # make check   linters, types, generated code, contract
 # make proto   the generated code anew, after proto/ was edited
 #
-# Each makes the environment it needs in VENV, and again when what it is made of has changed.
+# Each makes the environment it needs in VENV, and again when pyproject.toml or constraints.txt have
+# changed.
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+
+# Two to four workers; the tests of a file stay in one.
+PYTEST = $(VENV)/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+# Without its caches each worker, and each process that a test starts, compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 MADE_OF = pyproject.toml constraints.txt
@@ -20,10 +27,10 @@ run: $(VENV)/.for-run
 	$(VENV)/bin/odds-service demo $(ARGS)
 
 test: $(VENV)/.for-dev
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/.for-dev
-	$(VENV)/bin/python -m pytest -m "not long and not slow" $(ARGS)
+	$(PYTEST) -m "not long and not slow" $(ARGS)
 
 check: $(VENV)/.for-dev
 	$(VENV)/bin/python -m tools.check

@@ -7,14 +7,15 @@ thread: `TrioGate` lets them await a Trio function.
 
 import asyncio
 import contextvars
-from _asyncio import _get_running_loop
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import warnings
+from _asyncio import _get_running_loop, _set_running_loop, get_running_loop
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
 import trio
-import trio_asyncio
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,20 +23,37 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-_trio_running_loop = asyncio.get_running_loop  # as trio_asyncio has put it there
+@contextmanager
+def _names_of_python_3_13() -> Iterator[None]:
+    """Lend asyncio the two names that Python 3.14 took away, while trio_asyncio is imported.
 
-
-def _running_loop() -> asyncio.AbstractEventLoop:
-    """What asyncio.get_running_loop gives: this thread's plain loop, else the bridge's.
-
-    trio_asyncio's own asks Trio first. In the gRPC thread, where Trio does not run, that raises and
-    catches an error on each of the several times that grpc asks in a call: 16 µs of its 190.
+    trio_asyncio 0.16 derives classes from them at import, which the loops that it opens inside Trio
+    do not use. It also sets an event loop policy, which is deprecated.
     """
-    plain: asyncio.AbstractEventLoop | None = _get_running_loop()
-    return _trio_running_loop() if plain is None else plain
+    lent: list[tuple[ModuleType, str]] = []
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        renamed = getattr(asyncio.events, "_BaseDefaultEventLoopPolicy", object)
+        for module, name, value in (
+            (asyncio.events, "BaseDefaultEventLoopPolicy", renamed),
+            (asyncio, "AbstractChildWatcher", object),
+        ):
+            if not hasattr(module, name):
+                setattr(module, name, value)
+                lent.append((module, name))
+        try:
+            yield
+        finally:
+            for module, name in lent:
+                delattr(module, name)
 
 
-asyncio.get_running_loop = asyncio.events.get_running_loop = _running_loop
+with _names_of_python_3_13():
+    import trio_asyncio
+
+# trio_asyncio's replacement asks Trio first. In the gRPC thread, where Trio does not run, that
+# raises and catches an error each of the several times that grpc asks in a call: 16 µs of its 190.
+# open_bridge() tells asyncio itself about the bridge's loop, so asyncio's own function suffices.
+asyncio.get_running_loop = asyncio.events.get_running_loop = get_running_loop
 
 
 class BridgeFaults:
@@ -54,11 +72,23 @@ class BridgeFaults:
 
 @asynccontextmanager
 async def open_bridge() -> AsyncIterator[BridgeFaults]:
-    """Open asyncio's loop in this Trio thread; outermost of all contexts that use it."""
+    """Open asyncio's loop in this Trio thread, outside of all contexts that use it.
+
+    It is the thread's running loop while it is open: from Python 3.14 on, tasks look for it there.
+
+    Raises:
+        RuntimeError: The thread runs a loop already, of another bridge for instance.
+    """
+    if _get_running_loop() is not None:
+        raise RuntimeError("this thread has a running asyncio loop already")
     faults = BridgeFaults()
-    async with trio_asyncio.open_loop() as loop:
-        loop.set_exception_handler(faults)
-        yield faults
+    try:
+        async with trio_asyncio.open_loop() as loop:
+            loop.set_exception_handler(faults)
+            _set_running_loop(loop)
+            yield faults
+    finally:  # after the loop has ended its tasks, which still look for it
+        _set_running_loop(None)
 
 
 async def aio(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,12 +1,4 @@
-"""The rules that every test keeps, enforced here.
-
-A test ends within its time limit, or fails with the stacks of all threads; `long` ones have none.
-An ERROR in the log fails the test that it comes in, unless the test claims it: by
-`structlog.testing.capture_logs()`, which takes the log over, or by the marker `logs_errors`.
-Hypothesis has one profile: examples have no deadline, since the machine may be busy.
-`make test-fast` leaves out what is marked `slow` here by its place: whole services, processes,
-databases and recorded series.
-"""
+"""The rules of `tests/__init__.py`, enforced: limits, claimed errors, markers by place."""
 
 import sys
 from collections.abc import Iterator
@@ -14,32 +6,35 @@ from typing import Final
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
+
+from tests.support import examples
 
 _ERRORS: Final = frozenset({"error", "critical"})
 
-settings.register_profile(
-    "odds", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
-)
 settings.load_profile("odds")
-
 
 # Folders and modules whose tests start processes or whole services, or take seconds for each test.
 _SLOW: Final = (
     "tests/e2e/", "tests/faults/", "tests/examples/", "tests/tools/", "tests/commands/",
     "tests/storage/", "tests/demo/", "tests/test_cli.py", "tests/rpc/test_fuzz.py",
     "tests/rpc/test_history.py", "tests/rpc/test_slow_readers.py", "tests/rpc/test_watch.py",
-    "tests/client/test_iterating.py", "tests/sources/test_http.py", "tests/sources/test_plug_in.py",
+    "tests/client/test_iterating.py", "tests/client/test_odds_map_freshness.py",
+    "tests/contract/test_watch_cuts.py", "tests/contract/test_watch_freshness.py",
+    "tests/sources/test_http.py", "tests/sources/test_plug_in.py",
     "tests/reconcile/test_recorded.py", "tests/reconcile/test_grouping.py",
 )  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their place, and take the time limit off those that are run for minutes."""
+    """Mark tests by their place, and take the time limit off those that run for minutes."""
+    many_examples = settings().max_examples >= examples.LONG
     for item in items:
         if item.nodeid.startswith(_SLOW) or ".zip]" in item.nodeid:
             item.add_marker(pytest.mark.slow)
-        if item.get_closest_marker("long"):
+        if item.get_closest_marker("long") or (
+            many_examples and item.get_closest_marker("hypothesis")
+        ):
             item.add_marker(pytest.mark.timeout(0))
 
 

@@ -1,6 +1,8 @@
 """The bridge: both ways, with errors, cancellation and the end of either side."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -157,39 +159,81 @@ async def test_the_services_stop_aborts_the_calls_under_way() -> None:
         other.close()
 
 
-async def test_each_thread_finds_its_own_loop_and_a_plain_one_without_asking_trio(
+async def test_each_thread_finds_its_own_loop_and_none_asks_trio(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """grpc asks for it several times a call: what trio_asyncio does there would raise each time."""
-    asked: list[object] = []
-    original = trio.lowlevel.current_task
+    """trio_asyncio's replacement asks Trio, at a cost, and grpc asks several times a call."""
 
-    def counting() -> trio.lowlevel.Task:
-        asked.append(None)
-        return original()
+    def asked() -> trio.lowlevel.Task:
+        pytest.fail("asked Trio for its task")
 
-    async def running() -> tuple[asyncio.AbstractEventLoop, int]:  # noqa: ASYNC124  # for its loop
-        before = len(asked)
-        return asyncio.get_running_loop(), len(asked) - before
+    async def running() -> asyncio.AbstractEventLoop:  # noqa: ASYNC124  # for its loop
+        with monkeypatch.context() as patch:
+            patch.setattr(trio.lowlevel, "current_task", asked)
+            return asyncio.get_running_loop()
 
-    def on_a_plain_loop() -> tuple[bool, int]:
+    def on_a_plain_loop() -> bool:
         loop = asyncio.SelectorEventLoop()
         try:
-            found, questions = loop.run_until_complete(running())
-            return found is loop, questions
+            return loop.run_until_complete(running()) is loop
         finally:
             loop.close()
-
-    monkeypatch.setattr(trio.lowlevel, "current_task", counting)
-    async with open_bridge():
-        bridges, questions = await aio(running)
-        assert type(bridges).__module__.startswith("trio_asyncio")
-        assert questions > 0
-        assert await trio.to_thread.run_sync(on_a_plain_loop) == (True, 0)
-        assert (await aio(running))[0] is bridges
 
     def without_a_loop() -> None:
         asyncio.get_running_loop()
 
+    async with open_bridge():
+        bridges = await aio(running)
+        assert type(bridges).__module__.startswith("trio_asyncio")
+        assert await trio.to_thread.run_sync(on_a_plain_loop)
+        assert await aio(running) is bridges
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            await trio.to_thread.run_sync(without_a_loop)
     with pytest.raises(RuntimeError, match="no running event loop"):
-        await trio.to_thread.run_sync(without_a_loop)
+        without_a_loop()
+
+
+async def test_tasks_of_every_kind_run_until_the_bridge_has_closed() -> None:
+    """From Python 3.14 on, asyncio's tasks look for the loop in the thread, not through Trio."""
+    cleaned = []
+
+    async def lingers() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0)
+            cleaned.append(asyncio.current_task())
+
+    async def work() -> int:
+        lingering = asyncio.create_task(lingers())
+        await asyncio.sleep(0)
+        assert not lingering.done()
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            first = group.create_task(asyncio.sleep(0, 1))
+            second = group.create_task(asyncio.to_thread(int, "2"))
+        return first.result() + second.result()
+
+    async with open_bridge():
+        assert await aio(work) == 3
+    assert len(cleaned) == 1
+    assert cleaned[0] is not None
+
+
+async def test_a_thread_has_one_bridge_at_a_time() -> None:
+    async with open_bridge():
+        with pytest.raises(RuntimeError, match="running asyncio loop already"):
+            async with open_bridge():
+                pytest.fail("a second bridge opened")
+    async with open_bridge():
+        assert await aio(asyncio.sleep, 0, result=1) == 1
+
+
+def test_what_its_import_lends_asyncio_is_taken_back() -> None:
+    """In a process of its own: here other modules have been imported before."""
+    program = (
+        "import asyncio, sys, odds_service.bridge\n"
+        "names = {'BaseDefaultEventLoopPolicy'} & set(vars(asyncio.events))\n"
+        "names |= {'AbstractChildWatcher'} & set(vars(asyncio))\n"
+        "assert not names or sys.version_info < (3, 14), names\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)

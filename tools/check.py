@@ -10,7 +10,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGES: Final = ("odds_service", "tests", "tools", "examples")
-GENERATED: Final = ROOT / "odds_service" / "rpc" / "pb" / "odds"
+GENERATED: Final = ROOT / "odds_service" / "wire" / "pb" / "odds"
 NOT_ASKED: Final = (
     "ASYNC9",  # checkpoints on every path: a library's promise, and off by default too
     "ASYNC114",  # wants the name of every function with a task_status in a list

@@ -32,6 +32,7 @@ from odds_service.rpc.odds import OddsView
 from odds_service.wire.encode import Wires, source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.client.contract import BOOKMAKERS, EPOCH, EVENTS, LINES, Log, MarketId, Server, held
+from tests.support.examples import examples
 from tests.support.observations import observe, observed_event
 from tests.support.odds_builders import Bookkeeping
 
@@ -130,9 +131,9 @@ class Watching(RuleBasedStateMachine):
         self.follower.ended(ServiceError("UNAVAILABLE", "cut"))
 
 
-Watching.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-
-
+Watching.TestCase.settings = settings(
+    max_examples=examples(20), stateful_step_count=40, deadline=None
+)
 TestWatching = Watching.TestCase
 
 
@@ -155,7 +156,7 @@ logs = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(shown=logs, chunks=st.lists(st.integers(1, 4), max_size=5), drawn=st.data())
 def test_no_message_can_be_lost_or_repeated_unnoticed(
     shown: list[tuple[str, MarketId, int, float]], chunks: list[int], drawn: st.DataObject
@@ -326,7 +327,7 @@ looks = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     looks=looks,
     sport=st.sampled_from(["soccer", "icehockey"]),

@@ -37,7 +37,7 @@ from odds_service.status import (
     TierFreshness,
     WriterReport,
 )
-from odds_service.storage.rows import change_from, history_row
+from odds_service.storage.rows.history import change_from, history_row
 from odds_service.store import WriteGroup
 from odds_service.wire import encode
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb

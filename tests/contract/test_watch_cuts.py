@@ -16,6 +16,7 @@ from odds_service.model.market import MarketKey
 from odds_service.rpc import odds
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import Held, LiteralWatcher, bettable, held_in
+from tests.support.examples import examples
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import (
     Bookkeeping,
@@ -192,7 +193,7 @@ async def test_the_place_of_a_cursor_inside_an_image_is_good_for_other_calls() -
         (pb.Filter(), pb.Filter(in_play=False), pb.Filter(markets=["h2h"], in_play=True))
     ),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 def test_whatever_is_cut_the_literal_map_is_what_get_odds_answers(
     seed: int, cuts: list[int], polls: int, conflated: bool, chosen: pb.Filter
 ) -> None:

@@ -50,7 +50,7 @@ from tests.pipeline.test_detect import Stage
 from tests.sources import bodies
 from tests.support.observations import NOON, Place, Shown, cached, fold, observed_event
 
-EXAMPLES: Final = 150
+EXAMPLES: Final = 50
 LONG_EXAMPLES: Final = int(os.environ.get("ODDS_ANY_EXAMPLES", "200000"))
 OFTEN: Final = 100
 LIMITS: Final = Limits(max_events=8, max_markets=40)

@@ -19,6 +19,7 @@ from odds_service.pipeline.schedule import (
 from odds_service.sources.access import MAX_BACKOFF, Access
 from odds_service.sources.base import Pace, Tier, steady_tier
 from odds_service.status import TierFreshness
+from tests.support.examples import examples
 
 TIERS = (
     Tier(name="in_play", within_s=0, interval_s=10, target_s=20),
@@ -234,7 +235,7 @@ steps = st.lists(
 
 
 @given(steps, st.integers(1, 4), st.sampled_from([None, 0.05, 1.0, 20.0]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_never_overlapping_never_over_budget_always_the_most_urgent(
     script: list[tuple[str, object]], concurrency: int, rate: float | None
 ) -> None:
@@ -267,7 +268,7 @@ def test_never_overlapping_never_over_budget_always_the_most_urgent(
     st.lists(st.tuples(st.floats(-2_000, 8_000), st.integers(0, 3)), min_size=1, max_size=30),
     st.floats(1.0, 30.0),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_nobody_is_starved_however_much_too_much_there_is(
     events: list[tuple[float, int]], service_s: float
 ) -> None:

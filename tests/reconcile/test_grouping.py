@@ -11,6 +11,7 @@ from odds_service.model.match import SourceRef
 from odds_service.model.observation import ObservedEvent
 from odds_service.reconcile import Reconciler
 from tests.reconcile.showing import gone, observed, partition, shown
+from tests.support.examples import examples
 
 ShownBy = tuple[str, ObservedEvent]
 
@@ -131,7 +132,7 @@ def days(draw: st.DrawFn) -> list[ShownBy]:
     return shows
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(days(), st.randoms())
 def test_the_order_of_arrival_changes_nothing(shows: list[ShownBy], dice: random.Random) -> None:
     expected = partition(placed(shows), refs(shows))
@@ -143,7 +144,7 @@ def test_the_order_of_arrival_changes_nothing(shows: list[ShownBy], dice: random
         assert len({source for source, _ in members}) == len(members)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(days(), days(), st.randoms())
 def test_what_was_shown_before_changes_nothing(
     before: list[ShownBy], after: list[ShownBy], dice: random.Random
@@ -160,7 +161,7 @@ def test_what_was_shown_before_changes_nothing(
     assert partition(reconciler, refs(there)) == partition(placed(there), refs(there))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(days(), st.randoms())
 def test_a_hidden_id_that_shows_itself_gives_what_it_would_have_given_at_once(
     shows: list[ShownBy], dice: random.Random

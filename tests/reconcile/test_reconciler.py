@@ -7,6 +7,7 @@ from msgspec import Struct
 from odds_service.model.event import EventStatus
 from odds_service.model.observation import ObservedEvent
 from tests.reconcile.world import SOURCES, World, game
+from tests.support.examples import examples
 
 SIDES = [("Yankees", "Red Sox"), ("NY Yankees", "Boston Red Sox"), ("Red Sox", "Yankees"),
          ("Yankees W", "Red Sox W"), ("Mets", "Cubs")]  # fmt: skip
@@ -51,7 +52,7 @@ def looks(draw: st.DrawFn) -> list[Look]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(looks())
 def test_groups_are_the_same_with_restarts_in_between(scenes: list[Look]) -> None:
     steady, restarted = World(), World()
@@ -83,7 +84,7 @@ def departures(draw: st.DrawFn) -> list[tuple[str, frozenset[int], float, bool]]
     return draw(st.lists(steps, min_size=1, max_size=10))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(departures())
 def test_games_of_the_same_sides_are_never_taken_for_each_other(
     steps: list[tuple[str, frozenset[int], float, bool]],

@@ -27,6 +27,7 @@ from odds_service.storage import open_store
 from odds_service.store import WriteGroup
 from odds_service.wire.encode import change_wire, event_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from tests.support.examples import examples
 from tests.support.observations import NOON, cached, fold, observed_event
 
 H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
@@ -317,7 +318,7 @@ def own(source: str, events: Iterable[ObservedEvent]) -> list[ObservedEvent]:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(SHOWS)
 def test_whatever_is_shown_log_cache_and_client_agree(
     shows: list[tuple[str, list[ObservedEvent]]],

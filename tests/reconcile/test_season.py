@@ -12,7 +12,9 @@ from tests.reconcile.season import SOURCES, STEP, pairs, season
 from tests.reconcile.world import World
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 6))]
+)
 def test_no_game_is_taken_for_another(seed: int) -> None:
     dice = random.Random(seed)
     listings = season(dice)

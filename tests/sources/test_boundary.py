@@ -31,6 +31,7 @@ from odds_service.model.observation import (
 from odds_service.model.text import as_text, is_plain, is_text, plain_name
 from odds_service.sources.base import Offer, Pull
 from odds_service.sources.boundary import Gate, Limits
+from tests.support.examples import examples
 from tests.support.observations import NOON, observe, observed_event
 
 H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
@@ -535,7 +536,7 @@ PLACES = places(FULL)
 
 
 @given(number=st.sampled_from(range(len(PLACES))), value=anything)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_anything_in_any_place_leaves_the_neighbours_exact(number: int, value: Any) -> None:
     place = PLACES[number]
     odd = put(FULL, place, value)
@@ -563,7 +564,7 @@ texts = st.text(st.characters(categories=("L", "Cs", "Cc", "Cf")), max_size=4)
 
 
 @given(st.lists(texts, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_text_is_what_can_be_encoded_and_has_no_nul(parts: list[str]) -> None:
     def encodes(text: str) -> bool:
         try:

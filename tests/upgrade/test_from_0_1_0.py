@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pytest
 import trio
@@ -27,26 +27,20 @@ from odds_service.errors import SettingsError
 from odds_service.service import Running, run_service
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.clock import ShiftedClock
-from tests.support.databases import ENGINES, Place, PostgresPlace, SqlitePlace
-from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.databases import ENGINES, PostgresPlace, SqlitePlace
 from tests.support.serving import call, wait_until
 from tests.support.watching import Fold, odds_in, watching
 from tools.codegen import PROTO, breaking_changes
 
 LEFT: Final = Path(__file__).with_name("v0_1_0")
 MADE_AT: Final = datetime(2026, 11, 25, 19, 35, tzinfo=UTC)  # minutes after the last change
+OnDisk: TypeAlias = SqlitePlace | PostgresPlace
+
 NOWHERE: Final = "http://127.0.0.1:1"  # a bookmaker that does not answer
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    """One server for all tests here."""
-    with postgres_server() as server:
-        yield server
-
-
 @pytest.fixture(params=ENGINES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> OnDisk:
     """A database that 0.1.0 left, on either engine."""
     dump = (LEFT / f"{request.param}.sql").read_text("utf-8")
     if request.param == "sqlite":
@@ -78,7 +72,7 @@ def settings_text() -> str:
 
 
 @asynccontextmanager
-async def upgraded(place: Place, bookmaker: str = NOWHERE) -> AsyncIterator[Running]:
+async def upgraded(place: OnDisk, bookmaker: str = NOWHERE) -> AsyncIterator[Running]:
     """Run today's service, with the settings of 0.1.0, on its database."""
     path = place.folder / "odds.toml"
     path.write_text(settings_text().replace("https://api.the-odds-api.com", bookmaker), "utf-8")
@@ -115,7 +109,7 @@ def test_the_old_settings_are_refused_by_the_new_names_and_read_with_them(tmp_pa
     assert [source["kind"] for source in settings.sources] == ["the-odds-api"]
 
 
-async def test_the_same_odds_are_served_until_a_source_answers(place: Place) -> None:
+async def test_the_same_odds_are_served_until_a_source_answers(place: OnDisk) -> None:
     held = Held(place.engine)
     async with upgraded(place) as running:
         reply = await odds_of(running)
@@ -131,7 +125,7 @@ async def test_the_same_odds_are_served_until_a_source_answers(place: Place) -> 
     assert list(reply.events) == list(held.odds[-1].events)
 
 
-async def test_a_cursor_of_an_earlier_run_is_resumed_without_an_image(place: Place) -> None:
+async def test_a_cursor_of_an_earlier_run_is_resumed_without_an_image(place: OnDisk) -> None:
     held = Held(place.engine)
     early, late = held.cursors
     assert early.epoch != late.epoch
@@ -150,7 +144,7 @@ async def test_a_cursor_of_an_earlier_run_is_resumed_without_an_image(place: Pla
     assert fold.odds == odds_in(iter(held.odds[1].events))
 
 
-async def test_a_cursor_and_a_page_token_mean_what_they_meant(place: Place) -> None:
+async def test_a_cursor_and_a_page_token_mean_what_they_meant(place: OnDisk) -> None:
     held = Held(place.engine)
     past = pb.GetOddsRequest(as_of_cursor=held.cursors[-1])
     listing = pb.ListEventsRequest(page_size=1, page_token=held.page_token)
@@ -182,7 +176,7 @@ async def test_a_cursor_and_a_page_token_mean_what_they_meant(place: Place) -> N
 
 
 async def test_renamed_outcome_keys_come_as_changes_of_prices_and_nothing_else(
-    place: Place,
+    place: OnDisk,
 ) -> None:
     """As `docs/upgrading.md` promises: the same bets under the keys that other sources use."""
     held = Held(place.engine)
@@ -219,7 +213,7 @@ def test_the_contract_breaks_no_client_of_0_1_0() -> None:
     assert breaking_changes(LEFT / "odds-v1.binpb", PROTO) == []
 
 
-async def test_a_client_with_the_messages_of_0_1_0_reads_what_it_read(place: Place) -> None:
+async def test_a_client_with_the_messages_of_0_1_0_reads_what_it_read(place: OnDisk) -> None:
     """Unknown fields are ignored; all others are as 0.1.0 sent them."""
     pool = DescriptorPool()
     for file in FileDescriptorSet.FromString((LEFT / "odds-v1.binpb").read_bytes()).file:

@@ -1,0 +1,23 @@
+"""The number of examples of a property test: few in each run, many in `.ci/long`."""
+
+from typing import Final
+
+from hypothesis import HealthCheck, settings
+
+USUAL: Final = 40  # examples of a property test that states no number
+LONG: Final = 2_000
+
+for name, number in (("odds", USUAL), ("long", LONG)):
+    # No deadline for an example: the machine may be busy.
+    settings.register_profile(
+        name,
+        max_examples=number,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+
+
+def examples(usual: int) -> int:
+    """Return `usual`, or under the profile `long` as many more as that profile has."""
+    return usual * settings().max_examples // USUAL

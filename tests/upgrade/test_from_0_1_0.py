@@ -7,7 +7,7 @@ database with a clock set to the time at which they were made, so that no event 
 import json
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from functools import partial

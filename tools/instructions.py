@@ -1,8 +1,9 @@
 """Instructions that the hot paths take, for comparing two checkouts on a noisy machine.
 
 `python -m tools.instructions --base PATH` counts this checkout and another one under valgrind and
-prints their ratio for each workload (tools/benchmarks/counted.py). Start-up is taken out: each
-count is the difference of two runs. The other checkout runs with this interpreter.
+prints their ratio for each workload. Start-up is taken out: each count is the difference of two
+runs. Each checkout runs its own tools/benchmarks/counted.py, both with this interpreter; a checkout
+from before that file needs a copy of it with its own imports.
 """
 
 import os
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-SCRIPT: Final = ROOT / "tools" / "benchmarks" / "counted.py"
+SCRIPT: Final = Path("tools") / "benchmarks" / "counted.py"  # each checkout runs its own
 LIMIT_S: Final = 1_200.0  # of one run; the emulator is some fifty times slower than the machine
 FEW: Final = 3  # rounds of the run that is taken off: caches are warm after them
 COUNTED: Final = re.compile(r"I\s+refs:\s+([\d,]+)")
@@ -33,7 +34,7 @@ def instructions(checkout: Path, workload: str, rounds: int) -> int:
         "--cache-sim=no",
         "--cachegrind-out-file=/dev/null",
         sys.executable,
-        str(SCRIPT),
+        str(checkout / SCRIPT),
         workload,
         str(rounds),
     ]

@@ -1,25 +1,22 @@
-"""The workloads of `tools.instructions`: what they do for a number of rounds, and nothing else.
+"""The workloads of `tools.instructions`, each for a number of rounds.
 
-`python counted.py WORKLOAD ROUNDS` runs one. It is handed to another checkout's interpreter path as
-a file, so it imports that checkout's code; what it imports has to be there in both.
+`python counted.py WORKLOAD ROUNDS` runs one.
 """
 
 import asyncio
 import os
 import sys
 import tempfile
-import threading
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-import grpc
 import trio
 
-sys.path.insert(0, os.getcwd())  # the checkout that is counted; this file may lie in another
+sys.path.insert(0, os.getcwd())  # the checkout that is counted
 
+from odds_service.access import Tokens
 from odds_service.bridge import open_bridge
 from odds_service.cache import OddsCache
 from odds_service.clock import DrivenClock
@@ -29,9 +26,13 @@ from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.detect import Detector
 from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
+from odds_service.rpc.handlers import service_handler
+from odds_service.rpc.parts import RpcParts
+from odds_service.rpc.server_context import ServerContext
 from odds_service.storage import open_store
 from tools.benchmarks.load import SOURCE, Load, settings_of
 from tools.benchmarks.watch_server import Ours
+from tools.benchmarks.watch_wire import EPOCH, SETTINGS
 
 EVENTS: Final = 60
 BOOKMAKERS: Final = 3
@@ -72,76 +73,119 @@ async def cycles(rounds: int, *, written: bool) -> None:
                 queue.close()
 
 
+class Caller:
+    """Stands in for gRPC's context of a call, so that only our instructions are counted."""
+
+    def __init__(self, all_written: Callable[[], None] = lambda: None) -> None:
+        self.written = 0
+        self._all_written = all_written
+
+    async def write(self, _message: bytes) -> None:
+        """Count a message, and let the other streams go on as gRPC would."""
+        self.written += 1
+        self._all_written()
+        await asyncio.sleep(0)
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1"
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def time_remaining(self) -> None:
+        return None
+
+
+class Served(NamedTuple):
+    """The service's calls on a loop, without gRPC between them and the caller."""
+
+    ours: Ours
+    context: ServerContext
+    method: Callable[[str], Any]
+
+
+def served() -> Served:
+    """Wire cache, feed and calls; call it on the loop."""
+    ours = Ours(RING_CHANGES)
+    unused: Any = None  # by these calls
+    parts = RpcParts(
+        cache=ours.cache, feed=ours.feed, gate=unused, settings=SETTINGS, status=unused,
+        epochs=[(EPOCH, 1)],
+    )  # fmt: skip
+    context = ServerContext(parts, asyncio.get_running_loop())
+    handlers = service_handler(context, Tokens(SETTINGS))
+
+    def method(name: str) -> Any:
+        call: Any = Call(SERVICE + name, ())
+        return handlers.service(call)
+
+    return Served(ours, context, method)
+
+
+class Call(NamedTuple):
+    """What gRPC tells of a call before it begins."""
+
+    method: str
+    invocation_metadata: tuple[()]
+
+
 async def calls(rounds: int) -> None:
     """Change ten prices a round, then read an event, and all events twice."""
-
-    async def rounds_of(server: Ours, channel: Any) -> None:
-        get_odds = channel.unary_unary(SERVICE + "GetOdds")
-        for _ in range(rounds):
-            server.publish(BATCH)
-            for request in (ONE_EVENT, ALL_ODDS, ALL_ODDS):
-                await get_odds(request)
-
-    await _served(rounds_of)
+    server = served()
+    get_odds = server.method("GetOdds").unary_unary
+    for _ in range(rounds):
+        server.ours.publish(BATCH)
+        for request in (ONE_EVENT, ALL_ODDS, ALL_ODDS):
+            await get_odds(request, Caller())
 
 
 async def streams(rounds: int, request: bytes) -> None:
     """Publish ten changes a round to twenty equal streams, and wait until each has them."""
+    server = served()
+    watch = server.method("WatchChanges").unary_stream
+    reached = asyncio.Event()
+    goal = 1
 
-    async def rounds_of(server: Ours, channel: Any) -> None:
-        watch = channel.unary_stream(SERVICE + "WatchChanges")
-        opened = [watch(request) for _ in range(STREAMS)]
-        for stream in opened:
-            await stream.read()
+    def all_written() -> None:
+        if all(each.written >= goal for each in callers):
+            reached.set()
+
+    callers = [Caller(all_written) for _ in range(STREAMS)]
+    with server.context.hub.listening():
+        tasks = [asyncio.create_task(watch(request, each)) for each in callers]
+        await reached.wait()
         for _ in range(rounds):
-            server.publish(BATCH)
-            for stream in opened:
-                await stream.read()
-        for stream in opened:
-            stream.cancel()
-
-    await _served(rounds_of)
-
-
-async def _served(drive: Callable[[Ours, Any], Awaitable[None]]) -> None:
-    """Drive a server from a client on a loop of its own, in this process."""
-    server = Ours(RING_CHANGES)
-    async with server.running():
-        done: Future[None] = Future()
-
-        async def main() -> None:
-            async with (
-                asyncio.timeout(LIMIT_S),
-                grpc.aio.insecure_channel(server.address) as channel,
-            ):
-                await drive(server, channel)
-
-        def run() -> None:
-            try:
-                asyncio.run(main())
-            except BaseException as error:
-                done.set_exception(error)
-            else:
-                done.set_result(None)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        await trio.to_thread.run_sync(thread.join)
-        done.result()
+            goal += 1
+            reached.clear()
+            server.ours.publish(BATCH)
+            await reached.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-WORKLOADS: Final[dict[str, Callable[[int], Awaitable[None]]]] = {
-    "detect": partial(cycles, written=False),
-    "write": partial(cycles, written=True),
-    "get": calls,
-    "watch": partial(streams, request=WATCH),
-    "watch-conflated": partial(streams, request=CONFLATED),
+def on_asyncio(work: Callable[[int], Coroutine[Any, Any, None]]) -> Callable[[int], None]:
+    """Run a workload as the server's thread runs its loop."""
+
+    def run(rounds: int) -> None:
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(asyncio.wait_for(work(rounds), LIMIT_S))
+
+    return run
+
+
+WORKLOADS: Final[dict[str, Callable[[int], None]]] = {
+    "detect": lambda rounds: trio.run(partial(cycles, rounds, written=False)),
+    "write": lambda rounds: trio.run(partial(cycles, rounds, written=True)),
+    "get": on_asyncio(calls),
+    "watch": on_asyncio(partial(streams, request=WATCH)),
+    "watch-conflated": on_asyncio(partial(streams, request=CONFLATED)),
 }
 
 
 def main() -> None:
-    name, rounds = sys.argv[1], int(sys.argv[2])
-    trio.run(WORKLOADS[name], rounds)
+    WORKLOADS[sys.argv[1]](int(sys.argv[2]))
+    os._exit(0)  # what the interpreter tears down is nobody's hot path
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trio <-> asyncio, both ways; the only importer of trio_asyncio, so that it can be replaced.
+"""Calls between Trio and asyncio; the only importer of trio_asyncio, so that it can be replaced.
 
 Database code is asyncio-flavoured and runs on a loop inside the Trio thread: `open_bridge` opens
 it, `aio` runs one whole unit of work there. gRPC handlers run on a loop of their own in another
@@ -57,7 +57,7 @@ asyncio.get_running_loop = asyncio.events.get_running_loop = get_running_loop
 
 
 class BridgeFaults:
-    """Errors that reached asyncio's exception handler: each is a bug of ours or of a library."""
+    """Counts errors that reach asyncio's exception handler: each is a bug, ours or a library's."""
 
     def __init__(self) -> None:
         self.count = 0

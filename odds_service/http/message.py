@@ -1,4 +1,4 @@
-"""What an application of the HTTP server takes and gives."""
+"""Requests and responses, as an application of the HTTP server sees them."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
@@ -20,7 +20,7 @@ class Request(msgspec.Struct, frozen=True):
     def from_target(
         cls, method: str, target: str, headers: list[tuple[str, str]], body: bytes
     ) -> Self:
-        """Take a request target apart.
+        """Parse a request target into path and query.
 
         Raises:
             ValueError: the target is no URL (such as an unclosed IPv6 address).
@@ -30,16 +30,16 @@ class Request(msgspec.Struct, frozen=True):
         return cls(method, unquote(parts.path), query, headers, body)
 
     def header(self, name: str) -> str:
-        """All values of a header joined by a comma, as HTTP defines it; empty if there is none."""
+        """Return all values of a header joined by commas, as HTTP defines; empty if absent."""
         return ", ".join(value for key, value in self.headers if key == name)
 
     def first(self, parameter: str) -> str | None:
-        """The first value of a query parameter, None if it is not there."""
+        """Return the first value of a query parameter, None if absent."""
         values = self.query.get(parameter)
         return values[0] if values else None
 
     def listed(self, parameter: str) -> list[str]:
-        """A comma separated parameter as its parts, blank ones left out."""
+        """Return the parts of a comma-separated query parameter, without blank ones."""
         return [
             part.strip()
             for value in self.query.get(parameter, [])
@@ -63,7 +63,7 @@ class Response(msgspec.Struct, frozen=True):
 
     @property
     def pieces(self) -> Sequence[bytes]:
-        """The body as a sequence of pieces."""
+        """Return the body as a sequence of pieces."""
         return (self.body,) if isinstance(self.body, bytes) else self.body
 
 

@@ -1,8 +1,8 @@
-"""A small HTTP/1.1 server: h11 says what the bytes mean, trio moves them.
+"""A small HTTP/1.1 server: h11 interprets the bytes, trio moves them.
 
-It serves plain async callables, ``Request -> Response``. What it has beyond the least: an answer's
-``on_sent`` is called only after the whole answer went out, which is what a replay needs in order to
-advance; and every size and time is bounded, because tests throw garbage at it.
+It serves plain async callables, ``Request -> Response``. Two features go beyond the minimum: it
+calls a response's ``on_sent`` once the whole response has been sent, so that a replay can advance,
+and every size and time is bounded, because tests send garbage.
 """
 
 import ssl
@@ -57,7 +57,7 @@ async def serve_http(
     nothing else; an exception in ``app`` is answered by 500 and logged.
 
     Raises:
-        OSError: the address cannot be bound.
+        OSError: The address cannot be bound.
     """
     server = _Server(app, gzip, tls, limits or HttpLimits())
     listeners = await trio.open_tcp_listeners(port, host=host)
@@ -73,7 +73,7 @@ async def serve_http(
 
 
 class _Server:
-    """What the connections of one server share."""
+    """The state that all connections of one server share."""
 
     def __init__(
         self, app: App, gzip: bool, tls: ssl.SSLContext | None, limits: HttpLimits
@@ -87,7 +87,7 @@ class _Server:
         self._idle: set[trio.CancelScope] = set()
 
     def stop(self) -> None:
-        """Close idle connections now; those with a request under way get their grace."""
+        """Close idle connections now; requests under way may finish within ``drain_s``."""
         self._stopping.set()
         for scope in self._idle:
             scope.cancel()
@@ -142,7 +142,7 @@ class _Server:
                 return
 
     async def _serve_request(self, connection: "_Connection") -> bool:
-        """Answer one request; True if the connection can carry another."""
+        """Answer one request; return whether the connection can carry another."""
         try:
             with trio.fail_after(self._limits.request_s):
                 request = await connection.receive_request()
@@ -170,7 +170,7 @@ class _Server:
 
 
 class _Connection:
-    """One client's stream and what h11 knows about it."""
+    """One client's stream and its HTTP state."""
 
     def __init__(self, stream: trio.abc.Stream, limits: HttpLimits) -> None:
         self._stream = stream
@@ -178,7 +178,7 @@ class _Connection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
 
     async def wait_for_request(self) -> bool:
-        """Wait for the first byte of a request; False at the end of the stream."""
+        """Wait for the first byte of a request; return False at the end of the stream."""
         if self._http.trailing_data[0]:  # pipelined behind the request before
             return True
         received = await self._stream.receive_some(RECEIVE_BYTES)
@@ -186,10 +186,11 @@ class _Connection:
         return bool(received)
 
     async def receive_request(self) -> Request | None:
-        """Read one request whole; None if the client closed before there was one.
+        """Read a whole request; return None if the client closed before sending one.
 
         Raises:
-            h11.RemoteProtocolError: no HTTP, or over a limit; carries the status to answer.
+            h11.RemoteProtocolError: The request is not HTTP or exceeds a limit; the error carries
+                the status to answer.
         """
         head: h11.Request | None = None
         body = bytearray()
@@ -221,7 +222,7 @@ class _Connection:
     async def send_response(
         self, request: Request, response: Response, *, gzip: bool, close: bool
     ) -> bool:
-        """Send an answer; True if all of it went out."""
+        """Send a response; return True once all of it is sent."""
         pieces: Iterable[bytes] = response.pieces
         length = sum(len(piece) for piece in response.pieces)
         headers = [("content-type", response.content_type), *response.headers]
@@ -251,7 +252,7 @@ class _Connection:
         return True
 
     async def refuse(self, status: int, why: str) -> None:
-        """Answer a request that could not be read, or not be served, and close."""
+        """Answer a request that could not be read or served, and close."""
         with trio.move_on_after(LINGER_S + self._limits.send_s):
             if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
                 body = msgspec.json.encode({"message": why})
@@ -274,7 +275,7 @@ class _Connection:
                     pass
 
     def start_next(self) -> bool:
-        """Make ready for the next request; False if either side wants to close."""
+        """Prepare for the next request; return False if either side wants to close."""
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()

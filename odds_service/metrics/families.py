@@ -1,8 +1,8 @@
-"""The metrics: their names, labels and meaning, made from one reading of the service.
+"""Names, labels and meanings of the metrics, made from one reading of the service.
 
 Labels have few values: names of sources, channels and methods, states, codes, and kinds of problem
-(the commonest MAX_PROBLEMS of a source; the rest count as `other`). Never a peer, an event or a
-text of somebody else.
+(the MAX_PROBLEMS commonest of a source; the rest count as `other`). No label holds a peer, an event
+or foreign text.
 """
 
 import re
@@ -42,7 +42,7 @@ _WRITER_STATES: Final = ("idle", "writing", "retrying", "draining")
 
 
 class Readings(Struct, frozen=True, kw_only=True):
-    """All that the metrics are made of. source_events: source -> events that it carries."""
+    """One reading of the service; `source_events` maps a source to its number of events."""
 
     status: ServiceStatus
     head_revision: int
@@ -55,7 +55,7 @@ class Readings(Struct, frozen=True, kw_only=True):
 
 
 def families(read: Readings) -> Iterator[Metric]:
-    """Every metric, in the order of the data's way through the service."""
+    """Yield every metric, in the order in which data passes through the service."""
     status = read.status
     yield _gauge("odds_build_info", "The version that runs.", [((status.version,), 1)], "version")
     yield from _sources(status.sources, read)
@@ -229,7 +229,7 @@ def _distribution(name: str, text: str, values: Sequence[float], bounds: Sequenc
 
 
 def _calls(calls: Sequence[CallReport]) -> Iterator[Metric]:
-    """Named as most gRPC servers name theirs, so that ready dashboards find them."""
+    """Yield the metrics of calls under the usual names, which ready-made dashboards expect."""
     service = "odds.v1.OddsService"
     named = [(each, ("server_stream" if each.streams else "unary", service, each.method))
              for each in calls]  # fmt: skip

@@ -31,13 +31,13 @@ log = structlog.get_logger(__name__)
 
 
 class ServiceCollector(Collector):
-    """Reads the service when it is asked; in the thread that `read` wants."""
+    """Collects metrics by reading the service at each scrape, in the thread that scrapes."""
 
     def __init__(self, read: Callable[[], Readings]) -> None:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: otherwise registering it would read a service that does not serve yet."""
+        """Describe nothing: registering would otherwise read a service that has not started."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -45,7 +45,7 @@ class ServiceCollector(Collector):
 
 
 def registry_of(read: Callable[[], Readings]) -> CollectorRegistry:
-    """The service's metrics with those of its process, its Python and its garbage collector."""
+    """Return a registry of the service, its process, its Python and its garbage collector."""
     registry = CollectorRegistry()
     registry.register(ServiceCollector(read))
     ProcessCollector(registry=registry)
@@ -60,10 +60,16 @@ async def serve_metrics(
     *,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; started() hands over the address, with the port that it has.
+    """Serve metrics until cancelled; started() hands over the address with its bound port.
 
-    read: called in this thread, once a scrape. A scrape that fails is answered by 500 and logged;
-    it ends nothing else. Raises SettingsError before anything is served.
+    A scrape that fails is answered by 500 and logged; it ends nothing else.
+
+    Args:
+        settings: The address, and the tokens and certificates that guard it.
+        read: Takes one reading; called in this thread, once for each scrape.
+
+    Raises:
+        SettingsError: The settings cannot be used; raised before anything is served.
     """
     check_address(settings)
     tokens, tls = Tokens(settings), tls_context(settings)

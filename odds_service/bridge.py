@@ -63,11 +63,17 @@ class BridgeFaults:
         self.count = 0
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log and count; trio_asyncio's own handler would end the loop and the service with it."""
+        """Log and count; trio_asyncio's own handler would end the loop and the service with it.
+
+        A connection that is lost while a cancelled task was opening it is no fault: asyncpg leaves
+        the error in a future that nobody awaits any more. A task's own error is.
+        """
+        error, future = context.get("exception"), context.get("future")
+        if isinstance(error, ConnectionError) and not isinstance(future, asyncio.Task | None):
+            log.debug("connection_given_up", exc_info=error)
+            return
         self.count += 1
-        log.error(
-            "asyncio_fault", message=context.get("message"), exc_info=context.get("exception")
-        )
+        log.error("asyncio_fault", message=context.get("message"), exc_info=error)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The bridge: both ways, with errors, cancellation and the end of either side."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -51,6 +52,20 @@ async def test_a_fault_nobody_awaits_is_counted_and_ends_nothing() -> None:
         assert faults.count == 1
         await aio(call_handler)
         assert faults.count == 2
+
+
+@pytest.mark.logs_errors
+async def test_a_connection_lost_in_a_future_that_was_given_up_is_no_fault() -> None:
+    async def give_up(error: Exception) -> None:  # noqa: ASYNC124  # the bridge takes coroutines
+        asyncio.get_running_loop().create_future().set_exception(error)
+
+    async with open_bridge() as faults:
+        await aio(give_up, ConnectionError("unexpected connection_lost() call"))
+        gc.collect()
+        assert faults.count == 0
+        await aio(give_up, ValueError("a bug"))
+        gc.collect()
+        assert faults.count == 1
 
 
 class OtherLoop:

@@ -28,7 +28,7 @@ from odds_service.feed import ChangeFeed
 from odds_service.logs import configure_logs
 from odds_service.model.change import Change, ChangeKind, Commit, MarketChange
 from odds_service.model.event import Event
-from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
+from odds_service.model.market import Market, MarketKey, Markets, MarketStatus, Outcome
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc.server import RpcParts, channel_options, serve_grpc
@@ -77,7 +77,8 @@ class Odds:
             )
             bookmakers = dict(entry.bookmakers)
             bookmakers["sim", bookmaker] = replace(
-                odds, markets={**odds.markets, key: after}, observed_at=now, confirmed_at=now,
+                odds, markets=Markets({**odds.markets, key: after}), observed_at=now,
+                confirmed_at=now,
             )  # fmt: skip
             touched[event_id] = self.entries[event_id] = replace(entry, bookmakers=bookmakers)
             changes.append(
@@ -98,7 +99,7 @@ def _events() -> Iterable[EventOdds]:
         )  # fmt: skip
         bookmakers = {}
         for bookmaker in BOOKMAKERS:
-            markets = {}
+            markets = Markets()
             for line in range(LINES):
                 key = MarketKey("totals", f"{line}.5")
                 outcomes = (

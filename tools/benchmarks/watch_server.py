@@ -75,11 +75,12 @@ class Odds:
                 revision,
                 now,
             )
+            markets = Markets(odds.markets)
+            markets[key] = after
             bookmakers = dict(entry.bookmakers)
             bookmakers["sim", bookmaker] = replace(
-                odds, markets=Markets({**odds.markets, key: after}), observed_at=now,
-                confirmed_at=now,
-            )  # fmt: skip
+                odds, markets=markets, observed_at=now, confirmed_at=now
+            )
             touched[event_id] = self.entries[event_id] = replace(entry, bookmakers=bookmakers)
             changes.append(
                 MarketChange(

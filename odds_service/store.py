@@ -251,10 +251,15 @@ class Store(Protocol):
         ...
 
     async def history(self, after: int, upto: int, limit: int) -> list[Change]:
-        """Return at most `limit` stored changes with after < revision <= upto, in order.
+        """Return stored changes with after < revision <= upto, in order.
 
         Revisions without a stored change are left out. A caller that needs every revision has to
         look for gaps.
+
+        Args:
+            after: revision after which to begin.
+            upto: last revision of interest.
+            limit: bound of the number of changes.
         """
         ...
 

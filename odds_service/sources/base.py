@@ -64,7 +64,15 @@ class Pace(Struct, frozen=True, kw_only=True):
         quota_per_day: float | None = None,
         discovery_s: float = 300.0,
     ) -> Self:
-        """Make a pace of one tier; the arguments are the fields of the same name."""
+        """Make a pace of one tier.
+
+        Args:
+            interval_s: seconds between two fetches of one pull.
+            concurrency: limit of requests under way at once.
+            requests_per_s: limit of requests started per second; None for no limit.
+            quota_per_day: credits for one UTC day; None for no limit of our own.
+            discovery_s: seconds between two discoveries.
+        """
         return cls(
             tiers=(steady_tier(interval_s),),
             concurrency=concurrency,

@@ -87,7 +87,13 @@ class Budget:
         return at
 
     def cost(self, now: float, planned: float, real: float) -> None:
-        """Correct the credits spent on a pull whose real cost differs from the planned one."""
+        """Correct the credits of a pull after its answer.
+
+        Args:
+            now: seconds on the monotonic clock.
+            planned: credits that the pull was started with.
+            real: credits that it really cost.
+        """
         more = real - planned
         if self._per_day is not None:
             self._day_left = self._left_today(now) - more

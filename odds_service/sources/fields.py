@@ -132,7 +132,15 @@ def checks_of(
 def repaired(
     value: Struct, checks: tuple[FieldCheck, ...], problems: dict[str, int]
 ) -> dict[str, Any]:
-    """Return replacements for the invalid fields, and count their problems.
+    """Return replacements for the invalid fields of a struct.
+
+    Args:
+        value: the struct.
+        checks: its checks, from checks_of().
+        problems: incremented for every invalid field.
+
+    Returns:
+        Field name -> valid value; empty if nothing needs replacing.
 
     Raises:
         Wrong: the whole value is invalid.

@@ -82,7 +82,13 @@ def decode_json(path: str, answer: Answer, kind: type[T]) -> T:
 
 
 def status_error(path: str, answer: Answer, most_wait_s: float) -> SourceError:
-    """Return the error of a bad status; its Retry-After is capped at `most_wait_s` seconds."""
+    """Return the error of a bad status.
+
+    Args:
+        path: the request's path, for the error's text.
+        answer: the answer with that status.
+        most_wait_s: upper bound of its Retry-After in seconds.
+    """
     wait_s = retry_after(answer.headers.get("retry-after"), datetime.now(UTC), most_wait_s)
     return SourceError(status_kind(answer.status), f"{path}: {_said(answer)}", retry_after_s=wait_s)
 

@@ -13,6 +13,11 @@ def count_left_out(problems: Counter[str], kind: str, error: Exception) -> None:
 
     A wrong type, or an unexpected error while checking, is a bug in the source: it is counted as
     `bad_observation` too.
+
+    Args:
+        problems: the counts by name.
+        kind: the name to count under.
+        error: the reason.
     """
     problems[kind] += 1
     if not isinstance(error, Wrong) or error.misuse:

@@ -116,7 +116,13 @@ def bookmakers_of(raw: msgspec.Raw) -> list[ListedBookmaker]:
 
 
 def name_in(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, field: str) -> str:
-    """Return the name of an unreadable part; ANY if the name is unreadable too."""
+    """Return the name of an unreadable part; ANY if the name is unreadable too.
+
+    Args:
+        decoder: decodes only the name.
+        raw: the part's JSON.
+        field: the decoded field that holds the name.
+    """
     try:
         return str(getattr(decoder.decode(raw), field))
     except msgspec.MsgspecError:

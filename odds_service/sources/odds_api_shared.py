@@ -185,7 +185,13 @@ class Shared:
         return known
 
     def priced(self, key: str, name: str, american: bool) -> Priced:
-        """Return the outcomes of a name. Raises BadText."""
+        """Return the outcomes of a name. Raises BadText.
+
+        Args:
+            key: the outcomes' canonical key.
+            name: the name for people.
+            american: whether the prices are American.
+        """
         priced = self._priced.get((key, name, american))
         if priced is None:
             priced = Priced(key, name, american, self)

@@ -177,7 +177,14 @@ class Memory:
         return unfit(change)
 
     def keep(self, change: Change, epoch: str, reason: str, kept_at: datetime) -> int:
-        """Keep a change as a dead letter; return the id of the letter."""
+        """Keep a change as a dead letter; return the id of the letter.
+
+        Args:
+            change: the change.
+            epoch: the epoch that numbered it.
+            reason: why it is not in the log.
+            kept_at: the time to record.
+        """
         self._last_letter += 1
         self.letters[self._last_letter] = DeadLetter(
             letter_id=self._last_letter,

@@ -38,7 +38,7 @@ _UNFIT: Final = (NaiveTime, UnicodeEncodeError, OverflowError, asyncpg.exception
 
 
 class Postgres(Database):
-    """See storage.database.Database."""
+    """The PostgreSQL engine; see storage.database.Database."""
 
     name = "postgresql"
     locks_rows = True

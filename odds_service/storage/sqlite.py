@@ -30,7 +30,7 @@ _REFUSED: Final = (sqlite3.IntegrityError, sqlite3.DataError)
 
 
 class Sqlite(Database):
-    """See storage.database.Database."""
+    """The SQLite engine; see storage.database.Database."""
 
     name = "sqlite"
     locks_rows = False

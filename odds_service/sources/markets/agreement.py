@@ -46,7 +46,13 @@ class Disagreement(Struct, frozen=True):
 
 
 def disagreements(table: Table, sport: str, bookmakers: Mapping[str, Shown]) -> list[Disagreement]:
-    """Return all findings about one match, between its bookmakers and within each of them."""
+    """Return all findings about one match, between its bookmakers and within each of them.
+
+    Args:
+        table: the market table.
+        sport: the canonical sport.
+        bookmakers: name -> its markets.
+    """
     found = [
         wrong
         for name, shown in bookmakers.items()

@@ -62,6 +62,12 @@ class MarketCollector:
         An outcome with an unreadable price is counted too, and stays without a price: it can still
         happen. `readable` is then False, so the caller does not cache it, and each poll counts it
         again.
+
+        Args:
+            target: the canonical market and outcome.
+            name: the outcome's name for people.
+            value: the price as the payload writes it.
+            active: whether the source takes bets on it.
         """
         if _NUL in name:
             self.problems["bad_outcome"] += 1

@@ -139,7 +139,13 @@ def _line(wanted: str, value: str) -> str | None:
 
 
 def read_outcome(candidate: Candidate, what: Match, spelling: str) -> Target | None:
-    """Match an outcome against the candidate's pattern; return None if it does not match."""
+    """Match an outcome against the candidate's pattern; return None if it does not match.
+
+    Args:
+        candidate: an entry with a pattern.
+        what: the market type and line of its market.
+        spelling: the outcome as the provider spells it.
+    """
     place, pattern = candidate.place, candidate.pattern
     read = None if pattern is None else pattern.fullmatch(spelling)
     if read is None or place.key is None:

@@ -125,7 +125,13 @@ class Reading:
         return kept[place]
 
     def remember(self, placed: FoundMarket, written: Any, shown: tuple[MarketKey, Ranked]) -> None:
-        """Cache the outcome of a written form: most are the same at the next poll."""
+        """Cache an outcome: most are the same at the next poll.
+
+        Args:
+            placed: the market.
+            written: the outcome as the payload writes it.
+            shown: the canonical market, and the outcome with its rank.
+        """
         self._remembered += 1
         if self._remembered > _MOST_REMEMBERED:
             self._forget()
@@ -170,7 +176,13 @@ class Table:
         return self._readings.get((provider, sport)) or Reading({})
 
     def complete(self, sport: str, market: str, outcomes: Iterable[str]) -> bool:
-        """Return whether exactly one of a market's outcomes comes true (or the bet is void)."""
+        """Return whether exactly one of some outcomes comes true (or the bet is void).
+
+        Args:
+            sport: the canonical sport.
+            market: the canonical market type.
+            outcomes: keys of the market's outcomes.
+        """
         keys = frozenset(outcomes)
         return any(
             keys == frozenset(cells(one.keys))

@@ -140,11 +140,19 @@ def _sync_folder(path: Path) -> None:
 
 
 async def aio_replay(database: Database, path: Path, now: datetime) -> tuple[int, int]:
-    """Store the content of the file; return the numbers of stored and of misfit changes.
+    """Store the content of the spill file, and delete the file.
 
     It fits if no epoch was opened after its own and if it continues the durable revision. It may
     begin earlier, as the group being written at the stop may have been committed. Changes that do
-    not fit become dead letters. Afterwards the file is deleted; a repeat is harmless.
+    not fit become dead letters. A repeat is harmless.
+
+    Args:
+        database: the engine.
+        path: the file; it need not exist.
+        now: the time to record with dead letters.
+
+    Returns:
+        The numbers of stored and of misfit changes.
     """
     found = read_spill(path)
     if found is None:

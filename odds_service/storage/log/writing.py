@@ -137,10 +137,18 @@ async def aio_locked_state(database: Database, connection: AsyncConnection) -> R
 async def aio_write_batches(
     database: Database, connection: AsyncConnection, state: Row[Any], batches: Sequence[Commit]
 ) -> int:
-    """Store changes that are not stored yet; return the number of refused ones.
+    """Store changes that are not stored yet, and advance the durable revision.
 
-    This advances the durable revision. A group that it already covers was stored by a commit whose
-    reply was lost.
+    A group that the durable revision already covers was stored by a commit whose reply was lost.
+
+    Args:
+        database: the engine.
+        connection: inside a writing transaction.
+        state: the locked row of feed_state.
+        batches: consecutive commits.
+
+    Returns:
+        The number of refused changes.
     """
     stretch = stretch_of(batches, state.durable_revision)
     if not stretch.changes:

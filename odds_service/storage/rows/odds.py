@@ -62,6 +62,7 @@ def whole(market: Market) -> tuple[Any, ...]:
 
 
 def market_of(key: MarketKey, odds: Odds, revision: int, changed_at: datetime) -> Market:
+    """Make a market from its decoded odds; see market_from(). Raises Unreadable."""
     outcomes = odds.outcomes
     if len(outcomes) > FEW_OUTCOMES and market_bytes(key, outcomes) > MOST_MARKET_BYTES:
         raise Unreadable("a market is too large")

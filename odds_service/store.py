@@ -1,4 +1,4 @@
-"""The promises of a store, whatever the database."""
+"""The contract of a store, whatever the database."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,8 +14,8 @@ from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.model.source import SourceState
 
-# A start reads the ghosts of events that began since, and not more of them. A ghost's own start can
-# differ from its event's; the reconciler judges by that.
+# A start loads ghosts of events that began at most this long ago, and only the latest of them. A
+# ghost's own start can differ from its event's; the reconciler judges by the ghost's.
 GHOSTS_SINCE: Final = timedelta(days=2)
 MOST_GHOSTS: Final = 50_000
 
@@ -23,13 +23,17 @@ MOST_GHOSTS: Final = 50_000
 class Stored(Struct, frozen=True, kw_only=True):
     """The stored state at a start, and the epoch that the start opens.
 
-    events: the live ones, with their live odds. ghosts: (event id, source event that departed from
-    it), of events that began lately or have yet to begin, ended ones among them. sources: their
-    last announced states. revision: the durable one. epochs: (epoch, its first revision) in their
-    order; the last is this start's.
-    dead_letters: how many are kept. replayed: changes stored from the last stop's spill file;
-    misfits: changes of it that did not fit and are dead letters now. asks: what each source was
-    asked for in the last run.
+    Attributes:
+        events: events that have not ended, with their live odds.
+        ghosts: (event id, source event that departed from it), for events that began recently or
+            are still to begin, including ended ones.
+        sources: last announced state of each source.
+        revision: the durable revision.
+        epochs: (epoch, its first revision) in order; the last is the one opened by this start.
+        dead_letters: number of dead letters.
+        replayed: number of changes stored from the spill file of the last stop.
+        misfits: number of changes in that file that did not fit and are now dead letters.
+        asks: each source's asks in the last run.
     """
 
     events: list[EventOdds]
@@ -47,7 +51,7 @@ class Stored(Struct, frozen=True, kw_only=True):
 
 
 class WriteGroup(Struct):
-    """The content of one transaction: consecutive commits, and the records that need no order."""
+    """The content of one transaction: consecutive commits, and records that need no order."""
 
     batches: Sequence[Commit] = ()
     confirmations: Sequence[BookmakerOdds] = ()
@@ -61,9 +65,13 @@ class WriteGroup(Struct):
 class HistoryFilter(Struct, frozen=True, kw_only=True):
     """A selection of changes by the rules of the contract's Filter; empty fields do not restrict.
 
-    Changes of events pass those of bookmakers, markets and sources, changes of sources all but
-    that of sources. of_markets: False leaves changes of markets out. ended: False leaves out what
-    the bookmakers showed until an event's end, which is megabytes in a page of such changes.
+    Changes of events ignore the fields bookmakers, markets and sources; changes of sources obey
+    only `sources`.
+
+    Attributes:
+        of_markets: False leaves out changes of markets.
+        ended: False leaves out the odds that an event's end carries, which can fill megabytes per
+            page.
     """
 
     event_ids: frozenset[str] = frozenset()
@@ -75,10 +83,13 @@ class HistoryFilter(Struct, frozen=True, kw_only=True):
 
 
 class HistoryPage(Struct, frozen=True):
-    """A stretch of the log, in order.
+    """A part of the log, in order.
 
-    upto: the page holds every selected change up to here. unstored: revisions of changes that the
-    database refused; the filter might have selected them or not.
+    Attributes:
+        changes: the selected changes.
+        upto: revision up to which the page holds every selected change.
+        unstored: revisions of changes that the database refused; the filter might have selected
+            them or not.
     """
 
     changes: list[Change]
@@ -87,10 +98,13 @@ class HistoryPage(Struct, frozen=True):
 
 
 class PastOdds(Struct, frozen=True):
-    """The odds as they were at a revision, with its time (None before the first change).
+    """The odds as they were at a revision.
 
-    unstored: how many changes after it are unknown (refused, and dropped from the dead letters);
-    where it is not 0, a market may show the odds from before or after one of them.
+    Attributes:
+        revision: the revision.
+        at: its time; None before the first change.
+        unstored: number of unknown changes after it (refused, and dropped from the dead letters).
+            Unless it is 0, a market may show the odds from before or after one of them.
     """
 
     revision: int
@@ -100,7 +114,7 @@ class PastOdds(Struct, frozen=True):
 
 
 class StartedEvents(Struct, frozen=True, kw_only=True):
-    """A selection of events that began before a time; empty fields do not restrict."""
+    """A selection of events that started before a time; empty fields do not restrict."""
 
     before: datetime
     event_ids: frozenset[str] = frozenset()
@@ -112,8 +126,10 @@ class StartedEvents(Struct, frozen=True, kw_only=True):
 class ClosingOdds(Struct, frozen=True):
     """The last OPEN odds of a market before its event's start.
 
-    confirmed_at: the last time they were seen true, the start at the latest. offered: they stood
-    until the start; else the market had been suspended or removed by then.
+    Attributes:
+        confirmed_at: last time at which they were seen true, not after the start.
+        offered: whether they stood until the start; if False, the market had been suspended or
+            removed by then.
     """
 
     event_id: str
@@ -131,9 +147,10 @@ class ClosingOdds(Struct, frozen=True):
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
-    """A change that is not in the history, with the reason.
+    """A change that is missing from the history, with the reason.
 
-    change: None where it cannot be read back.
+    Attributes:
+        change: None if it cannot be decoded.
     """
 
     letter_id: int
@@ -146,10 +163,12 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
 
 class Retention(Struct, frozen=True, kw_only=True):
-    """The ages at which stored things are deleted; None keeps them for ever.
+    """Ages at which stored data is deleted; None keeps it for ever.
 
-    history: changes, and the snapshots and ended events that they refer to. runs: the records of
-    pulls. ended: the last odds of events that ended, which the history holds as well.
+    Attributes:
+        history: changes, with the snapshots and ended events that they refer to.
+        runs: records of pulls.
+        ended: last odds of ended events, which the history holds as well.
     """
 
     history: timedelta | None = None
@@ -158,7 +177,7 @@ class Retention(Struct, frozen=True, kw_only=True):
 
 
 class Retained(Struct, kw_only=True):
-    """The rows, or partitions of PostgreSQL's history, that one round of retention deleted."""
+    """Numbers of rows, or of PostgreSQL's partitions, deleted in one round of retention."""
 
     history: int = 0
     partitions: int = 0
@@ -171,8 +190,11 @@ class Retained(Struct, kw_only=True):
 class Verified(Struct, frozen=True):
     """The result of comparing odds_current with the fold of odds_history.
 
-    markets: number of live markets compared. faulty: number of differences; faults: the first of
-    them in words. unstored: number of placeholders, whose changes no fold can contain.
+    Attributes:
+        markets: number of live markets compared.
+        faulty: number of differences.
+        faults: descriptions of the first differences.
+        unstored: number of placeholders, whose changes no fold can contain.
     """
 
     markets: int
@@ -183,72 +205,86 @@ class Verified(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """One database, owned by one process at a time; to be used inside an open bridge.
+    """A database owned by one process at a time; use it inside an open bridge.
 
-    All functions raise StorageUnavailable when the database does not answer now.
+    All methods raise StorageUnavailable while the database does not answer.
     """
 
     async def begin(self) -> Stored:
-        """Store the last stop's spill, open a new epoch, read what there is.
+        """Store the spill of the last stop, open a new epoch and return the stored state.
 
-        Raises StorageError.
+        Raises:
+            StorageError: the spill cannot be read.
         """
         ...
 
     async def write(self, group: WriteGroup) -> int:
-        """Store a group in one transaction, whole or not at all; a repeat changes nothing.
+        """Store a group in one transaction, whole or not at all; repeating it changes nothing.
 
-        A group of very many days is stored in several, in order; a repeat goes on after the last.
+        A group that spans very many days takes several transactions, in order. A repeat continues
+        after the last one that was committed.
 
         Returns:
-            The number of its changes that the database refused; they are dead letters now.
+            The number of its changes that the database refused; they are now dead letters.
 
         Raises:
-            Superseded: another process took over.
+            Superseded: another process took over the database.
 
         Cancellation:
-            The group may have been stored or not. Write it again.
+            The group may or may not have been stored. Write it again.
         """
         ...
 
     async def put_asks(self, asks: Mapping[str, Asks]) -> None:
-        """Replace the stored record of what each source is asked for.
+        """Replace the stored asks of all sources.
 
         Raises:
-            Superseded: another process took over.
+            Superseded: another process took over the database.
         """
         ...
 
     def spill(self, batches: Sequence[Commit]) -> str:
-        """Keep commits that could not be written in a file for the next start; return its name.
+        """Save commits that could not be written to a file for the next start; return its name.
 
         Blocks until they are on the disk. Raises OSError.
         """
         ...
 
     async def history(self, after: int, upto: int, limit: int) -> list[Change]:
-        """Return stored changes with after < revision <= upto, in order, at most `limit`.
+        """Return stored changes with after < revision <= upto, in order.
 
         Revisions without a stored change are left out. A caller that needs every revision has to
-        look for holes.
+        look for gaps.
+
+        Args:
+            after: revision after which to begin.
+            upto: last revision of interest.
+            limit: bound of the number of changes.
         """
         ...
 
     async def history_page(
         self, after: int, upto: int, limit: int, only: HistoryFilter = HistoryFilter()
     ) -> HistoryPage:
-        """Like history(), for the changes that a filter selects; names the holes."""
+        """Like history(), for the changes that a filter selects; the page names the gaps.
+
+        Args:
+            after: revision after which the page begins.
+            upto: last revision of interest.
+            limit: bound of the number of changes and gaps.
+            only: the filter.
+        """
         ...
 
     async def oldest_revision(self) -> int:
-        """Return the first revision that history holds, or will hold when it is empty."""
+        """Return the first revision in the history; if empty, the first that it will hold."""
         ...
 
     async def revision_at(self, at: datetime) -> int:
-        """Return the last revision whose wall clock was at or before a time.
+        """Return the last revision detected at or before a time, by the wall clock.
 
         Raises:
-            BelowFloor: history does not reach back to that time.
+            BelowFloor: the history does not reach back to that time.
         """
         ...
 
@@ -258,31 +294,42 @@ class Store(Protocol):
         """Return the odds as of a revision.
 
         Args:
-            revision: the revision; changes up to it count.
-            event_ids: the events to return; all of them where empty.
-            at: the time as of which odds were confirmed; by default the revision's own.
+            revision: the last revision that counts.
+            event_ids: the events to return; empty for all.
+            at: the time up to which confirmations count; the time of the revision by default.
 
         Raises:
-            BelowFloor: history does not hold the revision any more, or not yet.
+            BelowFloor: the history no longer holds the revision, or does not hold it yet.
         """
         ...
 
     async def sources_at(self, revision: int, at: datetime) -> list[SourceState]:
-        """Return the sources as of a revision, which was the last one at a time."""
+        """Return the states of the sources at a time in the past.
+
+        Args:
+            revision: the last revision at that time.
+            at: the time.
+        """
         ...
 
     async def started_events(
         self, only: StartedEvents, after: tuple[datetime, str] | None, limit: int
     ) -> list[Event]:
-        """Return events in the order of (start time, id), after such a place, at most `limit`."""
+        """Return events in the order of (start time, id).
+
+        Args:
+            only: the selection.
+            after: (start time, id) of the last event already returned; None for the first page.
+            limit: bound of the number of events.
+        """
         ...
 
     async def closing_odds(self, event_ids: Sequence[str]) -> list[ClosingOdds]:
-        """Return the closing odds of events, as far as history reaches back."""
+        """Return the closing odds of events, as far as the history reaches back."""
         ...
 
     async def dead_letters(self, after: int = 0, limit: int = 1_000) -> list[DeadLetter]:
-        """Return dead letters with ids above `after`, in order, at most `limit`."""
+        """Return at most `limit` dead letters with ids above `after`, in order."""
         ...
 
     async def count_dead_letters(self) -> int:
@@ -290,18 +337,22 @@ class Store(Protocol):
         ...
 
     async def retry_dead_letter(self, letter_id: int) -> str:
-        """Try to store a letter's change; return the reason for a refusal, empty on success."""
+        """Try to store a letter's change; return the reason of a refusal, empty on success."""
         ...
 
     async def drop_dead_letter(self, letter_id: int) -> bool:
-        """Delete a letter, but not its placeholder; return whether there was such a letter."""
+        """Delete a letter but not its placeholder; return whether the letter existed."""
         ...
 
     async def retain(self, policy: Retention, now: datetime) -> Retained:
-        """Delete what is too old in short transactions; make PostgreSQL's partitions ahead.
+        """Delete old data in short transactions; create PostgreSQL's partitions in advance.
+
+        Args:
+            policy: the ages at which data is deleted.
+            now: the present time.
 
         Cancellation:
-            Finished transactions stand; the rest waits for the next round.
+            Completed transactions stand; the rest is left to the next round.
         """
         ...
 

@@ -7,14 +7,19 @@ from msgspec.structs import replace
 
 from odds_service.model.change import ChangeKind
 from odds_service.model.observation import Completeness, Observation
-from odds_service.model.source import SourceReason, SourceState, SourceStatus, judged_status
+from odds_service.model.source import (
+    UNREADABLE_KINDS,
+    SourceReason,
+    SourceState,
+    SourceStatus,
+    judged_status,
+)
 
 _KINDS: Final = {
     SourceStatus.UP: ChangeKind.SOURCE_UP,
     SourceStatus.STALE: ChangeKind.SOURCE_STALE,
     SourceStatus.DOWN: ChangeKind.SOURCE_DOWN,
 }
-_UNREAD: Final = frozenset({"wrong_shape", "bad_observation", "wrong_event"})
 
 
 class SourceDifference(Struct, frozen=True, gc=False):
@@ -101,7 +106,7 @@ def _is_of_one_event(observation: Observation) -> bool:
     Such a failure does not count towards DOWN as long as other events can be read.
     """
     scope = observation.scope
-    return scope.events is not None and not _UNREAD.isdisjoint(observation.problems)
+    return scope.events is not None and not UNREADABLE_KINDS.isdisjoint(observation.problems)
 
 
 def _is_up(state: SourceState, boot_s: float) -> bool:

@@ -11,6 +11,13 @@ from msgspec.structs import replace
 STALE_AFTER_INTERVALS: Final = 3  # without a success for so many intervals a source is STALE
 DOWN_AFTER_FAILURES: Final = 5  # after so many failures in a row a source is DOWN
 
+BAD_OBSERVATION: Final = "bad_observation"  # a value has the wrong type: a bug in the source
+NOTHING_READ: Final = "wrong_shape"  # the answer had parts, and none could be read
+WRONG_EVENT: Final = "wrong_event"  # the answer is about another event than the one asked for
+# Kinds of failures in which an answer came but could not be read. When a single event was asked
+# for, such a failure says nothing about the source as a whole.
+UNREADABLE_KINDS: Final = frozenset({NOTHING_READ, BAD_OBSERVATION, WRONG_EVENT})
+
 
 class SourceStatus(enum.IntEnum):
     """UP: odds are current. STALE: too long without a success. DOWN: many failures in a row."""

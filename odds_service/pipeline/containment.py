@@ -6,7 +6,7 @@ import structlog
 import trio
 
 from odds_service.errors import SourceError
-from odds_service.sources.failures import BAD_OBSERVATION
+from odds_service.model.source import BAD_OBSERVATION
 
 log = structlog.get_logger(__name__)
 

@@ -1,7 +1,7 @@
 """Sources of odds: one module per provider, found by entry point.
 
-All that a plug-in needs is exported here. These names are stable: a release that removes or changes
-one announces it in the changelog one minor release ahead. The submodules are not part of that
+Everything that a plug-in needs is exported here. These names are stable: a release that removes or
+changes one is announced in the changelog one minor release ahead. The submodules carry no such
 promise. docs/sources.md shows a plug-in and lists the names by use.
 """
 

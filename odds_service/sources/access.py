@@ -1,8 +1,8 @@
 """One access policy per source: its budget, retries, Retry-After, breaker and failures.
 
-Pure arithmetic: every method decides at once, on a monotonic time in seconds that the caller hands
-in. The scraper and the HTTP client of a source share one `Access`. Each asks when it may go on,
-and reports the outcome.
+Pure arithmetic: no method waits, and the caller passes in the monotonic time in seconds. The
+scraper and the HTTP client of a source share one `Access`. Each asks it for the time at which to go
+on, and reports the outcome to it.
 """
 
 from typing import Final, Protocol, runtime_checkable
@@ -15,18 +15,22 @@ from odds_service.sources.breaker import Breaker
 from odds_service.sources.budget import Budget
 from odds_service.sources.failures import CIRCUIT_OPEN, TROUBLE, Failure, failure_of, waiting_s
 
-MAX_RETRY_WAIT_S: Final = 30.0  # after a longer Retry-After the next pull asks again, not a retry
-MAX_BACKOFF: Final = 8.0  # intervals: the pause of a pull that keeps failing
+MAX_RETRY_WAIT_S: Final = 30.0  # a longer Retry-After is left to the next pull
+MAX_BACKOFF: Final = 8.0  # longest pause of a failing pull, in intervals
 _DISCOVERY_RETRY_S: Final = 10.0
 
 
 class AccessPolicy(Struct, frozen=True, kw_only=True):
     """The numbers of one source's policy; times in seconds.
 
-    concurrency: requests under way at once. requests_per_s: requests that may start; None for no
-    limit. attempts, retry_s: bounds of the retries of one fetch, in number and time.
-    breaker_failures: failed requests in a row that open the breaker, for breaker_cool_s.
-    max_retry_after_s: bound of every Retry-After.
+    Attributes:
+        concurrency: limit of requests under way at once.
+        requests_per_s: limit of requests started per second; None for no limit.
+        attempts: limit of the attempts of one fetch.
+        retry_s: time after which a fetch is not retried again.
+        breaker_failures: failed requests in a row that open the breaker.
+        breaker_cool_s: time that the breaker stays open.
+        max_retry_after_s: upper bound of every Retry-After.
     """
 
     concurrency: int = 2
@@ -41,9 +45,9 @@ class AccessPolicy(Struct, frozen=True, kw_only=True):
 class Access:
     """The access policy of one source.
 
-    The scraper's side counts pulls (`opens_at`, `start`, `end`, `pull_failed`); the HTTP client's
-    side counts requests (`request`, `admit`, `answered`, `request_failed`, `given_up`). Both sides
-    keep to one Retry-After.
+    The scraper counts pulls (`opens_at`, `start`, `end`, `pull_failed`); the HTTP client counts
+    requests (`request`, `admit`, `answered`, `request_failed`, `given_up`). Both respect the same
+    Retry-After.
     """
 
     def __init__(self, policy: AccessPolicy = AccessPolicy()) -> None:  # immutable
@@ -53,13 +57,13 @@ class Access:
         self._budget = Budget(concurrency=policy.concurrency, requests_per_s=policy.requests_per_s)
 
     def keep_to(self, pace: Pace, *, day_offset_s: float, most_wait_s: float | None = None) -> None:
-        """Plan pulls by a pace, before the first of them.
+        """Set the pace of pulls; call it before the first one.
 
         Args:
-            pace: the pulls at once, a second and a day.
+            pace: limits of pulls at once, per second and per day.
             day_offset_s: seconds of the UTC day that had passed at the clock's zero.
-            most_wait_s: the service's bound of every Retry-After; the lower one of this and the
-                policy's holds.
+            most_wait_s: the service's bound of every Retry-After; the lower of this and the
+                policy's bound applies.
         """
         rates = [
             rate for rate in (pace.requests_per_s, self.policy.requests_per_s) if rate is not None
@@ -73,33 +77,33 @@ class Access:
         if most_wait_s is not None:
             self.most_wait_s = min(self.most_wait_s, most_wait_s)
 
-    # -- pulls: asked by the scraper ---------------------------------------------------------------
+    # -- pulls: used by the scraper ----------------------------------------------------------------
 
     @property
     def full(self) -> bool:
-        """Return whether as many pulls are under way as may be."""
+        """Return whether the limit of concurrent pulls is reached."""
         return self._budget.full
 
     def opens_at(self, now: float, cost: float) -> float:
-        """Return when a pull of so many credits may start; a time up to `now` means at once."""
+        """Return when a pull of `cost` credits may start; a time up to `now` means at once."""
         return self._budget.opens_at(now, cost)
 
     def start(self, now: float, cost: float) -> None:
-        """Start a pull; `end` must follow."""
+        """Count a pull that starts now; `end` must follow."""
         self._budget.start(now, cost)
 
     def end(self) -> None:
-        """End a pull, whatever came of it."""
+        """Count the end of a pull, successful or not."""
         self._budget.end()
 
     def spent(self, now: float, planned: float, real: float | None, left: float | None) -> None:
-        """Take over the credits that an answer reports.
+        """Update the budget with the credits that an answer reports.
 
         Args:
             now: seconds on the monotonic clock.
             planned: credits that the pull was started with.
-            real: credits that it took; None where the source does not say.
-            left: credits left of the source's quota; None where it does not say.
+            real: credits that it really cost; None if the source does not say.
+            left: credits left of the source's quota; None if the source does not say.
         """
         if real is not None:
             self._budget.cost(now, planned, real)
@@ -107,28 +111,28 @@ class Access:
             self._budget.told(now, left)
 
     def pull_failed(self, now: float, error: BaseException) -> Failure:
-        """Describe a failed pull, and leave the source alone as long as it asks."""
+        """Describe a failed pull, and pause the source for as long as it asks."""
         failure = failure_of(error, self.most_wait_s)
         if failure.wait_s is not None:
-            if failure.kind == CIRCUIT_OPEN:  # the breaker's own pause: its trial must pass
+            if failure.kind == CIRCUIT_OPEN:  # the breaker must let its trial pass
                 self._budget.hold(now + failure.wait_s)
             else:
                 self._hold(now + failure.wait_s)
         return failure
 
     def moved(self, now: float, day_offset_s: float, slept_s: float) -> None:
-        """Follow a move of the wall clock, or a sleep of the machine; see Budget.moved."""
+        """Adjust to a jump of the wall clock or a sleep of the machine; see Budget.moved."""
         self._budget.moved(now, day_offset_s, slept_s)
         self._breaker.moved(slept_s)
 
-    # -- requests: asked by the HTTP client --------------------------------------------------------
+    # -- requests: used by the HTTP client ---------------------------------------------------------
 
     def request(self, now: float) -> float:
-        """Book a request, and return the time from `now` on at which it may start."""
+        """Reserve a request, and return the time, not before `now`, at which it may start."""
         return self._budget.request(now)
 
     def admit(self, now: float) -> None:
-        """Let a request through, to be followed by its outcome.
+        """Let a request through; its outcome must be reported afterwards.
 
         Raises:
             SourceError: of kind circuit_open, with the seconds to wait.
@@ -140,18 +144,18 @@ class Access:
         self._breaker.succeeded()
 
     def request_failed(self, now: float, error: SourceError) -> None:
-        """Count a failed request, and leave the source alone as long as it asks."""
+        """Count a failed request, and pause the source for as long as it asks."""
         self._breaker.failed(now, error)
         wait_s = waiting_s(error.retry_after_s, self.most_wait_s)
         if wait_s is not None and error.kind in TROUBLE:
             self._hold(now + wait_s)
 
     def given_up(self) -> None:
-        """Forget a cancelled request, which says nothing about the server."""
+        """Forget a cancelled request; it tells nothing about the server."""
         self._breaker.given_up()
 
     def again(self, error: Exception) -> bool | float:
-        """Return whether to retry a failed request, or the seconds to wait before."""
+        """Return whether to retry a failed request, or the seconds to wait before the retry."""
         if not isinstance(error, SourceError) or error.kind not in TROUBLE:
             return False
         if error.retry_after_s is None:
@@ -159,14 +163,14 @@ class Access:
         return error.retry_after_s if error.retry_after_s <= MAX_RETRY_WAIT_S else False
 
     def _hold(self, until: float) -> None:
-        """Start no pull and no request until a time."""
+        """Block all pulls and requests until a time."""
         self._budget.hold(until)
         self._breaker.hold(until)
 
 
 @runtime_checkable
 class SharesAccess(Protocol):
-    """A source that hands out the access policy of its HTTP client; optional in a plug-in."""
+    """A source that exposes its HTTP client's access policy; optional in a plug-in."""
 
     access: Access
 
@@ -177,12 +181,12 @@ def access_of(source: Source) -> Access:
 
 
 def holds_all(error: SourceError) -> bool:
-    """Return whether a failure bears on the whole source, so that all else would fail too."""
+    """Return whether a failure affects the whole source, so that other fetches would fail too."""
     return error.retry_after_s is not None
 
 
 def backoff(failures: int) -> float:
-    """Return the pause of a pull after failures in a row, in its intervals."""
+    """Return the pause of a pull after failures in a row, as a multiple of its interval."""
     return min(2.0 ** max(failures - 1, 0), MAX_BACKOFF)
 
 

@@ -13,15 +13,19 @@ from odds_service.model.asks import Asks
 from odds_service.model.market import Outcome
 from odds_service.model.observation import Observation
 
-TARGET_INTERVALS: Final = 2.0  # by default a fetch may be late by a whole interval
+TARGET_INTERVALS: Final = 2.0  # by default a fetch may be one interval late
 
 
 class Tier(Struct, frozen=True, kw_only=True):
-    """A class of urgency: events by how soon they start.
+    """A class of urgency: events by the time until their start.
 
-    within_s: events that start within so many seconds (0: those in play); None for all others.
-    interval_s: seconds between two fetches of one event. target_s: age that its odds may reach;
-    status reports the share of events that keep it.
+    Attributes:
+        name: shown in the status.
+        within_s: the tier holds events that start within so many seconds (0: those in play); None
+            for all others.
+        interval_s: seconds between two fetches of one event.
+        target_s: the age that odds of the tier should not exceed; the status reports the share of
+            events that meet it.
     """
 
     name: str
@@ -33,11 +37,14 @@ class Tier(Struct, frozen=True, kw_only=True):
 class Pace(Struct, frozen=True, kw_only=True):
     """The permitted frequency of fetches from a source.
 
-    tiers: the most urgent first; the last has no `within_s`. concurrency: requests under way at
-    once. requests_per_s: requests that may start; None for no limit. quota_per_day: credits for
-    one UTC day, spread over it; None for no limit of our own. discovery_s: seconds between two
-    discoveries. by_event: each pull is one event; events that discovery no longer lists are
-    pulled until the source itself says that they are gone.
+    Attributes:
+        tiers: the most urgent first; the last has no `within_s`.
+        concurrency: limit of requests under way at once.
+        requests_per_s: limit of requests started per second; None for no limit.
+        quota_per_day: credits for one UTC day, spread over it; None for no limit of our own.
+        discovery_s: seconds between two discoveries.
+        by_event: each pull is one event. Events that discovery no longer lists are pulled until the
+            source itself reports them gone.
     """
 
     tiers: tuple[Tier, ...]
@@ -57,7 +64,15 @@ class Pace(Struct, frozen=True, kw_only=True):
         quota_per_day: float | None = None,
         discovery_s: float = 300.0,
     ) -> Self:
-        """Make a pace of one tier; for the arguments see the fields."""
+        """Make a pace of one tier.
+
+        Args:
+            interval_s: seconds between two fetches of one pull.
+            concurrency: limit of requests under way at once.
+            requests_per_s: limit of requests started per second; None for no limit.
+            quota_per_day: credits for one UTC day; None for no limit of our own.
+            discovery_s: seconds between two discoveries.
+        """
         return cls(
             tiers=(steady_tier(interval_s),),
             concurrency=concurrency,
@@ -82,10 +97,16 @@ def steady_tier(interval_s: float) -> Tier:
 class Pull(Struct, frozen=True, kw_only=True):
     """A unit of regular work: a listing with all its events, or a single event.
 
-    key: unique in its source; the source's id of the event if `event` is True. listing: the part of
-    the offer that a single event belongs to. start_time, in_play: decide the urgency; a pull with
-    neither falls in the last tier. shared_ids: as in ObservedEvent; among equally urgent pulls,
-    events that several sources list come first. cost: credits of the source's quota.
+    Attributes:
+        key: unique in its source; the source's id of the event if `event` is True.
+        event: whether the pull is a single event.
+        listing: the part of the offer that a single event belongs to.
+        start_time: with `in_play`, determines the urgency; a pull with neither falls in the last
+            tier.
+        in_play: whether the event is in play.
+        shared_ids: as in ObservedEvent. Among equally urgent pulls, events that several sources
+            list come first.
+        cost: credits of the source's quota.
     """
 
     key: str
@@ -98,10 +119,12 @@ class Pull(Struct, frozen=True, kw_only=True):
 
 
 class Offer(Struct, frozen=True):
-    """The pulls that a source has.
+    """All pulls of a source.
 
-    problems: name -> number of parts that could not be looked at. The pulls of such a part must be
-    repeated from the last offer: not looked at does not mean gone.
+    Attributes:
+        pulls: the pulls. Those of a part that could not be read must be repeated from the last
+            offer: unread does not mean gone.
+        problems: name -> number of parts that could not be read.
     """
 
     pulls: tuple[Pull, ...]
@@ -110,19 +133,23 @@ class Offer(Struct, frozen=True):
 
 @runtime_checkable
 class TellsAsks(Protocol):
-    """A source that can say what its settings ask for; optional in a plug-in."""
+    """A source that reports what its settings ask for; optional in a plug-in."""
 
     def asks(self) -> Asks:
-        """Return the parts of the offer that are asked for: equal values for equal settings."""
+        """Return the parts of the offer that are asked for; equal settings give equal values."""
         ...
 
 
 class Source(Protocol):
-    """A place that odds are fetched from; one source may carry many bookmakers.
+    """A provider of odds; one source may carry many bookmakers.
 
-    name: unique among the configured sources. pace: how often it may be asked. Two members are
-    optional: `asks()` (TellsAsks), without which nothing is withdrawn when settings change, and
-    `access` (access.SharesAccess), which lets the scraper share the HTTP client's policy.
+    Two further members are optional. Without `asks()` (TellsAsks) nothing is withdrawn when
+    settings change. `access` (access.SharesAccess) lets the scraper share the HTTP client's policy.
+
+    Attributes:
+        kind: the name of its entry point.
+        name: unique among the configured sources.
+        pace: the permitted frequency of fetches.
     """
 
     kind: ClassVar[str]
@@ -146,37 +173,37 @@ class Source(Protocol):
         """Return the pulls to make regularly; called every `pace.discovery_s` seconds.
 
         Raises:
-            SourceError: they cannot be found out now; the last offer stands.
+            SourceError: discovery failed; the last offer remains in force.
         """
         ...
 
     async def fetch(self, pull: Pull) -> Observation:
-        """Fetch one pull whole: a listing, or one event with a scope of that event.
+        """Make one pull: fetch a whole listing, or one event with a scope of that event.
 
-        An event that the source no longer knows is a complete observation without events. A part
-        that cannot be decoded is counted in `problems`, named in `unreadable` and skipped.
+        For an event that the source no longer knows, return a complete observation without events.
+        Count a part that cannot be decoded in `problems`, name it in `unreadable` and skip it.
 
         Raises:
-            SourceError: the fetch failed as a whole. An empty observation would say that there is
-                nothing.
+            SourceError: the fetch failed as a whole. Do not return an empty observation instead: it
+                would mean that the source shows nothing.
         """
         ...
 
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
-        """Fetch one event on demand, with a scope of that event; raises as `fetch`."""
+        """Fetch one event on demand, with a scope of that event; raises like `fetch`."""
         ...
 
 
 def asks_of(source: Source) -> Asks:
-    """Return what a source is asked for, as far as it says."""
+    """Return what a source is asked for, as far as it reports that."""
     asks = source.asks() if isinstance(source, TellsAsks) else Asks()
     return replace(asks, kind=source.kind)
 
 
 def distinct_outcomes(outcomes: Iterable[Outcome], problems: Counter[str]) -> list[Outcome]:
-    """Return outcomes with unique keys; of repeated ones the lowest price stands.
+    """Return outcomes with unique keys; a repeated key keeps its lowest price.
 
-    Repeats with another price are counted as `repeated_outcome`.
+    Repeats with a different price are counted as `repeated_outcome`.
     """
     kept: dict[str, Outcome] = {}
     for outcome in outcomes:

@@ -1,7 +1,7 @@
 """Bet9ja: its groups, events and payloads.
 
-Matches in play have other event ids and another service, which is not fetched: an event leaves at
-its start.
+Matches in play have different event ids and come from another service, which is not fetched: an
+event disappears at its start.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _PATH: Final = "/desktop/feapi/PalimpsestAjax"
 _SUCCESS: Final = frozenset({"OK", "D"})
 _UNKNOWN: Final = "E"
-_START: Final = "%Y-%m-%d %H:%M:%S"  # without a zone: UTC, by the other bookmakers' times
+_START: Final = "%Y-%m-%d %H:%M:%S"  # has no zone; comparison with other bookmakers shows UTC
 
 
 class Bet9jaSettings(ByEventSettings):
@@ -69,7 +69,7 @@ class _GroupAnswer(Struct):
 
 
 class Bet9ja(ByEvent[Bet9jaSettings]):
-    """Bet9ja's offer before the start."""
+    """Bet9ja's offer before the start of matches."""
 
     kind: ClassVar[str] = "bet9ja"
     settings_type = Bet9jaSettings
@@ -94,7 +94,7 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
         params = {"GROUPID": tournament, "DISP": "0", "GROUPMARKETID": "1"}
         reply = decode_json(path, await self._http.get(path, params), _GroupAnswer)
         if reply.R == _UNKNOWN:
-            return []  # the group is gone; its events are asked for until they are gone too
+            return []  # the group is gone; its events are pulled until they are gone too
         _require_success(path, reply.R)
         return [
             pull_of(str(event.ID), tournament, _start(event.STARTDATE), sportradar_id(event.EXTID))
@@ -104,7 +104,7 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
     async def read(
         self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
     ) -> ObservedEvent:
-        """Read an event before its start, the only payload there is; see ByEvent.read."""
+        """Read an event; the only payload is the one before the start. See ByEvent.read."""
         del started
         path = f"{_PATH}/GetEvent"
         answer = await self._http.get(path, {"EVENTID": event_id})

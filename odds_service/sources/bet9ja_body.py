@@ -1,8 +1,8 @@
-"""Read Bet9ja's event: one bookmaker's odds of one match, in a flat mapping.
+"""Decode Bet9ja's event: one bookmaker's odds of one match, in a flat mapping.
 
 `S_OU@2.5_O` is market `S_OU`, line 2.5, outcome `O`. `R` is `OK` or `D` for success, `E` for an
-unknown event. Odds are texts before the match and `{"v": 1.85}` in play; 1 means none.
-`STARTDATE` is UTC without saying so.
+unknown event. Odds are strings before the match and `{"v": 1.85}` in play; 1 means none.
+`STARTDATE` is in UTC but carries no zone.
 """
 
 import re
@@ -28,11 +28,11 @@ BOOKMAKER: Final = "bet9ja"
 _SUCCESS: Final = frozenset({"OK", "D"})
 _UNKNOWN: Final = "E"
 _KEY: Final = re.compile(r"([A-Z]+_[^_@]+)(?:@([^_]*))?_(.+)", re.DOTALL)
-_SIDES: Final = " - "  # between the names of the two sides
-_NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
-_MOST_KEYS: Final = 2**14  # kept of one sport; beyond it keeping starts anew
+_SIDES: Final = " - "  # between the names of home and away
+_NUL: Final = "\0"  # PostgreSQL rejects it in text; SQLite does not
+_MOST_KEYS: Final = 2**14  # cached for one sport; the cache is cleared when full
 _MOST_VALUES: Final = 2**17
-_MOST_SPORTS: Final = 64  # their names come from outside
+_MOST_SPORTS: Final = 64  # bounded: their names come from the payload
 
 
 class _Live(Struct, frozen=True):
@@ -45,7 +45,7 @@ class _Market(Struct):
 
 
 class _Event(Struct):
-    """The event in both shapes; in play it is in `AA`, and its details in `A`."""
+    """The event in both shapes; in play it is under `AA`, with its details under `A`."""
 
     ID: str | int
     DS: str
@@ -59,15 +59,15 @@ class _Event(Struct):
 
 
 class _Odds(Struct):
-    """The odds; `MK` names the markets, `AA` exists in play only."""
+    """The odds; `MK` names the markets, `AA` exists only in play."""
 
-    O: dict[str, str | float | _Live]  # noqa: E741 (theirs)
+    O: dict[str, str | float | _Live]  # noqa: E741 (Bet9ja's name)
     MK: list[_Market] = []
     AA: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _RawOdds(Struct):
-    O: dict[str, msgspec.Raw]  # noqa: E741 (theirs)
+    O: dict[str, msgspec.Raw]  # noqa: E741 (Bet9ja's name)
     MK: msgspec.Raw = msgspec.Raw(b"")
     AA: msgspec.Raw = msgspec.Raw(b"")
 
@@ -90,12 +90,12 @@ Value = str | float | _Live
 def read_event(
     body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
 ) -> ObservedEvent:
-    """Read one event with all its markets.
+    """Decode one event with all its markets.
 
     Args:
         body: the answer's JSON.
-        problems: counts of parts that were skipped.
-        coverage: counts of markets that the table knows and does not know.
+        problems: incremented for every part that is skipped.
+        coverage: counts the markets that the table knows and those that it does not.
 
     Raises:
         SourceError: of kind `wrong_shape`, `unknown_event` (`R` is `E`) or `refused` (another `R`).
@@ -131,7 +131,7 @@ def read_event(
 def _read_shell(
     raw: msgspec.Raw, collector: MarketCollector
 ) -> tuple[dict[str, Value], dict[str, str], _Event, bool]:
-    """Return the readable odds, the markets' names, the event, and whether it is in play."""
+    """Return the readable odds, the market names, the event, and whether it is in play."""
     try:
         whole = _odds.decode(raw)
         odds, markets, about = whole.O, whole.MK, whole.AA
@@ -204,7 +204,7 @@ def _read_odds(
             markets[key] = [shown]
         else:
             found.append(shown)
-    if unread:  # a market without any readable price is lost; else its outcomes stay, unpriced
+    if unread:  # a market with no readable price is lost; elsewhere such outcomes stay, unpriced
         known = filter(None, map(kept.get, odds))
         there = Counter(spot.place for spot in known)
         for place, unpriced in unread.items():
@@ -226,7 +226,7 @@ def _read_odds(
 
 
 class _Spot:
-    """The market and outcome of one key; shown: its values as read before."""
+    """The market and outcome of one key; `shown` caches the values already read."""
 
     __slots__ = ("key", "outcome", "place", "placed", "shown", "target")
 
@@ -240,7 +240,7 @@ class _Spot:
 
 
 class _Spots:
-    """The keys of one sport, each looked up once."""
+    """A cache of the keys of one sport."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -248,7 +248,7 @@ class _Spots:
         self.kept: dict[str, _Spot] = {}
 
     def find(self, text: str) -> _Spot | None:
-        """Find the market and outcome of a key such as `S_OU@2.5_O`; None for what is no key."""
+        """Return the market and outcome of a key such as `S_OU@2.5_O`; None for an invalid key."""
         parts = None if _NUL in text else _KEY.fullmatch(text)
         if parts is None:
             return None
@@ -260,7 +260,7 @@ class _Spots:
         return spot
 
     def remember(self, spot: _Spot, value: Value, shown: Ranked) -> None:
-        """Keep the outcome of a value: most are the same at the next poll."""
+        """Cache the outcome of a value: most values are the same at the next poll."""
         self._remembered += 1
         if self._remembered > _MOST_VALUES:
             self.kept.clear()

@@ -1,6 +1,6 @@
 """BetPawa: its competitions, events and payloads.
 
-Each country has a site, and a header names the brand whose offer is meant.
+Each country has its own site, and a header selects the brand whose offer is returned.
 """
 
 from collections import Counter
@@ -21,12 +21,12 @@ from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import one_id, sportradar_id
 
 _PATH: Final = "/api/sportsbook/v3"
-PAGE: Final = 100  # events of one page
-MOST_PAGES: Final = 100  # of one competition
+PAGE: Final = 100  # events per page
+MOST_PAGES: Final = 100  # per competition
 
 
 class BetPawaSettings(ByEventSettings):
-    """The keys of a `[[sources]]` table of kind `betpawa`; brand: that of the country's offer."""
+    """The keys of a `[[sources]]` table of kind `betpawa`; `brand` is the country's brand."""
 
     url: str = "https://www.betpawa.ng"
     sports: list[str] = Field(default=["2"], min_length=1)

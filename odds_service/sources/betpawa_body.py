@@ -1,8 +1,8 @@
-"""Read BetPawa's event: one bookmaker's markets of one match.
+"""Decode BetPawa's event: one bookmaker's markets of one match.
 
-A market's rows are its lines, or the layout of a wide market. `handicap` counts quarters (6 is
-1.5). A suspended price is 0.0 or 100.0. Older bodies say `price`; newer ones say `odds`, with
-`suspended` present only if true.
+The rows of a market are its lines, or the layout of a wide market. `handicap` counts quarters (6 is
+1.5). A suspended price is 0.0 or 100.0. Older bodies have `price`; newer ones have `odds`, and
+`suspended` only if it is true.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ BOOKMAKER: Final = "betpawa"
 _SUSPENDED_PRICE: Final = 100.0
 _QUARTERS: Final = 4
 _MOST_LINES: Final = 2**10
-_NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
+_NUL: Final = "\0"  # PostgreSQL rejects it in text; SQLite does not
 
 
 class _Price(Struct, frozen=True, gc=False):
@@ -40,7 +40,7 @@ class _Price(Struct, frozen=True, gc=False):
 
 
 class _Unpriced(Struct):
-    """A price of a type that no price has."""
+    """A price whose value has an unexpected type."""
 
     name: str
 
@@ -132,14 +132,14 @@ _named = msgspec.json.Decoder(_Named)
 def read_event(
     body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
 ) -> ObservedEvent:
-    """Read one event with all its markets.
+    """Decode one event with all its markets.
 
-    An unknown event is an HTTP 404, and has no body to read.
+    An unknown event is an HTTP 404 without a body, so it never gets here.
 
     Args:
         body: the answer's JSON.
-        problems: counts of parts that were skipped.
-        coverage: counts of markets that the table knows and does not know.
+        problems: incremented for every part that is skipped.
+        coverage: counts the markets that the table knows and those that it does not.
 
     Raises:
         SourceError: of kind `wrong_shape`.
@@ -188,16 +188,16 @@ def _read_shell(body: bytes | msgspec.Raw) -> _Event | _RawEvent:
 
 
 def _sides(participants: list[_Participant]) -> tuple[str, str]:
-    """Return home and away by their roles, else by their positions; empty if neither is given."""
-    told = {side.role or side.position: side.name for side in participants}
+    """Return home and away by their roles, or else by position; empty if neither is given."""
+    names = {side.role or side.position: side.name for side in participants}
     return (
-        told.get("HOME") or told.get(1) or "",
-        told.get("AWAY") or told.get(2) or "",
+        names.get("HOME") or names.get(1) or "",
+        names.get("AWAY") or names.get(2) or "",
     )
 
 
 def _whole_market(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> _Market | None:
-    """Return a market with its readable rows and prices."""
+    """Return a market with only its readable rows and prices."""
     try:
         return _market.decode(raw)
     except msgspec.MsgspecError:
@@ -284,9 +284,9 @@ def _read_market(market: _Market, reading: Reading, collector: MarketCollector) 
 def _show(
     row: _Row, placed: FoundMarket, reading: Reading, collector: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
-    """Return the outcomes and the number that the table knows; no outcomes if no price is readable.
+    """Return the readable outcomes, and the number of outcomes that the table knows.
 
-    Readable ones are kept for the next poll.
+    Without any readable price there are no outcomes. Readable ones are cached for the next poll.
     """
     shown: list[tuple[MarketKey, Ranked] | None] = []
     known = readable = 0
@@ -309,5 +309,5 @@ def _show(
 
 @lru_cache(_MOST_LINES)
 def _line(quarters: float) -> str:
-    """Turn a handicap in quarters into a line. Raises BadPrice."""
+    """Convert a handicap in quarters to a line. Raises BadPrice."""
     return canonical_line(quarters / _QUARTERS)

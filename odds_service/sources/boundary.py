@@ -1,9 +1,9 @@
 """The one gate between the sources and the service.
 
-Every observation and every offer passes it, of built-in sources and plug-ins alike, before anything
-else sees it. Behind it a value can be compared, stored, encoded, shown and read back. The smallest
-wrong part is left out and counted by name, and its neighbours stay. Left out does not mean gone:
-the part is `unreadable` one level up.
+Every observation and every offer passes it before anything else sees it, from built-in sources and
+plug-ins alike. Values behind the gate can be compared, stored, encoded, shown and read back. The
+gate leaves out the smallest wrong part and counts it by name; the parts beside it stay. A part that
+was left out is not gone: it is marked `unreadable` one level up.
 """
 
 from collections import Counter
@@ -24,16 +24,17 @@ from odds_service.model.observation import (
     ObservedBookmaker,
     ObservedEvent,
 )
+from odds_service.model.source import BAD_OBSERVATION, NOTHING_READ
 from odds_service.model.text import told
 from odds_service.sources.base import Offer, Pull
-from odds_service.sources.failures import BAD_OBSERVATION, MOST_REASON_CHARS, NOTHING_READ
+from odds_service.sources.failures import MOST_REASON_CHARS
 from odds_service.sources.fields import FIRST_TIME, Wrong, checks_of, counts, repaired, utc
 from odds_service.sources.left_out import count_left_out, name_in, unreadable_names
 from odds_service.sources.market_gate import MarketGate
 
-MOST_BOOKMAKERS: Final = 1_000  # of an event
-MOST_PULLS: Final = 100_000  # of an offer
-MOST_COST: Final = 1e6  # credits that one fetch may take
+MOST_BOOKMAKERS: Final = 1_000  # per event
+MOST_PULLS: Final = 100_000  # per offer
+MOST_COST: Final = 1e6  # credits of one fetch
 _STRETCH: Final = 16  # events between two checkpoints: keeps pauses short
 
 _OBSERVATION: Final = checks_of(
@@ -49,7 +50,7 @@ _PULL: Final = checks_of(Pull)
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """Bounds of what one source may give; see the settings' section `limits`."""
+    """Upper bounds on the data of one source; see the settings' section `limits`."""
 
     max_events: int = 20_000
     max_markets: int = 10_000
@@ -61,7 +62,7 @@ class Gate:
 
     Args:
         source: the name that its observations must have.
-        limits: bounds of what it may give; the rest is cut and counted.
+        limits: bounds of one observation; the excess is cut and counted.
     """
 
     def __init__(self, source: str, limits: Limits = Limits()) -> None:  # immutable
@@ -77,13 +78,13 @@ class Gate:
         started_at: datetime,
         observed_at: datetime,
     ) -> Observation:
-        """Return what is right of an observation; with checkpoints.
+        """Return the valid part of an observation, with checkpoints in between.
 
         Args:
-            given: any value.
-            problems: everything wrong is counted here, also when this raises.
-            started_at: when the fetch began, used if the source's own time is invalid.
-            observed_at: when the fetch ended, likewise.
+            given: the value that the source returned, of any type.
+            problems: incremented for everything that is wrong, also when this raises.
+            started_at: start of the fetch, used if the source's own time is invalid.
+            observed_at: end of the fetch, likewise.
 
         Raises:
             SourceError: of kind `bad_observation` or `wrong_shape`.
@@ -105,18 +106,18 @@ class Gate:
         started_at: datetime,
         observed_at: datetime,
     ) -> Observation:
-        """Like `admit`, without checkpoints."""
+        """Do the same as `admit`, without checkpoints."""
         steps = self._pass(given, problems, started_at, observed_at)
         return next(passed for passed in steps if passed is not None)
 
     def offer(self, given: object) -> Offer:
-        """Return what is right of an offer.
+        """Return the valid part of an offer.
 
-        A wrong pull is left out and counted as `bad_pull`, one whose key repeats as
+        A wrong pull is left out and counted as `bad_pull`; a pull with a repeated key, as
         `repeated_pull`.
 
         Raises:
-            SourceError: of kind `bad_observation`, or `wrong_shape` if all its pulls are wrong.
+            SourceError: of kind `bad_observation`, or `wrong_shape` if all pulls are wrong.
         """
         if type(given) is not Offer or type(given.pulls) is not tuple:
             raise SourceError(BAD_OBSERVATION, f"expected an offer, got {told(given, 100)}")
@@ -130,7 +131,7 @@ class Gate:
                 pull = replace(each, **changes)
                 if not pull.key:
                     raise Wrong("a pull without a key")
-            except Exception as error:  # a source's values may run code of its own
+            except Exception as error:  # a source's values may run its own code
                 count_left_out(problems, "bad_pull", error)
                 continue
             if pulls.setdefault(pull.key, pull) is not pull:
@@ -139,7 +140,7 @@ class Gate:
                 problems["too_many_pulls"] += 1
                 break
         if given.pulls and not pulls:
-            raise SourceError(NOTHING_READ, "none of the pulls that it lists could be read")
+            raise SourceError(NOTHING_READ, "none of the pulls could be read")
         try:
             problems.update(counts(given.problems))
         except Wrong:
@@ -151,7 +152,7 @@ class Gate:
     def _pass(
         self, given: object, problems: Counter[str], started_at: datetime, observed_at: datetime
     ) -> Iterator[Observation | None]:
-        """Check an observation part by part: yield None after each stretch, the rest at the end."""
+        """Check an observation; yield None after each stretch of events, then the result."""
         try:
             if type(given) is not Observation:
                 raise Wrong(f"expected an observation, got {told(given, 100)}", misuse=True)
@@ -160,7 +161,7 @@ class Gate:
                 raise Wrong(f"it is named {told(given.source, 100)!r}", misuse=True)
             if type(given.events) is not tuple:
                 raise Wrong("its events are not a tuple", misuse=True)
-        except Exception as error:  # a source's values may run code of its own
+        except Exception as error:  # a source's values may run its own code
             raise SourceError(BAD_OBSERVATION, told(error, MOST_REASON_CHARS)) from None
         for field, ours in (("started_at", started_at), ("observed_at", observed_at)):
             at = utc(getattr(given, field))
@@ -214,7 +215,7 @@ class Gate:
         unreadable: set[str],
         misused: bool,
     ) -> None:
-        """Raise SourceError if an answer had parts and none of them could be read."""
+        """Raise SourceError if the answer had parts and none of them could be read."""
         if misused and not any(
             shown.markets for event in events.values() for shown in event.bookmakers
         ):
@@ -223,7 +224,7 @@ class Gate:
             raise SourceError(NOTHING_READ, "nothing of the answer could be read")
 
     def _event(self, given: ObservedEvent, problems: Counter[str]) -> ObservedEvent:
-        """Return an event without its wrong parts. Raises Wrong if all of it is wrong."""
+        """Return an event without its wrong parts. Raises Wrong if nothing of it is usable."""
         if type(given) is not ObservedEvent or type(given.bookmakers) is not tuple:
             raise Wrong("not an ObservedEvent, or its bookmakers are not a tuple", misuse=True)
         changes = repaired(given, _EVENT, problems)
@@ -254,7 +255,8 @@ class Gate:
 def _newer(one: ObservedEvent, other: ObservedEvent) -> ObservedEvent:
     """Return the newer of two events that an answer shows under one id, in either order.
 
-    It is the one whose bookmakers have the later time; of equal times, the greater as text.
+    The newer event has the later time among its bookmakers; a tie goes to the one that sorts last
+    as text.
     """
     if one == other:
         return one

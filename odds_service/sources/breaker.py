@@ -1,4 +1,4 @@
-"""A circuit breaker: a source that keeps failing is left alone for a while. Pure arithmetic."""
+"""A circuit breaker, which pauses a source that keeps failing. Pure arithmetic."""
 
 from typing import Final
 
@@ -9,9 +9,9 @@ _MAX_COOL_FACTOR: Final = 8.0  # the longest pause, in `cool_s`
 
 
 class Breaker:
-    """Counts failed requests in a row, and opens for `cool_s` seconds after `failures` of them.
+    """A breaker that opens for `cool_s` seconds after `failures` failed requests in a row.
 
-    While it is open it refuses every request. Then it lets one request through: a success closes
+    While open it refuses every request. Then it lets one trial request through: a success closes
     it, a failure doubles the pause, up to eight times `cool_s`. `hold` refuses requests until a
     given time, whatever the count. All times are seconds on one monotonic clock.
     """
@@ -27,11 +27,11 @@ class Breaker:
         self._last = ""
 
     def is_open(self, now: float) -> bool:
-        """Return whether a request would be refused."""
+        """Return whether a request would be refused now."""
         return self._wait_s(now) > 0
 
     def admit(self, now: float) -> None:
-        """Let one request through, to be followed by `succeeded`, `failed` or `given_up`.
+        """Let one request through; `succeeded`, `failed` or `given_up` must follow.
 
         Raises:
             SourceError: of kind circuit_open, with the seconds to wait.
@@ -43,14 +43,14 @@ class Breaker:
         self._trial = self._open_until is not None
 
     def succeeded(self) -> None:
-        """Close after an answer."""
+        """Close the breaker after an answer."""
         self._failures = 0
         self._open_until = None
         self._factor = 1.0
         self._trial = False
 
     def failed(self, now: float, error: SourceError) -> None:
-        """Count a failed request; open after too many, or when the trial failed."""
+        """Count a failed request; open after too many, or after a failed trial."""
         self._trial = False
         if error.kind not in TROUBLE:
             return
@@ -62,7 +62,7 @@ class Breaker:
             self._open_until = now + self._cool_s * self._factor
 
     def given_up(self) -> None:
-        """Forget a cancelled request, which says nothing about the server."""
+        """Forget a cancelled request; it tells nothing about the server."""
         self._trial = False
 
     def hold(self, until: float) -> None:
@@ -70,7 +70,7 @@ class Breaker:
         self._held_until = max(self._held_until, until)
 
     def moved(self, slept_s: float) -> None:
-        """Follow a sleep of the machine, in which the monotonic clock stood still."""
+        """Adjust to a sleep of the machine, during which the monotonic clock stood still."""
         self._held_until -= slept_s
         if self._open_until is not None:
             self._open_until -= slept_s
@@ -80,5 +80,5 @@ class Breaker:
         if self._open_until is not None:
             until = max(until, self._open_until)
             if until <= now and self._trial:
-                return self._cool_s  # one request is finding out already
+                return self._cool_s  # the trial request is under way
         return until - now

@@ -1,23 +1,23 @@
-"""A source's budget: pulls at once, requests a second and credits a day. Pure arithmetic."""
+"""A source's budget: concurrent pulls, requests per second, credits per day. Pure arithmetic."""
 
 from typing import Final
 
 DAY_S: Final = 86_400.0
-RENEWAL_S: Final = 3_600.0  # a used-up quota may have been renewed: ask this seldom
+RENEWAL_S: Final = 3_600.0  # pause of a source whose quota is used up; it may be renewed by then
 
 
 class Budget:
-    """Counts pulls and requests, and says when the next one may start.
+    """A count of pulls and requests that determines the earliest start of the next one.
 
-    All times are seconds on one monotonic clock. Nothing bursts: pulls start at least
-    `1 / requests_per_s` apart, and so do requests; each pull also waits for its share of the
-    day's credits. A budget that begins in mid-day has only the rest of the day's credits, so
+    All times are seconds on one monotonic clock. There are no bursts: pulls start at least `1 /
+    requests_per_s` apart, and so do requests; each pull also waits for its share of the day's
+    credits. A budget created during the day gets only the corresponding share of the credits, so
     restarts do not overspend.
 
     Args:
-        concurrency: pulls under way at once.
-        requests_per_s: starts a second; None for no limit.
-        quota_per_day: credits a UTC day; None for no limit of our own.
+        concurrency: limit of pulls under way at once.
+        requests_per_s: limit of starts per second; None for no limit.
+        quota_per_day: credits per UTC day; None for no limit of our own.
         day_offset_s: seconds of the UTC day that had passed at the clock's zero.
     """
 
@@ -44,11 +44,11 @@ class Budget:
 
     @property
     def full(self) -> bool:
-        """Return whether as many pulls are under way as may be."""
+        """Return whether the limit of concurrent pulls is reached."""
         return self.out >= self._concurrency
 
     def opens_at(self, now: float, cost: float) -> float:
-        """Return when a pull of so many credits may start; a time up to `now` means at once.
+        """Return when a pull of `cost` credits may start; a time up to `now` means at once.
 
         The number of pulls under way is not considered: see `full`.
         """
@@ -60,7 +60,7 @@ class Budget:
         return at
 
     def start(self, now: float, cost: float) -> None:
-        """Start a pull; `end` must follow."""
+        """Count a pull that starts now; `end` must follow."""
         self.out += 1
         self._next_pull = now + self._gap_s
         if self._per_day is not None:
@@ -77,17 +77,23 @@ class Budget:
             self.quota_left -= cost
 
     def end(self) -> None:
-        """End a pull, whatever came of it."""
+        """Count the end of a pull, successful or not."""
         self.out -= 1
 
     def request(self, now: float) -> float:
-        """Book a request, and return the time from `now` on at which it may start."""
+        """Reserve a request, and return the time, not before `now`, at which it may start."""
         at = max(now, self._next_request)
         self._next_request = at + self._gap_s
         return at
 
     def cost(self, now: float, planned: float, real: float) -> None:
-        """Correct the credits of a pull that was started with a planned cost."""
+        """Correct the credits of a pull after its answer.
+
+        Args:
+            now: seconds on the monotonic clock.
+            planned: credits that the pull was started with.
+            real: credits that it really cost.
+        """
         more = real - planned
         if self._per_day is not None:
             self._day_left = self._left_today(now) - more
@@ -95,18 +101,18 @@ class Budget:
             self.quota_left -= more
 
     def hold(self, until: float) -> None:
-        """Start no pull until a time."""
+        """Block all pulls until a time."""
         self._held_until = max(self._held_until, until)
 
     def moved(self, now: float, day_offset_s: float, slept_s: float) -> None:
-        """Follow a move of the wall clock, or a sleep of the machine.
+        """Adjust to a jump of the wall clock or a sleep of the machine.
 
-        A step back into the day before gives no new credits.
+        A step back into the previous day grants no new credits.
 
         Args:
             now: seconds on the monotonic clock.
-            day_offset_s: seconds of the UTC day at that clock's zero, by the wall clock now.
-            slept_s: seconds of sleep, in which the monotonic clock stood still; 0 for none.
+            day_offset_s: seconds of the UTC day at that clock's zero, by the present wall clock.
+            slept_s: seconds of sleep, during which the monotonic clock stood still; 0 for none.
         """
         day = int((now + day_offset_s) // DAY_S)
         if self._day is not None and day < self._day:
@@ -118,7 +124,7 @@ class Budget:
         self._told_at -= slept_s
 
     def told(self, now: float, left: float) -> None:
-        """Take over the credits that the source says are left of its quota."""
+        """Record the credits left of the quota, as reported by the source."""
         self.quota_left = left
         self._told_at = now
 

@@ -1,8 +1,8 @@
 """Sources with one payload per event: their settings, discovery, and the fetch of an event.
 
-Discovery goes through the tournaments one by one. A tournament that fails keeps its events of the
-last discovery, and is counted. An event that its provider no longer knows gives a complete, empty
-observation; detect decides whether it is gone.
+Discovery visits the tournaments one by one. A tournament that fails keeps its events of the last
+discovery, and is counted. An event that its provider no longer knows gives a complete, empty
+observation; detection decides whether it is gone.
 """
 
 from abc import ABC, abstractmethod
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from odds_service.errors import SourceError
 from odds_service.model.asks import Asks, Form
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
+from odds_service.model.source import WRONG_EVENT
 from odds_service.sources.access import holds_all
 from odds_service.sources.base import Offer, Pace, Pull
 from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
@@ -25,13 +26,13 @@ from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 from odds_service.sources.settings import read_settings
 
-MOST_TOURNAMENTS: Final = 5_000  # no bookmaker has as many
+MOST_TOURNAMENTS: Final = 5_000  # more than any bookmaker has
 EVENT_FORM: Final = "event"  # the only kind of request that shows odds
-UNKNOWN: Final = "unknown_event"  # kind of error: the provider no longer knows the event
+UNKNOWN: Final = "unknown_event"  # kind of failure: the provider no longer knows the event
 
 
 class PoliteHttp(HttpSettings):
-    """The `http` table of a bookmaker's own site, with limits that are no burden to it."""
+    """The `http` table of a bookmaker's own site, with limits that do not burden it."""
 
     concurrency: int = Field(default=4, gt=0)
     requests_per_s: float | None = Field(default=10.0, gt=0)
@@ -40,9 +41,12 @@ class PoliteHttp(HttpSettings):
 class ByEventSettings(BaseModel):
     """The keys that these sources share; times in seconds.
 
-    sports: the provider's own ids. tournaments: its ids of the tournaments to look at; none for
-    all. headers: sent with every request, beside the user agent. max_events: kept of what discovery
-    finds, those that start first. discovery_s: between two discoveries.
+    Attributes:
+        sports: the provider's ids of the sports.
+        tournaments: the provider's ids of the tournaments to visit; empty for all.
+        headers: sent with every request, in addition to the user agent.
+        max_events: limit of discovered events; those that start first are kept.
+        discovery_s: time between two discoveries.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -77,7 +81,7 @@ S = TypeVar("S", bound=ByEventSettings)
 
 
 class ByEvent(ABC, Generic[S]):
-    """A source of single events; a provider adds its tournaments, listings and payloads."""
+    """A source of single events; subclasses add the tournaments, listings and payloads."""
 
     kind: ClassVar[str]
     settings_type: ClassVar[type[ByEventSettings]]
@@ -100,7 +104,7 @@ class ByEvent(ABC, Generic[S]):
             yield cls(name, settings, http)
 
     def asks(self) -> Asks:
-        """Return what is asked for: an event always comes with all its markets."""
+        """Return what the settings ask for; an event always comes with all its markets."""
         return Asks(
             forms={EVENT_FORM: Form()},
             listings=frozenset(self._settings.tournaments) or None,
@@ -112,7 +116,7 @@ class ByEvent(ABC, Generic[S]):
         """Return the headers of every request."""
         return dict(settings.headers)
 
-    # -- for a provider to implement ---------------------------------------------------------------
+    # -- to be implemented by subclasses -----------------------------------------------------------
 
     @abstractmethod
     async def tournaments(self) -> list[str]:
@@ -126,13 +130,13 @@ class ByEvent(ABC, Generic[S]):
     async def read(
         self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage
     ) -> ObservedEvent:
-        """Fetch and read one event.
+        """Fetch and decode one event.
 
         Args:
             event_id: the provider's id.
             started: whether it should be in play, by its last known start.
-            problems: counts of parts that were skipped.
-            coverage: counts of markets that the table knows and does not know.
+            problems: incremented for every part that is skipped.
+            coverage: counts the markets that the table knows and those that it does not.
 
         Raises:
             SourceError: of kind `unknown_event` if the provider no longer knows it.
@@ -141,7 +145,7 @@ class ByEvent(ABC, Generic[S]):
     # -- sources.base.Source -----------------------------------------------------------------------
 
     async def discover(self) -> Offer:
-        """Look at all tournaments one by one; see sources.base.Source.discover."""
+        """Visit all tournaments one by one; see sources.base.Source.discover."""
         chosen = self._settings.tournaments
         tournaments = (chosen or await self.tournaments())[:MOST_TOURNAMENTS]
         problems: Counter[str] = Counter()
@@ -200,7 +204,7 @@ class ByEvent(ABC, Generic[S]):
         else:
             if event.source_event_id != event_id:
                 text = f"asked for event {event_id}, answered with {event.source_event_id}"
-                raise SourceError("wrong_event", text)
+                raise SourceError(WRONG_EVENT, text)
             events = (event,)
         await trio.lowlevel.checkpoint()
         return Observation(
@@ -231,7 +235,7 @@ def pull_of(
         listing: its tournament.
         start_time: None if the listing does not say.
         shared_ids: as in ObservedEvent.
-        in_play: whether the listing says so.
+        in_play: whether the listing shows it as in play.
     """
     return Pull(
         key=event_id,

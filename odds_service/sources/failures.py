@@ -1,25 +1,22 @@
-"""The kinds of failed fetches, and what each says about the source."""
+"""The kinds of failed fetches, and their meaning for the source."""
 
 from typing import Final
 
 from msgspec import Struct
 
 from odds_service.errors import SourceError
+from odds_service.model.source import BAD_OBSERVATION
 from odds_service.model.text import told
 
-BAD_OBSERVATION: Final = "bad_observation"  # a type is not as declared: a bug in the source
-NOTHING_READ: Final = "wrong_shape"  # an answer had parts, and none could be read
 CRASH: Final = "crash"  # a bug in the source
-CIRCUIT_OPEN: Final = "circuit_open"  # not asked: the breaker is open, or Retry-After not over
-OVER_BUDGET: Final = "over_budget"  # not asked: the quota is used up, or Retry-After not over
+CIRCUIT_OPEN: Final = "circuit_open"  # not asked: the breaker is open, or Retry-After still runs
+OVER_BUDGET: Final = "over_budget"  # not asked: the quota is used up, or Retry-After still runs
 RATE_LIMITED: Final = "rate_limited"
 SERVER_ERROR: Final = "server_error"
 
-# The server itself is in trouble: worth a retry, and counted by the breaker. A refusal (401, 404)
-# is neither.
+# Failures of the server itself: they are retried, and the breaker counts them. Refusals (401, 404)
+# are neither retried nor counted.
 TROUBLE: Final = frozenset({"timeout", "connection", "truncated", SERVER_ERROR, RATE_LIMITED})
-# An answer came that could not be read. For a single event that says nothing about the source.
-UNREADABLE: Final = frozenset({NOTHING_READ, BAD_OBSERVATION, "wrong_event"})
 
 MOST_REASON_CHARS: Final = 500
 MOST_KIND_CHARS: Final = 64
@@ -32,7 +29,10 @@ _STATUS_KINDS: Final = {
 class Failure(Struct, frozen=True):
     """A failed fetch in bounded, printable words.
 
-    wait_s: seconds that the source asks to be left alone, None where it does not ask.
+    Attributes:
+        kind: the name of the failure, for programs.
+        reason: a description, for people.
+        wait_s: seconds for which the source asks to be left alone; None if it does not ask.
     """
 
     kind: str
@@ -44,11 +44,11 @@ def failure_of(error: BaseException, most_wait_s: float) -> Failure:
     """Describe an exception that a source raised.
 
     A SourceError keeps its kind. Any other Exception is a `crash`, described by its type alone.
-    SystemExit, GeneratorExit and their like are a `bad_observation`.
+    SystemExit, GeneratorExit and the like are a `bad_observation`.
 
     Args:
         error: the exception; a plug-in's may hold values of any type and size.
-        most_wait_s: bound of `wait_s` in seconds.
+        most_wait_s: upper bound of `wait_s` in seconds.
     """
     if not isinstance(error, SourceError):
         if isinstance(error, Exception):
@@ -62,7 +62,7 @@ def failure_of(error: BaseException, most_wait_s: float) -> Failure:
 
 
 def waiting_s(asked: object, most_s: float) -> float | None:
-    """Return a wait of 0 to `most_s` seconds; None where `asked` is no number."""
+    """Return a wait of 0 to `most_s` seconds; None if `asked` is not a number."""
     if isinstance(asked, bool) or not isinstance(asked, int | float):
         return None
     if asked != asked:  # NaN
@@ -71,5 +71,5 @@ def waiting_s(asked: object, most_s: float) -> float | None:
 
 
 def status_kind(status: int) -> str:
-    """Return the kind of failure that an HTTP status stands for; `bad_request` for unknown ones."""
+    """Return the kind of failure of an HTTP status; `bad_request` for unknown ones."""
     return _STATUS_KINDS.get(status, "bad_request")

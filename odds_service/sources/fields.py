@@ -1,4 +1,4 @@
-"""Checks of a struct's fields, made from its annotations, so a new field is checked too."""
+"""Checks of a struct's fields, derived from its annotations so that new fields are covered."""
 
 import enum
 import math
@@ -15,7 +15,7 @@ from odds_service.model.text import MOST_CHARS, is_plain, plain_name, told
 FIRST_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_TIME: Final = datetime(2100, 1, 1, tzinfo=UTC)
 MOST_COUNT: Final = 10**15  # quotas, credits, counts; exact as a double, and far below 2**63
-MOST_NAMES: Final = 200  # names that an answer may count; the rest count as `other`
+MOST_NAMES: Final = 200  # distinct names per answer; further ones are counted as `other`
 _PROBLEM_CHARS: Final = 100
 OTHER: Final = "other"
 
@@ -23,7 +23,11 @@ Check = Callable[[object], Any]  # returns the value to use; raises Wrong
 
 
 class Wrong(Exception):
-    """A value is invalid; misuse: its type is wrong, which is a bug in the source."""
+    """An invalid value.
+
+    Attributes:
+        misuse: whether its type is wrong, which is a bug in the source.
+    """
 
     def __init__(self, reason: str, *, misuse: bool = False) -> None:
         super().__init__(reason)
@@ -33,8 +37,10 @@ class Wrong(Exception):
 class FieldCheck(Struct, frozen=True):
     """The check of one field.
 
-    problem: the name to count under if the field can fall back to its default; None if the whole
-    value is wrong without it. names: barred characters are taken out and counted.
+    Attributes:
+        problem: the name to count under if the field can fall back to its default; None if the
+            whole value is invalid without it.
+        names: whether the field is a name, whose barred characters are removed and counted.
     """
 
     name: str
@@ -45,7 +51,7 @@ class FieldCheck(Struct, frozen=True):
 
 
 def utc(at: object) -> datetime | None:
-    """Return a time in UTC; None unless it is aware and lies between 1970 and 2100."""
+    """Convert a time to UTC; return None unless it is aware and between 1970 and 2100."""
     if not isinstance(at, datetime):
         return None
     try:
@@ -57,13 +63,13 @@ def utc(at: object) -> datetime | None:
                 moved.year, moved.month, moved.day, moved.hour, moved.minute, moved.second,
                 moved.microsecond, UTC,
             )  # fmt: skip
-    except Exception:  # years 1 and 9999 with an offset, or code of the source's own zone
+    except Exception:  # years 1 and 9999 with an offset, or an error of the source's own tzinfo
         return None
     return at if FIRST_TIME <= at < LAST_TIME else None
 
 
 def key(value: object) -> str:
-    """Return a proper id or key. Raises Wrong."""
+    """Return an id or key if it is valid. Raises Wrong."""
     if type(value) is not str:
         raise Wrong(f"expected a text, got {type(value).__name__}", misuse=True)
     if len(value) > MOST_CHARS or not is_plain(value):
@@ -81,7 +87,7 @@ def name(value: object) -> str:
 
 
 def counts(value: object) -> dict[str, int]:
-    """Return counts by name, without those that are no counts. Raises Wrong."""
+    """Return counts by name, without invalid ones. Raises Wrong."""
     if not isinstance(value, Mapping):
         raise Wrong("counts are not a mapping", misuse=True)
     found: dict[str, int] = {}
@@ -98,7 +104,7 @@ def counts(value: object) -> dict[str, int]:
 def checks_of(
     kind: type[Struct], *, names: frozenset[str] = frozenset(), walked: frozenset[str] = frozenset()
 ) -> tuple[FieldCheck, ...]:
-    """Make the checks of a struct's fields, in their order.
+    """Derive the checks of a struct's fields, in their order.
 
     Args:
         kind: the struct.
@@ -106,7 +112,8 @@ def checks_of(
         walked: fields that are checked elsewhere.
 
     Raises:
-        TypeError: at import, for an annotation without a known check: nothing passes unchecked.
+        TypeError: at import, for an annotation without a known check, so that no field is
+            unchecked.
     """
     hints = get_type_hints(kind)
     found = []
@@ -125,10 +132,18 @@ def checks_of(
 def repaired(
     value: Struct, checks: tuple[FieldCheck, ...], problems: dict[str, int]
 ) -> dict[str, Any]:
-    """Return the fields that have to be replaced, and count their problems.
+    """Return replacements for the invalid fields of a struct.
+
+    Args:
+        value: the struct.
+        checks: its checks, from checks_of().
+        problems: incremented for every invalid field.
+
+    Returns:
+        Field name -> valid value; empty if nothing needs replacing.
 
     Raises:
-        Wrong: the whole value is wrong.
+        Wrong: the whole value is invalid.
     """
     changes: dict[str, Any] = {}
     for each in checks:
@@ -155,7 +170,7 @@ def _default_of(each: Any) -> Callable[[], Any]:
 
 
 def _check_of(hint: Any, shown: bool) -> tuple[Check, str | None]:
-    """Return the check of an annotation, and the problem's name if the field can be left out."""
+    """Return the check of an annotation, and the problem's name if the field is optional."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in {Union, UnionType}:
         (inner,) = (part for part in parts if part is not NoneType)

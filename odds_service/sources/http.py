@@ -1,7 +1,7 @@
-"""Fetching over HTTP, within one source's access policy.
+"""HTTP client of the sources, within one source's access policy.
 
-The only importer of httpx. One client per source. It raises SourceError alone, and the text never
-holds a query (API keys travel there).
+The only importer of httpx. Each source has its own client. It raises nothing but SourceError, whose
+text never holds a query, because API keys travel there.
 """
 
 import logging
@@ -27,7 +27,7 @@ from odds_service.sources.http_body import Kept, KeptBodies, decompressed
 from odds_service.sources.http_site import Site, site_of
 
 USER_AGENT: Final = f"odds-service/{__version__}"
-_REASON_BYTES: Final = 2**16  # 64 KiB: an error's body is read no further, it is only shown
+_REASON_BYTES: Final = 2**16  # 64 KiB: limit of an error's body, which is only shown
 _CONNECTION_ERRORS: Final = (
     httpx.NetworkError,
     httpx.ProtocolError,
@@ -36,18 +36,24 @@ _CONNECTION_ERRORS: Final = (
     httpx.StreamClosed,
 )
 for _library in ("httpx", "httpcore"):
-    logging.getLogger(_library).setLevel(logging.WARNING)  # below it they log URLs with their keys
+    logging.getLogger(_library).setLevel(logging.WARNING)  # below it they log URLs, with keys
 
 
 class HttpSettings(BaseModel):
     """The keys of a source's `http` table; times in seconds, sizes in bytes.
 
-    user_agent: says who you are; servers may refuse unknown ones. max_body_bytes: bound of a body
-    on the wire; max_decompressed_bytes: of the same body, decompressed. concurrency: requests
-    under way at once. requests_per_s: requests that may start; none for no limit. attempts,
-    retry_s: bounds of the retries of one fetch, in number and time. breaker_failures: failed
-    requests in a row after which the source is left alone for breaker_cool_s. kept_bytes: bodies
-    kept for servers that answer 304. max_retry_after_s: a longer `Retry-After` is cut to it.
+    Attributes:
+        user_agent: identifies you; servers may refuse unknown ones.
+        max_body_bytes: limit of a body as sent.
+        max_decompressed_bytes: limit of the same body, decompressed.
+        concurrency: limit of requests under way at once.
+        requests_per_s: limit of requests started per second; None for no limit.
+        attempts: limit of the attempts of one fetch.
+        retry_s: time after which a fetch is not retried again.
+        breaker_failures: failed requests in a row after which the source is left alone.
+        breaker_cool_s: time for which it is left alone.
+        kept_bytes: size of the cache of bodies for servers that answer 304.
+        max_retry_after_s: upper bound of a `Retry-After`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,7 +74,7 @@ class HttpSettings(BaseModel):
     max_retry_after_s: float = Field(default=3_600.0, gt=0, le=86_400)
 
     def policy(self) -> AccessPolicy:
-        """Return the numbers that the access policy keeps to."""
+        """Return the access policy that these settings describe."""
         return AccessPolicy(
             concurrency=self.concurrency,
             requests_per_s=self.requests_per_s,
@@ -81,9 +87,10 @@ class HttpSettings(BaseModel):
 
 
 class HttpFetcher:
-    """One source's HTTP client; use as given by `open_http`.
+    """One source's HTTP client; use `open_http` to create it.
 
-    access: the source's policy, which its scraper shares when the source hands it out.
+    Attributes:
+        access: the source's policy, which its scraper shares if the source exposes it.
     """
 
     def __init__(
@@ -104,11 +111,13 @@ class HttpFetcher:
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of the bodies that are kept for the server to confirm."""
+        """Size of the bodies that are cached for revalidation, in bytes."""
         return self._kept.size_bytes
 
     async def get(self, path: str, params: Mapping[str, str]) -> Answer:
-        """GET, with retries while the server is in trouble; other statuses are returned.
+        """Send a GET request, with retries while the server is in trouble.
+
+        Answers of any other status are returned.
 
         Args:
             path: below the source's address; never with a query.
@@ -124,7 +133,7 @@ class HttpFetcher:
         return await self._fetch("GET", path, params, None)
 
     async def post(self, path: str, body: Any) -> Answer:
-        """POST a JSON body (a query that is too long for a URL); raises as `get`."""
+        """Send a JSON body (a query too long for a URL) with POST; raises like `get`."""
         return await self._fetch("POST", path, {}, msgspec.json.encode(body))
 
     async def _fetch(
@@ -138,8 +147,8 @@ class HttpFetcher:
                 raise
             failed.append(error)
         policy = self.access.policy
-        # Stamina gets the first failure as that of its first attempt: most fetches succeed, and
-        # need none of it.
+        # Most fetches succeed at once and do not need stamina. When one fails, stamina receives
+        # its error as the outcome of the first attempt.
         async for attempt in stamina.retry_context(
             on=self.access.again,
             attempts=policy.attempts,
@@ -209,7 +218,7 @@ class HttpFetcher:
             text = f"{path}: {type(error).__name__}"
             raise SourceError("timeout", text) from None
         except httpx.RemoteProtocolError as error:
-            # What comes after a colon quotes the server, which may quote a part of our key.
+            # The text after a colon quotes the server, which may repeat a part of our key.
             said = str(error).partition(":")[0]
             text = f"{path}: the answer broke off or is not HTTP: {said}"
             raise SourceError("truncated", text) from None
@@ -242,7 +251,7 @@ class HttpFetcher:
         encoding = headers.get("content-encoding", "").strip().lower()
         body = await decompressed(path, encoding, wire, settings.max_decompressed_bytes)
         if status >= 400 and self._secret:
-            body = body.replace(self._secret, b"***")  # some servers quote the key they refuse
+            body = body.replace(self._secret, b"***")  # some servers repeat a rejected key
         if status == 200:
             validators = headers.get("etag"), headers.get("last-modified")
             self._kept.keep(request_key, Kept(*validators, encoding, wire))
@@ -250,7 +259,7 @@ class HttpFetcher:
 
 
 def _named(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by lower-case name; values of a repeated one are joined, as HTTP says."""
+    """Return headers by lower-case name; repeated ones are joined by commas, as HTTP prescribes."""
     named: dict[str, str] = {}
     for raw_name, raw_value in headers:
         name, value = raw_name.decode("ascii", "replace").lower(), raw_value.decode("latin-1")
@@ -259,7 +268,7 @@ def _named(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 async def _wire_bytes(response: httpx.Response, limit: int) -> bytes | None:
-    """Read a body as sent; None if it is over the limit, where reading stops."""
+    """Read a body as sent; stop and return None if it exceeds the limit."""
     chunks: list[bytes] = []
     size = 0
     try:
@@ -267,7 +276,7 @@ async def _wire_bytes(response: httpx.Response, limit: int) -> bytes | None:
             size += len(chunk)
             chunks.append(chunk)
             if size > limit:
-                # Leaving the loop would leave nested generators to the garbage collector; closed,
+                # Leaving the loop would leave nested generators to the garbage collector. Closing
                 # the response ends them all with an error.
                 await response.aclose()
     except _CONNECTION_ERRORS:
@@ -277,7 +286,7 @@ async def _wire_bytes(response: httpx.Response, limit: int) -> bytes | None:
 
 
 def _without_query(location: str) -> str:
-    """Return host and path of an address; keys travel in the rest."""
+    """Return host and path of an address; the query may hold keys."""
     try:
         where = urlsplit(location)
         return f"{where.hostname or ''}{where.path}" or "nowhere"
@@ -294,13 +303,13 @@ async def open_http(
 ) -> AsyncIterator[HttpFetcher]:
     """Open the HTTP client of one source.
 
-    It follows no redirect, keeps no cookie and ignores the environment's proxies.
+    It follows no redirects, keeps no cookies and ignores the environment's proxies.
 
     Args:
         base_url: the source's address, with or without a path.
         settings: limits and time-outs.
-        headers: sent with every request, beside the user agent.
-        secret: hidden in all that the server says.
+        headers: sent with every request, in addition to the user agent.
+        secret: masked wherever the server repeats it.
 
     Raises:
         SettingsError: the address or a header is invalid.

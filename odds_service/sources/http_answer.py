@@ -1,4 +1,4 @@
-"""HTTP answers: their status, shape and body, and every failure under a name of its own."""
+"""HTTP answers: their status, shape and body, with a named failure for each defect."""
 
 import codecs
 import re
@@ -15,15 +15,15 @@ from odds_service.sources.failures import status_kind
 
 T = TypeVar("T")
 
-MESSAGE_CHARS: Final = 200  # of a server's own words, in our errors
-_EPOCH_S: Final = 1e9  # a delay from here on is seconds since 1970: some servers send these
+MESSAGE_CHARS: Final = 200  # of a server's message, in our errors
+_EPOCH_S: Final = 1e9  # larger delays are timestamps: some servers send seconds since 1970
 _EPOCH_MS: Final = 1e12
 _DAY_S: Final = 86_400.0
 _NUMBER: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?")
 
 
 class Answer(Struct, frozen=True):
-    """A whole answer; header names in lower case. A body confirmed by 304 comes back as 200."""
+    """A complete answer; header names in lower case. A body confirmed by 304 has status 200."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,8 +49,8 @@ def require_json(path: str, answer: Answer) -> bytes:
     """Return the body of an answer that should be JSON.
 
     Raises:
-        SourceError: of kind html for a page (anti-bot, login), not_json for anything else that
-            does not begin like JSON.
+        SourceError: of kind html for a page (anti-bot, login), not_json for anything else that does
+            not begin like JSON.
     """
     body = answer.body.removeprefix(codecs.BOM_UTF8)
     start = body[:256].lstrip()[:1]
@@ -62,11 +62,11 @@ def require_json(path: str, answer: Answer) -> bytes:
 
 
 def decode_json(path: str, answer: Answer, kind: type[T]) -> T:
-    """Decode an answer that should be JSON of one shape.
+    """Decode an answer that should be JSON of a given shape.
 
     Args:
         path: the request's path, for error texts.
-        answer: the whole answer.
+        answer: the complete answer.
         kind: a type that msgspec can decode.
 
     Raises:
@@ -82,21 +82,27 @@ def decode_json(path: str, answer: Answer, kind: type[T]) -> T:
 
 
 def status_error(path: str, answer: Answer, most_wait_s: float) -> SourceError:
-    """Return the error of a bad status, with the Retry-After of at most `most_wait_s` seconds."""
+    """Return the error of a bad status.
+
+    Args:
+        path: the request's path, for the error's text.
+        answer: the answer with that status.
+        most_wait_s: upper bound of its Retry-After in seconds.
+    """
     wait_s = retry_after(answer.headers.get("retry-after"), datetime.now(UTC), most_wait_s)
     return SourceError(status_kind(answer.status), f"{path}: {_said(answer)}", retry_after_s=wait_s)
 
 
 def retry_after(header: str | None, now: datetime, most_s: float) -> float | None:
-    """Return the wait that a Retry-After header asks for; None where it cannot be understood.
+    """Return the wait in seconds that a Retry-After header asks for; None if it is invalid.
 
-    The header is a delay, a date, or (against the standard) the seconds or milliseconds since
-    1970 of a date.
+    The header is a delay, a date or, in violation of the standard, a timestamp in seconds or
+    milliseconds since 1970.
 
     Args:
-        header: the header's text, None where there is none.
+        header: the header's text; None without the header.
         now: an aware time.
-        most_s: bound of the wait in seconds.
+        most_s: upper bound of the wait in seconds.
     """
     if header is None:
         return None
@@ -106,10 +112,10 @@ def retry_after(header: str | None, now: datetime, most_s: float) -> float | Non
         if wait_s >= _EPOCH_S:
             at_s = wait_s / 1000 if wait_s >= _EPOCH_MS else wait_s
             wait_s = at_s - now.timestamp()
-            if wait_s < -_DAY_S:  # no date that a server would send: then an unbounded delay
+            if wait_s < -_DAY_S:  # implausible as a timestamp: an unbounded delay
                 wait_s = most_s
     elif text.isascii() and text.isdigit():
-        wait_s = most_s  # a number of any length
+        wait_s = most_s  # a number too long to convert
     else:
         try:
             at = parsedate_to_datetime(text)
@@ -122,7 +128,7 @@ def retry_after(header: str | None, now: datetime, most_s: float) -> float | Non
 
 
 def _said(answer: Answer) -> str:
-    """Return the status, and the server's own message where the body is JSON with one."""
+    """Return the status, with the server's own message if the body is JSON that has one."""
     text = f"answered {answer.status}"
     try:
         message = msgspec.json.decode(answer.body, type=_Said).message

@@ -1,4 +1,4 @@
-"""HTTP bodies: bounded before and after decompression, and kept for the server to confirm."""
+"""HTTP bodies: bounded before and after decompression, and cached for revalidation."""
 
 import zlib
 from collections import OrderedDict
@@ -21,7 +21,7 @@ async def decompressed(path: str, encoding: str, wire: bytes, limit: int) -> byt
         path: the request's path, for error texts.
         encoding: the answer's content-encoding; empty for none.
         wire: the body as sent.
-        limit: bytes that it may become; a bomb of any size costs no more.
+        limit: bound of the result in bytes; decompression stops there, so a bomb does no harm.
 
     Raises:
         SourceError: of kind bad_encoding, truncated or too_large.
@@ -55,7 +55,7 @@ async def decompressed(path: str, encoding: str, wire: bytes, limit: int) -> byt
 
 
 class Kept(Struct, frozen=True):
-    """A body as sent, with the validators that ask for it only if it changed."""
+    """A body as sent, with the validators for a conditional request."""
 
     etag: str | None
     last_modified: str | None
@@ -69,7 +69,7 @@ class Kept(Struct, frozen=True):
 
 
 class KeptBodies:
-    """The latest bodies of servers that send validators; the oldest go when it is full."""
+    """A cache of bodies that came with validators; the oldest are evicted when it is full."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -78,15 +78,15 @@ class KeptBodies:
 
     @property
     def size_bytes(self) -> int:
-        """Return the bytes kept now."""
+        """Return the size of the cached bodies."""
         return self._size
 
     def get(self, request: Hashable) -> Kept | None:
-        """Return the body last kept for a request."""
+        """Return the cached body of a request."""
         return self._bodies.get(request)
 
     def keep(self, request: Hashable, kept: Kept) -> None:
-        """Replace the body kept for a request; a body without a validator is not kept."""
+        """Replace the cached body of a request; a body without a validator is not cached."""
         before = self._bodies.pop(request, None)
         if before is not None:
             self._size -= len(before.wire)

@@ -10,7 +10,7 @@ from odds_service.errors import SettingsError
 
 
 class Site(Struct, frozen=True):
-    """A checked address; each request's URL is `base` + path + query."""
+    """A validated address; each request's URL is `base` + path + query."""
 
     base: str
     headers: tuple[tuple[bytes, bytes], ...]
@@ -22,7 +22,7 @@ class Site(Struct, frozen=True):
 
 
 def site_of(base_url: str, headers: Mapping[str, str]) -> Site:
-    """Parse an address, and encode its headers.
+    """Parse an address, and encode the headers of its requests.
 
     Raises:
         SettingsError: the address or a header is invalid.
@@ -40,12 +40,12 @@ def site_of(base_url: str, headers: Mapping[str, str]) -> Site:
     authority = host if b":" not in host else b"[" + host + b"]"
     if port is not None:
         authority += b":%d" % port
-    told = {name.lower(): text for name, text in headers.items()}
+    sent = {name.lower(): text for name, text in headers.items()}
     if parts.username is not None:
         name_and_password = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        told["authorization"] = f"Basic {base64.b64encode(name_and_password.encode()).decode()}"
+        sent["authorization"] = f"Basic {base64.b64encode(name_and_password.encode()).decode()}"
     try:
-        pairs = tuple((name.encode("ascii"), text.encode("latin-1")) for name, text in told.items())
+        pairs = tuple((name.encode("ascii"), text.encode("latin-1")) for name, text in sent.items())
     except UnicodeError:
         raise SettingsError(
             "headers: a name or value has characters that HTTP does not allow"

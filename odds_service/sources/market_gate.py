@@ -26,25 +26,25 @@ from odds_service.model.price import BadPrice, canonical_line, decimal_price
 from odds_service.sources.fields import FIRST_TIME, LAST_TIME, Wrong, checks_of, key, repaired
 from odds_service.sources.left_out import count_left_out, name_in, unreadable_names
 
-_MOST_KNOWN: Final = 2**18  # values remembered as right; then remembering starts anew
+_MOST_KNOWN: Final = 2**18  # limit of remembered values; the memory is cleared when full
 _BOOKMAKER: Final = checks_of(ObservedBookmaker, walked=frozenset({"markets", "unreadable"}))
 _MARKET: Final = checks_of(ObservedMarket, walked=frozenset({"key", "outcomes"}))
 _OUTCOME: Final = checks_of(Outcome, names=frozenset({"name"}), walked=frozenset({"price"}))
 _KNOWN_FIELDS: Final = {"key", "status", "outcomes", "source_updated_at"}
-# The quick way knows these fields only; with a new one every market goes the thorough way.
+# The fast path handles only these fields; if one is added, every market takes the slow path.
 _QUICK: Final = {each.name for each in fields(ObservedMarket)} == _KNOWN_FIELDS
 _OPEN: Final = MarketStatus.OPEN
 _SUSPENDED: Final = MarketStatus.SUSPENDED
 
 
 class MarketGate:
-    """Checks the bookmakers of one source.
+    """Check of the bookmakers of one source.
 
-    Values that markets share are checked once and known by their identity afterwards. They are
-    kept alive, so no other value can have their identity.
+    Values that markets share are checked once and recognised by identity afterwards. They are kept
+    alive, so no other value can take their identity.
 
     Args:
-        max_markets: kept of one bookmaker for one event.
+        max_markets: limit for one bookmaker and event; the excess is cut.
     """
 
     def __init__(self, max_markets: int) -> None:
@@ -56,7 +56,7 @@ class MarketGate:
     def bookmaker(self, given: ObservedBookmaker, problems: Counter[str]) -> ObservedBookmaker:
         """Return a bookmaker without its wrong markets.
 
-        This runs for every price of every poll: a market of known values is only glanced at.
+        This runs for every price of every poll, so markets made of known values take a fast path.
 
         Raises:
             Wrong: the whole bookmaker is wrong.
@@ -66,11 +66,11 @@ class MarketGate:
         changes = repaired(given, _BOOKMAKER, problems)
         if given.bookmaker in {"", ANY}:
             raise Wrong("a bookmaker without a name")
-        markets = dict(given.markets)  # a copy: the source may change its own
+        markets = dict(given.markets)  # a copy: the source may change the original
         known, orders = self._keys, self._orders
         doubtful = []
         for place, market in markets.items():
-            # One condition: this is the hottest line of the gate.
+            # A single condition: this is the hottest line of the gate.
             if (
                 type(market) is not ObservedMarket
                 or market.key is not place
@@ -128,7 +128,7 @@ class MarketGate:
     def _market(
         self, place: MarketKey, given: ObservedMarket, problems: Counter[str]
     ) -> ObservedMarket:
-        """Check a market thoroughly; its outcomes come out in canonical order. Raises Wrong."""
+        """Check a market thoroughly, and put its outcomes in canonical order. Raises Wrong."""
         if type(given) is not ObservedMarket or type(given.outcomes) is not tuple:
             raise Wrong("not an ObservedMarket, or its outcomes are not a tuple", misuse=True)
         self._check_key(place)
@@ -181,7 +181,7 @@ class MarketGate:
         price = given.price
         if price is None:
             if given.active:
-                changes["active"] = False  # there is no price to bet at
+                changes["active"] = False  # without a price there is nothing to bet on
         else:
             if isinstance(price, bool) or not isinstance(price, int | float):
                 raise Wrong(f"expected a price, got {type(price).__name__}", misuse=True)
@@ -197,6 +197,6 @@ class MarketGate:
             self._orders.clear()
             self._alive.clear()
         rank, text = outcome_order(given)
-        self._orders[id(given)] = f"{rank}{text}"  # one digit: sorts as the pair does
+        self._orders[id(given)] = f"{rank}{text}"  # a one-digit rank: sorts like the pair
         self._alive.append(given)
         return given

@@ -1,4 +1,4 @@
-"""Ids and keys that several providers' readers make in one way."""
+"""Ids and keys that several providers' decoders derive in the same way."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def sportradar_id(text: object) -> dict[str, str]:
-    """Return a SportRadar match id as `shared_ids`, by its number; empty if it is none."""
+    """Return a SportRadar match id as `shared_ids`, by its number; empty if it is not one."""
     number = str(text).removeprefix(_SR_MATCH)
     return {SPORTRADAR: number} if _NUMBER.fullmatch(number) else {}
 
@@ -22,7 +22,7 @@ def key_text(*parts: str) -> str:
 
 
 def one_id(ids: Iterable[dict[str, str]]) -> dict[str, str]:
-    """Return the shared id that all agree on; empty if two differ."""
+    """Return the shared id on which all agree; empty if two differ."""
     found = {tuple(one.items()) for one in ids if one}
     return dict(next(iter(found))) if len(found) == 1 else {}
 

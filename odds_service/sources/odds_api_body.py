@@ -1,7 +1,7 @@
-"""Read The Odds API's bodies: events, bookmakers and markets.
+"""Decode The Odds API's bodies: events, bookmakers and markets.
 
 A bad event, bookmaker, market or outcome is counted by name, listed in `unreadable` and skipped;
-its neighbours stay.
+the parts beside it stay.
 """
 
 import enum
@@ -45,12 +45,12 @@ from odds_service.sources.odds_api_shapes import (
 )
 from odds_service.sources.odds_api_shared import AWAY_RANK, HOME_RANK, NUL, BadText, Names, Shared
 
-SHARED_NAMESPACE: Final = "toa"  # of the ids, which are the same in every account
+SHARED_NAMESPACE: Final = "toa"  # namespace of their event ids, which are the same in every account
 _OPEN: Final = MarketStatus.OPEN
 _SUSPENDED: Final = MarketStatus.SUSPENDED
 _CHANCE: Final = "double_chance"  # prefix of a market's name
 _TIES: Final = frozenset({"cricket"})  # sports in which `Tie` is the draw
-_HANDICAP: Final = "spreads"  # part of a market's name: the sides' points mirror each other
+_HANDICAP: Final = "spreads"  # part of the name of markets in which the sides have opposite points
 _BOTH_SIDES: Final = HOME_RANK + AWAY_RANK  # no other two ranks have this sum
 _MIN_AMERICAN: Final = 100
 _NOTHING: Final[frozenset[str]] = frozenset()
@@ -65,7 +65,7 @@ class PriceFormat(enum.Enum):
 
 
 def format_of(header: str | None, asked: str) -> PriceFormat:
-    """Return the format that the answer's header names, else the one that was asked for."""
+    """Return the price format that the answer's header names, or else the requested one."""
     try:
         return PriceFormat(header if header is not None else asked)
     except ValueError:
@@ -73,17 +73,17 @@ def format_of(header: str | None, asked: str) -> PriceFormat:
 
 
 class BodyReader:
-    """Reads the bodies of one source.
+    """Decoder of one source's bodies.
 
-    Markets share equal values, which keeps many of them small. Ordinary markets are read a pair of
-    outcomes at a time, all others outcome by outcome.
+    Markets share equal values, which saves memory. Ordinary markets are decoded by pairs of
+    outcomes, all others outcome by outcome.
     """
 
     def __init__(self) -> None:
         self._shared = Shared()
 
     def guess_format(self, raws: Sequence[msgspec.Raw]) -> PriceFormat:
-        """Return AMERICAN if every price of the body is whole and at least 100 up or down."""
+        """Return AMERICAN if every price is a whole number of at least 100 or at most -100."""
         prices = [
             outcome.price
             for raw in raws
@@ -101,13 +101,13 @@ class BodyReader:
         problems: Counter[str],
         unreadable: set[str],
     ) -> ObservedEvent | None:
-        """Read one event; None if it cannot be read.
+        """Decode one event; return None if it is unreadable.
 
         Args:
             raw: the event's JSON.
             prices: the format of its prices.
-            problems: counts of parts that were skipped.
-            unreadable: gains the event's id, or ANY, if it cannot be read.
+            problems: incremented for every part that is skipped.
+            unreadable: gains the event's id, or ANY, if the event is unreadable.
         """
         try:
             event: ListedEvent | RawEvent = EVENT.decode(raw)
@@ -230,7 +230,7 @@ class BodyReader:
     def _read_pairs(
         self, market: ListedMarket, names: Names
     ) -> dict[MarketKey, ObservedMarket] | None:
-        """Read a payload market of paired outcomes, as nearly all are; None if it is another one.
+        """Decode a payload market of paired outcomes, as nearly all are; return None for any other.
 
         This runs for every price of every poll, so it looks values up instead of making them.
         """
@@ -280,9 +280,9 @@ class BodyReader:
         bad: set[str],
         problems: Counter[str],
     ) -> None:
-        """Add the markets of a payload market outcome by outcome, one market per line.
+        """Decode a payload market outcome by outcome; add one market per line to `markets`.
 
-        An outcome whose price is invalid stays without one: it can still happen. A market without
+        An outcome with an invalid price stays without one: it can still happen. A market without
         any readable price is lost.
         """
         handicap = _HANDICAP in market.key
@@ -328,5 +328,5 @@ class BodyReader:
 
 
 def _title(written: Any) -> str:
-    """Return the name of an event without sides; empty if it is no text."""
+    """Return the name of an event without sides; empty if it is not a string."""
     return written if isinstance(written, str) and NUL not in written else ""

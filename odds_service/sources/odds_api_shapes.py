@@ -1,4 +1,4 @@
-"""The Odds API's bodies as msgspec decodes them: at once if possible, else part by part."""
+"""Shapes of The Odds API's bodies for msgspec, decoded whole if possible, else part by part."""
 
 from collections import Counter
 from datetime import datetime
@@ -20,7 +20,7 @@ class ListedOutcome(Struct, gc=False):
 
 
 class Unpriced(Struct, gc=False):
-    """An outcome whose price is of a type that no price has."""
+    """An outcome whose price has an unexpected type."""
 
     name: str
     point: float | None = None
@@ -52,11 +52,11 @@ class ListedEvent(Struct, gc=False):
     bookmakers: list[ListedBookmaker]
     home_team: str | None = None
     away_team: str | None = None
-    sport_title: Any = None  # only shown, so any type will do
+    sport_title: Any = None  # for display only, so any type is accepted
 
 
 class RawMarket(Struct):
-    """A market whose outcomes are to be decoded one by one."""
+    """A market whose outcomes are decoded one by one."""
 
     key: str
     outcomes: list[msgspec.Raw]
@@ -64,7 +64,7 @@ class RawMarket(Struct):
 
 
 class RawBookmaker(Struct):
-    """A bookmaker whose markets are to be decoded one by one."""
+    """A bookmaker whose markets are decoded one by one."""
 
     key: str
     markets: list[msgspec.Raw]
@@ -72,7 +72,7 @@ class RawBookmaker(Struct):
 
 
 class RawEvent(Struct):
-    """An event whose bookmakers are to be decoded one by one."""
+    """An event whose bookmakers are decoded one by one."""
 
     id: str
     sport_key: str
@@ -84,13 +84,13 @@ class RawEvent(Struct):
 
 
 class Keyed(Struct):
-    """The key of a part that has no other readable field."""
+    """The key of a part; no other field of it is readable."""
 
     key: str
 
 
 class Identified(Struct):
-    """The id of an event that has no other readable field."""
+    """The id of an event; no other field of it is readable."""
 
     id: str
 
@@ -108,7 +108,7 @@ IDENTIFIED: Final = msgspec.json.Decoder(Identified)
 
 
 def bookmakers_of(raw: msgspec.Raw) -> list[ListedBookmaker]:
-    """Return the bookmakers of an event; none if it does not have the usual shape."""
+    """Return the bookmakers of an event; empty if it does not have the usual shape."""
     try:
         return EVENT.decode(raw).bookmakers
     except msgspec.MsgspecError:
@@ -116,7 +116,13 @@ def bookmakers_of(raw: msgspec.Raw) -> list[ListedBookmaker]:
 
 
 def name_in(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, field: str) -> str:
-    """Return the name that an unreadable part gives itself; ANY if that is unreadable too."""
+    """Return the name of an unreadable part; ANY if the name is unreadable too.
+
+    Args:
+        decoder: decodes only the name.
+        raw: the part's JSON.
+        field: the decoded field that holds the name.
+    """
     try:
         return str(getattr(decoder.decode(raw), field))
     except msgspec.MsgspecError:
@@ -124,7 +130,7 @@ def name_in(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, field: str) ->
 
 
 def time_of(value: Any, problems: Counter[str]) -> datetime | None:
-    """Return a time; None if there is none or, counted as `bad_time`, it is invalid."""
+    """Decode a time; return None if it is absent or, counted as `bad_time`, invalid."""
     if value is None:
         return None
     try:

@@ -1,7 +1,7 @@
 """Values that many markets of The Odds API share: one outcome per name and price, one key per line.
 
-Reading looks them up for every price of every poll, so they are kept in nested dicts by the texts
-and numbers of the body. A failed lookup makes the value (`__missing__`).
+The decoder looks them up for every price of every poll, so they live in nested dicts whose keys are
+the body's own strings and numbers. A failed lookup creates the value (`__missing__`).
 """
 
 import unicodedata
@@ -16,8 +16,8 @@ KNOWN_OUTCOMES: Final = {
 }  # fmt: skip
 _SIDES: Final = frozenset({"home", "away"})
 HOME_RANK, AWAY_RANK = (outcome_order(Outcome(side, side, None))[0] for side in ("home", "away"))
-MOST_SHARED: Final = 2**18  # values; beyond it sharing starts anew
-_TIE: Final = "tie"  # cricket's word for the draw of a match of limited overs
+MOST_SHARED: Final = 2**18  # limit of shared values; all are cleared beyond it
+_TIE: Final = "tie"  # in limited-overs cricket, the draw
 _CHANCES: Final = {
     frozenset({"home", "draw"}): "home_draw",
     frozenset({"home", "away"}): "home_away",
@@ -29,17 +29,18 @@ _RESULTS: Final = {
 }  # fmt: skip
 _SHORT: Final = {"1x": "home_draw", "12": "home_away", "x2": "draw_away"}
 _EITHER: Final = (" or ", "/")  # between the two results of a double chance
-NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
+NUL: Final = "\0"  # PostgreSQL rejects it in text; SQLite does not
 
 
 class BadText(ValueError):
-    """A text that no database should get."""
+    """A text that must not be stored."""
 
 
 class Priced(dict[float, Outcome]):
     """The outcomes of one name, by price as written.
 
-    rank: the place of these outcomes in a market; two unknown names are ordered by name.
+    Attributes:
+        rank: the position of these outcomes in a market; two unknown names are ordered by name.
     """
 
     __slots__ = ("_american", "_shared", "key", "name", "rank", "unpriced")
@@ -54,7 +55,7 @@ class Priced(dict[float, Outcome]):
         self._shared = shared
 
     def __missing__(self, written: float) -> Outcome:
-        """Make the outcome of a new price. Raises BadPrice."""
+        """Create the outcome of a new price. Raises BadPrice."""
         price = american_price(written) if self._american else decimal_price(written)
         outcome = Outcome(self.key, self.name, price)
         self._shared.count()
@@ -65,8 +66,8 @@ class Priced(dict[float, Outcome]):
 class Names(dict[str, Priced]):
     """The outcomes of one event, by name as written; the sides have the event's own names.
 
-    The event's own spelling is there from the start. Other spellings that differ in case, white
-    space or the encoding of accents are the same bets.
+    The event's own spelling is present from the start. Spellings that differ only in case, white
+    space or the encoding of accents denote the same bets.
     """
 
     __slots__ = ("_american", "_keys", "_shared", "ties")
@@ -81,20 +82,20 @@ class Names(dict[str, Priced]):
         self._keys: dict[str, str] = {}
 
     def __missing__(self, name: str) -> Priced:
-        """Look up a new spelling of a name. Raises BadText."""
+        """Resolve a new spelling of a name. Raises BadText."""
         priced = self._shared.priced(self._key(name), name, self._american)
         self[name] = priced
         return priced
 
     def key(self, participant: str | None) -> str | None:
-        """Return the key of a participant: `home` or `away` for a team, whatever it is called."""
+        """Return the key of a participant: `home` or `away` for a team, whatever its name."""
         if participant is None:
             return None
         known = self.get(participant)
         return self._key(participant) if known is None else known.key
 
     def chance(self, name: str) -> Priced:
-        """Return the outcomes of a double chance, as `Reds or Draw` or `1X`. Raises BadText."""
+        """Return the outcomes of a double chance such as `Reds or Draw` or `1X`. Raises BadText."""
         folded = self._shared.spelling(name)[1]
         key = _SHORT.get(folded)
         for either in _EITHER:
@@ -106,7 +107,7 @@ class Names(dict[str, Priced]):
         return self[name] if key is None else self._shared.priced(key, name, self._american)
 
     def tie(self, name: str) -> Priced:
-        """Return the outcomes of a tie that is listed beside a draw, and so is another bet."""
+        """Return the outcomes of a tie that is listed beside a draw, so it is a different bet."""
         return self._shared.priced(_TIE, name, self._american)
 
     def _result(self, folded: str) -> str:
@@ -117,7 +118,7 @@ class Names(dict[str, Priced]):
         return self._known().get(folded, clean)
 
     def _known(self) -> dict[str, str]:
-        """Return keys by folded spelling; made at the first need, which is rare."""
+        """Return keys by folded spelling; built on the first call, which is rare."""
         if not self._keys:
             self._keys = {_TIE: "draw"} if self.ties else {}
             for name, priced in self.items():
@@ -138,7 +139,7 @@ class Lines(dict[float | None, MarketKey]):
         self._shared = shared
 
     def __missing__(self, point: float | None) -> MarketKey:
-        """Make the key of a new line. Raises BadPrice."""
+        """Create the key of a new line. Raises BadPrice."""
         line = NO_LINE if point is None else canonical_line(point)
         key = MarketKey(self._market, line, self._participant)
         self._shared.count()
@@ -157,14 +158,14 @@ class Participants(dict[str | None, Lines]):
         self._shared = shared
 
     def __missing__(self, participant: str | None) -> Lines:
-        """Make the lines of a new participant. Raises BadText."""
+        """Create the lines of a new participant. Raises BadText."""
         lines = Lines(self._market, participant or "", self._shared)
         self[participant] = lines
         return lines
 
 
 class Shared:
-    """The values that the markets of one source share; beyond MOST_SHARED it starts anew."""
+    """The values that the markets of one source share; cleared beyond MOST_SHARED."""
 
     def __init__(self) -> None:
         self._priced: dict[tuple[str, str, bool], Priced] = {}
@@ -174,7 +175,7 @@ class Shared:
         self._values = 0
 
     def text(self, text: str) -> str:
-        """Return the one copy of a text. Raises BadText."""
+        """Return the shared copy of a text. Raises BadText."""
         known = self._texts.get(text)
         if known is None:
             if NUL in text:
@@ -184,7 +185,13 @@ class Shared:
         return known
 
     def priced(self, key: str, name: str, american: bool) -> Priced:
-        """Return the outcomes of a name. Raises BadText."""
+        """Return the outcomes of a name. Raises BadText.
+
+        Args:
+            key: the outcomes' canonical key.
+            name: the name for people.
+            american: whether the prices are American.
+        """
         priced = self._priced.get((key, name, american))
         if priced is None:
             priced = Priced(key, name, american, self)
@@ -195,7 +202,8 @@ class Shared:
         """Return the outcomes of an event by name.
 
         Args:
-            home, away: the sides as the event spells them.
+            home: the home side as the event spells it.
+            away: the away side, likewise.
             american: whether its prices are American.
             ties: whether `Tie` is the draw.
         """
@@ -226,7 +234,7 @@ class Shared:
         return participants
 
     def count(self) -> None:
-        """Count one more kept value, and start anew at the bound."""
+        """Count one more shared value; clear all of them at the limit."""
         self._values += 1
         if self._values > MOST_SHARED:
             self._values = 0

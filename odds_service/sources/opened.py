@@ -1,4 +1,4 @@
-"""Checks of a source that was just opened, before it is asked for anything."""
+"""Checks of a newly opened source, made before its first use."""
 
 import math
 from typing import Any, Final
@@ -12,12 +12,12 @@ from odds_service.sources.access import Access, access_of
 from odds_service.sources.base import Pace, Source, Tier, asks_of
 from odds_service.sources.fields import Wrong, key, name
 
-_LONGEST_S: Final = 1e8  # bound of all intervals and delays: about three years
+_LONGEST_S: Final = 1e8  # upper bound of all intervals and delays: about three years
 _MOST_AT_ONCE: Final = 1_000  # requests
 
 
 def check_source(source: Source, expected_name: str) -> None:
-    """Check the name, kind, pace, asks and access of an opened source.
+    """Check the name, kind, pace, asks and access of a newly opened source.
 
     Raises:
         SettingsError: one of them is wrong; the text names it.
@@ -66,7 +66,7 @@ def _check_asks(source: Source) -> None:
     try:
         asks = asks_of(source)
         stored = msgspec.json.decode(msgspec.json.encode(asks), type=Asks)
-    except Exception as error:  # a plug-in's own code
+    except Exception as error:  # the plug-in may raise anything
         raise Wrong(f"its asks() cannot be stored: {type(error).__name__}") from None
     if stored != asks:
         raise Wrong("its asks() changes when it is stored")

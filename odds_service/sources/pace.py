@@ -9,7 +9,7 @@ from odds_service.sources.base import TARGET_INTERVALS, Tier
 
 
 class TierSettings(BaseModel):
-    """One entry of `tiers`; see Tier. target_s: twice the interval by default."""
+    """One entry of `tiers`; see Tier. By default `target_s` is twice the interval."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,14 +25,14 @@ class TierSettings(BaseModel):
         return self
 
     def tier(self) -> Tier:
-        """Return the tier for the schedule."""
+        """Return the tier that the entry describes."""
         target_s = self.target_s or self.interval_s * TARGET_INTERVALS
         return Tier(
             name=self.name, within_s=self.within_s, interval_s=self.interval_s, target_s=target_s
         )
 
 
-# At 1,300 events, 30 of them in play and 60 about to start, this is about 8 requests a second.
+# With 1,300 events, 30 of them in play and 60 about to start, about 8 requests per second.
 DEFAULT_TIERS: Final = (
     TierSettings(name="in_play", within_s=0, interval_s=10),
     TierSettings(name="hour", within_s=3_600, interval_s=30),
@@ -43,10 +43,10 @@ DEFAULT_TIERS: Final = (
 
 
 def tiers_of(settings: tuple[TierSettings, ...]) -> tuple[Tier, ...]:
-    """Return the tiers in order.
+    """Return the tiers of a `tiers` setting, in order.
 
     Raises:
-        ValueError: they do not go from the most urgent to one for all other events, or a less
+        ValueError: they are not ordered from the most urgent to one for all other events, or a less
             urgent tier is fetched more often.
     """
     if not settings or settings[-1].within_s is not None:

@@ -1,4 +1,4 @@
-"""Recognise the provider of an event's body by its shape."""
+"""Detection of the provider of an event's body, by its shape."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def recognise(body: bytes) -> str:
     """Return the provider of a body.
 
     Raises:
-        SourceError: of kind `truncated` (no JSON) or `unknown_provider`.
+        SourceError: of kind `truncated` (not JSON) or `unknown_provider`.
     """
     try:
         shape = _shape.decode(body)

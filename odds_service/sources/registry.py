@@ -1,4 +1,4 @@
-"""The installed kinds of source, built in and plugged in, found by entry point."""
+"""Registry of the installed kinds of source, built-in and plugged in, found by entry point."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ def open_source(table: dict[str, Any]) -> AbstractAsyncContextManager[Source]:
 
 @asynccontextmanager
 async def _named(name: str, opening: AbstractAsyncContextManager[Source]) -> AsyncIterator[Source]:
-    """Open a source, and put its name before its complaints."""
+    """Open a source; prefix its settings errors with its name."""
     async with AsyncExitStack() as opened:
         try:
             source = await opened.enter_async_context(opening)
@@ -50,7 +50,7 @@ async def _named(name: str, opening: AbstractAsyncContextManager[Source]) -> Asy
 
 
 def check_names(tables: list[dict[str, Any]]) -> None:
-    """Raise SettingsError if two sources would have one name: it is part of the odds' identity."""
+    """Raise SettingsError if two sources share a name, which is part of the odds' identity."""
     names = Counter(str(table.get("name", table.get("kind"))) for table in tables)
     for name, times in names.items():
         if times > 1:

@@ -1,4 +1,4 @@
-"""The settings table of a source."""
+"""Validation of a source's settings table."""
 
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def read_settings(model: type[M], name: str, table: dict[str, Any]) -> M:
-    """Check a source's settings table.
+    """Validate a source's settings table.
 
     Args:
         model: the keys; it should forbid others (`ConfigDict(extra="forbid")`).
@@ -19,7 +19,7 @@ def read_settings(model: type[M], name: str, table: dict[str, Any]) -> M:
         table: the `[[sources]]` table without `kind` and `name`.
 
     Raises:
-        SettingsError: with the key and the reason; never with the value, which may be secret.
+        SettingsError: with the key and the reason, but never the value, which may be secret.
     """
     try:
         return model.model_validate(table)

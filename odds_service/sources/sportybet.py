@@ -1,7 +1,7 @@
 """SportyBet: its tournaments, events and payloads.
 
-One site serves all countries; the country is part of the path. Matches before the start and in play
-are two products, each with its own payload of an event.
+One site serves all countries; the country is part of the path. Prematch and live betting are two
+products, each with its own payload of an event.
 """
 
 from collections import Counter
@@ -24,13 +24,13 @@ from odds_service.sources.sportybet_body import read_event
 T = TypeVar("T")
 
 SUCCESS: Final = 10_000
-BEFORE, IN_PLAY = "3", "1"  # their product ids
-MAIN_MARKETS: Final = "1"  # a listing always shows markets: ask for the fewest
-_SCHEDULED, _OVER = 0, 3  # their status of an event; 1 and 2 are in play
+BEFORE, IN_PLAY = "3", "1"  # ids of the two products
+MAIN_MARKETS: Final = "1"  # a listing always contains markets: request the fewest
+_SCHEDULED, _OVER = 0, 3  # values of an event's status; 1 and 2 are in play
 
 
 class SportyBetSettings(ByEventSettings):
-    """The keys of a `[[sources]]` table of kind `sportybet`; country: as in the site's paths."""
+    """The keys of a `[[sources]]` table of kind `sportybet`; `country` as in the site's paths."""
 
     url: str = "https://www.sportybet.com"
     sports: list[str] = Field(default=["sr:sport:1"], min_length=1)
@@ -139,7 +139,7 @@ class SportyBet(ByEvent[SportyBetSettings]):
         state = _decoded_state(body)
         fits = BEFORE if state.status == _SCHEDULED else IN_PLAY
         if state.status is not None and fits != product:
-            # Moved, postponed or started early: the other product's payload may lack all markets.
+            # Rescheduled or started early: the wrong product's payload may lack all markets.
             body = await self._event_body(path, event_id, fits)
             state = _decoded_state(body)
         priced = bytes(state.markets).strip() not in {b"[]", b"null"}
@@ -156,7 +156,7 @@ class SportyBet(ByEvent[SportyBetSettings]):
 
 
 def _decoded_state(body: bytes) -> _State:
-    """Return an event's status if it can be decoded; the body's reader reports what is wrong."""
+    """Decode an event's status; an unreadable one is empty, and the body's decoder reports it."""
     try:
         return msgspec.json.decode(body, type=_StateAnswer).data or _State()
     except msgspec.MsgspecError:

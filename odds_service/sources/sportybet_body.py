@@ -1,7 +1,7 @@
-"""Read SportyBet's event: one bookmaker's markets of one match.
+"""Decode SportyBet's event: one bookmaker's markets of one match.
 
-`bizCode` 10000 is success. Odds are texts, `0.00` for none. A market with `status` 1 is suspended,
-even if its outcomes say `isActive`. The `specifier` holds a market's line.
+`bizCode` 10000 is success. Odds are strings, `0.00` for none. A market with `status` 1 is
+suspended, even if its outcomes say `isActive`. The `specifier` holds a market's line.
 """
 
 from collections import Counter
@@ -25,12 +25,12 @@ from odds_service.sources.naming import key_text, sportradar_id
 
 BOOKMAKER: Final = "sportybet"
 _SUCCESS: Final = 10_000
-_OPEN: Final = 0  # a market's status
+_OPEN: Final = 0  # status of a market that takes bets
 _ACTIVE: Final = 1
-_MOST_TIMES: Final = 2**12  # an event's markets share few times
+_MOST_TIMES: Final = 2**12  # cache size; the markets of an event share few times
 _STATUSES: Final = {0: EventStatus.SCHEDULED, 1: EventStatus.IN_PLAY, 2: EventStatus.IN_PLAY}
-_UNREADABLE: Final = "unreadable"  # in place of odds of another type
-_NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
+_UNREADABLE: Final = "unreadable"  # replaces odds of an unexpected type
+_NUL: Final = "\0"  # PostgreSQL rejects it in text; SQLite does not
 
 
 class _Outcome(Struct, frozen=True, gc=False):
@@ -41,7 +41,7 @@ class _Outcome(Struct, frozen=True, gc=False):
 
 
 class _Unpriced(Struct):
-    """An outcome whose odds or activity have a wrong type."""
+    """An outcome whose odds or activity have an unexpected type."""
 
     id: str
     desc: str = ""
@@ -125,12 +125,12 @@ _named = msgspec.json.Decoder(_Named)
 def read_event(
     body: bytes | msgspec.Raw, problems: Counter[str], coverage: Coverage | None = None
 ) -> ObservedEvent:
-    """Read one event with all its markets.
+    """Decode one event with all its markets.
 
     Args:
         body: the answer's JSON.
-        problems: counts of parts that were skipped.
-        coverage: counts of markets that the table knows and does not know.
+        problems: incremented for every part that is skipped.
+        coverage: counts the markets that the table knows and those that it does not.
 
     Raises:
         SourceError: of kind `wrong_shape`, `refused` (another `bizCode`) or `unknown_event`.
@@ -180,7 +180,7 @@ def _read_shell(raw: msgspec.Raw) -> _Event | _RawEvent:
 
 
 def _whole_market(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> _Market | None:
-    """Return a market with its readable outcomes."""
+    """Return a market with only its readable outcomes."""
     try:
         return _market.decode(raw)
     except msgspec.MsgspecError:
@@ -254,9 +254,9 @@ def _read_market(market: _Market, reading: Reading, collector: MarketCollector) 
 def _show(
     market: _Market, placed: FoundMarket, reading: Reading, collector: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
-    """Return the outcomes and the number that the table knows; no outcomes if no odds are readable.
+    """Return the readable outcomes, and the number of outcomes that the table knows.
 
-    Readable ones are kept for the next poll.
+    Without any readable odds there are no outcomes. Readable ones are cached for the next poll.
     """
     shown: list[tuple[MarketKey, Ranked] | None] = []
     known = readable = 0
@@ -289,7 +289,7 @@ def _start(epoch_ms: int) -> datetime:
 
 @lru_cache(_MOST_TIMES)
 def _time(epoch_ms: int | None) -> datetime | None:
-    """Return a time from their milliseconds; None if it is invalid."""
+    """Convert their milliseconds to a time; return None if it is invalid."""
     try:
         return None if epoch_ms is None else utc(datetime.fromtimestamp(epoch_ms / 1000, UTC))
     except (OverflowError, ValueError, OSError):

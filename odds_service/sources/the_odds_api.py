@@ -1,6 +1,6 @@
 """The Odds API v4: settings, requests and answers.
 
-https://the-odds-api.com/liveapi/guides/v4/ documents the calls, the errors and the quota headers.
+The calls, errors and quota headers are documented at https://the-odds-api.com/liveapi/guides/v4/.
 """
 
 import os
@@ -32,8 +32,8 @@ from odds_service.sources.odds_api_body import SHARED_NAMESPACE, BodyReader, Pri
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 from odds_service.sources.settings import read_settings
 
-BOOKMAKERS_A_REGION: Final = 10  # named bookmakers that cost as much as one region
-MOST_EVENTS: Final = 10_000  # of one sport; the largest has some hundreds
+BOOKMAKERS_A_REGION: Final = 10  # so many named bookmakers cost as much as one region
+MOST_EVENTS: Final = 10_000  # per sport; the largest has a few hundred
 EVENTS_AT_A_STRETCH: Final = 16  # between two checkpoints: keeps pauses short
 FORM: Final = "odds"  # the only kind of request that shows odds, of a sport or of one event
 _CREDITS: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
@@ -45,7 +45,7 @@ _ADVICE: Final = {
     "EXCEEDED_FREQ_LIMIT": "too many calls a second; lower `http.concurrency`",
     "UNKNOWN_SPORT": "check `sports` against /v4/sports",
     "INVALID_MARKET": "check `markets`",
-    "INVALID_MARKET_COMBO": "these `markets` cannot be had for this sport",
+    "INVALID_MARKET_COMBO": "these `markets` are not available for this sport",
     "INVALID_REGION": "check `regions`",
     "INVALID_BOOKMAKERS": "check `bookmakers`",
 }
@@ -54,11 +54,14 @@ _ADVICE: Final = {
 class TheOddsApiSettings(BaseModel):
     """The keys of a `[[sources]]` table of kind `the-odds-api`.
 
-    api_key: else from api_key_file, else from the environment's ODDS_API_KEY. bookmakers: asked for
-    instead of regions, if given. interval_s: seconds between two pulls of one sport. by_event: pull
-    each event by itself, which costs more and is the only way to markets beyond the featured ones;
-    `tiers` then replace interval_s. quota_per_day: credits for one UTC day, spread over it.
-    discovery_s: seconds between two discoveries.
+    Attributes:
+        api_key: by default read from `api_key_file`, or else from the environment's ODDS_API_KEY.
+        bookmakers: requested instead of `regions`, if given.
+        interval_s: seconds between two pulls of one sport.
+        by_event: pull each event by itself. This costs more, and is the only way to markets beyond
+            the featured ones; `tiers` then replace `interval_s`.
+        quota_per_day: credits for one UTC day, spread over it.
+        discovery_s: seconds between two discoveries.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -96,7 +99,7 @@ class TheOddsApiSettings(BaseModel):
         )
 
     def cost(self) -> float:
-        """Return the credits of one answer: markets x regions, ten bookmakers being one region."""
+        """Return the credits of one answer: markets × regions; ten bookmakers make one region."""
         named = -(-len(set(self.bookmakers)) // BOOKMAKERS_A_REGION)
         return float((named or len(set(self.regions))) * len(set(self.markets)))
 
@@ -133,7 +136,7 @@ class _Listed(msgspec.Struct):
 
 
 class TheOddsApi:
-    """One account at The Odds API; a pull is a sport with all its events, or one event."""
+    """An account at The Odds API; a pull is a sport with all its events, or one event."""
 
     kind: ClassVar[str] = "the-odds-api"
 
@@ -157,19 +160,19 @@ class TheOddsApi:
             yield cls(name, settings, http)
 
     def asks(self) -> Asks:
-        """Return what is asked for, which is the same for a sport and for an event."""
+        """Return what the settings ask for; it is the same for a sport and for an event."""
         settings = self._settings
         return Asks(
             forms={
                 FORM: Form(markets=frozenset(settings.markets), bookmakers=self._asked_bookmakers())
             },
-            # `upcoming` shows events that stand in no listing.
+            # `upcoming` shows events that are in no listing.
             listings=frozenset("" if s == "upcoming" else s for s in settings.sports),
             regions=frozenset() if settings.bookmakers else frozenset(settings.regions),
         )
 
     async def discover(self) -> Offer:
-        """Return the sports, or their events if pulls are by event; see base.Source.discover."""
+        """Return the sports, or their events if `by_event` is set; see base.Source.discover."""
         sports, cost = self._settings.sports, self._settings.cost()
         if not self._settings.by_event:
             await trio.lowlevel.checkpoint()
@@ -187,7 +190,7 @@ class TheOddsApi:
         return Offer(tuple(pull for pulls in self._listed.values() for pull in pulls), problems)
 
     async def _events_of(self, sport: str, cost: float, problems: Counter[str]) -> tuple[Pull, ...]:
-        """Return the events of a sport, at no cost; unreadable ones are counted."""
+        """Return the events of a sport, which costs no credits; count unreadable ones."""
         path = f"/v4/sports/{sport}/events"
         answer = await self._http.get(path, {"apiKey": self._key, "dateFormat": "iso"})
         pulls = []
@@ -217,7 +220,7 @@ class TheOddsApi:
         if pull.event:
             return await self.fetch_event(pull.key, pull.listing)
         scope = Scope(
-            # `upcoming` shows the next events only: an event outside it is not gone.
+            # `upcoming` shows only the next events: an event missing from it is not gone.
             listing=None if pull.key == "upcoming" else pull.key,
             bookmakers=self._asked_bookmakers(),
             markets=frozenset(self._settings.markets),
@@ -281,7 +284,7 @@ class TheOddsApi:
         )
 
     def _refuse_american(self, path: str, raws: list[msgspec.Raw]) -> None:
-        """Raise SourceError if a body that should be decimal is American: 150 is not 150.0."""
+        """Raise SourceError for American prices where decimal ones were requested."""
         if self._reader.guess_format(raws) is PriceFormat.AMERICAN:
             text = f"{path}: the prices are American, not decimal as requested"
             raise SourceError("wrong_format", text)
@@ -303,7 +306,7 @@ class TheOddsApi:
 
 
 def _credits(answer: Answer, header: str) -> float | None:
-    """Return a header's count of credits; None if it is no number."""
+    """Return a header's number of credits; None if it is not a number."""
     text = answer.headers.get(header, "")
     return float(text) if _CREDITS.fullmatch(text) else None
 
@@ -316,10 +319,10 @@ def _error(answer: Answer) -> _Error:
 
 
 def _event_bodies(path: str, answer: Answer) -> list[msgspec.Raw]:
-    """Return the events of an answer, not decoded yet.
+    """Return the events of an answer, still undecoded.
 
     Raises:
-        SourceError: the answer is an error; the text says what to do.
+        SourceError: the answer is an error; the text suggests a remedy.
     """
     if answer.status != 200:
         error = _error(answer)

@@ -1,4 +1,4 @@
-"""The record of what each source was asked for in the last run. Functions run on asyncio."""
+"""The stored record of each source's asks in the last run; asyncio-flavoured."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -18,13 +18,13 @@ _DECODER: Final = msgspec.json.Decoder(Asks)
 
 
 async def aio_asks(connection: AsyncConnection) -> dict[str, Asks]:
-    """Read what the last run asked for, by source."""
+    """Return the asks of the last run, by source."""
     found = await connection.execute(select(source_asks))
     return {row.source: _DECODER.decode(row.asks) for row in found}
 
 
 async def aio_put_asks(database: Database, epoch: str, asks: Mapping[str, Asks]) -> None:
-    """Replace what is stored. Raises Superseded."""
+    """Replace the stored asks. Raises Superseded."""
     async with database.writing() as connection:
         state = await aio_locked_state(database, connection)
         if state.epoch != epoch:

@@ -1,4 +1,4 @@
-"""Closing odds out of a market's changes: pure functions that all stores share."""
+"""Closing odds from a market's changes: pure functions that all stores share."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -10,10 +10,13 @@ MarketValues = tuple[str, ...]  # source, bookmaker, market type, line and parti
 
 
 class Step(NamedTuple, Generic[T]):
-    """One change of an event, reduced to what decides about closing odds.
+    """One change of an event, reduced to the data that closing odds depend on.
 
-    place: the market; None for the end of the event. offered: the row or change that says so,
-    where the market is OPEN after it.
+    Attributes:
+        place: the market; None for the end of the event.
+        revision: revision of the change.
+        observed_at: time of the observation that brought it.
+        offered: the row or change itself if the market is OPEN after it; else None.
     """
 
     place: MarketValues | None
@@ -25,8 +28,10 @@ class Step(NamedTuple, Generic[T]):
 class LastOffer(NamedTuple, Generic[T]):
     """The last OPEN odds of a market before the start.
 
-    origin: the row or change that brought them. replaced_at: revision of the change that followed,
-    None where none did. until_start: they stood when the event started.
+    Attributes:
+        origin: the row or change that brought them.
+        replaced_at: revision of the next change; None if there is none.
+        until_start: whether they still stood when the event started.
     """
 
     origin: T
@@ -46,7 +51,7 @@ class Captured(Protocol):
 
 
 def last_offers(steps: Iterable[Step[T]], start_time: datetime) -> dict[MarketValues, LastOffer[T]]:
-    """Find the last OPEN odds of each market before the start.
+    """Return the last OPEN odds of each market before the start.
 
     Args:
         steps: the changes of one event's markets and its ends, in the order of the log.
@@ -74,17 +79,17 @@ def last_seen(
     observed_at: datetime,
     start_time: datetime,
 ) -> tuple[datetime, bool]:
-    """Return when odds were last seen true at or before the start.
+    """Return the last time at or before the start at which odds were seen true.
 
     Args:
         captures: the snapshots of the bookmaker for this event.
         first: id of the snapshot that brought the odds.
-        replaced_at: revision of the change that replaced them; None where none did.
-        observed_at: when they were first seen.
+        replaced_at: revision of the change that replaced them; None if there is none.
+        observed_at: time at which they were first seen.
         start_time: the start of the event.
 
     Returns:
-        The time, and whether a look after the start overwrote a later one before it.
+        The time, and whether looks after the start may have overwritten a later one before it.
     """
     times = [observed_at]
     for capture in captures:

@@ -1,4 +1,4 @@
-"""The interface of a database engine; storage.sqlite and storage.postgres mirror each other."""
+"""The interface of a database engine; storage.sqlite and storage.postgres implement it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -12,17 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from odds_service.errors import OddsServiceError
 from odds_service.storage.log.statements import Insert, Statements
 
-CLOSE_S: Final = 5.0  # for the connections to close, also when cancelled
+CLOSE_S: Final = 5.0  # limit for closing the connections, also when cancelled
 
 
 class Database(ABC):
     """An engine, with its dialect and its errors.
 
-    asyncio-flavoured: to be used on the bridge, where the engine was made.
+    It is asyncio-flavoured: use it on the bridge on which the engine was created.
     """
 
     name: str
-    locks_rows: bool  # whether SELECT … FOR UPDATE is known; else a writer locks it all
+    locks_rows: bool  # whether SELECT … FOR UPDATE exists; if not, a writer locks the whole file
 
     def __init__(self, engine: AsyncEngine, insert: Insert) -> None:
         self.engine = engine
@@ -45,19 +45,22 @@ class Database(ABC):
     async def aio_append(
         self, connection: AsyncConnection, table: Table, listed: Iterable[Sequence[Any]]
     ) -> None:
-        """Insert rows, in the order of the table's columns, the fastest way there is.
+        """Insert rows, in the order of the table's columns, by the fastest means of the engine.
 
-        Their times are made by `stored_time`. The rows may be made while they are taken: the
-        database works on the first ones meanwhile.
+        Args:
+            connection: inside a writing transaction.
+            table: the table.
+            listed: the rows, with times converted by `stored_time`. An iterator may produce them
+                lazily, while the database already works on the first ones.
         """
 
     @abstractmethod
     def chunks(
         self, connection: AsyncConnection, query: Select[Any]
     ) -> AsyncIterator[Sequence[Any]]:
-        """Yield all rows of a query without parameters, straight from the driver.
+        """Yield all rows of a query without parameters, in chunks straight from the driver.
 
-        Some at a time; its times are to be read by `read_time`.
+        Convert their times with `read_time`.
         """
 
     @abstractmethod
@@ -66,11 +69,11 @@ class Database(ABC):
 
     @abstractmethod
     def read_time(self, value: Any) -> datetime:
-        """Convert a time that chunks() yielded."""
+        """Convert a time from chunks()."""
 
     @abstractmethod
     async def aio_make_room(self, connection: AsyncConnection, times: Iterable[datetime]) -> None:
-        """See that odds_history takes rows detected on the days of `times` (UTC)."""
+        """Ensure that odds_history accepts rows detected on the days (UTC) of `times`."""
 
     @abstractmethod
     def whole_periods(self, cutoff: datetime) -> datetime:
@@ -80,20 +83,20 @@ class Database(ABC):
     async def aio_drop_history(self, connection: AsyncConnection, cutoff: datetime) -> int:
         """Drop the partitions of odds_history that end at or before `cutoff`; return their number.
 
-        An engine without partitions returns 0; its rows have to be deleted.
+        An engine without partitions returns 0; its rows must be deleted instead.
         """
 
     @abstractmethod
     def refusal(self, error: Exception) -> str | None:
-        """Return the reason why a row was refused; None for any other error."""
+        """Return the reason for which a row was refused; None for any other error."""
 
     @abstractmethod
     def trouble(self, error: Exception) -> OddsServiceError | None:
-        """Return the error for users of the store; None for a bug."""
+        """Return the error to raise to users of the store; None for a bug."""
 
     @abstractmethod
     def check_schema(self, connection: Connection, *, migrate: bool) -> None:
-        """See that the tables are as this version wants them. Raises StorageError."""
+        """Check that the tables have the schema of this version. Raises StorageError."""
 
     async def aio_dispose(self) -> None:
         """Close all connections."""

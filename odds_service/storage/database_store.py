@@ -1,4 +1,4 @@
-"""The store over a database: units of work on the bridge, with errors translated."""
+"""The store over a database: runs units of work on the bridge and translates their errors."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -41,7 +41,8 @@ _EVERYTHING = HistoryFilter()
 class DatabaseStore:
     """See store.Store.
 
-    spill_path: where the last stop's spill is, and the next one's will be, by the database's id.
+    Attributes:
+        spill_path: path of the spill file, by the database's id.
     """
 
     def __init__(self, database: Database, spill_path: Callable[[str], Path]) -> None:
@@ -146,7 +147,7 @@ async def run(
 ) -> T:
     """Run a unit of work on the bridge.
 
-    Raises StorageError, StorageUnavailable, and what `work` itself raises of ours.
+    Raises StorageError, StorageUnavailable, and our own errors that `work` raises.
     """
     try:
         return await aio(work, *args, **kwargs)
@@ -158,7 +159,7 @@ async def run(
 
 
 async def check_schema(database: Database, *, migrate: bool) -> None:
-    """See that the tables are as this version wants them, or make them so.
+    """Check that the tables have the schema of this version, or upgrade them.
 
     Raises StorageError, StorageUnavailable.
     """

@@ -1,6 +1,6 @@
 """The data of a store without a database: log, odds before and after it, dead letters.
 
-It holds the values themselves. Nothing but retention bounds their number.
+It holds the values themselves. Only retention bounds their number.
 """
 
 import uuid
@@ -27,7 +27,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class KnownEvent(Struct):
-    """An event with the revisions of its last change and of its last end (0: it has not ended)."""
+    """An event with the revisions of its last change and of its last end (0: never ended)."""
 
     event: Event
     revision: int
@@ -35,11 +35,15 @@ class KnownEvent(Struct):
 
 
 class Memory:
-    """The twin of a database: outlives its stores, and one of them at a time owns it.
+    """The twin of a database: it outlives its stores, and one of them at a time owns it.
 
-    commits: the log above the floor. before: the odds at the floor; now: those after the log.
-    refused: revision -> letter of a change that was not taken, None once that was dropped.
-    constraint: takes only changes for which it holds, as a CHECK of a database.
+    Attributes:
+        commits: the log above the floor.
+        before: the odds at the floor.
+        now: the odds after the log.
+        refused: revision of a refused change -> id of its letter, None after the letter was
+            dropped.
+        constraint: predicate that a change must satisfy to be accepted, like a database's CHECK.
     """
 
     def __init__(self) -> None:
@@ -66,7 +70,7 @@ class Memory:
         self._last_letter = 0
 
     def changes(self, after: int, upto: int) -> Iterator[Change]:
-        """Return the log's changes with after < revision <= upto, refused ones too, in order."""
+        """Yield the changes with after < revision <= upto, refused ones included, in order."""
         first = bisect_right(self.commits, after, key=lambda commit: commit.last_revision)
         for place in range(first, len(self.commits)):
             for change in self.commits[place].changes:
@@ -91,10 +95,10 @@ class Memory:
         )
 
     def append(self, commit: Commit, kept_at: datetime) -> int:
-        """Take the next commit; return the number of its changes that are dead letters now.
+        """Append the next commit; return the number of its changes that became dead letters.
 
         Raises:
-            StorageUnavailable: a change has no time that a log could have.
+            StorageUnavailable: a change was detected at a naive time, which no log contains.
         """
         for change in commit.changes:
             if change.detected_at.tzinfo is None:
@@ -113,7 +117,7 @@ class Memory:
         return refused
 
     def _note(self, commit: Commit) -> None:
-        """Take over what a commit says beside the odds."""
+        """Store a commit's snapshots, events and their sources."""
         for snapshot in commit.snapshots:
             self.snapshots.setdefault(snapshot.snapshot_id, snapshot)
         described = set()
@@ -131,7 +135,7 @@ class Memory:
                 self.carried[event_id, carried.source] = carried
 
     def confirm(self, odds: BookmakerOdds) -> None:
-        """Note when a snapshot was last seen true."""
+        """Record the time at which a snapshot was last seen true."""
         snapshot = self.snapshots.get(odds.snapshot_id)
         if snapshot is not None:
             self.snapshots[odds.snapshot_id] = replace(
@@ -143,9 +147,9 @@ class Memory:
             )
 
     def served(self, commit: Commit) -> Commit:
-        """Return a commit without the changes that nobody can tell any more.
+        """Return a commit without the changes that are lost.
 
-        Refused changes were served, and hold as long as their letters are kept.
+        Refused changes were served, and count as long as their letters are kept.
         """
         if not any(change.revision in self.refused for change in commit.changes):
             return commit
@@ -153,7 +157,7 @@ class Memory:
         return Commit(changes, commit.snapshots, commit.event_sources, commit.replaced)
 
     def is_unknown(self, revision: int) -> bool:
-        """Return whether a change was refused, and no letter tells it."""
+        """Return whether a change was refused and no letter holds it any more."""
         if revision not in self.refused:
             return False
         letter_id = self.refused[revision]
@@ -167,13 +171,20 @@ class Memory:
         return state
 
     def refusal(self, change: Change) -> str | None:
-        """Return why a change cannot be taken; None where it can."""
+        """Return the reason why a change is refused; None if it is acceptable."""
         if self.constraint is not None and not self.constraint(change):
             return "constraint refused"
         return unfit(change)
 
     def keep(self, change: Change, epoch: str, reason: str, kept_at: datetime) -> int:
-        """Keep a change as a dead letter; return the letter's id."""
+        """Keep a change as a dead letter; return the id of the letter.
+
+        Args:
+            change: the change.
+            epoch: the epoch that numbered it.
+            reason: why it is not in the log.
+            kept_at: the time to record.
+        """
         self._last_letter += 1
         self.letters[self._last_letter] = DeadLetter(
             letter_id=self._last_letter,
@@ -187,7 +198,7 @@ class Memory:
         return self._last_letter
 
     def drop(self, letter_id: int) -> bool:
-        """Forget a letter; return whether there was one."""
+        """Delete a letter; return whether it existed."""
         letter = self.letters.pop(letter_id, None)
         if letter is None:
             return False
@@ -202,7 +213,7 @@ class Memory:
         return self.epochs[place][0] if place >= 0 else None
 
     def move_floor(self, floor: int, floor_at: datetime) -> int:
-        """Let go of the log up to a revision; return the number of changes that went."""
+        """Delete the log up to a revision; return the number of deleted changes."""
         gone = floor - self.floor_revision
         kept: list[Commit] = []
         below: list[Commit] = []
@@ -227,7 +238,7 @@ def _part(commit: Commit, keeps: Callable[[int], bool]) -> Commit:
 
 
 def unfit(change: Change) -> str | None:
-    """Return why no store takes a change; None where nothing speaks against it."""
+    """Return the reason why no store can accept a change; None if there is none."""
     for at in (change.observed_at, change.wall_at):
         if at is not None and at.tzinfo is None:
             return f"NaiveTime: naive time {at.isoformat()}: only aware times are stored"

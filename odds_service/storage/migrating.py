@@ -30,7 +30,7 @@ def head_version() -> str:
 
 
 def version_of(connection: Connection) -> str | None:
-    """Return the schema version of a database; None without tables. Raises StorageError."""
+    """Return the schema version of a database; None if it has no tables. Raises StorageError."""
     version = MigrationContext.configure(connection).get_current_revision()
     if version is None and inspect(connection).has_table("feed_state"):
         raise StorageError(
@@ -46,8 +46,8 @@ def version_of(connection: Connection) -> str | None:
 
 
 def upgrade(connection: Connection, version: str = "head") -> None:
-    """Bring the tables up to a version, inside the connection's transaction.
+    """Upgrade the tables to a version, inside the connection's transaction.
 
-    There is no way back: keep a copy where that may be wanted.
+    There is no downgrade: keep a copy if you may need one.
     """
     command.upgrade(_config(connection), version)

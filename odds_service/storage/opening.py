@@ -1,4 +1,4 @@
-"""Opening the store that a database URL names."""
+"""Opening of the store that a database URL names."""
 
 import os
 from collections.abc import AsyncIterator
@@ -23,18 +23,18 @@ from odds_service.store import Store
 
 D = TypeVar("D", bound=Database)
 
-MEMORY_URL: Final = "memory:"  # for trying out: a restart forgets all
+MEMORY_URL: Final = "memory:"  # for trials: a restart loses everything
 
 _EXAMPLES: Final = "sqlite:///odds.db or postgresql://user@host/name"
-_POSTGRES: Final = ("postgresql", "postgres")  # libpq takes both for a scheme
+_POSTGRES: Final = ("postgresql", "postgres")  # libpq accepts both schemes
 
 
 def parse_url(text: str) -> URL:
-    """Parse a database URL. Raises StorageError, whose text never holds a password."""
+    """Parse a database URL. Raises StorageError, whose text never contains a password."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise StorageError(f"database.url is no URL; write {_EXAMPLES}") from None
+        raise StorageError(f"database.url is not a URL; write {_EXAMPLES}") from None
     kind = url.drivername.partition("+")[0]
     if kind in _POSTGRES:
         return url.set(drivername="postgresql")
@@ -51,15 +51,25 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """Open the store that a URL names; call it inside an open bridge.
 
-    migrate: bring PostgreSQL's tables up to date where they are not; an owner's on SQLite are
-    always. owner: be the only one, as who begins and writes must; False for tools beside a service.
-    spill_folder: where a stop leaves what it could not write to PostgreSQL (SQLite: beside the
-    file). Raises StorageError: the URL, the file, a folder, the schema, or its owner is not right;
-    StorageUnavailable: the server does not answer.
+    Args:
+        text: the URL.
+        migrate: upgrade PostgreSQL's tables if they are outdated; an owner always upgrades
+            SQLite's.
+        owner: become the only owner, as required to begin and write; False for tools that run
+            beside a service.
+        spill_folder: folder for changes that a stop cannot write to PostgreSQL (for SQLite they go
+            beside the file).
+
+    Raises:
+        StorageError: the URL, the file, a folder or the schema is wrong, or the database has an
+            owner.
+        StorageUnavailable: the server does not answer.
     """
     if text == MEMORY_URL:
         if not owner:
-            raise StorageError("database.url: memory: is within the service; no tool can open it")
+            raise StorageError(
+                "database.url: memory: exists only inside the service; no tool can open it"
+            )
         memory = Memory()
         with owned_memory(memory):
             yield MemoryStore(memory)

@@ -1,4 +1,4 @@
-"""PostgreSQL: COPY for the bulk of the rows, history in partitions by day, one owner by a lock."""
+"""PostgreSQL: COPY for bulk rows, history partitioned by day, single ownership by a lock."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -18,27 +18,27 @@ from odds_service.storage.database import Database
 from odds_service.storage.schema import NaiveTime
 
 CONNECT_S: Final = 10.0
-STATEMENT_S: Final = 60.0  # a network that swallows everything is noticed after it
-LOCK_S: Final = 5.0  # a table that somebody locked is tried again, and the reason is told
-OWNER_WAIT_S: Final = 5.0  # for the connections of a former owner that was killed to be noticed
+STATEMENT_S: Final = 60.0  # limit of a statement; it also detects a dead network
+LOCK_S: Final = 5.0  # wait for a lock that somebody else holds; then the statement fails
+OWNER_WAIT_S: Final = 5.0  # wait until the server notices that a former owner was killed
 POOL: Final = 6
 
-_CHUNK: Final = 10_000  # rows of a large result at a time
+_CHUNK: Final = 10_000  # rows of a large result that are fetched at once
 _PREFIX: Final = "odds_history_p"
 _LOCK_SPACE: Final = 0x6F646473  # 'odds': the first half of the advisory lock's key
 
-# SQLSTATE classes that speak of a row: data exception, integrity constraint, program limit (an
-# index entry too long), and what a trigger raised.
+# SQLSTATE classes of errors caused by a row: data exception, integrity constraint, program limit
+# (an index entry too long), and an exception raised by a trigger.
 _REFUSED: Final = ("22", "23", "54", "P0001")
-# Waiting does not mend these at a start: wrong role or password, no such database, no right to it.
+# Errors that waiting at a start does not fix: wrong role or password, unknown database, no rights.
 _WRONG: Final = ("28", "3D", "42501")
 _NO_SUCH_TABLE: Final = "42P01"
-# What the driver says of a value that it cannot hand over, before the server has seen it.
+# The driver's errors for values that it cannot encode; the server never sees them.
 _UNFIT: Final = (NaiveTime, UnicodeEncodeError, OverflowError, asyncpg.exceptions.DataError)
 
 
 class Postgres(Database):
-    """See storage.database.Database."""
+    """The PostgreSQL engine; see storage.database.Database."""
 
     name = "postgresql"
     locks_rows = True
@@ -48,7 +48,7 @@ class Postgres(Database):
             "application_name": "odds-service",
             "statement_timeout": f"{STATEMENT_S * 1000:.0f}",
             "lock_timeout": f"{LOCK_S * 1000:.0f}",
-            # A client that vanished without a word must not hold locks for hours.
+            # A client that disappeared must not hold locks for hours.
             "idle_in_transaction_session_timeout": f"{STATEMENT_S * 1000:.0f}",
             "tcp_keepalives_idle": "10",
             "tcp_keepalives_interval": "5",
@@ -71,7 +71,7 @@ class Postgres(Database):
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         self._owner: AsyncConnection | None = None
-        self._days: set[datetime] = set()  # that are known to have a partition
+        self._days: set[datetime] = set()  # with a known partition
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
@@ -97,14 +97,14 @@ class Postgres(Database):
         compiled = query.compile(
             dialect=self.engine.dialect, compile_kwargs={"literal_binds": True}
         )
-        await connection.execute(select(1))  # begins the transaction that a cursor lives in
+        await connection.execute(select(1))  # begins the transaction that the cursor needs
         cursor = await (await _aio_driver(connection)).cursor(str(compiled))
         while rows := await cursor.fetch(_CHUNK):
             yield rows
 
     def stored_time(self, time: datetime) -> Any:
         if time.tzinfo is None:
-            raise NaiveTime(time)  # the driver would guess what is meant
+            raise NaiveTime(time)  # the driver would guess the zone
         return time
 
     def read_time(self, value: Any) -> datetime:
@@ -112,9 +112,9 @@ class Postgres(Database):
         return time
 
     async def aio_make_room(self, connection: AsyncConnection, times: Iterable[datetime]) -> None:
-        """Create missing partitions as tables, then attach them.
+        """Create missing partitions as plain tables, then attach them.
 
-        So they neither wait for readers of the history nor hold them up.
+        This way they neither wait for readers of the history nor block them.
         """
         days = sorted({_midnight(time) for time in times})
         if self._days.issuperset(days):
@@ -153,11 +153,11 @@ class Postgres(Database):
             return None
         constraint = getattr(cause, "constraint_name", None)
         if state == "23514" and constraint is None:
-            return None  # no partition takes it: the row is not to blame
+            return None  # a partition is missing: not the fault of the row
         return str(cause)
 
     def trouble(self, error: Exception) -> OddsServiceError | None:
-        self._days = set()  # it may be another database, or one without its partitions, after this
+        self._days = set()  # the database may have been replaced, and lack partitions
         cause = _cause(error)
         state = _state(cause)
         if state.startswith(_WRONG):
@@ -184,17 +184,17 @@ class Postgres(Database):
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             migrating.upgrade(connection)
             return
-        stands = "has no tables yet" if version is None else f"is at schema {version}"
+        state = "has no tables yet" if version is None else f"is at schema {version}"
         raise StorageError(
-            f"the database {stands}, this version wants {wanted}: "
+            f"the database {state}, this version wants {wanted}: "
             "run `odds-service db upgrade`, or start with --migrate"
         )
 
     async def aio_own(self) -> None:
-        """Become the database's one owner, until `aio_dispose`. Raises StorageError.
+        """Become the only owner of the database, until `aio_dispose`. Raises StorageError.
 
-        The lock belongs to a session of its own. Where that session is lost (the server was
-        restarted), what keeps a second owner from writing is the epoch, see storage.writing.
+        The lock belongs to a separate session. If that session is lost (the server was restarted),
+        the epoch keeps a second owner from writing; see storage.log.writing.
         """
         connection = await self.engine.connect()
         try:

@@ -1,8 +1,8 @@
 """The tables as SQLAlchemy describes them; the migrations create them.
 
 Times are aware UTC. `line` and `participant` are never null ('' is none). Odds and events are
-compact JSON as text: it can be read with SQL, is as small as JSONB, and goes through COPY as it
-is. Columns of one name mean the same in every table.
+stored as compact JSON text. It can be queried with SQL, is as small as JSONB, and goes through COPY
+unchanged. Columns with the same name have the same meaning in all tables.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -37,22 +37,22 @@ class NaiveTime(ValueError):
 
 @lru_cache(maxsize=1024)  # the changes of one capture share their times
 def microseconds(value: datetime) -> int:
-    """Return whole microseconds since 1970 in UTC. Raises NaiveTime."""
+    """Convert a time to whole microseconds since 1970 in UTC. Raises NaiveTime."""
     if value.tzinfo is None:
         raise NaiveTime(value)
     return (value - _EPOCH) // _MICROSECOND
 
 
 def from_microseconds(value: int) -> datetime:
-    """Return the time of whole microseconds since 1970 in UTC."""
+    """Convert whole microseconds since 1970 to a time in UTC."""
     return _EPOCH + timedelta(microseconds=value)
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware time; a naive one is refused.
+    """The column type of an aware time; naive ones are rejected.
 
-    TIMESTAMPTZ on PostgreSQL; on SQLite microseconds since 1970, which keep their order and take
-    8 bytes.
+    It is TIMESTAMPTZ on PostgreSQL. On SQLite it is microseconds since 1970, which sort correctly
+    and take 8 bytes.
     """
 
     impl = BigInteger
@@ -86,11 +86,11 @@ feed_state = Table(
     Column("one", Integer, primary_key=True),
     Column("database_id", Text, nullable=False),
     Column("epoch", Text, nullable=False),
-    # Everything up to here is in odds_history, or has its placeholder there.
+    # Up to this revision, every change or its placeholder is in odds_history.
     Column("durable_revision", BigInteger, nullable=False),
-    # Everything up to here was taken out of odds_history again, because of its age.
+    # Up to this revision, changes were deleted from odds_history because of their age.
     Column("floor_revision", BigInteger, nullable=False),
-    Column("floor_at", UtcTime),  # that of the floor's own detection, or a little later
+    Column("floor_at", UtcTime),  # time of detection of the floor, or slightly later
     Column("detected_at", UtcTime),
 )
 
@@ -113,7 +113,7 @@ events = Table(
     Column("start_time", UtcTime, nullable=False),
     Column("status", SmallInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
-    # A row of odds_current is alive when it is no tombstone and newer than this.
+    # A row of odds_current is live if it is newer than this and not a tombstone.
     Column("ended_revision", BigInteger, nullable=False),
 )
 
@@ -124,11 +124,11 @@ event_sources = Table(
     Column("source", Text, primary_key=True),
     Column("source_event_id", Text, nullable=False),
     Column("listing", Text),
-    Column("shown", Text),  # what the source says of the event; JSON
+    Column("shown", Text),  # the event as the source shows it; JSON
     Column("match_score", SmallInteger, nullable=False),
     Column("match_reason", Text, nullable=False),
-    Column("told", SmallInteger),  # the status that the source told; null: none
-    Column("departed_at", UtcTime),  # since when the source shows it no more; null: it shows it
+    Column("told", SmallInteger),  # the status that the source reports; null: none
+    Column("departed_at", UtcTime),  # when the source stopped showing it; null: still shown
 )
 
 bookmakers = Table(
@@ -148,7 +148,7 @@ snapshots = Table(
     Column("observed_at", UtcTime, nullable=False),
     Column("confirmed_at", UtcTime, nullable=False),
     Column("source_updated_at", UtcTime),
-    Column("lagging", Text),  # market type -> when it was last seen true, where not confirmed_at
+    Column("lagging", Text),  # market type -> last seen true, if not at confirmed_at
 )
 
 odds_current = Table(
@@ -167,10 +167,10 @@ odds_current = Table(
     Column("snapshot_id", BigInteger, nullable=False),
 )
 
-# What makes a market one and the same over time; the key of odds_current.
+# The identity of a market over time; the key of odds_current.
 MARKET_COLUMNS: Final = ("event_id", "source", "bookmaker", "market", "line", "participant")
 
-# The order of the columns is that of rows.history.HistoryRow.
+# The columns are in the order of rows.history.HistoryRow.
 odds_history = Table(
     "odds_history",
     metadata,
@@ -190,7 +190,7 @@ odds_history = Table(
     Column("before", Text),
     Column("after", Text),
     Column("other_line", Text),
-    Column("ended", LargeBinary),  # what an event's bookmakers showed until its end; zlib
+    Column("ended", LargeBinary),  # odds of the bookmakers at an event's end; zlib
     Column("wall_at", UtcTime),  # the wall clock at detection; null: equal to detected_at
 )
 
@@ -221,7 +221,7 @@ source_asks = Table(
     "source_asks",
     metadata,
     Column("source", Text, primary_key=True),
-    Column("asks", Text, nullable=False),  # what the last run asked the source for; JSON
+    Column("asks", Text, nullable=False),  # the asks of the last run; JSON
 )
 
 dead_letters = Table(

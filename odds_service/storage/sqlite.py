@@ -1,4 +1,4 @@
-"""The embedded database: one SQLite file in WAL mode, owned by one process through a lock file."""
+"""The embedded database: a SQLite file in WAL mode, owned by one process through a lock file."""
 
 import fcntl
 import os
@@ -22,21 +22,21 @@ from odds_service.storage import migrating
 from odds_service.storage.database import Database
 from odds_service.storage.schema import NaiveTime, from_microseconds, microseconds
 
-BUSY_S: Final = 5.0  # how long a statement waits for another program's lock on the file
+BUSY_S: Final = 5.0  # wait for another program's lock on the file
 
-# What the driver says of a value that it cannot hand over, before SQLite has seen it.
+# The driver's errors for values that it cannot pass on; SQLite never sees them.
 _UNFIT: Final = (NaiveTime, UnicodeEncodeError, OverflowError)
 _REFUSED: Final = (sqlite3.IntegrityError, sqlite3.DataError)
 
 
 class Sqlite(Database):
-    """See storage.database.Database."""
+    """The SQLite engine; see storage.database.Database."""
 
     name = "sqlite"
     locks_rows = False
 
     def __init__(self, path: Path) -> None:
-        # isolation_level None: Python's sqlite3 begins no transactions of its own.
+        # isolation_level None: Python's sqlite3 must not begin transactions by itself.
         engine = create_async_engine(
             f"sqlite+aiosqlite:///{path}", connect_args={"isolation_level": None}
         )
@@ -77,7 +77,7 @@ class Sqlite(Database):
         return from_microseconds(value)
 
     async def aio_make_room(self, connection: AsyncConnection, times: Iterable[datetime]) -> None:
-        """Do nothing: one table takes all days."""
+        """Do nothing: a single table holds all days."""
 
     def whole_periods(self, cutoff: datetime) -> datetime:
         return cutoff
@@ -104,7 +104,7 @@ class Sqlite(Database):
         if "malformed" in said or "not a database" in said:
             return StorageError(f"{self._place}: {said}")
         if isinstance(cause, sqlite3.OperationalError):
-            # Locked by another program, disk full, file gone: all may pass.
+            # Locked by another program, disk full, file gone: all of these may pass.
             return StorageUnavailable(f"{self._place}: {said}")
         return None
 
@@ -118,7 +118,7 @@ class Sqlite(Database):
 
 
 async def _aio_driver(connection: AsyncConnection) -> Any:
-    """Return aiosqlite's connection; SQLAlchemy would look at every row once more."""
+    """Return aiosqlite's connection, which avoids SQLAlchemy's work on each row."""
     return (await connection.get_raw_connection()).driver_connection
 
 
@@ -136,10 +136,10 @@ def _begin(connection: Connection) -> None:
 
 
 def _undo(connection: DBAPIConnection, *_: object) -> None:
-    """Let go of the lock before a cancelled statement's connection is closed.
+    """Release the lock before a cancelled statement's connection is closed.
 
-    SQLite closes a connection only when the last of its cursors is gone, and the cancelled
-    statement's cursor lives on in a traceback: nobody could write until that is collected.
+    SQLite closes a connection only after the last of its cursors is gone. The cursor of the
+    cancelled statement lives on in a traceback, and would block all writers until it is collected.
     """
     connection.rollback()
 
@@ -151,7 +151,7 @@ def _insert_text(table: Table) -> str:
 
 @contextmanager
 def owned(path: Path) -> Iterator[None]:
-    """Own the database file, through a lock on a file beside it. Raises StorageError."""
+    """Own the database file, by a lock on a file beside it. Raises StorageError."""
     lock_path = path.with_name(path.name + ".lock")
     try:
         lock = os.open(lock_path, os.O_CREAT | os.O_RDWR, 0o600)

@@ -1,4 +1,4 @@
-"""The last success of a source at a time in the past: pure, and shared by all stores."""
+"""The last success of a source in the past: pure functions that all stores share."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from odds_service.model.source import STALE_AFTER_INTERVALS, SourceState, SourceStatus
 
-RUNS_SEARCHED: Final = timedelta(hours=1)  # before the time; thousands of pulls
+RUNS_SEARCHED: Final = timedelta(hours=1)  # before the time; contains thousands of pulls
 
 
 def with_success(state: SourceState, answered_at: datetime | None) -> SourceState:
-    """Return the state with a success that came after the change that announced it."""
+    """Return the state with a success that came after its last announced change."""
     known = state.last_success_at
     if answered_at is None or (known is not None and known >= answered_at):
         return state
@@ -20,15 +20,15 @@ def with_success(state: SourceState, answered_at: datetime | None) -> SourceStat
 
 
 def earliest_success(state: SourceState, at: datetime, seen_at: datetime) -> datetime:
-    """Return the earliest time of a source's last success before a time, as its state bounds it.
+    """Return a lower bound of the time of a source's last success before a given time.
 
-    A source that is UP has answered within so many intervals. Any other has last answered when its
-    state says.
+    An UP source has succeeded within STALE_AFTER_INTERVALS intervals. Any other source last
+    succeeded at the time in its state.
 
     Args:
         state: the source's state at that time.
         at: the time.
-        seen_at: a success that is known; never later than the result.
+        seen_at: a known success; the result is never earlier.
     """
     if state.status is SourceStatus.UP:
         within = timedelta(seconds=STALE_AFTER_INTERVALS * state.interval_s)

@@ -39,7 +39,7 @@ async def test_each_opening_is_empty() -> None:
 
 async def test_no_tool_can_open_it() -> None:
     async with open_bridge():
-        with pytest.raises(StorageError, match="within the service"):
+        with pytest.raises(StorageError, match="inside the service"):
             async with open_store(URL, owner=False):
                 pytest.fail("it opened")
 

@@ -33,7 +33,7 @@ ALL = 10**9
         ("postgres://nobody:hunter2@{server}/postgres", StorageError, 'role "nobody"'),
         ("postgresql://postgres:hunter2@{server}/nosuch", StorageError, 'database "nosuch"'),
         ("postgresql://postgres:hunter2@{server}/postgres", StorageError, "db upgrade"),
-        ("postgresql://u:hunter2@h:port/x", StorageError, "no URL"),
+        ("postgresql://u:hunter2@h:port/x", StorageError, "not a URL"),
         ("postgresql+psycopg2://u:hunter2@127.0.0.1:1/x", StorageUnavailable, "Connect call"),
     ],
 )

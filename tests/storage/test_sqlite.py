@@ -37,7 +37,7 @@ async def test_what_is_no_database_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("nonsense", "no URL"),
+        ("nonsense", "not a URL"),
         ("mysql://u:hunter2@h/d", "mysql is not supported"),
         ("sqlite://", "names no file"),
         ("sqlite:////no/such/folder/odds.db", "does not exist"),

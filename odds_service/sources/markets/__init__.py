@@ -1,5 +1,5 @@
 """The market table: the canonical names of each provider's markets and outcomes.
 
-The `.toml` files are the table (docs/markets.md tells how to add to it). `schema` checks them,
-`table` looks markets up, `matching` compares an entry with a market, `coverage` counts.
+The `.toml` files hold the table; docs/markets.md explains how to extend it. `schema` validates
+them, `table` looks markets up, `matching` compares an entry with a market, `coverage` counts.
 """

@@ -1,7 +1,7 @@
-"""Rules that tell whether bookmakers' prices of one match can be prices of the same bets.
+"""Plausibility checks: can bookmakers' prices of one match be prices of the same bets?
 
-They find markets that are mapped wrongly: such a market has no outcome in common with that of other
-bookmakers, its prices are far from theirs, or its own prices do not add up.
+They reveal wrongly mapped markets. Such a market shares no outcome with the other bookmakers'
+market, its prices are far from theirs, or its own prices do not add up.
 """
 
 import math
@@ -19,22 +19,24 @@ from odds_service.sources.markets.table import Table
 # outcome. The overrounds of two- and three-way markets here are 2 to 9 %, so 8 % between two
 # bookmakers is the most that margins explain; the median is below 1 %.
 MOST_DISTANCE: Final = 0.08
-# The margin that a price may hold if the overround is not known (one side of two, a list).
+# The margin that a price may contain if the overround is unknown (one side of two, a list).
 MOST_MARGIN: Final = 0.12
-# Allowed gap beyond the margins: prices are rounded, and a moment old.
+# Tolerated gap beyond the margins: prices are rounded, and slightly outdated.
 _SLACK: Final = 0.01
-_LEAST_OVERROUND: Final = -0.01  # below it a bookmaker pays for being bet against
+_LEAST_OVERROUND: Final = -0.01  # below it, betting on all outcomes would make a profit
 _MOST_OVERROUND_OF_TWO: Final = 0.25
-_MOST_OVERROUND: Final = 0.70  # of many outcomes each holds some: a list of 46 scores has 0.63
-_REST: Final = "other"  # means all that is not listed, so in unequal lists it is another bet
+_MOST_OVERROUND: Final = 0.70  # each of many outcomes adds some: a list of 46 scores has 0.63
+_REST: Final = "other"  # everything not listed, so it is another bet if the lists differ
 
 Shown = Mapping[MarketKey, ObservedMarket]
 
 
 class Disagreement(Struct, frozen=True):
-    """A finding about one market; bookmakers: those whose prices it is about.
+    """A finding about one market.
 
-    reason: `outcomes`, `distance`, `apart` (no one probability fits both) or `overround`.
+    Attributes:
+        bookmakers: those whose prices it concerns.
+        reason: `outcomes`, `distance`, `apart` (no single probability fits both) or `overround`.
     """
 
     key: MarketKey
@@ -44,7 +46,13 @@ class Disagreement(Struct, frozen=True):
 
 
 def disagreements(table: Table, sport: str, bookmakers: Mapping[str, Shown]) -> list[Disagreement]:
-    """Return all findings between the bookmakers of one match, and within each of them."""
+    """Return all findings about one match, between its bookmakers and within each of them.
+
+    Args:
+        table: the market table.
+        sport: the canonical sport.
+        bookmakers: name -> its markets.
+    """
     found = [
         wrong
         for name, shown in bookmakers.items()
@@ -78,7 +86,7 @@ def overround_of(table: Table, sport: str, market: ObservedMarket) -> float | No
 
 
 def distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    """Return the largest difference of normalised probabilities over the outcomes of both."""
+    """Return the largest difference between the normalised probabilities of two price lists."""
     booksums = [math.fsum(1 / price for price in prices.values()) for prices in (one, other)]
     return max(abs(1 / one[key] / booksums[0] - 1 / other[key] / booksums[1]) for key in one)
 
@@ -128,7 +136,7 @@ def _between(
 
 
 def _least(price: float, margin: float | None) -> float:
-    """Return the least probability that a price allows, with the whole margin on it."""
+    """Return the lowest probability that a price allows, if all of the margin is on it."""
     return 1 / price - (MOST_MARGIN if margin is None else margin)
 
 

@@ -1,4 +1,4 @@
-"""Collect the markets of one bookmaker's event while a payload is read."""
+"""Collection of the markets of one bookmaker's event during decoding."""
 
 import re
 from collections import Counter
@@ -22,10 +22,10 @@ from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.matching import Target
 from odds_service.sources.markets.table import Ranked
 
-_NO_PRICE: Final = (0.0, 1.0)  # all three providers write them for no price
-_DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,12})?")  # float() takes `1_5` for 15, too
+_NO_PRICE: Final = (0.0, 1.0)  # all three providers use these for no price
+_DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,12})?")  # float() would accept `1_5` as 15
 _MOST_PRICES: Final = 2**14
-_NUL: Final = "\0"  # PostgreSQL refuses it in text; SQLite does not
+_NUL: Final = "\0"  # PostgreSQL rejects it in text; SQLite does not
 _OPEN: Final = MarketStatus.OPEN
 _SUSPENDED: Final = MarketStatus.SUSPENDED
 _rank: Final = itemgetter(0)
@@ -33,10 +33,10 @@ _rank: Final = itemgetter(0)
 
 @lru_cache(_MOST_PRICES)
 def read_price(value: str | float) -> float | None:
-    """Read decimal odds as a payload writes them; None if it means that there is no price.
+    """Decode decimal odds as a payload writes them; return None if there is no price.
 
     Raises:
-        BadPrice: the value is no price at all.
+        BadPrice: the value is not a price.
     """
     if isinstance(value, str) and _DECIMAL.fullmatch(value) is None:
         raise BadPrice(f"decimal price {value!r} is not a number")
@@ -45,23 +45,29 @@ def read_price(value: str | float) -> float | None:
 
 
 class MarketCollector:
-    """The markets of one bookmaker's event: make one per event, fill it, and read it off."""
+    """The markets of one bookmaker's event; create one per event and fill it."""
 
     def __init__(self, problems: Counter[str], coverage: Coverage | None) -> None:
         self.problems = problems
         self.coverage = Coverage() if coverage is None else coverage
         self.unreadable: set[str] = set()
         self.markets: dict[MarketKey, ObservedMarket] = {}
-        self.readable = True  # whether the latest outcome had a readable price
+        self.readable = True  # whether the last outcome had a readable price
 
     def outcome(
         self, target: Target, name: str, value: str | float, *, active: bool
     ) -> Ranked | None:
         """Return an outcome with its rank; None, counted, if its name is invalid.
 
-        An outcome with an unreadable price is counted too and stays without a price: it can still
-        happen. `readable` is then False, so the caller does not keep it and each poll counts it
-        anew.
+        An outcome with an unreadable price is counted too, and stays without a price: it can still
+        happen. `readable` is then False, so the caller does not cache it, and each poll counts it
+        again.
+
+        Args:
+            target: the canonical market and outcome.
+            name: the outcome's name for people.
+            value: the price as the payload writes it.
+            active: whether the source takes bets on it.
         """
         if _NUL in name:
             self.problems["bad_outcome"] += 1
@@ -83,13 +89,13 @@ class MarketCollector:
         closed: bool = False,
         updated_at: datetime | None = None,
     ) -> None:
-        """Add a market, or more outcomes to one that is there already.
+        """Add a market, or further outcomes of a market already added.
 
         Args:
             key: its canonical key.
             outcomes: with their ranks, in any order.
             closed: whether the source takes no bets on it now, whatever its outcomes say.
-            updated_at: the source's own time of its last change.
+            updated_at: the time of its last change, as the source claims.
         """
         ordered: tuple[Outcome, ...]
         if len(outcomes) == 2:
@@ -115,11 +121,11 @@ class MarketCollector:
         self.markets[key] = ObservedMarket(key, status, ordered, updated_at)
 
     def lose(self, types: frozenset[str] | None) -> None:
-        """Mark an unreadable market, so that its types are suspended instead of removed.
+        """Record an unreadable market, so that its types are suspended instead of removed.
 
         Args:
-            types: the market's types; empty if the table has no such market, None if not even that
-                is readable.
+            types: the market's types; empty if the table does not know the market, None if even its
+                id is unreadable.
         """
         self.problems["bad_market"] += 1
         self.unreadable |= {ANY} if types is None else types

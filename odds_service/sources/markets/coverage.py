@@ -1,13 +1,13 @@
-"""Counts of the markets in payloads that the table knows, and of the others."""
+"""Counts of the markets in payloads, known and unknown to the table."""
 
 from collections import Counter
 
 
 class Coverage:
-    """Counts of a provider's markets, one per id and specifier.
+    """Counts of a provider's markets, by id and specifier.
 
-    A market is mapped if all its outcomes are. Otherwise it is unmapped under its own name, even if
-    some of its outcomes were read.
+    A market is mapped if all its outcomes are. Otherwise it is counted as unmapped under its own
+    name, even if some of its outcomes were decoded.
     """
 
     def __init__(self) -> None:
@@ -16,10 +16,10 @@ class Coverage:
 
     @property
     def markets(self) -> int:
-        """Return the number of all markets."""
+        """The number of all markets."""
         return self.mapped + self.unmapped.total()
 
     @property
     def share(self) -> float:
-        """Return the mapped share; 1 if there were no markets."""
+        """The mapped share; 1 if there were no markets."""
         return self.mapped / self.markets if self.markets else 1.0

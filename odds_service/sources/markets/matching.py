@@ -1,4 +1,4 @@
-"""Compare an entry of the market table with a provider's market, by specifier and names."""
+"""Comparison of the table's entries with a provider's market, by specifier and names."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from odds_service.model.market import NO_LINE, MarketKey
 from odds_service.model.price import BadPrice, canonical_line
 from odds_service.sources.markets.schema import PLACEHOLDERS, ProviderMarket, TableError
 
-_MOST_MINUTES: Final = 120  # of a match with its overtime
+_MOST_MINUTES: Final = 120  # of a match, including overtime
 _HALF: Final = 0.5  # three or more is over two and a half
 _TEMPLATE: Final = re.compile(r"([^?@{}]+)(?:([?@])(.+))?")
 _MINUTE: Final = re.compile(r"[0-9]{1,3}")
@@ -20,7 +20,8 @@ Spec = Mapping[str, str]
 class Target(NamedTuple):
     """The canonical market and outcome of a provider's outcome.
 
-    rank: its place in the canonical order of all outcomes of the table.
+    Attributes:
+        rank: its position in the canonical order of all outcomes of the table.
     """
 
     key: MarketKey
@@ -29,11 +30,12 @@ class Target(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """An entry of the table, ready to be compared with a provider's market.
+    """An entry of the table, prepared for the comparison with a provider's market.
 
-    spec: the values that the specifier must have; some are placeholders. spelled: the provider's
-    spelling -> outcome key; empty where a pattern reads the outcomes. ranks: outcome key -> its
-    place in the canonical order.
+    Attributes:
+        spec: the required values of the specifier; some are placeholders.
+        spelled: the provider's spelling -> outcome key; empty if a pattern matches the outcomes.
+        ranks: outcome key -> its position in the canonical order.
     """
 
     entry: str
@@ -47,17 +49,17 @@ class Candidate(NamedTuple):
 
 
 class Match(NamedTuple):
-    """The market type and line that a specifier stands for."""
+    """The market type and line that a specifier denotes."""
 
     market: str
     line: str
 
 
 def check_template(where: str, place: ProviderMarket) -> dict[str, str]:
-    """Return the specifier that an entry asks for.
+    """Return the specifier that an entry requires.
 
     Raises:
-        TableError: the entry's id is not well formed; the text begins with `where`.
+        TableError: the entry's id is malformed; the text begins with `where`.
     """
     template = _TEMPLATE.fullmatch(place.id)
     if template is None:
@@ -96,7 +98,7 @@ def read_specifier(text: str) -> dict[str, str]:
 
 
 def match(candidate: Candidate, spec: Spec) -> Match | None:
-    """Return the type and line of a specifier; None if the candidate does not fit it."""
+    """Return the type and line of a specifier; None if the candidate does not match it."""
     if spec.keys() != candidate.spec.keys():
         return None
     place = candidate.place
@@ -112,18 +114,18 @@ def match(candidate: Candidate, spec: Spec) -> Match | None:
                 return None
             minute = int(value)
         elif wanted != "{any}":
-            told = _line(wanted, value)
-            if told is None:
+            found = _line(wanted, value)
+            if found is None:
                 return None
-            line = told
+            line = found
     return Match(candidate.market.replace("{minute}", str(minute)), line)
 
 
 def _line(wanted: str, value: str) -> str | None:
     """Return the canonical line of a specifier's value; None if it has none.
 
-    A score gives its difference (a start of 0:1 is a handicap of -1) or, for the next goal, that
-    goal's number. `at_least` gives the half below: three or more is over 2.5.
+    A score gives its difference (a start of 0:1 is a handicap of -1) or, for the next goal, the
+    number of that goal. `at_least` gives the half below: three or more is over 2.5.
     """
     try:
         if wanted == "{line}":
@@ -137,7 +139,13 @@ def _line(wanted: str, value: str) -> str | None:
 
 
 def read_outcome(candidate: Candidate, what: Match, spelling: str) -> Target | None:
-    """Read an outcome by the candidate's pattern; None if it does not fit."""
+    """Match an outcome against the candidate's pattern; return None if it does not match.
+
+    Args:
+        candidate: an entry with a pattern.
+        what: the market type and line of its market.
+        spelling: the outcome as the provider spells it.
+    """
     place, pattern = candidate.place, candidate.pattern
     read = None if pattern is None else pattern.fullmatch(spelling)
     if read is None or place.key is None:
@@ -155,6 +163,6 @@ def read_outcome(candidate: Candidate, what: Match, spelling: str) -> Target | N
 
 
 def _person(name: str) -> str:
-    """Turn `Digne, Lucas` into `Lucas Digne`; leave a name without a comma."""
+    """Convert `Digne, Lucas` to `Lucas Digne`; leave a name without a comma as it is."""
     last, comma, first = name.partition(", ")
     return f"{first} {last}" if comma and ", " not in first else name

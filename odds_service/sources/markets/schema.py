@@ -1,7 +1,7 @@
-"""The form of the market table's files, checked as they are read.
+"""The format of the market table's files, validated as they are loaded.
 
-A wrong entry is refused with file, entry and reason: a wrongly mapped market would be a wrong price
-that nobody notices.
+A wrong entry is rejected with file, entry and reason: a wrongly mapped market would give wrong
+prices that nobody notices.
 """
 
 import re
@@ -17,8 +17,8 @@ from odds_service.errors import OddsServiceError
 
 PROVIDERS: Final = ("sportybet", "betpawa", "bet9ja")
 PLACEHOLDERS: Final = ("line", "score", "next", "minute", "any")
-ABSENT: Final = "-"  # in a column of spellings: the provider lacks this outcome
-SAME: Final = "="  # a whole column: spelled like the keys; before a spelling: the text, not the id
+ABSENT: Final = "-"  # in a column of spellings: the provider does not offer this outcome
+SAME: Final = "="  # a whole column: same as the keys; before a spelling: the text, not the id
 ALTERNATIVES: Final = "|"  # between spellings of one outcome
 _KEY: Final = re.compile(r"[a-z0-9_]+(\{minute\})?")
 _OUTCOME: Final = re.compile(r"[a-z0-9_+:,-]+")
@@ -33,9 +33,11 @@ class TableError(OddsServiceError):
 
 
 class OutcomeSet(Struct, frozen=True, forbid_unknown_fields=True):
-    """Outcomes that markets share, and each provider's spellings in the order of `keys`.
+    """Outcomes that markets share, with each provider's spellings in the order of `keys`.
 
-    complete: exactly one of the keys comes true (or the bet is void), so Σ 1/price has a meaning.
+    Attributes:
+        complete: whether exactly one of the keys comes true (or the bet is void), so that Σ 1/price
+            is meaningful.
     """
 
     keys: Cells
@@ -46,12 +48,17 @@ class OutcomeSet(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProviderMarket(Struct, frozen=True, forbid_unknown_fields=True):
-    """A market as one provider has it.
+    """A market as one provider offers it.
 
-    id: `18?total={line}` (SportyBet), `5000@{line}` (BetPawa), `S_OU@{line}` (Bet9ja). outcomes:
-    spellings that differ from the set's. set: another outcome set than the market's. line, minute:
-    for ids that do not hold them. pattern: reads outcomes that cannot be listed, such as players,
-    into `participant`, `at_least` (three or more is over 2.5) or `line`; `key` is then their key.
+    Attributes:
+        id: `18?total={line}` (SportyBet), `5000@{line}` (BetPawa), `S_OU@{line}` (Bet9ja).
+        outcomes: spellings that differ from those of the set.
+        set: an outcome set other than the market's.
+        line: the line, if the id does not contain it.
+        minute: the minute, likewise.
+        pattern: matches outcomes that cannot be listed, such as players. Its groups are
+            `participant`, `at_least` (three or more is over 2.5) and `line`.
+        key: the key of the outcomes that `pattern` matches.
     """
 
     id: str
@@ -67,21 +74,26 @@ Where = str | ProviderMarket | list[str | ProviderMarket]
 
 
 class Side(Struct, frozen=True, forbid_unknown_fields=True):
-    """The providers' ids of a market of one side."""
+    """The providers' ids of a one-sided market."""
 
     sportybet: Where = []
     betpawa: Where = []
     bet9ja: Where = []
 
     def places(self, provider: str) -> Iterator[ProviderMarket]:
-        """Yield the provider's entries, short forms expanded."""
+        """Yield the provider's entries, with short forms expanded."""
         where: Where = getattr(self, provider)
         for place in where if isinstance(where, list) else [where]:
             yield ProviderMarket(place) if isinstance(place, str) else place
 
 
 class MarketEntry(Side, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A canonical market; home, away: the same for one side, which is then the participant."""
+    """A canonical market.
+
+    Attributes:
+        home: the same market for the home side only, which is then the participant.
+        away: likewise for the away side.
+    """
 
     about: str
     outcomes: str
@@ -89,12 +101,12 @@ class MarketEntry(Side, frozen=True, forbid_unknown_fields=True, kw_only=True):
     away: Side = Side()
 
     def sides(self) -> tuple[tuple[str, Side], ...]:
-        """Return participant and entries: those of both sides, of home and of away."""
+        """Return participants with their entries: both sides together, home and away."""
         return ("", self), ("home", self.home), ("away", self.away)
 
 
 class SportFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """The markets of one sport; ids: the providers' ids of the sport, if this file has them."""
+    """The markets of one sport; `ids` are the providers' ids of the sport, if present."""
 
     sport: str
     ids: dict[str, Cells] = {}
@@ -102,7 +114,7 @@ class SportFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _SportText(Struct, frozen=True, forbid_unknown_fields=True):
-    """A sport's file before its entries are read one by one, so that errors can name them."""
+    """A sport's file before its entries are decoded one by one, so that errors can name them."""
 
     sport: str
     ids: dict[str, Cells] = {}
@@ -114,12 +126,12 @@ class _OutcomesText(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def cells(text: Cells) -> list[str]:
-    """Return the texts of a column, given as a list or as words between white space."""
+    """Return the cells of a column, given as a list or as words separated by white space."""
     return text.split() if isinstance(text, str) else text
 
 
 def read_outcomes(file: Traversable) -> dict[str, OutcomeSet]:
-    """Read the file of outcome sets. Raises TableError."""
+    """Load the file of outcome sets. Raises TableError."""
     entries = _decode(file, _OutcomesText).outcomes
     sets = {name: _entry(file, "outcomes", name, OutcomeSet, entries[name]) for name in entries}
     for name, outcome_set in sets.items():
@@ -138,7 +150,7 @@ def read_outcomes(file: Traversable) -> dict[str, OutcomeSet]:
 
 
 def check_column(where: str, keys: list[str], column: Cells) -> None:
-    """Raise TableError unless a column has one spelling per key, each of them once."""
+    """Raise TableError unless a column has one distinct spelling per key."""
     if column == SAME:
         return
     spelled = cells(column)
@@ -151,7 +163,7 @@ def check_column(where: str, keys: list[str], column: Cells) -> None:
 
 
 def read_sport(file: Traversable) -> SportFile:
-    """Read the file of a sport's markets. Raises TableError."""
+    """Load the file of a sport's markets. Raises TableError."""
     text = _decode(file, _SportText)
     markets = {
         name: _entry(file, "markets", name, MarketEntry, entry)

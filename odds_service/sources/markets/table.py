@@ -1,7 +1,7 @@
-"""Look up a provider's market: its canonical key, and its outcomes.
+"""Lookup of a provider's market: its canonical key and outcomes.
 
-Each market id with its specifier is looked up once and the result is kept, so reading a payload
-costs two dictionary lookups per price.
+Each market id with its specifier is looked up once and cached, so decoding a payload costs two
+dictionary lookups per price.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,9 +42,9 @@ from odds_service.sources.markets.schema import (
 )
 
 OUTCOMES_FILE: Final = "outcomes.toml"
-_MOST_KEPT: Final = 2**14  # markets, by id and specifier; beyond it keeping starts anew
-_MOST_READ: Final = 2**10  # names of one market, read by patterns
-_MOST_REMEMBERED: Final = 2**17  # outcomes as written, of one provider and sport
+_MOST_KEPT: Final = 2**14  # cached markets, by id and specifier; cleared when full
+_MOST_READ: Final = 2**10  # cached names per market, matched by patterns
+_MOST_REMEMBERED: Final = 2**17  # cached outcomes of one provider and sport, as written
 
 Ranked = tuple[int, Outcome]
 
@@ -52,8 +52,10 @@ Ranked = tuple[int, Outcome]
 class FoundMarket:
     """A provider's market of one id and specifier, found in the table.
 
-    types: its market types. key: its canonical key; None if it is several markets. shown: outcomes
-    as read before, by their written form; see Reading.remember.
+    Attributes:
+        types: its market types.
+        key: its canonical key; None if it is several markets.
+        shown: outcomes decoded before, by their written form; see Reading.remember.
     """
 
     __slots__ = ("_patterns", "_read", "_targets", "key", "shown", "types")
@@ -74,7 +76,7 @@ class FoundMarket:
                 self._targets[spelling] = Target(key, outcome, candidate.ranks[outcome])
         self.types = frozenset(types)
         self.key = keys.pop() if len(keys) == 1 and not self._patterns else None
-        if self.key is not None:  # one shared value
+        if self.key is not None:  # a single shared value
             for spelling, target in self._targets.items():
                 self._targets[spelling] = target._replace(key=self.key)
 
@@ -82,7 +84,7 @@ class FoundMarket:
         """Return the canonical market and outcome; None if the table does not know it.
 
         Args:
-            spelling: the provider's id or short name of the outcome, or SAME and its text.
+            spelling: the provider's id or short name of the outcome, or SAME followed by its text.
         """
         target = self._targets.get(spelling)
         if target is not None or not self._patterns:
@@ -98,14 +100,14 @@ class FoundMarket:
 
 
 class Reading:
-    """One provider's markets of one sport, with what was read lately."""
+    """One provider's markets of one sport, with a cache of decoded values."""
 
     def __init__(self, candidates: Mapping[str, list[Candidate]]) -> None:
         self._candidates = candidates
         self._kept: dict[tuple[str, str], FoundMarket | None] = {}
         self._remembered = 0
 
-    def market(self, id: str, specifier: str = "") -> FoundMarket | None:  # noqa: A002 (theirs)
+    def market(self, id: str, specifier: str = "") -> FoundMarket | None:  # noqa: A002 (the provider's word)
         """Return the market of a provider's id and specifier; None if it is not in the table."""
         kept = self._kept
         place = id, specifier
@@ -123,14 +125,20 @@ class Reading:
         return kept[place]
 
     def remember(self, placed: FoundMarket, written: Any, shown: tuple[MarketKey, Ranked]) -> None:
-        """Keep the outcome of a written form: most are the same at the next poll."""
+        """Cache an outcome: most are the same at the next poll.
+
+        Args:
+            placed: the market.
+            written: the outcome as the payload writes it.
+            shown: the canonical market, and the outcome with its rank.
+        """
         self._remembered += 1
         if self._remembered > _MOST_REMEMBERED:
             self._forget()
         placed.shown[written] = shown
 
-    def types(self, id: str) -> frozenset[str]:  # noqa: A002 (theirs)
-        """Return the market types that a provider's id may stand for, whatever its specifier."""
+    def types(self, id: str) -> frozenset[str]:  # noqa: A002 (the provider's word)
+        """Return all market types that a provider's id may denote, whatever its specifier."""
         types = {one.market for one in self._candidates.get(id, ())}
         return frozenset(ANY if "{" in one else one for one in types)
 
@@ -159,7 +167,7 @@ class Table:
             place: Reading(candidates) for place, candidates in self._candidates.items()
         }
 
-    def sport(self, provider: str, id: str) -> str | None:  # noqa: A002 (theirs)
+    def sport(self, provider: str, id: str) -> str | None:  # noqa: A002 (the provider's word)
         """Return the canonical sport of a provider's sport id."""
         return self._sports.get((provider, id))
 
@@ -168,7 +176,13 @@ class Table:
         return self._readings.get((provider, sport)) or Reading({})
 
     def complete(self, sport: str, market: str, outcomes: Iterable[str]) -> bool:
-        """Return whether exactly one of a market's outcomes comes true (or the bet is void)."""
+        """Return whether exactly one of some outcomes comes true (or the bet is void).
+
+        Args:
+            sport: the canonical sport.
+            market: the canonical market type.
+            outcomes: keys of the market's outcomes.
+        """
         keys = frozenset(outcomes)
         return any(
             keys == frozenset(cells(one.keys))
@@ -177,7 +191,7 @@ class Table:
         )
 
     def sets_of(self, sport: str, market: str) -> Iterator[OutcomeSet]:
-        """Yield the outcome sets that a canonical market may show."""
+        """Yield the outcome sets that a canonical market may have."""
         for name, entry in self.entries.get(sport, {}).items():
             prefix, minute, _ = name.partition("{minute}")
             if market == name or (minute and market.startswith(prefix)):
@@ -224,10 +238,10 @@ class Table:
         place: ProviderMarket,
     ) -> Candidate:
         spec = check_template(where, place)
-        told = placeholders(spec)
-        if ("{minute}" in market) is not ("minute" in told or place.minute is not None):
+        named = placeholders(spec)
+        if ("{minute}" in market) is not ("minute" in named or place.minute is not None):
             raise TableError(f"{where}: the {{minute}} of the key and of the id do not agree")
-        if place.line is not None and told & {"line", "score", "next"}:
+        if place.line is not None and named & {"line", "score", "next"}:
             raise TableError(f"{where}: the line is given twice")
         if place.pattern is not None or place.key is not None:
             pattern = check_pattern(where, place)
@@ -246,13 +260,13 @@ class Table:
 
 @cache
 def table() -> Table:
-    """Return the table that comes with the package, read once. Raises TableError."""
+    """Return the table shipped with the package, loaded once. Raises TableError."""
     return Table(files(__package__))
 
 
 def _spellings(provider: str, keys: list[str], column: Cells) -> Iterator[tuple[str, str]]:
     if column == SAME:
-        mark = SAME if provider == "sportybet" else ""  # its outcomes have ids besides their texts
+        mark = SAME if provider == "sportybet" else ""  # its outcomes have ids in addition to texts
         column = [mark + key for key in keys]
     for key, cell in zip(keys, cells(column), strict=True):
         if cell != ABSENT:
@@ -260,7 +274,7 @@ def _spellings(provider: str, keys: list[str], column: Cells) -> Iterator[tuple[
 
 
 def _check_disjoint(places: Mapping[tuple[str, str], Mapping[str, list[Candidate]]]) -> None:
-    """Raise TableError if two entries claim the same outcome of the same market."""
+    """Raise TableError if two entries claim the same outcome of a market."""
     for by_id in places.values():
         for candidates in by_id.values():
             for number, one in enumerate(candidates):

@@ -1,1 +1,1 @@
-"""Changes that are not in the history: refused, spilled, tried again."""
+"""Changes missing from the history: refused, spilled or retried."""

@@ -1,4 +1,4 @@
-"""Dead letters: changes that are not in the history, with the reasons."""
+"""Dead letters: changes that are missing from the history, with the reasons."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ from odds_service.storage.rows.history import HistoryRow, change_from, changes_f
 from odds_service.storage.schema import dead_letters, epochs
 from odds_service.store import DeadLetter
 
-_REASON_CHARS: Final = 500  # of a database's words, which may quote a whole row
+_REASON_CHARS: Final = 500  # of a database's message, which may quote a whole row
 
 
 class Letter(msgspec.Struct, frozen=True, array_like=True):
-    """A change as its row, with what is stored along with it."""
+    """A change as its row, together with its snapshot and sources."""
 
     row: HistoryRow
     snapshot: Snapshot | None
     carried: tuple[EventSource, ...]
 
 
-Entry = tuple[Change, Snapshot | None, tuple[EventSource, ...]]  # a change with what belongs to it
+Entry = tuple[Change, Snapshot | None, tuple[EventSource, ...]]  # with its snapshot and sources
 
 _decode = msgspec.json.Decoder(Letter).decode
 
@@ -48,7 +48,7 @@ async def aio_keep(
         epoch: the epoch that numbered the changes.
         listed: each change with its snapshot and sources.
         reason: why they are not stored.
-        now: when they are kept.
+        now: the time to record.
     """
     values = [
         {
@@ -69,7 +69,7 @@ def _written(
     snapshot: Snapshot | None,
     carried: tuple[EventSource, ...],
 ) -> bytes:
-    """Return a letter as JSON; empty for text that is not Unicode, which no database takes."""
+    """Return a letter as JSON; empty for invalid Unicode, which no database accepts."""
     try:
         return msgspec.json.encode(Letter(history_row(change), snapshot, carried))
     except UnicodeEncodeError:
@@ -77,7 +77,7 @@ def _written(
 
 
 def read_letter(letter: bytes) -> Letter | None:
-    """Decode a letter; None where it could not be encoded."""
+    """Decode a letter; return None if it could not be encoded."""
     return _decode(letter) if letter else None
 
 
@@ -111,7 +111,7 @@ async def aio_kept(
 ) -> list[tuple[Change, tuple[EventSource, ...]]]:
     """Return the changes of letters that still own their revisions in (after, upto], in order.
 
-    A letter of a log that went on without it (see storage.spill) is none of them.
+    A letter does not own its revision if the log continued without it (see storage.letters.spill).
     """
     opened = [
         (row.first_revision, row.epoch)

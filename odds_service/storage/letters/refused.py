@@ -1,7 +1,7 @@
-"""Refused changes that still hold: they were served, and nothing stored has overtaken them.
+"""Refused changes that are still in force: they were served, and no stored change supersedes them.
 
-The current tables lack them, so who reads the present out of the database lays them over it: a
-start, and a reading as of a revision. Dropped letters are given up, and hold no more.
+The current tables lack them. A start, and a reading as of a revision, must therefore apply them to
+the odds from those tables. Dropped letters are given up, so their changes are not applied.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -30,13 +30,18 @@ from odds_service.storage.schema import (
 
 MarketRef = tuple[str, str, str, MarketKey]  # event, source, bookmaker, market
 
-_AT_ONCE: Final = 500  # ids in one query
+_AT_ONCE: Final = 500  # ids per query
 
 
 class RefusedChanges(Struct):
-    """The last change of each market, event and source, where it was refused.
+    """The last change of each market, event and source, if it was refused.
 
-    ended: event -> its refused end. carried: (event, source) -> how the source carries it.
+    Attributes:
+        markets: market -> its refused change.
+        events: event -> its refused change.
+        sources: source -> its refused change.
+        ended: event -> revision of its refused end.
+        carried: (event, source) -> the source's view of the event.
     """
 
     markets: dict[MarketRef, MarketChange] = {}
@@ -47,15 +52,15 @@ class RefusedChanges(Struct):
 
     @property
     def event_ids(self) -> set[str]:
-        """Return the events that are not as the tables say."""
+        """The events for which the tables are not up to date."""
         return {*self.events, *self.ended, *(place[0] for place in self.markets)}
 
     def lay_over(self, current: dict[MarketRef, Market], event_ids: Collection[str]) -> None:
-        """Correct the markets that were read from the tables.
+        """Apply the refused changes to markets from the tables.
 
         Args:
             current: the markets; corrected in place.
-            event_ids: the events that were read; all of them where empty.
+            event_ids: the events that were read; empty for all.
         """
         for place in [place for place in current if place[0] in self.ended]:
             if current[place].revision <= self.ended[place[0]]:
@@ -70,10 +75,10 @@ class RefusedChanges(Struct):
 
 
 async def aio_refused_changes(connection: AsyncConnection, upto: int) -> RefusedChanges:
-    """Return the refused changes that hold at revision `upto`."""
+    """Return the refused changes that are in force at revision `upto`."""
     found = RefusedChanges()
     changes: list[Change] = []
-    # Not below the floor: what such letters speak of may be gone from the tables as well.
+    # Skip letters below the floor: their events may be gone from the tables as well.
     floor = await connection.scalar(select(feed_state.c.floor_revision)) or 0
     for change, carried in await aio_kept(connection, floor, upto):
         changes.append(change)

@@ -1,4 +1,4 @@
-"""The retry of a dead letter: stores its change in the place of its placeholder."""
+"""The retry of a dead letter: stores its change in place of its placeholder."""
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,9 +20,9 @@ async def aio_retry(database: Database, letter_id: int) -> str:
             return "there is no such letter"
         letter = read_letter(row.letter)
         if letter is None:
-            return "it holds text that no database takes"
+            return "it holds text that no database accepts"
         if row.epoch != await aio_epoch_of(connection, row.revision):
-            return "its revision belongs to another change now: it can be looked at, or dropped"
+            return "its revision now belongs to another change: inspect or drop it"
         snapshot, event_id = letter.snapshot, letter.row.event_id
         stretch = Stretch(
             [change_from(letter.row)],
@@ -35,7 +35,7 @@ async def aio_retry(database: Database, letter_id: int) -> str:
                     odds_history.c.revision == row.revision, odds_history.c.kind == UNSTORED
                 )
                 if not (await connection.execute(place)).rowcount:
-                    return "its place in the history is not there any more"
+                    return "its place in the history no longer exists"
                 await aio_insert(database, connection, stretch, again=True)
         except Exception as error:
             reason = database.refusal(error)

@@ -1,6 +1,6 @@
 """The spill file: changes that a stop could not write in time, for the next start.
 
-JSON lines: a header, then a batch a line. It comes into being whole or not at all.
+It holds JSON lines: a header, then one batch per line. It is created whole or not at all.
 """
 
 import os
@@ -25,13 +25,13 @@ from odds_service.storage.rows.history import HistoryRow, change_from, history_r
 from odds_service.storage.schema import dead_letters
 
 _FORMAT: Final = 1
-_GROUP_CHANGES: Final = 5_000  # of a transaction of the replay
+_GROUP_CHANGES: Final = 5_000  # per transaction of the replay
 
 log = structlog.get_logger(__name__)
 
 
 class SpillHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The first line: the database, the epoch, and the range of revisions, which has no hole."""
+    """The first line: the database, the epoch, and a range of revisions without gaps."""
 
     format: int
     database_id: str
@@ -56,10 +56,10 @@ def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Comm
     """Write the file and flush it to the disk.
 
     Args:
-        path: the file; it appears whole or not at all.
+        path: the file; it is created whole or not at all.
         database_id: the database that the changes belong to.
         epoch: the epoch that numbered them.
-        batches: at least one, without a hole.
+        batches: at least one, without gaps.
 
     Raises:
         OSError: the file cannot be written.
@@ -85,7 +85,7 @@ def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Comm
 
 
 def read_spill(path: Path) -> tuple[SpillHeader, Iterator[Commit]] | None:
-    """Return the header and an iterator over the commits; None without a file.
+    """Return the header and an iterator over the commits; None if there is no file.
 
     Raises StorageError.
     """
@@ -140,11 +140,19 @@ def _sync_folder(path: Path) -> None:
 
 
 async def aio_replay(database: Database, path: Path, now: datetime) -> tuple[int, int]:
-    """Store the content of the file; return the numbers of stored and of misfit changes.
+    """Store the content of the spill file, and delete the file.
 
-    It fits if no epoch was opened after its own, and if it follows on what is durable. It may
-    begin before that: the group that was in hand at the stop may have been committed. Changes that
-    do not fit are put into the dead letters. Afterwards the file is gone; a repeat does no harm.
+    It fits if no epoch was opened after its own and if it continues the durable revision. It may
+    begin earlier, as the group being written at the stop may have been committed. Changes that do
+    not fit become dead letters. A repeat is harmless.
+
+    Args:
+        database: the engine.
+        path: the file; it need not exist.
+        now: the time to record with dead letters.
+
+    Returns:
+        The numbers of stored and of misfit changes.
     """
     found = read_spill(path)
     if found is None:

@@ -1,1 +1,1 @@
-"""The log of changes: written and read back."""
+"""The log of changes: writing it and reading it back."""

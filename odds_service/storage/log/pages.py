@@ -1,4 +1,4 @@
-"""Reading the log page by page, and finding the revision of a time."""
+"""Reads of the log: page by page, and the revision of a time."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -46,7 +46,7 @@ async def aio_page(
     """See store.Store.history_page."""
     column = odds_history.c
     query = _between(after, upto, limit, (odds_history,) if only.ended else _WITHOUT_ENDED)
-    if only.event_ids:  # changes of sources, and placeholders, have none
+    if only.event_ids:  # changes of sources and placeholders have no event
         query = query.where(column.event_id.in_([*sorted(only.event_ids), ""]))
     if only.sources:
         query = query.where(or_(_EVENT, column.kind == UNSTORED, column.source.in_(only.sources)))
@@ -62,15 +62,15 @@ async def aio_page(
 
 
 async def aio_floor(connection: AsyncConnection) -> int:
-    """Return the floor: history up to this revision was deleted because of its age."""
+    """Return the floor: the revision up to which history was deleted because of its age."""
     return int(await connection.scalar(select(feed_state.c.floor_revision)) or 0)
 
 
 async def aio_last_detected(connection: AsyncConnection, at: datetime) -> int:
     """Return the last revision detected at or before a time, by the log's own stamps.
 
-    A binary search: the stamps never decrease along the log, so they need no index.
-    Raises BelowFloor.
+    This is a binary search: the stamps never decrease along the log, so they need no index. Raises
+    BelowFloor.
     """
     state = (await connection.execute(select(feed_state))).one()
     if state.floor_at is not None and at < state.floor_at:
@@ -89,8 +89,8 @@ async def aio_last_detected(connection: AsyncConnection, at: datetime) -> int:
 async def aio_revision_at(connection: AsyncConnection, at: datetime) -> int:
     """See store.Store.revision_at.
 
-    Where the wall clock is the stamp, the last such revision is found by the stamps. The others are
-    few, and have an index.
+    For most revisions the stamp is the wall clock, so the stamps lead to the last one. The few
+    others have a wall clock of their own, with an index.
     """
     lowest = await aio_last_detected(connection, at)
     state = (await connection.execute(select(feed_state))).one()
@@ -101,7 +101,7 @@ async def aio_revision_at(connection: AsyncConnection, at: datetime) -> int:
     )
     if stepped is not None and stepped >= lowest:
         return int(stepped)
-    # What was detected by then may have been so by a log that ran behind its clock.
+    # A revision up to `lowest` does not count if its own wall clock is later.
     plain = await connection.scalar(
         _last(revision).where(*known, wall_at.is_(None), revision <= lowest)
     )
@@ -113,7 +113,7 @@ def _last(revision: Any) -> Select[Any]:
 
 
 async def aio_detected_at(connection: AsyncConnection, revision: int) -> datetime | None:
-    """Return the time at which a stored change was detected; None without one."""
+    """Return the time at which a stored change was detected; None if it is not stored."""
     time: datetime | None = await connection.scalar(
         select(odds_history.c.detected_at).where(odds_history.c.revision == revision)
     )

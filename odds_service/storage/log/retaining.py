@@ -1,6 +1,6 @@
 """Retention: deletes old rows in short transactions, so that the writer never waits long.
 
-The floor is moved first, and then what lies below it is taken out: nobody reads half of it.
+The floor is raised before the rows below it are deleted, so that nobody reads a part of them.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -25,9 +25,9 @@ from odds_service.storage.schema import (
 )
 from odds_service.store import Retained, Retention
 
-SLICE_REVISIONS: Final = 20_000  # deleted in one transaction: well under a second
+SLICE_REVISIONS: Final = 20_000  # deleted per transaction: takes well under a second
 SLICE_EVENTS: Final = 50
-AHEAD: Final = timedelta(days=2)  # room made before it is needed
+AHEAD: Final = timedelta(days=2)  # partitions are created so far in advance
 
 
 async def aio_retain(database: Database, policy: Retention, now: datetime) -> Retained:
@@ -56,14 +56,14 @@ async def aio_retain(database: Database, policy: Retention, now: datetime) -> Re
 
 
 async def _aio_slice(database: Database, statement: Delete) -> int:
-    """Delete in a transaction of its own; return the number of rows."""
+    """Execute a delete in its own transaction; return the number of rows."""
     async with database.writing() as connection:
         await aio_locked_state(database, connection)
         return (await connection.execute(statement)).rowcount
 
 
 async def _aio_move_floor(database: Database, cutoff: datetime, done: Retained) -> int:
-    """Raise the floor to the last revision that may go, drop partitions; return the floor."""
+    """Raise the floor to the last revision to delete, drop partitions; return the floor."""
     cutoff = database.whole_periods(cutoff)
     floor = await _aio_last_before(database, cutoff)
     async with database.writing() as connection:
@@ -76,7 +76,7 @@ async def _aio_move_floor(database: Database, cutoff: datetime, done: Retained) 
 
 
 async def _aio_last_before(database: Database, cutoff: datetime) -> int:
-    """Return the last revision stamped before a time; 0 where history does not reach back to it."""
+    """Return the last revision stamped before a time; 0 if history does not reach back to it."""
     async with database.reading() as connection:
         try:
             return await aio_last_detected(connection, cutoff - timedelta(microseconds=1))
@@ -93,7 +93,7 @@ def _oldest(floor: int) -> Delete:
 
 
 def _superseded(floor: int) -> Delete:
-    """Return the statement that deletes snapshots replaced by another one below the floor."""
+    """Return the statement that deletes snapshots superseded by another one below the floor."""
     newer = snapshots.alias()
     old = (
         select(snapshots.c.snapshot_id)
@@ -131,7 +131,7 @@ def _current_of_ended(upto: int) -> Delete:
 
 
 async def _aio_forget_ended(database: Database, floor: int, done: Retained) -> None:
-    """Delete everything about events that ended below the floor."""
+    """Delete all data of events that ended below the floor."""
     query = select(events.c.event_id).where(_ended(floor)).limit(SLICE_EVENTS)
     while True:
         async with database.writing() as connection:

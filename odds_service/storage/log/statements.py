@@ -1,4 +1,4 @@
-"""The statements of the writer, made once for a database by SQLAlchemy Core."""
+"""The writer's SQLAlchemy Core statements, built once per database."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -28,11 +28,16 @@ _MARKET_KINDS: Final = (int(ChangeKind.ADDED), int(ChangeKind.REMOVED))
 class Statements:
     """The statements of a writing transaction, except the bulk inserts.
 
-    Parameters are named as the columns, unless noted.
+    Parameters have the names of the columns, unless noted.
     """
 
     def __init__(self, insert: Insert, *, distinct: bool) -> None:
-        """Make the statements; distinct: an upsert must not meet one row twice (PostgreSQL)."""
+        """Build the statements.
+
+        Args:
+            insert: the dialect's insert.
+            distinct: whether an upsert must not touch a row twice (PostgreSQL).
+        """
         self.add_bookmaker = insert(bookmakers).on_conflict_do_nothing()
         self.add_snapshot = insert(snapshots).on_conflict_do_nothing()
         self.add_run = insert(scrape_runs).on_conflict_do_nothing()
@@ -46,7 +51,7 @@ class Statements:
 def _put(
     statement: "postgresql.Insert | sqlite.Insert", table: Table, *, newer_only: bool = False
 ) -> Executable:
-    """Return an upsert by primary key; with newer_only it spares rows of later revisions."""
+    """Return an upsert by primary key; with `newer_only` it never replaces a later revision."""
     fresh = statement.excluded
     return statement.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),
@@ -56,7 +61,7 @@ def _put(
 
 
 def _put_event(statement: "postgresql.Insert | sqlite.Insert") -> Executable:
-    """Return an upsert that keeps the latest event, and the last end of an event that came back."""
+    """Return an upsert that keeps the newest event, and the last end of one that came back."""
     fresh = statement.excluded
     newer = fresh.revision > events.c.revision
     taken: dict[str, Any] = {
@@ -70,7 +75,10 @@ def _put_event(statement: "postgresql.Insert | sqlite.Insert") -> Executable:
 
 
 def _confirm() -> Executable:
-    """Parameters: of (a snapshot id), seen_at, true_at, claimed_at, lags."""
+    """Return the update of a snapshot's confirmation.
+
+    Parameters: of (a snapshot id), seen_at, true_at, claimed_at, lags.
+    """
     return (
         update(snapshots)
         .where(snapshots.c.snapshot_id == bindparam("of"))
@@ -86,8 +94,8 @@ def _confirm() -> Executable:
 def _put_current(statement: "postgresql.Insert | sqlite.Insert", *, distinct: bool) -> Executable:
     """Return an upsert of odds_current from the last history row of each market.
 
-    Out of the table, where they stand already: so they go to the database, and are encoded, once.
-    Parameters: first, last (revisions), begin, end (of detection; for PostgreSQL's partitions).
+    It reads the rows just written to history, so they are sent and encoded only once. Parameters:
+    first, last (revisions), begin, end (of detection; for PostgreSQL's partitions).
     """
     names = [column.name for column in odds_current.columns]
     read = {"odds": "after", "changed_at": "observed_at"}

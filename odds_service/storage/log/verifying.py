@@ -22,26 +22,28 @@ from odds_service.storage.schema import (
 )
 from odds_service.store import Verified
 
-_EVENTS: Final = 50  # folded at a time: bounds memory
-_REVISIONS: Final = 500_000  # counted at a time
-_FAULTS: Final = 20  # put into words
+_EVENTS: Final = 50  # folded at once: bounds memory
+_REVISIONS: Final = 500_000  # counted at once
+_FAULTS: Final = 20  # described in the result
 
 
 _MarketValues = tuple[str, ...]  # the values of schema.MARKET_COLUMNS
 
 
 class _Last(NamedTuple):
-    """A market's last change, which its row in odds_current must name."""
+    """A market's last change, to which its row in odds_current must refer."""
 
     revision: int
     snapshot_id: int
 
 
 class _Folded:
-    """What the history says of some events' markets since their last end.
+    """The fold of some events' history since their last end.
 
-    last: by place, tombstones included. unreadable: places whose last change cannot be decoded.
-    ended: event id -> revision of its last end.
+    Attributes:
+        last: each market's last change, tombstones included, by place.
+        unreadable: places whose last change cannot be decoded.
+        ended: event id -> revision of its last end.
     """
 
     def __init__(self) -> None:
@@ -51,12 +53,12 @@ class _Folded:
         self.ended: dict[str, int] = {}
 
     def market(self, place: _MarketValues) -> Market | None:
-        """Return a market's odds; None where it was removed."""
+        """Return a market's odds; None if it was removed."""
         event_id, source, bookmaker, *key = place
         return self.events[event_id].bookmaker(source, bookmaker).markets.get(MarketKey(*key))
 
     def add(self, row: Row[Any]) -> None:
-        """Take the next row of a market's change or of an event's end."""
+        """Apply the next row: a market's change or an event's end."""
         if row.kind == ChangeKind.EVENT_ENDED:
             self.ended[row.event_id] = row.revision
             self.events[row.event_id] = EventFold()
@@ -90,8 +92,8 @@ class _Findings:
 async def aio_verify(connection: AsyncConnection) -> Verified:
     """See store.Store.verify.
 
-    Odds that have not changed since retention cut the history cannot be folded. For them, only
-    the absence of later changes is checked.
+    Odds that have not changed since retention cut the history cannot be folded. For these it checks
+    only that there are no later changes.
     """
     state = (await connection.execute(select(feed_state))).one()
     findings = _Findings()
@@ -110,7 +112,7 @@ async def aio_verify(connection: AsyncConnection) -> Verified:
 
 
 async def _aio_count(connection: AsyncConnection, state: Row[Any], findings: _Findings) -> int:
-    """Check that each revision above the floor is there once; return the number of placeholders."""
+    """Check that each revision above the floor occurs once; return the number of placeholders."""
     unstored = 0
     after = state.floor_revision
     while after < state.durable_revision:
@@ -156,15 +158,15 @@ async def _aio_compare(
         )
         alive += not dead
         last = folded.last.pop(place, None)
-        stands = f"{' '.join(place)}: odds_current has {row.odds} at {row.revision}"
+        stored = f"{' '.join(place)}: odds_current has {row.odds} at {row.revision}"
         if last is not None:
             expected = None if place in folded.unreadable else folded.market(place)
             if (row.revision, row.snapshot_id) != last or (
                 place not in folded.unreadable and not _says(row, expected)
             ):
-                findings.add(f"{stands}, history {expected or 'no such market'} at {last.revision}")
+                findings.add(f"{stored}, history {expected or 'no such market'} at {last.revision}")
         elif row.revision > floor and not dead:
-            findings.add(f"{stands}, history nothing")
+            findings.add(f"{stored}, history nothing")
     for place in folded.last:
         event = known.get(place[0])
         gone = event is not None and event.status == EventStatus.ENDED

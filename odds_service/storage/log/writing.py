@@ -1,6 +1,6 @@
 """The writing transaction: stores a group of changes whole, in order, and once.
 
-asyncio-flavoured (`aio_…`); storage.database_store runs them on the bridge.
+Functions named `aio_…` are asyncio-flavoured; storage.database_store runs them on the bridge.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,21 +24,21 @@ from odds_service.storage.rows.sources import run_row, state_row
 from odds_service.storage.schema import feed_state, odds_history, snapshots
 from odds_service.store import WriteGroup
 
-_REASON_CHARS: Final = 500  # of a database's words, in the log
-MOST_DAYS: Final = 20  # that one transaction writes to
+_REASON_CHARS: Final = 500  # of a database's message, in the log
+MOST_DAYS: Final = 20  # limit of days that one transaction writes to
 
 log = structlog.get_logger(__name__)
 
 
 class Stretch(NamedTuple):
-    """Consecutive changes with their snapshots (by id) and sources (by event id)."""
+    """Consecutive changes, with their snapshots (by id) and sources (by event id)."""
 
     changes: Sequence[Change]
     snapshots: Mapping[int, Snapshot]
     carried: Mapping[str, Sequence[EventSource]]
 
     def of(self, changes: Sequence[Change]) -> "Stretch":
-        """Return the stretch with only some of its changes."""
+        """Return the stretch reduced to some of its changes."""
         return self._replace(changes=changes)
 
     def entries(self) -> list[Entry]:
@@ -100,10 +100,10 @@ async def aio_write(database: Database, epoch: str, group: WriteGroup) -> int:
 
 
 def by_days(batches: Iterable[Commit]) -> Iterator[list[Commit]]:
-    """Cut batches so that each piece falls on MOST_DAYS days at most.
+    """Split batches so that the changes of each piece fall on at most MOST_DAYS days.
 
-    Only a clock that jumped to and fro gives more. Each day is a partition on PostgreSQL, whose
-    locks are counted for the whole server.
+    Only a clock that jumps back and forth makes more than one piece. On PostgreSQL each day is a
+    partition, and the locks on partitions count towards a limit of the whole server.
     """
     piece: list[Commit] = []
     days: set[date] = set()
@@ -137,9 +137,18 @@ async def aio_locked_state(database: Database, connection: AsyncConnection) -> R
 async def aio_write_batches(
     database: Database, connection: AsyncConnection, state: Row[Any], batches: Sequence[Commit]
 ) -> int:
-    """Store changes that are not stored yet, advance the durable revision; return the refused.
+    """Store changes that are not stored yet, and advance the durable revision.
 
-    A group that is covered by the durable revision was stored by a commit whose reply got lost.
+    A group that the durable revision already covers was stored by a commit whose reply was lost.
+
+    Args:
+        database: the engine.
+        connection: inside a writing transaction.
+        state: the locked row of feed_state.
+        batches: consecutive commits.
+
+    Returns:
+        The number of refused changes.
     """
     stretch = stretch_of(batches, state.durable_revision)
     if not stretch.changes:
@@ -165,7 +174,7 @@ async def _aio_store(
 ) -> int:
     """Store a stretch of the log; isolate a refused row by halving the stretch.
 
-    The refused row leaves its placeholder in history and goes to the dead letters.
+    The refused change becomes a dead letter, and history gets a placeholder.
     """
     try:
         async with connection.begin_nested():
@@ -176,7 +185,7 @@ async def _aio_store(
             raise
     else:
         return 0
-    if not again:  # a capture that was cut by what was durable has its snapshot already
+    if not again:  # if a part of a capture is durable, its snapshot is stored already
         return await _aio_store(database, connection, epoch, stretch, again=True)
     changes = stretch.changes
     if len(changes) > 1:
@@ -213,7 +222,14 @@ async def aio_insert(
     *,
     again: bool,
 ) -> None:
-    """Insert all rows of a stretch of the log; again: some snapshots may be stored already."""
+    """Insert all rows of a stretch of the log.
+
+    Args:
+        database: the engine.
+        connection: inside a writing transaction.
+        stretch: the changes with what belongs to them.
+        again: whether some of the snapshots may be stored already.
+    """
     stored_time = database.stored_time
     await database.aio_append(
         connection,
@@ -242,7 +258,7 @@ async def aio_insert(
             ]
         elif isinstance(change, SourceChange):
             states.append(state_row(change))
-    # Rows of ghosts that something has replaced: they belong to no change, and say nothing.
+    # Rows of replaced ghosts: they belong to no change and have no content.
     carried += [
         carried_row(event_id, source)
         for event_id, sources in stretch.carried.items()
@@ -314,9 +330,9 @@ async def _aio_each(
     statement: Executable,
     values: Sequence[Values],
 ) -> None:
-    """Execute a statement for all values; log and skip the refused ones.
+    """Execute a statement for each of the values; log and skip refused ones.
 
-    For records that the next pull brings again, or that are of the operator's interest alone.
+    Use it only for records that the next pull repeats, or that matter to operators alone.
     """
     if not values:
         return

@@ -1,1 +1,1 @@
-"""Migrations of the schema, in the order of their versions; run by alembic."""
+"""Migrations of the schema, in the order of their versions; alembic runs them."""

@@ -1,4 +1,4 @@
-"""Run by alembic; storage.migrating hands the connection over."""
+"""Entry point of alembic; storage.migrating passes the connection."""
 
 from alembic import context
 
@@ -7,6 +7,6 @@ from odds_service.storage.schema import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    transactional_ddl=False,  # the caller's transaction holds it all
+    transactional_ddl=False,  # the caller's transaction contains all of it
 )
 context.run_migrations()

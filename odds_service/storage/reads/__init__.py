@@ -1,1 +1,1 @@
-"""Reads of the stored odds: as of a time, at the start of an event, at a start of the service."""
+"""Reads of the stored odds: as of a revision, before an event's start, and at a start."""

@@ -1,7 +1,8 @@
 """Odds as of a revision: the current odds with all later changes undone.
 
-Per market the `before` of its first change after the revision, else the current odds. An event's
-end is the first change of all markets that it ended; a market not among them was not there.
+A market's odds are the `before` of its first change after the revision, or else the current odds.
+The end of an event counts as the first change of all markets that it ended; markets that it did not
+end did not exist.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,7 +74,7 @@ async def aio_odds_at(
     listed = []
     for event_id, fold in sorted(folds.items()):
         event = fold.event
-        # Without its row (that was refused) an event cannot be described, nor its odds be shown.
+        # An event whose row was refused cannot be described, so its odds cannot be shown either.
         if event is None or event.status is EventStatus.ENDED:
             continue
         if event_ids and event_id not in event_ids:
@@ -98,9 +99,9 @@ def _undone(
     """Undo changes.
 
     Args:
-        described: all events as they are now, ended ones too.
-        current: the markets that no change of `later` is of.
-        later: changes in the order of the log; of each market and event at least the first one
+        described: all events in their present form, including ended ones.
+        current: the markets that no change in `later` affects.
+        later: changes in the order of the log; for each market and event at least the first one
             after the revision, and each event's first end.
 
     Returns:
@@ -128,7 +129,8 @@ async def _aio_first_changes(
 ) -> tuple[list[Change], int]:
     """Return the first change of each market and event after a revision, and each first end.
 
-    The second value is the number of such changes that cannot be decoded.
+    Returns:
+        The changes, and the number of such changes that cannot be decoded.
     """
     later = [odds_history.c.revision > revision, *_of(event_ids, odds_history.c.event_id)]
     kind, event_id = odds_history.c.kind, odds_history.c.event_id
@@ -160,7 +162,7 @@ async def _aio_first_changes(
 async def _aio_unstored(
     connection: AsyncConnection, revision: int, durable: int
 ) -> tuple[list[Change], int]:
-    """Return refused changes after a revision that letters hold, and the number of the others."""
+    """Return the refused changes after a revision that letters hold, and the number of others."""
     query = select(odds_history.c.revision).where(
         odds_history.c.revision > revision, odds_history.c.kind == UNSTORED
     )
@@ -184,7 +186,7 @@ async def _aio_events(connection: AsyncConnection, event_ids: Sequence[str]) -> 
 async def _aio_carried(
     connection: AsyncConnection, event_ids: Sequence[str]
 ) -> dict[tuple[str, str], EventSource]:
-    """Return how sources carry events; the event of a time says which of them did then."""
+    """Return how sources carry events now; the past event tells which of them did then."""
     query = select(event_sources).where(*_of(event_ids, event_sources.c.event_id))
     return {
         (row.event_id, row.source): replace(carried_from(row), departed_at=None)
@@ -198,7 +200,7 @@ async def _aio_current(
     """Return the live markets that have not changed since a revision."""
     query = (
         select(odds_current)
-        .outerjoin(events, events.c.event_id == odds_current.c.event_id)  # its row may be refused
+        .outerjoin(events, events.c.event_id == odds_current.c.event_id)  # may be refused
         .where(
             odds_current.c.revision <= revision,
             odds_current.c.revision > func.coalesce(events.c.ended_revision, 0),
@@ -219,7 +221,7 @@ async def _aio_current(
 async def _aio_snapshots(
     connection: AsyncConnection, revision: int, event_ids: Sequence[str]
 ) -> dict[tuple[str, BookmakerKey], Snapshot]:
-    """Return each bookmaker's last snapshot by then."""
+    """Return each bookmaker's last snapshot up to a revision."""
     latest = (
         select(func.max(snapshots.c.snapshot_id).label("snapshot_id"))
         .where(snapshots.c.snapshot_id <= revision, *_of(event_ids, snapshots.c.event_id))

@@ -50,7 +50,7 @@ async def aio_started(
 
 
 async def aio_closing(connection: AsyncConnection, event_ids: Sequence[str]) -> list[ClosingOdds]:
-    """See store.Store.closing_odds. One event at a time, so that its rows bound memory."""
+    """See store.Store.closing_odds. Reads one event at a time to bound memory."""
     query = select(events.c.event_id, events.c.start_time).where(events.c.event_id.in_(event_ids))
     found = []
     for event in (await connection.execute(query.order_by(events.c.event_id))).all():
@@ -97,7 +97,7 @@ def _step(row: Row[Any]) -> Step[Row[Any]]:
 
 
 async def _aio_changes(connection: AsyncConnection, event_id: str) -> Sequence[Row[Any]]:
-    """Return the event's market changes and ends, in order."""
+    """Return the changes of the event's markets, and its ends, in order."""
     kind = odds_history.c.kind
     query = (
         select(odds_history)

@@ -1,4 +1,4 @@
-"""Loading at a start: live odds, states of sources, and the position of the log."""
+"""The load at a start: live odds, states of sources, and the position of the log."""
 
 import uuid
 from contextlib import suppress
@@ -55,7 +55,7 @@ async def aio_state(database: Database, connection: AsyncConnection) -> Row[Any]
 
 
 async def aio_warm(database: Database, now: datetime) -> Stored:
-    """Open a new epoch after what is durable, and read what there is."""
+    """Open a new epoch after the durable revision, and return the stored state."""
     async with database.writing() as connection:
         state = await aio_state(database, connection)
         epoch = uuid.uuid4().hex
@@ -134,9 +134,9 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
 
 
 async def aio_ghosts(connection: AsyncConnection, now: datetime) -> list[tuple[str, EventSource]]:
-    """Return the source events that departed from recent events, the last ones first.
+    """Return the source events that departed from recent events, the latest first.
 
-    A row without `shown` is that of a source event that stands elsewhere now.
+    A row without `shown` is left out: another event has the source event now.
     """
     query = (
         select(event_sources)
@@ -164,7 +164,7 @@ _OF_LIVE_EVENTS = (
     odds_current.c.revision > events.c.ended_revision,
 )
 
-# The last capture that changed something, tombstones included: a bookmaker's snapshot.
+# A bookmaker's last snapshot: the last capture that changed something, tombstones included.
 _LATEST = (
     select(func.max(odds_current.c.snapshot_id).label("snapshot_id"))
     .select_from(_OF_LIVE_EVENTS[0])
@@ -195,7 +195,7 @@ _LIVE_MARKETS = (
 
 async def _aio_live_markets(database: Database, connection: AsyncConnection) -> Shown:
     markets: Shown = {}
-    keys: dict[tuple[str, str, str], MarketKey] = {}  # one object each, whatever the bookmakers
+    keys: dict[tuple[str, str, str], MarketKey] = {}  # one shared object per key for all bookmakers
     read_time = database.read_time
     async for chunk in database.chunks(connection, _LIVE_MARKETS):
         for event_id, source, bookmaker, *parts, odds, revision, changed_at in chunk:

@@ -1,7 +1,7 @@
-"""The last look at an event before its start, where a later one overwrote the time.
+"""The last look at an event before its start, when a later look overwrote its time.
 
-`snapshots.confirmed_at` is the last confirmation of all. Where that came after the start, the last
-one before it is found in the record of pulls. A failed pull is no look.
+`snapshots.confirmed_at` is the time of the very last confirmation. If that came after the start,
+the last one before the start is found in the record of pulls. A failed pull is not a look.
 """
 
 from datetime import datetime
@@ -18,7 +18,7 @@ from odds_service.storage.successes import earliest_success
 
 
 class Looks:
-    """Looks of an event's sources at it before its start; asks once per source."""
+    """The last looks of an event's sources at it before its start; queried once per source."""
 
     def __init__(self, connection: AsyncConnection, event_id: str, start_time: datetime) -> None:
         self._connection = connection
@@ -30,8 +30,8 @@ class Looks:
         """Return when the source last showed the event before its start.
 
         Args:
-            source: one that carries the event.
-            seen_at: a look at or before the start, which is known; never later than the result.
+            source: a source that carries the event.
+            seen_at: a known look at or before the start; never later than the result.
         """
         key = source, seen_at
         if key not in self._found:
@@ -54,14 +54,14 @@ class Looks:
         return seen_at if last is None else max(seen_at, last)
 
     async def _aio_recorded(self, seen_at: datetime) -> bool:
-        """Return whether the pulls after a time are still kept: older ones are."""
+        """Return whether the record of pulls reaches back to a time."""
         oldest: datetime | None = await self._connection.scalar(
             select(func.min(scrape_runs.c.started_at))
         )
         return oldest is not None and oldest <= seen_at
 
     async def _aio_pulls(self, source: str) -> list[str]:
-        """Return the names of the pulls that show the event: its listing's, and its own."""
+        """Return the names of the pulls that show the event: its listing's and its own."""
         query = select(event_sources.c.listing, event_sources.c.source_event_id).where(
             event_sources.c.event_id == self._event_id, event_sources.c.source == source
         )
@@ -73,7 +73,7 @@ class Looks:
         ]
 
     async def _aio_bound(self, source: str, seen_at: datetime) -> datetime:
-        """Return the earliest time of the last look, as the source's state bounds it."""
+        """Return a lower bound of the time of the last look, from the source's state."""
         try:
             revision = await aio_revision_at(self._connection, self._start_time)
         except BelowFloor:

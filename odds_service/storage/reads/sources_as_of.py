@@ -1,6 +1,6 @@
 """States of sources in the past, from their changes and their last answers.
 
-An answer about the past rests on what was stored then, not on what is configured now.
+They depend only on the data stored then, not on the present configuration.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ async def aio_sources_at(
 ) -> list[SourceState]:
     """See store.Store.sources_at.
 
-    Per source the state of its last change up to the revision, else the one before its first
-    change after it, else the stored one where that is as old. Sources of which none of these is
+    A source's state is that of its last change up to the revision, or else the one before its first
+    later change, or else the stored one if that is old enough. Sources for which none of these is
     known are left out.
     """
     states: dict[str, SourceState] = {}
@@ -49,7 +49,7 @@ async def aio_sources_at(
 async def _aio_changes(
     connection: AsyncConnection, condition: Any, which: Any
 ) -> Sequence[Row[Any, Any, Any]]:
-    """Return the first or last change of each source for which a condition holds."""
+    """Return the first or last change of each source among those that meet a condition."""
     chosen = (
         select(which.label("revision"))
         .where(condition, *_OF_SOURCES)

@@ -1,4 +1,4 @@
-"""Events, and how sources carry them, as rows."""
+"""Events, and their sources, as rows."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ _decode_shown = msgspec.json.Decoder(ShownEvent).decode
 
 
 def event_from(event: str) -> Event:
-    """Decode an event; cut names that are too long. Raises Unreadable."""
+    """Decode an event, with over-long names cut. Raises Unreadable."""
     try:
         found = _decode_event(event)
     except msgspec.MsgspecError as error:
@@ -66,7 +66,7 @@ def carried_row(event_id: str, carried: EventSource) -> Values:
 
 
 def carried_from(row: Row[*tuple[Any, ...]]) -> EventSource:
-    """Return a row of event_sources as the value."""
+    """Decode a row of event_sources."""
     return EventSource(
         row.source,
         row.source_event_id,

@@ -27,7 +27,7 @@ UNSTORED: Final = 0  # kind of a placeholder: the database refused the change, s
 
 
 class HistoryRow(NamedTuple):
-    """A row of odds_history, for changes of markets, events and sources alike."""
+    """A row of odds_history, for a change of a market, an event or a source."""
 
     revision: int
     detected_at: datetime
@@ -46,11 +46,11 @@ class HistoryRow(NamedTuple):
     after: str | None
     other_line: str | None
     ended: bytes | None
-    wall_at: datetime | None = None  # the rows of older spill files have none
+    wall_at: datetime | None = None  # absent in older spill files
 
 
 class StoredRow(Protocol):
-    """A row that change_from() reads: a HistoryRow, or one from a database."""
+    """The input of change_from(): a HistoryRow, or a row from a database."""
 
     @property
     def revision(self) -> int: ...
@@ -89,7 +89,7 @@ class StoredRow(Protocol):
 
 
 class _Ended(msgspec.Struct, array_like=True):
-    """The odds of one bookmaker until an event's end."""
+    """The odds of one bookmaker at an event's end."""
 
     snapshot_id: int
     source: str
@@ -105,7 +105,7 @@ _decode_ended = msgspec.json.Decoder(list[_Ended]).decode
 
 
 def history_row(change: Change) -> HistoryRow:
-    """Return a change as a row. Raises UnicodeEncodeError for text that is not Unicode."""
+    """Encode a change as a row. Raises UnicodeEncodeError for invalid Unicode."""
     return HistoryRow(*history_values(change, _unchanged))
 
 
@@ -114,15 +114,15 @@ def _unchanged(time: datetime) -> Any:
 
 
 def history_values(change: Change, stored_time: Callable[[datetime], Any]) -> tuple[Any, ...]:
-    """Return a change as the values of a row, in the order of the columns.
+    """Encode a change as the values of a row, in the order of the columns.
 
     Args:
         change: any change.
-        stored_time: makes a time what the database stores.
+        stored_time: converts a time to the form that the database stores.
 
     Raises:
-        UnicodeEncodeError: a text is not Unicode.
-        NaiveTime: a time has no zone; `stored_time` raises it.
+        UnicodeEncodeError: a text is not valid Unicode.
+        NaiveTime: a time has no zone; raised by `stored_time`.
     """
     wall_at = None if change.wall_at is None else stored_time(change.wall_at)
     if isinstance(change, MarketChange):
@@ -131,7 +131,7 @@ def history_values(change: Change, stored_time: Callable[[datetime], Any]) -> tu
         return (
             change.revision,
             stored_time(change.detected_at),
-            int(change.kind),  # sqlite3 asks its adapters about every value of a type of our own
+            int(change.kind),  # sqlite3 would look for an adapter of our enum for every value
             change.reason,
             change.event_id,
             change.source,
@@ -173,7 +173,7 @@ def history_values(change: Change, stored_time: Callable[[datetime], Any]) -> tu
 
 
 def placeholder(change: Change, stored_time: Callable[[datetime], Any]) -> tuple[Any, ...]:
-    """Return the row that stands in history for a refused change: revision and time, no text."""
+    """Return the row that replaces a refused change in history: revision and time, no text."""
     at = stored_time(change.detected_at)
     return (
         change.revision, at, UNSTORED, "", "", "", "", "", "", "", None, None, at,
@@ -268,7 +268,7 @@ def before_of(row: StoredRow) -> Market | None:
 
 
 def ended_of(row: StoredRow) -> tuple[BookmakerOdds, ...]:
-    """Return the odds until an event's end, without markets that are too large."""
+    """Return the odds at an event's end, without markets that are too large."""
     if row.ended is None:
         return ()
     try:

@@ -1,4 +1,4 @@
-"""Snapshots as rows, and back."""
+"""Snapshots as rows."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,21 +13,21 @@ _LAGGING: Final = msgspec.json.Decoder(dict[str, datetime])
 
 
 def packed_lagging(lagging: Mapping[str, Seen]) -> str | None:
-    """Return the column of market types that the last look did not show; None for none."""
+    """Encode the market types that the last look did not show; None if there are none."""
     if not lagging:
         return None
     return msgspec.json.encode({name: seen.at for name, seen in lagging.items()}).decode()
 
 
 def lagging_from(text: str | None) -> dict[str, Seen]:
-    """Read the column back, without the boot clock, which was that of an earlier start."""
+    """Decode that column, without the boot clock, which belonged to an earlier start."""
     if not text:
         return {}
     return {name: Seen(at, 0.0) for name, at in _LAGGING.decode(text).items()}
 
 
 def snapshot_from(row: Row[*tuple[Any, ...]]) -> Snapshot:
-    """Return a row of snapshots as the value."""
+    """Decode a row of snapshots."""
     return Snapshot(
         row.snapshot_id,
         row.event_id,

@@ -1,4 +1,4 @@
-"""States of sources, and the records of pulls, as rows."""
+"""States of sources, and records of pulls, as rows."""
 
 import msgspec
 

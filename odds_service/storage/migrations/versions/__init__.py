@@ -1,1 +1,1 @@
-"""One file a step, forward only: what was released is never edited."""
+"""One file per version, forward only: released files are never edited."""

@@ -1,4 +1,4 @@
-"""The tables of current odds, their history, and where the log stands."""
+"""The tables of current odds and their history, and the position of the log."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ down_revision = None
 def upgrade() -> None:
     postgres = op.get_bind().dialect.name == "postgresql"
     time = sa.DateTime(timezone=True) if postgres else sa.BigInteger()
-    # SQLite's own row id: a key that costs nothing.
+    # SQLite's own row id, a key without cost.
     revision_type = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
         "feed_state",
@@ -62,7 +62,7 @@ def upgrade() -> None:
         sa.Column("observed_at", time, nullable=False),
         sa.Column("confirmed_at", time, nullable=False),
         sa.Column("source_updated_at", time),
-        # Confirmations update rows in place: with room in the page that touches no index.
+        # Confirmations update rows in place; free space in the page avoids index updates.
         postgresql_with={"fillfactor": 80},
     )
     op.create_table(
@@ -97,12 +97,12 @@ def upgrade() -> None:
         sa.Column("after", sa.Text()),
         sa.Column("other_line", sa.Text()),
         sa.Column("ended", sa.LargeBinary()),
-        # A key of a partitioned table must hold what it is partitioned by. Both only ever grow
-        # together, so the order of the one is that of the other.
+        # The key of a partitioned table must contain the partition key. Both grow together, so
+        # they have the same order.
         sa.PrimaryKeyConstraint("revision", *(("detected_at",) if postgres else ())),
         postgresql_partition_by="RANGE (detected_at)",
     )  # fmt: skip
-    # Without the revision beside it: PostgreSQL then stores each event id once, not once a row.
+    # Without the revision, PostgreSQL stores each event id once instead of once per row.
     op.create_index("history_of_event", "odds_history", ["event_id"])
     op.create_index("snapshots_of_event", "snapshots", ["event_id"])
     op.create_table(

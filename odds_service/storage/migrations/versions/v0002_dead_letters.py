@@ -19,5 +19,5 @@ def upgrade() -> None:
         sa.Column("kept_at", time, nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("letter", sa.LargeBinary(), nullable=False),
-        sqlite_autoincrement=True,  # the id of a dropped letter is not given again
+        sqlite_autoincrement=True,  # the id of a dropped letter is never reused
     )

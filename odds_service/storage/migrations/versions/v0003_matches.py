@@ -1,4 +1,4 @@
-"""What joins the sources of an event: what each shows of it, and how like the others that is."""
+"""Matching data of an event's sources: the event as each shows it, and the match's score."""
 
 import sqlalchemy as sa
 from alembic import op

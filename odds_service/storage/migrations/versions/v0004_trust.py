@@ -1,4 +1,4 @@
-"""What a restart has to know: wall-clock times of the log, asks, ghosts, told statuses."""
+"""Data that a restart needs: wall-clock times of the log, asks, ghosts, reported statuses."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,9 +10,9 @@ down_revision = "0003"
 def upgrade() -> None:
     postgres = op.get_bind().dialect.name == "postgresql"
     time = sa.DateTime(timezone=True) if postgres else sa.BigInteger()
-    # The wall clock at detection, which a jump may set apart from detected_at; null: equal to it.
+    # The wall clock at detection, which differs from detected_at after a jump; null: equal.
     op.add_column("odds_history", sa.Column("wall_at", time))
-    # Few rows have it: those that were detected while the log led the clock.
+    # Set in few rows: those detected while the log was ahead of the clock.
     stepped = sa.text("wall_at IS NOT NULL")
     op.create_index(
         "odds_history_wall_at",
@@ -21,13 +21,13 @@ def upgrade() -> None:
         postgresql_where=stepped,
         sqlite_where=stepped,
     )
-    # Market type -> when it was last seen true, where the last looks did not show it; JSON.
+    # Market type -> last seen true, for types that the last look did not show; JSON.
     op.add_column("snapshots", sa.Column("lagging", sa.Text()))
-    # The status that the source told; null: it told none.
+    # The status that the source reports; null: none.
     op.add_column("event_sources", sa.Column("told", sa.SmallInteger()))
-    # Since when the source shows the event no more; null: it shows it.
+    # When the source stopped showing the event; null: still shown.
     op.add_column("event_sources", sa.Column("departed_at", time))
-    # What each source was asked for by the last run; JSON.
+    # The asks of the last run; JSON.
     op.create_table(
         "source_asks",
         sa.Column("source", sa.Text(), primary_key=True),

@@ -1,1 +1,1 @@
-"""Prometheus metrics: read from the parts when somebody asks, so that nothing is counted twice."""
+"""Prometheus metrics, read from the service's components at each scrape."""

@@ -1,8 +1,8 @@
-"""The metrics: their names, labels and meaning, made from one reading of the service.
+"""The metrics, with their names, labels and help texts, built from a reading of the service.
 
 Labels have few values: names of sources, channels and methods, states, codes, and kinds of problem
-(the commonest MAX_PROBLEMS of a source; the rest count as `other`). Never a peer, an event or a
-text of somebody else.
+(the MAX_PROBLEMS most frequent of each source; the rest count as `other`). A label never contains a
+peer, an event or text from outside.
 """
 
 import re
@@ -42,7 +42,7 @@ _WRITER_STATES: Final = ("idle", "writing", "retrying", "draining")
 
 
 class Readings(Struct, frozen=True, kw_only=True):
-    """All that the metrics are made of. source_events: source -> events that it carries."""
+    """The input of the metrics; `source_events` maps sources to their numbers of events."""
 
     status: ServiceStatus
     head_revision: int
@@ -55,7 +55,7 @@ class Readings(Struct, frozen=True, kw_only=True):
 
 
 def families(read: Readings) -> Iterator[Metric]:
-    """Every metric, in the order of the data's way through the service."""
+    """Yield all metrics, in the order in which data passes through the service."""
     status = read.status
     yield _gauge("odds_build_info", "The version that runs.", [((status.version,), 1)], "version")
     yield from _sources(status.sources, read)
@@ -180,7 +180,7 @@ def _bounded(problems: dict[str, int]) -> dict[str, int]:
         named[name if _NAME.fullmatch(name) else OTHER] += count
     kept = Counter(dict(named.most_common(MAX_PROBLEMS)))
     kept[OTHER] += named.total() - kept.total()
-    return +kept  # without an `other` that counts nothing
+    return +kept  # drops `other` if it is 0
 
 
 def _channels(channels: Sequence[ChannelFill]) -> Iterator[Metric]:
@@ -229,7 +229,7 @@ def _distribution(name: str, text: str, values: Sequence[float], bounds: Sequenc
 
 
 def _calls(calls: Sequence[CallReport]) -> Iterator[Metric]:
-    """Named as most gRPC servers name theirs, so that ready dashboards find them."""
+    """Yield the metrics of calls, under the names that ready-made gRPC dashboards expect."""
     service = "odds.v1.OddsService"
     named = [(each, ("server_stream" if each.streams else "unary", service, each.method))
              for each in calls]  # fmt: skip

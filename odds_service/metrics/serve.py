@@ -1,4 +1,4 @@
-"""Metrics over HTTP, on an address of their own."""
+"""The HTTP server of the metrics, on a separate address."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -31,13 +31,13 @@ log = structlog.get_logger(__name__)
 
 
 class ServiceCollector(Collector):
-    """Reads the service when it is asked; in the thread that `read` wants."""
+    """A collector that reads the service at each scrape, in the thread of the scrape."""
 
     def __init__(self, read: Callable[[], Readings]) -> None:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: otherwise registering it would read a service that does not serve yet."""
+        """Return nothing, since registration must not read a service that is not running yet."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -45,7 +45,7 @@ class ServiceCollector(Collector):
 
 
 def registry_of(read: Callable[[], Readings]) -> CollectorRegistry:
-    """The service's metrics with those of its process, its Python and its garbage collector."""
+    """Return a registry with the metrics of the service, its process and its interpreter."""
     registry = CollectorRegistry()
     registry.register(ServiceCollector(read))
     ProcessCollector(registry=registry)
@@ -60,10 +60,17 @@ async def serve_metrics(
     *,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; started() hands over the address, with the port that it has.
+    """Serve metrics until cancelled; started() passes the bound address.
 
-    read: called in this thread, once a scrape. A scrape that fails is answered by 500 and logged;
-    it ends nothing else. Raises SettingsError before anything is served.
+    A failed scrape is logged, and the client gets a 500.
+
+    Args:
+        settings: the address, tokens and TLS files.
+        read: called in this thread, once per scrape.
+        task_status: for nursery.start().
+
+    Raises:
+        SettingsError: The settings are invalid, or the address cannot be bound.
     """
     check_address(settings)
     tokens, tls = Tokens(settings), tls_context(settings)
@@ -80,7 +87,7 @@ async def serve_metrics(
             return Response(405, b"", [("allow", "GET, HEAD")], content_type=_TEXT)
         try:
             encode, content_type = choose_encoder(request.header("accept"))
-        except (TypeError, ValueError):  # a version that is no number
+        except (TypeError, ValueError):  # the version is not a number
             encode, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
         return Response(body=encode(registry), content_type=content_type)
 

@@ -8,8 +8,8 @@
         for event_id, entry in client.get_odds().events.items():
             ...
 
-It knows the contract (proto/odds/v1/odds.proto) and nothing else of the service. Names in __all__
-are stable: a name that changes stays importable, with a DeprecationWarning.
+The package depends only on the contract (proto/odds/v1/odds.proto), not on the service. Names in
+__all__ are stable: the old name of anything renamed stays importable, with a DeprecationWarning.
 """
 
 from odds_service.client import values
@@ -135,5 +135,5 @@ __all__ = [
 
 
 def __getattr__(name: str) -> type:
-    """Return a class by its name of 0.1; see values.__getattr__."""
+    """Return a class by the name that it had in 0.1; see values.renamed()."""
     return values.renamed(name, __name__)

@@ -1,4 +1,4 @@
-"""A server's address, with TLS and token."""
+"""The address of a server, with its TLS settings and token."""
 
 import ipaddress
 import ssl
@@ -11,21 +11,21 @@ from msgspec import Struct
 from odds_service.client.errors import AddressError
 
 MAX_MESSAGE_BYTES: Final = 16 * 2**20  # 16 MiB; the server's own limit is lower
-KEEPALIVE_MS: Final = 30_000  # a silent stream is asked so often whether its server lives
-KEEPALIVE_TIMEOUT_MS: Final = 20_000  # a ping without an answer for so long ends the connection
-RECONNECT_MAX_MS: Final = 5_000  # gRPC's own back-off; ours lies above it
+KEEPALIVE_MS: Final = 30_000  # interval of pings while a stream is silent
+KEEPALIVE_TIMEOUT_MS: Final = 20_000  # a ping unanswered for this long ends the connection
+RECONNECT_MAX_MS: Final = 5_000  # the cap of gRPC's own back-off, below RETRY_MAX_S
 
 
 class Address(Struct, frozen=True):
-    """The address of a server and the way to reach it.
+    """The address of a server, with the TLS settings and the token to use there.
 
     Args:
         server: `host:port`.
-        tls: Encrypt, and trust the system's authorities.
-        ca: Encrypt, and trust the authorities in this file (PEM) instead.
-        certificate: The file with our certificate, for a server that asks for one.
-        key: The file with the key of `certificate`.
-        token: A bearer token for every call. Without TLS it is sent to this machine only.
+        tls: Use TLS, and trust the system's certificate authorities.
+        ca: Use TLS, and trust only the authorities in this PEM file.
+        certificate: The PEM file of the client certificate, for mutual TLS.
+        key: The PEM file of the certificate's private key.
+        token: A bearer token for every call. Without TLS, only a server on this machine gets it.
     """
 
     server: str
@@ -44,10 +44,10 @@ class Address(Struct, frozen=True):
         return self.tls or self.ca is not None or self.certificate is not None
 
     def _check_files(self) -> None:
-        """Check the TLS files; gRPC would only say that it cannot connect.
+        """Check the TLS files, since gRPC itself would only report a failed connection.
 
         Raises:
-            AddressError: A file does not hold what it should.
+            AddressError: A file does not hold a valid certificate or key.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.ca is not None:
@@ -65,10 +65,10 @@ class Address(Struct, frozen=True):
                 ) from None
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """Return the credentials of a channel, or None for a plain one.
+        """Return the credentials for a channel, or None for plaintext.
 
         Raises:
-            AddressError: The address, a file or the token is wrong, or the token would travel
+            AddressError: The address, a file or the token is invalid, or the token would be sent
                 in the clear.
         """
         host, _, port = self.server.rpartition(":")
@@ -95,11 +95,11 @@ class Address(Struct, frozen=True):
 
 
 def _no_passphrase() -> str:
-    return ""  # else OpenSSL asks the terminal for it
+    return ""  # otherwise OpenSSL prompts for one on the terminal
 
 
 def channel_options() -> list[tuple[str, int]]:
-    """Return gRPC's options, the same for every transport."""
+    """Return the gRPC channel options that all transports share."""
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
@@ -109,7 +109,7 @@ def channel_options() -> list[tuple[str, int]]:
 
 
 def address_of(server: "Address | str") -> Address:
-    """Return an address as it is, or make one of a bare `host:port`."""
+    """Return an Address unchanged, or build one from `host:port`."""
     return Address(server=server) if isinstance(server, str) else server
 
 

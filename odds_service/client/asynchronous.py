@@ -1,4 +1,4 @@
-"""The async client: one class for Trio and asyncio alike."""
+"""The async client, which runs under Trio and under asyncio."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -16,16 +16,15 @@ from odds_service.model.cursor import Cursor
 
 @asynccontextmanager
 async def open_client(address: Address | str) -> AsyncIterator["AsyncClient"]:
-    """Open a client of the server at an address, on the running loop: Trio's or asyncio's.
+    """Open a client on the running loop, Trio's or asyncio's.
 
-    Leaving the context closes the client and its watches. No connection is made until the first
-    call.
+    Leaving the context closes the client and its watches. The first call makes the connection.
 
     Args:
-        address: The server, as an Address or as bare `host:port`.
+        address: The server, as an Address or as `host:port`.
 
     Raises:
-        AddressError: The address cannot be used.
+        AddressError: The address is invalid.
     """
     client = AsyncClient(_transport(address_of(address)))
     try:
@@ -46,25 +45,25 @@ def _transport(address: Address) -> AsyncTransport:
 
 
 class AsyncClient(AsyncCalls):
-    """The calls of a server, with values in and out; see open_client.
+    """The asynchronous client; see open_client().
 
     Raises:
         ServiceError: From every call that fails.
 
     Cancellation:
-        A cancelled call is cancelled on the server too, except a refresh, which goes on.
+        Cancelling a call cancels it on the server too, except for a refresh, which completes.
     """
 
     async def list_events(
         self, where: Filter = EVERYTHING, *, timeout_s: float = CALL_S
     ) -> list[ListedEvent]:
-        """Return all events in the order of their start; `timeout_s` bounds each page."""
+        """Return all events in the order of their start; `timeout_s` applies to each page."""
         return [event async for event in self._events(where, timeout_s)]
 
     async def closing_odds(self, where: Filter = EVERYTHING) -> list[ClosedEvent]:
         """Return the closing odds of events that have started, in the order of their start.
 
-        All of them are held at once: narrow the filter to what fits into memory.
+        The whole list is held in memory, so choose the filter accordingly.
         """
         async with self._closing_pages(where) as pages:
             return list(decode.closed_events([page async for page in pages]))
@@ -80,8 +79,8 @@ class AsyncClient(AsyncCalls):
 
         Args:
             where: The changes to select.
-            start: Begin after a cursor or at a time; None: with the oldest kept.
-            end: Stop after a cursor or before a time; None: at the newest stored.
+            start: Begin after this cursor or at this time; None begins with the oldest change.
+            end: Stop after this cursor or before this time; None stops at the newest stored change.
 
         Raises:
             ServiceError: The client is closed.

@@ -1,4 +1,4 @@
-"""Messages of the contract as values."""
+"""Decoders from the contract's messages to the client's values."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -48,7 +48,7 @@ _EXCLUSIONS: Final = {int(exclusion): exclusion for exclusion in Exclusion}
 
 
 def moment(at: Timestamp) -> datetime:
-    """Return an aware time, to the microsecond."""
+    """Decode a timestamp as an aware time, to the microsecond."""
     return _EPOCH + timedelta(seconds=at.seconds, microseconds=at.nanos // 1_000)
 
 
@@ -128,7 +128,7 @@ def best_market(
 
     Args:
         message: The message of the contract.
-        confirmed_at: (source, bookmaker) -> the confirmation time of its odds in the same reply.
+        confirmed_at: (source, bookmaker) -> the time at which the same reply confirms its odds.
     """
     prices = tuple(
         BestPrice(
@@ -286,7 +286,7 @@ def closed_event(message: pb.ClosedEvent) -> ClosedEvent:
 
 
 def closed_events(pages: Iterable[pb.ClosingOddsPage]) -> Iterator[ClosedEvent]:
-    """Decode closed events, and join the parts of an event that lies on several pages."""
+    """Decode closed events, joining an event that is split over several pages."""
     entries = (closed_event(message) for page in pages for message in page.events)
     for _, parts in groupby(entries, key=lambda entry: entry.event.id):
         first, *others = parts
@@ -299,7 +299,7 @@ def history_page(page: pb.HistoryPage) -> Iterator[HistoricalChange]:
 
 
 def known_changes(changes: list[HistoricalChange]) -> tuple[Change, ...]:
-    """Decode changes, without those whose odds are unknown."""
+    """Return the changes except those with unknown odds."""
     return tuple(change for change in changes if not isinstance(change, UnknownChange))
 
 

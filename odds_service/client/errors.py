@@ -1,4 +1,4 @@
-"""The client's errors, made from gRPC's statuses and their google.rpc details."""
+"""The client's errors, built from gRPC statuses and their google.rpc details."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -12,8 +12,8 @@ from odds_service.errors import OddsServiceError
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 
-# Codes after which the same request may succeed. RESOURCE_EXHAUSTED joins them where the server
-# names a time.
+# Codes after which the same request may succeed. RESOURCE_EXHAUSTED counts too if the server says
+# when to retry.
 _PASSING: Final = frozenset(
     {"UNAVAILABLE", "UNKNOWN", "INTERNAL", "ABORTED", "CANCELLED", "DEADLINE_EXCEEDED"}
 )
@@ -24,26 +24,26 @@ class ClientError(OddsServiceError):
 
 
 class AddressError(ClientError):
-    """An address is wrong; nothing was sent."""
+    """An invalid address; nothing was sent."""
 
 
 class StreamGap(ClientError):
-    """A stream broke its promise: changes may be missing, so the map must not be used.
+    """A gap or contradiction in a stream: changes may be missing, so the map must not be used.
 
-    It would be a bug of the server. It ends the watch; a new one begins with an image.
+    It indicates a bug in the server. It ends the watch; a new watch begins with an image.
     """
 
 
 class ServiceError(ClientError):
-    """A call failed; the text is the server's own.
+    """A failed call.
 
     Args:
-        code: gRPC's name of the status.
-        text: The reason, for people.
-        reason: The reason as a word for programs, empty where the server gave none.
-        metadata: Details that belong to `reason`.
-        fields: Field of the request -> the fault in it.
-        retry_after_s: The seconds that the server asks to wait, or None.
+        code: The name of the gRPC status code.
+        text: A description for people.
+        reason: A machine-readable reason; empty if the server gave none.
+        metadata: Details of the reason.
+        fields: Field of the request -> the problem with it.
+        retry_after_s: The seconds to wait before a retry, or None if the server did not say.
     """
 
     def __init__(
@@ -65,19 +65,19 @@ class ServiceError(ClientError):
 
     @property
     def passing(self) -> bool:
-        """Return whether trying again may help."""
+        """Return whether a retry may succeed."""
         exhausted = self.code == "RESOURCE_EXHAUSTED" and self.retry_after_s is not None
         return exhausted or self.code in _PASSING
 
 
 def client_closed() -> ServiceError:
-    """Return the error of a call or a reading whose client was closed under it."""
+    """Return the error for a call or a stream on a closed client."""
     return ServiceError("CANCELLED", "the client was closed")
 
 
 def service_error(error: grpc.RpcError, server: str) -> ServiceError:
-    """Make a ServiceError from gRPC's error."""
-    # grpc raises classes that are both an error and a call; its stubs know no class of both.
+    """Convert a gRPC error to a ServiceError."""
+    # grpc raises objects that are both an RpcError and a Call; its stubs have no such class.
     call: object = error
     if not isinstance(call, grpc.aio.AioRpcError | grpc.Call):
         return ServiceError("UNKNOWN", str(error))
@@ -94,7 +94,7 @@ def service_error(error: grpc.RpcError, server: str) -> ServiceError:
 
 
 def _no_connection(text: str, server: str) -> str:
-    """Translate gRPC's `failed to connect to all addresses; last error: …`."""
+    """Explain gRPC's `failed to connect to all addresses; last error: …`."""
     last = text.rpartition("last error: ")[2].removesuffix(": OK").rstrip(". ")
     cause = last.rpartition(": ")[2] or text
     if "CERTIFICATE_VERIFY_FAILED" in last:
@@ -117,7 +117,7 @@ def _detailed(code: str, text: str, packed: bytes) -> ServiceError:
             if not detail.Unpack(info):
                 detail.Unpack(bad)
     except DecodeError:
-        return ServiceError(code, text)  # written by something between us and the server
+        return ServiceError(code, text)  # not our server's format: a proxy's, for example
     return ServiceError(
         code,
         text,

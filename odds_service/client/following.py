@@ -1,6 +1,6 @@
-"""The decisions of a subscription over disconnects: requests, retries, and the end. No I/O.
+"""Reconnect logic of a subscription: the next request, the next retry, and the end. No I/O.
 
-The transports open the stream, read it and sleep; every decision is made here.
+Transports open streams, read them and sleep; all decisions are made here.
 """
 
 import logging
@@ -32,13 +32,13 @@ S_co = TypeVar("S_co", covariant=True)
 log = logging.getLogger(__name__)
 
 RETRY_FIRST_S: Final = 0.25
-RETRY_MAX_S: Final = 15.0  # a server that is back is found within this
+RETRY_MAX_S: Final = 15.0  # the longest wait, so a returning server is found this soon
 
 
 class Backoff:
-    """Waits between attempts: each twice the one before, capped, less up to half at random.
+    """Exponential back-off: each wait doubles, up to a cap, minus a random share of up to half.
 
-    The jitter keeps the clients of a restarted server from coming back all at once.
+    The jitter keeps a restarted server's clients from reconnecting all at once.
     """
 
     def __init__(self, rng: random.Random | None = None) -> None:
@@ -46,7 +46,7 @@ class Backoff:
         self._next_s = RETRY_FIRST_S
 
     def wait_s(self, at_least_s: float = 0.0) -> float:
-        """Return the seconds to wait before the next attempt, at least those asked for."""
+        """Return the seconds to wait before the next attempt, at least `at_least_s`."""
         wait_s = self._next_s * self._rng.uniform(0.5, 1.0)
         self._next_s = min(2 * self._next_s, RETRY_MAX_S)
         return max(wait_s, at_least_s)
@@ -61,32 +61,32 @@ class Ended(Exception):
 
 
 class Follower(Protocol[Q_co, M_contra, S_co]):
-    """The decisions of one subscription over any number of streams."""
+    """The reconnect logic of one subscription over any number of streams."""
 
     def request(self) -> Q_co:
         """Return the request that opens the next stream."""
         ...
 
     def take(self, message: M_contra, /) -> S_co:
-        """Take a message that was read."""
+        """Process a message."""
         ...
 
     def ended(self, error: ServiceError | None) -> Disconnected:
-        """Decide about the next attempt after a stream ended; None: without an error.
+        """Decide on the next attempt after a stream ended, with an error or without (None).
 
         Raises:
             Ended: Nothing is left to read.
-            ServiceError: Trying again does not help.
+            ServiceError: A retry would not help.
         """
         ...
 
 
 class WatchFollower:
-    """One watch over any number of streams.
+    """The reconnect logic and the state of one watch over any number of streams.
 
-    `cursor` is the place up to which changes were handed out. Save it after dealing with a change:
-    a watch that resumes at it gets everything after. Changes of a message that was dealt with only
-    in part come again.
+    `cursor` is the position up to which changes were returned. Save it after processing a change: a
+    watch that resumes there gets everything after it. If a message was processed only in part, all
+    its changes come again.
     """
 
     def __init__(
@@ -118,10 +118,10 @@ class WatchFollower:
         """Fold a message into the map.
 
         Raises:
-            StreamGap: The stream broke its promise.
+            StreamGap: The stream has a gap.
         """
         step = self.odds.take(message)
-        self._wait_for_server = True  # the address works: from here on, retry disconnects
+        self._wait_for_server = True  # the address works, so retry every disconnect
         if isinstance(step, Changes | Heartbeat | Freshness) or (
             isinstance(step, Opened) and not step.image
         ):
@@ -132,12 +132,12 @@ class WatchFollower:
         return step
 
     def ended(self, error: ServiceError | None) -> Disconnected:
-        """Decide about the next attempt after a stream ended; None: without an error.
+        """Decide on the next attempt after a stream ended, with an error or without (None).
 
         Raises:
             Ended: The watch is complete.
-            ServiceError: Trying again does not help, or no server was ever reached and the caller
-                does not wait for one.
+            ServiceError: A retry would not help, or no server was ever reached and the caller does
+                not want to wait for one.
         """
         if error is None:
             if self._request.image == pb.IMAGE_MODE_ONLY and self.odds.whole:
@@ -149,14 +149,14 @@ class WatchFollower:
         return _again(error, self._backoff.wait_s(at_least_s))
 
     def hand_out(self, step: Step | None, *, whole: bool) -> None:
-        """Record that the caller gets a step whole, or its changes one by one."""
+        """Record a step as handed out: as a whole, or to be split into its changes."""
         if isinstance(step, Changes) and not whole:
             self._waiting.extend(step.changes)
         if not self._waiting:
             self.cursor = self.odds.cursor
 
     def next_change(self) -> Change | None:
-        """Return the next change to hand out, or None if more has to be read."""
+        """Return the next change for the caller, or None if the next message is needed."""
         if not self._waiting:
             return None
         change = self._waiting.popleft()
@@ -166,7 +166,7 @@ class WatchFollower:
 
 
 class HistoryFollower:
-    """One reading of the stored log; it never asks for a page twice."""
+    """The reconnect logic of one reading of the stored log; it never requests a page twice."""
 
     def __init__(self, request: pb.GetHistoryRequest, *, backoff: Backoff | None = None) -> None:
         self.cursor: Cursor | None = None
@@ -182,12 +182,12 @@ class HistoryFollower:
         return request
 
     def take(self, page: pb.HistoryPage) -> None:
-        """Remember a page as read."""
+        """Record a page as read."""
         self._backoff.reset()
         self.cursor = decode.cursor(page.cursor)
 
     def ended(self, error: ServiceError | None) -> Disconnected:
-        """Decide as WatchFollower.ended() does."""
+        """Decide on the next attempt, like WatchFollower.ended()."""
         if error is None:
             raise Ended
         if not error.passing or self.cursor is None:
@@ -196,6 +196,6 @@ class HistoryFollower:
 
 
 def _again(error: ServiceError, wait_s: float) -> Disconnected:
-    """Log the disconnect, for callers that read only changes, and return it."""
+    """Return a disconnect, and log it for callers that iterate only over changes."""
     log.info("%s; trying again in %.1f s", error, wait_s)
     return Disconnected(error=error, retry_in_s=wait_s)

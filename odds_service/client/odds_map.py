@@ -1,7 +1,7 @@
-"""The client's map: folds the messages of one stream into the current odds. No I/O.
+"""The client's map of the current odds, folded from the messages of one stream. No I/O.
 
-Every message but the first names the revision of the one before it, so one comparison proves that
-nothing is missing. An image is collected aside and replaces the map as a whole at its end.
+Each message but the first names the revision of the previous one, so a single comparison detects a
+gap. An image is collected separately and replaces the whole map once it is complete.
 """
 
 from collections.abc import Iterable, Mapping
@@ -55,12 +55,12 @@ class _Image(NamedTuple):
 class OddsMap:
     """The odds of a stream: event -> (source, bookmaker) -> market.
 
-    `events` and `sources` are live views: each message changes them. Their values are immutable
-    and may be kept. While `whole` is false the map must not be used: no image has come yet, or a
-    new one is on its way. A map that resumed at a bare cursor, without the odds that belong to it,
-    stays empty until an image comes.
+    `events` and `sources` are live views that each message updates; their values are immutable and
+    may be kept. The map must not be used while `whole` is false: no image has arrived yet, or a new
+    one is on its way. A map that starts from a bare cursor, without odds, stays empty until an
+    image arrives.
 
-    It is not safe for use by several threads at once.
+    The map is not thread-safe.
     """
 
     def __init__(self, start: Odds | Cursor | None = None) -> None:
@@ -78,22 +78,22 @@ class OddsMap:
         else:
             self.cursor = start
         self._holds_odds = self.whole
-        self._expected: int | None = None  # the prev_revision to come; None before `opened`
+        self._expected: int | None = None  # the next prev_revision; None before `opened`
         self._image_due = False
         self._image: _Image | None = None
 
     @property
     def events(self) -> Mapping[str, EventOdds]:
-        """Event id -> its odds."""
+        """The odds by event id."""
         return MappingProxyType(self._events)
 
     @property
     def sources(self) -> Mapping[str, SourceState]:
-        """Source -> its last known state."""
+        """The last known states by source."""
         return MappingProxyType(self._sources)
 
     def cut(self) -> Odds:
-        """Return the current odds as a value that later messages leave alone.
+        """Return a copy of the current odds that later messages do not change.
 
         Raises:
             ValueError: The map is not whole.
@@ -109,8 +109,8 @@ class OddsMap:
         for an event that is not in the map.
 
         Args:
-            event_id: The event.
-            suspect_below: A combined overround below it is reported as suspect_overround instead.
+            event_id: The id of the event.
+            suspect_below: The combined overround below which best prices count as suspect.
 
         Raises:
             ValueError: The map is not whole.
@@ -134,16 +134,20 @@ class OddsMap:
         return Standing.STALE if marked else Standing.LIVE
 
     def restart(self) -> None:
-        """Prepare for a new stream; drop the half image of the old one."""
+        """Prepare for a new stream, and drop an incomplete image."""
         self._expected = None
         self._image = None
         self._image_due = False
 
     def take(self, message: pb.WatchChangesResponse) -> Step | None:
-        """Fold in the next message of the stream; return None if it needs no reaction.
+        """Fold in the next message of the stream.
+
+        Returns:
+            The step for the caller, or None if there is nothing to report.
 
         Raises:
-            StreamGap: The stream broke its promise. The map is not whole any more.
+            StreamGap: A message is missing or contradicts the stream so far. The map is no longer
+                whole.
         """
         try:
             return self._take(message)
@@ -171,12 +175,12 @@ class OddsMap:
                 return self._lagged(message.lagged)
             case "closing":
                 return self._closing(message.closing)
-            case None:  # a newer kind of message, which may not be safe to skip
+            case None:  # a newer kind of message: skipping it may lose changes
                 raise StreamGap("a message of a kind that this client does not know")
         return None
 
     def _follow(self, prev_revision: int, at: pb.Cursor) -> None:
-        """Check that a message follows the one before, and keep its position."""
+        """Check that a message follows the previous one, and remember its position."""
         if self._expected is None:
             raise StreamGap("the stream did not begin with `opened`")
         if prev_revision != self._expected:
@@ -317,7 +321,7 @@ class OddsMap:
             if isinstance(change, SourceChange):
                 self._set_source(change.state)
             elif not self._holds_odds:
-                continue  # resumed at a bare cursor: part of a map would be worse than none
+                continue  # resumed at a bare cursor: an empty map is better than part of one
             elif isinstance(change, EventChange):
                 self._apply_event(change)
             else:
@@ -334,7 +338,7 @@ class OddsMap:
             raise StreamGap(f"{what} came in place of the image that was announced")
 
     def _set_source(self, state: SourceState) -> None:
-        """Replace a source's state; its odds are stale unless it is up."""
+        """Replace a source's state, and mark its odds as stale unless it is up."""
         held = self._sources.get(state.source)
         self._sources[state.source] = state
         if held is not None and held.status is state.status:
@@ -367,7 +371,7 @@ class OddsMap:
 
         Args:
             change: The change.
-            touched: The markets already copied for this message; they may be changed in place.
+            touched: The markets copied for this message, which may be changed in place.
         """
         entry = self._events.get(change.event_id)
         if entry is None:
@@ -392,7 +396,7 @@ class OddsMap:
 
 
 def _joined(held: EventOdds, more: EventOdds) -> EventOdds:
-    """Join two parts of one event; a large bookmaker may be in both."""
+    """Join two parts of one event; a bookmaker with many markets may be in both."""
     bookmakers = dict(held.bookmakers)
     for place, odds in more.bookmakers.items():
         before = bookmakers.get(place)
@@ -411,7 +415,7 @@ def _known(change: Change | UnknownChange) -> Change:
 def _moved(
     held: BookmakerOdds | None, change: MarketChange, markets: dict[MarketKey, Market]
 ) -> BookmakerOdds:
-    """Return a bookmaker's odds after a change, which also confirms all its other markets."""
+    """Return a bookmaker's odds after a change; the change confirms its other markets too."""
     snapshot_id = change.snapshot_id or (held.snapshot_id if held is not None else 0)
     observed_at = change.observed_at
     if held is None:

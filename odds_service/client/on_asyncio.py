@@ -14,10 +14,7 @@ _END: Final[object] = aio.EOF  # type: ignore[attr-defined]  # not in grpc-stubs
 
 
 class AsyncioTransport:
-    """One channel on the running asyncio loop.
-
-    See transport.AsyncTransport for the methods.
-    """
+    """A channel on the running asyncio loop; see transport.AsyncTransport for its methods."""
 
     def __init__(self, address: Address) -> None:
         credentials = address.credentials()
@@ -26,7 +23,7 @@ class AsyncioTransport:
         else:
             self._channel = aio.secure_channel(address.server, credentials, channel_options())
         self._server = address.server
-        # The stub's type is that of the synchronous one, whose methods are named alike.
+        # grpc-stubs give the stub the type of the synchronous one; the method names are the same.
         self._stub: Any = pb_grpc.OddsServiceStub(self._channel)
 
     async def call(self, chosen: "Unary[Q, M]", request: Q, timeout_s: float) -> M:
@@ -39,7 +36,7 @@ class AsyncioTransport:
         except asyncio.CancelledError:
             if task is not None and task.cancelling():
                 raise
-            # Nobody cancelled the caller: grpc.aio says so that the channel was closed.
+            # The caller was not cancelled: grpc.aio raises this when the channel was closed.
             closed = client_closed()
             raise closed from None  # noqa: ASYNC104  # see above
 
@@ -64,8 +61,8 @@ class AsyncioTransport:
 class AsyncioStream(Generic[M]):
     """A streamed reply.
 
-    grpc.aio cancels the whole stream when a read is cancelled. So each read is a task of its own:
-    it goes on, and the next read takes over its result.
+    grpc.aio cancels the whole stream when a read is cancelled. So each read runs in its own task: a
+    cancelled read continues there, and the next read takes its result.
     """
 
     def __init__(self, call: "aio.UnaryStreamCall[Any, M]", server: str) -> None:
@@ -75,7 +72,7 @@ class AsyncioStream(Generic[M]):
         self._closed = False
 
     async def read(self) -> M | None:
-        """See transport.AsyncStream."""
+        """Return the next message; see transport.AsyncStream.read()."""
         if self._closed:
             return None
         if self._reading is None:
@@ -92,20 +89,20 @@ class AsyncioStream(Generic[M]):
         return None if message is _END else cast("M", message)
 
     def end(self) -> None:
-        """See transport.AsyncStream."""
+        """End the stream without waiting for a pending read."""
         self._closed = True
         self._call.cancel()
         if self._reading is not None:
             self._reading.add_done_callback(_seen)
 
     async def aclose(self) -> None:
-        """See transport.AsyncStream."""
+        """End the stream and wait for a pending read."""
         self.end()
         if self._reading is not None:
             await asyncio.wait({self._reading})
 
 
 def _seen(reading: "asyncio.Future[object]") -> None:
-    """Retrieve the error of a task, since asyncio logs errors that nobody retrieved."""
+    """Retrieve a task's exception, since asyncio logs exceptions that are never retrieved."""
     if not reading.cancelled():
         reading.exception()

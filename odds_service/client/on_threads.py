@@ -1,4 +1,4 @@
-"""gRPC in the thread that calls: the transport of the synchronous client."""
+"""gRPC in the calling thread: the transport of the synchronous client."""
 
 import threading
 from typing import Generic, cast
@@ -11,7 +11,7 @@ from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 
 class ThreadTransport:
-    """A stub whose channel belongs to the caller, used from any thread.
+    """A thread-safe transport over a stub whose channel belongs to the caller.
 
     See transport.AsyncTransport for the methods.
     """
@@ -36,11 +36,11 @@ class ThreadTransport:
         cast("threading.Event", flag).wait(timeout_s)
 
     def close(self) -> None:
-        """Do nothing: the channel is closed by whoever opened it."""
+        """Do nothing: connect() closes the channel."""
 
 
 class ThreadStream(Generic[M]):
-    """A streamed reply, read by one thread; another may end it. See transport.AsyncStream."""
+    """A streamed reply that one thread reads and any thread may end; see AsyncStream."""
 
     def __init__(self, call: "grpc.CallIterator[M]", server: str) -> None:
         self._call = call

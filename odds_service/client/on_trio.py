@@ -1,4 +1,4 @@
-"""gRPC under Trio: callbacks wake the callers, and each stream has a thread that reads it."""
+"""gRPC under Trio: callbacks complete the calls, and a thread reads each stream."""
 
 import threading
 from collections.abc import Callable
@@ -14,15 +14,12 @@ from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 A = TypeVarTuple("A")
 
-AHEAD: Final = 16  # messages that the thread may be ahead of its reader; each is at most 1 MiB
-CLOSE_S: Final = 5.0  # for a cancelled call to end; gRPC needs milliseconds
+AHEAD: Final = 16  # messages that the thread may read ahead; each is at most 1 MiB
+CLOSE_S: Final = 5.0  # the time limit for a cancelled call to end; gRPC needs milliseconds
 
 
 class TrioTransport:
-    """One channel, used from one Trio run.
-
-    See transport.AsyncTransport for the methods.
-    """
+    """A channel used from one Trio run; see transport.AsyncTransport for its methods."""
 
     def __init__(self, address: Address) -> None:
         credentials = address.credentials()
@@ -71,8 +68,8 @@ class TrioTransport:
 class TrioStream(Generic[M]):
     """A streamed reply, read by a thread that stays at most AHEAD messages ahead.
 
-    The thread ends with the call, which `aclose` cancels. It is not one of Trio's: those are
-    limited in number and meant for short work.
+    The thread ends with the call, which `aclose` cancels. Trio's worker threads are limited in
+    number and meant for short work, so this thread is not one of them.
     """
 
     def __init__(self, call: "grpc.CallIterator[M]", server: str) -> None:
@@ -102,7 +99,7 @@ class TrioStream(Generic[M]):
 
     def _deliver(self, message: M) -> None:
         if not self._closed:
-            self._send.send_nowait(message)  # never full: `_free` counts what is in it
+            self._send.send_nowait(message)  # never full: `_free` counts its free places
 
     def _end(self, error: ServiceError | None) -> None:
         if self._ended.is_set():
@@ -112,7 +109,7 @@ class TrioStream(Generic[M]):
         self._ended.set()
 
     async def read(self) -> M | None:
-        """See transport.AsyncStream."""
+        """Return the next message; see transport.AsyncStream.read()."""
         try:
             message = await self._receive.receive()
         except (trio.EndOfChannel, trio.ClosedResourceError):
@@ -123,17 +120,17 @@ class TrioStream(Generic[M]):
         return message
 
     def end(self) -> None:
-        """See transport.AsyncStream."""
+        """End the stream without waiting for the thread."""
         self._closed = True
         self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
         self._free.release()
         self._receive.close()
 
     async def aclose(self) -> None:
-        """See transport.AsyncStream.
+        """End the stream and wait for the thread.
 
         Cancellation:
-            It still waits for the thread, CLOSE_S at most.
+            It still waits for the thread, for at most CLOSE_S seconds.
         """
         self.end()
         with trio.move_on_after(CLOSE_S, shield=True):
@@ -142,7 +139,7 @@ class TrioStream(Generic[M]):
 
 
 def _run_soon(token: trio.lowlevel.TrioToken, work: Callable[[*A], object], *args: *A) -> bool:
-    """Run a function in Trio; return False if the Trio run has ended."""
+    """Schedule a function in the Trio run; return False if that run has ended."""
     try:
         token.run_sync_soon(work, *args)
     except trio.RunFinishedError:

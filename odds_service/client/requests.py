@@ -1,4 +1,4 @@
-"""Requests of the contract, made from the caller's values."""
+"""Builders for the contract's request messages."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,10 +11,10 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 
 def timestamp(at: datetime) -> Timestamp:
-    """Encode a time.
+    """Encode an aware time.
 
     Raises:
-        ValueError: The time has no zone, so it could mean another instant.
+        ValueError: The time is naive, so the instant is ambiguous.
     """
     if at.tzinfo is None:
         raise ValueError(f"{at.isoformat()} has no time zone")
@@ -24,16 +24,23 @@ def timestamp(at: datetime) -> Timestamp:
 
 
 def duration(seconds: float) -> Duration:
+    """Encode a duration."""
     message = Duration()
     message.FromTimedelta(timedelta(seconds=seconds))
     return message
 
 
 def cursor_message(cursor: Cursor) -> pb.Cursor:
+    """Encode a cursor."""
     return pb.Cursor(epoch=cursor.epoch, revision=cursor.revision)
 
 
 def filter_message(where: Filter) -> pb.Filter:
+    """Encode a filter.
+
+    Raises:
+        ValueError: A start time is naive.
+    """
     return pb.Filter(
         sports=where.sports,
         competitions=where.competitions,
@@ -53,6 +60,17 @@ def odds_request(
     include_best: bool = False,
     as_of: Cursor | datetime | None = None,
 ) -> pb.GetOddsRequest:
+    """Build a request for GetOdds.
+
+    Args:
+        where: The odds to select.
+        at_least: The cursor that the server's odds must have reached, or None.
+        include_best: Ask for best prices and overrounds too.
+        as_of: A cursor or an aware time in the past; None for the current odds.
+
+    Raises:
+        ValueError: A time is naive.
+    """
     request = pb.GetOddsRequest(filter=filter_message(where), include_best=include_best)
     if at_least is not None:
         request.min_cursor.CopyFrom(cursor_message(at_least))
@@ -66,6 +84,16 @@ def odds_request(
 def history_request(
     where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
 ) -> pb.GetHistoryRequest:
+    """Build a request for GetHistory.
+
+    Args:
+        where: The changes to select.
+        start: Begin after this cursor or at this time; None begins with the oldest change.
+        end: Stop after this cursor or before this time; None stops at the newest stored change.
+
+    Raises:
+        ValueError: A time is naive.
+    """
     request = pb.GetHistoryRequest(filter=filter_message(where))
     if isinstance(start, Cursor):
         request.from_cursor.CopyFrom(cursor_message(start))
@@ -79,6 +107,7 @@ def history_request(
 
 
 def closing_request(where: Filter) -> pb.GetClosingOddsRequest:
+    """Build a request for GetClosingOdds."""
     return pb.GetClosingOddsRequest(filter=filter_message(where))
 
 
@@ -90,7 +119,19 @@ def watch_request(
     image_only: bool,
     freshness: bool = False,
 ) -> pb.WatchChangesRequest:
-    """Make a request without a cursor; the follower adds the one to resume at."""
+    """Build a request for WatchChanges, without a cursor; the follower adds it.
+
+    Args:
+        where: The odds to select.
+        conflate_s: The interval of conflation, in seconds; 0 sends every change.
+        heartbeat_s: The longest silence, in seconds; None leaves it to the server.
+        latest: Ask for an image instead of old changes when the reader is too slow.
+        image_only: Ask the server to end the stream after the image.
+        freshness: Ask for confirmations too.
+
+    Raises:
+        ValueError: A time is naive.
+    """
     return pb.WatchChangesRequest(
         filter=filter_message(where),
         conflate=duration(conflate_s) if conflate_s else None,
@@ -102,6 +143,7 @@ def watch_request(
 
 
 def refresh_request(event_id: str, deadline_s: float | None) -> pb.RefreshEventRequest:
+    """Build a request for RefreshEvent; a deadline of None leaves it to the server."""
     return pb.RefreshEventRequest(
         event_id=event_id, deadline=None if deadline_s is None else duration(deadline_s)
     )

@@ -1,4 +1,4 @@
-"""The synchronous client: plain calls, and streams as iterators."""
+"""The synchronous client: blocking calls, and streams as iterators."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,16 +25,16 @@ from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 @contextmanager
 def connect(address: Address | str) -> Iterator[pb_grpc.OddsServiceStub]:
-    """Open a bare stub of odds.v1, for those who want messages instead of values.
+    """Open a plain gRPC stub of odds.v1, which works with messages instead of values.
 
     Leaving the context closes the channel.
 
     Args:
-        address: The server, as an Address or as bare `host:port`.
+        address: The server, as an Address or as `host:port`.
 
     Raises:
-        AddressError: The address cannot be used.
-        ServiceError: A call inside the context failed; it replaces grpc.RpcError.
+        AddressError: The address is invalid.
+        ServiceError: Replaces a grpc.RpcError that leaves the context.
     """
     address = address_of(address)
     credentials = address.credentials()
@@ -51,16 +51,15 @@ def connect(address: Address | str) -> Iterator[pb_grpc.OddsServiceStub]:
 
 @contextmanager
 def open_sync_client(address: Address | str) -> Iterator["SyncClient"]:
-    """Open a client of the server at an address.
+    """Open a synchronous client.
 
-    Leaving the context closes the client and its watches. No connection is made until the first
-    call.
+    Leaving the context closes the client and its watches. The first call makes the connection.
 
     Args:
-        address: The server, as an Address or as bare `host:port`.
+        address: The server, as an Address or as `host:port`.
 
     Raises:
-        AddressError: The address cannot be used.
+        AddressError: The address is invalid.
     """
     address = address_of(address)
     with connect(address) as stub:
@@ -72,7 +71,7 @@ def open_sync_client(address: Address | str) -> Iterator["SyncClient"]:
 
 
 class SyncClient(SyncCalls):
-    """The calls of a server, with values in and out, from any thread; see open_sync_client.
+    """The synchronous client, for use from any thread; see open_sync_client().
 
     Raises:
         ServiceError: From every call that fails.
@@ -81,7 +80,7 @@ class SyncClient(SyncCalls):
     def list_events(
         self, where: Filter = EVERYTHING, *, timeout_s: float = CALL_S
     ) -> Iterator[ListedEvent]:
-        """Iterate over events in the order of their start; `timeout_s` bounds each page."""
+        """Iterate over events in the order of their start; `timeout_s` applies to each page."""
         yield from self._events(where, timeout_s)
 
     def closing_odds(self, where: Filter = EVERYTHING) -> Iterator[ClosedEvent]:
@@ -96,16 +95,16 @@ class SyncClient(SyncCalls):
         start: Cursor | datetime | None = None,
         end: Cursor | datetime | None = None,
     ) -> Iterator[HistoricalChange]:
-        """Iterate over stored changes in their order; goes on by itself after a disconnect.
+        """Iterate over stored changes in their order, resuming by itself after a disconnect.
 
         Args:
             where: The changes to select.
-            start: Begin after a cursor or at a time; None: with the oldest kept.
-            end: Stop after a cursor or before a time; None: at the newest stored.
+            start: Begin after this cursor or at this time; None begins with the oldest change.
+            end: Stop after this cursor or before this time; None stops at the newest stored change.
 
         Raises:
-            ServiceError: The call failed and trying again does not help, or the client was closed,
-                so that the rest is missing.
+            ServiceError: The call failed and a retry would not help, or the client was closed
+                before the end.
         """
         with self._history(where, start, end) as reading:
             yield from reading
@@ -117,6 +116,6 @@ class SyncClient(SyncCalls):
         start: Cursor | datetime | None = None,
         end: Cursor | datetime | None = None,
     ) -> Iterator[pb.HistoryPage]:
-        """Iterate like history(), over the messages of the contract."""
+        """Iterate like history(), but over the raw messages of the contract."""
         with self._history(where, start, end) as reading:
             yield from reading.pages()

@@ -1,5 +1,5 @@
 # Made from calls.py by tools/sync_client.py: edit that, then run `make proto`.
-"""The calls that a client has whatever loop it runs on."""
+"""The client's calls, independent of the loop."""
 
 from datetime import datetime
 from typing import Final
@@ -19,11 +19,11 @@ from odds_service.client.values import EVERYTHING, Filter, Odds, Refreshed
 from odds_service.model.cursor import Cursor
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
-CALL_S: Final = 60.0  # the deadline of a call, unless the caller gives one
+CALL_S: Final = 60.0  # the default deadline of a call
 
 
 class SyncCalls:
-    """Calls with values in and out."""
+    """The calls of the service, with plain values as arguments and results."""
 
     def __init__(self, transport: SyncTransport) -> None:
         self._transport = transport
@@ -44,9 +44,9 @@ class SyncCalls:
 
         Args:
             where: The odds to select.
-            at_least: Wait until the odds are at least as new as this cursor.
-            include_best: Compute best prices and overrounds too.
-            as_of: A place in the past, to get the odds as they were then.
+            at_least: Wait until the server's odds are at least as new as this cursor.
+            include_best: Return best prices and overrounds too.
+            as_of: A cursor or time in the past; returns the odds as they were then.
             timeout_s: The deadline of the call, in seconds.
 
         Raises:
@@ -58,16 +58,15 @@ class SyncCalls:
     def refresh(
         self, event_id: str, *, deadline_s: float | None = None, timeout_s: float = CALL_S
     ) -> Refreshed:
-        """Have an event fetched now; return once the result is stored.
+        """Make the server fetch an event now, and return once the result is stored.
 
         Args:
             event_id: The event to fetch.
-            deadline_s: The seconds that the server may take; None leaves it to the server.
+            deadline_s: The server's time limit, in seconds; None uses the server's default.
             timeout_s: The deadline of the call, in seconds.
 
         Raises:
-            ServiceError: The call failed. The fetch may go on: a caller that leaves does not end
-                it.
+            ServiceError: The call failed. The server may still complete the fetch.
         """
         request = requests.refresh_request(event_id, deadline_s)
         return decode.refreshed(
@@ -75,7 +74,7 @@ class SyncCalls:
         )
 
     def status(self, *, timeout_s: float = CALL_S) -> pb.GetStatusResponse:
-        """Return the state of the service as the message itself: operators want all of it."""
+        """Return the state of the service, as the complete message of the contract."""
         request = pb.GetStatusRequest()
         return self._transport.call(lambda stub: stub.GetStatus, request, timeout_s)
 
@@ -95,13 +94,13 @@ class SyncCalls:
 
         Args:
             where: The odds to select.
-            start: The reply of get_odds with the same filter, or a cursor that was saved.
-            conflate_s: At most one change per market in so many seconds; 0 sends each.
-            heartbeat_s: The longest silence in seconds; None leaves it to the server.
+            start: A reply of get_odds() with the same filter, or a saved cursor.
+            conflate_s: The interval of conflation, in seconds; 0 sends every change.
+            heartbeat_s: The longest silence, in seconds; None uses the server's default.
             latest: Get an image instead of old changes when this reader is too slow.
             image_only: End after the image.
-            wait_for_server: Retry the first attempt too.
-            freshness: Keep `confirmed_at` and `stale` of the map's odds up to date, to the second.
+            wait_for_server: Keep trying if the server cannot be reached at first.
+            freshness: Keep the map's `confirmed_at` and `stale` up to date, to the second.
 
         Raises:
             ServiceError: The client is closed.
@@ -135,8 +134,8 @@ class SyncCalls:
     def _check_open(self) -> None:
         """Raise ServiceError if the client is closed.
 
-        A stream is checked after it was added: whoever closes the client from another thread
-        either is seen here, or finds the stream to end.
+        Call this only after adding a stream: a close from another thread is then either noticed
+        here, or finds the stream and ends it.
         """
         if self._closed:
             raise client_closed()

@@ -25,7 +25,7 @@ S = TypeVar("S")
 
 
 class SyncReading(Generic[Q, M, S]):
-    """One stream after another, as a follower decides."""
+    """A stream that is reopened for as long as its follower decides to retry."""
 
     def __init__(
         self, transport: SyncTransport, chosen: "Streaming[Q, M]", follower: Follower[Q, M, S]
@@ -39,16 +39,18 @@ class SyncReading(Generic[Q, M, S]):
 
     @property
     def closed(self) -> bool:
-        """Return whether it is over, for whatever reason."""
+        """Return whether the reading is over, for whatever reason."""
         return self._closed.is_set()
 
     def advance(self) -> tuple[M, S] | Disconnected:
         """Return the next message with the follower's result, or the disconnect in its place.
 
+        Each of the exceptions below closes the reading.
+
         Raises:
-            StopIteration: It is over; it is closed then, as after any other error.
-            ServiceError: It broke, and trying again does not help.
-            StreamGap: The server broke its promise.
+            StopIteration: The reading is over.
+            ServiceError: The stream failed, and a retry would not help.
+            StreamGap: The stream has a gap.
         """
         if self._stream is None and self._wait_s:
             self._transport.wait(self._closed, self._wait_s)
@@ -57,8 +59,8 @@ class SyncReading(Generic[Q, M, S]):
             raise StopIteration
         if self._stream is None:
             self._stream = self._transport.open(self._chosen, self._follower.request())
-            # Checked once the stream is in its place: whoever closes it from another thread
-            # either is seen here, or finds the stream to end.
+            # Check only after storing the stream: a close from another thread is then either
+            # noticed here, or finds the stream and ends it.
             if self._closed.is_set():
                 self.close()
                 raise StopIteration
@@ -72,7 +74,7 @@ class SyncReading(Generic[Q, M, S]):
                 return message, self._take(message)
         if self.closed:
             raise StopIteration
-        # The follower decides before anything can be cancelled here.
+        # Let the follower decide before the first point at which this can be cancelled.
         ended, self._stream = self._stream, None
         try:
             disconnected = self._follower.ended(error)
@@ -95,14 +97,14 @@ class SyncReading(Generic[Q, M, S]):
             raise
 
     def end(self) -> None:
-        """End it, without waiting until its resources are free."""
+        """End the reading without waiting for the stream to release its resources."""
         self._closed.set()
         stream = self._stream
         if stream is not None:
             stream.end()
 
     def close(self) -> None:
-        """End it and wait until its resources are free."""
+        """End the reading and wait for the stream to release its resources."""
         self.end()
         stream = self._stream
         if stream is not None:
@@ -112,7 +114,7 @@ class SyncReading(Generic[Q, M, S]):
 class _Each(Generic[S]):
     """An iterator over the results of a function that raises StopIteration at the end.
 
-    It is no generator: a generator that is left in the middle has to be closed.
+    A generator would have to be closed by a caller that stops early.
     """
 
     def __init__(self, following: Callable[[], S]) -> None:
@@ -126,10 +128,10 @@ class _Each(Generic[S]):
 
 
 class _ClosedOnExit:
-    """`with` for a class that has `close`."""
+    """A mixin that gives a class with `close` its `with`."""
 
     def close(self) -> None:
-        """End it and wait until its resources are free."""
+        """Release the resources and wait until they are free."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -145,17 +147,17 @@ class _ClosedOnExit:
 
 
 class SyncWatch(_ClosedOnExit):
-    """Changes as they happen, with the map that they add up to.
+    """Changes as they happen, together with a map of the current odds.
 
-    Iterate over the watch itself for changes, or over steps() to see images, losses and
-    disconnects too; not over both. It reconnects by itself, with back-off, and resumes where it
-    was. `odds` is up to date with the message that the last change or step came in.
+    Iterate over the watch itself for changes, or over steps() for images, losses and disconnects
+    too, but not over both. The watch reconnects by itself, with back-off, and resumes where it
+    stopped. `odds` includes the message of the last change or step.
 
-    The client closes it at its own end; `with` closes it sooner.
+    Closing the client closes the watch; `with` closes it sooner.
 
     Raises:
-        ServiceError: From an iteration: the stream broke, and trying again does not help.
-        StreamGap: From an iteration: the server broke its promise. The watch is over.
+        ServiceError: While iterating: the stream failed, and a retry would not help.
+        StreamGap: While iterating: the stream has a gap. The watch is over.
     """
 
     def __init__(
@@ -168,12 +170,12 @@ class SyncWatch(_ClosedOnExit):
 
     @property
     def odds(self) -> OddsMap:
-        """The odds as they are now."""
+        """The map of the current odds."""
         return self._follower.odds
 
     @property
     def cursor(self) -> Cursor | None:
-        """The place up to which changes were handed out; save it after dealing with them."""
+        """The cursor up to which changes were returned; save it after processing them."""
         return self._follower.cursor
 
     @property
@@ -193,11 +195,11 @@ class SyncWatch(_ClosedOnExit):
             self._follower.hand_out(step, whole=False)
 
     def steps(self) -> Iterator[Step]:
-        """Iterate over images, losses, disconnects, heartbeats, and the changes of each message."""
+        """Iterate over images, losses, disconnects, heartbeats, and whole messages of changes."""
         return _Each(self._next_step)
 
     def messages(self) -> Iterator[pb.WatchChangesResponse | Disconnected]:
-        """Iterate over the messages of the contract, and the disconnects between them."""
+        """Iterate over the raw messages of the contract and the disconnects between them."""
         return _Each(self._next_message)
 
     def _next_step(self) -> Step:
@@ -220,22 +222,22 @@ class SyncWatch(_ClosedOnExit):
         return (None, advanced) if isinstance(advanced, Disconnected) else advanced
 
     def end(self) -> None:
-        """End it, without waiting until its resources are free."""
+        """End the watch without waiting for its stream to release its resources."""
         self._reading.end()
 
     def close(self) -> None:
-        """End it; an iteration in another thread stops too."""
+        """End the watch; an iteration in another thread stops too."""
         self._reading.close()
 
 
 class SyncHistory(_ClosedOnExit):
-    """Stored changes; goes on by itself after a disconnect, from the last page it got.
+    """Stored changes; after a disconnect, reading resumes behind the last page received.
 
-    Iterate over it for changes, or over pages(); not over both.
+    Iterate over the history itself for changes, or over pages(), but not over both.
 
     Raises:
-        ServiceError: From an iteration: the stream broke, and trying again does not help; or the
-            client was closed, so that the rest is missing.
+        ServiceError: While iterating: the stream failed and a retry would not help, or the client
+            was closed before the end.
     """
 
     def __init__(self, reading: SyncReading[pb.GetHistoryRequest, pb.HistoryPage, None]) -> None:
@@ -258,7 +260,7 @@ class SyncHistory(_ClosedOnExit):
         return self._page.pop()
 
     def pages(self) -> Iterator[pb.HistoryPage]:
-        """Iterate over the messages of the contract."""
+        """Iterate over the raw messages of the contract."""
         return _Each(self._next_page)
 
     def _next_page(self) -> pb.HistoryPage:
@@ -273,21 +275,21 @@ class SyncHistory(_ClosedOnExit):
                 return advanced[0]
 
     def end(self) -> None:
-        """End it, without waiting until its resources are free."""
+        """End the reading without waiting for the stream to release its resources."""
         self._reading.end()
 
     def cut_off(self) -> None:
-        """End it because its client is closed: an iteration that goes on raises ServiceError."""
+        """End the reading because its client is closed; the next iteration raises ServiceError."""
         self._cut_off = self._cut_off or not self.closed
         self.end()
 
     def close(self) -> None:
-        """End it; an iteration in another thread stops too."""
+        """End the reading; an iteration in another thread stops too."""
         self._reading.close()
 
 
 class SyncPages(_ClosedOnExit, Generic[M]):
-    """The messages of a streamed reply that is read once."""
+    """The messages of a streamed reply, which can be read once."""
 
     def __init__(self, stream: SyncStream[M]) -> None:
         self._stream = stream
@@ -302,7 +304,7 @@ class SyncPages(_ClosedOnExit, Generic[M]):
         return message
 
     def close(self) -> None:
-        """End it and wait until its resources are free."""
+        """End the stream and wait for it to release its resources."""
         self._stream.close()
 
 

@@ -1,5 +1,5 @@
 # Made from transport.py by tools/sync_client.py: edit that, then run `make proto`.
-"""The operations that the client needs of an event loop: calls, streams, and waiting."""
+"""The transport protocols: the calls, streams and waits that the client needs from a loop."""
 
 from typing import Protocol, TypeVar
 
@@ -20,11 +20,11 @@ class SyncStream(Protocol[M_co]):
         ...
 
     def end(self) -> None:
-        """End it, without waiting until its resources are free."""
+        """End the stream without waiting for it to release its resources."""
         ...
 
     def close(self) -> None:
-        """End it and wait until its resources are free; may be repeated."""
+        """End the stream and wait for it to release its resources; idempotent."""
         ...
 
 
@@ -40,7 +40,7 @@ class SyncTransport(Protocol):
         ...
 
     def open(self, chosen: "Streaming[Q, M]", request: Q) -> SyncStream[M]:
-        """Begin a streamed reply; a failure shows at its first read."""
+        """Begin a streamed reply; the first read raises if the call failed."""
         ...
 
     def flag(self) -> Flag:
@@ -48,7 +48,7 @@ class SyncTransport(Protocol):
         ...
 
     def wait(self, flag: Flag, timeout_s: float) -> None:
-        """Wait until the flag is set, for `timeout_s` at most."""
+        """Wait until the flag is set, for at most `timeout_s` seconds."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Messages as text."""
+"""Text forms of messages and enum values."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,23 @@ from google.protobuf.message import Message
 
 
 def json_line(message: Message) -> str:
-    """Return protobuf's JSON mapping on one line: 64-bit integers as strings, RFC 3339 times."""
+    """Return a message as one line of JSON, in protobuf's mapping.
+
+    64-bit integers are strings, and times are RFC 3339.
+    """
     return MessageToJson(message, indent=None)
 
 
 def enum_word(name_of: Callable[..., str], number: int, prefix: str) -> str:
-    """Return an enum's value as a word: (IntentReason.Name, 3, "INTENT_REASON_") -> `too_old`.
+    """Return the lower-case name of an enum value, without its prefix.
 
-    A value that is newer than this client becomes its number.
+    `enum_word(IntentReason.Name, 3, "INTENT_REASON_")` returns `too_old`. A value that this client
+    does not know yet gives its number.
+
+    Args:
+        name_of: The enum's `Name` function.
+        number: The value.
+        prefix: The prefix of the enum's value names.
     """
     try:
         return name_of(number).removeprefix(prefix).lower()

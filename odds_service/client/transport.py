@@ -1,4 +1,4 @@
-"""The operations that the client needs of an event loop: calls, streams, and waiting."""
+"""The transport protocols: the calls, streams and waits that the client needs from a loop."""
 
 from typing import Protocol, TypeVar
 
@@ -22,11 +22,11 @@ class AsyncStream(Protocol[M_co]):
         ...
 
     def end(self) -> None:
-        """End it, without waiting until its resources are free."""
+        """End the stream without waiting for it to release its resources."""
         ...
 
     async def aclose(self) -> None:
-        """End it and wait until its resources are free; may be repeated."""
+        """End the stream and wait for it to release its resources; idempotent."""
         ...
 
 
@@ -45,7 +45,7 @@ class AsyncTransport(Protocol):
         ...
 
     def open(self, chosen: "Streaming[Q, M]", request: Q) -> AsyncStream[M]:
-        """Begin a streamed reply; a failure shows at its first read."""
+        """Begin a streamed reply; the first read raises if the call failed."""
         ...
 
     def flag(self) -> Flag:
@@ -53,7 +53,7 @@ class AsyncTransport(Protocol):
         ...
 
     async def wait(self, flag: Flag, timeout_s: float) -> None:
-        """Wait until the flag is set, for `timeout_s` at most."""
+        """Wait until the flag is set, for at most `timeout_s` seconds."""
         ...
 
     async def aclose(self) -> None:

@@ -1,9 +1,9 @@
-"""The values that the client hands out: plain and typed, most of them the service's own.
+"""The values that the client returns.
 
-All are immutable: keep them, compare them, hand them to other threads. Times are aware UTC; an
-absent price or time is None; a MarketKey's line is canonical decimal text, empty where the market
-has none. A server may know more enum values than this client: an unknown status of a market reads
-as SUSPENDED, of a source as STALE, of an event as SCHEDULED.
+All are immutable, so they can be kept, compared and passed between threads. Times are aware and in
+UTC; an absent price or time is None; the line of a MarketKey is canonical decimal text, empty for a
+market without a line. An unknown enum value, from a newer server, decodes as SUSPENDED for a
+market's status, as STALE for a source's and as SCHEDULED for an event's.
 """
 
 import enum
@@ -27,8 +27,8 @@ from odds_service.model.source import SourceStatus
 class ChangeKind(enum.IntEnum):
     """The kind of a change: 1 to 5 concern markets, 6 to 8 events, 9 to 11 sources.
 
-    UNSPECIFIED: a kind that is newer than this client. UNSTORED: in history only, a change that
-    the database refused; its odds are unknown.
+    UNSPECIFIED is a kind that this client does not know yet. UNSTORED occurs only in history: a
+    change that the database refused, so its odds are unknown.
     """
 
     UNSPECIFIED = 0
@@ -49,8 +49,9 @@ class ChangeKind(enum.IntEnum):
 class Filter(Struct, frozen=True, kw_only=True):
     """A selection: fields are joined by "and", the values of one field by "or".
 
-    An empty field does not restrict. start_from, start_to: events that start at or after the one
-    and before the other. in_play: True selects events in play, False the others.
+    An empty field does not restrict. `start_from` selects events that start at or after it, and
+    `start_to` events that start before it. `in_play` selects events in play if true, all others if
+    false.
     """
 
     sports: Sequence[str] = ()
@@ -64,10 +65,10 @@ class Filter(Struct, frozen=True, kw_only=True):
     in_play: bool | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a bare text, whose characters would be taken for the values.
+        """Reject a bare string, whose characters would be taken for the values.
 
         Raises:
-            TypeError: A field is a text.
+            TypeError: A field that takes a list is a string.
         """
         for name in self.__struct_fields__:
             if isinstance(getattr(self, name), str):
@@ -80,8 +81,8 @@ EVERYTHING: Final = Filter()
 class SourceState(Struct, frozen=True, kw_only=True):
     """The last known state of a source.
 
-    reason: a word for the cause of its state, or of its last failure; detail: the same for people.
-    quota_left: requests left, None where the source does not tell.
+    `reason` is a code for the cause of the state or of the last failure, and `detail` describes it
+    for people. `quota_left` is the number of requests left, None if the source does not report it.
     """
 
     source: str
@@ -96,15 +97,15 @@ class SourceState(Struct, frozen=True, kw_only=True):
 class BookmakerOdds(snapshot.BookmakerOdds, frozen=True):
     """The odds that one bookmaker shows for one event, through one source.
 
-    stale: not live. The times and `stale` move at every fetch, which is no change: a map that is
-    watched without `freshness` holds them as of the image or of the last change.
+    `stale` means that the odds are not live. A fetch may update the times and `stale` without any
+    change. Without `freshness`, a watch keeps them as of the image or the last change.
     """
 
     stale: bool = False
 
 
 class EventOdds(Struct, frozen=True):
-    """An event with the odds of all its bookmakers. best: only where it was asked for."""
+    """An event with the odds of all its bookmakers; `best` is filled only on request."""
 
     event: Event
     bookmakers: Mapping[BookmakerKey, BookmakerOdds]
@@ -114,8 +115,8 @@ class EventOdds(Struct, frozen=True):
 class Odds(Struct, frozen=True):
     """One consistent view of the odds: the log up to `cursor`.
 
-    events: by event id, in the order of their start. durable_revision: everything up to it is
-    committed in the database.
+    `events` maps event ids to odds, in the order of the events' start. Everything up to
+    `durable_revision` is committed in the database.
     """
 
     cursor: Cursor
@@ -125,12 +126,13 @@ class Odds(Struct, frozen=True):
 
 
 class MarketChange(Struct, frozen=True, kw_only=True):
-    """The odds of a market after and before a change; always whole.
+    """A change of a market, with its complete odds before and after.
 
-    before: None for a market that was not there. after: with status REMOVED and without outcomes
-    for one that is gone. reason: a word such as `line_moved`, with other_line the line that it
-    moved to or from. conflated_count: the number of changes that this one stands for, 0 without
-    conflation; suspended_meanwhile: the market was suspended between before and after.
+    `before` is None for a new market. The `after` of a removed market has status REMOVED and no
+    outcomes. `reason` is a code such as `line_moved`; `other_line` is then the line that the market
+    moved to or from. `conflated_count` is the number of changes that this one combines, 0 without
+    conflation. `suspended_meanwhile` says that the market was suspended between `before` and
+    `after`.
     """
 
     revision: int
@@ -154,7 +156,7 @@ class MarketChange(Struct, frozen=True, kw_only=True):
 
 
 class EventChange(Struct, frozen=True, kw_only=True):
-    """An event added, updated or ended; an end ends all its markets, without a change of theirs."""
+    """An event added, updated or ended; its end also ends its markets, without further changes."""
 
     revision: int
     kind: ChangeKind
@@ -171,7 +173,7 @@ class EventChange(Struct, frozen=True, kw_only=True):
 
 
 class SourceChange(Struct, frozen=True, kw_only=True):
-    """A source came up, went stale or went down."""
+    """A change of a source's status: up, stale or down."""
 
     revision: int
     kind: ChangeKind
@@ -183,10 +185,11 @@ class SourceChange(Struct, frozen=True, kw_only=True):
 
 
 class UnknownChange(Struct, frozen=True, kw_only=True):
-    """A change whose odds are unknown; only in history (kind UNSTORED).
+    """A change with unknown odds.
 
-    The database refused it. Only its place in the log is certain: it may concern anything, whatever
-    the filter. A change of a kind that is newer than this client has the other fields too.
+    With kind UNSTORED, which occurs only in history, the database refused the change. Only its
+    place in the log is known, so it comes whatever the filter. A change of a kind that this client
+    does not know yet has the other fields too.
     """
 
     revision: int
@@ -203,12 +206,12 @@ HistoricalChange: TypeAlias = Change | UnknownChange
 
 
 class Opened(Struct, frozen=True, kw_only=True):
-    """A stream is open, at first and after each reconnect.
+    """The first step of a stream, also after each reconnect.
 
-    image: an image follows, and the map must not be used until it is complete.
-    reason: `no_cursor`, `resumed`, `too_old`, `epoch_changed`, `history_gap`, `ahead_of_server`,
-    `image_incomplete`, `image_asked`.
-    conflate_s, heartbeat_s: the values that the server granted; 0: no conflation.
+    If `image` is true, an image follows, and the map must not be used until it is complete.
+    `reason` is one of `no_cursor`, `resumed`, `too_old`, `epoch_changed`, `history_gap`,
+    `ahead_of_server`, `image_incomplete` and `image_asked`. `conflate_s` and `heartbeat_s` are the
+    values that the server granted, in seconds; a `conflate_s` of 0 means no conflation.
     """
 
     cursor: Cursor
@@ -219,7 +222,7 @@ class Opened(Struct, frozen=True, kw_only=True):
 
 
 class ImageLoaded(Struct, frozen=True, kw_only=True):
-    """The map was replaced as a whole: recompute everything derived from it."""
+    """An image that has replaced the whole map: recompute everything derived from the map."""
 
     cursor: Cursor
     events: int
@@ -227,7 +230,7 @@ class ImageLoaded(Struct, frozen=True, kw_only=True):
 
 
 class Changes(Struct, frozen=True, kw_only=True):
-    """Changes in the order of their revisions; the map holds them all."""
+    """Changes in the order of their revisions; the map already includes them."""
 
     cursor: Cursor
     changes: tuple[Change, ...]
@@ -235,7 +238,7 @@ class Changes(Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True):
-    """Nothing is missing up to here. sent_at: the server's clock."""
+    """A sign that the stream is complete up to `cursor`; `sent_at` is by the server's clock."""
 
     cursor: Cursor
     durable_revision: int
@@ -253,14 +256,14 @@ class OddsFreshness(Struct, frozen=True, kw_only=True):
 
 
 class Freshness(Struct, frozen=True, kw_only=True):
-    """Odds were confirmed again or grew stale; the map holds the news. It is no change."""
+    """Odds that were confirmed again or became stale, without a change; the map is up to date."""
 
     cursor: Cursor
     odds: tuple[OddsFreshness, ...]
 
 
 class Lagged(Struct, frozen=True, kw_only=True):
-    """Changes from revision lost_from to lost_to will not come; an image follows."""
+    """A loss of the changes from revision `lost_from` to `lost_to`; an image follows."""
 
     lost_from: int
     lost_to: int
@@ -268,7 +271,7 @@ class Lagged(Struct, frozen=True, kw_only=True):
 
 
 class StreamClosing(Struct, frozen=True, kw_only=True):
-    """The server ends the stream; the client resumes by itself."""
+    """A notice that the server is ending the stream; the client resumes by itself."""
 
     cursor: Cursor
     reason: str
@@ -276,7 +279,7 @@ class StreamClosing(Struct, frozen=True, kw_only=True):
 
 
 class Disconnected(Struct, frozen=True, kw_only=True):
-    """The connection broke; the next attempt follows in retry_in_s, from the last cursor."""
+    """A lost connection; the client resumes from the last cursor in `retry_in_s` seconds."""
 
     error: ServiceError
     retry_in_s: float
@@ -288,7 +291,7 @@ Step: TypeAlias = (
 
 
 class ListedBookmaker(Struct, frozen=True, kw_only=True):
-    """A bookmaker that prices an event. markets: the number that it shows."""
+    """A bookmaker that prices an event, with the number of its markets."""
 
     bookmaker: str
     source: str
@@ -298,9 +301,10 @@ class ListedBookmaker(Struct, frozen=True, kw_only=True):
 
 
 class SourceMatch(Struct, frozen=True, kw_only=True):
-    """One source's version of an event, and its match with the other sources' versions.
+    """One source's version of an event, and how well it matches the other sources' versions.
 
-    score: 0 (none, or alone) to 100 (certain). reason: in words. start_time: None if unknown.
+    `score` runs from 0 (no match, or no other source) to 100 (certain); `reason` explains it in
+    words. `start_time` is None if unknown.
     """
 
     source: str
@@ -314,7 +318,7 @@ class SourceMatch(Struct, frozen=True, kw_only=True):
 
 
 class ListedEvent(Struct, frozen=True, kw_only=True):
-    """An event with its bookmakers, and the match of its sources."""
+    """An event with its bookmakers and its sources' matches."""
 
     event: Event
     bookmakers: tuple[ListedBookmaker, ...]
@@ -324,9 +328,9 @@ class ListedEvent(Struct, frozen=True, kw_only=True):
 class ClosingOdds(Struct, frozen=True, kw_only=True):
     """The last open odds of a market before its event started.
 
-    confirmed_at: their last confirmation, at most the start; age_s: the seconds from then to the
-    start. offered: they stood until the start; otherwise the market was suspended or removed
-    before it.
+    `confirmed_at` is their last confirmation, no later than the start, and `age_s` the seconds from
+    then to the start. `offered` is true if they stood until the start, false if the market was
+    suspended or removed before it.
     """
 
     bookmaker: str
@@ -345,7 +349,7 @@ class ClosedEvent(Struct, frozen=True, kw_only=True):
 
 
 class RefreshedSource(Struct, frozen=True, kw_only=True):
-    """The result of the fetch from one source; both error fields are empty on success."""
+    """The result of fetching from one source; both error fields are empty on success."""
 
     source: str
     ok: bool
@@ -355,9 +359,9 @@ class RefreshedSource(Struct, frozen=True, kw_only=True):
 
 
 class Refreshed(Struct, frozen=True, kw_only=True):
-    """The result of a refresh; changes up to durable_revision are stored.
+    """The result of a refresh; changes up to `durable_revision` are stored.
 
-    snapshots: (source, bookmaker) -> the snapshot that holds its odds now.
+    `snapshots` maps (source, bookmaker) to the id of the snapshot that holds its odds now.
     """
 
     cursor: Cursor
@@ -371,11 +375,11 @@ _RENAMED: Final = {"Closing": StreamClosing}  # names of 0.1, kept for its users
 
 
 def renamed(name: str, module: str) -> type:
-    """Return a class by its name of 0.1, with a warning to whoever imports it.
+    """Return a class by the name that it had in 0.1, with a DeprecationWarning.
 
     Args:
         name: The old name.
-        module: The module that was asked for it.
+        module: The name of the module that it is imported from.
 
     Raises:
         AttributeError: No class had that name.

@@ -1,4 +1,7 @@
-"""A price chart as an image: a panel an outcome, a step line a bookmaker, gaps where suspended."""
+"""Price charts as images: one panel per outcome, one step line per bookmaker.
+
+A gap means that the outcome was suspended or not offered.
+"""
 
 import math
 from datetime import UTC
@@ -10,11 +13,11 @@ from odds_service.commands.price_series import PriceHistory, Steps
 WIDTH_IN: Final = 12.0
 PANEL_IN: Final = 2.9  # height of one outcome
 DPI: Final = 120
-_FEW_COLOURS: Final = 10  # tab10 tells so many apart, tab20 twice as many
+_FEW_COLOURS: Final = 10  # the number of colours of tab10; tab20 has twice as many
 
 
 def draw(history: PriceHistory, file: IO[bytes]) -> None:
-    """Write the PNG.
+    """Write the chart of a price history as PNG.
 
     Raises:
         SettingsError: The extra is not installed.
@@ -72,7 +75,7 @@ def draw(history: PriceHistory, file: IO[bytes]) -> None:
 
 
 def points(steps: Steps, history: PriceHistory) -> tuple[list[Any], list[float]]:
-    """Return the points of a line, the last price held until the end; NaN makes a gap."""
+    """Return the points of a line; the last price holds until the end, and NaN makes a gap."""
     times = [at for at, _ in steps] + [history.end]
     prices = [math.nan if price is None else price for _, price in steps]
     return times, [*prices, prices[-1]]

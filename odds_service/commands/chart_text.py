@@ -1,4 +1,4 @@
-"""A price chart in characters, for the terminal: a letter a bookmaker, blanks where suspended."""
+"""Price charts as text: one letter per bookmaker, and blanks where an outcome is suspended."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -7,15 +7,15 @@ from typing import Final
 
 from odds_service.commands.price_series import PriceHistory, Steps
 
-HEIGHT: Final = 12  # rows of one outcome
+HEIGHT: Final = 12  # rows per outcome
 LEAST_WIDTH: Final = 20
-SEVERAL: Final = "*"  # more than one bookmaker at one place
+SEVERAL: Final = "*"  # a cell that more than one bookmaker occupies
 _AXIS: Final = 9  # columns for the prices and the axis
-_TIMES_EVERY: Final = 20  # columns from one time to the next
+_TIMES_EVERY: Final = 20  # columns between two time labels
 
 
 def chart_lines(history: PriceHistory, width: int) -> Iterator[str]:
-    """Return the chart in lines of at most `width` characters, one outcome below the other."""
+    """Yield the lines of the chart, at most `width` characters each, outcome by outcome."""
     columns = max(width - _AXIS - 1, LEAST_WIDTH)
     letters = dict(zip(history.bookmakers, _letters(), strict=False))
     yield f"{history.title} · times in UTC"
@@ -39,7 +39,7 @@ def _panel(history: PriceHistory, lines: dict[str, Steps], columns: int) -> Iter
         yield "  (no price)"
         return
     low, high = min(shown), max(shown)
-    if high - low < 0.01 * HEIGHT:  # prices are told to a hundredth: a row is never less
+    if high - low < 0.01 * HEIGHT:  # prices have two decimals, so a row spans at least 0.01
         middle = (high + low) / 2
         low, high = middle - 0.005 * HEIGHT, middle + 0.005 * HEIGHT
     grid = [[" "] * columns for _ in range(HEIGHT)]
@@ -50,7 +50,7 @@ def _panel(history: PriceHistory, lines: dict[str, Steps], columns: int) -> Iter
             row = None if price is None else round((high - price) / (high - low) * (HEIGHT - 1))
             if row is not None:
                 _put(grid, row, column, letter)
-                if before is not None:  # the step itself
+                if before is not None:  # draw the vertical part of the step
                     for between in range(min(before, row) + 1, max(before, row)):
                         _put(grid, between, column, letter)
             before = row
@@ -70,7 +70,7 @@ def _time_at(history: PriceHistory, column: int, columns: int) -> datetime:
 
 
 def _price_at(steps: Steps, at: datetime) -> float | None:
-    """Return the price at a time; None before the first, and in a gap."""
+    """Return the price at a time, or None before the first price and in a gap."""
     price = None
     for since, each in steps:
         if since > at:

@@ -1,4 +1,7 @@
-"""`odds-service db`: upgrade, verify, dead letters. All but upgrade run beside a service."""
+"""`odds-service db`: upgrade and verify the database, and handle dead letters.
+
+All commands except `upgrade` can run beside a service.
+"""
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
@@ -30,17 +33,17 @@ Config = Annotated[Path | None, typer.Option("--config", "-c", help="Settings fi
 Url = Annotated[
     str | None, typer.Option("--database", help="sqlite:///file.db or postgresql://user@host/name")
 ]
-Letters = Annotated[list[int] | None, typer.Argument(help="Ids that `list` shows.", metavar="ID…")]
-Every = Annotated[bool, typer.Option("--all", help="Instead of ids: all that are kept.")]
+Letters = Annotated[list[int] | None, typer.Argument(help="Ids from `list`.", metavar="ID…")]
+Every = Annotated[bool, typer.Option("--all", help="All dead letters, instead of ids.")]
 
 db = typer.Typer(
-    help="Upgrade or check the database, see its dead letters; where it is as for serve.",
+    help="Upgrade or verify the database, or handle its dead letters; located as for `serve`.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 dead_letters = typer.Typer(
-    help="Changes that the database refused: list them, try them again, drop them.",
+    help="List, retry or drop changes that the database refused.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -50,7 +53,7 @@ db.add_typer(dead_letters, name="dead-letters")
 
 @db.command()
 def upgrade(*, config: Config = None, database: Url = None) -> None:
-    """Bring the tables up to date; no service may be using them."""
+    """Upgrade the tables to the current schema. Stop the service first."""
 
     async def opened(_: Store) -> None:
         await trio.lowlevel.checkpoint()
@@ -61,7 +64,7 @@ def upgrade(*, config: Config = None, database: Url = None) -> None:
 
 @db.command()
 def verify(*, config: Config = None, database: Url = None) -> None:
-    """Compare the current odds with the history; exit with code 1 where they differ."""
+    """Compare the current odds with the history; exit with code 1 if they differ."""
     found = _run(_settings(config, database), lambda store: store.verify())
     for fault in found.faults:
         typer.echo(fault)
@@ -79,7 +82,7 @@ def list_letters(
     *,
     config: Config = None,
     database: Url = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
     """List the dead letters with their reasons."""
     console = Console(soft_wrap=True)
@@ -102,7 +105,7 @@ def list_letters(
 def retry(
     letters: Letters = None, *, every: Every = False, config: Config = None, database: Url = None
 ) -> None:
-    """Store dead letters in their places in history; exit with code 1 if one was refused."""
+    """Store dead letters at their places in history; exit with code 1 if any is refused again."""
 
     async def store_again(store: Store) -> int:
         refused = 0
@@ -120,7 +123,7 @@ def retry(
 def drop(
     letters: Letters = None, *, every: Every = False, config: Config = None, database: Url = None
 ) -> None:
-    """Delete dead letters; history keeps their places, so that readers see the gap."""
+    """Delete dead letters; history keeps their placeholders, so readers see the gap."""
 
     async def forget(store: Store) -> int:
         missing = 0

@@ -1,4 +1,4 @@
-"""`odds-service demo`: a simulated bookmaker, the service, and a live table of what changes."""
+"""`odds-service demo`: a simulated bookmaker, the service, and a live table of changes."""
 
 import os
 import tempfile
@@ -31,38 +31,38 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 SIMULATION: Final = SimulationSettings(
     sports=2, events=12, bookmakers=4, markets_per_bookmaker=5, pace="clock", step_s=1.0
 )
-ROWS: Final = 100  # of the largest terminal
-AROUND: Final = 7  # lines of the table that are no rows
-NAMED_FROM: Final = 150  # from this width on, outcomes have their names
-WHOLE_FROM: Final = 100  # below, there is no time, and only what stands now
-# How the columns whose texts may be cut share what the others leave.
+ROWS: Final = 100  # changes kept, enough for any terminal
+AROUND: Final = 7  # lines of the table besides its rows
+NAMED_FROM: Final = 150  # the terminal width from which outcomes are named
+WHOLE_FROM: Final = 100  # the width from which the time and the odds before are shown
+# The shares of the remaining width for columns that may be truncated.
 SHARES: Final = {"event": 5, "bookmaker": 4, "market": 5}
 ODDS: Final = ("before", "after")
-NAMED_ODDS: Final = 31  # columns: three prices with their names
+NAMED_ODDS: Final = 31  # characters for three prices with their names
 BARE_ODDS: Final = 17
 REFRESH_PER_S: Final = 4
-REAL_INTERVAL_S: Final = 60.0  # with a real key: each pull costs quota
+REAL_INTERVAL_S: Final = 60.0  # for the real API, where each pull costs quota
 
 
 def demo(
     *,
     seconds: Annotated[
-        float | None, typer.Option(help="Stop after so long; without: at ^C.")
+        float | None, typer.Option(help="Stop after this many seconds; default: at ^C.")
     ] = None,
-    table: Annotated[bool, typer.Option(help="Live table, or one line a change.")] = True,
+    table: Annotated[bool, typer.Option(help="Live table, or one line per change.")] = True,
     sport: Annotated[
-        list[str] | None, typer.Option("--sport", help="With ODDS_API_KEY: what to scrape.")
+        list[str] | None, typer.Option("--sport", help="With ODDS_API_KEY: scrape this sport.")
     ] = None,
     database: Annotated[
         str | None,
-        typer.Option(help="SQLite file, or URL, of a database to keep; without: a temporary one."),
+        typer.Option(help="SQLite file or database URL to keep; default: a temporary database."),
     ] = None,
     listen: Annotated[str, typer.Option(help="host:port of the gRPC server.")] = "127.0.0.1:50051",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
 ) -> None:
     """Show odds as they change: scraped over HTTP, stored, and watched over gRPC.
 
-    The odds are a simulated bookmaker's; with ODDS_API_KEY set they are The Odds API's.
+    The odds come from a simulated bookmaker, or from The Odds API if ODDS_API_KEY is set.
     """
     configure_logs(log_level, "auto")
     with tempfile.TemporaryDirectory() if database is None else nullcontext() as folder:
@@ -110,7 +110,7 @@ async def _simulated(nursery: trio.Nursery) -> dict[str, Any]:
 
 
 async def _show(running: Running, with_table: bool) -> None:
-    """Follow the service in a thread, as any client does, until it ends the stream."""
+    """Watch the service from a thread, like any client, until it ends the stream."""
     console = Console()
     board = Board(running)
     if with_table:
@@ -139,12 +139,12 @@ def _follow(address: str, take: Callable[[pb.WatchChangesResponse], None]) -> No
             for message in stub.WatchChanges(pb.WatchChangesRequest()):
                 take(message)
     except ServiceError as error:
-        if error.code != "UNAVAILABLE":  # UNAVAILABLE is how a stopping server ends its streams
+        if error.code != "UNAVAILABLE":  # a stopping server ends its streams with UNAVAILABLE
             raise OddsServiceError(str(error)) from None
 
 
 class Board:
-    """The last changes, newest first, and a summary of all."""
+    """The latest changes, newest first, and a summary of all changes."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
@@ -181,7 +181,7 @@ class Board:
 
 
 def changes_table(changes: Sequence[tuple[pb.Change, str]], width: int, height: int) -> Table:
-    """Return a table of the changes that fit, a line each; kind and prices are never cut."""
+    """Return a table of the changes that fit, one per line, with kind and prices in full."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
     most = NAMED_ODDS if width >= NAMED_FROM else BARE_ODDS
     for name in _cells(pb.Change(), "", width):
@@ -198,7 +198,7 @@ def changes_table(changes: Sequence[tuple[pb.Change, str]], width: int, height: 
 
 
 def _cells(change: pb.Change, event: str, width: int) -> dict[str, str]:
-    """Return the columns for a terminal of a given width, and their contents."""
+    """Return the cells of a change by column, for a terminal of `width` characters."""
     market = change.HasField("after")
     odds = prices_text if width >= NAMED_FROM else bare_prices_text
     cells = {

@@ -1,4 +1,4 @@
-"""`odds-service events`: the events, their bookmakers, and the match of their sources."""
+"""`odds-service events`: events with their bookmakers and their sources' matches."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Final
@@ -15,23 +15,23 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 CALL_S: Final = 60  # for each page
-WIDE_FROM: Final = 120  # below, an event is still one line
+WIDE_FROM: Final = 120  # a narrower terminal gets short dates and no competition
 EDGES: Final = 2
-BETWEEN: Final = 3  # from column to column
+BETWEEN: Final = 3  # spaces between two columns
 NAME_LEAST: Final = 8
 
 Why = Annotated[
-    bool, typer.Option("--why", help="Also each source's event, and why it is taken for this one.")
+    bool, typer.Option("--why", help="Also show why each source's event was matched to this one.")
 ]
 
 
 @takes(address=connection, where=selection)
 def events(*, why: Why = False, as_json: AsJson = False, address: Address, where: Filter) -> None:
-    """List the events in the order of their start."""
+    """List events in the order of their start."""
     with connect(address) as stub:
         listed = _all(stub, pb.ListEventsRequest(filter=filter_message(where)))
         if where.bookmakers or where.markets or where.sources:
-            # The filter selects what is shown of an event; nothing of these is.
+            # The filter leaves nothing to show of an event without bookmakers.
             listed = (each for each in listed if each.bookmakers)
         if as_json:
             for each in listed:
@@ -48,7 +48,7 @@ def events(*, why: Why = False, as_json: AsJson = False, address: Address, where
 
 
 def _table(listed: Sequence[pb.ListedEvent], width: int) -> Table:
-    """Return a table, one line an event; the id is always whole, so that it can be copied."""
+    """Return a table with one line per event; ids are never truncated, so they can be copied."""
     wide = width >= WIDE_FROM
     start = 16 if wide else 12
     longest_id = max(len(each.event.id) for each in listed)
@@ -78,7 +78,7 @@ def _table(listed: Sequence[pb.ListedEvent], width: int) -> Table:
 
 
 def _reasons(listed: pb.ListedEvent) -> Iterator[str]:
-    """Yield the event, and below it each source's score, version and reason."""
+    """Yield lines: the event, then the score, version and reason of each source."""
     event = listed.event
     yield f"{_start(event)}  {event.name}  {event.id}"
     for match in listed.matches:

@@ -1,4 +1,4 @@
-"""Changes as rows of a CSV or Parquet file: one row an outcome, written as they arrive."""
+"""Export of changes to CSV or Parquet files: one row per outcome, written as changes arrive."""
 
 import csv
 import os
@@ -20,10 +20,10 @@ from odds_service.client import (
 from odds_service.commands.extras import missing_extra
 from odds_service.errors import OddsServiceError
 
-BATCH_ROWS: Final = 20_000  # of a Parquet row group, and held in memory at most
+BATCH_ROWS: Final = 20_000  # rows per Parquet row group, which is held in memory
 
-# Column -> its Arrow type. A change of a market is a row for each outcome that it had before or
-# has after; a change of an event or a source is one row, without the columns of markets.
+# Column -> its Arrow type. A change of a market gives one row for each outcome before or after it;
+# a change of an event or a source gives one row, without values in the market's columns.
 COLUMNS: Final = {
     "revision": "uint64",
     "kind": "string",
@@ -31,8 +31,8 @@ COLUMNS: Final = {
     "detected_at": "time",
     "observed_at": "time",
     "event_id": "string",
-    "event": "string",  # its name, in changes of events
-    "start_time": "time",  # the same
+    "event": "string",  # the name, only in changes of events
+    "start_time": "time",  # only in changes of events
     "source": "string",
     "bookmaker": "string",
     "market": "string",
@@ -92,14 +92,14 @@ def _by_key(market: Market | None) -> dict[str, Outcome]:
 
 
 class Writer(Protocol):
-    """Takes rows one by one."""
+    """A writer of rows to a file."""
 
     def write(self, row: Row) -> None: ...
     def finish(self) -> None: ...
 
 
 class CsvWriter:
-    """Writes CSV: times are ISO 8601 in UTC, absent values are empty."""
+    """A writer of CSV; times are ISO 8601 in UTC, and absent values are empty."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._text = open(  # noqa: SIM115  # closed by finish, or with the file
@@ -116,7 +116,7 @@ class CsvWriter:
 
 
 class ParquetWriter:
-    """Writes Parquet, in row groups of BATCH_ROWS.
+    """A writer of Parquet, in row groups of BATCH_ROWS rows.
 
     Raises:
         SettingsError: The extra is not installed.
@@ -169,8 +169,8 @@ def export(changes: Iterable[HistoricalChange], path: Path) -> int:
     """Write changes to a new file; return the number of rows.
 
     Args:
-        changes: The changes, in their order.
-        path: The file; its ending chooses one of WRITERS.
+        changes: The changes, in order.
+        path: The file; its suffix selects one of WRITERS.
 
     Raises:
         OddsServiceError: The file exists, cannot be written, or needs an extra.
@@ -188,7 +188,7 @@ def export(changes: Iterable[HistoricalChange], path: Path) -> int:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears under its name only once it is whole.
+    """Open a file that appears under its name only once it is complete.
 
     Raises:
         OddsServiceError: The file exists or cannot be written.
@@ -205,7 +205,7 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
                 file.flush()
                 os.fsync(file.fileno())
                 beside.chmod(0o666 & ~_umask())
-                os.link(beside, path)  # unlike a rename, it fails where the name was taken since
+                os.link(beside, path)  # unlike a rename, this fails if the file exists by now
             finally:
                 beside.unlink()
     except FileExistsError:
@@ -215,7 +215,7 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _umask() -> int:
-    """Return the process's mask; it can only be read by setting it."""
+    """Return the process's umask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

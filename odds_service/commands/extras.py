@@ -1,13 +1,13 @@
-"""The error for a part of the package that is installed as an extra."""
+"""The error for a missing optional dependency."""
 
 from odds_service.errors import SettingsError
 
 
 def missing_extra(subject: str, extra: str) -> SettingsError:
-    """Return the error that says which extra to install.
+    """Return the error for an extra that is not installed.
 
     Args:
-        subject: The thing that needs the extra, as the beginning of a sentence.
+        subject: The feature that needs the extra, as the subject of the error text.
         extra: The name of the extra in pyproject.toml.
     """
     return SettingsError(f"{subject} needs an extra: pip install 'odds-service[{extra}]'")

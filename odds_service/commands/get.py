@@ -1,4 +1,4 @@
-"""`odds-service get`: the odds as they are now, or as they were."""
+"""`odds-service get`: the current or past odds."""
 
 from typing import Annotated, Final
 
@@ -25,11 +25,11 @@ CALL_S: Final = 60
 @takes(address=connection, where=selection)
 def get(
     event_ids: Annotated[
-        list[str] | None, typer.Argument(help="Event ids (see `events`); none: all.")
+        list[str] | None, typer.Argument(help="Event ids (see `events`); default: all.")
     ] = None,
     *,
     best: Annotated[
-        bool, typer.Option("--best", help="Also best prices, overrounds and arbitrage.")
+        bool, typer.Option("--best", help="Also show best prices, overrounds and arbitrages.")
     ] = False,
     as_of: Annotated[
         LogPlace | None,
@@ -39,7 +39,7 @@ def get(
     address: Address,
     where: Filter,
 ) -> None:
-    """Print the odds as they are now or were, bookmakers side by side."""
+    """Print the current or past odds, with bookmakers side by side."""
     request = odds_request(where, include_best=best, as_of=as_of.at if as_of else None)
     request.filter.event_ids.extend(event_ids or ())
     with connect(address) as stub:

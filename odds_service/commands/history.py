@@ -1,4 +1,4 @@
-"""`odds-service history`: stored changes as text, files and charts; and closing odds."""
+"""`odds-service history`: stored changes as text, files or charts, and closing odds."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,7 +47,7 @@ def history(
         typer.Option(
             parser=log_place,
             metavar=LOG_PLACE,
-            help="From then on, or after this cursor; none: oldest.",
+            help="Begin at this time or after this cursor; default: the oldest.",
         ),
     ] = None,
     until: Annotated[
@@ -55,7 +55,7 @@ def history(
         typer.Option(
             parser=log_place,
             metavar=LOG_PLACE,
-            help="Before then, or up to this cursor; none: newest.",
+            help="Stop before this time or at this cursor; default: the newest.",
         ),
     ] = None,
     export_to: Annotated[
@@ -64,9 +64,7 @@ def history(
     ] = None,
     closing: Annotated[
         bool,
-        typer.Option(
-            "--closing", help="The last open odds before the start, with their age; no changes."
-        ),
+        typer.Option("--closing", help="Instead of changes: the last open odds before each start."),
     ] = False,
     chart: Annotated[
         str | None,
@@ -76,17 +74,19 @@ def history(
         ),
     ] = None,
     line: Annotated[
-        float | None, typer.Option(help="Of the market in the chart, where it has several.")
+        float | None, typer.Option(help="Line of the market in the chart, if there are several.")
     ] = None,
-    participant: Annotated[str | None, typer.Option(help="As --line.")] = None,
+    participant: Annotated[
+        str | None, typer.Option(help="Participant of the market, if there are several.")
+    ] = None,
     outcome: Annotated[
-        str | None, typer.Option(help="Only this outcome in the chart; none: all.")
+        str | None, typer.Option(help="Only this outcome in the chart; default: all.")
     ] = None,
     as_json: AsJson = False,
     address: Address,
     where: Filter,
 ) -> None:
-    """Print, export or draw stored changes in their order; or print closing odds."""
+    """Print, export or draw stored changes in order, or print closing odds."""
     if (export_to is not None) + closing + (chart is not None) > 1:
         raise typer.BadParameter("give one of --export, --closing and --chart")
     start, end = since.at if since else None, until.at if until else None
@@ -140,13 +140,13 @@ def _print_changes(
 
 
 def _names(client: SyncClient, where: Filter) -> dict[str, str]:
-    """Return the names of current events, by id; the log itself names those that are gone."""
+    """Return the names of current events by id; the log itself names the ended ones."""
     listed = client.list_events(where)
     return {each.event.id: each.event.name for each in listed}
 
 
 def _say(text: str) -> None:
-    """Print to stderr, so that a pipe gets only the output."""
+    """Print to stderr, so that a pipe receives only the changes."""
     Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
 
 
@@ -207,7 +207,7 @@ def _collected(
     """Read the history of one market.
 
     Raises:
-        OddsServiceError: The call failed, or the span holds no such market, or several.
+        OddsServiceError: The call failed, or there is no such market in the span, or several.
     """
     with open_sync_client(address) as client:
         if isinstance(start, datetime):
@@ -215,7 +215,7 @@ def _collected(
         collector.take(client.history(where, start=start, end=end))
         last = end if isinstance(end, datetime) else None
         if end is None and _is_listed(client, where):
-            last = datetime.now(UTC)  # what stands now holds until now
+            last = datetime.now(UTC)  # the last prices still hold
     return collector.history(last, outcome)
 
 

@@ -1,4 +1,4 @@
-"""An event's odds side by side, and its best prices, for terminals of any width."""
+"""Tables of an event's odds and best prices, for terminals of any width."""
 
 from collections.abc import Iterator
 from math import ceil
@@ -12,12 +12,12 @@ from odds_service.client import enum_word
 from odds_service.commands.text import age_text, key_text, price_text
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
-_NARROW: Final = 9  # columns of a bookmaker at least, with what stands between; its name is folded
+_NARROW: Final = 9  # least width of a bookmaker's column with its padding; longer names are folded
 _PRICE: Final = 7  # `(12.50)`
 _BETWEEN: Final = 3
 _MARKET: Final = 26
 _OUTCOME: Final = 14
-_WIDE_FROM: Final = 120  # from this width on, market names get more room and margins are shown
+_WIDE_FROM: Final = 120  # the width from which market names get more room and margins are shown
 
 _Row = tuple[tuple[str, float, str], str]  # market key, outcome
 
@@ -28,7 +28,7 @@ def heading(event: pb.Event) -> str:
 
 
 def odds_tables(entry: pb.EventOdds, width: int) -> Iterator[Table]:
-    """Yield tables: a line an outcome, a column a bookmaker; the rest goes into a table below."""
+    """Yield tables with a line per outcome and a column per bookmaker, split to fit the width."""
     market = _MARKET if width < _WIDE_FROM else _MARKET + 6
     left = width - market - _OUTCOME
     bookmakers = list(entry.bookmakers)
@@ -46,7 +46,7 @@ def _name(odds: pb.BookmakerOdds) -> str:
 
 
 def _side_by_side(bookmakers: list[pb.BookmakerOdds], market_width: int, width: int) -> Table:
-    """Return one table; both widths include the space to the next column."""
+    """Return one table; both widths include the padding of a column."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("market", overflow="fold", max_width=market_width - 2)
     table.add_column("outcome", overflow="fold", max_width=_OUTCOME - 2)
@@ -75,12 +75,12 @@ def _side_by_side(bookmakers: list[pb.BookmakerOdds], market_width: int, width: 
 
 
 def _outcomes(shown: dict[_Row, dict[int, str]], key: tuple[str, float, str]) -> list[str]:
-    """Return the outcomes in the order in which they came, which is the canonical one."""
+    """Return the outcomes of a market in order of arrival, which is the canonical order."""
     return [outcome for of_key, outcome in shown if of_key == key]
 
 
 def best_table(entry: pb.EventOdds, width: int) -> Table:
-    """Return a table of the best price of each outcome, and of their overrounds."""
+    """Return a table of the best price of each outcome, with the overrounds."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("market", overflow="fold", max_width=_MARKET - 2)
     table.add_column("outcome", overflow="fold", max_width=_OUTCOME - 2)

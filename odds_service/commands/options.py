@@ -1,4 +1,4 @@
-"""Options that the client commands share: the server, the selection, and the output."""
+"""Options shared by the client commands: the server, the selection and the output."""
 
 import inspect
 from collections.abc import Callable
@@ -17,7 +17,7 @@ TIME_FORMATS: Final = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
 LOG_PLACE: Final = "TIME|CURSOR"
 
 AsJson = Annotated[
-    bool, typer.Option("--json", help="One JSON object a line (protobuf's JSON mapping).")
+    bool, typer.Option("--json", help="One JSON object per line (protobuf's JSON mapping).")
 ]
 
 
@@ -27,16 +27,16 @@ def connection(
         str, typer.Option(envvar="ODDS_SERVER", help="host:port of the service.")
     ] = DEFAULT_SERVER,
     tls: Annotated[
-        bool, typer.Option("--tls", help="Encrypt; trust the system's authorities.")
+        bool, typer.Option("--tls", help="Use TLS; trust the system's certificate authorities.")
     ] = False,
     ca: Annotated[
-        Path | None, typer.Option(help="Encrypt; trust the certificates in this file.")
+        Path | None, typer.Option(help="Use TLS; trust the authorities in this PEM file.")
     ] = None,
-    cert: Annotated[Path | None, typer.Option(help="Our own certificate, for mutual TLS.")] = None,
-    key: Annotated[Path | None, typer.Option(help="The key of --cert.")] = None,
+    cert: Annotated[Path | None, typer.Option(help="Client certificate, for mutual TLS.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Private key of --cert.")] = None,
     token: Annotated[
         str | None,
-        typer.Option(envvar="ODDS_TOKEN", help="Bearer token; better in the environment."),
+        typer.Option(envvar="ODDS_TOKEN", help="Bearer token; prefer the environment variable."),
     ] = None,
     token_file: Annotated[Path | None, typer.Option(help="File with the bearer token.")] = None,
 ) -> Address:
@@ -52,7 +52,7 @@ def connection(
 def selection(
     *,
     sport: Annotated[
-        list[str] | None, typer.Option("--sport", help="Only this sport; repeatable, as all these.")
+        list[str] | None, typer.Option("--sport", help="Only this sport. Filters are repeatable.")
     ] = None,
     competition: Annotated[
         list[str] | None, typer.Option("--competition", help="Only this competition.")
@@ -69,14 +69,17 @@ def selection(
     source: Annotated[list[str] | None, typer.Option("--source", help="Only this source.")] = None,
     start_from: Annotated[
         datetime | None,
-        typer.Option(formats=TIME_FORMATS, help="Only events that start then or later (UTC)."),
+        typer.Option(
+            formats=TIME_FORMATS, help="Only events that start at or after this time (UTC)."
+        ),
     ] = None,
     start_to: Annotated[
         datetime | None,
-        typer.Option(formats=TIME_FORMATS, help="Only events that start before (UTC)."),
+        typer.Option(formats=TIME_FORMATS, help="Only events that start before this time (UTC)."),
     ] = None,
     in_play: Annotated[
-        bool | None, typer.Option("--in-play/--not-in-play", help="Only such events.")
+        bool | None,
+        typer.Option("--in-play/--not-in-play", help="Only events in play, or all others."),
     ] = None,
 ) -> Filter:
     """Return the filter."""
@@ -94,7 +97,7 @@ def selection(
 
 
 class LogPlace(NamedTuple):
-    """A place in the log, as given on the command line."""
+    """A position in the log, as given on the command line."""
 
     at: Cursor | datetime
 
@@ -112,7 +115,7 @@ def cursor(text: str, otherwise: str = "not EPOCH:REVISION") -> Cursor:
     """Parse EPOCH:REVISION.
 
     Raises:
-        typer.BadParameter: The text is no cursor; `otherwise` says what it should be.
+        typer.BadParameter: The text is not a cursor; the message ends with `otherwise`.
     """
     epoch, _, revision = text.rpartition(":")
     if not epoch or not (revision.isascii() and revision.isdigit()):
@@ -121,16 +124,15 @@ def cursor(text: str, otherwise: str = "not EPOCH:REVISION") -> Cursor:
 
 
 def utc(at: datetime | None) -> datetime | None:
-    """Return a time of the command line, which is UTC, as an aware one."""
+    """Return a naive time from the command line as an aware time in UTC."""
     return None if at is None else at.replace(tzinfo=UTC)
 
 
 def takes(**builders: Callable[..., object]) -> Callable[[Callable[..., None]], Any]:
-    """Replace parameters of a command by the options that they are built from.
+    """Return a decorator that replaces parameters of a command by options.
 
     Args:
-        builders: Parameter -> a function whose parameters are the options, and whose result is
-            the argument.
+        builders: Parameter -> a function that takes the options and returns the argument.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

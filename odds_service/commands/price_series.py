@@ -1,4 +1,4 @@
-"""Prices of one market over time, a step line for each bookmaker and outcome."""
+"""The prices of one market over time, as a step line for each bookmaker and outcome."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -23,10 +23,11 @@ Steps: TypeAlias = list[tuple[datetime, float | None]]  # each price holds until
 
 
 class PriceHistory(Struct, frozen=True):
-    """The contents of a chart.
+    """The data of a chart.
 
-    steps: outcome -> bookmaker (with its source where two carry it) -> its steps. begin, end: the
-    span of the chart. start_time: the start of the event, None if unknown.
+    `steps` maps an outcome and a bookmaker to the bookmaker's steps; the bookmaker's name includes
+    the source if several sources carry it. `begin` and `end` are the span of the chart, and
+    `start_time` is the start of the event, None if unknown.
     """
 
     title: str
@@ -47,7 +48,7 @@ class _Line:
         self.outcomes: dict[str, Steps] = {}
 
     def stands(self, at: datetime, market: Market | None) -> None:
-        """Record the market from a time on; without open odds it has no prices."""
+        """Record the market's prices from a time on; a market that is not open has none."""
         prices: dict[str, float | None] = dict.fromkeys(self.outcomes)
         if market is not None and market.status is MarketStatus.OPEN:
             prices |= {o.key: o.price if o.active else None for o in market.outcomes}
@@ -58,12 +59,12 @@ class _Line:
 
 
 class Collector:
-    """Folds the changes of one event's market into steps.
+    """A fold of the changes of one market of an event into steps.
 
     Args:
         market: The type of the market.
-        line: Its line; None: the only one there is.
-        participant: Its participant; None: the only one there is.
+        line: The line; None if there is only one.
+        participant: The participant; None if there is only one.
     """
 
     def __init__(self, market: str, line: str | None, participant: str | None) -> None:
@@ -73,7 +74,7 @@ class Collector:
         self._lines: dict[MarketKey, dict[BookmakerKey, _Line]] = {}
         self._name = ""
         self._start_time: datetime | None = None
-        self._times: list[datetime] = []  # the first and the last
+        self._times: list[datetime] = []  # the earliest and the latest
 
     def begin(self, at: datetime, odds: Odds) -> None:
         """Record the odds at the start of the span."""
@@ -87,7 +88,7 @@ class Collector:
         self._seen(at)
 
     def take(self, changes: Iterable[HistoricalChange]) -> None:
-        """Record changes, in their order."""
+        """Record changes, in order."""
         for change in changes:
             if isinstance(change, MarketChange) and self._takes(change.key):
                 line = self._of(change.key, (change.source, change.bookmaker))
@@ -118,14 +119,14 @@ class Collector:
         self._times = [self._times[0] if self._times else at, at]
 
     def history(self, end: datetime | None, outcome: str | None = None) -> PriceHistory:
-        """Return the contents of the chart.
+        """Return the data of the chart.
 
         Args:
-            end: The time until which the last prices hold; None: the last change.
-            outcome: The only outcome to show; None: all.
+            end: The time until which the last prices hold; None for the last change.
+            outcome: The only outcome to show; None for all.
 
         Raises:
-            OddsServiceError: The changes hold no such market, or more than one.
+            OddsServiceError: The changes contain no such market, or several.
         """
         keys = sorted(self._lines)
         if not keys:

@@ -1,4 +1,4 @@
-"""`odds-service refresh`: have an event fetched now."""
+"""`odds-service refresh`: fetch an event now."""
 
 from typing import Annotated, Final
 
@@ -9,7 +9,7 @@ from odds_service.client import Address, connect, json_line, refresh_request
 from odds_service.commands.options import AsJson, connection, takes
 from odds_service.commands.text import change_text
 
-MARGIN_S: Final = 5.0  # the server answers at its deadline; ours lies after it
+MARGIN_S: Final = 5.0  # added to the server's deadline, so that its own error arrives first
 
 
 @takes(address=connection)
@@ -17,12 +17,12 @@ def refresh(
     event_id: Annotated[str, typer.Argument(help="Event id (see `events`).")],
     *,
     deadline: Annotated[
-        float, typer.Option(min=0.1, help="Seconds that fetch and commit may take.")
+        float, typer.Option(min=0.1, help="Time limit for fetch and commit, in seconds.")
     ] = 30.0,
     as_json: AsJson = False,
     address: Address,
 ) -> None:
-    """Fetch one event now, from all its sources; returns when the result is stored."""
+    """Fetch an event now from all its sources, and wait until the result is stored."""
     request = refresh_request(event_id, deadline)
     with connect(address) as stub:
         reply = stub.RefreshEvent(request, timeout=deadline + MARGIN_S)

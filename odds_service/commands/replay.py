@@ -1,4 +1,4 @@
-"""`odds-service replay`: serve a recorded series as if it were The Odds API."""
+"""`odds-service replay`: serve a recorded series in the shape of The Odds API."""
 
 import signal
 from functools import partial
@@ -21,12 +21,12 @@ def replay(
     port: Annotated[int, typer.Option(help="0: any free port.")] = 8080,
     speed: Annotated[
         float | None,
-        typer.Option(help="By the clock, so many times as fast; without: a body a pull."),
+        typer.Option(help="Speed relative to the recording; default: one body per pull."),
     ] = None,
 ) -> None:
-    """Serve recorded odds over The Odds API's own HTTP shape, until ^C.
+    """Serve recorded odds over HTTP in the shape of The Odds API, until ^C.
 
-    Point a source of kind `the-odds-api` at the address that is printed; any key will do.
+    Point a source of kind `the-odds-api` at the printed address; any API key works.
     """
     trio.run(_replay, path, host, port, speed)
 

@@ -21,21 +21,21 @@ def serve(
         str | None, typer.Option(help="host:port of the gRPC server; port 0 takes a free one.")
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option(help="host:port of Prometheus metrics over HTTP; off without.")
+        str | None, typer.Option(help="host:port of Prometheus metrics; default: off.")
     ] = None,
     database: Annotated[
         str | None, typer.Option(help="sqlite:///file.db or postgresql://user@host/name")
     ] = None,
     migrate: Annotated[
-        bool | None, typer.Option("--migrate", help="Bring PostgreSQL's tables up to date first.")
+        bool | None, typer.Option("--migrate", help="Upgrade PostgreSQL's tables first.")
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, json or pretty.")] = None,
 ) -> None:
     """Scrape the configured sources and serve their odds over gRPC.
 
-    Settings come from the file, the environment (ODDS_SERVER__LISTEN, …) and the flags here, each
-    over the one before. SIGTERM and ^C stop in order; a second signal stops at once.
+    Settings come from the file, the environment (ODDS_SERVER__LISTEN, …) and these flags; later
+    ones take precedence. SIGTERM and ^C shut down gracefully; a second signal stops at once.
     """
     settings = load_settings(
         config,
@@ -48,11 +48,11 @@ def serve(
 
 
 def run(settings: Settings, log: LogSettings | None = None) -> None:
-    """Configure the logs and run until a signal.
+    """Configure logging and run the service until a signal.
 
     Raises:
-        OddsServiceError: The service ended with it alone. Other crashes keep their groups, so that
-            their traceback is shown.
+        OddsServiceError: The only cause of a failure. Other crashes stay in their exception
+            groups, so that tracebacks are shown.
     """
     log = log or settings.log
     configure_logs(log.level, log.format)
@@ -67,6 +67,6 @@ async def _serve(settings: Settings) -> None:
 
 
 def only_error(group: BaseExceptionGroup[OddsServiceError]) -> OddsServiceError:
-    """Return the first error of a group, out of its nesting."""
+    """Return the first error in a nested group."""
     first = group.exceptions[0]
     return only_error(first) if isinstance(first, BaseExceptionGroup) else first

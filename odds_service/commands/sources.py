@@ -1,4 +1,4 @@
-"""`odds-service sources`: how well the readers understand recorded bodies."""
+"""`odds-service sources`: the share of recorded bodies that the readers understand."""
 
 import enum
 from collections import Counter, defaultdict
@@ -21,13 +21,13 @@ from odds_service.sources.recognise import READERS, recognise
 
 
 class Action(enum.Enum):
-    """The action on the files."""
+    """An action on the files."""
 
     CHECK = "check"
 
 
 class _ReadFile(Struct, frozen=True):
-    """A file that could be read."""
+    """A readable file."""
 
     file: Path
     provider: str
@@ -37,7 +37,7 @@ class _ReadFile(Struct, frozen=True):
 
 
 class _UnreadFile(Struct, frozen=True):
-    """A file that could not be read."""
+    """An unreadable file."""
 
     file: Path
     kind: str
@@ -46,17 +46,19 @@ class _UnreadFile(Struct, frozen=True):
 
 def sources(
     *,
-    action: Annotated[Action, typer.Argument(help="check: how much of the files is understood.")],
-    files: Annotated[list[Path], typer.Argument(help="Bodies of SportyBet, BetPawa, Bet9ja.")],
+    action: Annotated[Action, typer.Argument(help="check: report the share that is understood.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Recorded bodies of SportyBet, BetPawa or Bet9ja.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Show how much of recorded bodies is understood, and whether bookmakers agree.
+    """Report the share of recorded bodies that is understood, and contradictions between them.
 
-    For each file: the share of its markets that the market table knows, the names of the others,
-    and the parts that could not be read. For several files of one match: contradictions between
-    them. Exit code 1 if a file cannot be read.
+    For each file, print the share of its markets that the market table knows, the names of the
+    unknown ones, and the parts that could not be read. For several files of the same match, print
+    the contradictions between them. Exit with code 1 if a file cannot be read.
     """
-    del action  # there is one
+    del action  # `check` is the only one
     results = [_read(file) for file in files]
     wrong = _disagreements(one for one in results if isinstance(one, _ReadFile))
     if as_json:
@@ -83,7 +85,7 @@ def _read(file: Path) -> _ReadFile | _UnreadFile:
 
 
 def _disagreements(read: Iterable[_ReadFile]) -> list[Disagreement]:
-    """Compare the files of each match, joined by their shared ids; others by themselves."""
+    """Compare files of the same match, which are found by shared ids."""
     matches: dict[Any, list[_ReadFile]] = defaultdict(list)
     for one in read:
         ids = tuple(sorted(one.event.shared_ids.items()))

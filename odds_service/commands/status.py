@@ -14,7 +14,7 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 CALL_S: Final = 30
 NAMES_SHOWN: Final = 5
-SOURCE_ROOM: Final = 20  # for the name of a source, however narrow the terminal is
+SOURCE_ROOM: Final = 20  # least width of a source's name on any terminal
 
 
 @takes(address=connection)
@@ -32,8 +32,8 @@ def status(*, as_json: AsJson = False, address: Address) -> None:
         f"oldest in memory {reply.oldest_revision}\n"
         f"{reply.events} events, {reply.markets} markets, {reply.subscriber_count} subscribers"
     )
-    if told := _clock(reply.clock):
-        console.print(told)
+    if clock := _clock(reply.clock):
+        console.print(clock)
     console.print(_sources(reply))
     if any(source.problems for source in reply.sources):
         console.print(_left_out(reply))
@@ -55,41 +55,41 @@ def _sources(reply: pb.GetStatusResponse) -> Table:
             f"{state.last_success_at.ToDatetime():%Y-%m-%d %H:%M:%S}" if succeeded else "never",
             f"{source.failures} of {source.pulls}",
             _fresh(source),
-            str(state.quota_left) if state.HasField("quota_left") else "not told",
+            str(state.quota_left) if state.HasField("quota_left") else "unknown",
             escape(why_text(state)),
         )
     return table
 
 
 def _clock(clock: pb.ClockStatus) -> str:
-    """Return a line about irregularities of the machine's clocks; empty without any."""
-    told = []
+    """Return a line about irregularities of the machine's clocks, empty if there are none."""
+    parts = []
     if clock.jumps:
         at = f"{clock.last_jump_at.ToDatetime():%Y-%m-%d %H:%M:%S}"
-        told.append(f"{clock.jumps} jumps, the last of {clock.last_jump_s:+.0f} s, to {at} UTC")
+        parts.append(f"{clock.jumps} jumps, the last of {clock.last_jump_s:+.0f} s, to {at} UTC")
     if clock.waiting:
-        told.append("not followed yet")
+        parts.append("not followed yet")
     if clock.sleeps:
-        told.append(f"slept {clock.sleeps} times, {clock.slept_s:.0f} s in all")
+        parts.append(f"slept {clock.sleeps} times, {clock.slept_s:.0f} s in all")
     if clock.log_lead_s > 0:
         stands = " and stands still" if clock.log_holds else ""
-        told.append(f"the log's time is {clock.log_lead_s:.0f} s ahead{stands}")
-    return f"clock: {'; '.join(told)}" if told else ""
+        parts.append(f"the log's time is {clock.log_lead_s:.0f} s ahead{stands}")
+    return f"clock: {'; '.join(parts)}" if parts else ""
 
 
 def _left_out(reply: pb.GetStatusResponse) -> Table:
-    """Return a table of the failures and skipped items since the start, most frequent first."""
+    """Return a table of failures and skipped items since the start, the most frequent first."""
     table = Table("source", "left out, and failures, since the start")
     for source in reply.sources:
         if source.problems:
             found = sorted(source.problems.items(), key=lambda each: (-each[1], each[0]))
-            told = ", ".join(f"{name} ({times})" for name, times in found)
-            table.add_row(escape(source.state.source), escape(told))
+            text = ", ".join(f"{name} ({times})" for name, times in found)
+            table.add_row(escape(source.state.source), escape(text))
     return table
 
 
 def _unmapped(reply: pb.GetStatusResponse) -> Table:
-    """Return a table of unknown markets, by the sources' names; --json has more of them."""
+    """Return a table of unmapped markets, by the sources' names; --json lists more of them."""
     table = Table("source", "unmapped markets", "times", "commonest")
     for source in reply.sources:
         if not source.markets_unmapped:
@@ -106,7 +106,7 @@ def _unmapped(reply: pb.GetStatusResponse) -> Table:
 
 
 def _fresh(source: pb.SourceStatus) -> str:
-    """Return the number of pulls of each tier that meet its target now, without empty tiers."""
+    """Return the pulls of each tier that meet its target now, leaving out empty tiers."""
     return ", ".join(
         f"{tier.tier} {tier.fresh} of {tier.pulls}" for tier in source.freshness if tier.pulls
     )

@@ -1,4 +1,4 @@
-"""Messages in words, for people."""
+"""Text forms of the contract's messages, for people."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -10,19 +10,19 @@ WHOLE_FROM: Final = 100  # prices from here on are shown without decimals
 
 
 def key_text(key: pb.MarketKey) -> str:
-    """Return a market in words: `totals 2.5`, `player_points 7.5 A Player`."""
+    """Return the text of a market key: `totals 2.5`, `player_points 7.5 A Player`."""
     line = f" {key.line:g}" if key.HasField("line") else ""
     participant = f" {key.participant}" if key.participant else ""
     return f"{key.market}{line}{participant}"
 
 
 def prices_text(market: pb.Market) -> str:
-    """Return the outcomes with their prices; – without a price, (…) if no bet is possible."""
+    """Return the outcomes with their prices: – without a price, (…) if no bet is possible."""
     return "  ".join(f"{outcome.key} {price_text(outcome)}" for outcome in market.outcomes)
 
 
 def bare_prices_text(market: pb.Market) -> str:
-    """Return the prices alone, in the order of the outcomes: `1.91 1.95`."""
+    """Return only the prices, in the order of the outcomes: `1.91 1.95`."""
     return " ".join(price_text(outcome, form=".2f") for outcome in market.outcomes)
 
 
@@ -46,7 +46,7 @@ def outcomes_text(market: Market) -> str:
 
 
 def age_text(seconds: float) -> str:
-    """Return an age in its natural unit: `3.2 s`, `12 min`, `5.1 h`, `2.4 d`."""
+    """Return an age in a readable unit: `3.2 s`, `12 min`, `5.1 h`, `2.4 d`."""
     if seconds < 99.5:
         return f"{seconds:.1f} s"
     if seconds < 90 * 60:
@@ -55,12 +55,12 @@ def age_text(seconds: float) -> str:
 
 
 def counted(number: int, one: str) -> str:
-    """Return a number with its noun: `1 event`, `2 events`."""
+    """Return a number with a noun: `1 event`, `2 events`."""
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 def its_id(event_id: str) -> str:
-    """Return the id itself, for callers that know no names."""
+    """Return the id, in place of a name."""
     return event_id
 
 
@@ -86,7 +86,7 @@ def lines(
 
 
 def why_text(state: pb.SourceState) -> str:
-    """Return the cause of a source's state: `timeout: GET /v4/sports took over 10 s`."""
+    """Return the cause of a source's state, such as `timeout: GET /v4/sports took over 10 s`."""
     return ": ".join(part for part in (state.reason, state.detail) if part)
 
 
@@ -97,8 +97,8 @@ def change_text(
 
     Args:
         change: The change.
-        name_of: Returns the name of an event, by its id.
-        days: Show the date beside the time.
+        name_of: A function from an event's id to its name.
+        days: Show the date too.
     """
     name = enum_word(pb.ChangeKind.Name, change.kind, "CHANGE_KIND_")
     if not change.HasField("detected_at"):

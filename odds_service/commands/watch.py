@@ -26,33 +26,35 @@ def watch(
     *,
     resume: Annotated[
         Cursor | None,
-        typer.Option(parser=cursor, metavar="EPOCH:REVISION", help="Go on after this cursor."),
+        typer.Option(parser=cursor, metavar="EPOCH:REVISION", help="Resume after this cursor."),
     ] = None,
     conflate: Annotated[
-        float, typer.Option(min=0, help="One change per market in so many seconds; 0: each.")
+        float,
+        typer.Option(min=0, help="Send one change per market and interval, in seconds; 0: all."),
     ] = 0.0,
     heartbeat: Annotated[
-        float | None, typer.Option(min=0, help="Longest silence in seconds; none: the server's.")
+        float | None,
+        typer.Option(min=0, help="Longest silence, in seconds; default: the server's."),
     ] = None,
     latest: Annotated[
-        bool, typer.Option("--latest", help="When too slow: an image, not every old change.")
+        bool, typer.Option("--latest", help="When too slow, get an image instead of old changes.")
     ] = False,
     image_only: Annotated[
-        bool, typer.Option("--image-only", help="The odds as they are now, then end.")
+        bool, typer.Option("--image-only", help="Print the current odds and end.")
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for a server that is not there yet.")
+        bool, typer.Option("--wait", help="Wait for a server that is not running yet.")
     ] = False,
     seconds: Annotated[
-        float | None, typer.Option(min=0, help="End after so long; none: at ^C.")
+        float | None, typer.Option(min=0, help="End after this many seconds; default: at ^C.")
     ] = None,
     as_json: AsJson = False,
     address: Address,
     where: Filter,
 ) -> None:
-    """Print changes until ^C; resumes by itself where it was when the connection breaks.
+    """Print changes until ^C, resuming by itself after a lost connection.
 
-    With --json every message of the stream is printed, image and heartbeats included.
+    With --json, print every message of the stream, including images and heartbeats.
     """
     console, complaints = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     with (
@@ -81,7 +83,7 @@ def watch(
 
 
 class _Names:
-    """The names of the events of a map; the id of an event that the map does not hold."""
+    """The names of a map's events; an event that is not in the map gives its id."""
 
     def __init__(self, odds: OddsMap) -> None:
         self._odds = odds
@@ -93,7 +95,7 @@ class _Names:
 
 @contextmanager
 def _ended_after(seconds: float | None, end: Callable[[], None]) -> Iterator[None]:
-    """Call `end` from another thread after some seconds, unless the block ends before."""
+    """Call `end` from another thread after some seconds, unless the block ends first."""
     if seconds is None:
         yield
         return

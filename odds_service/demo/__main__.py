@@ -1,7 +1,7 @@
-"""The simulated bookmaker as a process of its own, for benchmarks and experiments.
+"""The simulated bookmaker as a separate process, for benchmarks and experiments.
 
-It prints one line of JSON once it listens, ``{"port": N, "sports": […], "markets": […]}``, and
-serves until SIGTERM or ^C.
+Once it listens, it prints a line of JSON, ``{"port": N, "sports": […], "markets": […]}``. It serves
+until SIGTERM or ^C.
 """
 
 import gc
@@ -27,28 +27,30 @@ def simulate(
     port: Annotated[int, typer.Option(help="0: any free port.")] = 0,
     gzip: Annotated[bool, typer.Option(help="Compress for clients that accept it.")] = False,
     seed: Annotated[int, typer.Option(help="Same seed, same odds.")] = _DEFAULT.seed,
-    sports: Annotated[int, typer.Option(help="How many sports.")] = _DEFAULT.sports,
-    events: Annotated[int, typer.Option(help="Events in all sports together.")] = _DEFAULT.events,
-    bookmakers: Annotated[int, typer.Option(help="How many bookmakers.")] = _DEFAULT.bookmakers,
+    sports: Annotated[int, typer.Option(help="Number of sports.")] = _DEFAULT.sports,
+    events: Annotated[int, typer.Option(help="Events, over all sports.")] = _DEFAULT.events,
+    bookmakers: Annotated[int, typer.Option(help="Number of bookmakers.")] = _DEFAULT.bookmakers,
     markets: Annotated[
-        int, typer.Option(help="Markets of one bookmaker on one event, lines and players counted.")
+        int, typer.Option(help="Markets per bookmaker and event; each line and player counts.")
     ] = _DEFAULT.markets_per_bookmaker,
-    pace: Annotated[str, typer.Option(help="A step per 'poll', or by the 'clock'.")] = "clock",
-    step_s: Annotated[float, typer.Option(help="What a step takes, in seconds.")] = _DEFAULT.step_s,
+    pace: Annotated[
+        str, typer.Option(help="'poll': one step per poll; 'clock': by time.")
+    ] = "clock",
+    step_s: Annotated[float, typer.Option(help="Seconds per step.")] = _DEFAULT.step_s,
     change_share: Annotated[
-        float, typer.Option(help="Share of markets that change in a step, before the start.")
+        float, typer.Option(help="Share of markets that change per step, before the start.")
     ] = _DEFAULT.change_share,
     in_play_change_share: Annotated[
-        float, typer.Option(help="The same, in play.")
+        float, typer.Option(help="Share of markets that change per step, in play.")
     ] = _DEFAULT.in_play_change_share,
     lead_s: Annotated[
-        float, typer.Option(help="Events arrive so long before their start at most.")
+        float, typer.Option(help="Events arrive at most this long before their start, in seconds.")
     ] = _DEFAULT.lead_s,
     in_play_s: Annotated[
-        float, typer.Option(help="Events leave so long after their start.")
+        float, typer.Option(help="Events leave this long after their start, in seconds.")
     ] = _DEFAULT.in_play_s,
     only_prices: Annotated[
-        bool, typer.Option("--only-prices", help="Nothing is absent, no line moves.")
+        bool, typer.Option("--only-prices", help="Only prices change: no absences, no line moves.")
     ] = False,
 ) -> None:
     """Serve simulated odds in the shape of The Odds API v4."""
@@ -67,7 +69,7 @@ def simulate(
         **(_ONLY_PRICES if only_prices else {}),
     )
     bookmaker = SimulatedBookmaker(settings)
-    # A large simulation is millions of objects that live as long as the process.
+    # A large simulation has millions of objects that live as long as the process.
     gc.collect()
     gc.freeze()
     trio.run(_serve, bookmaker, host, port, gzip)

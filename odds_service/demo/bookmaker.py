@@ -1,6 +1,6 @@
 """The simulated bookmaker: a seeded random walk behind the HTTP shape of The Odds API v4.
 
-It differs from the documented service in two points. The all-events endpoint offers alternate and
+It differs from the documented API in two respects. The all-events endpoint offers alternate and
 player markets too, so that large loads need few requests. `dateFormat` is always `iso`.
 """
 
@@ -20,14 +20,14 @@ from odds_service.http.server import serve_http
 
 DETAILS_URL: Final = "https://the-odds-api.com/liveapi/guides/v4/api-error-codes.html"
 REGIONS: Final = frozenset({"us", "us2", "uk", "eu", "au", "fr", "se"})
-BOOKMAKERS_A_REGION: Final = 10  # as many named bookmakers cost as much as one region
+BOOKMAKERS_A_REGION: Final = 10  # named bookmakers that cost as much as one region
 FREQUENCY_WINDOW: Final = timedelta(seconds=1)
 
 OnServed = Callable[[str, bytes], None]
 
 
 class _ApiError(Exception):
-    """A request that gets an error object as its answer."""
+    """An error to report to the client."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -56,16 +56,16 @@ class SportFields(msgspec.Struct, frozen=True):
 
 
 class SimulatedBookmaker:
-    """The application to serve; also the oracle of what was served.
+    """The HTTP application of the simulated bookmaker.
 
-    Making a body holds the thread, so large loads need a process of their own
+    Building a body blocks the thread, so large loads need a separate process
     (``python -m odds_service.demo``).
 
     Args:
-        settings: sizes and paces.
-        now: the clock of the start, of `pace="clock"` and of the frequency limit.
-        on_served: called with the path (without query) and the uncompressed body of every odds
-            answer that was sent whole, in order.
+        settings: the sizes and paces.
+        now: the clock for the start, for `pace="clock"` and for the rate limit.
+        on_served: called in order with the path (without query) and the uncompressed body of each
+            odds answer that was sent completely; tests use it as an oracle.
 
     Raises:
         ValueError: ``now`` returns naive times.
@@ -126,7 +126,7 @@ class SimulatedBookmaker:
             return Response(error.status, msgspec.json.encode(body), self._quota_headers(0))
 
     def _admit(self, request: Request) -> None:
-        """Check key, frequency and credits, before anything else."""
+        """Check key, rate and credits, before anything else."""
         key = request.first("apiKey")
         if not key:
             raise _ApiError(401, "MISSING_KEY", "API key is missing")
@@ -216,7 +216,7 @@ class SimulatedBookmaker:
         return SportFields(sport.key, sport.group, sport.title, sport.description)
 
     def _wanted(self, request: Request) -> tuple[Wanted, int]:
-        """Return what an odds request asks for, and its cost in credits."""
+        """Parse an odds request; return its filter and its cost in credits."""
         markets = request.listed("markets") or ["h2h"]
         for market in markets:
             if not all(c.isascii() and (c.isalnum() or c == "_") for c in market):
@@ -278,10 +278,19 @@ async def run_bookmaker(
     gzip: bool = False,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve a simulated bookmaker; ``started()`` hands over the port. Returns only when cancelled.
+    """Serve a simulated bookmaker until cancelled; ``started()`` passes the port.
+
+    Args:
+        settings: the sizes and paces.
+        host: the address to listen on.
+        port: the port; 0 for any free one.
+        now: see SimulatedBookmaker.
+        on_served: see SimulatedBookmaker.
+        gzip: compress bodies for clients that accept it.
+        task_status: for nursery.start().
 
     Raises:
-        OSError: the address cannot be bound.
+        OSError: The address cannot be bound.
     """
     bookmaker = SimulatedBookmaker(settings, now=now, on_served=on_served)
     await serve_http(bookmaker, host=host, port=port, gzip=gzip, task_status=task_status)

@@ -1,4 +1,4 @@
-"""Names of sports, teams, players and bookmakers for the simulation; none of them exists."""
+"""Fictitious names of sports, teams, players and bookmakers for the simulation."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -15,7 +15,7 @@ class Sport(msgspec.Struct, frozen=True):
     description: str
     draw: bool  # h2h has three outcomes
     total: float  # a usual total of points or goals
-    slope: float  # probability that one more point of a line is worth
+    slope: float  # change in probability per point of a line
     players: tuple[str, ...]  # market keys of player lines
 
 
@@ -69,7 +69,7 @@ _TOWNS: Final = (
     "Westering",
     "Yarrowford",
     "Zennor Head",
-    # Text that is not ASCII occurs in real names too.
+    # Real names contain non-ASCII text too.
     "São Verde",
     "Königsfurt",
 )
@@ -129,7 +129,7 @@ MOST_BOOKMAKERS: Final = len(_BOOKMAKERS) * len(_HOUSES)
 
 
 def sports(count: int) -> list[Sport]:
-    """Return ``count`` different sports; kinds take turns, then countries."""
+    """Return ``count`` different sports, cycling through kinds and then countries."""
     found = []
     for number in range(count):
         kind = _KINDS[number % len(_KINDS)]
@@ -163,13 +163,13 @@ def bookmakers(count: int) -> list[tuple[str, str]]:
 
 
 def team(number: int) -> str:
-    """Return a team's name; numbers below 208 give different ones, then a suffix does."""
+    """Return the name of a team; from number 208 on, a suffix keeps names different."""
     turn, side = divmod(number // len(_TOWNS), len(_SIDES))
     return f"{_TOWNS[number % len(_TOWNS)]} {_SIDES[side]}" + (f" {turn + 1}" if turn else "")
 
 
 def players(keys: Sequence[str], count: int) -> Iterator[tuple[str, str]]:
-    """Return ``count`` player lines as (market key, player), the keys in turn."""
+    """Return ``count`` player lines as (market key, player), cycling through the keys."""
     for number in range(count):
         person = number // len(keys)
         round_, first = divmod(person, len(_FIRST_NAMES))

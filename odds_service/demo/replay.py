@@ -1,8 +1,8 @@
 """The replay of a recorded series behind the HTTP shape of The Odds API v4.
 
-Bodies are sent byte for byte, whatever format, markets and bookmakers a request asks for; the
-header ``x-odds-format`` names the format of the prices. A request for some `eventIds`, or for one
-event, is answered from the body that was last pulled, and pulls no other.
+Bodies are sent byte for byte, regardless of the format, markets and bookmakers of a request; the
+header ``x-odds-format`` gives the format of the prices. Requests for some `eventIds` or for a
+single event are answered from the last body, and do not advance the replay.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,9 @@ from odds_service.http.server import serve_http
 class Position(msgspec.Struct):
     """The state of a sport's replay, as `/replay` shows it."""
 
-    position: int  # bodies that were sent whole; by clock: that were current so far
+    position: int  # the number of bodies sent completely; by clock: of bodies due so far
     bodies: int
-    at_end: bool  # the last one was sent whole at least once
+    at_end: bool  # the last body was sent completely at least once
 
 
 class _Sequence:
@@ -35,20 +35,20 @@ class _Sequence:
         self._ended = False
 
     def next(self) -> int:
-        """Return the index of the body to send: the next one, or at the end the last."""
+        """Return the index of the body to send: the next one, or the last one at the end."""
         return min(self._sent, len(self.bodies) - 1)
 
     def last(self) -> int:
-        """Return the index of the body that was sent last; before any was, the first."""
+        """Return the index of the body sent last, or of the first one if none was sent."""
         return max(0, self._sent - 1)
 
     def sent(self, index: int) -> None:
-        """Advance after a body was sent whole; two simultaneous pulls of it advance once."""
+        """Advance after a body was sent completely; simultaneous pulls of it advance once."""
         self._sent = max(self._sent, index + 1)
         self._ended = self._ended or index == len(self.bodies) - 1
 
     def current(self, elapsed: timedelta) -> int:
-        """Return, by clock, the last body recorded within ``elapsed`` after the first."""
+        """Return the index of the last body recorded within ``elapsed`` after the first."""
         first = self.bodies[0].recorded_at
         index = 0
         for number, body in enumerate(self.bodies):
@@ -64,21 +64,20 @@ class _Sequence:
 
 
 class Replay:
-    """The application to serve.
+    """The HTTP application of a replay.
 
-    Without ``speed`` each pull of a sport gives its next body. A body counts as pulled once its
-    answer was sent whole (as far as the system can tell: was taken by the socket); an answer that
-    was cut is repeated. With ``speed`` the recorded time decides: at speed 60 a recorded minute
-    takes a second, from the first pull on.
+    Without ``speed``, each pull of a sport returns its next body. A body counts as pulled once the
+    socket has accepted the whole answer; an answer that was cut off is repeated. With ``speed``,
+    the recorded time decides: at speed 60, a recorded minute takes a second, from the first pull.
 
     Args:
         series: the recorded bodies.
         speed: recorded seconds per second; None for one body per pull.
-        clock: seconds on a monotonic clock.
+        clock: a monotonic clock, in seconds.
 
     Raises:
-        ReplayError: with a speed, a file whose name does not begin with its time.
-        ValueError: the speed is not above 0.
+        ReplayError: A speed is given, and the name of a file does not begin with its time.
+        ValueError: The speed is not above 0.
     """
 
     def __init__(
@@ -161,7 +160,7 @@ class Replay:
     async def _recorded(
         self, sequence: _Sequence, index: int, event_ids: list[str]
     ) -> list[msgspec.Raw]:
-        """Return the recorded events of a body that were asked for."""
+        """Return the requested events of a body, as recorded."""
         content = await self._read(sequence.bodies[index])
         events = msgspec.json.decode(content, type=list[msgspec.Raw])
         return [raw for raw in events if msgspec.json.decode(raw, type=_Id).id in event_ids]
@@ -212,14 +211,21 @@ async def run_replay(
     speed: float | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve a recorded series; ``started()`` hands over the port. Returns only when cancelled.
+    """Serve a recorded series until cancelled; ``started()`` passes the port.
 
     The whole series is checked first, in a thread.
 
+    Args:
+        path: the folder or zip.
+        host: the address to listen on.
+        port: the port; 0 for any free one.
+        speed: recorded seconds per second; None for one body per pull.
+        task_status: for nursery.start().
+
     Raises:
-        ReplayError: ``path`` is no series of bodies or, with a speed, has no times.
-        ValueError: the speed is not above 0.
-        OSError: the address cannot be bound.
+        ReplayError: ``path`` is not a series of bodies or, with a speed, has no times.
+        ValueError: The speed is not above 0.
+        OSError: The address cannot be bound.
     """
     series = await trio.to_thread.run_sync(Series, path)
     with series:

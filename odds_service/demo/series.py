@@ -1,9 +1,9 @@
 """A recorded series: bodies of The Odds API in a folder or a zip, read one at a time.
 
-Every ``.json`` file below the path is one body, ordered by path. A body belongs to the sport of its
-events. One with events of several sports is an answer of `/v4/sports/upcoming/odds`, and belongs
-to the sport ``upcoming``. An empty body belongs to the series' only sport, or to the one that its
-file is named after. A recorded `/v4/sports` listing gives the sports their names.
+Every ``.json`` file below the path is a body; bodies are ordered by path. A body belongs to the
+sport of its events. A body with several sports is an answer of `/v4/sports/upcoming/odds`, and
+belongs to the sport ``upcoming``. An empty body belongs to the only sport of the series, or to the
+sport in its file's name. A recorded `/v4/sports` listing provides the names of the sports.
 """
 
 import re
@@ -17,14 +17,14 @@ from typing import Final, Literal, Self
 import msgspec
 
 UPCOMING: Final = "upcoming"  # the API's own name for "the next events of all sports"
-LEAST_AMERICAN: Final = 100  # American odds are at least as far from 0
+LEAST_AMERICAN: Final = 100  # the least absolute value of American odds
 RECORDED_AT: Final = re.compile(r"^(\d{8}T\d{6}Z)")
 
 OddsFormat = Literal["american", "decimal", "mixed", "unknown"]
 
 
 class ReplayError(ValueError):
-    """The series cannot be replayed; the text names the file and the reason."""
+    """An error in a series, with the file and the reason as text."""
 
 
 class _Outcome(msgspec.Struct, gc=False):
@@ -40,7 +40,7 @@ class _Book(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    """The part of a recorded event that has to be known; the rest is served unread."""
+    """The parsed part of a recorded event; the rest is served as it is."""
 
     id: str
     sport_key: str
@@ -60,7 +60,7 @@ class ListedSport(msgspec.Struct, frozen=True):
 
 
 class Body(msgspec.Struct, frozen=True):
-    """One recorded body: its file, and the findings of its check."""
+    """A recorded body: its file, and the results of the check."""
 
     name: str  # path in the folder or zip, with forward slashes
     recorded_at: datetime | None  # from the file's name
@@ -68,17 +68,17 @@ class Body(msgspec.Struct, frozen=True):
 
 
 class Series:
-    """The bodies of a series by sport, in order; a context manager, since it holds the zip open.
+    """The bodies of a series by sport, in order; a context manager that keeps the zip open.
 
-    Bodies are checked when the series is loaded and not kept, so memory does not grow with the
-    series.
+    Bodies are checked on loading but not kept, so memory does not grow with the series.
     """
 
     def __init__(self, path: Path) -> None:
-        """Check every body, each read once. It blocks, so call it in a thread.
+        """Load a series and check every body. This blocks, so call it in a thread.
 
         Raises:
-            ReplayError: the path is no folder and no zip, holds no body, or a file is invalid.
+            ReplayError: The path is neither a folder nor a zip, or contains no body, or a file is
+                invalid.
         """
         self._path = path
         self._zip = _open_zip(path)
@@ -108,10 +108,10 @@ class Series:
             self._zip.close()
 
     def read(self, body: Body) -> bytes:
-        """Return a body's recorded bytes. It blocks, and may be called from any thread.
+        """Return the recorded bytes of a body. Blocking and thread-safe.
 
         Raises:
-            ReplayError: the file is gone or cannot be read.
+            ReplayError: The file is missing or cannot be read.
         """
         return self._read(body.name)
 
@@ -133,7 +133,7 @@ class Series:
             ]
         else:
             found = [name for name in self._zip.namelist() if name.endswith(".json")]
-        # A Mac's zip carries a shadow of every file.
+        # A zip from a Mac contains a metadata file for each file.
         return sorted(name for name in found if not name.startswith("__MACOSX/"))
 
     def _load(self) -> None:
@@ -183,7 +183,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile | None:
 
 
 def _sports_listing(content: bytes) -> list[ListedSport] | None:
-    """Return the sports of a recorded `/v4/sports`; None for other files."""
+    """Return the sports of a recorded `/v4/sports`, or None for other files."""
     try:
         listing = _listing_decoder.decode(content)
     except msgspec.DecodeError:
@@ -215,9 +215,9 @@ def _recorded_at(name: str) -> datetime | None:
 def _odds_format(events: list[_Event]) -> OddsFormat:
     """Return the format of a body's prices.
 
-    Whole prices of at least 100, or below 0, are American; prices with a fraction are not. A whole
-    price from 100 on is decimal too if the body's other prices are (a long shot on an exchange), so
-    "mixed" needs a price that cannot be decimal.
+    Whole prices of at least 100 or below 0 are American; prices with a fraction are decimal. If the
+    other prices are decimal, so is a whole price from 100 on (a long shot on an exchange). So
+    "mixed" requires a price that cannot be decimal.
     """
     american = decimal = ambiguous = False
     for event in events:

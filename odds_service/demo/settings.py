@@ -1,4 +1,4 @@
-"""The size and the speed of the simulated bookmaker."""
+"""Settings of the simulated bookmaker."""
 
 from datetime import timedelta
 from typing import Literal
@@ -9,14 +9,14 @@ from odds_service.demo.names import MOST_BOOKMAKERS
 
 
 class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Sizes and paces of the simulation; the default mix follows recorded series.
+    """Sizes and paces of the simulation; the defaults resemble recorded series.
 
-    A *share* is a probability per step, for each thing that it can happen to. A step lies between
-    two bodies of a sport. ``tests/demo/test_mix.py`` compares the default shares with recorded
-    bodies; the sizes are free.
+    A *share* is a probability per step, for each item that it applies to. A step leads from one
+    body of a sport to the next. ``tests/demo/test_mix.py`` compares the default shares with
+    recorded bodies; the sizes are arbitrary.
 
     Raises:
-        ValueError: a size, share or duration is out of range; the text names the field.
+        ValueError: A size, share or duration is out of range; the text names the field.
     """
 
     seed: int = 1
@@ -29,9 +29,9 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     markets_per_bookmaker: int = 12
     regions: tuple[str, ...] = ("uk", "eu")  # bookmakers are dealt to them in turn
 
-    # "poll": each answered poll of a sport's odds (all events or one) is a step, and its simulated
-    # time goes on by step_s from the start: the bodies depend on the seed and the polls alone.
-    # "clock": a step is due each step_s of the clock, however often somebody polls.
+    # "poll": each answered poll of a sport's odds (all events or one) is a step that advances the
+    # simulated time by step_s, so the bodies depend only on the seed and the polls.
+    # "clock": a step is due every step_s seconds of the clock, regardless of polls.
     pace: Literal["poll", "clock"] = "poll"
     step_s: float = 1.0  # below 1 s `last_update`, in whole seconds, cannot move at every step
 

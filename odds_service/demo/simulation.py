@@ -1,6 +1,6 @@
-"""The simulated events of one sport: they arrive, are priced by bookmakers, start and leave.
+"""The simulated events of a sport, which arrive, get odds from bookmakers, start and leave.
 
-The Odds API has no word for "suspended": a body leaves out whatever cannot be bet on. So
+The Odds API cannot express "suspended": a body omits everything that cannot be bet on. So
 suspensions, removals and flickers are all absences here, short or long, of a line, a market, a
 bookmaker or an event.
 """
@@ -16,7 +16,7 @@ from odds_service.demo import names
 from odds_service.demo.settings import SimulationSettings
 from odds_service.demo.walk import Fair, Sides, WalkingMarket, chosen, open_markets
 
-MOST_CATCH_UP_STEPS: Final = 20  # by clock, after a pause: unseen steps beyond it are skipped
+MOST_CATCH_UP_STEPS: Final = 20  # after a pause, by clock; further steps are skipped
 POSTPONED_SHARE: Final = 0.000_3  # of events before their start, per step
 TEAMS: Final = 200
 
@@ -33,7 +33,7 @@ class EventFields(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """The filter of a request; an empty event set, and a time that is None, do not restrict."""
+    """The filter of a request; an empty event set and a time of None do not restrict."""
 
     bookmakers: Collection[str]
     markets: Collection[str]
@@ -75,17 +75,17 @@ class SimulatedEvent:
         self.set_start(start)
 
     def set_start(self, start: datetime) -> None:
-        """Set or change when it starts."""
+        """Set the start of the event."""
         self.start = start
         self.fields = msgspec.structs.replace(self.fields, commence_time=iso(start))
         self.head = msgspec.json.encode(self.fields)[:-1] + b',"bookmakers":['
 
 
 class SimulatedSport:
-    """The events of a sport, moved on step by step; every body shows one whole step.
+    """The events of a sport, which advance step by step; each body shows one complete step.
 
-    One generator, seeded by the settings' seed and the sport's key, makes all randomness. So the
-    n-th step after a given start is always the same.
+    All randomness comes from one generator, seeded with the settings' seed and the sport's key. So
+    the n-th step after a given start is always the same.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SimulatedSport:
         self._start = start.replace(microsecond=0)
         self._step = 0
         self._walked = (
-            0  # steps that were no empty body, nor the one after it: absences count these
+            0  # steps except empty bodies and the bodies after them; absences are measured in it
         )
         self._empty = False
         self._calm = False
@@ -107,7 +107,7 @@ class SimulatedSport:
 
     @property
     def now(self) -> datetime:
-        """Return the simulated time of the present step."""
+        """Return the simulated time of the current step."""
         return self._start + self._step * self._settings.step
 
     def poll(self, now: datetime) -> None:
@@ -180,7 +180,7 @@ class SimulatedSport:
         settings, rng = self._settings, self._rng
         self._step += 1
         if self._empty:
-            # Odds that a transient empty list took away come back unchanged.
+            # Odds that are missing from a transient empty list return unchanged.
             self._empty, self._calm = False, True
         else:
             self._calm = False
@@ -255,13 +255,13 @@ class SimulatedSport:
                     number += 1
 
     def _open_event(self, *, arriving: bool) -> SimulatedEvent:
-        """Make a new event: the first ones anywhere in their life, later ones before the start."""
+        """Create an event: an arriving one before its start, an initial one at any stage."""
         settings, rng, sport = self._settings, self._rng, self.sport
         earliest = settings.lead_s / 2 if arriving else -settings.in_play_s
         start = self.now + timedelta(seconds=rng.uniform(earliest, settings.lead_s))
         home, away = rng.sample(range(TEAMS), 2)
         sides = Sides(names.team(home), names.team(away), sport.draw)
-        # Real bookmakers offer a two-way h2h in sports with a draw, too.
+        # Real bookmakers offer a two-way h2h also in sports with a draw.
         two_way = msgspec.structs.replace(sides, draw=False)
         fair = Fair(sport, rng)
         books = []
@@ -281,5 +281,5 @@ class SimulatedSport:
 
 
 def iso(time: datetime) -> str:
-    """Return a time as The Odds API writes it: UTC, whole seconds, ``Z``."""
+    """Format a time like The Odds API: UTC, whole seconds, ``Z``."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

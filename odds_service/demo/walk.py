@@ -1,8 +1,8 @@
-"""The random walk of one bookmaker's markets on one event, and their JSON.
+"""The random walk of a bookmaker's markets on an event, and their JSON.
 
-A *slot* is one market as the service counts it: a type with one line and one participant. The Odds
-API puts all lines and players of a type under one market key, so a ``WalkingMarket`` holds many
-slots. The bytes of a slot are kept until it changes: a body is then a join of ready pieces.
+A *slot* is a market as the service counts it: a type with a line and a participant. The Odds API
+puts all lines and players of a type under one market key, so a ``WalkingMarket`` has many slots.
+The bytes of a slot are cached until it changes, so a body is a join of ready pieces.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One outcome in the shape and field order of The Odds API; absent fields are left out."""
+    """An outcome in the shape and field order of The Odds API; absent fields are omitted."""
 
     name: str
     description: str | None = None
@@ -44,9 +44,9 @@ class Sides(msgspec.Struct, frozen=True):
 
 
 class Fair:
-    """An event's odds without margins; its bookmakers follow them, each at its own speed.
+    """The fair odds of an event, without margins; its bookmakers follow them at different speeds.
 
-    Without a common truth every pair of bookmakers would be an arbitrage.
+    Without common fair odds, every pair of bookmakers would be an arbitrage.
     """
 
     __slots__ = ("home", "players", "slope", "spread", "total")
@@ -59,13 +59,13 @@ class Fair:
         self.players: dict[tuple[str, str], float] = {}
 
     def drift(self, rng: Random) -> None:
-        """One step of what the bookmakers learn."""
+        """Advance the fair odds by one step."""
         self.home = _reflect(self.home + rng.gauss(0.0, FAIR_HOME_STEP))
         self.spread += rng.gauss(0.0, FAIR_LINE_STEP)
         self.total = max(1.0, self.total + rng.gauss(0.0, FAIR_LINE_STEP))
 
     def even_line(self, market: "WalkingMarket", slot: "Slot") -> float:
-        """The line at which both sides are as likely."""
+        """Return the line at which both sides are equally likely."""
         if market.family == "spreads":
             return self.spread
         if market.family == "totals":
@@ -73,7 +73,7 @@ class Fair:
         return self.players[market.key, slot.player or ""]
 
     def probability(self, market: "WalkingMarket", slot: "Slot") -> float:
-        """The chance of the slot's first side."""
+        """Return the probability of the slot's first side."""
         if slot.line is None:
             return self.home
         beyond = (slot.line - self.even_line(market, slot)) * self.slope
@@ -82,7 +82,7 @@ class Fair:
 
 
 class Slot:
-    """One line of a market: the probability of its first side, and its ready bytes."""
+    """A line of a market: the probability of its first side, and its cached bytes."""
 
     __slots__ = ("decimal", "line", "player", "probability")
 
@@ -94,10 +94,10 @@ class Slot:
 
 
 class WalkingMarket:
-    """One market key of a bookmaker on an event.
+    """A market key of a bookmaker on an event.
 
-    ``absent_until`` and ``hidden`` (by slot) are steps: absent before that step. ``stamp`` is its
-    `last_update`, kept as bytes.
+    ``absent_until`` and ``hidden`` (by slot) are the steps at which an absence ends. ``stamp`` is
+    the `last_update`, as bytes.
     """
 
     __slots__ = (
@@ -140,14 +140,14 @@ class WalkingMarket:
         self._joined = None
 
     def move(self, index: int, rng: Random, line_move_share: float) -> None:
-        """Change the slot: its line (by a share) or, at the same line, its prices."""
+        """Move a slot's line, with probability ``line_move_share``, or else its prices."""
         slot = self.slots[index]
         if slot.line is not None and rng.random() < line_move_share:
             slot = self._move_line(slot, slot.line, rng)
             slot.probability = self._fair.probability(self, slot) + rng.gauss(0.0, DISSENT)
             slot.decimal = self._encode(slot, american=False)
         else:
-            # Rounding may hide a small move, but a counted change has to show.
+            # Rounding may hide a small move, but a counted change must be visible.
             before, size = slot.decimal, PRICE_STEP
             fair = self._fair.probability(self, slot)
             while slot.decimal == before:
@@ -157,13 +157,13 @@ class WalkingMarket:
         self._joined = None
 
     def _move_line(self, slot: Slot, line: float, rng: Random) -> Slot:
-        """Move the slot's line, or that of a ladder's end; returns the slot that moved."""
+        """Move the line of a slot, or of the end of a ladder; return the slot that moved."""
         ladder = len(self.slots) > 1 and self.family != "player"
         rungs = sorted(self.slots, key=lambda rung: rung.line or 0.0) if ladder else [slot]
         lowest, highest = rungs[0].line or 0.0, rungs[-1].line or 0.0
         off = (lowest + highest) / 2 - self._fair.even_line(self, slot)
         up = off < 0 if abs(off) > 1 else rng.random() < 0.5
-        # A ladder stays without gaps and repeats: its lowest rung goes on top, or back.
+        # Keep a ladder without gaps and repeats: move its lowest rung to the top, or vice versa.
         moved = rungs[0] if up or self._at_bottom(lowest) else rungs[-1]
         moved.line = highest + 1 if moved is rungs[0] and ladder else lowest - 1
         if not ladder:
@@ -171,21 +171,21 @@ class WalkingMarket:
         return moved
 
     def _at_bottom(self, line: float) -> bool:
-        """Return whether the line cannot go lower; only handicaps go below nothing."""
+        """Return whether the line cannot go lower; only handicaps may be negative."""
         return self.family != "spreads" and line <= 1
 
     def hide(self, index: int, until: int) -> None:
-        """Take one slot away until a step."""
+        """Hide a slot until a step."""
         self.hidden[index] = until
         self._joined = None
 
     def drop_draw(self, until: int) -> None:
-        """Take the draw out of a three-way market until a step."""
+        """Hide the draw of a three-way market until a step."""
         self.drawless_until = until
         self._redraw()
 
     def return_due(self, step: int) -> None:
-        """Bring back what was hidden until now."""
+        """Show the slots and draws that were hidden until this step."""
         if self.hidden and any(until <= step for until in self.hidden.values()):
             self.hidden = {i: until for i, until in self.hidden.items() if until > step}
             self._joined = None
@@ -194,7 +194,7 @@ class WalkingMarket:
             self._redraw()
 
     def outcomes(self, *, american: bool) -> bytes:
-        """The outcomes of all slots as JSON, without brackets; empty if nothing is offered."""
+        """Return the outcomes of all slots as JSON, without brackets; empty if none is offered."""
         if american:
             return b",".join(
                 self._encode(slot, american=True)
@@ -242,9 +242,16 @@ class WalkingMarket:
 def open_markets(
     count: int, sport: names.Sport, sides: Sides, fair: Fair, rng: Random
 ) -> list[WalkingMarket]:
-    """Return the markets of one bookmaker on one event, ``count`` slots together.
+    """Return the markets of a bookmaker on an event, with ``count`` slots in total.
 
     Main lines end in a half and alternate lines are whole, so no two slots share a line.
+
+    Args:
+        count: the number of slots.
+        sport: the sport, which decides on the markets.
+        sides: the names of the outcomes.
+        fair: the fair odds of the event.
+        rng: the source of randomness.
     """
     margin, reverse = rng.uniform(0.03, 0.08), rng.random() < 0.5
 
@@ -279,7 +286,7 @@ def open_markets(
 
 
 def chosen(count: int, share: float, rng: Random) -> Iterator[int]:
-    """Yield indices below ``count``, each with probability ``share``; costs only what it yields."""
+    """Yield indices below ``count``, each with probability ``share``, in time per yielded index."""
     if share >= 1:
         yield from range(count)
         return
@@ -288,7 +295,7 @@ def chosen(count: int, share: float, rng: Random) -> Iterator[int]:
     scale = log(1 - share)
     index = -1
     while True:
-        # 1 - random() is within (0, 1], so the logarithm exists.
+        # 1 - random() is in (0, 1], so its logarithm is defined.
         index += 1 + int(log(1 - rng.random()) / scale)
         if index >= count:
             return
@@ -296,7 +303,7 @@ def chosen(count: int, share: float, rng: Random) -> Iterator[int]:
 
 
 def american_price(decimal: float) -> int:
-    """Return American odds of decimal odds above 1: 1.5 is -200, 2.5 is 150."""
+    """Convert decimal odds above 1 to American odds: 1.5 to -200, 2.5 to 150."""
     return round((decimal - 1) * 100) if decimal >= 2 else round(-100 / (decimal - 1))
 
 
@@ -306,7 +313,7 @@ def _price(share: float, margin: float, american: bool) -> float | int:
 
 
 def _reflect(probability: float) -> float:
-    """Keep a probability within its bounds by reflecting it there."""
+    """Keep a probability within its bounds by reflecting it at them."""
     lowest, highest = LEAST_PROBABILITY, 1 - LEAST_PROBABILITY
     span = highest - lowest
     offset = (probability - lowest) % (2 * span)

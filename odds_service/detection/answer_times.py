@@ -1,8 +1,8 @@
-"""Stale answers from a provider's cache, recognised by times that step back.
+"""Detection of stale answers from a provider's cache, by times that step back.
 
-A provider's edge may answer with an older body than it did before. The source's own time of a
-bookmaker's odds gives such an answer away: for one bookmaker of one event, live feeds never step
-back. Over a whole listing they do all the time, so listings are not compared.
+An edge server of the provider may return an older body than before. The source's own timestamp of
+a bookmaker's odds reveals it: for one bookmaker of one event, live feeds never step back. Over a
+whole listing they constantly do, so listings are not compared.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,14 +22,14 @@ from odds_service.model.observation import (
 from odds_service.model.snapshot import EventOdds, EventSource
 
 STALE_ANSWER: Final = "stale_answer"
-ADVANCING_ANSWERS: Final = 3  # behind, but each later than the last: a corrected clock
+ADVANCING_ANSWERS: Final = 3  # this many in a row that are behind, but advance: a corrected clock
 
 
 class _Line(Struct):
-    """The newest time of a bookmaker's odds, and the answers behind it since.
+    """The newest time of a bookmaker's odds, and the answers since then that were older.
 
-    behind: the time of the latest of these answers. run: the number of them in a row whose times
-    advance.
+    `behind` is the time of the last older answer, and `run` the number of consecutive older answers
+    whose times advance.
     """
 
     newest: datetime
@@ -37,7 +37,7 @@ class _Line(Struct):
     run: int = 0
 
     def takes(self, told: datetime) -> bool:
-        """Return whether odds of this time are news, and remember the time."""
+        """Return whether odds of this time are current, and remember the time."""
         if told < self.newest:
             if self.behind is None or told < self.behind:
                 self.run = 1
@@ -50,15 +50,15 @@ class _Line(Struct):
         return True
 
 
-# (whether the time is the bookmaker's own or its latest market's, bookmaker); the two kinds of
-# times are not compared with each other.
+# (True for the bookmaker's own time, False for that of its latest market; bookmaker). Times of the
+# two kinds are not compared.
 _Level = tuple[bool, str]
 
 
 class AnswerTimes:
-    """The newest times that the sources told, per source event and bookmaker.
+    """The newest timestamps from the sources, per source event and bookmaker.
 
-    They are kept under the sources' own ids, so merges and splits of events do not touch them.
+    The sources' own ids are the keys, so merges and splits of events do not affect them.
     """
 
     def __init__(self, events: Mapping[str, EventOdds]) -> None:
@@ -73,14 +73,14 @@ class AnswerTimes:
     def sift(self, observation: Observation) -> Observation:
         """Return an observation without the bookmakers whose time steps back.
 
-        Those count as unreadable: neither applied, nor confirmed, nor gone. An answer that is
-        behind in every time that can be compared is a failed fetch.
+        These bookmakers count as unreadable: neither applied, nor confirmed, nor gone. If every
+        comparable time steps back, the fetch has failed.
         """
         if observation.completeness is Completeness.FAILED:
             return observation
         compared = behind = 0
         kept: list[ObservedEvent] = []
-        whole: set[str] = set()  # events behind as a whole: also their names and starts are old
+        whole: set[str] = set()  # stale events, whose names and starts are old too
         for event in observation.events:
             told, stale = self._stale(observation.source, event)
             compared += told
@@ -111,12 +111,12 @@ class AnswerTimes:
         )
 
     def forget(self, departed: Iterable[EventSource]) -> None:
-        """Drop the times of source events that departed."""
+        """Drop the times of departed source events."""
         for carried in departed:
             self._lines.pop((carried.source, carried.source_event_id), None)
 
     def _stale(self, source: str, event: ObservedEvent) -> tuple[int, frozenset[str]]:
-        """Return the number of an event's bookmakers that tell a time, and those that step back."""
+        """Return the number of bookmakers of an event with a time, and the stale bookmakers."""
         known = self._lines.setdefault((source, event.source_event_id), {})
         told = 0
         stale: set[str] = set()
@@ -134,11 +134,11 @@ class AnswerTimes:
 
 
 def _told_by(shown: ObservedBookmaker) -> tuple[datetime | None, bool]:
-    """Return the source's time of a bookmaker's odds, and whether it is the bookmaker's own."""
+    """Return the timestamp of a bookmaker's odds, and whether it is the bookmaker's own."""
     if shown.source_updated_at is not None:
         return shown.source_updated_at, True
     first = next(iter(shown.markets.values()), None)
     if first is None or first.source_updated_at is None:
-        return None, False  # a source without times has none in its other markets either
+        return None, False  # if one market has no time, the source gives none at all
     times = (market.source_updated_at for market in shown.markets.values())
     return max(at for at in times if at is not None), False

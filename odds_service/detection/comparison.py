@@ -1,6 +1,6 @@
-"""The comparison of an observation with the cached odds, as un-numbered intents.
+"""Comparison of an observation with the cached odds, as un-numbered intents.
 
-Pure functions: they await nothing, read no clock and touch no database.
+Pure functions: they neither await nor read a clock nor access a database.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,13 +41,13 @@ _BY_BOOKMAKER: Final = attrgetter("bookmaker")
 
 
 class Compared(Struct, frozen=True):
-    """The outcome of one comparison.
+    """The result of one comparison.
 
     Args:
-        intents: in the order of event ids, events that are shown before events that are missing.
-        markets: the markets that were compared.
-        late: events whose observation is older than the last one applied to them; discarded.
-        duplicates: events that stood in the payload more than once; the first one counts.
+        intents: in the order of event ids, shown events before missing ones.
+        markets: the number of markets compared.
+        late: the events that were discarded because a newer observation was applied before.
+        duplicates: the events that the payload contains more than once; the first one counts.
     """
 
     intents: tuple[EventIntent, ...] = ()
@@ -64,14 +64,14 @@ def compare_observation(
 ) -> Compared:
     """Compare an observation with the cached events.
 
-    Events are taken in the order of their ids, so the order of a payload changes nothing. A failed
-    observation bears on its source's state alone, and gives no intent.
+    Events are compared in the order of their ids, so the order in the payload does not matter. A
+    failed observation affects only the state of its source, and gives no intents.
 
     Args:
         events: the cached entries, with the moves applied.
-        observation: one fetch, or one slice of it.
+        observation: a fetch, or a slice of one.
         places: the source's id of an event -> its place, for every event of the observation.
-        present: the source's ids of events that other slices of the same fetch show.
+        present: the source's ids of the events in other slices of the same fetch.
     """
     if observation.completeness is Completeness.FAILED:
         return Compared()
@@ -109,10 +109,7 @@ def _see_event(
     observation: Observation,
     look: Look,
 ) -> EventIntent:
-    """Compare an event that the source shows.
-
-    entry: the event in the cache, None where it is new.
-    """
+    """Compare an event that the source shows; `entry` is None for a new event."""
     source, scope = look.source, observation.scope
     carried = None if entry is None else entry.sources.get(source)
     listing = _listing(carried, scope)
@@ -156,9 +153,10 @@ def _see_event(
 def _see_odds(
     held: Mapping[BookmakerKey, BookmakerOdds], observed: ObservedEvent, observation: Observation
 ) -> tuple[list[OddsIntent], list[OddsDiffer]]:
-    """Compare the bookmakers of an event that is shown: those shown, then those that are gone.
+    """Compare the bookmakers of a shown event: first those shown, then those gone.
 
-    Returns all intents, and again those of held odds that differ.
+    Returns:
+        All intents, and the subset for cached odds that differ.
     """
     source, scope = observation.source, observation.scope
     scope_markets, elsewhere, whole = scope.markets, scope.elsewhere, confirms_all(scope)
@@ -197,12 +195,12 @@ def _see_odds(
 
 
 def _new_odds(key: BookmakerKey, shown: ObservedBookmaker) -> OddsDiffer:
-    """Return the odds of a bookmaker that the event did not have."""
+    """Return the intent for a bookmaker that is new to the event."""
     return OddsDiffer(key, compare_markets({}, shown), shown.source_updated_at, {})
 
 
 def _is_carried_otherwise(carried: EventSource, fresh: EventSource) -> bool:
-    """Return whether a store has to keep the new value of an event's source."""
+    """Return whether the new value of an event's source has to be stored."""
     return (
         carried.listing != fresh.listing
         or carried.source_event_id != fresh.source_event_id
@@ -213,10 +211,10 @@ def _is_carried_otherwise(carried: EventSource, fresh: EventSource) -> bool:
 
 
 def _listing(carried: EventSource | None, scope: Scope) -> str | None:
-    """Return the listing by which the event's absence is judged.
+    """Return the listing whose answers decide on the event's absence.
 
-    An event stays with its listing until that one lacks it, so an event that stands in two
-    listings does not move to and fro.
+    An event stays with its listing until that listing lacks it, so an event in two listings does
+    not alternate between them.
     """
     if carried is None or (scope.listing is not None and carried.absences > 0):
         return scope.listing
@@ -224,7 +222,7 @@ def _listing(carried: EventSource | None, scope: Scope) -> str | None:
 
 
 def _may_be_gone(bookmaker: str, observed: ObservedEvent, scope: Scope) -> bool:
-    """Return whether the absence of a bookmaker from an event that is shown means it is gone."""
+    """Return whether a bookmaker that a shown event lacks may be gone."""
     return bookmaker not in observed.unreadable and (
         scope.bookmakers is None or bookmaker in scope.bookmakers
     )
@@ -233,9 +231,9 @@ def _may_be_gone(bookmaker: str, observed: ObservedEvent, scope: Scope) -> bool:
 def _draws_lost(
     event: Event, held: Mapping[BookmakerKey, BookmakerOdds], differing: list[OddsDiffer]
 ) -> EventDifference | None:
-    """Return the update of an event whose markets have just lost their draw.
+    """Return the update of an event whose markets have just lost the draw, None if none has.
 
-    The event remembers it, since the market itself may go and come back.
+    The event remembers the loss, since the market may be removed and return.
     """
     lost = {
         (*intent.key, market)
@@ -250,7 +248,7 @@ def _draws_lost(
 
 
 def _losing_draws(odds: BookmakerOdds, differences: Iterable[Difference]) -> Iterator[str]:
-    """Yield the types of the three-way markets that lose the draw, or that go as a whole."""
+    """Yield the types of three-way markets that lose the draw or are removed."""
     for difference in differences:
         before = odds.markets.get(difference.key)
         if before is not None and shows_draw(before.outcomes):

@@ -1,4 +1,4 @@
-"""Confirmation: a look at a bookmaker confirms the market types that it showed, and no other."""
+"""Confirmation of odds: an observation confirms only the market types that it shows."""
 
 from collections.abc import Mapping
 
@@ -7,25 +7,25 @@ from odds_service.model.snapshot import BookmakerOdds, Seen
 
 
 def confirms_all(scope: Scope) -> bool:
-    """Return whether an answer of this scope speaks of every type that a bookmaker can have."""
+    """Return whether this scope includes every market type that a bookmaker can have."""
     return scope.markets is None or (scope.elsewhere is not None and not scope.elsewhere)
 
 
 def lagging_types(
     current: BookmakerOdds, shown: ObservedBookmaker, scope: Scope
 ) -> Mapping[str, Seen]:
-    """Return when each market type that this look does not confirm was last seen true.
+    """Return the last confirmations of the market types that this answer does not confirm.
 
-    A type is confirmed when the answer speaks of it (Scope.covers) or shows every held market of
-    it, and when no market of it was unreadable.
+    An answer confirms a type if its scope includes the type (Scope.covers) or it shows every cached
+    market of the type, and if none of these markets was unreadable.
 
     Args:
-        current: the bookmaker's odds before the look.
+        current: the bookmaker's odds before the answer.
         shown: the bookmaker as the answer shows it.
         scope: the scope of the answer.
 
     Returns:
-        Market type -> last sight, only for types that are held; empty in nearly all cases.
+        Market type -> last confirmation, only for cached types; nearly always empty.
     """
     unreadable = shown.unreadable
     if not unreadable and confirms_all(scope):
@@ -47,5 +47,5 @@ def lagging_types(
 
 
 def is_confirmed(current: BookmakerOdds, lagging: Mapping[str, Seen]) -> bool:
-    """Return whether a look confirmed any of the types that are held."""
+    """Return whether an answer confirmed any of the cached types."""
     return not lagging or any(key.market not in lagging for key in current.markets)

@@ -1,4 +1,4 @@
-"""Sources that show an event no more, and the ends of events, as un-numbered intents."""
+"""Absences and departures of sources, and ends of events, as un-numbered intents."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -37,15 +37,15 @@ def purge(
     at: datetime,
     reason: str = Reason.PURGED,
 ) -> list[EventIntent]:
-    """Let go of sources that no longer confirm their events.
+    """Drop sources that no longer confirm their events.
 
-    An event that loses its last source ends, in one change like any other end.
+    An event that loses its last source ends, with a single change.
 
     Args:
         events: the entries of the cache, by event id.
-        due: event id -> the sources to let go of.
-        at: the wall clock.
-        reason: the reason that the changes carry.
+        due: event id -> the sources to drop.
+        at: the time by the wall clock.
+        reason: the reason of the changes.
     """
     intents: list[EventIntent] = []
     for event_id in sorted(due):
@@ -59,13 +59,13 @@ def purge(
 def drop_sources(
     entry: EventOdds, going: list[str], reason: str, at: datetime
 ) -> Iterator[EventIntent]:
-    """Yield the departures of an event's sources one after the other, or the end of the event.
+    """Yield the departures of an event's sources in turn, or the end of the event.
 
     Args:
         entry: the event in the cache.
         going: the sources to drop, in order.
-        reason: the reason that the changes carry.
-        at: the wall clock.
+        reason: the reason of the changes.
+        at: the time by the wall clock.
     """
     if len(going) == len(entry.sources):
         yield _end_event(entry, reason, Look(going[0], at))
@@ -87,13 +87,13 @@ def missing(
 
     Args:
         events: the cached entries, by event id.
-        named: the ids of the events that the observation shows.
-        observation: a complete one.
-        present: the source's ids of events that other slices of the same fetch show.
+        named: our ids of the events that the observation shows.
+        observation: a complete observation.
+        present: the source's ids of the events in other slices of the same fetch.
     """
     scope = observation.scope
     if scope.events is not None:
-        # A pull of single events that were all there: no need to look through the cache.
+        # All events of the pull were present: no need to search the cache.
         shown = {observed.source_event_id for observed in observation.events}
         if scope.events <= shown | observation.unreadable | present:
             return
@@ -112,7 +112,10 @@ def missing(
 
 
 def miss_event(entry: EventOdds, sequence: int, look: Look) -> EventIntent:
-    """Return the intent of an absence: at the first, odds go unconfirmed; then the source leaves.
+    """Return the intent for an absence of an event from its source.
+
+    The first absence only leaves the odds unconfirmed; the one that reaches ABSENCES_UNTIL_GONE
+    makes the source depart.
 
     Args:
         entry: the event in the cache.
@@ -136,11 +139,11 @@ def miss_event(entry: EventOdds, sequence: int, look: Look) -> EventIntent:
 def lose_odds(
     current: BookmakerOdds, scope: Scope = _EVERYTHING, reason: str = Reason.SOURCE_REMOVED
 ) -> OddsDiffer | None:
-    """Return the loss of everything that a bookmaker has within a scope, None where it has nothing.
+    """Return the removal of a bookmaker's markets within a scope, or None if there are none.
 
     Args:
         current: the bookmaker's odds.
-        scope: the types that can go.
+        scope: the markets to remove.
         reason: the reason of each REMOVED.
     """
     differences = compare_markets(
@@ -152,7 +155,7 @@ def lose_odds(
 
 
 def lose_sources(entry: EventOdds, sources: Iterable[str], reason: str) -> tuple[OddsDiffer, ...]:
-    """Return the loss of all odds that an event has from some of its sources, in key order."""
+    """Return the removals of all odds of an event from the given sources, in key order."""
     going = set(sources)
     lost = (
         lose_odds(entry.bookmakers[key], reason=reason)
@@ -168,8 +171,8 @@ def end_of_event(entry: EventOdds, reason: str, look: Look, merged_into: str = "
     Args:
         entry: the event in the cache.
         reason: the reason of EVENT_ENDED.
-        look: the source and the time that the change carries.
-        merged_into: the id of the event that its sources belong to; empty where they just left.
+        look: the source and the time of the change.
+        merged_into: the id of the event that its sources now belong to; empty if they departed.
     """
     ended = replace(entry.event, status=EventStatus.ENDED, merged_into=merged_into)
     first = EventDifference(ChangeKind.EVENT_ENDED, reason, entry.event, ended)
@@ -177,7 +180,7 @@ def end_of_event(entry: EventOdds, reason: str, look: Look, merged_into: str = "
 
 
 def is_late(carried: EventSource | None, observation: Observation) -> bool:
-    """Return whether a newer request than this observation's was applied to the event already."""
+    """Return whether a newer observation was already applied to the event."""
     return (
         carried is not None
         and carried.applied is not None
@@ -186,7 +189,7 @@ def is_late(carried: EventSource | None, observation: Observation) -> bool:
 
 
 def _drop_source(entry: EventOdds, reason: str, look: Look) -> EventIntent:
-    """Return the departure of a source with its odds; the last source takes the event along."""
+    """Return the departure of a source with its odds; the last departure ends the event."""
     source, event = look.source, entry.event
     sources = {name: carried for name, carried in entry.sources.items() if name != source}
     if not sources:
@@ -206,17 +209,17 @@ def _drop_source(entry: EventOdds, reason: str, look: Look) -> EventIntent:
 
 
 def _end_event(entry: EventOdds, reason: str, look: Look) -> EventIntent:
-    """Return the end of an event that all its sources leave."""
+    """Return the end of an event whose sources all depart."""
     rows = [_departed(carried, look) for _, carried in sorted(entry.sources.items())]
     return replace(end_of_event(entry, reason, look), rows=rows)
 
 
 def _departed(carried: EventSource, look: Look) -> EventSource:
-    """Return what a source showed last, with the time of its departure."""
+    """Return the last state of a source event, with the time of its departure."""
     return replace(carried, departed_at=look.at)
 
 
 def _unseen(current: BookmakerOdds) -> dict[str, Seen]:
-    """Return when each type was last seen true, after a look that confirms none of them."""
+    """Return the last confirmation of each type, after an answer that confirms none of them."""
     last = Seen(current.confirmed_at, current.confirmed_boot_s)
     return {key.market: current.lagging.get(key.market, last) for key in current.markets}

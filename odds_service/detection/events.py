@@ -1,4 +1,4 @@
-"""The event itself as its sources describe it: names, start, status."""
+"""Derivation of an event's names, start and status from its sources."""
 
 from msgspec.structs import replace
 
@@ -10,15 +10,15 @@ from odds_service.model.snapshot import EventOdds, told_statuses
 
 
 def describe(entry: EventOdds | None, event_id: str, observed: ObservedEvent, look: Look) -> Event:
-    """Return the event as it is known after a look.
+    """Return the event after an answer of a source.
 
-    The source that carried the event first describes it, so sources that disagree on names or the
-    start do not make it flip-flop. Its status is the furthest that any source tells; the clock
-    counts only while no source tells one.
+    The source that carried the event first describes it, so that sources which disagree on names or
+    the start do not make it flip-flop. Its status is the furthest one reported by any source; the
+    clock decides only while no source reports one.
 
     Args:
-        entry: the event in the cache, None where it is new.
-        event_id: its id.
+        entry: the event in the cache, None for a new event.
+        event_id: the id of the event.
         observed: the event as the source shows it.
         look: the source, and the time of its answer.
     """
@@ -55,12 +55,12 @@ def describe(entry: EventOdds | None, event_id: str, observed: ObservedEvent, lo
 
 
 def reason_of_update(before: Event, after: Event, *, relisted: bool) -> str:
-    """Return the most telling reason of an update; the change itself carries every difference.
+    """Return the most significant reason of an update; the change itself has every difference.
 
     Args:
-        before: the event before the look.
-        after: the event after it.
-        relisted: whether the source shows the event in another listing.
+        before: the event before the update.
+        after: the event after the update.
+        relisted: True if the source shows the event in another listing than before.
     """
     if (before.home, before.away) == (after.away, after.home) != (before.away, before.home):
         return Reason.SIDES_SWAPPED

@@ -1,8 +1,8 @@
-"""Un-numbered changes: the values that a comparison, a move or a departure hands to numbering.
+"""Intents: un-numbered changes, the results of comparisons, moves and departures.
 
-An intent names an event or a bookmaker and says what becomes of it. It holds neither a revision nor
-a snapshot id, nor odds that carry one, so intents can be listed in their final order before any
-number is given out. `numbering.number` turns the whole list into changes and cache entries.
+An intent describes an effect on an event or a bookmaker. It contains no revision and no snapshot
+id, so all intents can be put into their final order before any number is assigned.
+`numbering.number` turns the whole list into changes and cache entries.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventSource
 
 
 class Look(Struct, frozen=True, gc=False):
-    """The source and the time that intents go by.
+    """The source and the time of an answer.
 
     Args:
-        source: the source whose answer, or whose departure, causes the changes.
-        at: the time of the answer, by the wall clock.
-        boot_s: the same by the boot clock; 0 where no answer was fetched.
+        source: the source whose answer or departure causes the changes.
+        at: the time by the wall clock.
+        boot_s: the time by the boot clock, in seconds; 0 if no answer was fetched.
     """
 
     source: str
@@ -31,7 +31,7 @@ class Look(Struct, frozen=True, gc=False):
 
 
 class EventDifference(Struct, frozen=True, gc=False):
-    """A difference of an event itself: its names, start, status or sources."""
+    """A difference of an event's own fields: its names, start, status or sources."""
 
     kind: ChangeKind
     reason: str
@@ -40,9 +40,9 @@ class EventDifference(Struct, frozen=True, gc=False):
 
 
 class OddsConfirmed(Struct, frozen=True, gc=False):
-    """A bookmaker's odds were seen again, without a difference.
+    """A confirmation of a bookmaker's odds, without a difference.
 
-    lagging: as in BookmakerOdds, after this look.
+    `lagging` is the new value of the field in BookmakerOdds.
     """
 
     key: BookmakerKey
@@ -51,9 +51,9 @@ class OddsConfirmed(Struct, frozen=True, gc=False):
 
 
 class OddsDiffer(Struct, frozen=True, gc=False):
-    """A bookmaker's markets differ in at least one place; they become one new snapshot.
+    """The differences of a bookmaker's markets, at least one; they become one new snapshot.
 
-    lagging: as in BookmakerOdds, after this look.
+    `lagging` is the new value of the field in BookmakerOdds.
     """
 
     key: BookmakerKey
@@ -63,16 +63,16 @@ class OddsDiffer(Struct, frozen=True, gc=False):
 
 
 class OddsMissed(Struct, frozen=True, gc=False):
-    """An answer lacks a bookmaker's odds, which stay for now without being confirmed."""
+    """An absence of a bookmaker's odds from an answer; they stay for now, unconfirmed."""
 
     key: BookmakerKey
 
 
 class OddsArrive(Struct, frozen=True, gc=False):
-    """A bookmaker's odds come over from another event, with the times that they had there.
+    """The arrival of a bookmaker's odds from another event, with their times unchanged.
 
-    odds: as they were in the event that they leave, the markets in the order of their keys.
-    reason: the reason of each ADDED.
+    `odds` are the odds in the event that they leave, with the markets in key order. `reason` is the
+    reason of each ADDED.
     """
 
     odds: BookmakerOdds
@@ -83,19 +83,19 @@ OddsIntent = OddsConfirmed | OddsDiffer | OddsMissed | OddsArrive
 
 
 class EventIntent(Struct, frozen=True, gc=False):
-    """Everything that one look does to one event.
+    """All effects of one answer on one event.
 
-    The changes come in this order: `first`, those of the odds, `last`.
+    The changes are numbered in this order: `first`, the changes of the odds, `last`.
 
     Args:
-        look: the source and the time that the changes carry.
+        look: the source and the time of the changes.
         event: the event afterwards.
-        sources: how its sources carry it afterwards.
-        first: the difference of the event that its odds follow; None where there is none. An
-            EVENT_ENDED takes the odds along, whatever they are by then.
-        odds: the bookmakers that were looked at; all others stay as they are.
-        last: the difference of the event that follows from its odds.
-        rows: the values of `sources`, or the departed sources, that a store has to keep.
+        sources: the event's sources afterwards.
+        first: the difference of the event that precedes the changes of odds, or None. An
+            EVENT_ENDED ends all odds of the event.
+        odds: the intents of bookmakers; bookmakers without one stay unchanged.
+        last: the difference of the event that results from the changes of odds, or None.
+        rows: the values of `sources` and the departed sources that have to be stored.
     """
 
     look: Look

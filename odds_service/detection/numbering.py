@@ -1,7 +1,7 @@
-"""Numbering: the one place that hands out revisions and snapshot ids.
+"""Numbering: the only place that assigns revisions and snapshot ids.
 
-Intents come in their final order. Each is applied to the odds as the ones before it left them, so
-odds that move and change in the same commit get the right `before` and the right snapshots.
+Intents arrive in their final order. Each is applied to the result of the previous ones, so odds
+that move and change in the same commit get the correct `before` and the correct snapshots.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,22 +43,22 @@ _REMOVED: Final = MarketStatus.REMOVED
 _ENDED: Final = ChangeKind.EVENT_ENDED
 _MICROSECOND: Final = timedelta(microseconds=1)
 
-Row = tuple[str, EventSource]  # (event id, how a source carries the event)
+Row = tuple[str, EventSource]  # (event id, source event)
 
 
 class Numbered(Struct, frozen=True):
-    """Numbered changes, and the values that the cache holds from then on.
+    """Numbered changes, and the new entries of the cache.
 
     Args:
-        detected_at: the stamp of all changes.
-        changes: in the order of their revisions, without a gap.
-        snapshots: the new ones.
+        detected_at: the timestamp of all changes.
+        changes: the changes, with consecutive revisions.
+        snapshots: the new snapshots.
         replaced: as in Commit.
         event_sources: as in Commit; empty without changes.
-        entries: event id -> its new value, None where the event ended.
-        confirmed: odds that were seen again without a difference.
-        departed: source events that no event carries any more, as they were last.
-        took_rows: whether the rows that were given beside the intents are in `event_sources`.
+        entries: event id -> its new value, None if the event ended.
+        confirmed: the odds that were confirmed without a difference.
+        departed: the last states of source events that departed.
+        took_rows: True if `event_sources` includes the `rows` passed to number().
     """
 
     detected_at: datetime
@@ -72,7 +72,7 @@ class Numbered(Struct, frozen=True):
     took_rows: bool = False
 
     def commit(self) -> Commit | None:
-        """Return what is published and stored, None where nothing changed."""
+        """Return the commit to publish and store, or None if nothing changed."""
         if not self.changes:
             return None
         return Commit(self.changes, self.snapshots, self.event_sources, self.replaced)
@@ -88,20 +88,20 @@ def number(
     rows: Sequence[Row] | None = None,
     source: SourceDifference | None = None,
 ) -> Numbered:
-    """Give the next revisions to intents, and make changes and cache entries of them.
+    """Turn intents into numbered changes and cache entries.
 
     Args:
         events: the entries of the cache, by event id.
-        intents: in the order that their changes shall have.
+        intents: the intents, in the order of their changes.
         first_revision: the revision of the first change.
-        detected_at: the stamp of all changes.
-        wall_at: the wall clock then; None where it tells the same.
-        rows: rows of event sources to store beside the intents' own; they are taken along only
-            where odds or an event change. None where there is nobody to ask for such rows.
-        source: the change of a source's status, which comes last; None where it did not change.
+        detected_at: the timestamp of all changes.
+        wall_at: the time by the wall clock; None if equal to `detected_at`.
+        rows: rows of event sources to store in addition to those of the intents, but only if odds
+            or an event change. None leaves `took_rows` false.
+        source: the change of a source's status, which is numbered last, or None.
 
     Returns:
-        The changes with consecutive revisions, and the new values of all events that were named.
+        The changes with consecutive revisions, and the new values of all events in the intents.
     """
     numbering = _Numbering(events, first_revision, detected_at, wall_at)
     for intent in intents:
@@ -125,7 +125,7 @@ def number(
 
 
 class _Numbering:
-    """The values of one commit while they are made."""
+    """A commit under construction."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class _Numbering:
         self._wall_at = wall_at
 
     def take(self, intent: EventIntent) -> None:
-        """Number one event's changes, and note its new value."""
+        """Number an event's changes, and record its new value."""
         event, first = intent.event, intent.first
         event_id = event.id
         entries = self.entries
@@ -218,7 +218,7 @@ class _Numbering:
     def _take_odds(
         self, intent: EventIntent, held: Mapping[BookmakerKey, BookmakerOdds]
     ) -> dict[BookmakerKey, BookmakerOdds]:
-        """Return an event's bookmakers after its odds intents."""
+        """Apply an event's odds intents, and return its bookmakers."""
         look = intent.look
         at, boot_s = look.at, look.boot_s
         bookmakers = dict(held)
@@ -244,7 +244,7 @@ class _Numbering:
             else:
                 key = each.key
                 odds = bookmakers[key]
-                # The answer that lacks them is the later look, whatever the clocks say.
+                # The answer that lacks the odds came later, whatever the clocks say.
                 odds = replace(odds, observed_at=max(at, odds.confirmed_at + _MICROSECOND))
             if odds.markets:
                 bookmakers[key] = odds
@@ -255,7 +255,7 @@ class _Numbering:
     def _differ(
         self, event_id: str, look: Look, current: BookmakerOdds | None, intent: OddsDiffer
     ) -> BookmakerOdds:
-        """Number the differences as changes of one snapshot; return the bookmaker's new odds."""
+        """Number differences as one snapshot, and return the bookmaker's new odds."""
         source, bookmaker = intent.key
         markets = Markets() if current is None else Markets(current.markets)
         snapshot_id = self._next_revision
@@ -294,7 +294,7 @@ class _Numbering:
         return odds
 
     def _arrive(self, event_id: str, intent: OddsArrive) -> BookmakerOdds:
-        """Number odds as ADDED to an event, as one snapshot; return them as that event's."""
+        """Number odds as ADDED to an event, in one snapshot, and return them."""
         odds = intent.odds
         snapshot_id = self._next_revision
         markets = Markets()
@@ -330,9 +330,9 @@ def _looked_at(
     markets: Mapping[MarketKey, Market],
     intent: OddsDiffer,
 ) -> BookmakerOdds:
-    """Return a bookmaker's odds after a look that found differences.
+    """Return a bookmaker's odds after an answer with differences.
 
-    A look that confirms none of the types that are left moves none of the odds' times.
+    The times stay unchanged if the answer confirms none of the remaining types.
     """
     source, bookmaker = intent.key
     lagging: Mapping[str, Seen] = intent.lagging
@@ -362,7 +362,7 @@ def _looked_at(
 def _after(
     difference: Difference, before: Market | None, revision: int, changed_at: datetime
 ) -> Market:
-    """Return a market as it is after a difference."""
+    """Return the market after a difference."""
     observed = difference.observed
     if observed is not None:
         return Market(
@@ -379,5 +379,5 @@ def _after(
 
 
 def _as_logged(odds: BookmakerOdds) -> BookmakerOdds:
-    """Return odds without the fields that only this run knows."""
+    """Return odds without the fields that only the current run knows."""
     return replace(odds, confirmed_boot_s=0.0, lagging={}, doubted=False)

@@ -1,4 +1,4 @@
-"""The state of a source after a fetch or by the clock, and the changes of it to announce."""
+"""States of sources after fetches and with the passage of time, and their announced changes."""
 
 from typing import Final
 
@@ -23,7 +23,7 @@ _KINDS: Final = {
 
 
 class SourceDifference(Struct, frozen=True, gc=False):
-    """A source's status differs from the one announced last."""
+    """A difference between a source's status and the one announced last."""
 
     kind: ChangeKind
     before: SourceState
@@ -31,12 +31,12 @@ class SourceDifference(Struct, frozen=True, gc=False):
 
 
 def after_fetch(state: SourceState, observation: Observation, boot_s: float) -> SourceState:
-    """Return a source's state after a fetch, with the status that it had before.
+    """Return a source's state after a fetch, with an unchanged status; see judge().
 
     Args:
         state: the state before the fetch.
-        observation: the outcome of the fetch.
-        boot_s: the boot clock, in seconds.
+        observation: the result of the fetch.
+        boot_s: the time by the boot clock, in seconds.
     """
     if observation.completeness is Completeness.FAILED:
         failures = state.consecutive_failures
@@ -63,12 +63,12 @@ def after_fetch(state: SourceState, observation: Observation, boot_s: float) -> 
 
 
 def judge(state: SourceState, boot_s: float, *, storage_behind: bool) -> SourceState:
-    """Return a source's state with the status that time and failures give it.
+    """Return a source's state with the status that follows from its age and failures.
 
     Args:
-        state: the state with its last status.
-        boot_s: the boot clock, in seconds.
-        storage_behind: whether fetching waits for the database.
+        state: the state with its previous status.
+        boot_s: the time by the boot clock, in seconds.
+        storage_behind: True while fetching waits for the database.
     """
     reason, detail = state.reason, state.detail
     status = judged_status(state, boot_s)
@@ -85,14 +85,13 @@ def judge(state: SourceState, boot_s: float, *, storage_behind: bool) -> SourceS
 
 
 def compare_states(before: SourceState, after: SourceState) -> SourceDifference | None:
-    """Return the difference to announce, None where there is none.
+    """Return the difference to announce, or None.
 
-    A source that is STALE because it has just started was never announced, and is not now: a
-    restart is no change.
+    A restart is not a change: a source that is STALE because it has just started is not announced.
 
     Args:
         before: the state in the cache.
-        after: the state as it is judged now.
+        after: the new state.
     """
     status = after.status
     if status is after.announced or (status is SourceStatus.STALE and after.announced is None):
@@ -101,14 +100,14 @@ def compare_states(before: SourceState, after: SourceState) -> SourceDifference 
 
 
 def _is_of_one_event(observation: Observation) -> bool:
-    """Return whether a fetch failed because one event's answer could not be read.
+    """Return whether a fetch failed because the answer for one event was unreadable.
 
-    Such a failure does not count towards DOWN as long as other events can be read.
+    Such a failure does not count towards DOWN while other events are readable.
     """
     scope = observation.scope
     return scope.events is not None and not UNREADABLE_KINDS.isdisjoint(observation.problems)
 
 
 def _is_up(state: SourceState, boot_s: float) -> bool:
-    """Return whether the source's other events are fetched well enough for it to be UP."""
+    """Return whether fetches succeed often enough for the source to be UP."""
     return judged_status(state, boot_s) is SourceStatus.UP

@@ -1,4 +1,4 @@
-"""Withdrawal of odds that the settings no longer ask for: no answer could ever show them gone."""
+"""Withdrawal of odds that the settings no longer ask for; no answer would ever remove them."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ Changed = Mapping[str, AsksChange]  # by source
 
 
 def due_for_withdrawal(events: Mapping[str, EventOdds], changed: Changed) -> list[str]:
-    """Return the ids of events that hold something which is no longer asked for, in order."""
+    """Return the sorted ids of the events with sources or odds that are no longer asked for."""
     return sorted(
         event_id
         for event_id, entry in events.items()
@@ -28,15 +28,15 @@ def due_for_withdrawal(events: Mapping[str, EventOdds], changed: Changed) -> lis
 def withdraw(
     events: Mapping[str, EventOdds], event_ids: Iterable[str], changed: Changed, at: datetime
 ) -> list[EventIntent]:
-    """Let go of what is no longer asked for, with reason `no_longer_asked`.
+    """Remove sources and odds that are no longer asked for, with reason `no_longer_asked`.
 
-    A source that leaves an event takes its odds along; the event ends with its last source.
+    A departing source removes its odds; the event ends with its last source.
 
     Args:
         events: the entries of the cache, by event id.
-        event_ids: the events to look at, as due_for_withdrawal() gives them.
-        changed: the sources whose settings ask for something else than in the last run.
-        at: the wall clock.
+        event_ids: the events to check, from due_for_withdrawal().
+        changed: the sources whose settings differ from those of the last run.
+        at: the time by the wall clock.
     """
     intents: list[EventIntent] = []
     for event_id in event_ids:
@@ -65,7 +65,7 @@ def withdraw(
 
 
 def doubt(entry: EventOdds, changed: Changed) -> EventOdds:
-    """Mark stored odds of sources whose settings differ: stale until this run confirms them."""
+    """Mark the odds of sources with changed settings as stale until this run confirms them."""
     if changed.keys().isdisjoint(entry.sources) and all(
         source not in changed for source, _ in entry.bookmakers
     ):
@@ -78,7 +78,7 @@ def doubt(entry: EventOdds, changed: Changed) -> EventOdds:
 
 
 def _leaves(carried: EventSource, changed: Changed) -> bool:
-    """Return whether a source can no longer show an event at all."""
+    """Return whether a source can no longer show an event."""
     change = changed.get(carried.source)
     if change is None:
         return False
@@ -86,14 +86,14 @@ def _leaves(carried: EventSource, changed: Changed) -> bool:
     if now is None or (before is not None and before.kind != now.kind):
         return True
     if before is not None and before.sports - now.sports and now.listings is None:
-        return True  # only the provider knows which sport an event belongs to: drop all of them
+        return True  # only the provider knows the event's sport, so drop every event
     return now.listings is not None and (carried.listing or "") not in now.listings
 
 
 def _types_leaving(odds: BookmakerOdds, changed: Changed) -> frozenset[str]:
-    """Return the market types of a bookmaker that its source is no longer asked for.
+    """Return the market types of a bookmaker that the settings no longer ask for.
 
-    Types that were shown unasked stay until a complete answer lacks them.
+    Types that the source showed without being asked stay until a complete answer lacks them.
     """
     change = changed.get(odds.source)
     if change is None or change.now is None:

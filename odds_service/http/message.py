@@ -1,4 +1,4 @@
-"""Requests and responses, as an application of the HTTP server sees them."""
+"""Requests and responses of the HTTP server's applications."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One complete request; ``query`` keeps every value of a repeated parameter, in order."""
+    """A complete request; ``query`` has every value of a repeated parameter, in order."""
 
     method: str
     path: str  # decoded, without the query
@@ -20,26 +20,32 @@ class Request(msgspec.Struct, frozen=True):
     def from_target(
         cls, method: str, target: str, headers: list[tuple[str, str]], body: bytes
     ) -> Self:
-        """Parse a request target into path and query.
+        """Build a request from a request target.
+
+        Args:
+            method: the HTTP method.
+            target: the path and query, percent-encoded.
+            headers: the headers, with names in lower case.
+            body: the complete body.
 
         Raises:
-            ValueError: the target is no URL (such as an unclosed IPv6 address).
+            ValueError: The target is not a valid URL (an unclosed IPv6 address, for example).
         """
         parts = urlsplit(target)
         query = parse_qs(parts.query, keep_blank_values=True, max_num_fields=1_000)
         return cls(method, unquote(parts.path), query, headers, body)
 
     def header(self, name: str) -> str:
-        """Return all values of a header joined by commas, as HTTP defines; empty if absent."""
+        """Return the values of a header, joined by commas as HTTP defines; empty if absent."""
         return ", ".join(value for key, value in self.headers if key == name)
 
     def first(self, parameter: str) -> str | None:
-        """Return the first value of a query parameter, None if absent."""
+        """Return the first value of a query parameter, or None if it is absent."""
         values = self.query.get(parameter)
         return values[0] if values else None
 
     def listed(self, parameter: str) -> list[str]:
-        """Return the parts of a comma-separated query parameter, without blank ones."""
+        """Return the non-blank parts of a comma-separated query parameter."""
         return [
             part.strip()
             for value in self.query.get(parameter, [])
@@ -49,10 +55,10 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """An answer; ``body`` may be in pieces, which are sent in order as one body.
+    """A response; ``body`` may consist of pieces, which are sent in order as one body.
 
-    ``on_sent`` is called once, in the server's task, after the last byte of a GET's answer was
-    handed to the system without an error; never for a HEAD, nor for an answer that was cut.
+    ``on_sent`` is called once in the server's task, after the system has accepted the last byte of
+    the response to a GET. It is never called for a HEAD, nor for a response that was cut off.
     """
 
     status: int = 200

@@ -1,8 +1,8 @@
-"""A small HTTP/1.1 server: h11 interprets the bytes, trio moves them.
+"""A small HTTP/1.1 server: h11 parses the protocol, and Trio does the I/O.
 
-It serves plain async callables, ``Request -> Response``. Two features go beyond the minimum: it
-calls a response's ``on_sent`` once the whole response has been sent, so that a replay can advance,
-and every size and time is bounded, because tests send garbage.
+It serves plain async callables, ``Request -> Response``. A response's ``on_sent`` is called only
+after the whole response was sent, which a replay needs in order to advance. All sizes and times are
+bounded.
 """
 
 import ssl
@@ -18,11 +18,11 @@ import trio
 
 from odds_service.http.message import App, Request, Response
 
-RECEIVE_BYTES: Final = 2**16  # 64 KiB, what one read takes at most
-SEND_BYTES: Final = 2**18  # 256 KiB, what one send takes at most; small pieces are joined
-GZIP_LEVEL: Final = 1  # odds shrink tenfold at the fastest level already
-GZIP_LEAST_BYTES: Final = 1_000  # below a packet there is nothing to win
-LINGER_S: Final = 1.0  # after an error: read on so long, or a reset would overtake the answer
+RECEIVE_BYTES: Final = 2**16  # 64 KiB, the most per read
+SEND_BYTES: Final = 2**18  # 256 KiB, the most per send; small pieces are joined
+GZIP_LEVEL: Final = 1  # the fastest level already shrinks odds tenfold
+GZIP_LEAST_BYTES: Final = 1_000  # a smaller body fits into one packet anyway
+LINGER_S: Final = 1.0  # time to read on after an error, or a reset would overtake the response
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +35,8 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: float = 75.0  # between two requests on a kept-open connection
     request_s: float = 10.0  # from a request's first byte to its last
     send_s: float = 30.0  # for each send of at most 256 KiB; a stalled reader is cut
-    connections: int = 1_000  # at once; more are closed as they come
-    drain_s: float = 1.0  # answers under way when the server is told to stop
+    connections: int = 1_000  # at once; further ones are closed immediately
+    drain_s: float = 1.0  # for responses under way at a shutdown
 
 
 async def serve_http(
@@ -49,15 +49,26 @@ async def serve_http(
     limits: HttpLimits | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve ``app``; ``started()`` hands over the bound port. Returns only when cancelled.
+    """Serve ``app`` until cancelled; ``started()`` passes the bound port.
 
-    On cancellation the listeners close at once, idle connections too; answers under way have
-    ``limits.drain_s`` to finish, then they are cut. With ``gzip`` bodies are compressed for clients
-    that accept it; with ``tls`` all is encrypted. A client's disconnect ends its connection and
-    nothing else; an exception in ``app`` is answered by 500 and logged.
+    A client's disconnect ends only its own connection. An exception in ``app`` is logged, and the
+    client gets a 500.
+
+    Args:
+        app: the application.
+        host: the address to listen on.
+        port: the port; 0 for any free one.
+        gzip: compress bodies for clients that accept it.
+        tls: the TLS context; None for plain HTTP.
+        limits: limits of sizes and times; None for the defaults.
+        task_status: for nursery.start().
 
     Raises:
         OSError: The address cannot be bound.
+
+    Cancellation:
+        Listeners and idle connections close at once. Responses under way get ``limits.drain_s``
+        seconds to finish and are then cut off.
     """
     server = _Server(app, gzip, tls, limits or HttpLimits())
     listeners = await trio.open_tcp_listeners(port, host=host)
@@ -73,7 +84,7 @@ async def serve_http(
 
 
 class _Server:
-    """The state that all connections of one server share."""
+    """The state that a server's connections share."""
 
     def __init__(
         self, app: App, gzip: bool, tls: ssl.SSLContext | None, limits: HttpLimits
@@ -87,7 +98,7 @@ class _Server:
         self._idle: set[trio.CancelScope] = set()
 
     def stop(self) -> None:
-        """Close idle connections now; requests under way may finish within ``drain_s``."""
+        """Close idle connections; busy ones get their grace period."""
         self._stopping.set()
         for scope in self._idle:
             scope.cancel()
@@ -95,7 +106,7 @@ class _Server:
     async def hold_connections(
         self, *, task_status: trio.TaskStatus[trio.Nursery] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Own the nursery of the connections; it outlives a cancellation by ``drain_s``."""
+        """Run the nursery of the connections, which outlives a cancellation by ``drain_s``."""
         with trio.CancelScope(shield=True) as scope:
             async with trio.open_nursery() as connections:
                 task_status.started(connections)
@@ -114,7 +125,7 @@ class _Server:
                 else:
                     await self._serve_encrypted(stream, self._tls)
             except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
-                return  # the client went away, or it cannot speak TLS with us: its own business
+                return  # the client went away, or the TLS handshake failed
             finally:
                 self._open -= 1
 
@@ -142,7 +153,7 @@ class _Server:
                 return
 
     async def _serve_request(self, connection: "_Connection") -> bool:
-        """Answer one request; return whether the connection can carry another."""
+        """Serve one request; return whether the connection can be reused."""
         try:
             with trio.fail_after(self._limits.request_s):
                 request = await connection.receive_request()
@@ -157,7 +168,7 @@ class _Server:
         try:
             response = await self._app(request)
         except Exception:
-            # Not the query: it holds the API key.
+            # Leave out the query, which contains the API key.
             log.exception("http_app_failed", method=request.method, path=request.path)
             await connection.refuse(500, "the application failed; the log says how")
             return False
@@ -170,7 +181,7 @@ class _Server:
 
 
 class _Connection:
-    """One client's stream and its HTTP state."""
+    """A client's stream with its h11 state."""
 
     def __init__(self, stream: trio.abc.Stream, limits: HttpLimits) -> None:
         self._stream = stream
@@ -179,18 +190,18 @@ class _Connection:
 
     async def wait_for_request(self) -> bool:
         """Wait for the first byte of a request; return False at the end of the stream."""
-        if self._http.trailing_data[0]:  # pipelined behind the request before
+        if self._http.trailing_data[0]:  # a pipelined request
             return True
         received = await self._stream.receive_some(RECEIVE_BYTES)
         self._http.receive_data(bytes(received))
         return bool(received)
 
     async def receive_request(self) -> Request | None:
-        """Read a whole request; return None if the client closed before sending one.
+        """Read a complete request; return None if the client closed the connection first.
 
         Raises:
-            h11.RemoteProtocolError: The request is not HTTP or exceeds a limit; the error carries
-                the status to answer.
+            h11.RemoteProtocolError: The request is invalid or exceeds a limit; the error has the
+                status to respond with.
         """
         head: h11.Request | None = None
         body = bytearray()
@@ -222,7 +233,7 @@ class _Connection:
     async def send_response(
         self, request: Request, response: Response, *, gzip: bool, close: bool
     ) -> bool:
-        """Send a response; return True once all of it is sent."""
+        """Send a response; return whether it was sent completely."""
         pieces: Iterable[bytes] = response.pieces
         length = sum(len(piece) for piece in response.pieces)
         headers = [("content-type", response.content_type), *response.headers]
@@ -252,7 +263,7 @@ class _Connection:
         return True
 
     async def refuse(self, status: int, why: str) -> None:
-        """Answer a request that could not be read or served, and close."""
+        """Respond with an error to a request that cannot be read or served, and close."""
         with trio.move_on_after(LINGER_S + self._limits.send_s):
             if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
                 body = msgspec.json.encode({"message": why})
@@ -282,10 +293,10 @@ class _Connection:
         return True
 
     async def _send(self, out: bytes | bytearray) -> None:
-        """Send all; large pieces in parts, so that the limit holds for a slow reader's part only.
+        """Send bytes in parts of SEND_BYTES, each within the time limit for a send.
 
         Raises:
-            trio.BrokenResourceError: the client went away or stopped reading.
+            trio.BrokenResourceError: The client went away or stopped reading.
         """
         view = memoryview(out)
         try:

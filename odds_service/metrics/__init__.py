@@ -1,1 +1,1 @@
-"""Prometheus metrics, read from the parts at each scrape, so that nothing is counted twice."""
+"""Prometheus metrics, read from the service's components at each scrape."""

@@ -1,8 +1,8 @@
-"""Names, labels and meanings of the metrics, made from one reading of the service.
+"""The metrics, with their names, labels and help texts, built from a reading of the service.
 
 Labels have few values: names of sources, channels and methods, states, codes, and kinds of problem
-(the MAX_PROBLEMS commonest of a source; the rest count as `other`). No label holds a peer, an event
-or foreign text.
+(the MAX_PROBLEMS most frequent of each source; the rest count as `other`). A label never contains a
+peer, an event or text from outside.
 """
 
 import re
@@ -42,7 +42,7 @@ _WRITER_STATES: Final = ("idle", "writing", "retrying", "draining")
 
 
 class Readings(Struct, frozen=True, kw_only=True):
-    """One reading of the service; `source_events` maps a source to its number of events."""
+    """The input of the metrics; `source_events` maps sources to their numbers of events."""
 
     status: ServiceStatus
     head_revision: int
@@ -55,14 +55,14 @@ class Readings(Struct, frozen=True, kw_only=True):
 
 
 def families(read: Readings) -> Iterator[Metric]:
-    """Yield every metric, in the order in which data passes through the service."""
+    """Yield all metrics, in the order in which data passes through the service."""
     status = read.status
-    yield _gauge("odds_build_info", "The version that runs.", [((status.version,), 1)], "version")
+    yield _gauge("odds_build_info", "The running version.", [((status.version,), 1)], "version")
     yield from _sources(status.sources, read)
     yield from _freshness(status.sources)
     yield from _channels(status.channels)
-    yield _counter("odds_detect_late_events", "Observed too late and left out.", status.late_events)
-    duplicates = "Observed twice in one answer; the first stood."
+    yield _counter("odds_detect_late_events", "Outdated events, left out.", status.late_events)
+    duplicates = "Events that occur twice in one answer; the first one counts."
     yield _counter("odds_detect_duplicate_events", duplicates, status.duplicate_events)
     yield from _writer(status.writer)
     yield _gauge("odds_head_revision", "The newest change.", read.head_revision)
@@ -71,7 +71,7 @@ def families(read: Readings) -> Iterator[Metric]:
     oldest = "The oldest change in memory; readers of older ones read the database."
     yield _gauge("odds_oldest_revision", oldest, read.oldest_revision)
     yield _gauge("odds_cache_events", "Events in the cache.", status.events)
-    held = "What a bookmaker shows of an event, in the cache."
+    held = "Odds of one bookmaker for one event, in the cache."
     yield _gauge("odds_cache_bookmakers", held, read.bookmakers)
     yield _gauge("odds_cache_markets", "Markets in the cache.", status.markets)
     yield from _subscribers(read.rpc.subscribers)
@@ -87,8 +87,8 @@ def _clock(clock: ClockReport) -> Iterator[Metric]:
     state = clock.state
     yield _counter("odds_clock_jumps", "Jumps of the wall clock, either way.", state.jumps)
     yield _counter("odds_clock_sleeps", "Times that the machine slept.", state.sleeps)
-    yield _counter("odds_clock_slept_seconds", "For how long it slept in all.", state.slept_s)
-    lead = "How far the log's time is ahead of the wall clock; ordinarily 0."
+    yield _counter("odds_clock_slept_seconds", "Total time that the machine slept.", state.slept_s)
+    lead = "Lead of the log's time over the wall clock; normally 0."
     yield _gauge("odds_clock_log_lead_seconds", lead, clock.lead_s)
     holds = "1 while the log's time stands still, because it is over a day ahead."
     yield _gauge("odds_clock_log_holds", holds, clock.holds)
@@ -105,7 +105,7 @@ def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric
         [((name, report.kind), 1) for name, report in named], "source", "kind",
     )  # fmt: skip
     yield _gauge(
-        "odds_source_state", "1 for the state that it is in.",
+        "odds_source_state", "1 for the current state.",
         [
             ((name, each.name.lower()), each is report.state.status)
             for name, report in named for each in SourceStatus
@@ -120,36 +120,36 @@ def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric
         ((name, problem), count) for name, report in named
         for problem, count in _bounded(report.problems).items()
     ]  # fmt: skip
-    text = "What was wrong, by name: kinds of failure, and what could not be read."
+    text = "Problems by name: kinds of failures, and parts that could not be read."
     yield _counter("odds_source_problems", text, problems, "source", "problem")
     read_markets = [
         ((name, result), count) for name, report in named
         for result, count in (("mapped", report.mapped), ("unmapped", report.unmapped))
     ]  # fmt: skip
-    text = "Markets read that became canonical ones, and that did not; names are in GetStatus."
+    text = "Markets read, with and without a canonical counterpart; GetStatus has their names."
     yield _counter("odds_source_markets", text, read_markets, "source", "result")
     yield gauge(
         "consecutive_failures", "Failures in a row.",
         [(name, report.state.consecutive_failures) for name, report in named],
     )  # fmt: skip
     yield gauge(
-        "last_pull_seconds", "How long its last fetch took.",
+        "last_pull_seconds", "Duration of the last fetch.",
         [(name, report.latency_s) for name, report in named],
     )  # fmt: skip
     yield gauge(
-        "interval_seconds", "The pace of its slowest ordinary fetch.",
+        "interval_seconds", "Interval of the slowest regular fetch.",
         [(name, report.state.interval_s) for name, report in named],
     )  # fmt: skip
     yield gauge(
-        "last_success_age_seconds", "Since its last success; absent before the first.",
+        "last_success_age_seconds", "Time since the last success; absent before the first.",
         [(name, report.success_age_s) for name, report in named],
     )  # fmt: skip
     yield gauge(
-        "quota_left", "Requests left, where it tells.",
+        "quota_left", "Requests left, if the source reports it.",
         [(name, report.state.quota_left) for name, report in named],
     )  # fmt: skip
     yield gauge(
-        "events", "Events in the cache that it carries.",
+        "events", "Events in the cache that the source carries.",
         [(name, read.source_events.get(name, 0)) for name, _ in named],
     )  # fmt: skip
 
@@ -159,19 +159,19 @@ def _freshness(sources: Sequence[SourceReport]) -> Iterator[Metric]:
         ((report.state.source, tier.tier), tier) for report in sources for tier in report.freshness
     ]
     labels = ("source", "tier")
-    text = "What a tier of fetches is meant to be no older than."
+    text = "Target for the age of odds in a tier."
     targets = [(key, tier.target_s) for key, tier in tiers]
     yield _gauge("odds_source_tier_target_seconds", text, targets, *labels)
     pulls = [(key, tier.pulls) for key, tier in tiers]
     yield _gauge("odds_source_tier_pulls", "Regular fetches of a tier.", pulls, *labels)
     fresh = [(key, tier.fresh) for key, tier in tiers]
-    text = "Those of them that succeeded within the target."
+    text = "Regular fetches of a tier that last succeeded within the target."
     yield _gauge("odds_source_tier_fresh_pulls", text, fresh, *labels)
     in_time = [(key, tier.in_time) for key, tier in tiers]
-    text = "Successes within the target since the one before."
+    text = "Successes within the target since the previous success."
     yield _counter("odds_source_tier_in_time", text, in_time, *labels)
     late = [(key, tier.late) for key, tier in tiers]
-    yield _counter("odds_source_tier_late", "Successes after it.", late, *labels)
+    yield _counter("odds_source_tier_late", "Successes past the target.", late, *labels)
 
 
 def _bounded(problems: dict[str, int]) -> dict[str, int]:
@@ -180,28 +180,28 @@ def _bounded(problems: dict[str, int]) -> dict[str, int]:
         named[name if _NAME.fullmatch(name) else OTHER] += count
     kept = Counter(dict(named.most_common(MAX_PROBLEMS)))
     kept[OTHER] += named.total() - kept.total()
-    return +kept  # without an `other` that counts nothing
+    return +kept  # drops `other` if it is 0
 
 
 def _channels(channels: Sequence[ChannelFill]) -> Iterator[Metric]:
     fills = [((each.name, each.unit), each.fill) for each in channels]
-    yield _gauge("odds_channel_fill", "What waits in a channel.", fills, "channel", "unit")
+    yield _gauge("odds_channel_fill", "Items that wait in a channel.", fills, "channel", "unit")
     bounds = [((each.name, each.unit), each.capacity) for each in channels]
-    text = "How much may wait; then the stage before it is held."
+    text = "Capacity of a channel; when full, it stalls the previous stage."
     yield _gauge("odds_channel_capacity", text, bounds, "channel", "unit")
 
 
 def _writer(writer: WriterReport) -> Iterator[Metric]:
     states = [((state,), state == writer.state) for state in _WRITER_STATES]
-    yield _gauge("odds_writer_state", "1 for the state that it is in.", states, "state")
+    yield _gauge("odds_writer_state", "1 for the current state.", states, "state")
     yield _gauge("odds_writer_lag_seconds", "Age of the oldest unstored change.", writer.lag_s)
     yield _gauge("odds_writer_pending_changes", "Changes not stored yet.", writer.pending_changes)
     bridged = [] if writer.bridged_s is None else [((), writer.bridged_s)]
-    text = "How long the rest of the queue lasts at the pace of the last minute."
+    text = "Time until the queue is full, at the pace of the last minute."
     yield _gauge("odds_writer_bridged_seconds", text, bridged)
-    yield _counter("odds_writer_retries", "Writes that were tried again.", writer.retries)
+    yield _counter("odds_writer_retries", "Retried writes.", writer.retries)
     yield _counter("odds_writer_groups", "Transactions committed.", writer.groups)
-    confirmed = "Snapshots seen again unchanged, as far as that is stored."
+    confirmed = "Stored confirmations of snapshots."
     yield _counter("odds_writer_confirmations", confirmed, writer.confirmations)
     letters = "Changes that the database refused, kept beside the history."
     yield _gauge("odds_dead_letters", letters, writer.dead_letters)
@@ -210,13 +210,13 @@ def _writer(writer: WriterReport) -> Iterator[Metric]:
 def _subscribers(subscribers: Sequence[SubscriberReport]) -> Iterator[Metric]:
     yield _gauge("odds_subscribers", "Open streams of changes.", len(subscribers))
     replaying = sum(each.replaying for each in subscribers)
-    yield _gauge("odds_subscribers_replaying", "Those that read from the database.", replaying)
+    yield _gauge("odds_subscribers_replaying", "Streams that replay history.", replaying)
     changes = [each.changes for each in subscribers]
     seconds = [each.seconds for each in subscribers]
-    most = "Of the stream that is furthest behind."
+    most = "Lag of the slowest stream."
     yield _gauge("odds_subscriber_lag_max_changes", most, max(changes, default=0))
     yield _gauge("odds_subscriber_lag_max_seconds", most, max(seconds, default=0))
-    how = "How many streams are at most so far behind the newest change now"
+    how = "Number of streams at most this far behind the newest change"
     yield _distribution("odds_subscriber_lag_changes", f"{how}, in changes.", changes, LAG_CHANGES)
     yield _distribution("odds_subscriber_lag_seconds", f"{how}, by its age.", seconds, LAG_S)
 
@@ -229,18 +229,18 @@ def _distribution(name: str, text: str, values: Sequence[float], bounds: Sequenc
 
 
 def _calls(calls: Sequence[CallReport]) -> Iterator[Metric]:
-    """Yield the metrics of calls under the usual names, which ready-made dashboards expect."""
+    """Yield the metrics of calls, under the names that ready-made gRPC dashboards expect."""
     service = "odds.v1.OddsService"
     named = [(each, ("server_stream" if each.streams else "unary", service, each.method))
              for each in calls]  # fmt: skip
     labels = ("grpc_type", "grpc_service", "grpc_method")
     started = [(key, each.started) for each, key in named]
-    yield _counter("grpc_server_started", "Calls that came in.", started, *labels)
+    yield _counter("grpc_server_started", "Calls received.", started, *labels)
     handled = [((*key, code), count) for each, key in named for code, count in each.handled.items()]
     text = "Calls that ended, by gRPC's code (CANCELLED: also by a deadline)."
     yield _counter("grpc_server_handled", text, handled, *labels, "grpc_code")
     latency = HistogramMetricFamily(
-        "grpc_server_handling_seconds", "How long unary calls took.", labels=labels
+        "grpc_server_handling_seconds", "Duration of unary calls.", labels=labels
     )
     for each, key in named:
         if not each.streams:

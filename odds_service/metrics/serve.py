@@ -1,4 +1,4 @@
-"""Metrics over HTTP, on an address of their own."""
+"""The HTTP server of the metrics, on a separate address."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -31,13 +31,13 @@ log = structlog.get_logger(__name__)
 
 
 class ServiceCollector(Collector):
-    """Collects metrics by reading the service at each scrape, in the thread that scrapes."""
+    """A collector that reads the service at each scrape, in the thread of the scrape."""
 
     def __init__(self, read: Callable[[], Readings]) -> None:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
-        """Describe nothing: registering would otherwise read a service that has not started."""
+        """Return nothing, since registration must not read a service that is not running yet."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -45,7 +45,7 @@ class ServiceCollector(Collector):
 
 
 def registry_of(read: Callable[[], Readings]) -> CollectorRegistry:
-    """Return a registry of the service, its process, its Python and its garbage collector."""
+    """Return a registry with the metrics of the service, its process and its interpreter."""
     registry = CollectorRegistry()
     registry.register(ServiceCollector(read))
     ProcessCollector(registry=registry)
@@ -60,16 +60,17 @@ async def serve_metrics(
     *,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve metrics until cancelled; started() hands over the address with its bound port.
+    """Serve metrics until cancelled; started() passes the bound address.
 
-    A scrape that fails is answered by 500 and logged; it ends nothing else.
+    A failed scrape is logged, and the client gets a 500.
 
     Args:
-        settings: The address, and the tokens and certificates that guard it.
-        read: Takes one reading; called in this thread, once for each scrape.
+        settings: the address, tokens and TLS files.
+        read: called in this thread, once per scrape.
+        task_status: for nursery.start().
 
     Raises:
-        SettingsError: The settings cannot be used; raised before anything is served.
+        SettingsError: The settings are invalid, or the address cannot be bound.
     """
     check_address(settings)
     tokens, tls = Tokens(settings), tls_context(settings)
@@ -86,7 +87,7 @@ async def serve_metrics(
             return Response(405, b"", [("allow", "GET, HEAD")], content_type=_TEXT)
         try:
             encode, content_type = choose_encoder(request.header("accept"))
-        except (TypeError, ValueError):  # a version that is no number
+        except (TypeError, ValueError):  # the version is not a number
             encode, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
         return Response(body=encode(registry), content_type=content_type)
 

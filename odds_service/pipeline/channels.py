@@ -11,14 +11,14 @@ from odds_service.model.observation import Observation
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds
 
-OBSERVATIONS_WAITING: Final = 4  # decoded payloads are large, and more would only hide a lag
-WRITE_QUEUE_CHANGES: Final = 100_000  # about 10 s of a store at 10,000 changes a second
-SCRAPE_RUNS_KEPT: Final = 10_000  # waiting to be stored; records of pulls, which hold no odds
-_UNCOUNTED_COMMITS: Final = 10_000  # room for changes of sources, which pass a full queue
+OBSERVATIONS_WAITING: Final = 4  # decoded payloads are large, and a longer queue would hide a lag
+WRITE_QUEUE_CHANGES: Final = 100_000  # about 10 s for a store that writes 10,000 changes a second
+SCRAPE_RUNS_KEPT: Final = 10_000  # the most records of pulls that wait to be stored
+_UNCOUNTED_COMMITS: Final = 10_000  # room for changes of sources, which a full queue still accepts
 
 
 class Fetched(Struct, frozen=True):
-    """An observation on its way from a scraper to detect, with the pull that it came from."""
+    """An observation on its way from a scraper to detect, with the key of its pull."""
 
     pull_key: str
     observation: Observation
@@ -27,13 +27,13 @@ class Fetched(Struct, frozen=True):
 class WriteQueue:
     """Commits on their way to the database, in revision order.
 
-    The queue is bounded in changes, from enqueued until durable. Detect, its only producer, awaits
-    `room` before it applies an observation, and puts the commit without a checkpoint in between, so
-    no change can be in the cache and not in the queue. A commit may overshoot the capacity by its
-    own length; the change of a source's status passes a full queue.
+    The queue is bounded by the number of changes that are not durable yet. Detect, its only
+    producer, awaits `room` before it applies an observation, and puts the commit without a
+    checkpoint in between, so every change in the cache is in the queue too. A commit may exceed the
+    capacity by its own length, and a full queue still accepts changes of a source's status.
 
-    Two records beside the queue need no order: confirmations, coalesced per snapshot, and scrape
-    runs, of which the oldest are dropped and counted beyond SCRAPE_RUNS_KEPT.
+    Two kinds of records need no order and are kept separately: confirmations, coalesced per
+    snapshot, and scrape runs. Beyond SCRAPE_RUNS_KEPT, the oldest runs are dropped and counted.
     """
 
     def __init__(self, capacity: int = WRITE_QUEUE_CHANGES) -> None:
@@ -66,17 +66,17 @@ class WriteQueue:
         self.pending_changes += len(commit.changes)
 
     def confirm(self, odds: BookmakerOdds) -> None:
-        """Note that a snapshot was seen unchanged; only the latest look at each is kept."""
+        """Record the confirmation of a snapshot; only the latest one of each is kept."""
         self._confirmed[odds.snapshot_id] = odds
 
     def record(self, run: ScrapeRun) -> None:
-        """Note a scrape run."""
+        """Record a scrape run."""
         if len(self._runs) == SCRAPE_RUNS_KEPT:
             self.runs_dropped += 1
         self._runs.append(run)
 
     def take_confirmations(self, durable_revision: int) -> list[BookmakerOdds]:
-        """Take the confirmations whose snapshot is stored; the others wait for theirs."""
+        """Take the confirmations of stored snapshots; the others wait."""
         taken = [odds for odds in self._confirmed.values() if odds.snapshot_id <= durable_revision]
         for odds in taken:
             del self._confirmed[odds.snapshot_id]
@@ -89,12 +89,12 @@ class WriteQueue:
         return taken
 
     async def wrote(self, changes: int) -> None:
-        """Note that so many changes are durable; detect goes on once there is room."""
+        """Record that `changes` more changes are durable, and wake detect if there is room."""
         self.pending_changes -= changes
         async with self._room:
             self._room.notify_all()
 
     def close(self) -> None:
-        """Accept no more commits: the writer drains the queue and ends."""
+        """Refuse further commits; the writer drains the queue and ends."""
         self.closed = True
         self._send.close()

@@ -1,4 +1,4 @@
-"""Calls into a source's own code, whose errors must not leave it."""
+"""Containment of errors in a source's own code."""
 
 from collections.abc import Awaitable, Callable
 
@@ -22,14 +22,14 @@ class SourceFailed(Exception):
 async def contained(call: Callable[[], object]) -> object:
     """Await a call into a source, and return its result.
 
-    Only our own cancellation and an interrupt pass: SystemExit of a library does not end the
-    service.
+    Only cancellation by us and KeyboardInterrupt propagate; a SystemExit from a library does not
+    end the service.
 
     Raises:
-        SourceFailed: whatever the source raised, or it returned nothing to await.
+        SourceFailed: The source raised an exception, or did not return an awaitable.
 
     Cancellation:
-        Loses the fetch under way. What else a source raised along with it is logged.
+        Loses the fetch under way. Other exceptions raised along with it are logged.
     """
     try:
         pending = call()
@@ -46,5 +46,5 @@ async def contained(call: Callable[[], object]) -> object:
         if theirs is not None:
             log.error("source_crashed", kind="crash", exc_info=theirs)
         raise ours from None
-    except BaseException as error:  # it stays in its source
+    except BaseException as error:  # contained: it must not end the service
         raise SourceFailed(error) from None

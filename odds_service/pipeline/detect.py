@@ -1,8 +1,8 @@
 """The detect stage: the only writer of the cache.
 
-An observation goes one way: the reconciler places its events, `move` takes source events to other
-events, `compare_observation` finds the differences, `number` makes numbered changes of all that,
-and the cache swaps them in.
+Each observation takes the same path: the reconciler places its events, `move` moves source events
+between events, `compare_observation` finds the differences, `number` turns all of it into numbered
+changes, and the cache swaps in the new entries.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,20 +36,20 @@ from odds_service.reconcile import Reconciler
 from odds_service.reconcile.regrouping import move, rematch
 from odds_service.stamps import LogClock, Stamp
 
-SLICE_EVENTS: Final = 32  # events applied at a stretch: keeps commits and pauses short
-TICK_S: Final = 1.0  # between two judgements of the sources by the clock
+SLICE_EVENTS: Final = 32  # events applied without a checkpoint: keeps commits and pauses short
+TICK_S: Final = 1.0  # between two checks of the sources' states
 
 log = structlog.get_logger(__name__)
 
 
 class Applied(Struct, frozen=True):
-    """The result of one observation, or of one slice of it.
+    """The result of applying an observation or a slice of it.
 
     Args:
-        commits: in revision order; at most one for each slice.
-        head_revision: the head of the log after them.
-        markets: the markets that were compared.
-        observation: as it was applied, without the odds that were older than known ones.
+        commits: the commits in revision order, at most one per slice.
+        head_revision: the head of the log afterwards.
+        markets: the number of markets compared.
+        observation: the observation as applied, without odds that were older than known ones.
     """
 
     commits: Sequence[Commit]
@@ -64,9 +64,9 @@ class Applied(Struct, frozen=True):
 
 
 class Detector:
-    """Compares observations with the cache, numbers the changes, publishes and enqueues them.
+    """The writer of the cache: compares observations, and numbers, publishes and enqueues changes.
 
-    `apply` is synchronous, so nothing comes between the comparison, the swap, the feed and the
+    `apply` is synchronous, so nothing can run between the comparison, the swap, the feed and the
     queue.
     """
 
@@ -92,8 +92,8 @@ class Detector:
         """Apply an observation in slices, each once the write queue has room.
 
         Cancellation:
-            The slices that were applied stand, in cache and queue alike; the rest is lost, as if
-            it had not been fetched.
+            Applied slices remain, in both cache and queue; the rest is lost, as if it had not been
+            fetched.
         """
         observation = self._times.sift(self._dated(observation))
         stale = observation.problems.get(STALE_ANSWER, 0)
@@ -108,11 +108,11 @@ class Detector:
         return Applied(commits, self._feed.head_revision, markets, observation)
 
     def apply(self, observation: Observation, present: frozenset[str] = frozenset()) -> Applied:
-        """Compare with the cache, update it with everything seen, number and publish the changes.
+        """Apply an observation at once: compare it, update the cache and publish the changes.
 
         Args:
-            observation: one fetch, or one slice of it.
-            present: the source's ids of events that the other slices show.
+            observation: a fetch, or a slice of one.
+            present: the source's ids of the events in other slices.
         """
         observation = self._dated(observation)
         events, at, stamp = self._cache.events, observation.observed_at, self._stamp()
@@ -132,21 +132,21 @@ class Detector:
         return Applied(commits, self._feed.head_revision, compared.markets, observation)
 
     def judge_sources(self) -> None:
-        """Publish the sources that time alone has made stale, or that have recovered."""
+        """Publish the sources that have become stale with time, or that have recovered."""
         for state in tuple(self._cache.sources.values()):
             judged = self._judged(state)
             if judged.status is not state.status:
                 self._commit((), self._stamp(), judged)
 
     async def purge(self, due: Callable[[], Mapping[str, AbstractSet[str]]]) -> int:
-        """Let go of sources that no longer confirm their events; return the number of changes.
+        """Drop sources that no longer confirm their events; return the number of changes.
 
         Args:
-            due: gives the sources to let go of, by event id. It is called anew for each batch,
-                once the write queue has room, so whatever was confirmed meanwhile stays.
+            due: returns the sources to drop, by event id. It is called again for each batch, once
+                the write queue has room, so sources confirmed in the meantime stay.
 
         Cancellation:
-            The batches that were applied stand.
+            Applied batches remain.
         """
         changes = 0
         while True:
@@ -159,13 +159,13 @@ class Detector:
             changes += self._let_go(purge(self._cache.events, first, _wall(stamp)), stamp)
 
     async def withdraw(self, changed: Changed) -> tuple[int, int]:
-        """Withdraw what the settings no longer ask for, in slices, once the queue has room.
+        """Withdraw odds that the settings no longer ask for, in slices, as the queue has room.
 
         Returns:
             The number of changes, and the last revision after them.
 
         Cancellation:
-            The slices that were withdrawn stand.
+            Withdrawn slices remain so.
         """
         changes = 0
         while True:
@@ -178,7 +178,7 @@ class Detector:
             changes += self._let_go(intents, stamp)
 
     def log_time(self) -> datetime:
-        """Return the log's time now, by which ages of its changes are told."""
+        """Return the log's current time, which the ages of its changes are relative to."""
         return self.log_clock.time(self._clock.wall(), self._clock.boot_s())
 
     def _let_go(self, intents: Iterable[EventIntent], stamp: Stamp) -> int:
@@ -192,9 +192,13 @@ class Detector:
         state: SourceState | None = None,
         rows: Sequence[Row] | None = None,
     ) -> Commit | None:
-        """Number intents, swap their values into the cache, publish and enqueue their changes.
+        """Number intents, swap in their entries, and publish and enqueue their changes.
 
-        state: the source's state from now on. rows: of the reconciler, to store with the changes.
+        Args:
+            intents: the intents, in the order of their changes.
+            stamp: the time of the changes.
+            state: the new state of the source, if it changes.
+            rows: rows from the reconciler to store with the changes.
         """
         states = {}
         announced = None
@@ -233,7 +237,7 @@ class Detector:
         return self.log_clock.stamp(self._clock.wall(), self._clock.boot_s())
 
     def _dated(self, observation: Observation) -> Observation:
-        """Date an observation that no scraper stamped by the boot clock, from its own time."""
+        """Add the boot-clock time to an observation that no scraper has stamped."""
         if observation.observed_boot_s:
             return observation
         age_s = (self._clock.wall() - observation.observed_at).total_seconds()
@@ -245,9 +249,9 @@ def _wall(stamp: Stamp) -> datetime:
 
 
 def slices(observation: Observation) -> Iterator[tuple[Observation, frozenset[str]]]:
-    """Cut an observation into slices of SLICE_EVENTS events; only the last judges absences.
+    """Yield slices of SLICE_EVENTS events, each with the source's ids in the previous slices.
 
-    Yields each slice with the source's ids of the events that the slices before it show.
+    Only the last slice decides on absences.
     """
     events = observation.events
     present: frozenset[str] = frozenset()
@@ -266,15 +270,15 @@ def slices(observation: Observation) -> Iterator[tuple[Observation, frozenset[st
 async def detect_observations(
     receive: trio.MemoryReceiveChannel[Fetched], detector: Detector, queue: WriteQueue
 ) -> None:
-    """Apply fetches in order, until all scrapers have closed their ends.
+    """Apply fetches in order until all scrapers have closed their channels.
 
     Args:
         receive: the fetches of all scrapers; closed at the end.
-        detector: applies them.
-        queue: takes a record of each.
+        detector: applies the fetches.
+        queue: records the fetches.
 
     Cancellation:
-        The fetches that still wait are lost, never half of one slice.
+        Waiting fetches are lost, but slices are applied completely or not at all.
     """
     with receive:
         async for fetched in receive:
@@ -283,7 +287,7 @@ async def detect_observations(
 
 
 def scrape_run(fetched: Fetched, applied: Applied) -> ScrapeRun:
-    """Return the operator's record of one pull."""
+    """Return the record of one pull."""
     observation = applied.observation
     return ScrapeRun(
         source=observation.source,
@@ -300,7 +304,7 @@ def scrape_run(fetched: Fetched, applied: Applied) -> ScrapeRun:
 
 
 async def judge_by_clock(detector: Detector) -> None:
-    """Judge the sources every TICK_S seconds; return only when cancelled."""
+    """Update the sources' states every TICK_S seconds, until cancelled."""
     while True:
         await trio.sleep(TICK_S)
         detector.judge_sources()

@@ -1,4 +1,4 @@
-"""The events that the sources list and carry, beyond one source's own offer."""
+"""The events that sources list and carry, across all sources."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,8 +13,8 @@ from odds_service.sources.base import Pull
 class Carried(Struct, frozen=True):
     """An event in the cache, as one source carries it.
 
-    bookmakers: the number that price it, at all sources. priced: the source shows odds of it.
-    in_play: the source said so at its last look.
+    `bookmakers` is the number of bookmakers with odds at all sources. `priced` is true if this
+    source shows odds. `in_play` is true if the source last reported the event as in play.
     """
 
     listing: str | None
@@ -25,10 +25,10 @@ class Carried(Struct, frozen=True):
 
 
 class Listings:
-    """The offers of all sources; one object for all scrapers.
+    """The offers of all sources, shared by all scrapers.
 
-    It says how many bookmakers price an event. Until something was fetched, only the shared ids
-    in the sources' offers tell that several carry one event.
+    They give the number of bookmakers for an event. Before anything is fetched, only shared ids in
+    the offers reveal events that several sources carry.
     """
 
     def __init__(self, cache: OddsCache) -> None:
@@ -36,13 +36,13 @@ class Listings:
         self._listed: dict[str, frozenset[tuple[str, str]]] = {}
 
     def update(self, source: str, pulls: Iterable[Pull]) -> None:
-        """Replace what a source lists."""
+        """Replace the listed pulls of a source."""
         self._listed[source] = frozenset(
             shared for pull in pulls for shared in pull.shared_ids.items()
         )
 
     def sources(self, pull: Pull) -> int:
-        """Return how many sources list the pull's event under a shared id; 0 if it has none."""
+        """Return the number of sources that list the pull's event, by shared id; 0 without one."""
         return sum(
             not listed.isdisjoint(pull.shared_ids.items()) for listed in self._listed.values()
         )

@@ -28,7 +28,7 @@ class Commits(Protocol):
 
 
 class _Flight:
-    """One scrape of one event, with any number of callers waiting for it."""
+    """A scrape of an event that any number of callers wait for."""
 
     def __init__(self, asked: Iterable[str]) -> None:
         self.asked = sorted(asked)
@@ -39,9 +39,9 @@ class _Flight:
 
 
 class Refresher:
-    """Refreshes events in a nursery of the service; calls for one event share one scrape.
+    """On-demand scrapes, which run in the service's nursery; callers for one event share a scrape.
 
-    A cancelled caller cancels neither the scrape nor the other callers.
+    Cancelling a caller cancels neither the scrape nor the other callers.
     """
 
     def __init__(
@@ -62,22 +62,22 @@ class Refresher:
         self._flights: dict[str, _Flight] = {}
 
     async def refresh(self, event_id: str, deadline_s: float) -> RefreshOutcome:
-        """Scrape the event from all its sources, and return once that is committed.
+        """Scrape an event from all its sources, and return once the result is committed.
 
-        A source that fails is named in the result.
+        The result names the sources that failed.
 
         Args:
-            event_id: our id.
-            deadline_s: seconds for the scrape and the commit.
+            event_id: our id of the event.
+            deadline_s: the time limit for scrape and commit, in seconds.
 
         Raises:
-            UnknownEvent: there is no such event.
-            NotDurableYet: the deadline passed before the commit; the changes are served and stay
-                queued.
-            NotFetchedYet: the deadline passed before the scrape ended; it goes on.
+            UnknownEvent: There is no such event.
+            NotDurableYet: The deadline passed before the commit; the changes are already served and
+                remain queued.
+            NotFetchedYet: The deadline passed before the scrape ended; the scrape continues.
 
         Cancellation:
-            Loses the result only; the scrape goes on.
+            Loses only the result; the scrape continues.
         """
         flight = self._flights.get(event_id)
         if flight is None:
@@ -130,7 +130,7 @@ class Refresher:
             return
         try:
             observation = await scraper.fetch_event(carried.source_event_id, carried.listing)
-        except SourceError as error:  # not asked, so no failure of the source
+        except SourceError as error:  # nothing was requested, so the source has not failed
             took_s = trio.current_time() - began
             kind = reason_word(error.kind)
             flight.sources.append(FetchOutcome(carried.source, kind, str(error), took_s))
@@ -146,7 +146,7 @@ class Refresher:
             flight.revision = max(flight.revision, applied.changes[-1].revision)
 
     def _last_known(self, event_id: str) -> int:
-        """Return the newest revision of the event's odds, which a caller may read."""
+        """Return the newest revision of the event's odds that a caller may read."""
         entry = self._cache.events.get(event_id)
         if entry is None:
             return 0

@@ -19,10 +19,10 @@ from odds_service.pipeline.write import Writer
 from odds_service.store import Retention, Store
 
 TICK_S: Final = 60.0
-GRACE: Final = timedelta(minutes=15)  # after a start, for the sources to confirm what they carry
-RETAIN_EVERY_S: Final = 3600.0  # PostgreSQL's partitions are made two days ahead
+GRACE: Final = timedelta(minutes=15)  # for sources to confirm their events after a start
+RETAIN_EVERY_S: Final = 3600.0  # often enough: partitions in PostgreSQL are made two days ahead
 DAY_S: Final = 86_400.0
-CATCH_UP: Final = 24.0  # a day of history an hour
+CATCH_UP: Final = 24.0  # relative to the wall clock: a day of history per hour
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +30,8 @@ log = structlog.get_logger(__name__)
 class PurgePolicy(Struct, frozen=True, kw_only=True):
     """The ages at which unconfirmed odds leave the cache.
 
-    over: after the event's start, or after its last confirmation where that is later.
-    unconfirmed: after the last confirmation, whenever the event starts.
+    `over` counts from the event's start or from its last confirmation, whichever is later.
+    `unconfirmed` counts from the last confirmation, whenever the event starts.
     """
 
     over: timedelta
@@ -46,11 +46,18 @@ def due_for_purge(
     since_s: float,
     now: Reading,
 ) -> dict[str, set[str]]:
-    """Return the sources that may leave each event, by event id.
+    """Return the sources to drop from each event, by event id.
 
-    since_s: the boot clock at the start of this service, or at the end of the machine's last sleep.
-    What was confirmed before is judged once its source has had time to confirm it again; a source
-    that is not among `sources` is not configured any more.
+    Events that were last confirmed before `since_s` stay until their source has had time to confirm
+    them again.
+
+    Args:
+        events: the entries of the cache, by event id.
+        sources: the states of the configured sources.
+        policy: the ages at which sources are dropped.
+        since_s: the boot clock at the start of the service or at the end of the machine's last
+            sleep, in seconds.
+        now: the current reading of the clocks.
     """
     found: dict[str, set[str]] = {}
     boot_s = since_s if now.boot_s is None else now.boot_s
@@ -70,7 +77,7 @@ def due_for_purge(
 
 
 def _confirmations(entry: EventOdds, source: str) -> Iterator[float]:
-    """Yield the boot-clock times at which a source last showed an event, and its odds."""
+    """Yield the boot-clock times at which a source last showed an event and its odds."""
     carried = entry.sources[source]
     if carried.seen_boot_s is not None:
         yield carried.seen_boot_s
@@ -82,10 +89,10 @@ def _confirmations(entry: EventOdds, source: str) -> Iterator[float]:
 async def purge_by_clock(
     cache: OddsCache, detector: Detector, policy: PurgePolicy, clock: SteadyClock
 ) -> None:
-    """Let unconfirmed events go, every TICK_S seconds; returns only when cancelled."""
+    """Purge unconfirmed events every TICK_S seconds, until cancelled."""
     while True:
         await trio.sleep(TICK_S)
-        clock.look()  # the machine may have woken this moment
+        clock.look()  # the machine may have just woken up
         changes = await detector.purge(
             lambda: due_for_purge(
                 cache.events,
@@ -102,9 +109,9 @@ async def purge_by_clock(
 class RetentionTime:
     """The clock for the age of history: the wall clock, but never much ahead of the log.
 
-    A clock that is years ahead would have all of the history deleted at once. So this time starts a
-    day after the last change at the latest, and follows the wall clock at CATCH_UP times its pace:
-    after a long stop old rows go over some days, and a wrong clock leaves time to set it right.
+    A clock that is years ahead would delete the whole history at once. So this time starts at most
+    a day after the last change, and approaches the wall clock at CATCH_UP times its pace: after a
+    long stop, old rows are deleted over some days, and a wrong clock can still be corrected.
     """
 
     def __init__(self, last_detected_at: datetime | None) -> None:
@@ -124,11 +131,16 @@ class RetentionTime:
 async def retain_by_clock(
     store: Store, writer: Writer, retention: Retention, now: Callable[[], datetime]
 ) -> None:
-    """Delete old rows at the start, and then every RETAIN_EVERY_S seconds.
+    """Delete old rows at the start and then every RETAIN_EVERY_S seconds, until cancelled.
 
-    A failure is told and tried again after TICK_S; it never ends the service. Dead letters are
-    counted at each tick, since `odds-service db` may have stored or dropped some. Returns only
-    when cancelled.
+    A failure is logged and retried after TICK_S; it never ends the service. Dead letters are
+    counted at each tick, since `odds-service db` may have stored or dropped some.
+
+    Args:
+        store: holds the rows.
+        writer: keeps the count of dead letters.
+        retention: the ages at which rows are deleted.
+        now: returns the time that ages are relative to.
     """
     due = trio.current_time()
     while True:

@@ -1,10 +1,9 @@
 """Due times of a source's pulls: earliest deadline first, no pull overlapping itself.
 
 A pull is *due* one interval of its tier after its last start. Its *deadline* is the time at which
-its odds get older than the tier's target. Of the pulls that are due, the earliest deadline goes
-first; within the same second, the event that more bookmakers price. So events in play come before
-distant ones, and yet everything has its turn: a pull near its deadline is never overtaken by pulls
-that fall due later.
+its odds become older than the tier's target. The due pull with the earliest deadline goes first;
+within the same second, the event with more bookmakers goes first. So events in play precede distant
+ones, but nothing starves: pulls that become due later never overtake one near its deadline.
 """
 
 import heapq
@@ -19,16 +18,17 @@ from odds_service.sources.access import Access, backoff
 from odds_service.sources.base import Tier
 from odds_service.status import TierFreshness
 
-JITTER: Final = 0.05  # share of the interval; keeps pulls from aligning
-EQUAL_S: Final = 1.0  # deadlines in the same second are equal: then the bookmakers decide
+JITTER: Final = 0.05  # as a share of the interval; keeps pulls from aligning
+EQUAL_S: Final = 1.0  # deadlines within this are equal; then the number of bookmakers decides
 
 
 class Job(Struct, frozen=True, kw_only=True):
     """A pull as the schedule sees it.
 
-    starts_at: start of the event on the schedule's clock; None if it has none. in_play: the source
-    says so. priced: the source showed odds at the last look, so from its start on the event is in
-    play. bookmakers: the number that price it. cost: credits.
+    `starts_at` is the start of the event on the schedule's clock, None if it has none. `in_play` is
+    true if the source reports the event as in play. `priced` is true if the source last showed
+    odds, so that the event counts as in play from its start. `bookmakers` is the number of
+    bookmakers with odds, and `cost` the cost of the pull in credits.
     """
 
     key: str
@@ -40,7 +40,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class _Entry:
-    """The state of one job; `ticket` invalidates its older places in the heaps."""
+    """The state of a job; `ticket` invalidates its old entries in the heaps."""
 
     __slots__ = ("due", "failures", "fresh_at", "job", "out", "started", "ticket")
 
@@ -55,10 +55,10 @@ class _Entry:
 
 
 class Schedule:
-    """Due times of one source's pulls, in seconds on a monotonic clock; pure except for its jitter.
+    """Due times of one source's pulls, in seconds on a monotonic clock; pure except for jitter.
 
-    A pull handed out by `take` returns only after `finished`, so it never overlaps itself, and the
-    access policy is never exceeded. New pulls are due at once.
+    A pull that `take` returned is scheduled again only after `finished`, so it never overlaps
+    itself, and the access policy is never exceeded. New pulls are due at once.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class Schedule:
     def update(self, jobs: Iterable[Job], now: float) -> None:
         """Replace the source's jobs: new ones are due now, missing ones are dropped.
 
-        A job that is dropped while under way stays known until it has finished, so it does not
-        overlap itself if it comes back meanwhile.
+        A job that is dropped while it runs is kept until it has finished, so it does not overlap
+        itself if it returns in the meantime.
         """
         current = {job.key: job for job in jobs}
         for key, job in current.items():
@@ -97,7 +97,7 @@ class Schedule:
         self._dropped = self._entries.keys() - current.keys()
 
     def next_due(self, now: float) -> float | None:
-        """Return when to call `take` again; None while only `finished` or `update` can help."""
+        """Return the time of the next `take`, or None if `finished` or `update` must come first."""
         if self.access.full:
             return None
         self._release(now)
@@ -107,7 +107,7 @@ class Schedule:
         return self._waiting[0][0] if self._waiting else None
 
     def take(self, now: float) -> Job | None:
-        """Return the most urgent due job, if the policy allows it; it is out until `finished`."""
+        """Start the most urgent due job, if the policy allows it; call `finished` at its end."""
         if self.access.full:
             return None
         self._release(now)
@@ -123,12 +123,12 @@ class Schedule:
         return entry.job
 
     def finished(self, key: str, now: float, *, ok: bool) -> None:
-        """Put a job back: due one interval after its start, or later after failures in a row.
+        """Reschedule a job: one interval after its start, or later after consecutive failures.
 
         Args:
-            key: the job's.
-            now: seconds on the schedule's clock.
-            ok: whether the fetch succeeded.
+            key: the key of the job.
+            now: the time on the schedule's clock, in seconds.
+            ok: True if the fetch succeeded.
         """
         self.access.end()
         entry = self._entries[key]
@@ -146,9 +146,9 @@ class Schedule:
         """Postpone a job whose odds were just fetched outside the schedule.
 
         Args:
-            key: the job's, which may be unknown.
-            started: when that fetch began.
-            now: when it ended.
+            key: the key of the job, which may be unknown.
+            started: the time at which that fetch began, in seconds.
+            now: the time at which it ended, in seconds.
         """
         entry = self._entries.get(key)
         if entry is None:
@@ -159,14 +159,14 @@ class Schedule:
             self._wait(entry, self._due(entry))
 
     def hurry(self, now: float) -> None:
-        """Make every job due, the most urgent first, after the clock stood still."""
+        """Make every job due, the most urgent first, after the clock has stood still."""
         for entry in self._entries.values():
             if not entry.out:
                 entry.started = None
                 self._wait(entry, now)
 
     def freshness(self, now: float) -> list[TierFreshness]:
-        """Return how well each tier keeps its target, the most urgent first."""
+        """Return the tiers' adherence to their targets, the most urgent tier first."""
         pulls = dict.fromkeys(self._in_time, 0)
         fresh = dict.fromkeys(self._in_time, 0)
         for entry in self._entries.values():
@@ -188,8 +188,8 @@ class Schedule:
     def tier_at(self, job: Job, at: float) -> Tier:
         """Return the tier of a job at a time.
 
-        An event that has started and shows no odds gets less urgent with the time since its start,
-        just as an event gets more urgent before it: it may have paused, or be over.
+        A started event without odds becomes less urgent with time, just as an event becomes more
+        urgent before its start: it may be paused or over.
         """
         past_s = _unpriced_since(job, at)
         if past_s is not None:
@@ -210,7 +210,7 @@ class Schedule:
         entry.failures = 0
 
     def _enters_at(self, job: Job, tier: Tier) -> float:
-        """Return the time from which a tier holds for a job; more urgent tiers take precedence."""
+        """Return the time from which a tier applies to a job; more urgent tiers take precedence."""
         if tier.within_s is None:
             return -inf
         if job.in_play:
@@ -220,10 +220,10 @@ class Schedule:
         return job.starts_at - tier.within_s
 
     def _due(self, entry: _Entry) -> float:
-        """Return when a job is due again; its tier may change before its interval is over.
+        """Return the time at which a job is due again, considering that its tier may change first.
 
-        It is due once the interval of the tier that then holds has passed. More urgent tiers have
-        shorter intervals, so this is the minimum over all tiers.
+        A job is due once the interval of the tier at that time has passed. More urgent tiers have
+        shorter intervals, so the result is the minimum over all tiers.
         """
         if entry.started is None:
             return entry.due
@@ -244,7 +244,7 @@ class Schedule:
         heapq.heappush(self._waiting, (due, entry.ticket, entry.job.key))
 
     def _release(self, now: float) -> None:
-        """Move jobs that have become due to the ready ones, ranked; drop invalid places."""
+        """Move due jobs to the heap of ready jobs, and drop invalid entries."""
         while self._waiting:
             due, ticket, key = self._waiting[0]
             entry = self._entries.get(key)
@@ -270,7 +270,7 @@ class Schedule:
 
 
 def _unpriced_since(job: Job, at: float) -> float | None:
-    """Return the seconds since the start of an event without odds; None for all others."""
+    """Return the seconds since the start of an event without odds, None for other events."""
     if job.starts_at is None or job.in_play or job.priced or at < job.starts_at:
         return None
     return at - job.starts_at

@@ -1,4 +1,4 @@
-"""The scrape stage: one supervised scraper per source, slowed by the stages after it."""
+"""The scrape stage: one supervised scraper per source, with back-pressure from later stages."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -24,29 +24,29 @@ from odds_service.sources.boundary import Gate, Limits
 from odds_service.sources.failures import OVER_BUDGET
 from odds_service.status import SourceReport
 
-REFRESH_WAIT_S: Final = 10.0  # a refresh that the budget holds for longer fails
-_PLAN_S: Final = 15.0  # how often the schedule follows the cache and the other sources' offers
+REFRESH_WAIT_S: Final = 10.0  # the longest wait of a refresh for the budget; then it fails
+_PLAN_S: Final = 15.0  # between updates of the schedule from the cache and all offers
 _DISCOVERY: Final = "discovery"
-_LONGEST_WAIT_S: Final = 366 * 86_400.0  # shown to people
+_LONGEST_WAIT_S: Final = 366 * 86_400.0  # the cap of the wait shown in status
 
 log = structlog.get_logger(__name__)
 
 
 class Scraper:
-    """Pulls one source by its schedule and passes on every outcome, failures too.
+    """A scraper that pulls one source by its schedule and passes on every result, also failures.
 
-    A crash in the source stays here: it is logged with its traceback, counted as a failure and
-    backed off. Every value passes the gate here (see sources.boundary). A pull keeps its place in
-    the budget until its outcome is passed on, so a stage that lags slows the fetches. The service's
-    clock numbers and dates every observation, whatever its source wrote.
+    A crash in the source is contained here: it is logged with its traceback, counted as a failure
+    and backed off. All values from the source pass the gate here (see sources.boundary). A pull
+    keeps its place in the budget until its result is passed on, so a slow later stage slows the
+    fetches. The service's clock numbers and dates every observation, whatever the source reports.
 
     Args:
-        source: checked already (see sources.opened).
+        source: the source, already checked (see sources.opened).
         send: the scraper's own end of the channel; `run` closes it.
-        clock: dates the observations.
-        listings: shared by all scrapers.
-        counts: where this source's pulls and problems are counted; None for counts of its own.
-        limits: bounds of what the source may give.
+        clock: the clock that dates the observations.
+        listings: the offers of all sources, shared by all scrapers.
+        counts: the counts of this source's pulls and problems; None for private ones.
+        limits: the limits for the source's answers.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class Scraper:
         self._waiting_refreshes = 0
 
     async def run(self) -> None:
-        """Scrape until cancelled; closes its end of the channel.
+        """Scrape until cancelled, then close this end of the channel.
 
         Cancellation:
-            Loses the fetches under way; nothing of them was applied.
+            Loses the fetches under way; none of them has been applied.
         """
         with self._send:
             async with trio.open_nursery() as nursery:
@@ -113,7 +113,7 @@ class Scraper:
 
     @property
     def schedule(self) -> Schedule:
-        """Return the due times of the pulls; made at the first use, since it reads Trio's clock."""
+        """The schedule of the pulls, created on first use since it reads Trio's clock."""
         if self._schedule is None:
             pace = self.source.pace
             self._access.keep_to(
@@ -125,14 +125,14 @@ class Scraper:
         return self._schedule
 
     def _day_offset_s(self) -> float:
-        """Return the zero of Trio's clock in seconds since 1970, when a UTC day began."""
+        """Return the offset from Trio's clock to seconds since 1970, for the start of UTC days."""
         return self._clock.wall().timestamp() - trio.current_time()
 
     def clock_moved(self, slept_s: float) -> None:
-        """Plan anew after the wall clock has moved; after a sleep everything is due at once.
+        """Replan after the wall clock has moved; after a sleep, everything is due at once.
 
         Args:
-            slept_s: seconds of sleep, in which Trio's clock stood still; 0 for none.
+            slept_s: the seconds of sleep, during which Trio's clock stood still; 0 for none.
         """
         self.schedule.access.moved(trio.current_time(), self._day_offset_s(), slept_s)
         self._plan(self._offer)
@@ -143,13 +143,13 @@ class Scraper:
         self._wake()
 
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
-        """Fetch one event now, outside the schedule; a failure is an observation too.
+        """Fetch an event now, outside the schedule; a failure gives an observation too.
 
-        It goes before the pulls that are due, but waits for a place in the source's budget.
+        The fetch precedes due pulls, but waits for a place in the source's budget.
 
         Raises:
-            SourceError: of kind over_budget, without asking, if the wait would exceed
-                REFRESH_WAIT_S (a used-up quota, or a Retry-After).
+            SourceError: Of kind over_budget, without a request, if the wait would exceed
+                REFRESH_WAIT_S (because of an exhausted quota or a Retry-After).
 
         Cancellation:
             Loses the fetch under way.
@@ -190,7 +190,7 @@ class Scraper:
             self._wake()
 
     async def _look_regularly(self) -> None:
-        """Discover the source's offer and plan by it; returns only when cancelled."""
+        """Discover the source's offer and update the schedule regularly, until cancelled."""
         pace = self.source.pace
         failures, seen = 0, -1
         while True:
@@ -209,7 +209,7 @@ class Scraper:
                 self._offer = offer
                 self._listings.update(self.source.name, offer.pulls)
                 if pace.by_event and (not offer.pulls or seen == self.counts.pulls):
-                    # Nothing was due, so this is the only sign that the source answers.
+                    # Nothing was due, so only this shows that the source answers.
                     await self._send.send(Fetched(_DISCOVERY, self._answered(offer, started_at)))
                 seen = self.counts.pulls
             again_at = trio.current_time() + wait_s
@@ -222,10 +222,10 @@ class Scraper:
                     break
 
     def _plan(self, offer: Offer) -> None:
-        """Give the schedule the listed pulls, and cached events that are no longer listed.
+        """Schedule the listed pulls, and cached events that are no longer listed.
 
-        The latter are pulled until the source itself says that they are gone: discovery may leave
-        out an event that has started and is still priced.
+        The latter are pulled until the source itself reports their absence, since discovery may
+        omit a started event that still has odds.
         """
         source = self.source.name
         planned = {pull.key: pull for pull in offer.pulls}
@@ -250,7 +250,7 @@ class Scraper:
                     key=key,
                     starts_at=starts_at,
                     in_play=pull.in_play or (known is not None and known.in_play),
-                    # A whole listing stays urgent: its events are not told apart.
+                    # A whole listing stays urgent, since its events are not distinguished.
                     priced=not pull.event or (known is not None and known.priced),
                     bookmakers=max(priced, self._listings.sources(pull)),
                     cost=pull.cost,
@@ -270,7 +270,7 @@ class Scraper:
             await self._sleep_until(self.schedule.next_due(now))
 
     async def _sleep_until(self, at: float | None) -> None:
-        """Sleep until a time, or until something has changed."""
+        """Sleep until a time, or until something changes."""
         changed = self._changed
         if at is None or (self._waiting_refreshes and at <= trio.current_time()):
             await changed.wait()
@@ -287,7 +287,7 @@ class Scraper:
         scope = Scope(events=frozenset({pull.key})) if pull.event else Scope(listing=pull.key)
         observation = await self._observe(lambda: self.source.fetch(pull), scope, pull.cost)
         self.counts.latency_s = trio.current_time() - started
-        # The pull keeps its place in the budget until detect has room: that is the back-pressure.
+        # Back-pressure: the pull keeps its place in the budget until detect has room.
         await self._send.send(Fetched(pull.key, observation))
         ok = observation.completeness is not Completeness.FAILED
         self.schedule.finished(pull.key, trio.current_time(), ok=ok)
@@ -296,12 +296,12 @@ class Scraper:
     async def _observe(
         self, fetch: Callable[[], Awaitable[Observation]], scope: Scope, cost: float
     ) -> Observation:
-        """Fetch, and return an observation that has passed the gate, or that of the failure.
+        """Fetch, and return the observation that passed the gate, or that of a failure.
 
         Args:
-            fetch: a call into the source.
-            scope: what a failure is about.
-            cost: credits that the pull was started with; a failed one may have taken fewer.
+            fetch: the call into the source.
+            scope: the scope of the observation if the fetch fails.
+            cost: the credits reserved for the pull; a failed pull may have used fewer.
         """
         self.counts.pulls += 1
         started_at, sequence = self._clock.wall(), self._clock.sequence()
@@ -311,7 +311,7 @@ class Scraper:
             times = {"started_at": started_at, "observed_at": self._clock.wall()}
             boot_s = self._clock.boot_s()
             admitted = await self._gate.admit(given, problems, **times)
-            # Even plausible times of a source are replaced: its clock may be off.
+            # Replace even plausible times of the source, since its clock may be wrong.
             observation = replace(admitted, sequence=sequence, observed_boot_s=boot_s, **times)
         except (SourceFailed, SourceError) as failure:
             error = failure.error if isinstance(failure, SourceFailed) else failure
@@ -323,7 +323,7 @@ class Scraper:
         return observation
 
     def _answered(self, offer: Offer, started_at: datetime) -> Observation:
-        """Return an empty observation: the source answered, though nothing was due."""
+        """Return an empty observation, for a source that answered while nothing was due."""
         return Observation(
             source=self.source.name,
             scope=Scope(events=frozenset()),
@@ -345,14 +345,14 @@ class Scraper:
         """Return the observation of a failed fetch.
 
         Args:
-            error: what the source or the gate raised.
-            started_at: when the fetch began.
-            scope: what it was to show.
-            problems: other problems of its answer.
-            sequence: number of the attempt; 0 for a discovery.
+            error: the exception from the source or the gate.
+            started_at: the time at which the fetch began.
+            scope: the intended scope of the fetch.
+            problems: other problems of the answer.
+            sequence: the number of the attempt; 0 for a discovery.
         """
         self.counts.failures += 1
-        # Its Retry-After bears on the whole source: nothing is asked until then.
+        # A Retry-After applies to the whole source: no requests until then.
         failure = self.schedule.access.pull_failed(trio.current_time(), error)
         kind, reason = failure.kind, failure.reason
         if isinstance(error, SourceError):

@@ -1,4 +1,4 @@
-"""Counts of each source since the start, kept in one place for status and metrics."""
+"""Counts of each source since the start, for status and metrics."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,17 +7,17 @@ from typing import Final
 from odds_service.model.observation import Observation
 from odds_service.pipeline.unmapped import Unmapped
 
-MOST_PROBLEMS: Final = 500  # names kept of one source, which may make them up; then `other`
+MOST_PROBLEMS: Final = 500  # names kept per source, which may make up names; the rest are `other`
 OTHER: Final = "other"
 
 
 class SourceCounts:
     """The counts of one source.
 
-    problems: name -> times, from the readers, the gate, failed fetches and stale answers alike.
-    late_events: observed before the event was last applied, and left out. duplicate_events: shown
-    twice in one observation. mapped, unmapped: markets that became canonical ones, and that did
-    not. latency_s: seconds that the last pull took.
+    `problems` maps names to numbers, from readers, the gate, failed fetches and stale answers.
+    `late_events` were discarded because a newer observation was applied before. `duplicate_events`
+    occurred more than once in an observation. `mapped` and `unmapped` count the markets read with
+    and without a canonical counterpart. `latency_s` is the duration of the last pull in seconds.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Counts:
         self._sources: dict[str, SourceCounts] = {}
 
     def of(self, source: str) -> SourceCounts:
-        """Return the counts of one source, made at the first call."""
+        """Return the counts of a source, created by the first call."""
         counts = self._sources.get(source)
         if counts is None:
             counts = self._sources[source] = SourceCounts()
@@ -60,10 +60,10 @@ class Counts:
 
     @property
     def late_events(self) -> int:
-        """Return the late events of all sources."""
+        """Return the number of late events of all sources."""
         return sum(counts.late_events for counts in self._sources.values())
 
     @property
     def duplicate_events(self) -> int:
-        """Return the duplicate events of all sources."""
+        """Return the number of duplicate events of all sources."""
         return sum(counts.duplicate_events for counts in self._sources.values())

@@ -1,4 +1,4 @@
-"""Counts of a source's markets that its table does not know, by the source's names; bounded."""
+"""Bounded counts of a source's unmapped markets, by the source's names."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Final
 from odds_service.model.text import as_text
 
 OTHER: Final = "other"
-MOST_NAMES: Final = 1_000  # kept of one source; the three known ones show some hundreds
+MOST_NAMES: Final = 1_000  # per source; the three known sources have some hundreds
 NAMES_TOLD: Final = 50
 _NAME_CHARS: Final = 100
 

@@ -1,4 +1,4 @@
-"""A watch on the wall clock and the boot clock: it reports jumps and sleeps to the schedules."""
+"""A watch on the wall clock and the boot clock, which reports jumps and sleeps to schedules."""
 
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -14,21 +14,21 @@ log = structlog.get_logger(__name__)
 
 
 class Planned(Protocol):
-    """A part that plans ahead on Trio's clock, which stands still while the machine sleeps."""
+    """A component that plans ahead on Trio's clock, which stops while the machine sleeps."""
 
     def clock_moved(self, slept_s: float) -> None:
-        """Plan anew, after a jump or a sleep of `slept_s` seconds."""
+        """Replan after a jump, or after a sleep of `slept_s` seconds."""
         ...
 
 
 async def watch_clock(clock: SteadyClock, planned: Sequence[Planned]) -> None:
-    """Look at the clocks every TICK_S seconds; return only when cancelled.
+    """Check the clocks every TICK_S seconds, until cancelled.
 
-    Moves that another caller of `clock.look` has found are reported at the next tick.
+    Moves found by another caller of `clock.look` are reported at the next tick.
 
     Args:
         clock: the two clocks.
-        planned: the parts to tell of each move.
+        planned: the components to notify of each move.
     """
     seen, moves = clock.state, clock.moves
     while True:

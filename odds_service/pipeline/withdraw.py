@@ -11,13 +11,13 @@ from odds_service.errors import StorageUnavailable
 from odds_service.model.asks import Asks
 from odds_service.pipeline.detect import Detector
 
-RETRY_S: Final = 1.0  # between two attempts to store the asks
+RETRY_S: Final = 1.0  # between attempts to store the asks
 
 log = structlog.get_logger(__name__)
 
 
 class KeepsAsks(Protocol):
-    """A store that keeps asks."""
+    """The part of the store that keeps asks."""
 
     async def put_asks(self, asks: Mapping[str, Asks]) -> None:
         """Replace the asks of the last run."""
@@ -25,7 +25,7 @@ class KeepsAsks(Protocol):
 
 
 class Commits(Protocol):
-    """A writer that can be waited for."""
+    """The part of the writer that a withdrawal needs."""
 
     async def committed(self, revision: int) -> None:
         """Wait until everything up to a revision is stored."""
@@ -33,18 +33,18 @@ class Commits(Protocol):
 
 
 async def withdraw_unasked(changed: Changed, detector: Detector) -> int:
-    """Withdraw the odds that no source is asked for any more.
+    """Withdraw the odds that the settings no longer ask for.
 
     Args:
         changed: the sources whose settings differ from those of the last run.
         detector: numbers and publishes the changes.
 
     Returns:
-        The revision that has to be stored before `remember_asks` stores the asks; 0 where nothing
-        was withdrawn.
+        The revision that must be stored before `remember_asks` stores the asks; 0 if nothing was
+        withdrawn.
 
     Cancellation:
-        A part may have been withdrawn; the next start withdraws the rest.
+        Some odds may have been withdrawn; the next start withdraws the rest.
     """
     if not changed:
         return 0
@@ -60,13 +60,13 @@ async def remember_asks(
     """Store the asks of this run, once the withdrawal is stored.
 
     After a crash in between, the next start compares again and withdraws the rest. This waits
-    while the database is away; scraping does not.
+    during a database outage; scraping does not.
 
     Args:
-        asks: the asks of each source.
-        revision: the last change of the withdrawal; 0 where there was none.
-        writer: tells when that change is stored.
-        store: keeps `asks`.
+        asks: the asks by source.
+        revision: the last revision of the withdrawal; 0 if there was none.
+        writer: the writer to wait for.
+        store: the store for the asks.
     """
     if revision:
         await writer.committed(revision)

@@ -1,4 +1,4 @@
-"""The write stage: stores the commits of detect in order, and waits out a database outage."""
+"""The write stage, which stores commits in order and waits out database outages."""
 
 from collections import deque
 from collections.abc import Callable
@@ -15,21 +15,21 @@ from odds_service.pipeline.channels import WriteQueue
 from odds_service.status import WriterReport
 from odds_service.store import Store, WriteGroup
 
-GROUP_CHANGES: Final = 10_000  # a transaction's size: past it a commit costs little per row
-FLUSH_S: Final = 1.0  # how often confirmations and scrape runs are stored while nothing changes
+GROUP_CHANGES: Final = 10_000  # per transaction; with more, a commit's cost per row hardly falls
+FLUSH_S: Final = 1.0  # between writes of confirmations and scrape runs while nothing changes
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
-SPILL_S: Final = 10.0  # for the rest to reach a file; a full queue takes about 2 s
-_PACE_S: Final = 60.0  # the window that the pace of changes is told from
+SPILL_S: Final = 10.0  # time limit for spilling the rest; a full queue takes about 2 s
+_PACE_S: Final = 60.0  # the window over which the pace of changes is measured
 
 log = structlog.get_logger(__name__)
 
 
 class Writer:
-    """Writes the queued commits, many in a transaction, and advances the durable revision.
+    """The writer of queued commits, in large transactions; it advances the durable revision.
 
-    A group that the database does not take is tried again for ever, in its order: the queue fills
-    meanwhile, and that holds the scrapers. dead_letters: how many were kept at the start.
+    A group that cannot be stored is retried forever, in order. Meanwhile the queue fills, which
+    pauses the scrapers. `dead_letters` is the number of dead letters at the start.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Writer:
         self._in_hand: list[Commit] = []
         self._paces: deque[tuple[float, int]] = deque()
         self.dead_letters = dead_letters
-        self.lost = ""  # what a stop could leave nowhere, in words
+        self.lost = ""  # a description of changes that a stop could neither store nor spill
         self.groups = 0
         self.confirmations = 0
         self.retries = 0
@@ -58,9 +58,9 @@ class Writer:
     async def run(self) -> None:
         """Write until the queue is closed and empty.
 
-        Cancelled, or at an error of the store, all that is not durable goes to the spill file,
-        the group in hand too (it may have been stored or not: a replay knows), within SPILL_S.
-        What did not get there either is reported in the log.
+        On cancellation or an error of the store, everything that is not durable goes to the spill
+        file within SPILL_S, including the current group, which may or may not have been stored; the
+        next start finds out. Changes that cannot be spilled either are reported in the log.
         """
         try:
             while (batches := await self._next_batches()) is not None:
@@ -98,7 +98,7 @@ class Writer:
         )
 
     async def _next_batches(self) -> list[Commit] | None:
-        """Return the waiting commits, up to GROUP_CHANGES; none after FLUSH_S, None at the end."""
+        """Return commits up to GROUP_CHANGES: none if FLUSH_S passes first, None at the end."""
         batches: list[Commit] = []
         with trio.move_on_after(FLUSH_S):
             try:
@@ -111,7 +111,7 @@ class Writer:
         return batches
 
     def _waiting(self, changes: float) -> list[Commit]:
-        """Take waiting commits until they hold at least so many changes."""
+        """Take waiting commits until they have at least `changes` changes."""
         batches: list[Commit] = []
         while changes > 0:
             try:
@@ -157,9 +157,9 @@ class Writer:
                 return
 
     async def _spill(self) -> None:
-        """Spill everything that is not durable for the next start, within SPILL_S.
+        """Spill everything that is not durable, within SPILL_S, for the next start.
 
-        After an error detect may go on for a moment: what it adds meanwhile is spilled as well.
+        After an error, detect may continue for a moment; the commits that it adds are spilled too.
         """
         rest, path, why = self._in_hand, "", f"not within {SPILL_S:.0f} s"
         try:
@@ -203,7 +203,7 @@ class Writer:
             self._paces.popleft()
 
     def _bridged_s(self) -> float | None:
-        """Return the seconds until the queue is full at the pace of the last minute."""
+        """Return the seconds until the queue is full, at the pace of the last minute."""
         paces = tuple(self._paces)
         changes = sum(count for _, count in paces)
         if not changes:

@@ -1,4 +1,4 @@
-"""Ghosts: departed source events, kept while another event may be mistaken for them."""
+"""Ghosts: departed source events, kept while another event could be mistaken for them."""
 
 import heapq
 from datetime import datetime, timedelta
@@ -10,13 +10,14 @@ from odds_service.model.match import SourceRef
 from odds_service.model.snapshot import EventSource
 from odds_service.reconcile.pairs import Fixture, same_sides
 
-MOST: Final = 50_000  # ghosts; beyond that the earliest departures are forgotten
-# Until a game is over, another source may still show it, and its sides' next game be taken for it.
+MOST: Final = 50_000  # ghosts; beyond it, the earliest departures are forgotten
+# Until a game is over, another source may still show it, so the next game of the same sides could
+# be mistaken for it.
 LONGEST: Final = timedelta(hours=12)  # duration of a game, delays included
 
 
 class Ghost(Struct, frozen=True):
-    """A source event that departed, and the event that it was in."""
+    """A departed source event, with the event that it belonged to."""
 
     event_id: str
     carried: EventSource
@@ -27,7 +28,7 @@ class Ghost(Struct, frozen=True):
 
 
 class Ghosts:
-    """All ghosts, by source event, by event and by the time at which they end."""
+    """All ghosts, by source event, by event and by expiry time."""
 
     def __init__(self) -> None:
         self._by_ref: dict[SourceRef, Ghost] = {}
@@ -45,7 +46,7 @@ class Ghosts:
         return self._by_ref.get(ref)
 
     def of_event(self, event_id: str) -> tuple[SourceRef, ...]:
-        """Return the source events that departed from an event, in order."""
+        """Return the source events that departed from an event, sorted."""
         found = self._of_event.get(event_id)
         return tuple(sorted(found)) if found else ()
 
@@ -59,7 +60,7 @@ class Ghosts:
         heapq.heappush(self._ends, (end, ghost.ref))
 
     def move(self, ref: SourceRef, event_id: str) -> Ghost:
-        """Move a ghost to another event, where the others of its event went."""
+        """Move a ghost to another event, after the rest of its event."""
         before = self._by_ref[ref]
         self._leave(before)
         moved = self._by_ref[ref] = Ghost(event_id, before.carried)
@@ -67,7 +68,7 @@ class Ghosts:
         return moved
 
     def discard(self, ref: SourceRef) -> Ghost | None:
-        """Forget a ghost, and return it; None where there is none."""
+        """Forget a ghost and return it, or None if there is none."""
         ghost = self._by_ref.pop(ref, None)
         if ghost is not None:
             self._leave(ghost)
@@ -75,11 +76,11 @@ class Ghosts:
         return ghost
 
     def over(self, now: datetime) -> list[SourceRef]:
-        """Return the ghosts whose time is over by `now`, and the earliest of those beyond MOST."""
+        """Return the ghosts that have expired by `now`, and the earliest ones in excess of MOST."""
         found: set[SourceRef] = set()
         while self._ends and self._ends[0][0] < now:
             end, ref = heapq.heappop(self._ends)
-            if self._end_of.get(ref) == end:  # otherwise it returned and departed again
+            if self._end_of.get(ref) == end:  # otherwise the event returned and departed again
                 found.add(ref)
         excess = len(self._by_ref) - len(found) - MOST
         if excess > 0:
@@ -101,7 +102,7 @@ _SPARE: Final = 1000
 
 
 def departed_at(ghost: Ghost) -> tuple[datetime, SourceRef]:
-    """Return a sort key: the order of departures."""
+    """Return a key that sorts ghosts by departure."""
     at = ghost.carried.departed_at
     if at is None:
         raise AssertionError(f"{ghost.ref} has not departed")

@@ -1,13 +1,13 @@
 """Grouping of source events into events: a pure function of the stored values.
 
-Shared ids join first, then names, the most alike first. Source events that cannot be one event are
-never joined, not even by way of a third. Names in doubt join nothing: where a source event has two
-candidates that are nearly equally good and cannot both be it, neither is taken. The order of
-arrival plays no part.
+Shared ids join first, then names, the most similar first. Source events that cannot be one event
+are never joined, not even through a third. Ambiguous names join nothing: if a source event has two
+nearly equally good candidates that exclude each other, neither is chosen. The order of arrival does
+not matter.
 
-A departed source event stays with the source events that it was with, as long as it may be one
-event with them, so that its source's next event does not take its place. Statuses that disagree bar
-a join by names only where the two are not in one event already.
+A departed source event stays with its former companions as long as they may be one event, so that
+the next event of its source does not take its place. Conflicting statuses prevent a join by names
+only between source events that are not in one event yet.
 """
 
 from collections.abc import Collection, Mapping
@@ -30,13 +30,13 @@ Fixtures: TypeAlias = Mapping[SourceRef, Fixture]
 Alike: TypeAlias = Mapping[SourceRef, Mapping[SourceRef, Likeness]]
 Group: TypeAlias = frozenset[SourceRef]
 
-MANY: Final = 64  # likeness among more fixtures than this tells nothing; also bounds the cost
+MANY: Final = 64  # likeness among more fixtures is meaningless; the limit also bounds the cost
 _CERTAIN: Final = 100  # the score of a shared id
-_NAMED: Final = 3  # others that a reason names
+_NAMED: Final = 3  # the most source events that a reason lists
 
 
 class _Grouping:
-    """Source events while they are joined step by step."""
+    """The state of grouping, in which source events are joined step by step."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class _Grouping:
             ]
             shown = [ref for ref in after if self._fixtures[ref].departed_at is None]
             for ref in after:
-                if ref not in shown or len(shown) == 1:  # of several, none is known to be it
+                if ref not in shown or len(shown) == 1:  # of several, the successor is unknown
                     self._join(ghost, ref)
 
     def join_by_names(self) -> None:
@@ -99,8 +99,8 @@ class _Grouping:
                 if one < other and likeness.same:
                     if self._apart(by_ids[one], by_ids[other]):
                         continue  # even if an id has joined them already
-                    # A join that stands although the statuses differ precedes new ones, which those
-                    # statuses might bar: they are no rivals.
+                    # A join that persists despite conflicting statuses has priority over new joins,
+                    # which the statuses might forbid, so it has no rivals.
                     stands = disagree(self._fixtures[one], self._fixtures[other])
                     rivals = set() if stands else self._rivals(one, other, likeness, by_ids)
                     if rivals:
@@ -118,9 +118,9 @@ class _Grouping:
         likeness: Likeness,
         by_ids: Mapping[SourceRef, Group],
     ) -> set[SourceRef]:
-        """Return others that are nearly as like one of the two and cannot be one event with both.
+        """Return rivals: others nearly as similar to one of the two that cannot join both.
 
-        A source event that an id binds elsewhere is no candidate.
+        A source event that an id binds to another event is not a rival.
         """
         found = set()
         for mine, theirs in ((one, other), (other, one)):
@@ -156,7 +156,7 @@ class _Grouping:
         )
 
     def _disagree(self, one: SourceRef, other: SourceRef) -> bool:
-        """Return whether statuses disagree, of two that are not in one event already."""
+        """Return whether statuses conflict and the two are not in one event already."""
         if not disagree(self._fixtures[one], self._fixtures[other]):
             return False
         event_id = self._events.get(one, "")
@@ -166,7 +166,7 @@ class _Grouping:
         return self._group_of
 
     def match(self, ref: SourceRef, crossed: Collection[SourceRef]) -> Match:
-        """Return the reason that joins a source event to its group, or keeps it alone."""
+        """Return the reason for joining a source event to its group, or for keeping it alone."""
         mine = self._fixtures[ref]
         group = sorted(self._group_of[ref] - {ref})
         others = [other for other in group if self._fixtures[other].departed_at is None]
@@ -184,7 +184,7 @@ class _Grouping:
             return Match(score, f"{self._alike[ref][other].reason} ({' '.join(other)})")
         if others:
             ghosts = [other for other in group if other not in others]
-            return Match(LIKE, f"as {_listed(ghosts)} was, which its source shows no more")
+            return Match(LIKE, f"as {_listed(ghosts)} was, which its source no longer shows")
         if len(self._refs) > MANY:
             return Match(0, f"in doubt: more than {MANY} are alike")
         if ref in self._doubts:
@@ -192,7 +192,7 @@ class _Grouping:
         return Match(0, self._kept_from(ref, crossed))
 
     def _kept_from(self, ref: SourceRef, crossed: Collection[SourceRef]) -> str:
-        """Return the reason that a source event is alone although others are like it."""
+        """Return the reason why a source event is alone despite similar ones."""
         mine = self._fixtures[ref]
         for other in self._refs:
             common = None if other == ref else shared_id(mine, self._fixtures[other])
@@ -216,17 +216,17 @@ def group(
     crossed: Mapping[SourceRef, Collection[SourceRef]],
     events: Mapping[SourceRef, str],
 ) -> list[tuple[Group, dict[SourceRef, Match]]]:
-    """Group source events that have no links to any others.
+    """Group a set of source events that has no links to others.
 
     Args:
         refs: the source events.
-        fixtures: source event -> the values that it is compared by.
-        alike: source event -> those with names like its own, and their likeness.
-        crossed: source event -> those that have home and away the other way round.
-        events: source event -> the id of its event, or of the one that it departed from.
+        fixtures: source event -> its fixture.
+        alike: source event -> source events with similar names -> their likeness.
+        crossed: source event -> source events with home and away swapped.
+        events: source event -> the id of its event; after a departure, of its former event.
 
     Returns:
-        The groups in a fixed order, each with the matches of its members.
+        The groups in a deterministic order, each with the matches of its members.
     """
     grouping = _Grouping(refs, fixtures, alike, events)
     grouping.join_by_ids()

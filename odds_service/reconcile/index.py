@@ -9,16 +9,16 @@ from odds_service.reconcile.names import sounds
 from odds_service.reconcile.pairs import NEAR, Fixture
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_AROUND: Final = (-1, 0, 1)  # a bucket is as long as NEAR, so near starts lie in these three
+_AROUND: Final = (-1, 0, 1)  # a bucket is NEAR long, so near starts lie in these three buckets
 
 _Key = tuple[object, ...]
 
 
 class FixtureIndex:
-    """Fixtures by every key that they are found by.
+    """Fixtures by all their search keys.
 
-    The cost of a look-up grows with the fixtures of one sport that start within minutes and whose
-    sides sound alike, not with the number of all fixtures.
+    The cost of a look-up depends on the number of fixtures of one sport that start within minutes
+    and have similar-sounding sides, not on the number of all fixtures.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class FixtureIndex:
                     del self._found[key]
 
     def candidates(self, fixture: Fixture) -> set[SourceRef]:
-        """Return fixtures that may be the same event, itself and its own source's among them."""
+        """Return fixtures that may be the same event, including itself and its own source's."""
         found: set[SourceRef] = set()
         for space, id_ in fixture.ids.items():
             found |= self._found.get(("id", space, id_), set())

@@ -1,4 +1,4 @@
-"""Links between source events: pairs that bear on each other, found as fixtures come and go."""
+"""Links between source events that affect each other's grouping, kept up to date."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -20,10 +20,10 @@ from odds_service.reconcile.pairs import (
 
 
 class Links:
-    """Fixtures, and for each the others that it must be grouped together with.
+    """All fixtures, with the others that have to be considered together with each.
 
-    Two fixtures are linked when they share an id, when their names are alike, when one has the
-    other's sides the other way round, or when one source shows them one after the other.
+    Two fixtures are linked if they share an id, if their names are similar, if their sides are
+    swapped, or if one source shows them one after the other.
     """
 
     def __init__(self) -> None:
@@ -38,32 +38,32 @@ class Links:
 
     @property
     def fixtures(self) -> Mapping[SourceRef, Fixture]:
-        """Every fixture, by source event."""
+        """The fixtures by source event."""
         return self._fixtures
 
     @property
     def alike(self) -> Mapping[SourceRef, Mapping[SourceRef, Likeness]]:
-        """Fixtures of other sources with names that are alike."""
+        """The fixtures of other sources with similar names, by source event."""
         return self._alike
 
     @property
     def crossed(self) -> Mapping[SourceRef, AbstractSet[SourceRef]]:
-        """Fixtures that have home and away the other way round."""
+        """The fixtures with home and away swapped, by source event."""
         return self._crossed
 
     def of(self, ref: SourceRef) -> AbstractSet[SourceRef]:
-        """Return everything that a fixture is linked with."""
+        """Return the source events linked with a fixture."""
         return self._links[ref]
 
     def add(self, fresh: Fixture) -> None:
-        """Add a fixture, linked with everything that bears on it."""
+        """Add a fixture with its links."""
         ref = fresh.ref
         self._fixtures[ref] = fresh
         links = self._links[ref] = set()
         for other in self._index.candidates(fresh):
             theirs = self._fixtures[other]
             if other[0] == ref[0]:
-                # Of one source: they bear on each other by way of a third, else by succession.
+                # Two of one source affect each other only through a third, or by succession.
                 if other != ref and succeeds(fresh, theirs):
                     links.add(other)
                     self._links[other].add(ref)
@@ -82,7 +82,7 @@ class Links:
         self._index.add(fresh)
 
     def discard(self, ref: SourceRef) -> set[SourceRef]:
-        """Remove a fixture, if it is there; return everything that it was linked with."""
+        """Remove a fixture, if present, and return the source events that it was linked with."""
         known = self._fixtures.pop(ref, None)
         if known is None:
             return set()
@@ -97,7 +97,7 @@ class Links:
         return links
 
     def tell(self, ref: SourceRef, told: EventStatus | None) -> bool:
-        """Take in the status that a source tells; return whether that bears on other fixtures."""
+        """Update the status reported by a source; return whether that affects other fixtures."""
         known = self._fixtures[ref]
         if known.told is told:
             return False

@@ -1,4 +1,4 @@
-"""Names in the form in which they are compared, and the likeness of two names."""
+"""Normalisation of names, and the likeness of two names."""
 
 import re
 import unicodedata
@@ -25,9 +25,9 @@ from odds_service.reconcile.words import (
     YOUTH,
 )
 
-LIKE_WORDS: Final = 80  # percent of their letters that two words must share to be alike
-_ABBREVIATED: Final = 0.9  # the worth of a pair in which one word begins with the other
-_TOLD_APART: Final = 60  # the most likeness of two names that differ in a telling word
+LIKE_WORDS: Final = 80  # the least similarity of two matching words, in percent of their letters
+_ABBREVIATED: Final = 0.9  # the worth of a pair in which one word abbreviates the other
+_TOLD_APART: Final = 60  # the upper limit for two names that differ in a distinctive word
 _REMEMBERED: Final = 65_536
 
 # Letters that Unicode does not decompose into a letter and an accent.
@@ -59,8 +59,8 @@ _Pair: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], float]
 class Name(NamedTuple):
     """A side's name.
 
-    words: in their order, without words that mean any club. marks: the properties that set the
-    team apart from others of the same name (`women`, `u19`, `reserve`, `virtual`).
+    `words` are in order and exclude generic words for a club. `marks` are properties that
+    distinguish the team from others of the same name (`women`, `u19`, `reserve`, `virtual`).
     """
 
     words: tuple[str, ...]
@@ -76,11 +76,11 @@ def plain(text: str) -> str:
 
 @lru_cache(maxsize=_REMEMBERED)
 def side_name(text: str, *, people: bool = False) -> Name:
-    """Return the name of a side, in the same form for every spelling of the sources.
+    """Return the normalised name of a side.
 
     Args:
-        text: as a source writes it.
-        people: whether the sides of this sport are players rather than teams.
+        text: the name as a source writes it.
+        people: True if the sides of this sport are players rather than teams.
     """
     bare = _NEUTRAL.sub(" ", plain(text))
     if people:
@@ -101,7 +101,7 @@ def side_name(text: str, *, people: bool = False) -> Name:
 
 
 def _mark(word: str, place: int, words: list[str]) -> str:
-    """Return the mark that a word stands for, empty where it is part of the name."""
+    """Return the mark for a word, empty if the word is part of the name."""
     if word in VIRTUAL:
         return "virtual"
     if word in YOUTH:
@@ -122,7 +122,7 @@ def _translated(words: list[str]) -> Iterator[str]:
     while place < len(words):
         for length in range(min(_LONGEST_PHRASE, len(words) - place), 0, -1):
             phrase = tuple(words[place : place + length])
-            # A single word is a phrase only as the whole name (`US`, but not `US Sassuolo`).
+            # A single word is a phrase only if it is the whole name (`US`, not `US Sassuolo`).
             if phrase in PHRASES and (length > 1 or len(words) == 1):
                 yield from PHRASES[phrase]
                 place += length
@@ -135,7 +135,7 @@ def _translated(words: list[str]) -> Iterator[str]:
 
 
 class Competition(NamedTuple):
-    """The marks that a competition gives all its teams, and the countries in its name."""
+    """The marks that apply to all teams of a competition, and the countries in its name."""
 
     marks: frozenset[str]
     countries: frozenset[str]
@@ -143,7 +143,7 @@ class Competition(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def competition_name(text: str) -> Competition:
-    """Return a competition by its name, or by a source's key for it."""
+    """Parse the name of a competition, or a source's key for it."""
     bare = plain(text).replace("_", " ")
     marks = {f"u{age}" for age in _AGE.findall(bare)}
     words = frozenset(_APART.split(bare))
@@ -160,7 +160,7 @@ def competition_name(text: str) -> Competition:
 
 @lru_cache(maxsize=1024)
 def sport_name(text: str) -> str:
-    """Return the one name of a sport for all that sources call it."""
+    """Return the canonical name of a sport."""
     bare = _APART.sub("", plain(text))
     return SPORTS.get(bare, bare)
 
@@ -169,10 +169,10 @@ def sport_name(text: str) -> str:
 def likeness(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     """Return the likeness of two names: 100 for the same words in any order, 0 for none in common.
 
-    Each word is paired with the word most like it: an equal one, one that begins with it (`man`),
-    one with similar letters, or several words with their initials (`psg`). Words that are left
-    over count against the names by their length, and less so in the longer name: `brighton` is
-    probably `brighton and hove albion`.
+    Each word is paired with its most similar counterpart: an equal word, a word that it abbreviates
+    (`man`), a word with similar letters, or a run of words with these initials (`psg`). Unpaired
+    words reduce the likeness by their length, but less in the longer name: `brighton` is probably
+    `brighton and hove albion`.
     """
     if not one or not other:
         return 0
@@ -193,7 +193,7 @@ def likeness(one: tuple[str, ...], other: tuple[str, ...]) -> int:
 
 
 def left_over(one: tuple[str, ...], other: tuple[str, ...]) -> frozenset[str] | None:
-    """Return the words that one name adds to the other; None where both have words of their own."""
+    """Return the words that only one name has, or None if both have unpaired words."""
     rest_one, rest_other = _left_over(one, other)
     return None if rest_one and rest_other else frozenset(rest_one + rest_other)
 
@@ -215,7 +215,7 @@ def _without(words: tuple[str, ...], taken: list[str]) -> list[str]:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _pairs(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[_Pair, ...]:
-    """Return the words that belong together, the surest pair first; no word is in two pairs."""
+    """Return pairs of matching words, the best first; no word is in two pairs."""
     found: list[tuple[float, tuple[str, ...], tuple[str, ...]]] = []
     for word in left:
         for other in right:
@@ -242,7 +242,7 @@ def _holds(words: list[str], taken: tuple[str, ...]) -> bool:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _worth(one: str, other: str) -> float:
-    """Return the worth of a pair of words, 0 to 1; 0 where they are not alike."""
+    """Return the worth of a pair of words, from 0 (no match) to 1."""
     if one == other:
         return 1.0
     if one.startswith(other) or other.startswith(one):
@@ -264,10 +264,10 @@ def _initials(word: str, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 @lru_cache(maxsize=_REMEMBERED)
 def sounds(words: tuple[str, ...]) -> frozenset[str]:
-    """Return the index keys of a name: two names that are alike have at least one in common.
+    """Return the index keys of a name; similar names share at least one.
 
-    The keys are the first two sounds of each word and of the name's initials. Sounds are letters
-    without vowels and repeats, so that `Dinamo` is found beside `Dynamo`.
+    The keys are the first two sounds of each word and of the name's initials. Sounds are the
+    letters without vowels and repeats, so that `Dinamo` and `Dynamo` share a key.
     """
     initials = "".join(word[0] for word in words)
     keys = {_sound(word) for word in words}

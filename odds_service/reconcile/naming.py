@@ -1,4 +1,4 @@
-"""Ids of events: an id stays with its event as long as one of its source events does."""
+"""Ids of events: an event keeps its id as long as it keeps one of its source events."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from odds_service.model.match import SourceRef
 from odds_service.reconcile.grouping import Fixtures, Group
 
-Taken = Callable[[str], bool]  # whether an id belongs to an event outside these groups
+Taken = Callable[[str], bool]  # returns True for the ids of events outside the groups
 
 
 def natural_ids(members: Group, fixtures: Fixtures) -> list[str]:
-    """Return the ids that a new group could get, the best first: shared ones, then its own."""
+    """Return the candidate ids for a new group: shared ids first, then the sources' own."""
     shared = sorted({pair for ref in members for pair in fixtures[ref].ids.items()})
     return [":".join(pair) for pair in (*shared, *sorted(members))]
 
@@ -20,16 +20,16 @@ def name_groups(
 ) -> list[str]:
     """Return an id for each group.
 
-    When one event becomes several groups, its id stays with the group that has it as a natural id,
-    else with the group that has most of its source events. When several events become one group,
-    the id that moves the fewest source events stays, then one that sources share, then the first
-    in the alphabet.
+    When one event splits into several groups, its id stays with the group that has it as a natural
+    id, else with the group that has most of its source events. When several events merge into one
+    group, the id that moves the fewest source events wins, then one that sources share, then the
+    alphabetically first.
 
     Args:
         groups: the groups to name.
-        current: source event -> the id that it has, or had when it was last shown.
-        fixtures: source event -> the values that it is compared by.
-        taken: whether an id belongs to an event outside these groups.
+        current: source event -> the id of its event; after a departure, of its former event.
+        fixtures: source event -> its fixture.
+        taken: returns True for the ids of events outside these groups.
     """
     claims = []
     natural = [natural_ids(members, fixtures) for members in groups]
@@ -54,7 +54,7 @@ def name_groups(
 
 
 def _free(wishes: Sequence[str], taken: Taken) -> str:
-    """Return the first free id; where all are taken, the first one with a number added."""
+    """Return the first free id; if all are taken, the first one with a number appended."""
     for wish in wishes:
         if not taken(wish):
             return wish

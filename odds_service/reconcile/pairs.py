@@ -1,4 +1,4 @@
-"""Comparison of two source events: they are one event, may be, or cannot be."""
+"""Comparison of two source events, which are one event, may be, or cannot be."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,25 +19,25 @@ from odds_service.reconcile.words import OF_PEOPLE, SAME_SIDES_H, TELLING
 
 # In the recordings, 59 % of 213 moved starts moved by at most 15 minutes, 88 % by at most one hour
 # and 95 % by at most three (tests/reconcile/test_recorded.py).
-NEAR: Final = timedelta(minutes=15)  # between starts, where the names are not the same
-AT_ONCE: Final = timedelta(minutes=5)  # where both names are only parts of the other two
-VIRTUAL: Final = timedelta(minutes=1)  # the same two play again within minutes
+NEAR: Final = timedelta(minutes=15)  # the most between starts, unless the names are equal
+AT_ONCE: Final = timedelta(minutes=5)  # the most if both names are only parts of the other two
+VIRTUAL: Final = timedelta(minutes=1)  # for virtual games, whose sides meet again within minutes
 
-CERTAIN: Final = 90  # a side as good as equal: abbreviated, or with one other letter
-LIKE: Final = 65  # enough for the other side, where one is CERTAIN
+CERTAIN: Final = 90  # a practically equal side: abbreviated, or with one different letter
+LIKE: Final = 65  # enough for one side if the other is CERTAIN
 BOTH_LIKE: Final = 85
-FLOOR: Final = 45  # less on either side means another event
-MARGIN: Final = 8  # least difference of score between two candidates
-_SWAPPED_BY: Final = 15  # points by which swapped sides are more alike
+FLOOR: Final = 45  # a lower score of either side means another event
+MARGIN: Final = 8  # the least difference in score between two candidates
+_SWAPPED_BY: Final = 15  # the points by which swapped sides must be more similar
 
 
 class Fixture(Struct, frozen=True):
-    """The values by which a source event is compared.
+    """A source event, prepared for comparison.
 
-    marks: the properties that set it apart from others of the same clubs (`women`, `u19`,
-    `home reserve` …). starts: every start that its source told. ids: namespace -> shared id.
-    told: the status that its source told last. departed_at: the time at which its source stopped
-    showing it; None while it is shown.
+    `marks` are properties that distinguish it from other events of the same clubs (`women`, `u19`,
+    `home reserve` …). `starts` are all starts that its source has reported. `ids` maps namespaces
+    to shared ids. `told` is the status that its source reported last. `departed_at` is the time of
+    its departure, None while it is shown.
     """
 
     ref: SourceRef
@@ -53,17 +53,17 @@ class Fixture(Struct, frozen=True):
 
     @property
     def named(self) -> bool:
-        """Return whether it can be found by its names."""
+        """Return whether the fixture can be found by its names."""
         return bool(self.home.words and self.away.words)
 
     @property
     def sides(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Both names, as sets of words."""
+        """The two names, as sets of words."""
         return frozenset(self.home.words), frozenset(self.away.words)
 
 
 class Likeness(Struct, frozen=True):
-    """The likeness of two events by their names; `same`: enough to be taken for one."""
+    """The likeness of two events by their names; `same` if it is enough to join them."""
 
     score: int
     home: int
@@ -86,10 +86,10 @@ def fixture(
     """Prepare a source event for comparison.
 
     Args:
-        ref: its source and that source's id of it.
+        ref: the source, and its id of the event.
         shown: the event as the source shows it.
-        told: the status that the source told last, None where it tells none.
-        departed_at: the time at which the source stopped showing it; None while it is shown.
+        told: the status that the source reported last, or None.
+        departed_at: the time of its departure; None while it is shown.
     """
     sport = sport_name(shown.sport)
     people = sport in OF_PEOPLE
@@ -122,13 +122,13 @@ _OF_A_SIDE: Final = frozenset({"reserve", "third"})  # a club's second team may 
 
 
 def shared_id(one: Fixture, other: Fixture) -> str | None:
-    """Return the id that both have, as `namespace id`; of several, that of the first namespace."""
+    """Return the first id that both have, as `namespace id`, in the order of namespaces."""
     common = [space for space, id_ in one.ids.items() if other.ids.get(space) == id_]
     return f"{min(common)} {one.ids[min(common)]}" if common else None
 
 
 def conflict(one: Fixture, other: Fixture) -> str:
-    """Return the reason that two cannot be one event, else an empty text; ids outweigh names."""
+    """Return the reason why two cannot be one event, or an empty string; ids outweigh names."""
     if one.ref[0] == other.ref[0]:
         return _siblings(one, other)
     if any(other.ids.get(space, id_) != id_ for space, id_ in one.ids.items()):
@@ -143,8 +143,8 @@ def conflict(one: Fixture, other: Fixture) -> str:
 def succeeds(one: Fixture, other: Fixture) -> bool:
     """Return whether one source shows the same event under two ids, one after the other.
 
-    One of the two has departed, or one before the other; they share an id, or have the same sides
-    and start together.
+    One of the two must have departed, or one before the other. Both must share an id, or have the
+    same sides and start together.
     """
     if one.ref[0] != other.ref[0] or one.departed_at == other.departed_at:
         return False
@@ -163,10 +163,10 @@ def succeeds(one: Fixture, other: Fixture) -> bool:
 
 
 def _siblings(one: Fixture, other: Fixture) -> str:
-    """Return the reason that two events of one source cannot be one, empty where they may be.
+    """Return the reason why two events of one source cannot be one, or an empty string.
 
-    A departed one bars the others only around its start: at every source, the time sets it apart
-    from a later meeting of the same sides.
+    A departed event conflicts with others only around its start: the start distinguishes it from a
+    later meeting of the same sides, at every source.
     """
     if one.departed_at is None and other.departed_at is None:
         return "one source shows both"
@@ -177,10 +177,10 @@ def _siblings(one: Fixture, other: Fixture) -> str:
 
 
 def disagree(one: Fixture, other: Fixture) -> bool:
-    """Return whether told statuses speak against joining two events by their names.
+    """Return whether the reported statuses prevent joining two events by their names.
 
-    A match in play is not one that is still to come. Starts that are close together outweigh that,
-    since sources notice a kick-off at different times.
+    A match in play cannot be one that has yet to start. Starts close together outweigh this, since
+    sources notice a kick-off at different times.
     """
     return (
         one.told is not other.told
@@ -209,7 +209,7 @@ def _unlike(one: Fixture, other: Fixture) -> str:
 
 
 def swapped(one: Fixture, other: Fixture) -> bool:
-    """Return whether home of one is away of the other: their outcomes are not the same."""
+    """Return whether home of one is away of the other, so that their outcomes differ."""
     crossed = (
         likeness(one.home.words, other.away.words) + likeness(one.away.words, other.home.words)
     ) / 2
@@ -222,12 +222,12 @@ def swapped(one: Fixture, other: Fixture) -> bool:
 
 
 def compare(one: Fixture, other: Fixture) -> Likeness | None:
-    """Return the likeness of two events of different sources; None where names bar them.
+    """Return the likeness of two events of different sources, or None if their names exclude it.
 
-    They are taken for one event in three cases: one side is as good as equal, since a side plays
-    once at a time, and the other is alike; or both sides are much alike; or both names are whole
-    parts of the other's longer names, start within minutes of each other, and leave no telling
-    word over. Farther apart in time, both sides must be equal.
+    They count as one event in three cases: one side is practically equal, since a side plays one
+    game at a time, and the other is similar; or both sides are very similar; or both names are
+    contained in the longer names of the other event, without a distinctive word left over, and the
+    starts are within minutes. If the starts are further apart, both sides must be equal.
     """
     if one.ref[0] == other.ref[0] or _unlike(one, other) or swapped(one, other):
         return None
@@ -251,17 +251,17 @@ def compare(one: Fixture, other: Fixture) -> Likeness | None:
             )
     score = round((home + away) / 2)
     if distance > NEAR:
-        score -= MARGIN + 1  # of the same sides' two games, the one at the time of the other's
+        score -= MARGIN + 1  # prefer the game with the nearer start if the sides meet twice
     return Likeness(score, home, away, distance, same)
 
 
 def apart(one: Fixture, other: Fixture) -> timedelta:
-    """Return the least time between the starts that were told of the two."""
+    """Return the least time between any two reported starts of the two events."""
     return min(abs(mine - theirs) for mine in one.starts for theirs in other.starts)
 
 
 def same_sides(one: Fixture) -> timedelta:
-    """Return the most time between two starts when both sides are equal."""
+    """Return the most time between starts for events with two equal sides."""
     if "virtual" in one.marks:
         return VIRTUAL
     return max(NEAR, timedelta(hours=SAME_SIDES_H.get(one.sport, 0)))

@@ -1,4 +1,4 @@
-"""The event that each source event is in."""
+"""The assignment of source events to events."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -9,7 +9,7 @@ _NONE: AbstractSet[SourceRef] = frozenset()
 
 
 class Places:
-    """The places of source events, readable by event too."""
+    """The places of source events, indexed by event too."""
 
     def __init__(self) -> None:
         self._placed: dict[SourceRef, Placed] = {}
@@ -17,15 +17,15 @@ class Places:
 
     @property
     def placed(self) -> Mapping[SourceRef, Placed]:
-        """Every place, by source event."""
+        """The places by source event."""
         return self._placed
 
     def of_event(self, event_id: str) -> AbstractSet[SourceRef]:
-        """Return the source events that are in an event."""
+        """Return the source events of an event."""
         return self._members.get(event_id, _NONE)
 
     def put(self, ref: SourceRef, placed: Placed) -> None:
-        """Place a source event; an empty event id means that it has no event yet."""
+        """Place a source event; an empty event id means no event yet."""
         before = self._placed.get(ref)
         if before is not None and before.event_id != placed.event_id:
             self._leave(ref, before.event_id)
@@ -34,7 +34,7 @@ class Places:
             self._members.setdefault(placed.event_id, set()).add(ref)
 
     def pop(self, ref: SourceRef) -> Placed | None:
-        """Remove a source event, and return its last place; None where it has none."""
+        """Remove a source event and return its place, or None if it had none."""
         placed = self._placed.pop(ref, None)
         if placed is not None:
             self._leave(ref, placed.event_id)

@@ -1,4 +1,4 @@
-"""The reconciler: it knows what every source shows, and places source events in events."""
+"""The reconciler, which assigns source events to events."""
 
 from collections.abc import Iterable, Mapping
 
@@ -19,12 +19,12 @@ Row = tuple[str, EventSource]  # (event id, source event)
 
 
 class Placement(Struct, frozen=True):
-    """The places of an observation's events, and the moves that they cause.
+    """The places of an observation's events, and the resulting moves.
 
     Args:
         places: the source's id of an event -> its place, for every event of the observation.
-        moves: source events that the cache has in another event, or with another match. Those of
-            the observation itself are among them only where they change the event.
+        moves: the source events that the cache has in another event, or with another match. Events
+            of the observation itself are included only if they change to another event.
         rows: changed rows of departed source events, for the next commit of odds or events.
     """
 
@@ -34,23 +34,22 @@ class Placement(Struct, frozen=True):
 
 
 class Reconciler:
-    """Knows what the sources show of their events, and places each in one of ours.
+    """The current source events of all sources, each assigned to one of our events.
 
-    It stands beside the cache: made from what the cache was loaded with, it takes in every
-    observation before that is compared (`place`), and learns what departed from its events
-    afterwards (`forget`).
+    The reconciler runs beside the cache and starts with the same events. `place` processes each
+    observation before the comparison, and `forget` processes the departures after it.
 
     Args:
         events: the events of the cache.
-        ghosts: (event id, source event that departed from it), as stored; the latest row of a
-            source event counts.
+        ghosts: the stored rows of departed source events, each with the id of its former event; the
+            latest row of a source event counts.
     """
 
     def __init__(self, events: Iterable[EventOdds] = (), ghosts: Iterable[Row] = ()) -> None:
         self._places = Places()
-        self._former: dict[SourceRef, str] = {}  # the event of the ghost that a newcomer follows
+        self._former: dict[SourceRef, str] = {}  # newcomer -> the event of its ghost
         self._links = Links()
-        self._dirty: set[SourceRef] = set()  # to be grouped anew by the next `place`
+        self._dirty: set[SourceRef] = set()  # to be regrouped by the next `place`
         self._ghosts = Ghosts()
         self._unstored: list[Row] = []
         for entry in events:
@@ -68,22 +67,22 @@ class Reconciler:
         for ref, ghost in latest.items():
             if ref not in self._places.placed:
                 self._remember(ghost)
-        self._thin(self._dirty)  # a store also keeps the rows of ghosts that were replaced
+        self._thin(self._dirty)  # the store also contains rows of replaced ghosts
 
     @property
     def remembered(self) -> int:
-        """The number of source events that departed and are not forgotten yet."""
+        """The number of ghosts."""
         return len(self._ghosts)
 
     def placed(self, ref: SourceRef) -> Placed:
-        """Return the place of a source event that was in the last observation placed."""
+        """Return the place of a source event of the last observation."""
         return self._places.placed[ref]
 
     def place(self, observation: Observation, events: Mapping[str, EventOdds]) -> Placement:
-        """Take in an observation, and return where everything belongs because of it.
+        """Process an observation, and return its places and the resulting moves.
 
         Args:
-            observation: one fetch, or one slice of it.
+            observation: a fetch, or a slice of one.
             events: the entries of the cache, by event id.
         """
         for ref in self._ghosts.over(observation.observed_at):
@@ -100,14 +99,14 @@ class Reconciler:
         return Placement(places, moves, self._rows())
 
     def stored(self) -> None:
-        """Forget the rows of the last Placement: a commit has taken them along."""
+        """Drop the rows of the last Placement, which a commit now includes."""
         self._unstored = []
 
     def forget(self, departed: Iterable[EventSource]) -> None:
-        """Remove source events that their sources no longer show.
+        """Remove departed source events.
 
-        The next `place` settles what they kept apart. One that has departed_at is remembered in
-        its event, until the same sides may meet again.
+        The next `place` regroups the source events that they were linked with. A source event with
+        `departed_at` stays as a ghost of its event until the same sides may meet again.
         """
         left: set[SourceRef] = set()
         for carried in departed:
@@ -124,10 +123,10 @@ class Reconciler:
         self._thin(left)
 
     def _rows(self) -> tuple[Row, ...]:
-        """Return the changed rows of ghosts that no commit has taken along.
+        """Return the changed rows of ghosts that no commit includes yet.
 
-        A row without `shown` belongs to a ghost that stands elsewhere now, or nowhere; any commit
-        may take it along. The others belong to events that the last moves change.
+        A row without `shown` means that the ghost has moved to another event or is gone; any commit
+        may include it. The other rows belong to events that the last moves change.
         """
         return tuple(
             (event_id, carried)
@@ -136,7 +135,7 @@ class Reconciler:
         )
 
     def _sources_of(self, event_id: str) -> set[str]:
-        """Return the sources that have a row of an event: they show it, or did."""
+        """Return the sources with a row for an event, which show it or did before."""
         refs = (*self._places.of_event(event_id), *self._ghosts.of_event(event_id))
         return {source for source, _ in refs}
 
@@ -150,7 +149,7 @@ class Reconciler:
         self._dirty.add(ghost.ref)
 
     def _lay(self, ref: SourceRef) -> Ghost | None:
-        """Forget a ghost; the next `place` settles what it kept apart."""
+        """Forget a ghost; the next `place` regroups the source events linked with it."""
         ghost = self._ghosts.discard(ref)
         if ghost is not None:
             self._dirty |= self._links.discard(ref)
@@ -159,7 +158,7 @@ class Reconciler:
         return ghost
 
     def _take_in(self, observation: Observation, events: Mapping[str, EventOdds]) -> set[SourceRef]:
-        """Update the fixtures of an observation's events; return those that count."""
+        """Update the fixtures of an observation's events; return the events that are not late."""
         seen: set[SourceRef] = set()
         placed = self._places.placed
         for observed in observation.events:
@@ -185,7 +184,7 @@ class Reconciler:
         return seen
 
     def _settle(self, seen: set[SourceRef]) -> tuple[Move, ...]:
-        """Group everything dirty anew; return the moves, `seen` being the observation's own."""
+        """Regroup everything dirty and return the moves; `seen` are the observation's events."""
         groups: list[Group] = []
         matches: dict[SourceRef, Match] = {}
         left = self._dirty
@@ -219,7 +218,7 @@ class Reconciler:
                 self._former.pop(ref, None)
                 elsewhere = after.event_id != before.event_id
                 if elsewhere and self._ghosts.of_event(event_id):
-                    self._dirty.add(ref)  # beside a ghost now, which may settle another's doubt
+                    self._dirty.add(ref)  # now joined by a ghost, which may resolve another doubt
                 if before.event_id and (elsewhere or (ref not in seen and after != before)):
                     moves.append(Move(ref, before.event_id, after))
         self._follow(moves)
@@ -228,7 +227,7 @@ class Reconciler:
         return tuple(moves)
 
     def _event_of(self, ref: SourceRef) -> str:
-        """Return the event that a source event is in, or was in when it departed."""
+        """Return the event of a source event; after a departure, its former event."""
         ghost = self._ghosts.get(ref)
         return self._places.placed[ref].event_id if ghost is None else ghost.event_id
 
@@ -238,7 +237,7 @@ class Reconciler:
         return group(linked, links.fixtures, links.alike, links.crossed, at_present)
 
     def _thin(self, ghosts: Iterable[SourceRef]) -> None:
-        """End the ghosts whose source already shows something else in their place."""
+        """Remove the ghosts that another event of their source has replaced."""
         left = set(ghosts)
         while left:
             linked = self._linked(next(iter(left)))
@@ -246,9 +245,9 @@ class Reconciler:
             self._replaced(members for members, _ in self._group(linked))
 
     def _replaced(self, groups: Iterable[Group]) -> set[SourceRef]:
-        """End the ghosts whose place a later event of their source has taken; return them.
+        """Remove and return the ghosts that a later event of their source has replaced.
 
-        The newcomer gets the event's id too, unless it has one of its own.
+        The newcomer inherits the event's id, unless it already has an event.
         """
         ended: set[SourceRef] = set()
         for members in groups:
@@ -270,7 +269,7 @@ class Reconciler:
         return ended
 
     def _follow(self, moves: Iterable[Move]) -> None:
-        """Move the ghosts of an event along when all of it went over into one other event."""
+        """Move the ghosts of an event that has moved as a whole to one other event."""
         left: dict[str, set[str]] = {}
         for move in moves:
             left.setdefault(move.from_event, set()).add(move.placed.event_id)
@@ -292,7 +291,7 @@ class Reconciler:
                 self._unstored.append((event_id, replace(ghost.carried, shown=None)))
 
     def _make_room(self, event_id: str) -> None:
-        """End the ghosts of an event whose sources show another event there."""
+        """Remove the ghosts of an event whose sources show another source event in it."""
         ghosts = self._ghosts.of_event(event_id)
         if ghosts:
             shown = {ref[0] for ref in self._places.of_event(event_id)}
@@ -301,7 +300,7 @@ class Reconciler:
                     self._lay(ref)
 
     def _ids_of(self, members: Group) -> dict[SourceRef, str]:
-        """Return the event ids of a group's members; where none has one, the former ids."""
+        """Return the event ids of a group's members; if none has one, the ids of former events."""
         shown = [ref for ref in members if ref not in self._ghosts]
         current = {ref: self._places.placed[ref].event_id for ref in shown}
         if not any(current.values()):
@@ -311,7 +310,7 @@ class Reconciler:
         return {ref: event_id for ref, event_id in current.items() if event_id}
 
     def _linked(self, ref: SourceRef) -> set[SourceRef]:
-        """Return everything reachable by links, and by ghosts that share an event with others."""
+        """Return everything reachable through links and through the ghosts of shared events."""
         found = {ref}
         ahead = [ref]
         while ahead:
@@ -331,7 +330,7 @@ class Reconciler:
 def _is_late(
     placed: Placed | None, observation: Observation, events: Mapping[str, EventOdds]
 ) -> bool:
-    """Return whether detection will discard a placed event: it knows a newer answer."""
+    """Return whether detection will discard an event because it has a newer answer."""
     entry = None if placed is None else events.get(placed.event_id)
     carried = None if entry is None else entry.sources.get(observation.source)
     applied = None if carried is None else carried.applied

@@ -1,10 +1,10 @@
-"""Source events that change the event they belong to, as un-numbered intents: pure functions.
+"""Moves of source events to other events, as un-numbered intents. Pure functions.
 
-When two events prove to be one, one of them ends (`merged`, naming the other) and its odds are
-ADDED to the other. When one proves to be two, the odds of the sources that leave are REMOVED
-(`split`) and ADDED to the event where they belong. Everything that ends comes before everything
-that replaces it, so no reader of the log holds a price in two events. Odds that move keep their
-times: nobody has looked at them anew.
+When two events turn out to be one, one of them ends (`merged`, with the id of the other) and its
+odds are ADDED to the other. When an event turns out to be two, the odds of the moving sources are
+REMOVED (`split`) and ADDED to their new event. Removals come before additions, so no reader of the
+log ever holds a price in two events. Odds that move keep their times, since they were not fetched
+again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource, t
 
 
 class Moved(Struct, frozen=True):
-    """The moves of source events from one event to another.
+    """The result of moving source events between events.
 
     Args:
         intents: in the order of event ids, departures before arrivals.
-        entries: event id -> the event with the moves applied, None where it ends. Their odds are
-            those that the cache holds, without new numbers.
+        entries: event id -> the event with the moves applied, None if it ends. Odds keep the
+            numbers that they have in the cache.
     """
 
     intents: tuple[EventIntent, ...] = ()
@@ -42,7 +42,7 @@ class Moved(Struct, frozen=True):
 
 
 class _Arrival(Struct, frozen=True):
-    """A source event with the odds of its bookmakers, on the way to another event."""
+    """A source event and the odds of its bookmakers, for insertion into another event."""
 
     carried: EventSource
     bookmakers: tuple[BookmakerOdds, ...]
@@ -50,14 +50,12 @@ class _Arrival(Struct, frozen=True):
 
 
 def move(events: Mapping[str, EventOdds], moves: Sequence[Move], at: datetime) -> Moved:
-    """Take source events out of their events, and put them where they belong.
-
-    Moves within an event are left to `rematch`.
+    """Move source events to other events; rematch() handles moves within an event.
 
     Args:
         events: the entries of the cache, by event id.
-        moves: as the reconciler gives them.
-        at: the time of the observation that shows where they belong.
+        moves: the moves from the reconciler.
+        at: the time of the observation that causes the moves.
     """
     leaving = _by_event(moves)
     if not leaving:
@@ -89,15 +87,15 @@ def rematch(
     intents: Sequence[EventIntent],
     at: datetime,
 ) -> tuple[EventIntent, ...]:
-    """Keep the match of source events that stay in their event, where it differs.
+    """Return intents with the new matches of source events that stay in their event.
 
-    An event that changes anyway takes it along. For any other it is a change of its own
-    (`rematched`), since the log is all that is stored.
+    A change of the event in the same commit includes the new match. Otherwise the match becomes a
+    change of its own (`rematched`), since only the log is stored.
 
     Args:
         events: the entries of the cache, by event id.
-        moves: as the reconciler gives them; those to another event are left to `move`.
-        intents: all intents of the observation, which these follow.
+        moves: the moves from the reconciler; move() handles those to another event.
+        intents: all previous intents of the observation.
         at: the time of the observation.
     """
     found: list[EventIntent] = []
@@ -110,7 +108,7 @@ def rematch(
         source, source_event_id = each.ref
         carried = None if entry is None else entry.sources.get(source)
         if entry is None or carried is None or carried.source_event_id != source_event_id:
-            continue  # gone by the very observation
+            continue  # departed in the same observation
         fresh = replace(carried, shown=each.placed.shown, match=each.placed.match)
         event, first = entry.event, None
         if all(intent.first is None and intent.last is None for intent in before):
@@ -121,7 +119,7 @@ def rematch(
 
 
 def _by_event(moves: Sequence[Move]) -> dict[str, list[Move]]:
-    """Return the moves to another event by the event that they lead away from, in order."""
+    """Return the moves to other events, by the event that they leave, in order."""
     leading: dict[str, list[Move]] = {}
     for each in sorted(moves, key=lambda each: (each.from_event, each.ref)):
         if each.from_event != each.placed.event_id:
@@ -142,7 +140,7 @@ def _arrival(entry: EventOdds, moving: Move) -> _Arrival:
 
 
 def _take_out(entry: EventOdds, going: Sequence[Move], at: datetime) -> EventIntent:
-    """Return the departure of source events from one event, or the end of that event."""
+    """Return the removal of source events from an event, or the end of the event."""
     event = entry.event
     names = {each.ref[0] for each in going}
     look = Look(going[0].ref[0], at)
@@ -163,7 +161,7 @@ def _take_out(entry: EventOdds, going: Sequence[Move], at: datetime) -> EventInt
 
 
 def _left_behind(entry: EventOdds, intent: EventIntent) -> EventOdds | None:
-    """Return an event without the sources that an intent takes out; None where none is left."""
+    """Return an event without the sources that an intent removes, or None if none is left."""
     if not intent.sources:
         return None
     bookmakers = {key: odds for key, odds in entry.bookmakers.items() if key[0] in intent.sources}
@@ -171,7 +169,7 @@ def _left_behind(entry: EventOdds, intent: EventIntent) -> EventOdds | None:
 
 
 def _without(event: Event, sources: Mapping[str, EventSource], at: datetime) -> Event:
-    """Return the event as the first of the sources that stay describes it."""
+    """Return the event as described by the first remaining source."""
     ids = {name: id_ for name, id_ in event.source_ids.items() if name in sources}
     shown = sources[next(iter(ids))].shown if ids else None
     if shown is None or next(iter(event.source_ids)) in ids:
@@ -204,7 +202,7 @@ def _event(
 def _put_in(
     entry: EventOdds | None, event_id: str, arrivals: Sequence[_Arrival], at: datetime
 ) -> EventIntent:
-    """Return the arrival of source events in one event, which is new where `entry` is None."""
+    """Return the insertion of source events into an event, which is new if `entry` is None."""
     ids = {arrival.carried.source: arrival.carried.source_event_id for arrival in arrivals}
     told = told_statuses({arrival.carried.source: arrival.carried for arrival in arrivals})
     lost = {each for arrival in arrivals for each in arrival.draws_lost}

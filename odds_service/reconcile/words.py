@@ -1,7 +1,7 @@
 """Word lists for the names of teams, players and competitions.
 
-All words are in the form that `names.plain` gives them: lower case, without accents, dots and
-apostrophes. To support another variant of a name, add it here.
+All words have the form that `names.plain` returns: lower case, without accents, dots and
+apostrophes. Add further variants of names here.
 """
 
 from typing import Final
@@ -11,7 +11,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Words that mean any club. They count for nothing unless the name has no other words.
+# Generic words for a club. They are ignored unless the name has no other words.
 CLUB: Final = _words("""
     ac acf afc aik as bc bk bsc ca calcio cd cf cfc club clube cs css ec fa fc ff fk football foot
     fsv futbol futebol gd hc if ifk ik jk kf kfc kk krc ks kv mks nk osc pfc rc rcd sad sc sd se
@@ -87,7 +87,7 @@ SAME: Final = {
     "rep": "",
 }
 
-# Several words for one; the longest that fits is taken.
+# Phrases and their replacements; the longest match wins.
 PHRASES: Final = {
     ("korea", "republic"): ("south", "korea"),
     ("republic", "of", "korea"): ("south", "korea"),
@@ -112,7 +112,7 @@ PHRASES: Final = {
     ("viet", "nam"): ("vietnam",),
 }
 
-# Words that set a team of a club apart from its others. Words that mean this only in the name of a
+# Words that distinguish the teams of a club. Words that do so only in the name of a
 # competition (`junior`: Boca Juniors is a men's team) are in COMPETITION_YOUTH.
 WOMEN: Final = _words("""
     w wom women womens woman ladies lady girls female fem femenino femenina femeninas femenil
@@ -142,7 +142,7 @@ COMPETITION_RESERVE: Final = _words("""
 # Words before a `II` that is part of the club's own name.
 OWN_NUMBER: Final = _words("willem pablo")
 
-# Other name of a sport -> the name to compare.
+# Alternative name of a sport -> the canonical name.
 SPORTS: Final = {
     "football": "soccer",
     "futbol": "soccer",

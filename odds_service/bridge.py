@@ -1,4 +1,4 @@
-"""Trio <-> asyncio, both ways; the only importer of trio_asyncio, so that it can be replaced.
+"""The bridge between Trio and asyncio; the only importer of trio_asyncio, to keep it replaceable.
 
 Database code is asyncio-flavoured and runs on a loop inside the Trio thread: `open_bridge` opens
 it, `aio` runs one whole unit of work there. gRPC handlers run on a loop of their own in another
@@ -25,10 +25,10 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def _names_of_python_3_13() -> Iterator[None]:
-    """Lend asyncio the two names that Python 3.14 took away, while trio_asyncio is imported.
+    """Restore two names removed from asyncio in Python 3.14, while trio_asyncio is imported.
 
-    trio_asyncio 0.16 derives classes from them at import, which the loops that it opens inside Trio
-    do not use. It also sets an event loop policy, which is deprecated.
+    At import, trio_asyncio 0.16 derives classes from them, which its loops inside Trio do not use.
+    It also sets an event loop policy, which is deprecated.
     """
     lent: list[tuple[ModuleType, str]] = []
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
@@ -72,12 +72,12 @@ class BridgeFaults:
 
 @asynccontextmanager
 async def open_bridge() -> AsyncIterator[BridgeFaults]:
-    """Open asyncio's loop in this Trio thread, outside of all contexts that use it.
+    """Open an asyncio loop in this Trio thread; it must enclose all contexts that use it.
 
-    It is the thread's running loop while it is open: from Python 3.14 on, tasks look for it there.
+    While open, it is the thread's running loop, where tasks look for it from Python 3.14 on.
 
     Raises:
-        RuntimeError: The thread runs a loop already, of another bridge for instance.
+        RuntimeError: The thread already runs a loop, such as that of another bridge.
     """
     if _get_running_loop() is not None:
         raise RuntimeError("this thread has a running asyncio loop already")
@@ -101,7 +101,7 @@ async def aio(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
 
 
 class TrioGate:
-    """Lets coroutines of another thread's asyncio loop await Trio functions.
+    """A gate through which coroutines on another thread's asyncio loop await Trio functions.
 
     The Trio side runs in a nursery of the service, so a caller that goes away cancels only its
     own call, and the service's stop cancels them all.
@@ -110,14 +110,17 @@ class TrioGate:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
-        # What the token runs has no context of ours; the bridge's loop is found by the context.
+        # Callbacks of the token lack our context, by which the bridge's loop is found.
         self._context = contextvars.copy_context()
 
     async def call(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
         """Await `work(*args)` in the Trio thread, from asyncio.
 
-        Raises what it raised; ConnectionAbortedError when the service stops meanwhile. Cancelling
-        the caller cancels the Trio call and does not wait for its end.
+        Raises:
+            ConnectionAbortedError: The service stopped before the call ended.
+            Exception: Any error raised by `work`.
+
+        Cancellation: Cancels the Trio call and does not wait for its end.
         """
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[T] = loop.create_future()

@@ -68,7 +68,7 @@ class Limits:
             text = f"all {self._settings.max_streams} streams of this server are taken"
             raise exhausted("streams", text, _RETRY_S)
         if self._streams[client] >= self._settings.max_streams_per_client:
-            text = f"this client already has {self._settings.max_streams_per_client} streams"
+            text = f"this client has {self._settings.max_streams_per_client} streams already"
             raise exhausted("streams per client", text)
         self.streams += 1
         self._streams[client] += 1

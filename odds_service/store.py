@@ -1,4 +1,4 @@
-"""The promises of a store, whatever the database."""
+"""The interface of a store, independent of the database."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,8 +14,8 @@ from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.model.source import SourceState
 
-# A start reads the ghosts of events that began since, and not more of them. A ghost's own start can
-# differ from its event's; the reconciler judges by that.
+# At a start, only ghosts of events that began within this time are read, up to MOST_GHOSTS. A
+# ghost's own start time can differ from its event's; the reconciler judges by the ghost's.
 GHOSTS_SINCE: Final = timedelta(days=2)
 MOST_GHOSTS: Final = 50_000
 
@@ -23,13 +23,17 @@ MOST_GHOSTS: Final = 50_000
 class Stored(Struct, frozen=True, kw_only=True):
     """The stored state at a start, and the epoch that the start opens.
 
-    events: the live ones, with their live odds. ghosts: (event id, source event that departed from
-    it), of events that began lately or have yet to begin, ended ones among them. sources: their
-    last announced states. revision: the durable one. epochs: (epoch, its first revision) in their
-    order; the last is this start's.
-    dead_letters: how many are kept. replayed: changes stored from the last stop's spill file;
-    misfits: changes of it that did not fit and are dead letters now. asks: what each source was
-    asked for in the last run.
+    Attributes:
+        events: The live events, with their live odds.
+        ghosts: (event id, source event that departed from it), for events that began recently or
+            have yet to begin, ended ones included.
+        sources: The last announced states of sources.
+        revision: The durable revision.
+        epochs: (epoch, its first revision) in order; the last one belongs to this start.
+        dead_letters: The number of dead letters kept.
+        replayed: The number of changes stored from the last stop's spill file.
+        misfits: The number of changes in that file that did not fit and are now dead letters.
+        asks: Source -> its asks in the last run.
     """
 
     events: list[EventOdds]
@@ -47,7 +51,7 @@ class Stored(Struct, frozen=True, kw_only=True):
 
 
 class WriteGroup(Struct):
-    """The content of one transaction: consecutive commits, and the records that need no order."""
+    """The content of one transaction: consecutive commits, and records without an order."""
 
     batches: Sequence[Commit] = ()
     confirmations: Sequence[BookmakerOdds] = ()
@@ -61,9 +65,13 @@ class WriteGroup(Struct):
 class HistoryFilter(Struct, frozen=True, kw_only=True):
     """A selection of changes by the rules of the contract's Filter; empty fields do not restrict.
 
-    Changes of events pass those of bookmakers, markets and sources, changes of sources all but
-    that of sources. of_markets: False leaves changes of markets out. ended: False leaves out what
-    the bookmakers showed until an event's end, which is megabytes in a page of such changes.
+    Bookmakers, markets and sources do not restrict changes of events. Only sources restrict
+    changes of sources.
+
+    Attributes:
+        of_markets: Whether changes of markets are included.
+        ended: Whether each event's end carries the bookmakers' last odds, which amount to
+            megabytes in a page of such changes.
     """
 
     event_ids: frozenset[str] = frozenset()
@@ -77,8 +85,10 @@ class HistoryFilter(Struct, frozen=True, kw_only=True):
 class HistoryPage(Struct, frozen=True):
     """A stretch of the log, in order.
 
-    upto: the page holds every selected change up to here. unstored: revisions of changes that the
-    database refused; the filter might have selected them or not.
+    Attributes:
+        upto: The page holds every selected change up to here.
+        unstored: The revisions of changes that the database refused, whether or not the filter
+            would have selected them.
     """
 
     changes: list[Change]
@@ -87,10 +97,11 @@ class HistoryPage(Struct, frozen=True):
 
 
 class PastOdds(Struct, frozen=True):
-    """The odds as they were at a revision, with its time (None before the first change).
+    """The odds as of a revision, with its time (None before the first change).
 
-    unstored: how many changes after it are unknown (refused, and dropped from the dead letters);
-    where it is not 0, a market may show the odds from before or after one of them.
+    Attributes:
+        unstored: The number of later changes that are unknown (refused, and dropped from the dead
+            letters). If it is not 0, a market may show the odds from before or after one of them.
     """
 
     revision: int
@@ -112,8 +123,10 @@ class StartedEvents(Struct, frozen=True, kw_only=True):
 class ClosingOdds(Struct, frozen=True):
     """The last OPEN odds of a market before its event's start.
 
-    confirmed_at: the last time they were seen true, the start at the latest. offered: they stood
-    until the start; else the market had been suspended or removed by then.
+    Attributes:
+        confirmed_at: The last time at which they were seen true, the start at the latest.
+        offered: Whether they stood until the start; if not, the market had been suspended or
+            removed by then.
     """
 
     event_id: str
@@ -131,9 +144,10 @@ class ClosingOdds(Struct, frozen=True):
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
-    """A change that is not in the history, with the reason.
+    """A change that is missing from history, with the reason.
 
-    change: None where it cannot be read back.
+    Attributes:
+        change: The change; None if it cannot be read back.
     """
 
     letter_id: int
@@ -146,10 +160,12 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
 
 class Retention(Struct, frozen=True, kw_only=True):
-    """The ages at which stored things are deleted; None keeps them for ever.
+    """The ages at which stored rows are deleted; None keeps them for ever.
 
-    history: changes, and the snapshots and ended events that they refer to. runs: the records of
-    pulls. ended: the last odds of events that ended, which the history holds as well.
+    Attributes:
+        history: The age of changes, and of the snapshots and ended events that they refer to.
+        runs: The age of the records of fetches.
+        ended: The age of the last odds of ended events, which history holds as well.
     """
 
     history: timedelta | None = None
@@ -158,7 +174,7 @@ class Retention(Struct, frozen=True, kw_only=True):
 
 
 class Retained(Struct, kw_only=True):
-    """The rows, or partitions of PostgreSQL's history, that one round of retention deleted."""
+    """The number of rows, or partitions of PostgreSQL's history, deleted by one retention round."""
 
     history: int = 0
     partitions: int = 0
@@ -171,8 +187,11 @@ class Retained(Struct, kw_only=True):
 class Verified(Struct, frozen=True):
     """The result of comparing odds_current with the fold of odds_history.
 
-    markets: number of live markets compared. faulty: number of differences; faults: the first of
-    them in words. unstored: number of placeholders, whose changes no fold can contain.
+    Attributes:
+        markets: The number of live markets compared.
+        faulty: The number of differences.
+        faults: Descriptions of the first differences.
+        unstored: The number of placeholders, whose changes no fold can contain.
     """
 
     markets: int
@@ -183,13 +202,13 @@ class Verified(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """One database, owned by one process at a time; to be used inside an open bridge.
+    """One database, owned by one process at a time, for use inside an open bridge.
 
-    All functions raise StorageUnavailable when the database does not answer now.
+    All functions raise StorageUnavailable if the database does not answer.
     """
 
     async def begin(self) -> Stored:
-        """Store the last stop's spill, open a new epoch, read what there is.
+        """Store the last stop's spill, open a new epoch and read the stored state.
 
         Raises StorageError.
         """
@@ -198,16 +217,17 @@ class Store(Protocol):
     async def write(self, group: WriteGroup) -> int:
         """Store a group in one transaction, whole or not at all; a repeat changes nothing.
 
-        A group of very many days is stored in several, in order; a repeat goes on after the last.
+        A group that spans very many days takes several transactions, in order; a repeat continues
+        after the last one committed.
 
         Returns:
-            The number of its changes that the database refused; they are dead letters now.
+            The number of changes that the database refused, which are now dead letters.
 
         Raises:
             Superseded: another process took over.
 
         Cancellation:
-            The group may have been stored or not. Write it again.
+            The group may or may not have been stored. Write it again.
         """
         ...
 
@@ -220,35 +240,35 @@ class Store(Protocol):
         ...
 
     def spill(self, batches: Sequence[Commit]) -> str:
-        """Keep commits that could not be written in a file for the next start; return its name.
+        """Save unwritten commits in a file for the next start, and return its name.
 
-        Blocks until they are on the disk. Raises OSError.
+        Blocks until they are on disk. Raises OSError.
         """
         ...
 
     async def history(self, after: int, upto: int, limit: int) -> list[Change]:
         """Return stored changes with after < revision <= upto, in order, at most `limit`.
 
-        Revisions without a stored change are left out. A caller that needs every revision has to
-        look for holes.
+        Revisions without a stored change are left out. A caller that needs every revision must
+        check for gaps.
         """
         ...
 
     async def history_page(
         self, after: int, upto: int, limit: int, only: HistoryFilter = HistoryFilter()
     ) -> HistoryPage:
-        """Like history(), for the changes that a filter selects; names the holes."""
+        """Return a page of the changes that a filter selects, with the unstored revisions named."""
         ...
 
     async def oldest_revision(self) -> int:
-        """Return the first revision that history holds, or will hold when it is empty."""
+        """Return the first revision in history, or the next revision if history is empty."""
         ...
 
     async def revision_at(self, at: datetime) -> int:
         """Return the last revision whose wall clock was at or before a time.
 
         Raises:
-            BelowFloor: history does not reach back to that time.
+            BelowFloor: History does not reach back to that time.
         """
         ...
 
@@ -258,23 +278,23 @@ class Store(Protocol):
         """Return the odds as of a revision.
 
         Args:
-            revision: the revision; changes up to it count.
-            event_ids: the events to return; all of them where empty.
-            at: the time as of which odds were confirmed; by default the revision's own.
+            revision: The last revision to include.
+            event_ids: The events to return; empty for all.
+            at: The time as of which odds were confirmed; by default the revision's own.
 
         Raises:
-            BelowFloor: history does not hold the revision any more, or not yet.
+            BelowFloor: History no longer holds the revision, or does not hold it yet.
         """
         ...
 
     async def sources_at(self, revision: int, at: datetime) -> list[SourceState]:
-        """Return the sources as of a revision, which was the last one at a time."""
+        """Return the sources as of a revision, which must be the last one at time `at`."""
         ...
 
     async def started_events(
         self, only: StartedEvents, after: tuple[datetime, str] | None, limit: int
     ) -> list[Event]:
-        """Return events in the order of (start time, id), after such a place, at most `limit`."""
+        """Return at most `limit` events after a (start time, id), in that order."""
         ...
 
     async def closing_odds(self, event_ids: Sequence[str]) -> list[ClosingOdds]:
@@ -298,10 +318,10 @@ class Store(Protocol):
         ...
 
     async def retain(self, policy: Retention, now: datetime) -> Retained:
-        """Delete what is too old in short transactions; make PostgreSQL's partitions ahead.
+        """Delete old rows in short transactions, and create PostgreSQL's next partitions.
 
         Cancellation:
-            Finished transactions stand; the rest waits for the next round.
+            Committed transactions stand; the rest is left for the next round.
         """
         ...
 

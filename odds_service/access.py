@@ -46,7 +46,7 @@ class Tokens:
 
     @property
     def asked(self) -> bool:
-        """Whether callers need a token."""
+        """Return whether callers need a token."""
         return bool(self._digests)
 
     def holder(self, authorization: str) -> str | None:

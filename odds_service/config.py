@@ -80,11 +80,13 @@ class MetricsSettings(ListenSettings):
 class DatabaseSettings(_Section):
     """The database, and the queue in front of it.
 
-    url: `sqlite:///file.db`, `postgresql://user@host/name`, or `memory:` for trying out, which a
-    restart forgets. migrate: bring PostgreSQL's tables
-    up to date at the start (SQLite's always are). queue_changes: capacity of the write queue in
-    changes; while it is full scraping holds. spill_folder: receives the changes that PostgreSQL
-    did not take before a stop (with SQLite they go beside the file).
+    Attributes:
+        url: `sqlite:///file.db`, `postgresql://user@host/name`, or `memory:` for trials, which
+            loses everything at a restart.
+        migrate: Whether to upgrade PostgreSQL's tables at the start (SQLite's always are).
+        queue_changes: The capacity of the write queue in changes; scraping holds while it is full.
+        spill_folder: The folder for changes that PostgreSQL did not take before a stop (with
+            SQLite they go beside the file).
     """
 
     url: SecretStr = SecretStr(DEFAULT_DATABASE)
@@ -113,9 +115,11 @@ class RetentionSettings(_Section):
 class LimitSettings(_Section):
     """Limits of one source. Excess is dropped and counted.
 
-    max_events: of one answer; the events that start first are taken. max_markets: of one bookmaker
-    for one event. max_retry_after_s: the longest wait that a source can ask for (its own
-    `http.max_retry_after_s` may be lower).
+    Attributes:
+        max_events: The most events in one answer; those that start first are taken.
+        max_markets: The most markets of one bookmaker for one event.
+        max_retry_after_s: The longest wait that a source can ask for, in seconds (its own
+            `http.max_retry_after_s` may be lower).
     """
 
     max_events: int = Field(default=20_000, ge=1, le=1_000_000)

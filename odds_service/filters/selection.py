@@ -34,13 +34,13 @@ class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
 
     @property
     def by_event(self) -> bool:
-        """Whether deciding on an event takes more than its id."""
+        """Return whether deciding on an event takes more than its id."""
         fields = (self.sports, self.competitions, self.start_from, self.start_to, self.in_play)
         return any(field is not None for field in fields)
 
     @property
     def of_markets(self) -> bool:
-        """Whether some markets of a selected event may be left out."""
+        """Return whether some markets of a selected event may be left out."""
         return not (self.bookmakers is None and self.markets is None and self.sources is None)
 
     def takes_event_id(self, event_id: str) -> bool:

@@ -120,7 +120,7 @@ class Hub:
 
     @property
     def closed(self) -> bool:
-        """Whether streams should end: the feed is closed or the server is stopping."""
+        """Return whether streams should end: the feed is closed or the server is stopping."""
         return self._ended or self.feed.closed
 
     def has_news(self, revision: int) -> bool:

@@ -1,4 +1,4 @@
-"""`python -m odds_service` is the console script."""
+"""The entry point of `python -m odds_service`, the same as the console script."""
 
 from odds_service.cli import main
 

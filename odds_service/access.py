@@ -18,7 +18,7 @@ from odds_service.config import ListenSettings
 from odds_service.errors import SettingsError
 from odds_service.secrets import hide
 
-REREAD_S: Final = 5.0  # at most one look at tokens_file in this time, made by a call
+REREAD_S: Final = 5.0  # the shortest time between two looks at tokens_file
 _SCHEME: Final = "bearer "
 
 log = structlog.get_logger(__name__)
@@ -28,12 +28,11 @@ class Tokens:
     """The accepted bearer tokens; only their digests are kept.
 
     Every token is compared, each in constant time, so the time of an answer reveals nothing. A
-    tokens_file that has changed is read again by the first call that comes REREAD_S or more after
-    the last look. If it cannot be read then, or is empty, the tokens stay as they are and a
-    warning is logged.
+    changed tokens_file is read again by the first call REREAD_S or more after the last look. If it
+    is unreadable or empty, the tokens remain unchanged and a warning is logged.
 
     Raises:
-        SettingsError: the tokens cannot be read at the start.
+        SettingsError: The tokens cannot be read at the start.
     """
 
     def __init__(
@@ -102,7 +101,7 @@ def read_tokens(settings: ListenSettings) -> list[str]:
     """Return all tokens of the settings.
 
     Raises:
-        SettingsError: the file is missing or holds no token, or a token is empty.
+        SettingsError: The file is missing or holds no token, or a token is empty.
     """
     section = settings.section
     tokens = [token.get_secret_value().strip() for token in settings.tokens]
@@ -153,8 +152,8 @@ def tls_context(settings: ListenSettings) -> ssl.SSLContext | None:
     With a client CA, clients must present a certificate that it signed.
 
     Raises:
-        SettingsError: a file is unreadable, or key and certificate do not belong together. The
-            text names the setting and the file.
+        SettingsError: A file is unreadable, or key and certificate do not match. The text names
+            the setting and the file.
     """
     section, certificate, key = settings.section, settings.tls_certificate, settings.tls_key
     if certificate is None or key is None:

@@ -1,4 +1,4 @@
-"""The parts of the service: made from the settings and the database, and wired together."""
+"""Assembly of the service's parts from the settings and the database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,8 +30,11 @@ from odds_service.store import Store, Stored
 class Parts(Struct, frozen=True, kw_only=True):
     """All parts of one service.
 
-    started_s: the boot clock when they were made. stored: the state that the database held then.
-    asks: source -> what its settings ask for; changed_asks: those that differ from the last run's.
+    Attributes:
+        started_s: The boot clock at the assembly.
+        stored: The state of the database at the assembly.
+        asks: Source -> its asks under the settings.
+        changed_asks: The asks that differ from the last run's.
     """
 
     settings: Settings
@@ -63,13 +66,13 @@ async def assemble(
     """Open the database, load the cache from it and wire the parts; nothing runs yet.
 
     Args:
-        settings: checked settings.
-        sources: opened sources, each with a name of its own.
-        faults: counts the errors that reached the database's asyncio loop.
-        clock: the source of all time; None for the machine's own clocks.
+        settings: The checked settings.
+        sources: The opened sources, with unique names.
+        faults: The count of errors that reached the asyncio loop of the database.
+        clock: The source of all time; None for the machine's own clocks.
 
     Raises:
-        StorageError: the database cannot be used; the text names the reason.
+        StorageError: The database cannot be used; the text names the reason.
     """
     database, steady = settings.database, SteadyClock(clock or SystemClock())
     async with open_store(

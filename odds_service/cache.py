@@ -1,4 +1,4 @@
-"""The latest odds in memory: written by detect alone, read from any thread."""
+"""The latest odds in memory; written only by detect, read from any thread."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,8 @@ from odds_service.model.source import SourceState
 class CacheView(Struct, frozen=True):
     """A consistent copy of the cache: the state of the log at `cursor`.
 
-    events: id -> odds; the dict belongs to the reader, its immutable values are shared.
+    Attributes:
+        events: Event id -> odds; the dict belongs to the reader, its immutable values are shared.
     """
 
     cursor: Cursor
@@ -65,10 +66,10 @@ class OddsCache:
         """Replace entries and sources, and publish the commit that they come from.
 
         Args:
-            entries: event id -> its new odds, None to remove it.
-            sources: name -> its new state.
-            batch: the commit; None where nothing is numbered.
-            detected_at: the time stamp of the commit.
+            entries: Event id -> its new odds, or None to remove it.
+            sources: Name -> its new state.
+            batch: The commit; None if there are no numbered changes.
+            detected_at: The time stamp of the commit.
         """
         gone = [event_id for event_id, odds in entries.items() if odds is None]
         fresh = {event_id: odds for event_id, odds in entries.items() if odds is not None}
@@ -84,7 +85,7 @@ class OddsCache:
             self._feed.wake()
 
     def view(self, event_ids: Iterable[str] | None = None) -> CacheView:
-        """Return a consistent view of all events, or of those named; unknown ids are left out."""
+        """Return a consistent view of all or the given events; unknown ids are left out."""
         with self._lock:
             if event_ids is None:
                 events = self._events.copy()

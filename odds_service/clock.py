@@ -1,8 +1,8 @@
 """The clock of the service, with four readings: order, age, pace and the time of day.
 
-None of them can replace another. A wall clock is set and steps back, so it neither orders nor
-measures. A monotonic clock stands still while the machine sleeps, so it gives no age. A boot clock
-does not give the time of day.
+None of them can replace another. A wall clock can be set and step back, so it neither orders nor
+measures. A monotonic clock stops while the machine sleeps, so it gives no ages. A boot clock does
+not give the time of day.
 """
 
 import time
@@ -23,7 +23,7 @@ _LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 class Clock(Protocol):
-    """A source of time. It is passed in, so that tests, import and replay can bring their own."""
+    """A source of time, passed in so that tests, import and replay can replace it."""
 
     def sequence(self) -> int:
         """Return the next number of a counter that orders attempts. It is never stored."""
@@ -34,7 +34,7 @@ class Clock(Protocol):
         ...
 
     def monotonic_s(self) -> float:
-        """Return seconds that never step back and stand still in sleep: for retries and pace."""
+        """Return seconds that never step back, excluding sleep: for retries and pace."""
         ...
 
     def wall(self) -> datetime:
@@ -85,8 +85,10 @@ class DrivenClock:
 class ClockState(Struct, frozen=True):
     """Jumps and sleeps since the start, for operators.
 
-    last_jump_s: seconds that the wall clock jumped, negative for back. last_jump_at: the time
-    after that jump. waiting: the wall clock has jumped, less than FOLLOW_AFTER_S ago.
+    Attributes:
+        last_jump_s: The seconds of the wall clock's last jump, negative for a jump back.
+        last_jump_at: The wall clock's time after that jump.
+        waiting: Whether the wall clock jumped less than FOLLOW_AFTER_S ago.
     """
 
     jumps: int = 0
@@ -105,12 +107,12 @@ class Looked(Struct, frozen=True):
 
 
 class SteadyClock:
-    """A clock that ignores short jumps of the wall clock below it.
+    """A clock that ignores short-lived jumps of the underlying wall clock.
 
     `wall` is the time of day at the last look, plus the seconds that the boot clock has run since.
-    Call `look` about once a second. It follows the wall clock at once where that strays by at most
-    JUMP_S, and FOLLOW_AFTER_S after a jump. So a clock that is wrong for some seconds starts no
-    event and dates no odds. All methods but `look` may be called from any thread.
+    Call `look` about once a second. It follows the wall clock at once if that strays by at most
+    JUMP_S, and otherwise FOLLOW_AFTER_S after the jump. So a clock that is wrong for some seconds
+    neither starts an event nor dates odds. All methods but `look` may be called from any thread.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -143,7 +145,7 @@ class SteadyClock:
         return later(wall, boot_s - anchor_s)
 
     def reading(self) -> Reading:
-        """Read the two clocks that odds are judged by together."""
+        """Read both clocks that judge the age of odds at the same time."""
         boot_s = self._clock.boot_s()
         wall, distrust_s = self.wall_at(boot_s), self._distrust_before_s
         strayed_s = (self._clock.wall() - wall).total_seconds()
@@ -152,7 +154,7 @@ class SteadyClock:
         return Reading(wall, boot_s, distrust_s)
 
     def look(self) -> Looked:
-        """Compare the clocks with those of the last look; follow the wall clock where it is due."""
+        """Compare the clocks with the last look, and follow the wall clock if due."""
         boot_s, wall = self._clock.boot_s(), self._clock.wall()
         asleep_s = boot_s - self._clock.monotonic_s()
         slept_s = asleep_s - self._asleep_s

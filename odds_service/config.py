@@ -22,7 +22,7 @@ from odds_service.secrets import hide, hide_in_url
 DEFAULT_LISTEN: Final = "127.0.0.1:50051"
 DEFAULT_DATABASE: Final = "sqlite:///odds.db"
 _RENAMED: Final = {"life": "shutdown"}  # sections as they were called in 0.1 -> today's names
-_CLIENTS: Final = "odds_server"  # ODDS_SERVER is the address that clients ask, not our section
+_CLIENTS: Final = "odds_server"  # ODDS_SERVER is the clients' server address, not our section
 _SECRET_KEY: Final = re.compile(r"(?i)key$|token|password|secret|authorization|cookie")
 
 
@@ -33,8 +33,11 @@ class _Section(BaseModel):
 class ListenSettings(_Section):
     """The address of a port, and the callers that it admits; see access.
 
-    listen: `host:port`; port 0 takes a free one. A host that is not loopback needs TLS, tokens,
-    or `insecure_public = true`. tokens: bearer tokens; tokens_file holds more, one a line.
+    Attributes:
+        listen: `host:port`; port 0 takes a free one. A host that is not loopback needs TLS, tokens
+            or `insecure_public = true`.
+        tokens: Bearer tokens.
+        tokens_file: A file with more tokens, one per line.
     """
 
     section: ClassVar[str]  # the name that errors give
@@ -49,10 +52,11 @@ class ListenSettings(_Section):
 
 
 class ServerSettings(ListenSettings):
-    """The gRPC server and its limits, for one client and for all together.
+    """The gRPC server and its limits, per client and for all clients together.
 
-    suspect_below: a combined overround below it counts as suspect, not as arbitrage (-0.03: a
-    profit of over 3 %).
+    Attributes:
+        suspect_below: A combined overround below this is suspect, not an arbitrage (-0.03: a profit
+            of over 3 %).
     """
 
     section = "server"
@@ -76,11 +80,13 @@ class MetricsSettings(ListenSettings):
 class DatabaseSettings(_Section):
     """The database, and the queue in front of it.
 
-    url: `sqlite:///file.db`, `postgresql://user@host/name`, or `memory:` for trying out, which a
-    restart forgets. migrate: bring PostgreSQL's tables
-    up to date at the start (SQLite's always are). queue_changes: capacity of the write queue in
-    changes; while it is full scraping holds. spill_folder: receives the changes that PostgreSQL
-    did not take before a stop (with SQLite they go beside the file).
+    Attributes:
+        url: `sqlite:///file.db`, `postgresql://user@host/name`, or `memory:` for trials, which
+            loses everything at a restart.
+        migrate: Whether to upgrade PostgreSQL's tables at the start (SQLite's always are).
+        queue_changes: The capacity of the write queue in changes; scraping holds while it is full.
+        spill_folder: The folder for changes that PostgreSQL did not take before a stop (with
+            SQLite they go beside the file).
     """
 
     url: SecretStr = SecretStr(DEFAULT_DATABASE)
@@ -90,11 +96,14 @@ class DatabaseSettings(_Section):
 
 
 class RetentionSettings(_Section):
-    """Lifetimes of what is kept.
+    """Lifetimes of changes, records, events and odds.
 
-    history_days: changes in the database, None for ever. runs_days: records of pulls.
-    over_hours: an event, after its start or its last confirmation, whichever is later.
-    unconfirmed_hours: odds, after their last confirmation.
+    Attributes:
+        history_days: The lifetime of changes in the database; None for ever.
+        runs_days: The lifetime of the records of fetches.
+        over_hours: The lifetime of an event after its start or its last confirmation, whichever is
+            later.
+        unconfirmed_hours: The lifetime of odds after their last confirmation.
     """
 
     history_days: float | None = Field(default=None, gt=0)
@@ -106,9 +115,11 @@ class RetentionSettings(_Section):
 class LimitSettings(_Section):
     """Limits of one source. Excess is dropped and counted.
 
-    max_events: of one answer; the events that start first are taken. max_markets: of one bookmaker
-    for one event. max_retry_after_s: the longest wait that a source can ask for (its own
-    `http.max_retry_after_s` may be lower).
+    Attributes:
+        max_events: The most events in one answer; those that start first are taken.
+        max_markets: The most markets of one bookmaker for one event.
+        max_retry_after_s: The longest wait that a source can ask for, in seconds (its own
+            `http.max_retry_after_s` may be lower).
     """
 
     max_events: int = Field(default=20_000, ge=1, le=1_000_000)
@@ -124,7 +135,7 @@ class ShutdownSettings(_Section):
 
 
 class LogSettings(_Section):
-    """Logs. level: the lowest that is logged. format: `auto` is pretty on a terminal, else JSON."""
+    """The lowest level logged, and the format; `auto` is pretty on a terminal, else JSON."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "pretty"] = "auto"
@@ -133,7 +144,8 @@ class LogSettings(_Section):
 class Settings(BaseSettings):
     """All settings. Environment variables are ODDS_SERVER__LISTEN, ODDS_DATABASE__URL, …
 
-    sources: one table each; its `kind` names the plug-in that reads the other keys.
+    Attributes:
+        sources: One table per source; its `kind` names the plug-in that reads the other keys.
     """
 
     model_config = SettingsConfigDict(
@@ -168,14 +180,15 @@ class Settings(BaseSettings):
 
 
 def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings:
-    """Read the file, then the environment, then flags; the later ones win.
+    """Read the file, the environment and the flags; later ones override earlier ones.
 
     Args:
-        path: a TOML file; None for the defaults.
-        flags: section -> key -> value; None values are left out.
+        path: A TOML file; None for the defaults.
+        flags: Section -> key -> value; values of None are ignored.
 
     Raises:
-        SettingsError: the text names file, key and reason, and holds no secret.
+        SettingsError: A setting is wrong. The text names the file, the key and the reason, and
+            holds no secret.
     """
     tables = _read_toml(path) if path is not None else {}
     try:
@@ -189,9 +202,7 @@ def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings
         present = getattr(settings, section)
         try:
             merged = type(present).model_validate(present.model_dump() | given)
-        except (
-            ValidationError
-        ) as error:  # only a flag can be wrong here; the rest is checked already
+        except ValidationError as error:  # of a flag: the rest has already been checked
             raise SettingsError(f"flags: {explain(error, within=section)}") from None
         settings = settings.model_copy(update={section: merged})
     hide_in_url(settings.database.url.get_secret_value())
@@ -215,9 +226,11 @@ def _hide_in(tables: Any, key: str = "") -> None:
 
 
 def explain(error: ValidationError, *, within: str = "") -> str:
-    """Return pydantic's findings as `key: reason`, without the values, which may be secret.
+    """Return pydantic's findings as `key: reason`, without values, which may be secret.
 
-    within: the section of the keys.
+    Args:
+        error: The findings.
+        within: The section of the keys.
     """
     findings = []
     for finding in error.errors(include_input=False, include_url=False):

@@ -21,9 +21,10 @@ async def serve_api(
     """Serve gRPC until the server is stopped; started() hands over a server that takes calls.
 
     Args:
-        parts: the parts that calls read and refresh.
-        core: runs what calls start in the Trio thread; a crash there ends the service.
-        task_status: receives the server.
+        parts: The parts that calls read and refresh.
+        core: The nursery for work started by calls in the Trio thread; a crash there ends the
+            service.
+        task_status: Receives the server.
     """
     refresher = Refresher(
         parts.cache, parts.detector, parts.writer, parts.queue, parts.scrapers, core
@@ -51,12 +52,12 @@ async def serve_readings(
     *,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve metrics where a port is set, until cancelled, so that a drain can be watched.
+    """Serve metrics until cancelled, so during the drain too; return at once if they are off.
 
     Args:
-        parts: the parts that are measured.
-        server: reports its calls and streams.
-        task_status: receives the address, empty where metrics are off.
+        parts: The parts to measure.
+        server: The server that reports its calls and streams.
+        task_status: Receives the address, empty if metrics are off.
     """
     settings = parts.settings.metrics
     if not settings.listen:

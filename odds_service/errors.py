@@ -22,7 +22,9 @@ class SettingsError(OddsServiceError):
 class SourceError(OddsServiceError):
     """A fetch from a source failed; `kind` is a short name under which it is counted.
 
-    retry_after_s: seconds that the source asked us to wait, None where it did not say.
+    Attributes:
+        kind: The short name.
+        retry_after_s: The seconds that the source asked us to wait; None if it did not say.
     """
 
     def __init__(self, kind: str, message: str, *, retry_after_s: float | None = None) -> None:
@@ -58,8 +60,10 @@ class UnknownEvent(OddsServiceError):
 class NotFetchedYet(OddsServiceError):
     """The sources of a refresh did not answer within its deadline; the refresh goes on.
 
-    epoch, revision: a cursor before all changes that it will make. sources: those that have not
-    answered.
+    Attributes:
+        epoch: The epoch of a cursor before all changes that the refresh will make.
+        revision: The revision of that cursor.
+        sources: The sources that have not answered.
     """
 
     def __init__(self, epoch: str, revision: int, sources: Sequence[str]) -> None:

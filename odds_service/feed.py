@@ -17,9 +17,9 @@ class ChangeFeed:
     """A ring of batches from `oldest_revision` to the head, the newest revision.
 
     The ring keeps at most `capacity` changes, but always all that are not yet durable (the write
-    queue limits them), so that a reader coming from the database meets the ring without a gap. It
-    knows no subscriber: each holds a cursor and reads at its own pace. All methods may be called
-    from any thread, unless noted.
+    queue limits these), so that a reader can move from the database to the ring without a gap. The
+    feed does not track subscribers: each holds a cursor and reads at its own pace. All methods may
+    be called from any thread, unless noted.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class ChangeFeed:
 
     @property
     def durable_revision(self) -> int:
-        """Everything up to here is committed in the database, or in the dead letters."""
+        """The last revision up to which all changes are in the database or the dead letters."""
         return self._durable
 
     @property
     def oldest_revision(self) -> int:
-        """The first revision that the ring still holds; head + 1 when it is empty."""
+        """The first revision that the ring still holds; head + 1 if it is empty."""
         return self._trimmed_to + 1
 
     @property
@@ -71,9 +71,9 @@ class ChangeFeed:
         return self._closed
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener` after every append, advance and close; return a function that ends it.
+        """Call `listener` after every append, advance and close; return a function to unlisten.
 
-        The call comes on the thread that published, so it must only hand a wake-up over.
+        The listener runs on the publishing thread, so it must do no more than schedule a wake-up.
         """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
@@ -89,7 +89,7 @@ class ChangeFeed:
         self._trim_locked()
 
     def advance_durable(self, revision: int) -> None:
-        """Note that everything up to `revision` is committed."""
+        """Record that all changes up to `revision` are durable."""
         with self.lock:
             if not self._durable <= revision <= self._head:
                 raise AssertionError(f"durable {self._durable} -> {revision}, head {self._head}")
@@ -98,10 +98,10 @@ class ChangeFeed:
         self.wake()
 
     def read_after(self, revision: int, max_batches: int) -> list[Commit] | None:
-        """Return batches with everything after `revision`, oldest first, at most `max_batches`.
+        """Return the batches that follow `revision`, oldest first, at most `max_batches`.
 
-        The first may begin at or before `revision`. The list is empty at the head. Returns None
-        where the ring no longer reaches back to `revision`.
+        The first batch may begin at or before `revision`. The list is empty at the head. Returns
+        None if the ring no longer reaches back to `revision`.
         """
         with self.lock:
             if revision < self._trimmed_to:
@@ -118,7 +118,7 @@ class ChangeFeed:
         self.wake()
 
     def wake(self) -> None:
-        """Wake every listener; a server has one, however many subscribers it has."""
+        """Call every listener; a server has only one, however many subscribers it has."""
         for listener in tuple(self._listeners):
             listener()
 

@@ -1,4 +1,4 @@
-"""Forgetting by the settings: unconfirmed odds leave the cache, old rows leave the database."""
+"""Removal of unconfirmed odds from the cache and of old rows from the database."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from odds_service.store import Retention
 
 
 def purge_policy(settings: RetentionSettings) -> PurgePolicy:
-    """Return how long the cache keeps odds that no source confirms."""
+    """Return the lifetimes of unconfirmed odds in the cache."""
     return PurgePolicy(
         over=timedelta(hours=settings.over_hours),
         unconfirmed=timedelta(hours=settings.unconfirmed_hours),
@@ -24,7 +24,7 @@ def purge_policy(settings: RetentionSettings) -> PurgePolicy:
 
 
 def retention(settings: RetentionSettings) -> Retention:
-    """Return how long the database keeps its rows; no limit of history where none is set."""
+    """Return the lifetimes of rows in the database; history is unlimited by default."""
     days = settings.history_days
     return Retention(
         history=None if days is None else timedelta(days=days),

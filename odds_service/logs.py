@@ -1,4 +1,4 @@
-"""Structured logs: pretty on a terminal, one JSON object a line elsewhere; no secrets in either."""
+"""Structured logs without secrets: pretty on a terminal, one JSON object per line elsewhere."""
 
 import logging
 import sys
@@ -29,14 +29,14 @@ def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
 
 
 def _redact_line(_logger: WrappedLogger, _method: str, line: Any) -> str:
-    """Hide secrets that came out of an object when it was written as text."""
+    """Hide secrets that appeared when an object was rendered as text."""
     return without_known(str(line))
 
 
 def _log_crash(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    """Log a crash. Python's own hook would write the traceback with its secrets."""
+    """Log a crash, since Python's own hook would print secrets with the traceback."""
     if issubclass(kind, KeyboardInterrupt):
         return
     log.critical("crashed", exc_info=(kind, error, traceback))
@@ -60,7 +60,7 @@ def configure_logs(level: str, style: str) -> None:
     the same form.
 
     Args:
-        level: the lowest level that is logged, in any case.
+        level: The lowest level to log, in upper or lower case.
         style: `auto`, `json` or `pretty`.
     """
     pretty = style == "pretty" or (style == "auto" and sys.stderr.isatty())

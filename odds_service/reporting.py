@@ -44,7 +44,7 @@ def service_status(parts: Parts) -> ServiceStatus:
 
 
 def readings(parts: Parts, rpc: RpcReport) -> Readings:
-    """Return what the metrics are made of. Call it in the Trio thread."""
+    """Return the readings behind the metrics. Call it in the Trio thread."""
     view = parts.cache.view()
     entries = view.events.values()
     return Readings(

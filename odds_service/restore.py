@@ -1,4 +1,4 @@
-"""Stored values on the clocks of this run: the age of odds, and the state of sources at a start."""
+"""Adaptation of stored odds and source states to the clocks of this run."""
 
 from datetime import datetime
 
@@ -10,9 +10,9 @@ from odds_service.sources.base import Source
 
 
 def odds_on_boot_clock(entry: EventOdds, now: Reading) -> EventOdds:
-    """Return stored odds with their ages on this boot's clock.
+    """Return stored odds with their times on this boot's clock.
 
-    A time that lies ahead of the wall clock counts as now.
+    A time ahead of the wall clock counts as now.
     """
     bookmakers = {}
     for key, odds in entry.bookmakers.items():
@@ -32,13 +32,13 @@ def _boot_of(at: datetime, now: Reading) -> float:
 def starting_state(source: Source, stored: SourceState | None) -> SourceState:
     """Return the state of a source at a start: STALE until its first success.
 
-    It keeps the status that was announced last, so that a restart announces nothing.
+    It keeps the last announced status, so that a restart announces nothing.
     """
     pace = source.pace
     return SourceState(
         source=source.name,
-        # A source with one payload an event answers at every look at least: the shorter interval
-        # tells when a success is missing.
+        # A source with one payload per event answers at least at every discovery, so the shorter
+        # interval reveals a missing success.
         interval_s=min(pace.slowest_s, pace.discovery_s) if pace.by_event else pace.slowest_s,
         paces=tuple((tier.within_s, tier.interval_s) for tier in pace.tiers),
         announced=None if stored is None else stored.announced,

@@ -1,4 +1,4 @@
-"""Redaction of secrets: of those that the settings hold, and of text that looks like one.
+"""Redaction of secrets: those in the settings, and text that looks like a secret.
 
 Code that reads a secret from the settings calls `hide`. Logs, errors and tracebacks, and the
 statuses and replies made from them, go through `redact`.
@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN: Final = "***"
-# Hiding shorter ones would remove ordinary words from the logs.
+# Hiding shorter secrets would remove ordinary words from the logs.
 LEAST_CHARS: Final = 8
 
 # Query parameters, headers and settings that carry secrets, and passwords in URLs.

@@ -1,4 +1,4 @@
-"""The composition root: the nursery tree of the service, and the order it starts and stops in.
+"""The composition root: the service's nursery tree, and its order of starting and stopping.
 
     schedule ─► scrape ══► detect ══► write ─► database
                              │
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 class Running(Struct, frozen=True):
-    """A started service and its addresses; `metrics` is empty where metrics are off."""
+    """A started service and its addresses; `metrics` is empty if metrics are off."""
 
     parts: Parts
     server: RpcServer
@@ -64,19 +64,19 @@ async def run_service(
     clock: Clock | None = None,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run until `stop` is set, then stop in order; started() means that it serves.
+    """Run until `stop` is set, then stop in order; started() is called once the service serves.
 
     Args:
-        settings: checked settings.
-        stop: ends the service, in order.
-        clock: the source of all time; None for the machine's own clocks.
-        task_status: receives the parts and the addresses.
+        settings: The checked settings.
+        stop: The event that ends the service in order.
+        clock: The source of all time; None for the machine's own clocks.
+        task_status: Receives the parts and the addresses.
 
     Raises:
-        OddsServiceError: the user can mend it (settings, database).
-        ExceptionGroup: a core task crashed.
+        OddsServiceError: A fault that the user can fix, in the settings or the database.
+        ExceptionGroup: A core task crashed.
 
-    Cancellation: everything opened here is closed, each step within its deadline. Changes that
+    Cancellation: Everything opened here is closed, each step within its deadline. Changes that
     cannot be written by then are spilled; see pipeline.write.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)

@@ -5,25 +5,25 @@ from typing import Final, NamedTuple
 
 from odds_service.clock import later
 
-HOLD_LEAD_S: Final = 86_400.0  # from further ahead the log would need days to meet the clock
+HOLD_LEAD_S: Final = 86_400.0  # with a greater lead, the log would take days to meet the clock
 LEADING_PACE: Final = 0.5  # relative to the clock's pace, while the log is ahead of it
 
 _LEAST: Final = timedelta(microseconds=1)
 
 
 class Stamp(NamedTuple):
-    """The time of a detection. wall_at: the wall clock, None where it equals detected_at."""
+    """The time of a detection; `wall_at` is the wall clock, None if equal to `detected_at`."""
 
     detected_at: datetime
     wall_at: datetime | None
 
 
 class LogClock:
-    """Makes stamps for the log from the wall clock.
+    """A maker of stamps for the log, from readings of the wall clock.
 
-    Where the log is ahead of the wall clock (set back, or ahead before a restart), stamps go on at
-    half the clock's pace until both meet. A log that is ahead by more than HOLD_LEAD_S holds: each
-    stamp is one microsecond later than the one before. It reads no clock itself.
+    If the log is ahead of the wall clock (which was set back, or was ahead before a restart),
+    stamps advance at half the clock's pace until the two meet. If it is ahead by more than
+    HOLD_LEAD_S, it holds: each stamp is one microsecond later than the previous one.
     """
 
     def __init__(self, last: datetime | None) -> None:
@@ -35,8 +35,8 @@ class LogClock:
         """Return a stamp for a detection now; all later stamps are at or after it.
 
         Args:
-            wall: the time of day, aware UTC.
-            boot_s: the boot clock, in seconds.
+            wall: The time of day, aware UTC.
+            boot_s: The boot clock, in seconds.
         """
         stamp, held = self._next(wall, boot_s)
         if held and self._last is not None:
@@ -49,7 +49,7 @@ class LogClock:
         return self._next(wall, boot_s)[0]
 
     def lead_s(self, wall: datetime, boot_s: float) -> float:
-        """Return the seconds that the log is ahead of the wall clock, else 0."""
+        """Return the seconds by which the log is ahead of the wall clock, else 0."""
         return (self._next(wall, boot_s)[0] - wall).total_seconds()
 
     def holds(self, wall: datetime, boot_s: float) -> bool:

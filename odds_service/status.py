@@ -12,8 +12,10 @@ from odds_service.model.source import SourceState
 class TierFreshness(Struct, frozen=True, kw_only=True):
     """The freshness of one tier: `fresh` of its `pulls` succeeded within the last `target_s`.
 
-    in_time, late: successes since the start that came within the target after the one before, or
-    later. A first success is measured from the time that its pull became known.
+    Attributes:
+        in_time: The successes since the start that came within the target after the previous one.
+            A first success is measured from the time at which its pull became known.
+        late: The successes since the start that came later than that.
     """
 
     tier: str
@@ -27,9 +29,11 @@ class TierFreshness(Struct, frozen=True, kw_only=True):
 class SourceReport(Struct, frozen=True, kw_only=True):
     """One source, for operators.
 
-    problems: name -> count since the start. mapped, unmapped: markets read since the start that
-    have a canonical name, and those without one. unmapped_names: the source's commonest names for
-    the latter -> count.
+    Attributes:
+        problems: Name -> count since the start.
+        mapped: The number of markets read since the start that have a canonical name.
+        unmapped: The number of markets read since the start that have none.
+        unmapped_names: The source's most frequent names of unmapped markets -> count.
     """
 
     state: SourceState
@@ -58,10 +62,14 @@ class ChannelFill(Struct, frozen=True):
 class WriterReport(Struct, frozen=True, kw_only=True):
     """The state of the writer and its queue.
 
-    state: `idle`, `writing`, `retrying` (see reason) or `draining` (the service stops).
-    lag_s: age of the oldest change that is not durable. dead_letters: number of kept ones.
-    bridged_s: seconds until the queue is full at the present rate of changes, None while nothing
-    changes. groups: committed transactions. confirmations: stored confirmations of snapshots.
+    Attributes:
+        state: `idle`, `writing`, `retrying` (see reason) or `draining` (the service is stopping).
+        lag_s: The age of the oldest change that is not durable, in seconds.
+        dead_letters: The number of dead letters kept.
+        bridged_s: The seconds until the queue is full at the present rate of changes; None while
+            nothing changes.
+        groups: The number of committed transactions.
+        confirmations: The number of stored confirmations of snapshots.
     """
 
     state: str
@@ -78,7 +86,9 @@ class WriterReport(Struct, frozen=True, kw_only=True):
 class ClockReport(Struct, frozen=True, kw_only=True):
     """The clocks; see clock.ClockState.
 
-    lead_s: seconds that the log's stamps are ahead of the wall clock. holds: they wait for it.
+    Attributes:
+        lead_s: The seconds by which the log's stamps are ahead of the wall clock.
+        holds: Whether the stamps wait for the wall clock.
     """
 
     state: ClockState = ClockState()
@@ -87,9 +97,10 @@ class ClockReport(Struct, frozen=True, kw_only=True):
 
 
 class ServiceStatus(Struct, frozen=True, kw_only=True):
-    """The service as a whole. The server adds revisions and subscribers, which it knows.
+    """The service as a whole; the gRPC server adds revisions and subscribers.
 
-    log_time: the log's own time, from which ages of changes are measured; None: `now`.
+    Attributes:
+        log_time: The log's own time, from which ages of changes are measured; None for `now`.
     """
 
     version: str
@@ -115,9 +126,12 @@ LATENCY_BUCKETS_S: Final = (
 class CallReport(Struct, frozen=True, kw_only=True):
     """Counts of one method since the start.
 
-    handled: name of a gRPC code -> calls that ended with it. buckets: calls by duration, see
-    LATENCY_BUCKETS_S; not cumulative. total_s: seconds of all calls. Streams last as long as their
-    readers want, so for them buckets is empty and total_s is 0.
+    Streams last as long as their readers want, so their `buckets` is empty and their `total_s` 0.
+
+    Attributes:
+        handled: Name of a gRPC code -> number of calls that ended with it.
+        buckets: Calls by duration, not cumulative; see LATENCY_BUCKETS_S.
+        total_s: The total duration of all calls, in seconds.
     """
 
     method: str
@@ -137,7 +151,7 @@ class SubscriberReport(Struct, frozen=True):
 
 
 class RpcReport(Struct, frozen=True):
-    """The gRPC server's part. encoded: pieces of the log; those that streams share count once."""
+    """The state of the gRPC server; `encoded` counts pieces of the log, shared ones once."""
 
     calls: list[CallReport]
     subscribers: list[SubscriberReport]

@@ -1,1 +1,1 @@
-"""Filters: what a client selects, and what enters or leaves it; knows no wire format."""
+"""Filters: selections of odds, and the events that enter or leave them; no wire format."""

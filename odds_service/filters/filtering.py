@@ -20,25 +20,25 @@ from odds_service.model.market import Market, MarketKey, MarketStatus
 Place = tuple[str, str, MarketKey]  # source, bookmaker, market of one event
 
 
-ENTERED_FILTER: Final = "entered_filter"  # beside Reason.LEFT_FILTER; only streams have them
+ENTERED_FILTER: Final = "entered_filter"  # like Reason.LEFT_FILTER, occurs only in streams
 
 
 class Captured(NamedTuple):
-    """A market as it was, and the last snapshot of its bookmaker by then."""
+    """A market as of a revision, with its bookmaker's last snapshot at that revision."""
 
     market: Market
     snapshot_id: int
 
 
-MarketsAt = Callable[[str, int], Mapping[Place, Captured]]  # (event id, revision) -> what it showed
+MarketsAt = Callable[[str, int], Mapping[Place, Captured]]  # (event id, revision) -> markets
 
 
 class Selected(NamedTuple):
     """A change as a stream sends it.
 
     Attributes:
-        joined: Whether it must stay in one message with the change before it: the second half of a
-            moved line, or one of several changes that stem from one change of the log.
+        joined: Whether it must share a message with the change before it, as the second half of a
+            moved line or as a further change derived from the same change of the log.
     """
 
     change: Change
@@ -51,14 +51,14 @@ def select(
     events: Mapping[str, Event],
     markets_at: MarketsAt,
 ) -> Iterator[Selected]:
-    """Yield the selected ones of consecutive changes.
+    """Yield the selected changes among consecutive changes of the log.
 
     Args:
         selection: The changes to choose.
         changes: Consecutive changes of the log.
-        events: The events that they concern, as of the revision before the first; needed only
-            where the selection is `by_event`.
-        markets_at: Returns the markets of an event right after the change with a revision.
+        events: The events that the changes concern, as of the revision before the first change;
+            needed only if the selection is `by_event`.
+        markets_at: Returns an event's markets as of a revision, after the change with it.
     """
     if selection is EVERYTHING:
         for change in changes:
@@ -111,7 +111,7 @@ def _event_change(
 def _enter(
     selection: Selection, change: EventChange, markets: Mapping[Place, Captured]
 ) -> Iterator[Selected]:
-    """Yield the event first, then each of its markets as ADDED."""
+    """Yield the event as EVENT_ADDED, then each of its markets as ADDED."""
     yield Selected(replace(change, kind=ChangeKind.EVENT_ADDED), False)
     for place in sorted(markets):
         market, snapshot_id = markets[place]

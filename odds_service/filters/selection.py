@@ -1,4 +1,4 @@
-"""Selections: what a caller chooses of events, bookmakers, markets and sources."""
+"""Selections of events, bookmakers, markets and sources."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,9 +13,9 @@ from odds_service.model.snapshot import BookmakerOdds
 
 
 class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
-    """A checked filter; a field that is None does not restrict.
+    """A checked filter; a field that is None restricts nothing.
 
-    Two selections are equal only when they are one object.
+    Selections compare by identity.
 
     Attributes:
         size_bytes: The approximate size in memory.
@@ -34,9 +34,9 @@ class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
 
     @property
     def by_event(self) -> bool:
-        """Return whether it takes more than an id to decide on an event."""
-        of_it = (self.sports, self.competitions, self.start_from, self.start_to, self.in_play)
-        return any(field is not None for field in of_it)
+        """Return whether deciding on an event takes more than its id."""
+        fields = (self.sports, self.competitions, self.start_from, self.start_to, self.in_play)
+        return any(field is not None for field in fields)
 
     @property
     def of_markets(self) -> bool:
@@ -72,7 +72,7 @@ class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
         return [market for key, market in odds.markets.items() if key.market in wanted]
 
     def takes_market(self, change: MarketChange) -> bool:
-        """Return whether a market's change is selected, given that its event is."""
+        """Return whether a market's change is selected, provided its event is."""
         return self.takes_bookmaker(change.source, change.bookmaker) and (
             self.markets is None or change.after.key.market in self.markets
         )

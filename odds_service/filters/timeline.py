@@ -1,6 +1,6 @@
-"""Events and markets as of a recent revision: the cached values, with later changes undone.
+"""Events and markets as of a recent revision: cached values with later changes undone.
 
-A filter on start times or statuses needs the event as of each change, not as of now.
+A filter on start times or statuses needs each event as of the change, not as of now.
 """
 
 from bisect import bisect_left, bisect_right
@@ -17,13 +17,13 @@ from odds_service.model.snapshot import EventOdds
 
 T = TypeVar("T")
 
-_BATCHES: Final = 256  # read at a stretch under the lock
+_BATCHES: Final = 256  # the most commits read at once under the feed's lock
 
 
 class Timeline:
-    """The changes that the feed's ring holds, by event; on the server's loop alone.
+    """An index by event of the changes in the feed's ring; for use on the server's loop only.
 
-    It reads on only when asked: without such filters it costs nothing.
+    The index is extended only on request, so it costs nothing until a filter needs it.
     """
 
     def __init__(self, cache: OddsCache, feed: ChangeFeed) -> None:
@@ -36,7 +36,7 @@ class Timeline:
         self._forgotten_to = self._read_to
 
     def events_at(self, revision: int, event_ids: Collection[str]) -> dict[str, Event]:
-        """Return events as of a revision that the ring still reaches back to."""
+        """Return events as of a revision; the ring must still reach back to it."""
         cut = self._cache.view(event_ids)
         self._extend(cut.cursor.revision)
         found = {}
@@ -47,14 +47,14 @@ class Timeline:
         return found
 
     def markets_at(self, revision: int, event_id: str) -> dict[Place, Captured] | None:
-        """Return an event's markets as of a revision; None when the ring begins after it."""
+        """Return an event's markets as of a revision, or None if the ring begins after it."""
         cut = self._cache.view([event_id])
         self._extend(cut.cursor.revision)
         if revision < self._feed.oldest_revision - 1:
             return None
         changes = self._changes.get(event_id, [])
         begin = bisect_right(changes, revision, key=lambda change: change.revision)
-        # What was read beyond the cut is not in its entry.
+        # Changes read beyond the view are not in its entry, so they need no undoing.
         end = bisect_right(changes, cut.cursor.revision, key=lambda change: change.revision)
         entry = cut.events.get(event_id)
         return markets_at(entry, changes[begin:end], event_id, self._replaced)
@@ -70,10 +70,10 @@ class Timeline:
         return None if entry is None else entry.event
 
     def _extend(self, revision: int) -> None:
-        """Read on in the ring up to a revision, and forget changes that have left it."""
+        """Extend the index up to a revision, and forget changes that have left the ring."""
         while self._read_to < revision:
             batches = self._feed.read_after(self._read_to, _BATCHES)
-            if batches is None:  # trimmed meanwhile: what is gone, nobody can ask for any more
+            if batches is None:  # trimmed in the meantime; nobody can ask for those changes now
                 self._read_to = self._feed.oldest_revision - 1
                 continue
             for batch in batches:
@@ -114,10 +114,14 @@ def markets_at(
     event_id: str,
     replaced: Mapping[int, int],
 ) -> dict[Place, Captured]:
-    """An event's markets before `later`: its current entry with these changes undone.
+    """Return an event's markets as they were before some later changes, by undoing these.
 
-    later: all changes between then and the entry, in order; those of other events are passed over.
-    replaced: as in Commit, of these changes.
+    Args:
+        entry: The current entry of the event, or None if it has none.
+        later: All changes after the wanted revision that the entry includes, in order; changes of
+            other events are ignored.
+        event_id: The event.
+        replaced: The snapshot ids that these changes replaced, as in `Commit.replaced`.
     """
     fold = EventFold(entry)
     for change in reversed(later):

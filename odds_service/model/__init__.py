@@ -1,1 +1,1 @@
-"""Pure values: no trio, no I/O, no protobuf."""
+"""Pure values, free of Trio, I/O and protobuf."""

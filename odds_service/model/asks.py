@@ -1,4 +1,4 @@
-"""Asks: everything that the settings ask a source for, which bounds what it can show."""
+"""Asks: everything that the settings request from a source, and so the limit of its odds."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Form(Struct, frozen=True, kw_only=True):
-    """One kind of request: the market types and bookmakers it asks for; None: all, or unknown."""
+    """The market types and bookmakers that one kind of request asks for; None: all, or unknown."""
 
     markets: frozenset[str] | None = None
     bookmakers: frozenset[str] | None = None
@@ -15,14 +15,14 @@ class Form(Struct, frozen=True, kw_only=True):
 class Asks(Struct, frozen=True, kw_only=True):
     """Everything that a source is asked for under its settings.
 
-    Args:
-        kind: the kind of provider.
-        forms: name of a kind of request -> its asks; empty where they are unknown.
-        listings: the parts of the provider's offer, "" for events that stand in no listing; None:
-            all, or unknown.
-        sports: the provider's own ids of sports.
-        regions: groups of bookmakers. Sports and regions only show that settings differ, since
-            their names do not tell their content.
+    Attributes:
+        kind: The kind of provider.
+        forms: Name of a kind of request -> its asks; empty if they are unknown.
+        listings: The parts of the provider's offer, "" for events outside any listing; None: all,
+            or unknown.
+        sports: The provider's own ids of sports.
+        regions: Groups of bookmakers. Sports and regions only show that settings differ, since
+            their names do not reveal their content.
     """
 
     kind: str = ""
@@ -42,7 +42,7 @@ class Asks(Struct, frozen=True, kw_only=True):
         return _union(form.bookmakers for form in self.forms.values())
 
     def elsewhere(self, form: str) -> frozenset[str] | None:
-        """Return the market types that only other forms than this one ask for; None: unknown."""
+        """Return the market types requested only by forms other than this one; None: unknown."""
         if form not in self.forms:
             return None
         own = self.forms[form].markets
@@ -55,7 +55,9 @@ class Asks(Struct, frozen=True, kw_only=True):
 class AsksChange(Struct, frozen=True):
     """The asks of one source in the last run and in this one.
 
-    before: None where they are unknown. now: None where the source left the settings.
+    Attributes:
+        before: The asks of the last run; None if unknown.
+        now: The asks of this run; None if the source has left the settings.
     """
 
     before: Asks | None
@@ -68,13 +70,13 @@ def changed_asks(
     """Compare the asks of two runs, by source.
 
     Args:
-        before: what the last run asked for.
-        now: what this run asks for. Without any source nothing is withdrawn: such a service only
-            serves what is stored.
-        held: sources with stored odds.
+        before: The asks of the last run.
+        now: The asks of this run. If there are none, nothing is withdrawn: such a service only
+            serves stored odds.
+        held: The sources with stored odds.
 
     Returns:
-        The sources that are now asked for something else, or that left the settings.
+        The sources whose asks have changed or that have left the settings.
     """
     if not now:
         return {}

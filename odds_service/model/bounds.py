@@ -1,16 +1,16 @@
-"""Limits of values, which keep every message below the size that the contract promises."""
+"""Limits on values, which keep every message below the size promised by the contract."""
 
 from collections.abc import Iterable
 from typing import Final
 
 from odds_service.model.market import MarketKey, Outcome
 
-MOST_OUTCOMES: Final = 2_000  # of a market
-MOST_MARKET_BYTES: Final = 256_000  # of a market, encoded: a change holds two, a message 1 MiB
-FEW_OUTCOMES: Final = 64  # with these few, no length of texts exceeds MOST_MARKET_BYTES
+MOST_OUTCOMES: Final = 2_000  # in one market
+MOST_MARKET_BYTES: Final = 256_000  # of one encoded market: a change holds two, a message 1 MiB
+FEW_OUTCOMES: Final = 64  # a market with at most so many never exceeds MOST_MARKET_BYTES
 
-_OUTCOME_BYTES: Final = 24  # of an encoded outcome, beside its texts
-_MARKET_BYTES: Final = 128  # of a market, beside its outcomes and its key
+_OUTCOME_BYTES: Final = 24  # of an encoded outcome, without its texts
+_MARKET_BYTES: Final = 128  # of an encoded market, without its outcomes and its key
 
 
 def market_bytes(key: MarketKey, outcomes: Iterable[Outcome]) -> int:

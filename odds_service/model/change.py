@@ -1,4 +1,4 @@
-"""Changes: numbered, streamed and stored. Their subject is a market, an event or a source."""
+"""Changes of markets, events and sources, which are numbered, streamed and stored."""
 
 import enum
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from odds_service.model.source import SourceState
 
 
 class ChangeKind(enum.IntEnum):
-    """Kinds of changes. The numbers stand on the wire and in databases; never reuse one."""
+    """Kinds of changes, as numbered on the wire and in databases; never reuse a number."""
 
     ADDED = 1
     PRICES = 2
@@ -31,7 +31,7 @@ class ChangeKind(enum.IntEnum):
 
 
 class Reason:
-    """Reasons of changes. They are texts, so a client may meet one that it does not know."""
+    """Reasons for changes. They are texts, so a client may meet one that it does not know."""
 
     SOURCE_REMOVED: Final = "source_removed"  # gone from a complete payload
     EVENT_ENDED: Final = "event_ended"  # gone after its start
@@ -39,27 +39,29 @@ class Reason:
     START_MOVED: Final = "start_moved"
     SIDES_SWAPPED: Final = "sides_swapped"
     RENAMED: Final = "renamed"
-    STATUS_TOLD: Final = "status_told"  # a source tells another status than before
+    STATUS_TOLD: Final = "status_told"  # a source reports another status than before
     DRAW_LOST: Final = "draw_lost"  # a bookmaker shows a market without the draw that it had
     LISTING_MOVED: Final = "listing_moved"  # the source shows it elsewhere; nothing else differs
     SOURCE_JOINED: Final = "source_joined"  # one more source carries the event
     SOURCE_LEFT: Final = "source_left"
     LINE_MOVED: Final = "line_moved"  # REMOVED and ADDED side by side, each naming the other line
     UNREADABLE: Final = "unreadable"  # still offered, but its odds could not be decoded
-    MERGED: Final = "merged"  # found to be the same event as another; its odds go over to that one
-    SPLIT: Final = "split"  # of two source events taken for one, found to be two
-    REMATCHED: Final = "rematched"  # what joins its source events differs; nothing else
+    MERGED: Final = "merged"  # found to be the same event as another, which takes over its odds
+    SPLIT: Final = "split"  # source events taken for one event were found to be two
+    REMATCHED: Final = "rematched"  # only the match between its source events differs
     NO_LONGER_ASKED: Final = "no_longer_asked"  # the settings ask for less; it may still be offered
     PURGED: Final = "purged"  # an ended event left the cache
-    LEFT_FILTER: Final = "left_filter"  # of a stream: the market no longer matches
+    LEFT_FILTER: Final = "left_filter"  # in streams only: the event no longer matches
 
 
 class MarketChange(Struct, Memo, frozen=True, gc=False):
     """A market's odds after and before; a market is always whole in a change.
 
-    before: None where the market was not there. after: with status REMOVED and without outcomes
-    where it is gone. other_line: with LINE_MOVED the line it moved to or from.
-    wall_at (of any change): the wall clock at detection, None where that is detected_at.
+    Attributes:
+        before: The market before; None if it was not there.
+        after: The market after; if it is gone, it has status REMOVED and no outcomes.
+        other_line: With LINE_MOVED, the line that it moved to or from.
+        wall_at: The wall clock at detection; None if equal to detected_at, as in any change.
     """
 
     revision: int
@@ -80,8 +82,8 @@ class MarketChange(Struct, Memo, frozen=True, gc=False):
 class EventChange(Struct, Memo, frozen=True, gc=False):
     """An event added, updated or ended.
 
-    One EVENT_ENDED ends all its markets: `ended` holds what its bookmakers showed until then, so
-    that odds can be read back as of any revision before it.
+    One EVENT_ENDED ends all markets of the event. Its `ended` holds the bookmakers' last odds, so
+    that odds can be restored as of any earlier revision.
     """
 
     revision: int
@@ -98,7 +100,7 @@ class EventChange(Struct, Memo, frozen=True, gc=False):
 
 
 class SourceChange(Struct, Memo, frozen=True, gc=False):
-    """A source came up, went stale or went down."""
+    """A source that came up, became stale or went down."""
 
     revision: int
     kind: ChangeKind
@@ -117,9 +119,12 @@ Change = MarketChange | EventChange | SourceChange
 class Commit(Struct, frozen=True, gc=False):
     """The effect of one swap of the cache on the log; model/fold.py applies it and undoes it.
 
-    changes: at least one, with consecutive revisions. snapshots: those that the changes made.
-    event_sources: (event id, how a source carries it), new, moved or departed. replaced: snapshot
-    id -> id of the snapshot that its bookmaker had before; never stored.
+    Attributes:
+        changes: One or more changes with consecutive revisions.
+        snapshots: The snapshots made by the changes.
+        event_sources: Pairs of an event id and a source of the event that is new, has moved or has
+            departed.
+        replaced: Snapshot id -> id of the bookmaker's previous snapshot; never stored.
     """
 
     changes: Sequence[Change]

@@ -1,4 +1,4 @@
-"""Cursors: a place in the one log of changes."""
+"""Cursors: places in the log of changes."""
 
 from typing import Final, NamedTuple
 
@@ -9,8 +9,8 @@ _AMID: Final = "amid-"
 class Cursor(NamedTuple):
     """A place in the log: after `revision`, as numbered in `epoch`. Opaque to clients.
 
-    Every start of the service opens a new epoch, so a revision that was numbered but never stored
-    before a crash cannot be taken for one that was given to another change after it.
+    Every start of the service opens a new epoch. So a revision that was lost in a crash cannot be
+    confused with one given to another change afterwards.
     """
 
     epoch: str
@@ -18,10 +18,10 @@ class Cursor(NamedTuple):
 
 
 def incomplete(epoch: str) -> str:
-    """Return the epoch of a cursor amid an image, or amid changes that must be taken whole.
+    """Return the epoch of a cursor inside an image or a window of changes.
 
-    An image, and a window of changes that takes several messages, is a state of the log only at its
-    end. A client that is cut before it has to be sent all of it again.
+    An image, like a window that takes several messages, is consistent only at its end. A client
+    disconnected before the end must be sent all of it again.
     """
     return _INCOMPLETE + epoch
 
@@ -29,19 +29,19 @@ def incomplete(epoch: str) -> str:
 def amid(epoch: str) -> str:
     """Return the epoch of a cursor between changes that share one revision of the log.
 
-    All of them can be sent again, one by one. Folded, those that come to nothing would be left out,
-    and a client that holds some of them would keep what is gone.
+    Such changes can be sent again one by one, but not folded: folding leaves out changes that
+    cancel each other, so a client that holds some of them would keep outdated odds.
     """
     return _AMID + epoch
 
 
 def is_amid(epoch: str) -> bool:
-    """Return whether a cursor stands between changes that share one revision."""
+    """Return whether a cursor lies between changes that share one revision."""
     return epoch.startswith(_AMID)
 
 
 def is_incomplete(epoch: str) -> bool:
-    """Return whether a cursor stands amid an image or amid changes that must be taken whole."""
+    """Return whether a cursor lies inside an image or a window of changes."""
     return epoch.startswith(_INCOMPLETE)
 
 

@@ -1,4 +1,4 @@
-"""Differences between a bookmaker's markets of two looks, moved lines among them."""
+"""Differences between a bookmaker's markets in two looks, including moved lines."""
 
 from collections.abc import Iterable, Mapping
 from operator import attrgetter
@@ -18,8 +18,9 @@ _BY_KEY: Final = attrgetter("key")
 class Difference(Struct, frozen=True, gc=False):
     """A difference of one market.
 
-    observed: the market as shown, None where it is gone or cannot be read. other_line: of a moved
-    line, the line that it moved to or from.
+    Attributes:
+        observed: The market as shown; None if it is gone or unreadable.
+        other_line: The line that a moved line moved to or from.
     """
 
     key: MarketKey
@@ -38,15 +39,15 @@ def compare_markets(
 ) -> list[Difference]:
     """Return the differences between a bookmaker's cached and observed markets, in key order.
 
-    The two halves of a moved line stand side by side. A market outside the scope, or of an
-    unreadable type, is never REMOVED.
+    The two halves of a moved line are adjacent. A market outside the scope, or of an unreadable
+    type, is never REMOVED.
 
     Args:
-        current: the cached markets.
-        observed: the bookmaker as shown, None where it is gone.
-        scope_markets: as Scope.markets.
-        gone_reason: the reason of each REMOVED.
-        elsewhere: as Scope.elsewhere.
+        current: The cached markets.
+        observed: The bookmaker as shown; None if it is gone.
+        scope_markets: See Scope.markets.
+        gone_reason: The reason for each REMOVED.
+        elsewhere: See Scope.elsewhere.
     """
     seen: Mapping[MarketKey, ObservedMarket] = {} if observed is None else observed.markets
     unreadable = frozenset() if observed is None else observed.unreadable
@@ -92,10 +93,10 @@ def compare_markets(
 
 
 def _pair_moved_lines(differences: list[Difference]) -> list[Difference]:
-    """Pair each line that went with the line that replaces it, where the pairing is clear.
+    """Pair removed lines with the added lines that replace them, if the pairing is clear.
 
-    It is clear when equally many lines of one market type and participant went and came. Those are
-    paired in the order of their numbers.
+    It is clear if as many lines of a market type and participant were added as were removed. They
+    are paired in numerical order.
     """
     went: dict[tuple[str, str], list[Difference]] = {}
     came: dict[tuple[str, str], list[Difference]] = {}

@@ -1,7 +1,7 @@
-"""Markets that include the draw: `home` and `away` alone are not the whole of such a market.
+"""Markets that include the draw, so that `home` and `away` alone are incomplete.
 
-A bookmaker may drop the draw for a while, and a source may leave it out. Next to the two-way prices
-of another bookmaker the two prices then look like a sure profit, while a draw loses both bets.
+A bookmaker may drop the draw for a while, and a source may leave it out. Combined with another
+bookmaker's prices, the other two then look like a sure profit, yet a draw loses both bets.
 """
 
 import re
@@ -35,9 +35,9 @@ _OTHER_NAMES: Final = {
     "football": "soccer",
 }
 _DRAW_COMPETITIONS: Final = frozenset({"cricket_test_match"})  # one Test in four is drawn
-# The whole match, a half, a quarter, a period, or so many minutes; to back or to lay.
+# The whole match, a half, a quarter, a period, or a number of minutes; to back or to lay.
 _RESULT: Final = re.compile(r"h2h(_(h[12]|q[1-4]|p[1-3]|m[0-9]+))?(_lay)?")
-_TOLD: Final = "3_way"  # part of the market types that name the draw themselves
+_TOLD: Final = "3_way"  # part of every market type that names the draw explicitly
 
 
 @lru_cache(maxsize=4096)  # some hundred competitions, and the market types of each
@@ -45,9 +45,9 @@ def includes_draw(sport: str, competition: str, market: str) -> bool:
     """Return whether a market type always includes the draw in an event of this kind.
 
     Args:
-        sport: as in Event.sport.
-        competition: as in Event.competition.
-        market: the type, as in MarketKey.market.
+        sport: The sport, as in Event.sport.
+        competition: The competition, as in Event.competition.
+        market: The market type, as in MarketKey.market.
     """
     if _TOLD in market:
         return True

@@ -18,12 +18,15 @@ class EventStatus(enum.IntEnum):
 class Event(Struct, frozen=True, kw_only=True):
     """One event, shared by all sources that carry it.
 
-    sport: e.g. `soccer`; competition: the source's key of it, e.g. `soccer_epl`.
-    source_ids: source -> that source's id of the event; replaced, never changed in place.
-    merged_into: the id of the event that this one turned out to be, else empty.
-    title: the source's name for an event without sides. told: source -> its last status, without
-    sources that give none. draws_lost: each (source, bookmaker, market type) that was shown with
-    home, draw and away, and then without the draw; sorted.
+    Attributes:
+        sport: The sport, such as `soccer`.
+        competition: The source's key of the competition, such as `soccer_epl`.
+        source_ids: Source -> that source's id of the event; replaced, never changed in place.
+        merged_into: The id of the event that this one was merged into, else empty.
+        title: The source's name for an event without sides.
+        told: Source -> the last status that it reported, without sources that report none.
+        draws_lost: Each (source, bookmaker, market type) shown first with home, draw and away, and
+            later without the draw; sorted.
     """
 
     id: str
@@ -41,21 +44,21 @@ class Event(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Home and away as people write them, without an unknown side; else the title."""
+        """Home and away as people write them, without an unknown side; the title if both are."""
         return " – ".join(side for side in (self.home, self.away) if side) or self.title
 
 
 def status_of(
     told: Mapping[str, EventStatus], start_time: datetime, observed_at: datetime
 ) -> EventStatus:
-    """Return the status of an event: the latest one that a source gives, else by the clock.
+    """Return the status of an event: the furthest that a source reports, else by the clock.
 
     A status derived from the clock is neither kept nor compared with one from a source.
 
     Args:
-        told: source -> its status, without sources that give none.
-        start_time: the event's start.
-        observed_at: the time of the last look.
+        told: Source -> the status that it reports, without sources that report none.
+        start_time: The event's start.
+        observed_at: The time of the last look.
     """
     if told:
         scheduled = all(status is EventStatus.SCHEDULED for status in told.values())

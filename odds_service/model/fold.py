@@ -1,14 +1,14 @@
-"""The effect of a commit on the odds, forwards and backwards: pure functions of plain values.
+"""The effect of a commit on the odds, forwards and backwards, as pure functions.
 
-Both directions are exact in what a change carries: events, markets, snapshot ids and the states
-that sources announced. A commit does not carry
+Both directions are exact in everything that changes carry: events, markets, snapshot ids and the
+announced states of sources. A commit does not carry
 
-- confirmations: when unchanged odds were last seen true, and by which request. Forwards, a
-  bookmaker has the times of its last snapshot;
-- the times of the snapshot that a commit replaced. Backwards, a bookmaker counts as last seen when
-  the newest of its markets changed, which is no later than it really was;
-- the earlier listing, match and told status of a source that still carries the event, and all of
-  these for a source event that moved to another event.
+- confirmations of unchanged odds, by time and request. Forwards, a bookmaker has the times of its
+  last snapshot;
+- the times of the snapshots that it replaced. Backwards, a bookmaker counts as last seen when the
+  newest of its markets changed, which is never later than the actual time;
+- the earlier listing, match and reported status of a source that still carries the event, and all
+  of these for a source event that moved to another event.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ from odds_service.model.source import SourceState
 
 
 class OddsState(Struct, frozen=True):
-    """All odds at one revision: events that have not ended by id, sources by name."""
+    """All odds at one revision: open events by id, sources by name."""
 
     events: Mapping[str, EventOdds] = {}
     sources: Mapping[str, SourceState] = {}
@@ -47,8 +47,8 @@ def forwards(state: OddsState, commit: Commit) -> OddsState:
     """Return the state after a commit.
 
     Args:
-        state: the state just before the commit; it stays as it is.
-        commit: the next one of the log.
+        state: The state just before the commit; it is not modified.
+        commit: The next commit of the log.
     """
     events, sources = dict(state.events), dict(state.sources)
     folds: dict[str, EventFold] = {}
@@ -69,8 +69,8 @@ def backwards(state: OddsState, commit: Commit) -> OddsState:
     """Return the state before a commit.
 
     Args:
-        state: the state just after the commit; it stays as it is.
-        commit: the last one applied to it.
+        state: The state just after the commit; it is not modified.
+        commit: The last commit applied to it.
     """
     events, sources = dict(state.events), dict(state.sources)
     folds: dict[str, EventFold] = {}
@@ -89,10 +89,10 @@ def backwards(state: OddsState, commit: Commit) -> OddsState:
 
 
 class EventFold:
-    """One event's odds, to be changed in place: a working copy of an entry.
+    """A mutable working copy of one event's odds.
 
-    It also takes changes of an event that it has no description of, as a history gives them that
-    begins amid the event's life.
+    It also accepts changes of an event without a description, as found in a history that begins
+    in the middle of the event's life.
     """
 
     def __init__(self, entry: EventOdds | None = None) -> None:
@@ -105,7 +105,7 @@ class EventFold:
             self.bookmakers = _folds_of(entry.bookmakers.values())
 
     def apply(self, change: EventChange | MarketChange) -> None:
-        """Bring the odds from just before a change to just after it."""
+        """Apply a change to the odds as of just before it."""
         if isinstance(change, MarketChange):
             self.bookmaker(change.source, change.bookmaker).set_market(
                 change.after.key, change.after, change.snapshot_id, change.observed_at
@@ -119,14 +119,15 @@ class EventFold:
     def undo(
         self, change: EventChange | MarketChange, replaced: Mapping[int, int] | None = None
     ) -> None:
-        """Bring the odds from just after a change to just before it.
+        """Undo a change in the odds as of just after it.
 
-        Changes that a later undone one covers may be left out: of each market, and of the event,
-        the first change after a revision and the first end are enough to get back to it.
+        To get back to a revision, it is enough to undo the first later change of each market and
+        of the event, and the event's first end.
 
         Args:
-            change: an event's or market's change.
-            replaced: as in Commit; snapshot ids become 0 without it.
+            change: A change of the event or of one of its markets.
+            replaced: Snapshot id -> id of the previous snapshot, as in Commit; without it, the ids
+                become 0.
         """
         if isinstance(change, MarketChange):
             before_id = 0 if replaced is None else replaced.get(change.snapshot_id, 0)
@@ -140,16 +141,16 @@ class EventFold:
             self.sources, self.bookmakers = {}, {}
 
     def restore(self, departed: EventSource) -> None:
-        """Take back a source that an undone change let go."""
+        """Take back a source that departed with an undone change."""
         event = self.event
         if event is not None and event.source_ids.get(departed.source) == departed.source_event_id:
             self.sources[departed.source] = _present(departed)
 
     def entry(self, captured: Mapping[int, Snapshot] | None = None) -> EventOdds | None:
-        """Return the odds as an immutable value; None where there is no such event, or it ended.
+        """Return the odds as an immutable value, or None if there is no event or it has ended.
 
         Args:
-            captured: snapshots by id, for the times of bookmakers that have changed.
+            captured: Snapshots by id, for the times of bookmakers that have changed.
         """
         event = self.event
         if event is None or event.status is EventStatus.ENDED:
@@ -167,7 +168,7 @@ class EventFold:
         return EventOdds(event, sources, bookmakers)
 
     def bookmaker(self, source: str, bookmaker: str) -> "BookmakerFold":
-        """Return the working copy of a bookmaker's odds; an empty one where it shows none."""
+        """Return the working copy of a bookmaker's odds, empty if it has none."""
         key = source, bookmaker
         fold = self.bookmakers.get(key)
         if fold is None:
@@ -176,10 +177,11 @@ class EventFold:
 
 
 class BookmakerFold:
-    """What one bookmaker shows for an event, to be changed in place.
+    """A mutable working copy of one bookmaker's odds for an event.
 
-    snapshot_id: the last capture that changed something; 0 where it is not known. It outlives the
-    last market, as in the log.
+    Attributes:
+        markets: The markets by key.
+        snapshot_id: The last snapshot, 0 if unknown. It outlives the last market, as in the log.
     """
 
     __slots__ = ("_owned", "_seen_at", "_whole", "markets", "snapshot_id")
@@ -187,7 +189,7 @@ class BookmakerFold:
     def __init__(self, odds: BookmakerOdds | None = None) -> None:
         self.snapshot_id = 0 if odds is None else odds.snapshot_id
         self.markets: Mapping[MarketKey, Market] = {} if odds is None else odds.markets
-        self._whole = odds  # as long as nothing was changed
+        self._whole = odds  # None once something was changed
         self._owned: dict[MarketKey, Market] | None = None
         self._seen_at: datetime | None = None
 
@@ -198,13 +200,13 @@ class BookmakerFold:
         snapshot_id: int = 0,
         seen_at: datetime | None = None,
     ) -> None:
-        """Replace a market, or take it out.
+        """Replace or remove a market.
 
         Args:
-            key: which one.
-            market: its odds; None, or with status REMOVED, where it is not there.
-            snapshot_id: the bookmaker's last capture then.
-            seen_at: when that was made; None where it is not known.
+            key: The market.
+            market: Its odds; None or status REMOVED to remove it.
+            snapshot_id: The bookmaker's last snapshot at that revision, 0 if unknown.
+            seen_at: The time of that snapshot; None if unknown.
         """
         if self._owned is None:
             self._whole = None
@@ -219,7 +221,7 @@ class BookmakerFold:
     def odds(
         self, event_id: str, key: BookmakerKey, captured: Mapping[int, Snapshot]
     ) -> BookmakerOdds:
-        """Return the immutable value; there has to be a market."""
+        """Return the odds as an immutable value; requires at least one market."""
         if self._whole is not None:
             return self._whole
         snapshot = captured.get(self.snapshot_id)
@@ -247,7 +249,7 @@ def _fold_of(
     events: Mapping[str, EventOdds],
     folds: dict[str, EventFold],
 ) -> EventFold:
-    """Return the working copy of a change's event, made at its first change."""
+    """Return the working copy of a change's event, making it at the first change."""
     fold = folds.get(change.event_id)
     if fold is None:
         fold = folds[change.event_id] = EventFold(events.get(change.event_id))

@@ -1,4 +1,4 @@
-"""Markets: their identity, their outcomes, and the odds of one market at one time."""
+"""Markets: their identity, outcomes and odds."""
 
 import enum
 from collections.abc import Iterable
@@ -20,9 +20,10 @@ _OUTCOME_ORDER: Final = {
 class MarketKey(NamedTuple):
     """The identity of a market among those of one bookmaker and event.
 
-    market: the type, e.g. `h2h`, `totals`, `spreads`, `player_points`.
-    line: canonical decimal text (`2.5`, or the home side's handicap `-3.5`), NO_LINE where none.
-    participant: the player or team for markets that have one, else empty.
+    Attributes:
+        market: The type, such as `h2h`, `totals`, `spreads` or `player_points`.
+        line: Canonical decimal text (`2.5`, or the home side's handicap `-3.5`), else NO_LINE.
+        participant: The player or team for markets that have one, else empty.
     """
 
     market: str
@@ -41,9 +42,11 @@ class MarketStatus(enum.IntEnum):
 class Outcome(Struct, frozen=True, gc=False, array_like=True):
     """One possible outcome and its price.
 
-    key: canonical (`home`, `over`, …) or the source's own text; name: the source's own text.
-    price: decimal odds, above 1; None where the source shows none.
-    active: the source takes bets on it now.
+    Attributes:
+        key: A canonical key (`home`, `over`, …) or the source's own text.
+        name: The source's own text.
+        price: Decimal odds, above 1; None if the source shows none.
+        active: Whether it is open to bets now.
     """
 
     key: str
@@ -53,7 +56,7 @@ class Outcome(Struct, frozen=True, gc=False, array_like=True):
 
 
 class ObservedMarket(Struct, frozen=True, gc=False):
-    """A market as a source showed it once; `outcomes` in canonical order, their keys unique."""
+    """A market as observed once; its outcomes are in canonical order and their keys unique."""
 
     key: MarketKey
     status: MarketStatus
@@ -62,10 +65,11 @@ class ObservedMarket(Struct, frozen=True, gc=False):
 
 
 class Market(Struct, Memo, frozen=True, gc=False):
-    """The odds of one market since `revision`; a value that is replaced, never changed.
+    """The odds of one market since `revision`; replaced, never changed in place.
 
-    changed_at: when these odds were first seen. source_updated_at: the bookmaker's own time as of
-    that change.
+    Attributes:
+        changed_at: The time at which these odds were first seen.
+        source_updated_at: The bookmaker's own time as of that change.
     """
 
     key: MarketKey
@@ -79,8 +83,8 @@ class Market(Struct, Memo, frozen=True, gc=False):
 class Markets(dict[MarketKey, Market]):
     """A bookmaker's markets, with a slot for their joined bytes, which only `wire/` fills.
 
-    A poll that changes nothing replaces the bookmaker's odds and hands on the same markets, so
-    that their bytes need not be joined again. Do not change it once it is published.
+    A poll that changes nothing replaces the bookmaker's odds but keeps its markets, so that their
+    bytes need not be joined again. Do not change it once it is published.
     """
 
     __slots__ = ("encoded",)
@@ -89,7 +93,7 @@ class Markets(dict[MarketKey, Market]):
 
 
 def outcome_order(outcome: Outcome) -> tuple[int, str]:
-    """Sort key that puts outcomes into canonical order."""
+    """Return a sort key for the canonical order of outcomes."""
     return _OUTCOME_ORDER.get(outcome.key, len(_OUTCOME_ORDER)), outcome.key
 
 
@@ -100,9 +104,9 @@ def observed_market(
     suspended: bool = False,
     source_updated_at: datetime | None = None,
 ) -> ObservedMarket:
-    """Build a market in canonical order; without an active outcome it is SUSPENDED.
+    """Return a market with its outcomes in canonical order; SUSPENDED if none is active.
 
-    The outcomes' keys must be unique already (see sources.base.distinct_outcomes).
+    The keys of the outcomes must already be unique (see sources.base.distinct_outcomes).
     """
     ordered = tuple(sorted(outcomes, key=outcome_order))
     bettable = not suspended and any(outcome.active for outcome in ordered)
@@ -111,7 +115,7 @@ def observed_market(
 
 
 def same_prices(one: tuple[Outcome, ...], other: tuple[Outcome, ...]) -> bool:
-    """Return whether key, price and activity of all outcomes agree; names do not count."""
+    """Return whether all outcomes agree in key, price and activity, whatever their names."""
     if len(one) != len(other):
         return False
     for place, a in enumerate(one):  # lengths are equal; zip(strict=True) takes twice as long

@@ -1,4 +1,4 @@
-"""Matches: the event that a source event belongs to, and the reason for it."""
+"""Matches between source events and events, with their reasons."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,10 +9,12 @@ SourceRef = tuple[str, str]  # (source, that source's id of the event)
 
 
 class ShownEvent(Struct, frozen=True):
-    """The part of a source's event that identifies it.
+    """The identifying part of a source event.
 
-    first_start: the start that the source told first. It finds a postponed event at sources that
-    do not know of the postponement yet. shared_ids: as in ObservedEvent.
+    Attributes:
+        first_start: The first start time that the source reported. It matches a postponed event
+            with sources that do not know of the postponement yet.
+        shared_ids: Namespace -> id, as in ObservedEvent.
     """
 
     sport: str
@@ -25,9 +27,11 @@ class ShownEvent(Struct, frozen=True):
 
 
 class Match(Struct, frozen=True):
-    """The tie between a source event and the others of its event, or the lack of one.
+    """The match of a source event with the others of its event, if any.
 
-    score: 0 (none) to 100 (certain). reason: text for people.
+    Attributes:
+        score: 0 (no match) to 100 (certain).
+        reason: The reason, for people.
     """
 
     score: int = 0
@@ -37,7 +41,10 @@ class Match(Struct, frozen=True):
 class Placed(Struct, frozen=True):
     """The event that a source event belongs to.
 
-    event_id: empty while it has no event. shown: None for stored events without this field.
+    Attributes:
+        event_id: The event's id; empty while there is none.
+        shown: The identity of the source event; None if it was stored without this field.
+        match: The match, with its reason.
     """
 
     event_id: str
@@ -46,9 +53,12 @@ class Placed(Struct, frozen=True):
 
 
 class Move(Struct, frozen=True):
-    """A source event that belongs to another event than in the cache, or matches it otherwise.
+    """A source event whose event or match differs from the cache.
 
-    from_event: the id of the event that the cache has it in. placed: its place from now on.
+    Attributes:
+        ref: The source event.
+        from_event: The id of its event in the cache.
+        placed: Its event from now on.
     """
 
     ref: SourceRef

@@ -1,12 +1,12 @@
-"""A place beside a value for the bytes that it is encoded to."""
+"""A slot in which a value keeps its encoded bytes."""
 
 
 class Memo:
-    """Give a value a slot for its encoded bytes, which only `wire/` fills and reads.
+    """A base class with a slot for a value's encoded bytes, which only `wire/` fills and reads.
 
-    The slot is no field. It takes no part in equality, hash, repr and copies, so a value made from
-    another one starts without bytes and never shows those of the other. The bytes live exactly as
-    long as the value. The slot costs the eight bytes that a field would.
+    The slot is not a field. It takes no part in equality, hashing, repr and copies, so a value
+    copied from another never inherits its bytes. The bytes live exactly as long as the value. The
+    slot takes eight bytes, as a field would.
     """
 
     __slots__ = ("encoded",)

@@ -1,8 +1,8 @@
-"""Observations: the outcome of one fetch of a source, with the scope that it speaks of.
+"""Observations: the outcome of one fetch of a source, with its scope.
 
 A fetch ends as complete, partial or failed. Only things in the scope of a complete fetch can be
-missing: a failed fetch is not an empty one. These values are not checked here; sources.boundary
-does that.
+missing: a failed fetch is not an empty one. sources.boundary checks these values; they are not
+checked here.
 """
 
 import enum
@@ -16,11 +16,11 @@ from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey, ObservedMarket
 from odds_service.model.source import reason_word
 
-ANY: Final = "*"  # in `unreadable`: something had no readable name, so nothing counts as missing
+ANY: Final = "*"  # in `unreadable`: something lacked a readable name, so nothing counts as missing
 
 
 class Completeness(enum.Enum):
-    """The part of its scope that an observation saw."""
+    """The extent to which an observation saw its scope."""
 
     COMPLETE = "complete"
     PARTIAL = "partial"
@@ -30,15 +30,15 @@ class Completeness(enum.Enum):
 class Scope(Struct, frozen=True, kw_only=True):
     """The scope of a request: everything that it asked for.
 
-    Args:
-        listing: the part of the source's offer that was pulled whole (`soccer_epl`), or that the
-            named events stand in; None where that is unknown.
-        events: the source's ids of the events asked for; None for the whole listing.
-        bookmakers: the keys asked for; None for all.
-        markets: the market types asked for; None for all.
-        elsewhere: the market types that only other kinds of request ask this source for. Any other
-            type that is held and not shown is gone. None where the source cannot tell: then only
-            the types asked for can be gone.
+    Attributes:
+        listing: The part of the source's offer that was fetched whole (`soccer_epl`), or that the
+            named events belong to; None if unknown.
+        events: The source's ids of the events asked for; None for the whole listing.
+        bookmakers: The keys asked for; None for all.
+        markets: The market types asked for; None for all.
+        elsewhere: The market types requested only by other kinds of requests to this source. Any
+            other type that we hold and the answer lacks is gone. If None (unknown), only the types
+            asked for can be gone.
     """
 
     listing: str | None = None
@@ -48,7 +48,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     elsewhere: frozenset[str] | None = None
 
     def covers(self, market: str) -> bool:
-        """Return whether an answer speaks of a market type, be it by not showing it."""
+        """Return whether a market type that is missing from the answer counts as gone."""
         if self.markets is None or market in self.markets:
             return True
         return self.elsewhere is not None and market not in self.elsewhere
@@ -57,8 +57,9 @@ class Scope(Struct, frozen=True, kw_only=True):
 class ObservedBookmaker(Struct, frozen=True, kw_only=True):
     """One bookmaker's markets for one event.
 
-    unreadable: market types that were there but could not be decoded (or ANY). Their markets are
-    suspended, not removed, since their prices cannot be confirmed.
+    Attributes:
+        unreadable: The market types that were present but could not be decoded (or ANY). Their
+            markets are suspended, not removed, since their prices cannot be confirmed.
     """
 
     bookmaker: str
@@ -68,14 +69,14 @@ class ObservedBookmaker(Struct, frozen=True, kw_only=True):
 
 
 class ObservedEvent(Struct, frozen=True, kw_only=True):
-    """One event as a source showed it.
+    """One event as shown by a source.
 
-    Args:
-        shared_ids: namespace -> id, for ids that several sources use (`sr` for SportRadar).
-        status: the status that the source tells; None derives it from the start time.
-        unreadable: bookmakers that were there but could not be decoded (or ANY); they stay as they
-            are.
-        title: the source's name of an event without sides, such as an outright.
+    Attributes:
+        shared_ids: Namespace -> id, for ids that several sources use (`sr` for SportRadar).
+        status: The status that the source reports; None to derive it from the start time.
+        unreadable: The bookmakers that were present but could not be decoded (or ANY); they remain
+            unchanged.
+        title: The source's name for an event without sides, such as an outright.
     """
 
     source_event_id: str
@@ -94,21 +95,21 @@ class ObservedEvent(Struct, frozen=True, kw_only=True):
 class Observation(Struct, frozen=True, kw_only=True):
     """The outcome of one fetch.
 
-    Args:
-        started_at: the start of the request, for people.
-        observed_at: the time at which the answer had arrived whole.
-        unreadable: the source's ids of events that could not be decoded (or ANY); they count as
+    Attributes:
+        started_at: The start of the request, for people.
+        observed_at: The time at which the whole answer had arrived.
+        unreadable: The source's ids of events that could not be decoded (or ANY); they count as
             seen.
-        reason: the cause of a failed or partial fetch, in words and without secrets.
-        problems: name of a problem -> number of times.
-        quota_left: credits left of the source's quota; None where it does not tell.
-        cost: credits that this fetch took; None where the source does not tell.
-        mapped: number of the source's markets that became canonical ones.
-        unmapped: the source's name of a market that did not -> number of them. A source whose
-            names are canonical leaves both out.
-        sequence: number of the attempt, stamped by the scraper. An observation with a lower number
-            than the last one applied to the same source and event is discarded.
-        observed_boot_s: as observed_at, by the boot clock; stamped by the scraper.
+        reason: The cause of a failed or partial fetch, for people and without secrets.
+        problems: Name of a problem -> number of occurrences.
+        quota_left: The credits left in the source's quota; None if it does not say.
+        cost: The credits that this fetch took; None if the source does not say.
+        mapped: The number of the source's markets mapped to canonical ones.
+        unmapped: The source's name of a market that was not mapped -> number of such markets. A
+            source with canonical names sets neither.
+        sequence: The number of the attempt, stamped by the scraper. An observation with a lower
+            number than the last one applied to the same source and event is discarded.
+        observed_boot_s: The boot clock at observed_at, in seconds; stamped by the scraper.
     """
 
     source: str

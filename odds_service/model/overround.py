@@ -1,9 +1,9 @@
-"""Best prices of a market over its bookmakers, and their overround.
+"""The best prices of a market across bookmakers, and their overround.
 
 The server's cache and a client's map use the same functions. Only live odds count, and only
-markets with the same outcomes are compared: one event may have two- and three-way odds, whose best
-prices together would look like a sure profit. A profit that is too large to be true is not
-reported as an arbitrage but as suspect.
+markets with the same outcomes are compared: an event may have two-way and three-way odds, whose
+best prices together would look like a sure profit. A profit too large to be true is reported as
+suspect instead of as an arbitrage.
 """
 
 import enum
@@ -30,9 +30,9 @@ from odds_service.model.source import (
     event_interval_s,
 )
 
-# Exactly one outcome of such a set comes true, so Σ 1/price has a meaning. Other sets, such as a
-# list of scorers, may be incomplete, or several of their outcomes may come true.
-# The market table (sources.markets) names outcomes so that a set means the same in every market.
+# Exactly one outcome of each of these sets comes true, so Σ 1/price is meaningful. Other sets, such
+# as a list of scorers, may be incomplete, or several of their outcomes may come true. The market
+# table (sources.markets) names outcomes so that a set means the same in every market.
 _ONE_COMES_TRUE: Final = frozenset(
     frozenset(keys.split())
     for keys in (
@@ -52,18 +52,18 @@ _ONE_COMES_TRUE: Final = frozenset(
         "home_home home_draw home_away draw_home draw_draw draw_away away_home away_draw away_away",
     )
 )
-# No bookmaker offers less alone: below it an outcome is missing, such as an unreadable draw.
+# No single bookmaker offers less: below it an outcome is missing, such as an unreadable draw.
 _LEAST_BOOKSUM: Final = 0.9
-_LAY: Final = "_lay"  # markets in which the user offers the bet instead of taking it
+_LAY: Final = "_lay"  # ends the types of markets in which one bets against an outcome
 _WITH_DRAW: Final = ("home", "draw", "away")
 _OUTRIGHTS: Final = "outrights"  # one winner of a field; each bookmaker lists a part of it
-# 264 of 509 negative combinations in recorded bodies lay below it, nearly all of them wrong.
+# In recorded bodies, 264 of 509 negative combinations were below it, nearly all of them wrong.
 SUSPECT_BELOW: Final = -0.03
-_OLD_LEG: Final = timedelta(seconds=60)  # prices further apart may not have stood together
+_OLD_LEG: Final = timedelta(seconds=60)  # prices seen further apart may never have coexisted
 
 
 class Standing(enum.IntEnum):
-    """The state of odds. ABSENT: the last complete fetch lacked their event."""
+    """The standing of odds; ABSENT if the last complete fetch lacked their event."""
 
     LIVE = 0
     STALE = 1
@@ -71,7 +71,7 @@ class Standing(enum.IntEnum):
 
 
 class Exclusion(enum.IntEnum):
-    """Reasons to leave out a bookmaker's market; the numbers are those of the contract."""
+    """Reasons to leave out a bookmaker's market, as numbered in the contract."""
 
     SUSPENDED = 1
     STALE = 2
@@ -84,17 +84,19 @@ class Suspicion:
     """Reasons to doubt a combined overround; texts, so that clients can pass on unknown ones."""
 
     BELOW_LIMIT: Final = "below_limit"  # always given
-    ONE_BOOKMAKER: Final = "one_bookmaker"  # one of those compared is below the limit alone
-    SEVERAL_SOURCES: Final = "several_sources"  # the price depends on the match of their events
+    ONE_BOOKMAKER: Final = "one_bookmaker"  # one bookmaker alone is below the limit
+    SEVERAL_SOURCES: Final = "several_sources"  # the prices depend on the match of source events
     OLD_LEG: Final = "old_leg"
-    IN_PLAY_MIXED: Final = "in_play_mixed"  # one source says in play, another gives no status
+    IN_PLAY_MIXED: Final = "in_play_mixed"  # one source reports in play, another reports no status
 
 
 class Quote(Struct, frozen=True):
-    """One bookmaker's odds of one market, with all that decides if they count.
+    """One bookmaker's odds of one market, with everything that decides whether they count.
 
-    draw: the market includes the draw, so `home` and `away` alone are incomplete. told: the event's
-    status by this source, None where it gives none. disagrees: another source gives a later status.
+    Attributes:
+        draw: Whether the market includes the draw, so that `home` and `away` alone are incomplete.
+        told: The event's status as reported by this source; None if it reports none.
+        disagrees: Whether another source reports a later status.
     """
 
     source: str
@@ -109,7 +111,7 @@ class Quote(Struct, frozen=True):
 
 
 class BestPrice(Struct, frozen=True):
-    """The highest live price of an outcome; of equal prices the one confirmed last."""
+    """The highest live price of an outcome; among equal prices, the last one confirmed."""
 
     outcome: str
     name: str
@@ -122,11 +124,16 @@ class BestPrice(Struct, frozen=True):
 class BestMarket(Struct, frozen=True):
     """The best prices of one market among bookmakers that offer the same outcomes.
 
-    prices: one for each outcome, none when no bookmaker is live; for outrights one for each runner
-    with a price. overrounds: (source, bookmaker) -> Σ 1/price − 1, of those compared.
-    combined_overround: the same for the best prices; below 0 they return more than they cost. Both
-    exist only where exactly one outcome comes true. suspect_overround: takes the place of
-    combined_overround where that is below the limit; suspect_reasons: see Suspicion.
+    Attributes:
+        prices: One price per outcome, or none if no bookmaker is live; for outrights, one per
+            runner with a price.
+        overrounds: (source, bookmaker) -> Σ 1/price − 1, for the bookmakers compared. Empty unless
+            exactly one outcome comes true.
+        combined_overround: Σ 1/price − 1 of the best prices; below 0 they return more than they
+            cost. None unless exactly one outcome comes true.
+        exclusions: (source, bookmaker) -> the reason for leaving it out.
+        suspect_overround: Replaces combined_overround if that is below the limit.
+        suspect_reasons: The reasons to doubt it; see Suspicion.
     """
 
     key: MarketKey
@@ -140,7 +147,7 @@ class BestMarket(Struct, frozen=True):
 
     @property
     def oldest_confirmed_at(self) -> datetime | None:
-        """The time at which the oldest leg was last seen true."""
+        """The time at which the oldest of the best prices was last seen true."""
         return min((price.confirmed_at for price in self.prices), default=None)
 
 
@@ -150,10 +157,11 @@ def standing(
     """Return the standing of a bookmaker's odds.
 
     Args:
-        odds: of one event.
-        source: the state of their source, None where it is not configured any more.
-        now: the clocks.
-        start_time: the event's start; near events are fetched more often and get stale sooner.
+        odds: The odds of one event.
+        source: The state of their source; None if it is no longer configured.
+        now: The clocks.
+        start_time: The event's start; events that start soon are fetched more often, and their
+            odds become stale sooner.
     """
     if odds.confirmed_at < odds.observed_at:
         return Standing.ABSENT
@@ -172,14 +180,14 @@ def best_markets(
     *,
     suspect_below: float = SUSPECT_BELOW,
 ) -> list[BestMarket]:
-    """Return the best prices of all markets that an event's bookmakers show, by market key.
+    """Return the best prices of all markets of an event, in the order of market keys.
 
     Args:
-        event: its sources' statuses decide which odds are compared.
-        bookmakers: the odds to compare, in any order.
-        standing_of: returns the standing of a bookmaker's odds.
-        markets_of: returns the markets to compare of a bookmaker; by default all.
-        suspect_below: a combined overround below this is suspect (-0.03: a profit of over 3 %).
+        event: The event; the statuses that its sources report decide which odds are compared.
+        bookmakers: The odds to compare, in any order.
+        standing_of: Returns the standing of a bookmaker's odds.
+        markets_of: Returns the markets of a bookmaker to compare; by default all.
+        suspect_below: A combined overround below this is suspect (-0.03: a profit of over 3 %).
     """
     told = {name: status for name, status in event.told.items() if name in event.source_ids}
     furthest = max(told.values(), default=EventStatus.SCHEDULED)
@@ -221,9 +229,9 @@ def best_of_market(
     """Return the best prices of one market, one result for each set of outcomes on offer.
 
     Args:
-        key: the market.
-        quotes: the bookmakers' odds of it.
-        suspect_below: as in best_markets.
+        key: The market.
+        quotes: The bookmakers' odds of it.
+        suspect_below: The limit, as in best_markets.
     """
     if key.market.startswith(_OUTRIGHTS):
         return [_best_runners(key, list(quotes))]
@@ -273,7 +281,7 @@ def _best(
 
 
 def _best_runners(key: MarketKey, quotes: list[Quote]) -> BestMarket:
-    """Return the best price of each runner of a field, of which each bookmaker lists a part."""
+    """Return the best price of each runner; each bookmaker lists only a part of the field."""
     exclusions: dict[tuple[str, str], Exclusion] = {}
     best: dict[str, BestPrice] = {}
     runners: dict[str, Outcome] = {}
@@ -292,7 +300,7 @@ def _best_runners(key: MarketKey, quotes: list[Quote]) -> BestMarket:
 
 
 def _improve(best: dict[str, BestPrice], quote: Quote) -> None:
-    """Replace best prices by those of a quote that are higher, or equal and seen later."""
+    """Replace best prices by a quote's prices that are higher, or equal and confirmed later."""
     for outcome in quote.outcomes:
         if outcome.price is None or not outcome.active:
             continue
@@ -309,7 +317,7 @@ def _improve(best: dict[str, BestPrice], quote: Quote) -> None:
 
 
 def _suspicions(legs: tuple[BestPrice, ...], compared: list[Quote], alone: bool) -> tuple[str, ...]:
-    """Return the reasons to doubt an overround. alone: one bookmaker is below the limit."""
+    """Return the reasons to doubt an overround; `alone` if one bookmaker is below the limit."""
     sources = {leg.source for leg in legs}
     seen = [leg.confirmed_at for leg in legs]
     told = {quote.told for quote in compared if quote.source in sources}
@@ -327,14 +335,14 @@ def _by_place(quote: Quote) -> tuple[str, str]:
 
 
 def _prices(quote: Quote) -> list[float]:
-    """Return the prices on offer; fewer than the outcomes where one is missing."""
+    """Return the prices of all outcomes that are active and have one."""
     return [
         outcome.price for outcome in quote.outcomes if outcome.price is not None and outcome.active
     ]
 
 
 def _why_not(quote: Quote) -> Exclusion | None:
-    """Return the reason to leave a quote out, whatever its prices; None for none."""
+    """Return the reason to leave a quote out regardless of its prices, or None."""
     if quote.status is not MarketStatus.OPEN:
         return Exclusion.SUSPENDED
     if quote.standing is Standing.ABSENT:

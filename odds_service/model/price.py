@@ -1,4 +1,4 @@
-"""Prices and lines: conversions into decimal odds and into canonical text."""
+"""Conversion of prices into decimal odds and of lines into canonical text."""
 
 import math
 import re
@@ -7,18 +7,18 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
-MIN_PRICE: Final = 1.0  # a price must be above it: at 1.0 nothing can be won
-MAX_PRICE: Final = 1_000_000.0  # above it lie sentinels (2147483647 occurs), not odds
-_MIN_AMERICAN: Final = 100  # by definition of the format no value lies between -100 and +100
-_MAX_AMERICAN: Final = 10_000_000  # -1000000 is a real price; -2147483648 occurs and is none
+MIN_PRICE: Final = 1.0  # a price must be above it, since a bet at 1.0 wins nothing
+MAX_PRICE: Final = 1_000_000.0  # larger values are sentinels (2147483647 occurs), not odds
+_MIN_AMERICAN: Final = 100  # the format has no values between -100 and +100
+_MAX_AMERICAN: Final = 10_000_000  # -1000000 is a real price; -2147483648 occurs as a sentinel
 _EVEN: Final = frozenset({"evs", "evens", "even", "ev"})
-# ASCII digits, no more than a price can have: the cost of int() grows with their square.
+# ASCII digits, no more than a price can have: the cost of int() is quadratic in their number.
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,9}")
 _FRACTION: Final = re.compile(r"([0-9]{1,9})(?:\s*/\s*([0-9]{1,9}))?")
 
 
 class BadPrice(ValueError):
-    """A price or line at which no bet can be made; the text gives the reason."""
+    """A price or line that is not valid for a bet; the text gives the reason."""
 
 
 def decimal_price(value: float) -> float:
@@ -29,9 +29,9 @@ def decimal_price(value: float) -> float:
 
 
 def american_price(value: float | str) -> float:
-    """Turn American odds (-110, +150, `EVEN`) into decimal odds, to the nearest double.
+    """Convert American odds (-110, +150, `EVEN`) to decimal odds, to the nearest double.
 
-    Raises BadPrice for values between -100 and 100, beyond ±10,000,000, or not whole numbers.
+    Raises BadPrice for values between -100 and 100, beyond ±10,000,000, or not whole.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -50,9 +50,9 @@ def american_price(value: float | str) -> float:
 
 
 def fractional_price(text: str) -> float:
-    """Turn fractional odds (`5/2`, `10/11`, `5`, `EVS`) into decimal odds, to the nearest double.
+    """Convert fractional odds (`5/2`, `10/11`, `5`, `EVS`) to decimal odds, to the nearest double.
 
-    Raises BadPrice for anything else, and for odds that pay nothing or more than MAX_PRICE.
+    Raises BadPrice for anything else, and for odds that win nothing or exceed MAX_PRICE.
     """
     if text.strip().lower() in _EVEN:
         return 2.0
@@ -66,9 +66,9 @@ def fractional_price(text: str) -> float:
 
 
 def as_american(price: float) -> int:
-    """Return decimal odds as American odds, rounded to the whole number.
+    """Return decimal odds as American odds, rounded to a whole number.
 
-    Exact for every price that american_price made; even odds are +100.
+    The inverse of american_price is exact; even odds are +100.
     """
     return round((price - 1) * 100) if price >= 2 else round(-100 / (price - 1))
 
@@ -83,7 +83,7 @@ def as_fractional(price: float, max_denominator: int = 1000) -> str:
 def canonical_line(value: float | str) -> str:
     """Return a line as canonical decimal text: 2.50 -> `2.5`, -0.0 -> `0`, `+3` -> `3`.
 
-    Raises BadPrice when it is not a finite decimal number.
+    Raises BadPrice if it is not a finite decimal number within ±MAX_PRICE.
     """
     text = value.strip() if isinstance(value, str) else repr(value)
     if "_" in text or not text.isascii():  # Decimal takes `1_5` for 15, and digits of all scripts
@@ -99,7 +99,7 @@ def canonical_line(value: float | str) -> str:
 
 
 def opposite_line(line: str) -> str:
-    """Return the other side's handicap: `-3.5` -> `3.5`, `0` -> `0`."""
+    """Return the handicap of the other side: `-3.5` -> `3.5`, `0` -> `0`."""
     if line == "0":
         return line
     return line[1:] if line.startswith("-") else f"-{line}"

@@ -1,4 +1,4 @@
-"""The outcome of a refresh: one event, fetched out of turn from all sources that carry it."""
+"""The outcome of a refresh: one event fetched out of turn from all sources that carry it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,10 +8,12 @@ from odds_service.model.change import Change
 
 
 class FetchOutcome(Struct, frozen=True):
-    """The end of the fetch from one source.
+    """The outcome of the fetch from one source.
 
-    error_kind: a word for programs, empty on success. error: the same for people. latency_s: how
-    long the fetch took, including the wait for its turn.
+    Attributes:
+        error_kind: The kind of failure, a word for programs; empty on success.
+        error: The failure, for people.
+        latency_s: The duration of the fetch in seconds, including the wait for its turn.
     """
 
     source: str
@@ -21,9 +23,13 @@ class FetchOutcome(Struct, frozen=True):
 
 
 class RefreshOutcome(Struct, frozen=True):
-    """The changes of a refresh in order, and the revision up to which they are committed.
+    """The outcome of a refresh.
 
-    snapshot_ids: (source, bookmaker) -> the snapshot that the event's odds belong to.
+    Attributes:
+        revision: The revision up to which its changes are committed.
+        changes: The changes, in order.
+        snapshot_ids: (source, bookmaker) -> the snapshot that holds the event's odds.
+        sources: The outcome of each fetch.
     """
 
     revision: int

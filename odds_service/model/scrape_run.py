@@ -1,4 +1,4 @@
-"""The operator's record of one pull."""
+"""The operator's record of one fetch."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class ScrapeRun(Struct, frozen=True, kw_only=True):
-    """One pull of a source, for the operator: its times, its outcome and its counts."""
+    """One fetch of a source, as recorded for the operator."""
 
     source: str
     listing: str

@@ -1,4 +1,4 @@
-"""The odds that bookmakers show for an event: the values of the cache."""
+"""Events with their bookmakers' odds: the values of the cache."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -14,18 +14,20 @@ BookmakerKey = tuple[str, str]  # (source, bookmaker): two sources may carry one
 
 
 class Seen(Struct, frozen=True, gc=False):
-    """A look at odds: `at` by the wall clock, for people; `boot_s` by the boot clock, for ages."""
+    """The time of a look: `at` by the wall clock, for people, and `boot_s` by the boot clock."""
 
     at: datetime
     boot_s: float
 
 
 class Reading(Struct, frozen=True, gc=False):
-    """The clocks that odds are judged by, read together.
+    """The clocks that judge the age of odds, read together.
 
-    boot_s: None for a time of the past, at which ages are told by the wall clock. Odds confirmed
-    before `distrust_before_s` (on the boot clock) are stale: since then the wall clock has jumped
-    ahead, as it does after a pause that the machine's other clocks do not know of.
+    Attributes:
+        wall: The wall clock.
+        boot_s: The boot clock; None for a past time, whose ages are judged by the wall clock.
+        distrust_before_s: Odds confirmed before this time of the boot clock are stale, because the
+            wall clock has since jumped ahead, as after a pause that other clocks do not count.
     """
 
     wall: datetime
@@ -33,7 +35,7 @@ class Reading(Struct, frozen=True, gc=False):
     distrust_before_s: float = float("-inf")
 
     def age_s(self, at: datetime, boot_s: float) -> float:
-        """Return the seconds since a look, for staleness; infinite where they cannot be known."""
+        """Return the seconds since a look, for staleness; infinite if unknown."""
         if self.boot_s is not None and boot_s < self.distrust_before_s:
             return float("inf")
         return (self.wall - at).total_seconds() if self.boot_s is None else self.boot_s - boot_s
@@ -46,9 +48,10 @@ class Reading(Struct, frozen=True, gc=False):
 
 
 class Snapshot(Struct, frozen=True, gc=False):
-    """A capture that changed something: what one bookmaker shows for one event from then on.
+    """A capture of one bookmaker for one event that changed something.
 
-    snapshot_id: the first revision of the capture. Times as in BookmakerOdds.
+    Attributes:
+        snapshot_id: The first revision of the capture. For the times, see BookmakerOdds.
     """
 
     snapshot_id: int
@@ -62,16 +65,20 @@ class Snapshot(Struct, frozen=True, gc=False):
 
 
 class BookmakerOdds(Struct, frozen=True):
-    """One bookmaker's odds for one event; the one immutable value that a capture replaces.
+    """One bookmaker's odds for one event: the immutable value that a capture replaces.
 
-    snapshot_id: the first revision of the last capture that changed something here.
-    observed_at: when we last looked; confirmed_at: when these odds were last seen true (earlier
-    than observed_at while the event is missing from its source); source_updated_at: the
-    bookmaker's own claim. `markets` is replaced, never changed in place.
-    confirmed_boot_s: the boot
-    clock at confirmed_at; ages are told from it. lagging: market type -> when its markets were last
-    seen true, of the types that the looks since then did not show. doubted: they
-    were stored under settings that asked their source for something else; stale until confirmed.
+    Attributes:
+        snapshot_id: The first revision of the last capture that changed something.
+        observed_at: The time of the last look.
+        confirmed_at: The time at which these odds were last seen true; earlier than observed_at
+            while the event is missing from its source.
+        source_updated_at: The time that the bookmaker claims.
+        markets: The markets by key; replaced, never changed in place.
+        confirmed_boot_s: The boot clock at confirmed_at, from which ages are computed.
+        lagging: Market type -> the last time at which its markets were seen true, for types that
+            later looks did not cover.
+        doubted: Whether the odds were stored under settings that asked their source for something
+            else; if so, they are stale until confirmed.
     """
 
     snapshot_id: int
@@ -91,7 +98,7 @@ class BookmakerOdds(Struct, frozen=True):
         return self.source, self.bookmaker
 
     def snapshot(self) -> Snapshot:
-        """Return the part that a store keeps as a row."""
+        """Return the part that a store keeps as a snapshot."""
         return Snapshot(
             self.snapshot_id, self.event_id, self.source, self.bookmaker,
             self.observed_at, self.confirmed_at, self.source_updated_at, self.lagging,
@@ -99,14 +106,17 @@ class BookmakerOdds(Struct, frozen=True):
 
 
 class EventSource(Struct, frozen=True):
-    """How one source carries an event.
+    """One source's view of an event that it carries.
 
-    listing: where it was last seen. applied: sequence number of the last request applied to it,
-    None after a restart. seen_boot_s: the boot clock when the source showed it last, None where no
-    run has seen it yet. absences: complete fetches in a row that lacked it. shown: what it says of
-    the event, None where that is not known yet; match: what joins it to the event's other sources.
-    told: the status that the source told at the last look, None where it tells none. departed_at:
-    since when the source shows it no more; None: it shows it.
+    Attributes:
+        listing: The listing in which the event was last seen.
+        applied: The sequence number of the last request applied to it; None after a restart.
+        absences: The number of consecutive complete fetches that lacked it.
+        shown: The identity that the source shows; None if not known yet.
+        match: The match with the event's other sources.
+        told: The status reported in the last look; None if the source reports none.
+        departed_at: The time since which the source no longer shows the event; None while it does.
+        seen_boot_s: The boot clock when the source last showed it; None if not seen in this run.
     """
 
     source: str
@@ -131,7 +141,7 @@ def told_statuses(sources: Mapping[str, EventSource]) -> dict[str, EventStatus]:
 
 
 class EventOdds(Struct, frozen=True):
-    """An event with all its bookmakers; replaced whole by every capture that touches it."""
+    """An event with all its bookmakers; every capture that changes it replaces the whole value."""
 
     event: Event
     sources: Mapping[str, EventSource]
@@ -145,9 +155,9 @@ def confirmed_of(odds: BookmakerOdds, market_type: str) -> datetime:
 
 
 def as_last_seen(odds: BookmakerOdds, market_types: Iterable[str]) -> BookmakerOdds:
-    """Return the odds with the times at which the oldest of some market types was seen true.
+    """Return the odds with the times of the look at the oldest of some market types.
 
-    An event's absence stays visible: then the odds are still confirmed earlier than observed.
+    An absent event remains visible as such: its odds still have confirmed_at before observed_at.
     """
     lagging = [odds.lagging[name] for name in market_types if name in odds.lagging]
     if not lagging:
@@ -170,15 +180,15 @@ def odds_as_known(
     captured: Snapshot | None,
     at: datetime | None,
 ) -> BookmakerOdds:
-    """Return a bookmaker's odds as they were known at a time.
+    """Return a bookmaker's odds as known at a past time.
 
     Args:
-        event_id: the event.
-        key: the source and the bookmaker.
-        markets: the odds then; at least one market.
-        captured: the bookmaker's last snapshot by then, with its latest confirmation; None where
-            it is not known, and the newest change counts as the last look.
-        at: the time; looks after it were not known then. None for the times of `captured`.
+        event_id: The event.
+        key: The source and the bookmaker.
+        markets: The markets at that time, at least one.
+        captured: The bookmaker's last snapshot at that time, with its latest confirmation. If None
+            (unknown), the newest change counts as the last look.
+        at: The time, which bounds the times of looks; None to keep those of `captured`.
     """
     if captured is None:
         changed_at = max(market.changed_at for market in markets.values())

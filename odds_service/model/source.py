@@ -1,4 +1,4 @@
-"""The state of a source, as watchers see it."""
+"""The state of a source, as shown to clients."""
 
 import enum
 import re
@@ -8,8 +8,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-STALE_AFTER_INTERVALS: Final = 3  # without a success for so many intervals a source is STALE
-DOWN_AFTER_FAILURES: Final = 5  # after so many failures in a row a source is DOWN
+STALE_AFTER_INTERVALS: Final = 3  # a source without a success for this many intervals is STALE
+DOWN_AFTER_FAILURES: Final = 5  # a source with this many consecutive failures is DOWN
 
 BAD_OBSERVATION: Final = "bad_observation"  # a value has the wrong type: a bug in the source
 NOTHING_READ: Final = "wrong_shape"  # the answer had parts, and none could be read
@@ -20,7 +20,7 @@ UNREADABLE_KINDS: Final = frozenset({NOTHING_READ, BAD_OBSERVATION, WRONG_EVENT}
 
 
 class SourceStatus(enum.IntEnum):
-    """UP: odds are current. STALE: too long without a success. DOWN: many failures in a row."""
+    """UP: odds are current. STALE: too long without success. DOWN: many consecutive failures."""
 
     UP = 1
     STALE = 2
@@ -31,7 +31,7 @@ class SourceReason:
     """Reasons for a source not to be UP, beside the kinds of failed fetches (SourceError.kind)."""
 
     STARTING: Final = "starting"  # no fetch has ended yet
-    NO_SUCCESS: Final = "no_success"  # nothing failed, but nothing succeeded for too long either
+    NO_SUCCESS: Final = "no_success"  # too long without a success, though nothing failed
     STORAGE_BEHIND: Final = "storage_behind"  # scraping waits for the database
     CRASH: Final = "crash"  # the source raised an unexpected error
     FAILED: Final = "failed"  # a failure whose name is not a word
@@ -43,12 +43,16 @@ _WORD: Final = re.compile("[a-z][a-z0-9_]{0,63}")
 class SourceState(Struct, frozen=True, kw_only=True):
     """The present state of a source.
 
-    announced: the status of its last numbered change; a restart shows STALE without announcing
-    it, so that scraping the same odds again gives no change. interval_s: the usual seconds between
-    two successes. paces: (seconds before the start, None for the rest; seconds between two fetches
-    of such an event), the most urgent first. reason: a word for programs, empty after a success;
-    detail: the same for people. quota_left: requests, None where the source does not say.
-    success_boot_s: the boot clock at last_success_at, for ages; meaningless in stored states.
+    Attributes:
+        interval_s: The usual seconds between two successes.
+        paces: Pairs of the seconds before an event's start (None for all other events) and the
+            seconds between two fetches of such an event, most urgent first.
+        announced: The status in its last numbered change. A restart shows STALE without announcing
+            it, so that fetching the same odds again makes no change.
+        reason: The reason for not being UP, a word for programs; empty after a success.
+        quota_left: The requests left; None if the source does not say.
+        detail: The reason, for people.
+        success_boot_s: The boot clock at last_success_at, for ages; meaningless in stored states.
     """
 
     source: str
@@ -66,9 +70,9 @@ class SourceState(Struct, frozen=True, kw_only=True):
 
 
 def reason_word(name: str) -> str:
-    """Return the name of a failure if it is a word fit for programs, else FAILED.
+    """Return the name of a failure if it is a word for programs, else FAILED.
 
-    A plug-in may name its failures by any text.
+    A plug-in may name its failures with any text.
     """
     return name if _WORD.fullmatch(name) else SourceReason.FAILED
 
@@ -76,7 +80,7 @@ def reason_word(name: str) -> str:
 def told_by_word(state: SourceState) -> SourceState:
     """Return the state with a word as its reason.
 
-    Up to version 0.1.0 the reason was text, which becomes the detail.
+    Up to version 0.1.0 the reason was text for people, which becomes the detail.
     """
     if not state.reason or _WORD.fullmatch(state.reason):
         return state
@@ -86,10 +90,7 @@ def told_by_word(state: SourceState) -> SourceState:
 
 
 def judged_status(state: SourceState, boot_s: float) -> SourceStatus:
-    """Return the status by time and failures; never UP before the first success.
-
-    boot_s: the boot clock now.
-    """
+    """Return the status of a source at boot time `boot_s`; never UP before the first success."""
     if state.consecutive_failures >= DOWN_AFTER_FAILURES:
         return SourceStatus.DOWN
     if state.success_boot_s is None:

@@ -1,16 +1,16 @@
-"""Text from outside, made fit to be stored, sent and shown.
+"""Sanitising of external text, so that it can be stored, sent and shown.
 
-PostgreSQL refuses NUL where SQLite does not, so the logs of the two would differ; a lone surrogate
-(half a character, which Python's `str` can hold) can be neither encoded nor sent. Control
-characters and those that override the direction of writing change what a terminal shows.
+PostgreSQL refuses NUL but SQLite does not, so their logs would differ. A lone surrogate (half a
+character, which Python's `str` can hold) can be neither encoded nor sent. Control characters and
+overrides of the writing direction alter the display of a terminal.
 """
 
 import re
 from typing import Final
 
-MOST_CHARS: Final = 256  # of a name, an id or a key
+MOST_CHARS: Final = 256  # in a name, an id or a key
 
-# Marks that only help right-to-left scripts (U+200E, U+200F, U+061C) are no overrides, and stay.
+# Marks that only help right-to-left scripts (U+200E, U+200F, U+061C) are not barred.
 _BARRED: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -18,7 +18,7 @@ _SPACES: Final = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
 
 
 def is_text(*parts: str) -> bool:
-    """Return whether all of the parts can be stored and sent as they are."""
+    """Return whether all parts can be stored and sent unchanged."""
     whole = "".join(parts)
     if "\0" in whole:
         return False
@@ -32,7 +32,7 @@ def is_text(*parts: str) -> bool:
 
 
 def as_text(shown: str) -> str:
-    """Return a text with `?` for each character that cannot be stored or sent."""
+    """Return a text with `?` in place of each character that cannot be stored or sent."""
     return shown.replace("\0", "?").encode("utf-8", "replace").decode()
 
 

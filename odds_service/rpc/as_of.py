@@ -1,4 +1,4 @@
-"""GetOdds of the past: the place of a cursor or time in the log, and the odds at it."""
+"""GetOdds as of a past cursor or time."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,19 +16,19 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 # A caller's clock may be this far ahead of ours; a time further ahead is a mistake.
 CLOCKS_APART: Final = timedelta(seconds=2)
-_UNKNOWN_INTERVAL_S: Final = 60.0  # of a source without a state from that time
+_UNKNOWN_INTERVAL_S: Final = 60.0  # assumed for a source without a state from that time
 
 
 async def view_as_of(
     server: ServerContext, request: pb.GetOddsRequest, event_ids: frozenset[str] | None
 ) -> tuple[CacheView, datetime, list[SourceState]]:
-    """Return the odds as of a cursor or time, that time, and the sources as they were.
+    """Return the odds as of a cursor or time, that time, and the sources as of then.
 
-    Where the history holds no state of a source, its odds get stale by their own times alone.
+    If history holds no state of a source, only the times of its odds decide on staleness.
 
     Raises:
-        Refused: the place is not of this log, lies in the future, or is not committed.
-        BelowFloor: it lies before what is kept.
+        Refused: The place is not of this log, lies in the future, or is not committed.
+        BelowFloor: The place lies before the floor.
     """
     parts = server.parts
     store: object = parts.store
@@ -56,9 +56,9 @@ async def view_as_of(
 
 
 def _revision_of(server: ServerContext, cursor: pb.Cursor) -> int:
-    """Return the committed revision of a cursor of this log. Raises Refused."""
+    """Return the revision of a cursor, which must be committed in this log. Raises Refused."""
     if server.verdict(cursor) == pb.INTENT_REASON_EPOCH_CHANGED:
-        text = "as_of_cursor is not of this log: it names what was never stored here"
+        text = "as_of_cursor is not of this log: its revision was never stored here"
         raise refused(StatusCode.FAILED_PRECONDITION, text, "EPOCH_CHANGED")
     if cursor.revision > server.parts.feed.durable_revision:
         raise _not_durable(server, f"revision {cursor.revision} is not committed yet")
@@ -66,11 +66,11 @@ def _revision_of(server: ServerContext, cursor: pb.Cursor) -> int:
 
 
 async def _require_settled(server: ServerContext, at: datetime) -> None:
-    """Check that all changes up to a time have come and are committed. Raises Refused.
+    """Check that all changes up to a time are in the log and committed. Raises Refused.
 
-    Otherwise two calls with the same time could have different answers.
+    Otherwise two calls with the same time could get different answers.
     """
-    # Read in the thread that numbers changes, where no change is between its stamp and the log.
+    # Read the clock in the thread that numbers changes: there, every stamped change is in the log.
     now = await server.ask(_now, server)
     if at > now + CLOCKS_APART:
         raise bad_request("as_of_time", f"lies in the future: it is {now.isoformat()} here")
@@ -87,7 +87,7 @@ async def _now(server: ServerContext) -> datetime:  # noqa: ASYNC124  # for the 
 
 
 def _first_waiting_at(server: ServerContext) -> datetime | None:
-    """Return the detection time of the first change that is not committed, None for none."""
+    """Return the detection time of the first uncommitted change, or None if there is none."""
     feed = server.parts.feed
     durable = feed.durable_revision
     for batch in feed.read_after(durable, 1) or ():

@@ -1,4 +1,4 @@
-"""Names of callers, and TLS in gRPC's form; see access."""
+"""Caller names and TLS credentials for gRPC; see odds_service.access."""
 
 import grpc
 
@@ -8,9 +8,10 @@ from odds_service.rpc.errors import Context, Refused, refused
 
 
 def caller(tokens: Tokens, context: Context) -> str:
-    """Return the name of a caller: its token's, or its host where no token is needed.
+    """Return the name of a caller: its token's, or its host if no token is needed.
 
-    Raises Refused (UNAUTHENTICATED).
+    Raises:
+        Refused: The token is missing or unknown (UNAUTHENTICATED).
     """
     if not tokens.asked:
         return peer_host(context.peer())
@@ -22,7 +23,7 @@ def caller(tokens: Tokens, context: Context) -> str:
         raise _unauthenticated("send `authorization: Bearer <token>` as metadata")
     holder = tokens.holder(given)
     if holder is None:
-        raise _unauthenticated("this token is not known here")
+        raise _unauthenticated("this server does not know the token")
     return holder
 
 
@@ -31,12 +32,12 @@ def _unauthenticated(text: str) -> Refused:
 
 
 def peer_host(peer: str) -> str:
-    """Return the host of gRPC's `ipv4:127.0.0.1:50123`: all connections of a host count as one."""
+    """Return gRPC's name of a peer without its port: `ipv4:127.0.0.1` of `ipv4:127.0.0.1:50123`."""
     return peer.rpartition(":")[0] or peer
 
 
 def credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
-    """Return the TLS credentials of the settings, None without TLS. Raises SettingsError."""
+    """Return the TLS credentials of the settings, or None without TLS. Raises SettingsError."""
     certificate, key = settings.tls_certificate, settings.tls_key
     if tls_context(settings) is None or certificate is None or key is None:
         return None

@@ -27,10 +27,10 @@ from odds_service.wire.encode import change_wire, cursor_message, key_message, r
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, delimited, timestamp, varint
 
-MAX_REPLY_BYTES: Final = 4 * 2**20  # 4 MiB: what gRPC clients take unless told otherwise
-_AROUND_BYTES: Final = 64 * 1024  # sources and cursor beside the events
+MAX_REPLY_BYTES: Final = 4 * 2**20  # 4 MiB: the default limit of gRPC clients
+_AROUND_BYTES: Final = 64 * 1024  # room for sources and cursor beside the events
 MIN_CURSOR_WAIT_S: Final = 30.0  # for calls without a deadline
-_STRETCH_S: Final = 0.005  # of encoding at a time; then other calls get a turn
+_STRETCH_S: Final = 0.005  # the longest encoding without a pause for other calls
 REFRESH_S: Final = 20.0
 MAX_REFRESH_S: Final = 60.0
 
@@ -39,7 +39,7 @@ _BEST: Final = bytes_tag(pb.EventOdds.BEST_FIELD_NUMBER)
 
 
 async def get_odds(server: ServerContext, asked: Asked, context: Context) -> bytes:
-    """Answer with one consistent view of the odds, joined from ready bytes. Raises Refused."""
+    """Answer with one consistent view of the odds, joined from encoded bytes. Raises Refused."""
     stamp = server.replies.stamp()
     known = server.replies.known(asked, stamp)
     if known is not None:
@@ -85,7 +85,7 @@ def _too_large() -> Refused:
 
 
 async def _reach(server: ServerContext, cursor: pb.Cursor, context: Context) -> None:
-    """Wait until the cache has reached a cursor. Raises Refused."""
+    """Wait until the cache reaches a cursor. Raises Refused."""
     if server.verdict(cursor) == pb.INTENT_REASON_EPOCH_CHANGED:
         text = "min_cursor is not of this log: it will never be reached"
         raise refused(StatusCode.FAILED_PRECONDITION, text, "EPOCH_CHANGED")

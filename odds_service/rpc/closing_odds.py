@@ -16,17 +16,14 @@ from odds_service.wire.encode import event_message, join_markets
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
 
-EVENTS_AT_ONCE: Final = 100  # listed by one query; the odds of each are read by themselves
+EVENTS_AT_ONCE: Final = 100  # events listed by one query; the odds of each are read separately
 _PAGE_BYTES: Final = 512 * 1024  # half of the promised limit, so that one more row fits
 
 
 async def get_closing_odds(
     server: ServerContext, request: pb.GetClosingOddsRequest, context: Context
 ) -> None:
-    """Stream the closing odds that the filter selects; holds one event at a time.
-
-    Raises Refused.
-    """
+    """Stream the selected closing odds, holding one event at a time. Raises Refused."""
     store: object = server.parts.store
     if not isinstance(store, ClosingOddsReader):
         raise refused(StatusCode.UNIMPLEMENTED, "nothing is stored here", "NO_STORE")
@@ -69,7 +66,7 @@ def _market(market: Market) -> pb.Market:
 
 
 def _pages(event: Event, closing: Sequence[ClosingOdds]) -> Iterator[pb.ClosingOddsPage]:
-    """Yield the pages of one event; none for an event without closing odds."""
+    """Yield the pages of one event, none if it has no closing odds."""
     shown = event_message(event)
     entry = pb.ClosedEvent(event=shown)
     size = 0

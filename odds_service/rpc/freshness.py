@@ -1,15 +1,15 @@
 """Confirmation times for streams that ask for them, looked up once a second per filter.
 
-A fetch that finds nothing new confirms odds without a change, and odds grow stale without one. A
-look notes the times that moved since the look before. Each stream is sent those that moved since
-the last look that it was told of.
+A fetch that finds nothing new confirms odds without making a change, and odds also become stale
+without one. Each look records the states that moved since the previous look. A stream is sent the
+states that moved since the last look it has received.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
-from time import monotonic  # the loop's own time() is this, with two calls around it
+from time import monotonic  # the same clock as loop.time(), without its two extra calls
 from typing import Final, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -27,14 +27,14 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, delimited, moment, number_tag, text, varint
 
 INTERVAL_S: Final = 1.0
-_STRETCH_S: Final = 0.005  # then calls of others get a turn
-_LOOKS: Final = 30  # that are remembered; who was away for longer is sent everything
+_STRETCH_S: Final = 0.005  # the longest work without a pause for other calls
+_LOOKS: Final = 30  # looks remembered; a stream that missed more is sent everything
 _FRAMES_AT_A_STRETCH: Final = 500
 _BATCHES: Final = 64
-_FAR_CHANGES: Final = 10_000  # a stream so far from a look waits for a later one
+_FAR_CHANGES: Final = 10_000  # a stream this many changes away from a look waits for a later one
 
-# Of events that are what they were, so many parts take turns in being asked whether they grew
-# stale: it takes three intervals of polling to grow stale, and four seconds at most to be told.
+# Unchanged events are checked for staleness in this many parts, one part per look. Odds become
+# stale after three polling intervals; the check adds at most four seconds.
 _PARTS: Final = 4
 
 _Place: TypeAlias = tuple[str, str, str]  # event id, source, bookmaker
@@ -61,7 +61,7 @@ class _Look(NamedTuple):
 
 
 class _Touched:
-    """The odds, events and sources that some changes concern."""
+    """The odds, events and sources concerned by some changes."""
 
     def __init__(self) -> None:
         self.places: set[_Place] = set()
@@ -73,10 +73,10 @@ class _Touched:
 
 
 class FreshnessLog:
-    """The looks at the odds that one filter selects; on the server's loop alone.
+    """The looks at the odds of one filter; for use on the server's loop only.
 
     Attributes:
-        revision: The place in the log that the last look showed.
+        revision: The revision of the view behind the last look.
         number: The number of looks so far.
     """
 
@@ -101,11 +101,11 @@ class FreshnessLog:
         async with self._looking:
             if monotonic() >= self.next_at:
                 next_at = monotonic() + INTERVAL_S
-                await self._look()  # cancelled with its stream, it leaves the look to the next
+                await self._look()  # if cancelled with its stream, the next stream looks instead
                 self.next_at = next_at
 
     async def _look(self) -> None:
-        """Look at events that changed, and at a part of the others: they may have grown stale."""
+        """Look at events that changed, and at a part of the others, which may have become stale."""
         selection = self._selection
         cut = self._cache.view(selection.event_ids)
         view = OddsView(cut, selection, self._now(), self._wires)
@@ -131,13 +131,13 @@ class FreshnessLog:
             if monotonic() > yield_at:
                 await asyncio.sleep(0)
                 yield_at = monotonic() + _STRETCH_S
-        # All at once: nobody sees half a look.
+        # No await from here on, so that no stream sees half a look.
         self._events, self._sources = events, cut.sources
         self.revision, self.number = cut.cursor.revision, number
         self._looks.append(_Look(number, frozenset(moved)))
 
     def _states(self, view: OddsView, entry: EventOdds) -> dict[BookmakerKey, _State]:
-        """Return each bookmaker's state as in GetOdds: that of the oldest market type selected."""
+        """Return each bookmaker's state as in GetOdds: that of its oldest selected market type."""
         selection = self._selection
         states: dict[BookmakerKey, _State] = {}
         for key, odds in entry.bookmakers.items():
@@ -151,7 +151,7 @@ class FreshnessLog:
         return states
 
     def moved_since(self, number: int) -> Collection[_Place]:
-        """Return the odds whose state moved after a look; all odds when that look is forgotten."""
+        """Return the odds whose state moved after a look, or all odds if that look is forgotten."""
         later = [look for look in self._looks if look.number > number]
         if number + len(later) < self.number:
             return [
@@ -160,17 +160,17 @@ class FreshnessLog:
         return later[0].moved if len(later) == 1 else set().union(*(each.moved for each in later))
 
     async def bodies(self, places: Collection[_Place]) -> list[bytes]:
-        """Encode states as fields of Freshness, in as few bodies as fit a message each."""
+        """Encode states as fields of Freshness, in bodies that each fit in a message."""
         newest = self._looks[-1]
         if places is not newest.moved:
             return await _encoded(places, self._events)
-        if self._encoded[0] != newest.number:  # most streams are sent the same
+        if self._encoded[0] != newest.number:  # encode once, as most streams are sent the same
             self._encoded = newest.number, await _encoded(places, self._events)
         return self._encoded[1]
 
 
 def _standings(sources: Mapping[str, SourceState]) -> dict[str, tuple[object, ...]]:
-    """Return the properties of sources that the staleness of odds depends on, beside their age."""
+    """Return the properties of sources that determine staleness, besides the age of odds."""
     return {name: (state.status, state.interval_s, state.paces) for name, state in sources.items()}
 
 
@@ -179,7 +179,7 @@ async def _encoded(places: Iterable[_Place], events: Mapping[str, _Seen]) -> lis
     for event_id, source, bookmaker in places:
         seen = events.get(event_id)
         state = None if seen is None else seen.states.get((source, bookmaker))
-        if state is None:  # it is gone meanwhile, which a change tells
+        if state is None:  # gone in the meantime, which a change reports
             continue
         at, stale = state
         entry = (
@@ -197,13 +197,13 @@ async def _encoded(places: Iterable[_Place], events: Mapping[str, _Seen]) -> lis
 
 
 class FreshReader:
-    """A reader of the looks for one stream; `due_at` is the loop time of its next message."""
+    """One stream's reader of the looks; `due_at` is the loop time of its next message."""
 
     def __init__(self, log: FreshnessLog, feed: ChangeFeed) -> None:
         self.due_at = 0.0
         self._log = log
         self._feed = feed
-        self._number = -1  # of the look that it was told of; everything is news after none
+        self._number = -1  # the last look received; after -1 every state is new
         self._owed: set[_Place] = set()
 
     async def begin(self) -> None:
@@ -215,8 +215,8 @@ class FreshReader:
     async def bodies(self, revision: int) -> list[bytes]:
         """Return the states that moved since the last call, for a stream at a revision.
 
-        A look shows the log up to a place of its own. Odds that changed between the two places are
-        told later: the stream does not hold them yet, or holds newer ones.
+        A look has a revision of its own. States of odds that changed between the two revisions are
+        sent later, because the stream does not hold these odds yet, or holds newer ones.
         """
         self.due_at = monotonic() + INTERVAL_S
         log = self._log
@@ -233,7 +233,7 @@ class FreshReader:
         return await log.bodies([p for p in moved if p not in touched] if self._owed else moved)
 
     def _touched(self, after: int, upto: int) -> _Touched | None:
-        """Return the subjects of the changes in (after, upto]; None when too many or gone."""
+        """Return the subjects of the changes in (after, upto]; None if too many or trimmed."""
         touched = _Touched()
         if upto - after > _FAR_CHANGES:
             return None
@@ -255,7 +255,7 @@ class FreshReader:
 
 
 class FreshnessLogs:
-    """The logs of looks, one a filter, kept while a stream uses it."""
+    """The freshness logs, one per filter, each kept while a stream uses it."""
 
     def __init__(
         self, cache: OddsCache, feed: ChangeFeed, wires: Wires, now: Callable[[], Reading]
@@ -270,7 +270,7 @@ class FreshnessLogs:
         return len(self._logs)
 
     def reader(self, selection: Selection) -> FreshReader:
-        """Return a reader for a stream with a selection; equal filters are one selection."""
+        """Return a reader for a stream, which shares the looks of its selection."""
         log = self._logs.get(selection)
         if log is None:
             log = FreshnessLog(self._cache, selection, self._wires, self._now)
@@ -284,7 +284,7 @@ _FRESHNESS: Final = bytes_tag(pb.WatchChangesResponse.FRESHNESS_FIELD_NUMBER)
 def freshness_message(
     body: bytes, cursor: pb.Cursor, prev_revision: int, durable_revision: int
 ) -> bytes:
-    """Return a body as a message of a stream."""
+    """Return a body of `FreshReader.bodies` as a stream message."""
     tail = pb.Freshness(
         prev_revision=prev_revision, cursor=cursor, durable_revision=durable_revision
     ).SerializeToString()

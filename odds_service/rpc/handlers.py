@@ -1,7 +1,7 @@
-"""The server's table of calls: one wrapper round each, bytes in and bytes out.
+"""The server's table of calls, each behind one wrapper, bytes in and bytes out.
 
-The wrapper admits the caller, reads the request and turns errors into statuses. It stands in for
-a stack of interceptors: three that do nothing cost an eighth of a unary call.
+The wrapper admits the caller, parses the request and maps errors to statuses. It replaces a stack
+of interceptors, three of which cost an eighth of a unary call even if they do nothing.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ SERVICE: Final = _DESCRIPTOR.full_name
 
 MAX_REQUEST_BYTES: Final = 2**20  # 1 MiB: a filter that names 10,000 events fits
 _OK: Final = grpc.StatusCode.OK.name
-# The caller went away, or its deadline has passed: grpc.aio does not tell a handler which.
+# The caller went away or its deadline has passed; grpc.aio does not tell a handler which.
 _CANCELLED: Final = grpc.StatusCode.CANCELLED.name
 
 R = TypeVar("R")
@@ -37,7 +37,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Reads(Protocol[R_co]):
-    """Reads a request, as a message type does."""
+    """A parser of requests, such as a message type."""
 
     def FromString(self, request: bytes, /) -> R_co: ...
 
@@ -56,9 +56,9 @@ async def watch_changes(
         task = asyncio.current_task()
         if not subscriber.given_up or task is None:
             raise
-        task.uncancel()  # the hub cancelled this call, to give its reader a reason
-        gone = unavailable("nothing was read for too long", "STALLED_READER")
-        raise gone from None  # noqa: ASYNC104  # the hub's own cancellation, told as a status
+        task.uncancel()  # the hub cancelled this call; end it with a reason instead
+        gone = unavailable("the client read nothing for too long", "STALLED_READER")
+        raise gone from None  # noqa: ASYNC104  # the hub's own cancellation becomes a status
 
 
 SERVICER: Final = Servicer(
@@ -128,7 +128,7 @@ def _streaming(
         except asyncio.CancelledError:
             meter.end(_CANCELLED, began)
             raise
-        except grpc.aio.InternalError:  # raised where the caller left while a message is written
+        except grpc.aio.InternalError:  # the caller left while a message was being written
             meter.end(_CANCELLED, began)
             raise asyncio.CancelledError from None
         except Exception as error:  # one wrapper for all: nothing unmapped gets out
@@ -141,8 +141,8 @@ def _streaming(
 
 
 def _read(reads: Reads[R], request: bytes) -> R:
-    """Return the request as a message. Raises Refused, DecodeError."""
+    """Parse a request. Raises Refused if it is too large, DecodeError if it is malformed."""
     if len(request) > MAX_REQUEST_BYTES:
-        text = f"a request of {len(request):,} bytes; at most {MAX_REQUEST_BYTES:,} are read"
+        text = f"the request has {len(request):,} bytes; at most {MAX_REQUEST_BYTES:,} are allowed"
         raise exhausted("request size", text)
     return reads.FromString(request)

@@ -30,17 +30,14 @@ _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 async def get_history(
     server: ServerContext, request: pb.GetHistoryRequest, context: Context
 ) -> None:
-    """Stream the changes of a span that the filter selects; holds one page at a time.
-
-    Raises Refused.
-    """
+    """Stream the selected changes of a span, holding one page at a time. Raises Refused."""
     store = server.parts.store
     if store is None:
         raise refused(StatusCode.UNIMPLEMENTED, "nothing is stored here", "NO_STORE")
     try:
         await _send(server, store, request, context)
     except BelowFloor as error:
-        # Changes up to the floor are gone; the contract names the first that is kept.
+        # Changes up to the floor are gone; the contract asks for the first one kept.
         floor = error.floor_revision + 1
         text = f"history is kept from revision {floor} on"
         raise refused(StatusCode.OUT_OF_RANGE, text, "NOT_KEPT", floor=str(floor)) from None
@@ -64,7 +61,7 @@ async def _send(
 
 
 class _Frame(NamedTuple):
-    """A change as bytes. Frames of one group go into one message if they fit."""
+    """A change as bytes; frames of one group share a message if they fit."""
 
     revision: int
     group: int
@@ -72,13 +69,13 @@ class _Frame(NamedTuple):
 
 
 def bodies(page: StoredPage, start: int) -> Iterator[tuple[bytes, int]]:
-    """Yield a page as bodies of messages, at least one, each with the revision it reaches.
+    """Yield a page as one or more message bodies, each with its last complete revision.
 
-    A group that is too large for one body is spread over several; only the last reaches its end.
+    A group too large for one body is spread over several; only the last one completes it.
 
     Args:
-        page: stored changes and gaps.
-        start: the revision before the page.
+        page: The stored changes and gaps.
+        start: The revision before the page.
     """
     frames = merge(_frames(page.selected), _gaps(page.unstored), key=itemgetter(0))
     held: list[bytes] = []
@@ -113,7 +110,7 @@ def _gaps(unstored: Iterable[int]) -> Iterator[_Frame]:
 async def _span(
     server: ServerContext, store: History, request: pb.GetHistoryRequest
 ) -> tuple[int, int]:
-    """Return the requested revisions: after the first, up to the second."""
+    """Return the requested span as (after, upto): after < revision <= upto."""
     durable = server.parts.feed.durable_revision
     after, upto = await server.ask(store.oldest_revision) - 1, durable
     if request.HasField("from_cursor"):
@@ -145,7 +142,7 @@ async def _last_before(
 def _check(server: ServerContext, field: str, cursor: pb.Cursor) -> None:
     reason = server.verdict(cursor)
     if reason == pb.INTENT_REASON_EPOCH_CHANGED:
-        text = f"{field} is not of this log: it names what was never stored here"
+        text = f"{field} is not of this log: its revision was never stored here"
         raise refused(StatusCode.FAILED_PRECONDITION, text, "EPOCH_CHANGED")
     if reason == pb.INTENT_REASON_AHEAD_OF_SERVER:
         head = str(server.head().revision)

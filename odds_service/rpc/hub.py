@@ -1,7 +1,7 @@
-"""Wake-ups for streams: one for each published commit, whatever the number of streams.
+"""Wake-ups for streams: at most one per published commit, however many streams there are.
 
-The feed calls its one listener on the thread that published; that hands over one callback to the
-server's loop, and there all streams that wait are resumed, not more often than they can be served.
+The feed calls its listener on the publishing thread, which schedules one callback on the server's
+loop. The callback resumes all waiting streams, no more often than they can be served.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from time import monotonic  # the loop's own time() is this, with two calls around it
+from time import monotonic  # the same clock as loop.time(), without its two extra calls
 from typing import Final
 
 import structlog
@@ -17,23 +17,23 @@ import structlog
 from odds_service.feed import ChangeFeed
 from odds_service.status import SubscriberReport
 
-PACE_S_PER_STREAM: Final = 20e-6  # half of what a wake-up costs one stream
-# While many streams are being opened, so that their calls get most of the time.
+PACE_S_PER_STREAM: Final = 20e-6  # half the cost of waking one stream
+# The pace while many streams are being opened, so that their calls get most of the time.
 RUSH_PACE_S_PER_STREAM: Final = 100e-6
-RUSH_STREAMS: Final = 10  # that were opened within RUSH_S
+RUSH_STREAMS: Final = 10  # streams opened within RUSH_S that count as a rush
 RUSH_S: Final = 1.0
 MAX_PACE_S: Final = 0.25  # no stream waits longer than this for others to be served
-_WOKEN_AT_ONCE: Final = 50  # then new calls get a turn
-_WATCH_S: Final = 5.0  # how often stalled writes are looked for
-WRITE_TIMEOUT_S: Final = 900.0  # a message not taken for so long: the reader is given up
+_WOKEN_AT_ONCE: Final = 50  # streams resumed before new calls get a turn
+_WATCH_S: Final = 5.0  # the longest time between two checks for stalled writes
+WRITE_TIMEOUT_S: Final = 900.0  # a reader that takes no message for this long is given up
 
 log = structlog.get_logger(__name__)
 
 
 class Waiter:
-    """A task that waits for the log: one future at a time, and a timer that outlasts many futures.
+    """A task that waits for the log, with one future per wait and one timer for many waits.
 
-    A busy stream is woken long before its heartbeat is due. Its timer stays as it is and rings
+    A busy stream is woken long before its heartbeat is due. Its timer is left alone and rings
     early once, which is cheaper than a timer for each wait.
     """
 
@@ -62,13 +62,13 @@ class Waiter:
 
 
 class Subscriber(Waiter):
-    """One stream of changes, as GetStatus and the hub see it.
+    """One stream of changes, as seen by GetStatus and the hub.
 
     Attributes:
         revision: The place in the log up to which its reader has all changes.
         replaying: Whether it reads the database.
         given_up: Whether the hub ended it because its reader stalled.
-        blocked_since: The loop time at which the message in hand was offered; None without one.
+        blocked_since: The loop time at which the pending write began; None if there is none.
     """
 
     def __init__(self, peer: str, connected_at: datetime, revision: int) -> None:
@@ -83,9 +83,9 @@ class Subscriber(Waiter):
 
 
 class Hub:
-    """Wakes the streams that wait for the log.
+    """A waker of the streams that wait for the log.
 
-    Everything but the listener runs on the server's loop.
+    Everything but the listener and `report` runs on the server's loop.
 
     Attributes:
         woken_head: The head of the log as of the last wake-up.
@@ -99,7 +99,7 @@ class Hub:
         self._waiting: set[asyncio.Future[None]] = set()
         self._sleeping: set[asyncio.Future[None]] = set()
         self.woken_head = feed.head_revision
-        self._told_head = -1  # of the publishing thread alone
+        self._told_head = -1  # used on the publishing thread only
         self._pending = False
         self._ended = False
         self._timer: asyncio.TimerHandle | None = None
@@ -108,7 +108,7 @@ class Hub:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Listen to the feed for the length of a block."""
+        """Listen to the feed during a block."""
         leave = self.feed.listen(self._published)
         self.woken_head = self.feed.head_revision  # earlier changes trigger no wake-up
         try:
@@ -120,31 +120,31 @@ class Hub:
 
     @property
     def closed(self) -> bool:
-        """Return whether streams shall end: the feed is closed, or the server stops."""
+        """Return whether streams should end: the feed is closed or the server is stopping."""
         return self._ended or self.feed.closed
 
     def has_news(self, revision: int) -> bool:
         """Return whether a stream that has read up to a revision may read on.
 
-        Changes published since the last wake-up are not news before the next one.
+        Changes published since the last wake-up do not count until the next one.
         """
         return revision < (self.feed.head_revision if self.closed else self.woken_head)
 
     def end(self) -> None:
-        """End all streams where they are."""
+        """Ask all streams to end at their present places."""
         self._ended = True
         self._fan_out()
 
     async def emptied(self, until: float) -> None:
-        """Wait until no stream is left, or loop time `until`."""
+        """Wait until no stream is left, or until loop time `until`."""
         while self.subscribers and (left_s := until - monotonic()) > 0:
             tasks = [each.task for each in self.subscribers if each.task is not None]
             await asyncio.wait(tasks, timeout=left_s)
 
     def _published(self) -> None:
-        """Hand over one wake-up for each new head; runs on the publishing thread.
+        """Schedule a wake-up for a new head; runs on the publishing thread.
 
-        A new durable revision alone wakes nobody: heartbeats and changes tell it.
+        A new durable revision alone wakes no stream, since heartbeats and changes carry it.
         """
         head = self.feed.head_revision
         if self._pending or (head == self._told_head and not self.feed.closed):
@@ -157,7 +157,7 @@ class Hub:
             log.debug("published_after_loop_closed")
 
     def _on_wake(self) -> None:
-        self._pending = False  # before the head is looked at: what comes later wakes again
+        self._pending = False  # before reading the head, so that a later commit wakes again
         if self._timer is not None or not self._news():
             return
         now = monotonic()
@@ -187,7 +187,7 @@ class Hub:
             self._loop.call_soon(self._resume, waiting[_WOKEN_AT_ONCE:])
 
     def pace_s(self) -> float:
-        """Return the shortest time between two wake-ups, in seconds."""
+        """The shortest time between two wake-ups, in seconds."""
         rush = monotonic() - self._opened_at[0] < RUSH_S
         each_s = RUSH_PACE_S_PER_STREAM if rush else PACE_S_PER_STREAM
         return min(MAX_PACE_S, each_s * len(self.subscribers))
@@ -195,12 +195,12 @@ class Hub:
     async def wait(
         self, waiter: Waiter, revision: int, until: float, *, woken: bool = True
     ) -> None:
-        """Wait for the next wake-up or for a time; it may end early.
+        """Wait for the next wake-up or for a time; the wait may end early.
 
         Args:
-            waiter: The task that waits.
-            revision: The place up to which it has read; a later wake-up ends the wait.
-            until: The loop time that ends the wait, about.
+            waiter: The waiting task.
+            revision: The place up to which it has read; a wake-up beyond it ends the wait.
+            until: The approximate loop time that ends the wait.
             woken: False to sleep through wake-ups; the end of all streams still ends the wait.
         """
         if (woken and self.has_news(revision)) or self.closed:
@@ -211,11 +211,11 @@ class Hub:
         try:
             await future
         finally:
-            self._waiting.discard(future)  # a wake-up has put another set there
+            self._waiting.discard(future)  # a wake-up may have replaced the set
             self._sleeping.discard(future)
 
     async def reached(self, revision: int, timeout_s: float) -> bool:
-        """Wait until the head is at a revision or beyond; return False when that took too long."""
+        """Wait until the head reaches a revision; return False on a time-out or at the stop."""
         until = monotonic() + timeout_s
         waiter = Waiter()
         try:
@@ -229,7 +229,7 @@ class Hub:
 
     @contextmanager
     def subscribed(self, subscriber: Subscriber) -> Iterator[None]:
-        """Count a stream for the length of a block."""
+        """Count a stream during a block."""
         self.subscribers.add(subscriber)
         self._opened_at.append(monotonic())
         try:
@@ -239,7 +239,7 @@ class Hub:
             subscriber.disarm()
 
     def report(self, now: datetime) -> list[SubscriberReport]:
-        """Report how far each stream is behind; from any thread."""
+        """Report how far each stream is behind. May be called from any thread."""
         held = [(each.revision, each.replaying) for each in tuple(self.subscribers)]
         ages = {revision: self.lag_s(revision, now) for revision in {at for at, _ in held}}
         head = self.feed.head_revision
@@ -251,7 +251,7 @@ class Hub:
     def lag_s(self, revision: int, now: datetime) -> float:
         """Return the age of the first change after a revision in seconds, 0 at the head.
 
-        For a revision older than memory, it is the age of the oldest change in memory.
+        For a revision older than memory, return the age of the oldest change in memory.
         """
         behind = self.feed.read_after(revision, 1)
         if behind is None:
@@ -261,7 +261,7 @@ class Hub:
         return max(0.0, (now - behind[0].changes[0].detected_at).total_seconds())
 
     async def watch_stalled(self, timeout_s: float = WRITE_TIMEOUT_S) -> None:
-        """End streams whose reader took nothing for a time; return only when cancelled."""
+        """End streams whose reader takes nothing for `timeout_s`; return only when cancelled."""
         while True:
             await asyncio.sleep(min(_WATCH_S, timeout_s))
             oldest = monotonic() - timeout_s

@@ -1,4 +1,4 @@
-"""Limits for one client and for all together: streams, requests a second, refreshes."""
+"""Limits per client and per server: streams, requests per second, refreshes."""
 
 import time
 from collections import Counter, OrderedDict
@@ -16,14 +16,14 @@ _RETRY_S: Final = 1.0
 
 
 class _Allowance(Struct):
-    """The requests that a client had left at loop time `since`."""
+    """The number of requests that a client had left at clock time `since`."""
 
     left: float
     since: float
 
 
 class Limits:
-    """Counts by client, as named by rpc.auth; used on the server's loop alone."""
+    """The limits on clients, as named by rpc.auth; for use on the server's loop only."""
 
     def __init__(
         self, settings: ServerSettings, clock: Callable[[], float] = time.monotonic
@@ -38,9 +38,10 @@ class Limits:
         self.refreshes = 0
 
     def request(self, client: str) -> None:
-        """Count a call of a client. Raises Refused beyond the rate.
+        """Count a call of a client, which can save up the requests of one second.
 
-        A client can save up the requests of one second.
+        Raises:
+            Refused: The client exceeds its rate.
         """
         now = self._clock()
         allowance = self._allowance.get(client)
@@ -62,7 +63,7 @@ class Limits:
 
     @contextmanager
     def stream(self, client: str) -> Iterator[None]:
-        """Hold the place of a stream while it lasts. Raises Refused where none is free."""
+        """Hold a place for a stream during a block. Raises Refused if none is free."""
         if self.streams >= self._settings.max_streams:
             text = f"all {self._settings.max_streams} streams of this server are taken"
             raise exhausted("streams", text, _RETRY_S)
@@ -81,9 +82,9 @@ class Limits:
 
     @contextmanager
     def refresh(self) -> Iterator[None]:
-        """Hold the place of a refresh while a caller waits. Raises Refused where none is free."""
+        """Hold a place for a refresh during a block. Raises Refused if none is free."""
         if self.refreshes >= self._settings.max_refreshes:
-            text = f"{self._settings.max_refreshes} refreshes are under way"
+            text = f"all {self._settings.max_refreshes} concurrent refreshes are taken"
             raise exhausted("concurrent refreshes", text, _RETRY_S)
         self.refreshes += 1
         try:

@@ -1,4 +1,4 @@
-"""ListEvents: events page by page, each exactly once even if its start moves in between."""
+"""ListEvents: events page by page, each exactly once even if its start time moves in between."""
 
 import base64
 import binascii
@@ -24,17 +24,20 @@ from odds_service.wire.wire_fields import timestamp
 PAGE_EVENTS: Final = 100
 MAX_PAGE_EVENTS: Final = 1_000
 
-_BATCHES: Final = 256  # of the ring, read at a time
-_STORED_CHANGES: Final = 1_000  # of the database, read by one query
+_BATCHES: Final = 256  # the most commits read from the ring at once
+_STORED_CHANGES: Final = 1_000  # the most changes read by one query
 _OF_EVENTS: Final = HistoryFilter(of_markets=False, ended=False)
 
 
 class _PageToken(msgspec.Struct, array_like=True, frozen=True):
     """The last event of a page, and the cursor of the first page.
 
-    Events are ordered by their start at the time of the first page, or by their first start where
-    they came later, so each has one place in all pages. epoch: empty in tokens of 0.1.0, which
-    order events by their present start.
+    Events are ordered by their start time as of the first page, or by their first start time if
+    they were added later. So each keeps one place across all pages.
+
+    Attributes:
+        epoch: The epoch of the cursor; empty in tokens of 0.1.0, which order events by their
+            present start time.
     """
 
     start_time: datetime
@@ -47,7 +50,7 @@ async def list_events(server: ServerContext, request: pb.ListEventsRequest, _: C
     """Answer with a page of events by start time.
 
     Raises:
-        Refused: a field is malformed, or the listing of the token is too old.
+        Refused: A field is malformed, or the token's listing is too old.
     """
     selection = server.selection(request.filter)
     if request.page_size < 0:
@@ -83,9 +86,9 @@ async def list_events(server: ServerContext, request: pb.ListEventsRequest, _: C
 
 
 async def _starts_then(server: ServerContext, cursor: Cursor) -> dict[str, datetime]:
-    """Return the starts, as of a cursor, of events that have changed since.
+    """Return the start times, as of a cursor, of all events that have changed since.
 
-    An event that came since has its first start. Raises Refused.
+    An event added since then has its first start time. Raises Refused.
     """
     told = pb.Cursor(epoch=cursor.epoch, revision=cursor.revision)
     if server.verdict(told) != pb.INTENT_REASON_RESUMED:
@@ -101,13 +104,13 @@ async def _starts_then(server: ServerContext, cursor: Cursor) -> dict[str, datet
 
 
 def _outlived() -> Refused:
-    return bad_request("page_token", "is of a listing from too long ago: begin a new one")
+    return bad_request("page_token", "belongs to a listing that is too old: begin a new one")
 
 
 async def _event_changes(server: ServerContext, after: int) -> AsyncIterator[EventChange]:
-    """Yield the changes of events after a revision, from memory and else from the database.
+    """Yield the event changes after a revision, from memory or else from the database.
 
-    Raises BelowFloor where neither has all of them.
+    Raises BelowFloor if neither has all of them.
     """
     feed, store = server.parts.feed, server.parts.store
     begin = after
@@ -162,7 +165,7 @@ def _page_token(text: str) -> _PageToken | None:
     except (binascii.Error, ValueError, msgspec.DecodeError):
         token = None
     if token is None or token.start_time.tzinfo is None or token.revision < 0:
-        raise bad_request("page_token", "is none that this service gave out")
+        raise bad_request("page_token", "was not issued by this service")
     return token
 
 

@@ -13,7 +13,7 @@ from odds_service.status import LATENCY_BUCKETS_S, CallReport
 
 
 class Meter:
-    """One method's counts; written on the server's loop alone, read from any thread."""
+    """The counts of one method; written on the server's loop only, read from any thread."""
 
     def __init__(self, method: str, *, streams: bool) -> None:
         self._method = method
@@ -24,12 +24,12 @@ class Meter:
         self._total_s = 0.0
 
     def begin(self) -> float:
-        """Count a started call; return its start for `end`."""
+        """Count a started call, and return its start time for `end`."""
         self._started += 1
         return perf_counter()
 
     def end(self, code: str, began: float) -> None:
-        """Count an ended call. code: the name of its gRPC status. began: returned by `begin`."""
+        """Count an ended call with the name of its gRPC status; `began` is from `begin`."""
         self._handled[code] = self._handled.get(code, 0) + 1
         if not self._streams:
             took_s = perf_counter() - began

@@ -1,4 +1,4 @@
-"""A view of the cache as bytes: one reply of GetOdds, or the bounded pieces of an image."""
+"""Views of the cache as bytes: one GetOdds reply, or the bounded pieces of an image."""
 
 from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import Final, NamedTuple
@@ -19,12 +19,18 @@ from odds_service.wire.encode import (
 )
 from odds_service.wire.wire_fields import varint
 
-# A piece is encoded without a pause: about 10 ms of the loop the first time, then less.
+# A piece is encoded without a pause, which takes the loop about 10 ms at first and less later.
 IMAGE_PIECE_BYTES: Final = 256 * 1024
 
 
 class Part(NamedTuple):
-    """Some bookmakers of one event, as bytes of an EventOdds. first: the event begins here."""
+    """Some bookmakers of one event, as the bytes of an EventOdds.
+
+    Attributes:
+        payload: The bytes, without tag and length.
+        markets: The number of markets.
+        first: Whether this is the event's first part.
+    """
 
     payload: bytes
     markets: int
@@ -32,7 +38,7 @@ class Part(NamedTuple):
 
 
 class OddsView:
-    """The part of a view of the cache that a selection shows, with staleness judged as of `now`."""
+    """The selected part of a view of the cache, with staleness judged at `now`."""
 
     def __init__(self, cached: CacheView, selection: Selection, now: Reading, wires: Wires) -> None:
         self.cached = cached
@@ -66,21 +72,20 @@ class OddsView:
         """Return the standing of a bookmaker's odds at `now`."""
         event = self.cached.events[odds.event_id].event
         start_time = event.start_time
-        if (
-            event.told.get(odds.source) is EventStatus.IN_PLAY
-        ):  # fetched as often as after its start
+        if event.told.get(odds.source) is EventStatus.IN_PLAY:
+            # It is fetched as often as after its start.
             start_time = min(start_time, self.now.wall)
         return standing(odds, self.cached.sources.get(odds.source), self.now, start_time)
 
     def event_odds(self, entry: EventOdds, best: bytes = b"") -> bytes:
-        """Return a selected event as a whole, without tag and length."""
+        """Return a whole selected event as bytes, without tag and length."""
         fields = [field for field, _ in self._bookmaker_fields(entry)]
         return b"".join((self._wires.event(entry.event), *fields, best))
 
     def parts(self, entry: EventOdds, limit_bytes: int) -> Iterator[Part]:
-        """Yield a selected event in parts of about `limit_bytes`; each names the event.
+        """Yield a selected event in parts of about `limit_bytes`, each with the event itself.
 
-        A bookmaker is split only when it alone is larger.
+        A bookmaker is split only if it alone exceeds the limit.
         """
         event = self._wires.event(entry.event)
         fields = [event]
@@ -117,14 +122,14 @@ class OddsView:
 
 
 def as_seen(odds: BookmakerOdds, chosen: Iterable[Market]) -> BookmakerOdds:
-    """Return the odds with the age of the oldest market type among those sent."""
+    """Return the odds with the age of the oldest market type among the chosen markets."""
     if not odds.lagging:
         return odds
     return as_last_seen(odds, {market.key.market for market in chosen})
 
 
 def _groups(markets: Iterable[Market], limit_bytes: int) -> Iterator[list[Market]]:
-    """Yield markets in groups of at most `limit_bytes`, at least one in each."""
+    """Yield markets in groups of at most `limit_bytes`, or of a single larger market."""
     group: list[Market] = []
     size = 0
     for market in markets:
@@ -139,7 +144,13 @@ def _groups(markets: Iterable[Market], limit_bytes: int) -> Iterator[list[Market
 
 
 class ImagePiece(NamedTuple):
-    """Events as fields of an Image message. events: the number that begin in it."""
+    """Events as fields of an Image message.
+
+    Attributes:
+        body: The fields, encoded.
+        events: The number of events that begin in this piece.
+        markets: The number of markets.
+    """
 
     body: bytes
     events: int
@@ -149,12 +160,12 @@ class ImagePiece(NamedTuple):
 def image_pieces(
     view: OddsView, tag: bytes, limit_bytes: int = IMAGE_PIECE_BYTES
 ) -> Generator[ImagePiece, None, None]:
-    """Yield all that a view selects, event by event; each piece is encoded on demand.
+    """Yield the selected odds of a view, event by event, encoding each piece on demand.
 
     Args:
-        view: the selected odds.
-        tag: of the field that holds an event.
-        limit_bytes: size of a piece, which one part may exceed up to twice.
+        view: The selected odds.
+        tag: The tag of the field that holds an event.
+        limit_bytes: The size of a piece; a single part may be up to twice as large.
     """
     fields: list[bytes] = []
     size = events = markets = 0

@@ -1,4 +1,4 @@
-"""The parts of the service that the server uses, as narrow as it needs them."""
+"""The parts of the service that the gRPC server uses, as narrow protocols."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -20,25 +20,25 @@ from odds_service.store import ClosingOdds, HistoryFilter, HistoryPage, StartedE
 
 
 class History(Protocol):
-    """The stored log, as store.Store has it; all functions are Trio's."""
+    """The stored log, a subset of store.Store; all functions run under Trio."""
 
     async def history(self, after: int, upto: int, limit: int) -> Sequence[Change]:
-        """Return changes with after < revision <= upto, in order, at most `limit`."""
+        """Return at most `limit` changes with after < revision <= upto, in order."""
         ...
 
     async def history_page(
         self, after: int, upto: int, limit: int, only: HistoryFilter = ...
     ) -> HistoryPage:
-        """Like history(), for the changes that a filter selects, with the gaps named."""
+        """Return a page of the changes that a filter selects, with the gaps named."""
         ...
 
     async def oldest_revision(self) -> int:
-        """Return the first revision that is kept, or the next one where none is."""
+        """Return the first stored revision, or the next revision if none is stored."""
         ...
 
 
 class PastOdds(Protocol):
-    """Odds at a past revision. at: the time of its detection, None before the first."""
+    """Odds as of a past revision, and `at`, its detection time (None before the first change)."""
 
     @property
     def revision(self) -> int: ...
@@ -50,7 +50,10 @@ class PastOdds(Protocol):
 
 @runtime_checkable
 class Past(Protocol):
-    """A store that also holds the odds of the past; its functions raise BelowFloor."""
+    """A store that also holds past odds.
+
+    Its functions run under Trio, and raise BelowFloor for a place before the floor.
+    """
 
     async def revision_at(self, at: datetime) -> int:
         """Return the last revision detected at or before a time."""
@@ -62,25 +65,31 @@ class Past(Protocol):
         """Return odds as of a revision.
 
         Args:
-            revision: the place in the log.
-            event_ids: the events; empty for all.
-            at: the time at which ages are judged; None for the revision's own.
+            revision: The place in the log.
+            event_ids: The events; empty for all.
+            at: The time at which to judge ages; None for the revision's own.
         """
         ...
 
     async def sources_at(self, revision: int, at: datetime) -> Sequence[SourceState]:
-        """Return the sources as of a revision, the last one at the given time."""
+        """Return the sources as of a revision, which must be the last one at time `at`."""
         ...
 
 
 @runtime_checkable
 class ClosingOddsReader(Protocol):
-    """A store that also holds closing odds; both functions are Trio's."""
+    """A store that also holds closing odds; both functions run under Trio."""
 
     async def started_events(
         self, only: StartedEvents, after: tuple[datetime, str] | None, limit: int
     ) -> Sequence[Event]:
-        """Return events in the order of (start, id) after a place, at most `limit`."""
+        """Return started events in the order of (start, id).
+
+        Args:
+            only: The events to choose.
+            after: The (start, id) after which to begin; None to begin with the first event.
+            limit: The most events to return.
+        """
         ...
 
     async def closing_odds(self, event_ids: Sequence[str]) -> Sequence[ClosingOdds]:
@@ -89,17 +98,23 @@ class ClosingOddsReader(Protocol):
 
 
 def utc_now() -> datetime:
-    """Return the machine's time of day."""
+    """Return the time of the system clock, in UTC."""
     return datetime.now(UTC)
 
 
 class RpcParts(Struct, frozen=True, kw_only=True):
     """The parts that the server reads and calls.
 
-    status: called in the Trio thread. refresh: a Trio function (event id, deadline in seconds).
-    epochs: (epoch, its first revision) in order, the present one last; empty where only the feed's
-    own is known. Without store or refresh their calls answer UNIMPLEMENTED; without store, a reader
-    that memory cannot serve gets an image.
+    Attributes:
+        status: Returns the state of the service; called in the Trio thread.
+        refresh: A Trio function of an event id and a deadline in seconds. Without it, RefreshEvent
+            answers UNIMPLEMENTED.
+        store: The stored log. Without it, calls that read history answer UNIMPLEMENTED, and a
+            reader that memory cannot serve gets an image.
+        epochs: Each epoch with its first revision, in order, the present one last; empty if only
+            the feed's own epoch is known.
+        now: The wall clock.
+        clocks: Reads all clocks; None to use `now` alone.
     """
 
     cache: OddsCache
@@ -114,5 +129,5 @@ class RpcParts(Struct, frozen=True, kw_only=True):
     clocks: Callable[[], Reading] | None = None
 
     def reading(self) -> Reading:
-        """Read the clocks; the wall clock alone where there is no other."""
+        """Read the clocks, or the wall clock alone if there is no other."""
         return Reading(self.now()) if self.clocks is None else self.clocks()

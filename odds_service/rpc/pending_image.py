@@ -1,4 +1,4 @@
-"""The image that a stream is being sent: a view of the cache, encoded piece by piece."""
+"""The image being sent to a stream: a view of the cache, encoded piece by piece."""
 
 from typing import Final
 
@@ -14,11 +14,11 @@ _EVENTS: Final = bytes_tag(pb.Image.EVENTS_FIELD_NUMBER)
 
 
 class PendingImage:
-    """A view taken now, and the pieces of it that are still to be sent.
+    """A view of the cache taken now, and its pieces still to be sent.
 
     Attributes:
-        revision: The place in the log that the view shows.
-        dropped: Whether the view was let go before all pieces were made.
+        revision: The revision of the view.
+        dropped: Whether the view was dropped before all pieces were made.
     """
 
     def __init__(self, serving: ServerContext, selection: Selection) -> None:
@@ -33,7 +33,7 @@ class PendingImage:
         self._pieces = image_pieces(view, _EVENTS)
 
     def drop(self) -> None:
-        """Let go of the view; no more pieces are made."""
+        """Drop the view; no more pieces are made."""
         self.dropped = True
         self._pieces.close()
 
@@ -58,12 +58,12 @@ class PendingImage:
         return pb.WatchChangesResponse(image_begin=begin).SerializeToString()
 
     def piece(self, cursor: pb.Cursor, number: int) -> bytes:
-        """Return the piece that was made last, as the message with a number (from 1)."""
+        """Return the last piece made as a message with its number, counted from 1."""
         tail = pb.Image(cursor=cursor, prev_revision=cursor.revision, piece=number)
         return _IMAGE + delimited(self._body + tail.SerializeToString())
 
     def end(self, cursor: pb.Cursor, pieces: int) -> bytes:
-        """Return the message that ends the image, with the count of what was sent."""
+        """Return the message that ends the image, with the counts of events and markets sent."""
         end = pb.ImageEnd(
             cursor=cursor,
             prev_revision=cursor.revision,

@@ -1,4 +1,4 @@
-"""Pieces of the log as a filter selects them, encoded once for all streams that read the same."""
+"""Encoded pieces of the filtered log, shared by all streams that read the same."""
 
 import asyncio
 from collections import OrderedDict
@@ -18,11 +18,11 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, varint
 
 MESSAGE_BYTES: Final = 2**20  # 1 MiB: a quarter of what gRPC clients take by default
-_BODY_BYTES: Final = MESSAGE_BYTES - 256  # room for what stands around the changes in a message
-_REMEMBERED_BYTES: Final = 8 * 2**20  # of pieces that several streams read
-_FRAMES_AT_A_STRETCH: Final = 500  # of a window: about 10 ms to encode
+_BODY_BYTES: Final = MESSAGE_BYTES - 256  # leaves room for the other fields of a message
+_REMEMBERED_BYTES: Final = 8 * 2**20  # 8 MiB of pieces kept for several streams
+_FRAMES_AT_A_STRETCH: Final = 500  # changes of a window encoded without a pause: about 10 ms
 
-# A piece begins after a revision; a window also ends at a revision of its own.
+# A piece is known by the revision before it; a window also by its last revision.
 _PieceKey: TypeAlias = tuple[Selection, int] | tuple[Selection, int, int]
 
 _CHANGES: Final = bytes_tag(pb.WatchChangesResponse.CHANGES_FIELD_NUMBER)
@@ -32,14 +32,14 @@ class Piece:
     """The selected changes of one stretch of the log, encoded.
 
     Attributes:
-        start: The revision that the stretch lies after.
-        revision: The revision that it reaches up to.
-        bodies: The changes as bytes, one body a message. There is none where nothing is selected,
-            and several where one change of the log gives more than fits a message: then only the
-            last body reaches `revision`, and the others stand at `start`.
-        folded: Whether the bodies are a window. A window is a state of the log only as a whole: a
-            reader with a part of it that resumed at `start` would miss what is folded away.
-        durable_revision: The durable revision that the messages tell.
+        start: The revision before the stretch.
+        revision: The last revision of the stretch.
+        bodies: The changes as bytes, one body per message. There is none if nothing is selected.
+            There are several if one change of the log yields more than fits in a message; then
+            only the last body reaches `revision`, and the cursors of the others stay at `start`.
+        folded: Whether the bodies are a window. A window is consistent only as a whole: a reader
+            that resumed at `start` with a part of it would miss the changes folded away.
+        durable_revision: The durable revision in the messages made last.
     """
 
     __slots__ = (
@@ -69,21 +69,21 @@ class Piece:
 
     @property
     def size_bytes(self) -> int:
-        return 2 * self.body_bytes + 400  # with its messages, and the objects around
+        return 2 * self.body_bytes + 400  # includes its messages and the objects themselves
 
     def messages(
         self, prev_revision: int, epoch: str, durable_revision: int, told_durable: int
     ) -> list[bytes]:
         """Return the piece as messages.
 
-        They are made once for all streams that were sent the same message before, unless a stream
-        was already told a later durable revision than they tell.
+        The messages are shared by streams with the same previous cursor, unless a stream has
+        already been sent a later durable revision than they carry.
 
         Args:
-            prev_revision: The revision of the cursor of the message before.
+            prev_revision: The cursor revision of the previous message.
             epoch: The present epoch.
             durable_revision: The present durable revision.
-            told_durable: The latest durable revision that this reader was told.
+            told_durable: The latest durable revision sent to this reader.
         """
         if self._prev_revision != prev_revision or self.durable_revision < told_durable:
             self._prev_revision = prev_revision
@@ -106,17 +106,17 @@ class Piece:
 
 
 def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
-    """Encode as many changes as fit one message; joined changes stay together.
+    """Encode as many changes as fit in one message, keeping joined changes together.
 
-    A group of joined changes that alone is too large is spread over several bodies.
+    A group of joined changes that is too large by itself is spread over several bodies.
 
     Args:
-        selected: Changes in the order of their revisions.
-        start: The revision that they lie after.
-        end: The revision that they reach up to.
+        selected: The changes, in the order of their revisions.
+        start: The revision before the stretch that they come from.
+        end: The last revision of that stretch.
 
     Returns:
-        A piece that begins at `start` and ends at `end` or before it.
+        A piece that begins after `start` and reaches `end` or an earlier revision.
     """
     frames: list[bytes] = []
     bodies: list[bytes] = []
@@ -124,7 +124,7 @@ def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
     group_at, group_revision = 0, start + 1
     for change, joined in selected:
         if not joined:
-            if bodies:  # the group that was too large is complete
+            if bodies:  # the oversized group is complete
                 end = change.revision - 1
                 break
             group_at, group_revision = len(frames), change.revision
@@ -144,7 +144,7 @@ def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
 
 
 def bodies_of(frames: Iterable[bytes]) -> list[bytes]:
-    """Join frames into as few bodies as possible, each small enough for one message."""
+    """Join frames in order into bodies that each fit in one message."""
     bodies: list[bytes] = []
     held: list[bytes] = []
     size = 0
@@ -175,10 +175,10 @@ def window_frames(window: Window) -> Iterator[bytes]:
 
 
 class LogReader:
-    """Encodes the log in memory for all streams; on the server's loop alone.
+    """An encoder of the log in memory for all streams; for use on the server's loop only.
 
     Attributes:
-        pieces_made: The number of pieces and windows encoded, however many streams they went to.
+        pieces_made: The number of pieces and windows encoded; shared ones count once.
     """
 
     def __init__(self, cache: OddsCache, feed: ChangeFeed) -> None:
@@ -190,11 +190,11 @@ class LogReader:
         self.pieces_made = 0
 
     def read(self, selection: Selection, revision: int) -> Piece:
-        """Return the next piece after a revision; at the head, one that goes nowhere.
+        """Return the next piece after a revision; at the head, an empty piece.
 
-        A remembered piece is joined with those that follow it, up to the head or the size of a
-        message, so that a late stream gets the newest changes at once. At most one piece is
-        encoded anew, which bounds the time that a call takes.
+        A remembered piece is joined with the pieces that follow it, up to the head or the size of
+        a message, so that a late stream gets the newest changes at once. A call encodes at most
+        one new piece, which bounds its duration.
 
         Raises:
             LeftMemory: The changes are no longer in memory.
@@ -212,7 +212,7 @@ class LogReader:
             if following is None:
                 try:
                     following = self._made(selection, last.revision)
-                except LeftMemory:  # trimmed just now: what is remembered stands
+                except LeftMemory:  # just trimmed; the remembered pieces are still good
                     break
             size += following.body_bytes
             if size > _BODY_BYTES or len(following.bodies) > 1:
@@ -226,19 +226,19 @@ class LogReader:
         return piece
 
     async def window(self, selection: Selection, after: int, upto: int) -> Piece:
-        """Return the changes between two boundaries of the log, folded.
+        """Return the changes between two boundaries of the log as one window.
 
-        The first stream that asks folds and encodes them for all.
+        The first stream that asks folds and encodes it for all.
 
         Args:
             selection: The changes to choose.
-            after: The changes begin after this revision.
-            upto: They end with this one, which is the last of a commit.
+            after: The revision before the window.
+            upto: The last revision of the window, which must end a commit.
 
         Raises:
             LeftMemory: The changes are no longer in memory.
 
-        Cancellation: What is folded so far is lost; the next stream that asks begins anew.
+        Cancellation: A window begun is lost; the next stream that asks folds it anew.
         """
         key = selection, after, upto
         piece = self._pieces.get(key)
@@ -255,16 +255,16 @@ class LogReader:
             return piece
 
     async def complete(self, selection: Selection, window: Window, after: int, upto: int) -> Piece:
-        """Fold the rest of a window out of memory, and encode it.
+        """Fold the rest of a window from memory, and encode it.
 
         Args:
             selection: The changes to choose.
-            window: The window that was begun; it holds all changes up to its `upto`.
-            after: The revision that the window began after.
-            upto: The revision that the window is to end with, which is the last of a commit.
+            window: The window begun, with all changes up to its `upto`.
+            after: The revision before the window.
+            upto: The last revision of the complete window, which must end a commit.
 
         Raises:
-            LeftMemory: The rest is no longer in memory; the window holds what was.
+            LeftMemory: The rest is no longer in memory; the window keeps the changes folded so far.
         """
         while window.upto < upto:
             selected, reached = self._log.after(selection, window.upto, upto)
@@ -281,7 +281,7 @@ class LogReader:
         return Piece(after, upto, bodies_of(frames), folded=True)
 
     def _made(self, selection: Selection, revision: int) -> Piece:
-        """Encode what comes after a revision, and remember it."""
+        """Encode the piece after a revision, and remember it."""
         selected, reached = self._log.after(selection, revision)
         if reached == revision:
             return Piece(revision, revision, ())
@@ -296,7 +296,7 @@ class LogReader:
             self._remembered_bytes -= replaced.size_bytes + key[0].size_bytes
         self._pieces[key] = piece
         self._remembered_bytes += piece.size_bytes + key[0].size_bytes
-        # The newest stays whatever its size: a large window serves all streams at its boundary.
+        # The newest stays whatever its size, since a large window serves all streams in its series.
         while self._remembered_bytes > _REMEMBERED_BYTES and len(self._pieces) > 1:
             (whose, *_), dropped = self._pieces.popitem(last=False)
             self._remembered_bytes -= dropped.size_bytes + whose.size_bytes

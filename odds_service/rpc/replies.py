@@ -1,4 +1,4 @@
-"""Repeated GetOdds: requests that were read, and replies while nothing has changed."""
+"""Repeated GetOdds calls: parsed requests, and replies that are still current."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,9 +24,10 @@ Stamp = tuple[int, int]  # the cache's version and the durable revision
 
 
 class Asked(Struct, eq=False):
-    """A request that was read, with its last reply.
+    """A parsed request with its last reply.
 
-    plain: the reply depends only on the selection, the cache and the durable revision.
+    Attributes:
+        plain: Whether the reply depends only on the selection, the cache and the durable revision.
     """
 
     request: bytes
@@ -39,10 +40,9 @@ class Asked(Struct, eq=False):
 
 
 class Replies:
-    """Keeps the last reply to each request, for equal ones; used on the server's loop alone.
+    """An LRU cache of requests and their last replies; for use on the server's loop only.
 
-    Bounded in requests, in their length and in the bytes of all replies. LRU: the request that was
-    not repeated for longest goes first.
+    It is bounded in the number of requests, in their length and in the bytes of all replies.
     """
 
     def __init__(
@@ -60,9 +60,11 @@ class Replies:
         self._bytes = 0
 
     def FromString(self, request: bytes) -> Asked:
-        """Read a request, as a message type does.
+        """Parse a request, like the method of a message type.
 
-        Raises DecodeError; Refused for a filter that is wrong.
+        Raises:
+            DecodeError: The request is malformed.
+            Refused: Its filter is malformed.
         """
         asked = self._asked.get(request)
         if asked is not None:
@@ -82,11 +84,11 @@ class Replies:
         return asked
 
     def stamp(self) -> Stamp:
-        """Return the state of the cache. Take it before the view that a reply is made from."""
+        """Return the state of the cache; take it before the view behind a reply."""
         return self._cache.version, self._feed.durable_revision
 
     def known(self, asked: Asked, stamp: Stamp) -> bytes | None:
-        """Return the last reply if a new one would be the same, else None."""
+        """Return the last reply if it is still current, else None."""
         if asked.stamp == stamp and asked.made_at <= self._now() < asked.made_at + KEPT:
             return asked.reply
         return None
@@ -95,10 +97,10 @@ class Replies:
         """Remember a reply.
 
         Args:
-            asked: the request.
-            stamp: taken before the view that the reply was made from.
-            made_at: the time at which its staleness was judged.
-            reply: its bytes.
+            asked: The request.
+            stamp: The stamp taken before the view behind the reply.
+            made_at: The time at which its staleness was judged.
+            reply: The message as bytes.
         """
         if not asked.plain or self._asked.get(asked.request) is not asked:
             return  # it depends on more, is too long, or was dropped meanwhile

@@ -1,4 +1,4 @@
-"""Filters of requests, checked and turned into selections."""
+"""Conversion of request filters into checked selections."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -12,11 +12,11 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import utc_time
 
 MAX_VALUES: Final = 10_000  # in one field of a filter: the event ids of a whole season fit
-MAX_VALUE_CHARS: Final = 256  # no name is longer
+MAX_VALUE_CHARS: Final = 256  # longer than any name
 
 
 def selection(request: pb.Filter) -> Selection:
-    """Check a filter.
+    """Return a filter as a checked selection.
 
     Raises:
         Refused: A field is malformed (INVALID_ARGUMENT); the refusal names it.
@@ -35,7 +35,7 @@ def selection(request: pb.Filter) -> Selection:
         start_from=start_from,
         start_to=start_to,
         in_play=request.in_play if request.HasField("in_play") else None,
-        size_bytes=3 * request.ByteSize(),  # short texts weigh more than their letters
+        size_bytes=3 * request.ByteSize(),  # short strings take more memory than bytes on the wire
     )
     unrestricted = chosen.event_ids is None and not (chosen.by_event or chosen.of_markets)
     return EVERYTHING if unrestricted else chosen
@@ -66,9 +66,9 @@ def checked_time(field: str, value: Timestamp) -> datetime:
     """Return a timestamp of a request as an aware time.
 
     Raises:
-        Refused: It is out of range; the refusal names the field.
+        Refused: The timestamp is out of range; the refusal names the field.
     """
     try:
         return utc_time(value)
     except ValueError:
-        raise bad_request(field, "is no time between the years 1 and 9999") from None
+        raise bad_request(field, "is not a time between the years 1 and 9999") from None

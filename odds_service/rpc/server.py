@@ -20,15 +20,15 @@ from odds_service.rpc.standard import PLACES, add_standard
 from odds_service.rpc.thread import LoopThread
 from odds_service.status import RpcReport
 
-# gRPC's own default. Smaller requests over handlers.MAX_REQUEST_BYTES are refused with details.
+# gRPC's own default. Requests between handlers.MAX_REQUEST_BYTES and this get a detailed refusal.
 MAX_RECEIVED_BYTES: Final = 4 * 2**20
-MAX_MESSAGE_BYTES: Final = 8 * 2**20  # above every limit of ours, which give a reason
-KEEPALIVE_S: Final = 30  # a peer that is silent for so long gets a ping
-# A living reader may keep its TCP window shut for minutes, and answers no ping meanwhile.
+MAX_MESSAGE_BYTES: Final = 8 * 2**20  # above all our own limits, whose refusals give a reason
+KEEPALIVE_S: Final = 30  # a peer silent for this long gets a ping
+# A live reader may keep its TCP window full for minutes, and answers no ping meanwhile.
 KEEPALIVE_TIMEOUT_S: Final = 600
-PING_EVERY_S: Final = 10  # clients may send pings as often as this
+PING_EVERY_S: Final = 10  # the shortest interval at which clients may send pings
 HANDSHAKE_S: Final = 20
-UNARY_AT_ONCE: Final = 1_000  # beside the streams
+UNARY_AT_ONCE: Final = 1_000  # concurrent unary calls on a connection, beside the streams
 HEALTH_S: Final = 2.0  # a watcher of health that does not read must not hold up the stop
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ class RpcServer:
 
     @property
     def pieces_made(self) -> int:
-        """The number of encoded pieces of the log; those that streams share count once."""
+        """The number of encoded pieces of the log; shared pieces count once."""
         return self._running.context.reader.pieces_made
 
     def report(self, now: datetime) -> RpcReport:
@@ -68,9 +68,9 @@ class RpcServer:
         await self._thread.call(self._running.set_serving, serving)
 
     async def stop(self, grace_s: float) -> None:
-        """End streams with a closing message, let calls end, then close the server.
+        """End streams with a closing message, let calls finish, then close the server.
 
-        Calls that last longer than `grace_s` are cancelled. Afterwards serve_grpc returns.
+        Calls still running after `grace_s` are cancelled. Afterwards serve_grpc returns.
         """
         try:
             await self._thread.call(self._running.stop, grace_s)
@@ -80,7 +80,7 @@ class RpcServer:
 
 
 class _Running:
-    """The server on its loop."""
+    """The part of the server that lives on its loop."""
 
     def __init__(self, parts: RpcParts, tokens: Tokens) -> None:
         self.context = ServerContext(parts, asyncio.get_running_loop())
@@ -92,7 +92,7 @@ class _Running:
         self._health = add_standard(self._server, SERVICE)
 
     async def start(self, settings: ServerSettings) -> str:
-        """Listen; return the address with its real port. Raises SettingsError."""
+        """Start to listen, and return the address with its real port. Raises SettingsError."""
         host = settings.listen.rpartition(":")[0]
         secure = credentials(settings)
         try:
@@ -127,7 +127,7 @@ class _Running:
 
 
 def channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
-    """Return the settings of gRPC that differ from its defaults, or must not change."""
+    """Return the gRPC options that differ from its defaults or must keep their values."""
     return [
         # A second server on the port must fail, not share it.
         ("grpc.so_reuseport", 0),
@@ -136,7 +136,7 @@ def channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", settings.max_streams_per_client + UNARY_AT_ONCE),
         ("grpc.keepalive_time_ms", KEEPALIVE_S * 1_000),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_S * 1_000),
-        # Its other pings have a time-out of their own, and keep those of keepalive from being sent.
+        # Pings of other kinds have their own time-out, and delay those of keepalive.
         ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_S * 1_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", PING_EVERY_S * 1_000),
@@ -153,10 +153,10 @@ async def serve_grpc(
     The thread, its loop and the port are released when this returns.
 
     Raises:
-        SettingsError: before anything is served.
-        Exception: the error that crashed the server's thread.
+        SettingsError: A setting is wrong; raised before anything is served.
+        Exception: The error that crashed the server's thread.
 
-    Cancellation: takes up to thread.STOP_DEADLINE_S; streams end without a closing message.
+    Cancellation: Takes up to thread.STOP_DEADLINE_S; streams end without a closing message.
     """
     check_address(parts.settings)
     tokens = Tokens(parts.settings)

@@ -1,4 +1,4 @@
-"""The state that all calls of one server share; used on the server's loop alone."""
+"""The state shared by all calls of one server; for use on the server's loop only."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,11 +24,11 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 T = TypeVar("T")
 
-REPLAYS_AT_ONCE: Final = 8  # readers of the database; the others wait for their turn
+REPLAYS_AT_ONCE: Final = 8  # concurrent readers of the database; others wait for their turn
 
 
 class ServerContext:
-    """The parts of the service, and the state that calls share."""
+    """The parts of the service, and the state shared by calls."""
 
     def __init__(self, parts: RpcParts, loop: asyncio.AbstractEventLoop) -> None:
         self.parts = parts
@@ -60,9 +60,10 @@ class ServerContext:
         )
 
     def selection(self, request: pb.Filter) -> Selection:
-        """Return a checked filter; equal filters give one object, so that readers share bytes.
+        """Return a filter as a checked selection.
 
-        It is remembered while a call uses it. Raises Refused.
+        Equal filters yield the same object while any call uses it, so that readers share bytes.
+        Raises Refused.
         """
         key = sha256(request.SerializeToString(deterministic=True)).digest()
         chosen = self._selections.get(key)
@@ -71,11 +72,11 @@ class ServerContext:
         return chosen
 
     def verdict(self, cursor: pb.Cursor) -> pb.IntentReason.ValueType:
-        """Return INTENT_REASON_RESUMED for a good cursor, else the reason that it is not.
+        """Return INTENT_REASON_RESUMED for a good cursor, or the reason why it is not good.
 
-        A good cursor has a known epoch and a revision below the first one of the next epoch
-        (later ones were lost in a crash) and not beyond the head. A cursor from the middle of an
-        image is a place like any other here.
+        A good cursor has a known epoch and a revision that is below the first one of the next
+        epoch (later ones were lost in a crash) and not beyond the head. A cursor from inside an
+        image is judged like any other.
         """
         named = plain_epoch(cursor.epoch)
         after = [first for _, first in self._epochs[1:]]
@@ -92,7 +93,9 @@ class ServerContext:
     def cursor(self, revision: int, *, whole: bool = True) -> pb.Cursor:
         """Return a cursor to resume at, in the present epoch.
 
-        whole: False in the middle of an image, which begins anew on a resume.
+        Args:
+            revision: The place in the log.
+            whole: False inside an image, which begins anew on a resume.
         """
         epoch = self.parts.feed.epoch
         return pb.Cursor(epoch=epoch if whole else incomplete(epoch), revision=revision)

@@ -1,8 +1,7 @@
 """The calls of odds.v1.OddsService as typed functions on bytes.
 
-The servicer that is generated from the contract builds every reply as a message. Ours join ready
-bytes, so the names and types of the contract are said again here, and a test compares them with
-the contract.
+The servicer generated from the contract builds every reply as a message. Ours joins encoded bytes
+instead, so it repeats the contract's names and types, and a test compares the two.
 """
 
 from collections.abc import Awaitable
@@ -17,7 +16,7 @@ R = TypeVar("R", contravariant=True)
 
 
 class Unary(Protocol[R]):
-    """A call with one reply: returns the bytes of its message."""
+    """A call with one reply, which returns its message as bytes."""
 
     def __call__(
         self, server: ServerContext, request: R, context: Context, /
@@ -25,7 +24,7 @@ class Unary(Protocol[R]):
 
 
 class Streaming(Protocol[R]):
-    """A call with a stream of replies: writes each to the context, and returns at the end."""
+    """A call with a stream of replies, which writes each to the context and returns at the end."""
 
     def __call__(
         self, server: ServerContext, request: R, context: Context, /
@@ -33,9 +32,9 @@ class Streaming(Protocol[R]):
 
 
 class Servicer(NamedTuple):
-    """The function behind each call, under the call's name in the contract.
+    """The function behind each call, by the call's name in the contract.
 
-    All functions may raise; see rpc.errors for the statuses that their errors become.
+    Any function may raise; rpc.errors maps the error to a status.
     """
 
     GetOdds: Unary[Asked]

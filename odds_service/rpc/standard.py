@@ -1,7 +1,7 @@
-"""Health and reflection: open to everybody, so that probes need no token, and bounded in number.
+"""Health and reflection, open to callers without a token but bounded in number.
 
-Reflection is served as v1 and as v1alpha. The two have the same messages under different names;
-grpcio-reflection brings v1alpha alone, so v1 is made from it.
+Reflection is served as v1 and v1alpha, which have the same messages under different names.
+grpcio-reflection includes only v1alpha, so v1 is derived from it.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 
 from odds_service.rpc.errors import Context, abort, exhausted
 
-PLACES: Final = 200  # streams of both services together; callers with a token have their own
+PLACES: Final = 200  # streams of both services together, apart from the limits of other calls
 REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 
 _RETRY_S: Final = 1.0
@@ -27,14 +27,14 @@ _V1, _V1ALPHA = "grpc.reflection.v1", "grpc.reflection.v1alpha"
 
 
 class Places:
-    """The number of streams that callers without a token may hold at once."""
+    """A bound on the streams of health and reflection open at once."""
 
     def __init__(self, places: int) -> None:
         self._places = places
         self.taken = 0
 
     async def take(self, context: Context) -> None:
-        """Hold a place until the task of this call ends; abort the call when none is free."""
+        """Hold a place until the current call ends, or abort the call if none is free."""
         if self.taken >= self._places:
             text = f"all {self._places} streams of health and reflection are taken"
             await abort(context, exhausted("health and reflection", text, _RETRY_S))
@@ -48,7 +48,7 @@ class Places:
 
 
 class Health(health.aio.HealthServicer):  # type: ignore[name-defined, misc]  # not in its stubs
-    """grpc's servicer, with its watchers counted; Check is unary and always answered."""
+    """grpc's servicer with its watchers counted; Check is unary and always answered."""
 
     def __init__(self, places: Places) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Health(health.aio.HealthServicer):  # type: ignore[name-defined, misc]  # 
 
 
 class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[name-defined, misc]  # nor here
-    """grpc's servicer, with its streams counted."""
+    """grpc's servicer with its streams counted."""
 
     def __init__(self, names: tuple[str, ...], places: Places) -> None:
         super().__init__(names, descriptors(names))
@@ -77,9 +77,9 @@ class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[name-define
 
 
 def descriptors(services: Iterable[str]) -> descriptor_pool.DescriptorPool:
-    """Return a pool of the files that define services, and of the details of errors.
+    """Return a pool with the files that define services, and with those of error details.
 
-    A pool of its own: the process's pool would clash with the v1 file of another package.
+    It is separate from the process's pool, where the v1 file of another package would clash.
     """
     known = descriptor_pool.Default()
     files = [known.FindFileContainingSymbol(name) for name in services if name != REFLECTION_V1]
@@ -102,7 +102,7 @@ def _add(pool: descriptor_pool.DescriptorPool, file: FileDescriptor, added: set[
 
 
 def _reflection_v1() -> FileDescriptorProto:
-    """Return the file of reflection v1: v1alpha's under another name."""
+    """Return the file of reflection v1, derived from v1alpha by renaming."""
     file = FileDescriptorProto.FromString(reflection_pb2.DESCRIPTOR.serialized_pb)
     file.name = "grpc/reflection/v1/reflection.proto"
     file.package = _V1
@@ -126,10 +126,11 @@ def add_standard(server: aio.Server, service: str) -> Any:
     """Add health and reflection to a server.
 
     Args:
-        server: not started yet.
-        service: the full name of the service that reflection describes beside these two.
+        server: A server that has not started.
+        service: The full name of the service that reflection describes beside these two.
 
-    Returns: the health servicer, to be told of the service's state.
+    Returns:
+        The health servicer, on which to set the service's state.
     """
     places = Places(PLACES)
     status = Health(places)
@@ -142,7 +143,7 @@ def add_standard(server: aio.Server, service: str) -> Any:
 
 
 def _v1_handler(servicer: Reflection) -> "grpc.GenericRpcHandler[Any, Any]":
-    """Return the handler of reflection v1; equal messages need no other servicer."""
+    """Return the handler of reflection v1, which shares the v1alpha servicer."""
     method = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,

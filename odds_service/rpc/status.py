@@ -15,7 +15,7 @@ from odds_service.wire.encode import source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
 
-SUBSCRIBERS_LISTED: Final = 100  # the ones furthest behind
+SUBSCRIBERS_LISTED: Final = 100  # those furthest behind
 
 
 async def get_status(

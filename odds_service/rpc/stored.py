@@ -1,6 +1,6 @@
-"""The stored log as a filter selects it, page by page, over millions of changes.
+"""The filtered stored log, read page by page over millions of changes.
 
-GetHistory reads it as it is, a stream by way of rpc.stored_stretch.
+GetHistory reads it directly, a stream through rpc.stored_stretch.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -18,17 +18,17 @@ from odds_service.rpc.parts import History, Past
 from odds_service.rpc.server_context import ServerContext
 from odds_service.store import HistoryFilter, HistoryPage
 
-PAGE_CHANGES: Final = 1_000  # what a reader holds at once, whatever the span
-# Looked through by one query at most: a reader whose filter selects little learns how far it is.
+PAGE_CHANGES: Final = 1_000  # the most changes that a reader holds at once
+# The most revisions that one query scans, so that a narrow filter still sees regular progress.
 STRETCH_REVISIONS: Final = 100_000
 
-_FEW_EVENTS: Final = 1_000  # so many ids are looked up; more are found faster by reading all
+_FEW_EVENTS: Final = 1_000  # up to so many ids, looking them up is faster than reading all
 _NOBODY: Final = frozenset({""})  # no event has this id
 _EVENTS_ONLY: Final = HistoryFilter(of_markets=False, ended=False)
 
 
 class StoredPage(NamedTuple):
-    """The selected changes up to `reached`, and the revisions whose changes are unknown."""
+    """The selected changes up to revision `reached`, and the `unstored` revisions."""
 
     selected: list[Selected]
     unstored: Sequence[int]
@@ -36,11 +36,11 @@ class StoredPage(NamedTuple):
 
 
 class StoredLog:
-    """Reads stored changes after a revision, each once, in order.
+    """A reader of the stored changes after a revision, each once and in order.
 
-    The database applies the parts of a filter that it can; the rest is decided here. A filter on
-    more than event ids needs each event as it was at the time. The first page reads the changes of
-    events ahead once to find the events as of the start; later pages keep them up to date.
+    The database applies as much of a filter as it can; the rest is applied here. A filter on more
+    than event ids needs each event as of the change. The first page scans the later event changes
+    once to find the events as of the start; later pages keep them up to date.
     """
 
     def __init__(
@@ -55,15 +55,16 @@ class StoredLog:
         self._begun = not selection.by_event
 
     async def next_page(self, upto: int) -> StoredPage:
-        """Read the next page, which may select nothing.
+        """Read the next page, which may hold no selected change.
 
-        One of the few places for such reads is held only for the length of this call.
+        The number of concurrent reads is limited, so the call may wait for its turn.
 
         Args:
-            upto: The last revision wanted, the same for all pages. It lies ahead and is durable.
+            upto: The last revision wanted, the same for all pages; it must be durable and not
+                reached yet.
 
         Raises:
-            BelowFloor: Retention went past the reader.
+            BelowFloor: Retention has overtaken the reader.
         """
         async with self._serving.replays:
             if not self._begun:
@@ -93,7 +94,7 @@ class StoredLog:
         return page
 
     async def _begin(self) -> None:
-        """Find all events as of the start, and those among them that can be selected at all."""
+        """Find all events as of the start, and narrow the filter to those that may be selected."""
         cut = self._serving.parts.cache.view()
         events = {event_id: entry.event for event_id, entry in cut.events.items()}
         takes = self._selection.takes_event
@@ -114,9 +115,9 @@ class StoredLog:
             self._only = _filter_of(self._selection, frozenset(wanted) or _NOBODY)
 
     async def _event_changes(self, after: int, upto: int) -> AsyncIterator[EventChange]:
-        """Yield the changes of events with after < revision <= upto, from database and memory.
+        """Yield the event changes with after < revision <= upto, from database and memory.
 
-        The ring holds at least what is not durable.
+        The ring holds at least all changes that are not durable.
         """
         feed = self._serving.parts.feed
         while after < upto:
@@ -128,7 +129,7 @@ class StoredLog:
             else:
                 batches = feed.read_after(after, PAGE_CHANGES)
                 if batches is None:
-                    continue  # it became durable meanwhile
+                    continue  # it became durable in the meantime
                 changes = [change for batch in batches for change in batch.changes]
                 after = changes[-1].revision
             for change in changes:
@@ -138,7 +139,7 @@ class StoredLog:
     async def _markets_of_moves(
         self, changes: Sequence[Change]
     ) -> dict[tuple[str, int], dict[Place, Captured]]:
-        """Return the markets of the events that enter or leave the filter in a page, as of then."""
+        """Return the markets of events that enter or leave the filter, as of these changes."""
         takes = self._selection.takes_event
         found: dict[tuple[str, int], dict[Place, Captured]] = {}
         if not self._selection.by_event:
@@ -184,7 +185,7 @@ def _begins_a_move(change: Change) -> bool:
 
 
 def _keep_up(events: dict[str, Event], changes: Iterable[Change]) -> None:
-    """Bring events from before some changes up to date with them."""
+    """Apply event changes to `events`."""
     for change in changes:
         if not isinstance(change, EventChange):
             continue

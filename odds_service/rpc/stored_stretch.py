@@ -1,4 +1,4 @@
-"""The stretch of the log that a stream reads from the database, when memory no longer serves it."""
+"""Reading of stored changes for a stream that memory no longer serves."""
 
 from odds_service.errors import BelowFloor
 from odds_service.filters.filtering import Selected
@@ -11,7 +11,7 @@ from odds_service.stream.opening import IntentReason
 
 
 class HistoryGap(Exception):
-    """The stored log lacks what comes next; `reason` says why."""
+    """The stored log lacks the next changes, for `reason`."""
 
     def __init__(self, reason: IntentReason) -> None:
         super().__init__(reason.name)
@@ -21,29 +21,29 @@ class HistoryGap(Exception):
 async def gap_after(
     serving: ServerContext, store: History, revision: int, upto: int
 ) -> IntentReason | None:
-    """Look for a gap in the stored log, as far as one can be seen before reading it.
+    """Look for a gap in a stretch of the stored log, without reading all of it.
 
     Args:
         serving: The state of the server.
         store: The database.
-        revision: The stretch begins after this revision.
-        upto: The stretch ends with this one.
+        revision: The revision before the stretch.
+        upto: The last revision of the stretch.
 
     Returns:
-        The reason why the stretch is not whole, None when no gap was found.
+        The reason for the gap, or None if none was found.
     """
     if await serving.ask(store.oldest_revision) > revision + 1:
         return IntentReason.TOO_OLD
-    # No event or source has this name, so only changes that could not be stored come back.
+    # No event or source has this name, so the page holds nothing but unstored revisions.
     nothing = HistoryFilter(event_ids=frozenset({"-"}), sources=frozenset({"-"}), of_markets=False)
     page = await serving.ask(store.history_page, revision, upto, 1, nothing)
     return IntentReason.HISTORY_GAP if page.unstored else None
 
 
 class StoredStretch:
-    """Reads stored changes after a revision, page by page, up to what is durable.
+    """A reader of stored changes after a revision, page by page, up to the durable one.
 
-    Nothing may be missing in it: a client's map would be wrong from there on.
+    It raises on any gap: a client that missed a change would hold wrong odds from there on.
     """
 
     def __init__(
@@ -57,19 +57,19 @@ class StoredStretch:
 
     @property
     def revision(self) -> int:
-        """The revision that was read up to."""
+        """The last revision read."""
         return self._revision
 
     async def next_page(self) -> tuple[list[Selected], int]:
         """Read the next page; there must be durable changes left to read.
 
         Returns:
-            The selected changes of the page, and the revision that it reaches up to.
+            The selected changes of the page, and its last revision.
 
         Raises:
-            HistoryGap: The changes are not kept, or one of them could not be stored.
+            HistoryGap: The changes are no longer kept, or one of them could not be stored.
         """
-        if self._revision == self._upto:  # what became durable since is a log of its own
+        if self._revision == self._upto:  # read the newly durable changes as a new log
             self._upto = self._serving.parts.feed.durable_revision
             self._log = StoredLog(self._serving, self._store, self._selection, self._revision)
         try:

@@ -9,9 +9,9 @@ import trio
 
 T = TypeVar("T")
 
-STOP_DEADLINE_S: Final = 10.0  # for a loop to end when asked; then its thread is left behind
+STOP_DEADLINE_S: Final = 10.0  # for a loop to end when asked; after it the thread is abandoned
 
-# grpc completes cancelled calls a little later, for all loops of a process in one place, which
+# grpc completes cancelled calls a little later, in one place for all loops of a process, and that
 # fails on a closed loop.
 _LATE_S: Final = 0.1
 
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class LoopThread:
-    """Runs `main` on a loop in a thread; `main` returns when its `stop` event is set.
+    """A thread that runs `main` on a loop; `main` returns when its `stop` event is set.
 
     The loop is made explicitly: trio_asyncio changes asyncio's policy, so asyncio.run would not
     give the plain loop.
@@ -33,8 +33,8 @@ class LoopThread:
     async def run(self, main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
         """Run until `main` returns, and raise its error.
 
-        Cancellation: asks `main` to end and waits STOP_DEADLINE_S for it. A thread that does not
-        end by then is left behind, as a daemon, and an error is logged.
+        Cancellation: Asks `main` to end and waits up to STOP_DEADLINE_S for it. A thread that has
+        not ended by then is abandoned as a daemon, and an error is logged.
         """
         ended = trio.Event()
         async with trio.open_nursery() as nursery:
@@ -96,9 +96,9 @@ class LoopThread:
         """Await an asyncio function on the loop, from Trio, and raise its error.
 
         Raises:
-            ConnectionAbortedError: the loop has ended.
+            ConnectionAbortedError: The loop has ended.
 
-        Cancellation: cancels the function and does not wait for its end.
+        Cancellation: Cancels the function and does not wait for its end.
         """
         if self.loop is None:
             raise ConnectionAbortedError(f"{self.name} has ended")

@@ -1,12 +1,12 @@
 """WatchChanges: the driver of a subscription.
 
 The state machine in `stream/` decides which message comes next. The driver encodes and writes it,
-waits, and reads the database. It reads the shared log at the pace at which its reader takes
-messages, so a stream that stalls costs the message in hand.
+waits, and reads the database. It reads the shared log only as fast as the client reads messages,
+so a stalled stream costs no more than the message in hand.
 """
 
 import asyncio
-from time import monotonic  # the loop's own time() is this, with two calls around it
+from time import monotonic  # the same clock as loop.time(), without its two extra calls
 from typing import Final
 
 from grpc import StatusCode
@@ -33,14 +33,14 @@ from odds_service.wire.encode import source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
 
-IMAGE_STALL_S: Final = 30.0  # an image in hand keeps old odds alive for no longer
-_RESUME_AFTER_S: Final = 1.0  # a restart takes about that long
+IMAGE_STALL_S: Final = 30.0  # the longest that an image keeps old odds alive for a stalled reader
+_RESUME_AFTER_S: Final = 1.0  # about as long as a restart takes
 
 
 class Watch:
     """One stream of changes, from its opening to its end."""
 
-    # Each is set where the machine asks for what needs it.
+    # Each is set only if the machine can ask for an action that needs it.
     _store: History
     _fresh: FreshReader
     _image: PendingImage
@@ -66,7 +66,7 @@ class Watch:
             stored=serving.parts.store is not None,
             now=monotonic(),
         )
-        self._durable = 0  # the latest durable revision that the reader was told
+        self._durable = 0  # the latest durable revision sent to the reader
         self._stretch: StoredStretch | None = None
         self._page: asyncio.Task[tuple[list[Selected], int]] | None = None
         if serving.parts.store is not None:
@@ -79,9 +79,9 @@ class Watch:
 
         Raises:
             Refused: UNAVAILABLE at the service's stop, after the closing message; OUT_OF_RANGE
-                where only an image could help and none is wanted.
+                if only an image could help and the client wants none.
 
-        Cancellation: The message in hand is lost; the client resumes at the one before.
+        Cancellation: The message in hand may be lost; the client resumes at the one before it.
         """
         hub, feed, reader = self._serving.hub, self._feed, self._serving.reader
         subscription, subscriber = self._subscription, self._subscriber
@@ -91,7 +91,7 @@ class Watch:
                 stopping = hub.closed
                 news = feed.head_revision if stopping else hub.woken_head
                 action = next_action(monotonic(), news, stopping)
-                # A busy stream takes the first two in turn: they cost it one coroutine each.
+                # A busy stream alternates between the first two, so they skip the match in _take.
                 if isinstance(action, SendChanges):
                     try:
                         piece = reader.read(selection, action.after)
@@ -213,7 +213,7 @@ class Watch:
             self._subscription.page_read(selected, upto)
 
     def _leave_database(self) -> None:
-        """Drop what reading the database keeps in memory, once memory serves the stream again."""
+        """Drop the state of reading the database once memory serves the stream again."""
         if not self._subscription.replaying:
             self._subscriber.replaying = False
             self._stretch = None
@@ -247,8 +247,8 @@ class Watch:
     async def _send_image(self, action: actions.SendImageBegin | actions.SendPiece) -> None:
         """Send a message of the image in hand.
 
-        A view keeps odds alive that were replaced since. So when the reader stops for
-        IMAGE_STALL_S, the view is let go, and the image begins anew once the reader is back.
+        A view keeps replaced odds alive. So if the reader stalls for IMAGE_STALL_S, the view is
+        dropped, and the image begins anew once the reader is back.
         """
         image = self._image
         cursor = self._cursor(action.revision)
@@ -323,7 +323,7 @@ class Watch:
         return self._serving.cursor(revision, whole=self._subscription.whole)
 
     def _told(self) -> int:
-        """Return the durable revision to tell the reader, which never goes back."""
+        """Return the durable revision for the next message, and remember it."""
         self._durable = self._feed.durable_revision
         return self._durable
 
@@ -331,7 +331,7 @@ class Watch:
         await self._write(message.SerializeToString())
 
     async def _write(self, message: bytes) -> None:
-        """Hand a message over; waits while the reader's windows are shut."""
+        """Hand over a message, waiting while the reader's flow-control windows are full."""
         self._subscriber.blocked_since = monotonic()
         await self._context.write(message)
         self._subscriber.blocked_since = None
@@ -347,5 +347,5 @@ def _resume(serving: ServerContext, request: pb.WatchChangesRequest) -> Resume |
 
 
 def _not_kept(reason: IntentReason) -> Refused:
-    text = "the changes after this cursor are not to be had, and no image is wanted"
+    text = "the changes after this cursor are not available, and the request excludes an image"
     return refused(StatusCode.OUT_OF_RANGE, text, f"INTENT_REASON_{reason.name}")

@@ -1,4 +1,4 @@
-"""Options in a request for a stream of changes, checked and bounded."""
+"""Checked and bounded options of a WatchChanges request."""
 
 from typing import Final
 
@@ -19,9 +19,9 @@ _POLICIES: Final[dict[int, SlowReaderPolicy]] = {int(policy): policy for policy 
 
 
 def watch_options(serving: ServerContext, request: pb.WatchChangesRequest) -> WatchOptions:
-    """Check a request, and bound the times that it asks for.
+    """Check a request and bound its times.
 
-    An image mode or a policy of a newer client counts as unspecified.
+    An image mode or policy unknown to this version counts as unspecified.
 
     Raises:
         Refused: A field is malformed; the refusal names it.
@@ -52,7 +52,7 @@ def _bounded(seconds: float, bounds: tuple[float, float]) -> float:
 
 
 def duration(seconds: float) -> Duration:
-    """Return seconds as a message, to the microsecond."""
+    """Return seconds as a Duration, to the microsecond."""
     message = Duration()
     message.FromMicroseconds(round(seconds * 1e6))
     return message

@@ -1,7 +1,7 @@
 """Actions that a subscription asks its driver to take, one at a time.
 
-Revisions in them are places in the log. `prev` is the revision of the cursor of the message before
-on the same stream: each message names it, so that a reader can prove that nothing is missing.
+Each revision is a place in the log. `prev` is the cursor revision of the previous message on the
+same stream, by which a reader can check that no message is missing.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from odds_service.stream.opening import CheckStored, IntentReason, Start
 
 
 class Refuse(Struct, frozen=True, gc=False):
-    """End the stream with an error: only an image could help, and none is wanted."""
+    """End the stream with an error: only an image could help, and the client wants none."""
 
     reason: IntentReason
 
@@ -27,22 +27,22 @@ class SendOpened(Struct, frozen=True, gc=False):
 
 
 class LookAtFreshness(Struct, frozen=True, gc=False):
-    """Note the present confirmation times, which the next image shows.
+    """Record the current confirmation times, which the next image shows.
 
     Answer with `Subscription.freshness_due`.
     """
 
 
 class SendFreshness(Struct, frozen=True, gc=False):
-    """Send the confirmation times that moved; answer with `Subscription.freshness_told`."""
+    """Send the confirmation times that changed; answer with `Subscription.freshness_told`."""
 
 
 class TakeView(Struct, frozen=True, gc=False):
-    """Take a view of the cache to make an image of; answer with `Subscription.viewed`."""
+    """Take a view of the cache for an image; answer with `Subscription.viewed`."""
 
 
 class SendImageBegin(Struct, frozen=True, gc=False):
-    """Begin an image of the view taken last."""
+    """Begin an image of the last view taken."""
 
     prev: int
     revision: int
@@ -53,7 +53,7 @@ class MakePiece(Struct, frozen=True, gc=False):
 
 
 class SendPiece(Struct, frozen=True, gc=False):
-    """Send the piece of the image that was made last; pieces are numbered from 1."""
+    """Send the last piece made; pieces are numbered from 1."""
 
     revision: int
     number: int
@@ -67,17 +67,17 @@ class SendImageEnd(Struct, frozen=True, gc=False):
 
 
 class SendChanges(Struct, frozen=True, gc=False):
-    """Send as many changes after a revision as memory has and one message takes.
+    """Send the changes in memory after a revision, as many as fit in one message.
 
-    Answer with `Subscription.reached`, or with `Subscription.left_memory` when the revision is no
-    longer in memory.
+    Answer with `Subscription.reached`, or with `Subscription.left_memory` when memory no longer
+    reaches back to the revision.
     """
 
     after: int
 
 
 class SendStored(Struct, frozen=True):
-    """Send as many of these stored changes as one message takes.
+    """Send the first of these stored changes, as many as fit in one message.
 
     Answer with `Subscription.reached`.
     """
@@ -88,10 +88,13 @@ class SendStored(Struct, frozen=True):
 
 
 class SendWindow(Struct, frozen=True):
-    """Send one window of changes with after < revision <= upto, folded.
+    """Send the changes with after < revision <= upto as one folded window.
 
-    begun: A window of this stream alone that has to be folded up to `upto` first; None for one
-    that every stream with the same selection shares. Answer as to SendChanges.
+    Answer with `Subscription.reached` or `Subscription.left_memory`, as for SendChanges.
+
+    Attributes:
+        begun: A window of this stream alone, to be folded up to `upto` first; None for a window
+            shared by all streams with the same selection.
     """
 
     after: int
@@ -102,22 +105,22 @@ class SendWindow(Struct, frozen=True):
 class ReadStored(Struct, frozen=True, gc=False):
     """Read a page of changes after a revision from the database.
 
-    Ask for further actions meanwhile. Answer with `Subscription.page_read`, or with
-    `Subscription.lost` when what comes next is not stored.
+    Keep asking for actions while the page is read. Answer with `Subscription.page_read`, or with
+    `Subscription.lost` when the next changes are not stored.
     """
 
     after: int
 
 
 class SendHeartbeat(Struct, frozen=True, gc=False):
-    """Tell the reader how far it is."""
+    """Send a heartbeat: the reader has all changes up to `revision`."""
 
     prev: int
     revision: int
 
 
 class SendLagged(Struct, frozen=True, gc=False):
-    """Tell the reader which revisions are lost to it, both ends included."""
+    """Report the lost revisions to the reader, `lost_from` and `lost_to` included."""
 
     prev: int
     revision: int
@@ -127,9 +130,9 @@ class SendLagged(Struct, frozen=True, gc=False):
 
 
 class Wait(Struct, frozen=True, gc=False):
-    """Wait until a time, or (if `woken`) until something is published.
+    """Wait until a time, or (if `woken`) until changes are published.
 
-    It does no harm to end a wait early. The service's stop ends it.
+    Ending a wait early is harmless. The service's stop ends every wait.
     """
 
     until: float
@@ -141,9 +144,10 @@ class Pause(Struct, frozen=True, gc=False):
 
 
 class SendClosing(Struct, frozen=True, gc=False):
-    """Send the last message, and end the stream with an error: the service stops.
+    """Send the last message, then end the stream with an error: the service is stopping.
 
-    whole: False where the cursor lies inside an image, which begins anew when it is resumed there.
+    Attributes:
+        whole: False if the cursor lies inside an image; resuming there begins the image anew.
     """
 
     prev: int
@@ -152,10 +156,10 @@ class SendClosing(Struct, frozen=True, gc=False):
 
 
 class Finish(Struct, frozen=True, gc=False):
-    """End the stream: it has given all that was asked for."""
+    """End the stream normally: the client has everything it asked for."""
 
 
-__all__ = ["CheckStored"]  # an action too, though the opening decides on it
+__all__ = ["CheckStored"]  # also an action, but defined in opening.py, which decides on it
 
 Action: TypeAlias = (
     CheckStored

@@ -1,4 +1,4 @@
-"""Folding of changes: one per market, from its first `before` to its last `after`."""
+"""Conflation: fold the changes of a window into one per market, event or source."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.market import MarketKey, MarketStatus, same_prices
 
-# An event in one of its lives, a market, a source.
+# (event id, life), (event id, source, bookmaker, market), or a source's name.
 _Key: TypeAlias = tuple[str, int] | tuple[str, str, str, MarketKey] | str
 
 
@@ -18,10 +18,9 @@ class Folded(NamedTuple):
 
     Attributes:
         change: The net change.
-        conflated_count: The number of changes that it stands for; 0 for a change left as it was.
-        suspended_meanwhile: Whether the market was suspended or gone in between.
-        joined: Whether it must not be parted from the change before it: the second half of a
-            moved line.
+        conflated_count: The number of changes folded into it; 0 if it is an unfolded change.
+        suspended_meanwhile: Whether the market was suspended or removed in between.
+        joined: Whether it must stay with the change before it, as the second half of a moved line.
     """
 
     change: Change
@@ -31,9 +30,12 @@ class Folded(NamedTuple):
 
 
 class _Entry(Struct):
-    """The first and the last change of one subject in a window, and a note of those between.
+    """The first and the last change of one subject in a window.
 
-    place: The position of the change that stands for the subject, among all of the window.
+    Attributes:
+        place: The position of the subject's net change among all changes of the window.
+        count: The number of changes folded.
+        suspended_meanwhile: Whether the market was suspended or removed in between.
     """
 
     first: Change
@@ -46,11 +48,11 @@ class _Entry(Struct):
 class Window:
     """A fold of consecutive changes with revisions up to `upto`.
 
-    An event may end in a window and come back: each of its lives has a change of its own. An event
-    that leaves the filter and enters it again has only been updated.
+    If an event ends and comes back within a window, each life gets its own change. If it leaves
+    the filter and enters it again, the window reports only an update.
 
-    The two changes of a moved line stay a move only where the window leaves both as they were: next
-    to each other, with nothing after them.
+    The two changes of a moved line remain a move only if the window leaves both untouched: they
+    are adjacent, and neither market changes again.
     """
 
     def __init__(self, after: int) -> None:
@@ -64,7 +66,7 @@ class Window:
         return len(self._entries)
 
     def add(self, changes: Iterable[Change], upto: int) -> None:
-        """Fold in the selected changes that come next in the log, up to a revision."""
+        """Fold in the next selected changes of the log, which reach up to revision `upto`."""
         self.upto = upto
         for change in changes:
             self._place += 1
@@ -76,10 +78,10 @@ class Window:
                 self._add_source(change)
 
     def changes(self) -> Iterator[Folded]:
-        """Yield one change a subject, in the order of revisions.
+        """Yield one change per subject, in revision order.
 
-        A subject without net difference is left out, unless the market was suspended or gone
-        meanwhile.
+        A subject without a net difference is left out, unless its market was suspended or removed
+        in between.
         """
         held: tuple[_Entry, Change] | None = None
         for entry in sorted(self._entries.values(), key=_place_of):
@@ -119,7 +121,7 @@ class Window:
             if held is None:
                 self._entries[key] = _Entry(change, change, self._place)
             elif held.first.kind is ChangeKind.EVENT_ADDED:
-                # It stays one, where it was: ahead of the event's markets.
+                # It remains EVENT_ADDED and keeps its place, ahead of the event's markets.
                 first = held.first
                 held.last = replace(first, before=None, after=change.after)
                 held.count += 1
@@ -131,7 +133,7 @@ class Window:
             return
         held = self._entries.pop(key, None)
         came_in_it = held is not None and held.first.kind is ChangeKind.EVENT_ADDED
-        if ended or came_in_it:  # else each of its markets is REMOVED by itself
+        if ended or came_in_it:  # otherwise each of its markets has its own REMOVED
             for market in self._markets.pop(change.event_id, ()):
                 del self._entries[market]
         if ended:
@@ -156,7 +158,7 @@ def _place_of(entry: _Entry) -> int:
 
 
 def _net_of(entry: _Entry) -> Change | None:
-    """Return the net change of a subject, None for none."""
+    """Return the net change of a subject, or None if nothing changed."""
     first, last = entry.first, entry.last
     if entry.count > 1 and isinstance(last, MarketChange) and isinstance(first, MarketChange):
         return _net(first, last, entry.suspended_meanwhile)
@@ -181,14 +183,14 @@ def _is_move(one: tuple[_Entry, Change], other: tuple[_Entry, Change]) -> bool:
 
 
 def _unmoved(entry: _Entry, net: Change) -> Folded:
-    """Return a change that stands alone: one half of a moved line is no move."""
+    """Fold an entry that is not part of a move, dropping any LINE_MOVED reason."""
     if isinstance(net, MarketChange) and net.reason == Reason.LINE_MOVED:
         net = replace(net, reason="", other_line=None)
     return _folded(entry, net)
 
 
 def _net(first: MarketChange, last: MarketChange, meanwhile: bool) -> MarketChange | None:
-    """Return one change with the effect of all from the first to the last, None for none."""
+    """Return one change with the effect of all from `first` to `last`, or None for no effect."""
     before, after = first.before, last.after
     gone = after.status is MarketStatus.REMOVED
     if before is None:

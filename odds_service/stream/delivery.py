@@ -1,4 +1,4 @@
-"""Two ways to deliver changes: every one as it comes, or folded into windows."""
+"""Delivery strategies: every change as it comes, or folded into windows."""
 
 import math
 from collections.abc import Sequence
@@ -11,56 +11,69 @@ from odds_service.stream.conflation import Window
 from odds_service.stream.options import WatchOptions
 from odds_service.stream.shared_windows import SharedWindows, WindowSeries
 
-WINDOW_SUBJECTS: Final = 20_000  # folded from the database before it is sent: about 30 MB
+# The most subjects folded from the database before a window is sent: about 30 MB.
+WINDOW_SUBJECTS: Final = 20_000
 
 
 class Delivery(Protocol):
-    """A strategy of a subscription. `revision` is the place up to which its reader has all."""
+    """A subscription's strategy for delivering changes.
+
+    In every method, the reader has all changes up to `revision`.
+    """
 
     def position(self, revision: int) -> int:
-        """Return the place up to which changes need not be read again."""
+        """Return the revision after which to read on: the reader's, or that of a window begun."""
         ...
 
     def send(self, revision: int, news: int, now: float) -> SendChanges | SendWindow | float | None:
-        """Return the next changes to send out of memory.
-
-        A number is the time until which to hold what there is; None asks to wait for news.
+        """Decide which changes to send next from memory.
 
         Args:
-            revision: The place up to which the reader has all changes.
+            revision: The reader has all changes up to here.
             news: The newest revision that streams were woken for.
-            now: The present time.
+            now: The present time, in seconds of a monotonic clock.
+
+        Returns:
+            The changes to send; or the time before which to send nothing; or None to wait for new
+            changes.
         """
         ...
 
     def take_page(self, selected: Sequence[Selected], upto: int) -> None:
-        """Take a page of stored changes that reaches up to a revision."""
+        """Take a page of stored changes that reaches up to revision `upto`."""
         ...
 
     def send_stored(
         self, revision: int, now: float, *, stopping: bool
     ) -> SendStored | SendWindow | float | None:
-        """Return what to send of the stored changes taken.
+        """Decide which of the stored changes taken to send next.
 
-        A number is the time until which to hold what there is; None asks for another page.
+        Args:
+            revision: The reader has all changes up to here.
+            now: The present time, in seconds of a monotonic clock.
+            stopping: Whether the service is stopping, so that nothing is held back.
+
+        Returns:
+            The changes to send; or the time before which to send nothing; or None to read another
+            page.
         """
         ...
 
     def sent(self, revision: int, now: float) -> None:
-        """Note that the reader was handed all changes up to a revision."""
+        """Record that the reader was handed all changes up to `revision`."""
         ...
 
     def stop(self) -> None:
-        """Hold nothing back any more: the service stops."""
+        """Stop holding changes back: the service is stopping."""
         ...
 
     def forget(self) -> None:
-        """Drop changes that are not sent yet: an image replaces them."""
+        """Drop changes not sent yet: an image replaces them."""
         ...
 
 
 class EveryChange:
-    """Deliver each change by itself, as soon as there is one."""
+    """Delivery of each change by itself, as soon as it is published."""
 
     def __init__(self) -> None:
         self._page: Sequence[Selected] = ()
@@ -76,7 +89,7 @@ class EveryChange:
         self._page, self._upto = selected, upto
 
     def send_stored(self, revision: int, _now: float, *, stopping: bool) -> SendStored | None:
-        del stopping  # a page in hand is sent whole
+        del stopping  # a page already read is always sent whole
         if revision >= self._upto:
             self._page = ()
             return None
@@ -94,10 +107,10 @@ class EveryChange:
 
 
 class Conflated:
-    """Deliver at most one window per interval, at the boundaries of a series where it can.
+    """Delivery of at most one window per interval, cut at a shared boundary if possible.
 
-    The interval counts from the hand-over of the window before: a write that was held up brings the
-    next window no nearer. The first window does not wait for a boundary.
+    The interval starts when the previous window is handed over, so a delayed write never brings
+    the next window closer. The first window does not wait for a boundary.
     """
 
     def __init__(self, series: WindowSeries, feed: ChangeFeed) -> None:
@@ -106,7 +119,7 @@ class Conflated:
         self._interval_s = series.interval_s
         self._free_at = -math.inf  # when the next window may be handed over
         self._stopping = False
-        self._begun: Window | None = None  # of stored changes, not sent yet
+        self._begun: Window | None = None  # a window of stored changes, not sent yet
 
     def position(self, revision: int) -> int:
         return revision if self._begun is None else self._begun.upto

@@ -1,4 +1,4 @@
-"""The log in memory as a selection sees it."""
+"""The in-memory log, filtered by a selection."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -10,7 +10,7 @@ from odds_service.filters.selection import Selection
 from odds_service.filters.timeline import Timeline
 from odds_service.model.change import Change, SourceChange
 
-_BATCHES: Final = 64  # read at a stretch
+_BATCHES: Final = 64  # the most commits per read
 
 
 class LeftMemory(LookupError):
@@ -18,7 +18,7 @@ class LeftMemory(LookupError):
 
 
 class MemoryLog:
-    """Reads the selected changes of the feed's ring; for one thread."""
+    """A reader of the selected changes in the feed's ring; for use on one thread."""
 
     def __init__(self, cache: OddsCache, feed: ChangeFeed) -> None:
         self._feed = feed
@@ -31,12 +31,12 @@ class MemoryLog:
 
         Args:
             selection: The changes to choose.
-            revision: The stretch begins after it.
+            revision: The revision before the stretch.
             upto: The last revision wanted; None for the newest.
 
         Returns:
-            The selected changes, to be consumed at once, and the revision that the stretch reaches
-            up to: `revision` itself at the end of the log.
+            The selected changes, to be consumed at once, and the last revision of the stretch
+            (`revision` itself at the end of the log).
 
         Raises:
             LeftMemory: The ring no longer reaches back so far.

@@ -1,4 +1,4 @@
-"""The decision how a subscription begins: up to date, with changes, or with an image."""
+"""The opening of a subscription: up to date, with changes, or with an image."""
 
 import enum
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from odds_service.stream.options import ImageMode, WatchOptions
 
 
 class Intent(enum.IntEnum):
-    """What a stream starts with. The numbers are those of the wire."""
+    """The intent of a stream, as numbered on the wire."""
 
     UP_TO_DATE = 1
     CHANGES = 2
@@ -19,7 +19,7 @@ class Intent(enum.IntEnum):
 
 
 class IntentReason(enum.IntEnum):
-    """Why a stream starts with its intent, or lost changes. The numbers are those of the wire."""
+    """The reason for an intent or for a loss of changes, as numbered on the wire."""
 
     NO_CURSOR = 1
     RESUMED = 2
@@ -32,14 +32,14 @@ class IntentReason(enum.IntEnum):
 
 
 class Resume(NamedTuple):
-    """A cursor to resume at, and the log's verdict on it: RESUMED when it is good."""
+    """A cursor to resume at, and the log's verdict on it: RESUMED if it is good."""
 
     cursor: Cursor
     verdict: IntentReason
 
 
 class Start(NamedTuple):
-    """The intent of a stream, its reason, and the revision that the stream begins after."""
+    """The intent of a stream, its reason, and the revision after which the stream begins."""
 
     intent: Intent
     reason: IntentReason
@@ -68,8 +68,8 @@ def start_of(
         reads_stored: Whether the stream may read changes from the database.
 
     Returns:
-        The start; or, where memory does not reach back to the cursor, the stretch of the log that
-        has to be looked for in the database first.
+        The start; or, if memory does not reach back to the cursor, the stretch of the log to look
+        for in the database first.
     """
     head = feed.head_revision
     if resume is None:

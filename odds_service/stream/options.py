@@ -8,7 +8,7 @@ from odds_service.filters.selection import Selection
 
 
 class ImageMode(enum.IntEnum):
-    """When the current odds are sent before changes. The numbers are those of the wire."""
+    """The conditions for sending an image first, as numbered on the wire."""
 
     AUTO = 1
     NEVER = 2
@@ -16,7 +16,7 @@ class ImageMode(enum.IntEnum):
 
 
 class SlowReaderPolicy(enum.IntEnum):
-    """Treatment of a reader that memory no longer serves. The numbers are those of the wire."""
+    """The treatment of a reader that has fallen behind memory, as numbered on the wire."""
 
     LOSSLESS = 1  # every change, read from the database
     LATEST = 2  # a notice of the loss, then an image
@@ -26,7 +26,7 @@ class WatchOptions(Struct, frozen=True):
     """The effective options of one stream.
 
     Attributes:
-        heartbeat_s: The longest silence, in seconds.
+        heartbeat_s: The longest silence before a heartbeat, in seconds.
         conflate_s: The shortest time between two windows of changes, in seconds; 0 turns
             conflation off.
         freshness: Whether the stream also carries confirmation times.

@@ -1,8 +1,8 @@
-"""Common boundaries for the windows of equal conflated streams.
+"""Shared window boundaries for conflated streams.
 
 Streams with the same selection and interval cut their windows at the same revisions, so that one
-encoding serves all of them. A stream that is elsewhere in the log gets one window of its own, which
-ends at a common boundary.
+encoding serves them all. A stream elsewhere in the log first gets a window of its own that ends at
+a shared boundary.
 """
 
 import math
@@ -11,15 +11,16 @@ from weakref import WeakValueDictionary
 
 from odds_service.filters.selection import Selection
 
-# A stream whose turn comes later than this part of the interval after a boundary awaits the next.
+# A stream joins a boundary only within this fraction of the interval; later, it awaits the next.
 _LATE: Final = 0.5
 
 
 class WindowSeries:
-    """The boundaries of one selection and interval; times are those of one monotonic clock.
+    """The boundaries for one selection and interval.
 
-    A boundary is made no sooner than one interval after the last prompt stream was handed the
-    window before: by then each prompt stream may be sent the next one, so they stay together.
+    All times are seconds of one monotonic clock. The next boundary is made at the earliest one
+    interval after the last prompt stream was handed the previous window. By then every prompt
+    stream may receive a window again, so they stay together.
     """
 
     def __init__(self, interval_s: float) -> None:
@@ -27,10 +28,10 @@ class WindowSeries:
         self._boundary = -1  # the newest boundary, a revision
         self._made_at = 0.0
         self._due_at = -math.inf  # when the next boundary may be made
-        self._handed_at = 0.0  # the last prompt hand-over of the window that ends there
+        self._handed_at = 0.0  # the last prompt hand-over of a window that ends at the boundary
 
     def held_until(self, position: int, now: float) -> float:
-        """Return the time at which a stream may be sent a window; one that has passed: now.
+        """Return the time before which a stream must not be sent a window; may be in the past.
 
         Args:
             position: The revision up to which the stream has, or has folded, all changes.
@@ -39,7 +40,9 @@ class WindowSeries:
         return -math.inf if self._joins(position, now) else self._due_at
 
     def boundary_for(self, position: int, head: int, now: float) -> int:
-        """Return the end of the next window of a stream that is not held; it may make a boundary.
+        """Return the end of a stream's next window, making a new boundary if one is due.
+
+        Call it only after the time returned by `held_until`, or for a stream's first window.
 
         Args:
             position: The revision up to which the stream has, or has folded, all changes.
@@ -48,17 +51,17 @@ class WindowSeries:
         """
         if self._joins(position, now):
             return self._boundary
-        # Before the next one is due, only a stream's first window comes here: it ends at the head.
+        # Only a stream's first window gets here before a boundary is due: it ends at the head.
         return self.close(head, now) if now >= self._due_at else head
 
     def close(self, head: int, now: float) -> int:
-        """Make the head the last boundary, due at once, and return it."""
+        """Make the head a boundary at once, due or not, and return it."""
         if self._boundary != head:
             self._make(head, now)
         return head
 
     def handed_over(self, upto: int, now: float) -> None:
-        """Note that a stream was sent a window that ends at `upto`."""
+        """Record that a stream was sent a window that ends at `upto`."""
         if upto == self._boundary and now <= self._late_at:
             self._handed_at = now
             self._due_at = max(self._due_at, now + self.interval_s)
@@ -68,12 +71,12 @@ class WindowSeries:
         return self._made_at + _LATE * self.interval_s
 
     def _joins(self, position: int, now: float) -> bool:
-        """Return whether a window that ends at the newest boundary suits a stream."""
+        """Return whether a stream can still join the newest boundary."""
         return position < self._boundary and now <= self._late_at
 
     def _make(self, head: int, now: float) -> None:
-        # The next round takes about as long as the last one. Streams that wait for its end at once
-        # need not wake up to find that others have only just been served.
+        # Expect the next round of hand-overs to take as long as the last one, so that streams do
+        # not wake up before the others have been served.
         round_s = self._handed_at - self._made_at
         self._boundary = head
         self._made_at = self._handed_at = now
@@ -81,7 +84,7 @@ class WindowSeries:
 
 
 class SharedWindows:
-    """The series of all selections and intervals that streams ask for at present."""
+    """The series of every selection and interval in use."""
 
     def __init__(self) -> None:
         self._series: WeakValueDictionary[tuple[Selection, float], WindowSeries] = (
@@ -89,7 +92,7 @@ class SharedWindows:
         )
 
     def series(self, selection: Selection, interval_s: float) -> WindowSeries:
-        """Return the series of a selection and an interval; equal ones share it."""
+        """Return the series of a selection and an interval, shared by all streams that use both."""
         key = selection, interval_s
         series = self._series.get(key)
         if series is None:

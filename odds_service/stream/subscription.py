@@ -1,15 +1,15 @@
 """A subscription to the log: the state machine that decides which message comes next.
 
-The driver asks `next` for an action, takes it, and tells the machine what came of it; then it asks
-again. The machine holds places in the log and times, no odds (but for a window of stored changes),
-so a stream that stalls costs the message in hand.
+The driver asks `next` for an action, takes it, reports the outcome, and asks again. The machine
+holds times and places in the log but no odds, except for a window of stored changes. A stalled
+stream therefore costs no more than the message in hand.
 
     opening ──► image ──► live ◄──► stored
                   ▲        │           │
                   └──── lagged ◄───────┘
 
-Each state ends in `closing` when the service stops, and in an error where only an image could help
-and none is wanted.
+Every state leads to `closing` when the service stops, and to an error if only an image could help
+and the client wants none.
 """
 
 import math
@@ -53,9 +53,9 @@ class Subscription:
 
     Attributes:
         revision: The place in the log up to which the reader has all changes.
-        told: The revision of the cursor of the last message.
+        told: The cursor revision of the last message.
         whole: False from the announcement of an image to its end.
-        replaying: Whether changes come out of the database.
+        replaying: Whether changes come from the database.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class Subscription:
             options: The effective options.
             feed: The log in memory.
             delivery: The strategy for changes.
-            resume: The place to resume at, None to start anew.
+            resume: The place to resume at, or None to start anew.
             stored: Whether there is a database to read older changes from.
-            now: The present time, in seconds of a monotonic clock; as in all methods.
+            now: The present time, in seconds of a monotonic clock, as in all methods.
         """
         self.revision = self.told = feed.head_revision
         self.whole = True
@@ -90,11 +90,11 @@ class Subscription:
         self._state: _State = self._opening
         self._last_at = now  # when the last message was handed over
         self._fresh_at = math.inf  # when freshness is due
-        self._empty = False  # the last changes read held none that are selected
+        self._empty = False  # whether the last stretch read held no selected change
         self._lost_from = self._lost_to = 0
         self._lost_reason = IntentReason.TOO_OLD
         self._lagging = False
-        self._viewed = 0  # the revision of the view that the image is made of
+        self._viewed = 0  # the revision of the view behind the image
         self._pieces = 0
 
     def next(self, now: float, news: int, stopping: bool) -> Action:
@@ -102,19 +102,20 @@ class Subscription:
 
         Args:
             now: The present time.
-            news: The newest revision that streams were woken for; not beyond the head.
-            stopping: Whether the service stops: what is left is sent, then the last message.
+            news: The newest revision that streams were woken for; never beyond the head.
+            stopping: Whether the service is stopping: the remaining changes are sent, then the
+                closing message.
         """
         return self._state(now, news, stopping)
 
-    # What came of an action
+    # Outcomes of actions
 
     def wrote(self, now: float) -> None:
-        """Note that a message without changes was handed over."""
+        """Record that a message without changes was handed over."""
         self._last_at = now
 
     def checked(self, gap: IntentReason | None) -> None:
-        """Take the database's answer to CheckStored: None, or why changes cannot be had."""
+        """Take the database's answer to CheckStored: None, or the reason for a gap."""
         if gap is None:
             self._start(Start(Intent.CHANGES, IntentReason.RESUMED, self.revision))
         else:
@@ -123,7 +124,7 @@ class Subscription:
     def viewed(self, revision: int) -> None:
         """Take the revision of a view of the cache."""
         if self._lagging and revision != self._lost_to:
-            self._lost_from = self._lost_to + 1  # published while the notice was written
+            self._lost_from = self._lost_to + 1  # these were published while the notice was sent
             self._state = self._lagged
             return
         self._lagging = False
@@ -134,8 +135,8 @@ class Subscription:
         """Take the outcome of MakePiece.
 
         Args:
-            found: Whether there was one more piece.
-            dropped: Whether the view was let go because the reader stalled.
+            found: Whether there was another piece.
+            dropped: Whether the view was dropped because the reader stalled.
         """
         if found:
             self._state = self._image_piece
@@ -143,12 +144,12 @@ class Subscription:
             self._state = self._view if dropped else self._image_end
 
     def reached(self, revision: int, now: float, empty: bool) -> None:
-        """Note that the reader was handed all selected changes up to a revision.
+        """Record that the reader has all selected changes up to a revision.
 
         Args:
             revision: The place reached.
             now: The present time.
-            empty: Whether none was selected, so that nothing was sent.
+            empty: Whether no change was selected, so that nothing was sent.
         """
         self.revision = revision
         if empty:
@@ -159,28 +160,33 @@ class Subscription:
         self._delivery.sent(revision, now)
 
     def left_memory(self) -> None:
-        """Note that the changes after `revision` are no longer in memory."""
+        """Record that the changes after `revision` are no longer in memory."""
         if self._reads_stored:
             self._state = self._stored
         else:
             self.lost(IntentReason.TOO_OLD)
 
     def page_read(self, selected: Sequence[Selected], upto: int) -> None:
-        """Take a page of stored changes: the selected ones, and the revision it reaches up to."""
+        """Take a page of stored changes, which reaches up to revision `upto`."""
         self._delivery.take_page(selected, upto)
         self._state = self._stored_page
 
     def lost(self, reason: IntentReason) -> None:
-        """Note that the changes that come next cannot be had."""
+        """Record that the next changes are not available."""
         self._lost_reason = reason
         self._state = self._lose
 
     def freshness_due(self, at: float) -> None:
-        """Take the time at which freshness is due next."""
+        """Set the time at which to send freshness next."""
         self._fresh_at = at
 
     def freshness_told(self, due_at: float, *, sent: bool) -> None:
-        """Note that freshness was told as of `revision`, in messages if any were `sent`."""
+        """Record that the reader's freshness is up to date as of `revision`.
+
+        Args:
+            due_at: The time at which freshness is due next.
+            sent: Whether any message was sent; False if no confirmation time had changed.
+        """
         self._fresh_at = due_at
         if sent:
             self.told = self.revision
@@ -215,7 +221,7 @@ class Subscription:
             self._state = self._view
         return SendOpened(start)
 
-    # Live: changes come out of memory
+    # Live: changes come from memory
 
     def _live(self, now: float, news: int, stopping: bool) -> Action:
         if self._empty:
@@ -240,7 +246,7 @@ class Subscription:
         return Wait(min(heartbeat_at, until), woken)
 
     def _after_nothing(self, now: float) -> Action:
-        """Tell a quiet reader how far it is before the log is trimmed under it, or go on."""
+        """Send a quiet reader a heartbeat before the log is trimmed past its cursor, or go on."""
         self._empty = False
         far = self.revision - self.told > self._feed.capacity // 2
         if far or now >= self._last_at + self._heartbeat_s:
@@ -251,7 +257,7 @@ class Subscription:
         prev, self.told = self.told, self.revision
         return SendHeartbeat(prev, self.revision)
 
-    # Stored: changes come out of the database, until memory has what comes next
+    # Stored: changes come from the database, until memory holds the next ones
 
     def _stored(self, now: float, news: int, stopping: bool) -> Action:
         position = self._delivery.position(self.revision)
@@ -281,7 +287,7 @@ class Subscription:
         self._state = self._stored
         return self._stored(now, news, stopping)
 
-    # Lagged: changes are lost, an image follows
+    # Lagged: changes are lost and an image follows
 
     def _lose(self, now: float, news: int, stopping: bool) -> Action:
         if self._options.image is ImageMode.NEVER:
@@ -305,7 +311,7 @@ class Subscription:
         self._state = self._view
         return SendLagged(prev, self.revision, self._lost_from, self._lost_to, self._lost_reason)
 
-    # Image: all odds at one place in the log
+    # Image: all selected odds at one place in the log
 
     def _view(self, _now: float, _news: int, _stopping: bool) -> Action:
         return _TAKE_VIEW
@@ -339,7 +345,7 @@ class Subscription:
     # The end
 
     def _close(self) -> Action:
-        # Inside an image the reader was told a later revision than it has all changes up to.
+        # Inside an image, the last cursor sent is ahead of the changes that the reader has.
         return SendClosing(self.told, self.revision if self.whole else self.told, self.whole)
 
     def _finish(self, _now: float, _news: int, _stopping: bool) -> Action:

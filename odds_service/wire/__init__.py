@@ -1,1 +1,1 @@
-"""Protobuf bytes of model values, made once."""
+"""Encoding of model values as protobuf bytes, once per value."""

@@ -1,9 +1,9 @@
 """Model values as protobuf bytes, each encoded at most once.
 
-The bytes of a market and of a change are kept in the value's own slot (model.memo), those of a
-bookmaker's joined markets in the slot of `Markets`; so they live as long as what they encode. Two
-threads that fill a slot at once write equal bytes. Times that move at every poll are outside the
-kept bytes.
+The bytes of a market or a change are kept in the value's own slot (model.memo), those of a
+bookmaker's joined markets in the slot of `Markets`, so they live as long as the value. Two threads
+that fill a slot at once write equal bytes. Times that move at every poll are not part of the kept
+bytes.
 """
 
 import math
@@ -32,11 +32,11 @@ from odds_service.wire.wire_fields import (
     varint,
 )
 
-# Sets the slot of a frozen value, which takes no attributes.
+# Fills the slot of a frozen value, which refuses ordinary assignment.
 _keep: Final = cast("Callable[[Memo, bytes], None]", Memo.__dict__["encoded"].__set__)
 
 _TRUE: Final = b"\x01"
-_EVENTS_REMEMBERED: Final = 20_000  # more than are priced at once; about 300 bytes each
+_EVENTS_REMEMBERED: Final = 20_000  # more than have odds at any time; about 300 bytes each
 
 _OUTCOME_KEY: Final = bytes_tag(pb.Outcome.KEY_FIELD_NUMBER)
 _OUTCOME_NAME: Final = bytes_tag(pb.Outcome.NAME_FIELD_NUMBER)
@@ -74,7 +74,7 @@ _CHANGE_SNAPSHOT: Final = number_tag(pb.Change.SNAPSHOT_ID_FIELD_NUMBER)
 _CHANGE_CONFLATED: Final = number_tag(pb.Change.CONFLATED_COUNT_FIELD_NUMBER)
 _CHANGE_MEANWHILE: Final = number_tag(pb.Change.SUSPENDED_MEANWHILE_FIELD_NUMBER) + _TRUE
 
-# The repeated field of changes has the same number in Changes and HistoryPage, as a test checks.
+# The field has the same number in Changes and HistoryPage; a test checks this.
 _CHANGES: Final = bytes_tag(pb.Changes.CHANGES_FIELD_NUMBER)
 
 _CURSOR_EPOCH: Final = bytes_tag(pb.Cursor.EPOCH_FIELD_NUMBER)
@@ -94,7 +94,7 @@ def _outcome_names(key: str, name: str) -> bytes:
 
 @lru_cache(maxsize=65_536)
 def _before_price(key: str, name: str) -> bytes:
-    """Return all that stands before the price of an active outcome; _AFTER_PRICE follows it."""
+    """Return the bytes before the price of an active outcome; _AFTER_PRICE follows the price."""
     names = _outcome_names(key, name) + _OUTCOME_PRICE
     return _MARKET_OUTCOMES + varint(len(names) + _PRICE_BYTES + len(_AFTER_PRICE)) + names
 
@@ -120,7 +120,7 @@ def _line(text: str) -> float:
 
 
 def market_wire(market: Market) -> bytes:
-    """Return a market behind its length; encoded once."""
+    """Return a market as bytes with their length in front; encoded once."""
     wire: bytes | None = getattr(market, "encoded", None)
     if wire is None:
         wire = _encode_market(market)
@@ -151,7 +151,7 @@ def _encode_market(market: Market) -> bytes:
 def markets_wire(odds: BookmakerOdds) -> bytes:
     """Return all of a bookmaker's markets as fields of BookmakerOdds.
 
-    They are joined once for a `Markets`, and at each call for another mapping.
+    A `Markets` keeps the joined bytes; for any other mapping each call joins them anew.
     """
     markets = odds.markets
     joined: bytes | None = getattr(markets, "encoded", None)
@@ -173,12 +173,12 @@ def _bookmaker_names(bookmaker: str, source: str) -> bytes:
 
 
 def bookmaker_head(odds: BookmakerOdds, durable_revision: int, stale: bool) -> bytes:
-    """Return the fields of BookmakerOdds that every poll moves: all but its markets.
+    """Return all fields of BookmakerOdds but its markets; any poll may change them.
 
     Args:
-        odds: the bookmaker's odds.
-        durable_revision: snapshots after it are not stored yet and have the id 0.
-        stale: the odds are not live.
+        odds: The bookmaker's odds.
+        durable_revision: The durable revision; a later snapshot is not stored yet and gets id 0.
+        stale: Whether the odds are not live.
     """
     stored = odds.snapshot_id if odds.snapshot_id <= durable_revision else 0
     head = (
@@ -237,7 +237,7 @@ def match_message(carried: EventSource) -> pb.SourceMatch:
 
 
 class Wires:
-    """Keeps the bytes of events and sources while their values stay the same."""
+    """A cache of the bytes of events and sources, valid while their values stay the same."""
 
     def __init__(self) -> None:
         self._events: dict[str, tuple[Event, bytes]] = {}
@@ -279,7 +279,7 @@ def source_message(state: SourceState) -> pb.SourceState:
 
 
 def reply_end(cursor: Cursor, durable_revision: int) -> bytes:
-    """Return cursor and durable revision as fields of GetOddsResponse."""
+    """Return the cursor and the durable revision as fields of GetOddsResponse."""
     at = text(_CURSOR_EPOCH, cursor.epoch) + number(_CURSOR_REVISION, cursor.revision)
     return _REPLY_CURSOR + delimited(at) + number(_REPLY_DURABLE, durable_revision)
 
@@ -292,7 +292,7 @@ def cursor_message(cursor: Cursor) -> pb.Cursor:
 def change_wire(change: Change) -> bytes:
     """Return a change as a field of Changes or HistoryPage; encoded once."""
     try:
-        return change.encoded  # as cheap as a field for the many readers; getattr() is not
+        return change.encoded  # as cheap as a field when set, unlike getattr() with a default
     except AttributeError:
         wire = _CHANGES + delimited(change_payload(change))
         _keep(change, wire)
@@ -300,12 +300,12 @@ def change_wire(change: Change) -> bytes:
 
 
 def conflated_wire(change: Change, count: int, suspended_meanwhile: bool) -> bytes:
-    """Return a change that stands for several ones as a field of Changes.
+    """Return a conflated change as a field of Changes.
 
     Args:
-        change: the net change.
-        count: the changes that it stands for; 0 for a change by itself.
-        suspended_meanwhile: the market was suspended or gone in between.
+        change: The net change.
+        count: The number of changes folded into it; 0 for an unfolded change.
+        suspended_meanwhile: Whether the market was suspended or removed in between.
     """
     if not count:
         return change_wire(change)
@@ -347,7 +347,7 @@ def change_payload(change: Change) -> bytes:
 
 
 def _rare_change(change: Change) -> pb.Change:
-    """Return a change of an event or source, built as a message because they are few."""
+    """Return a change of an event or source as a message; these are too few to optimise."""
     message = pb.Change(
         revision=change.revision,
         kind=pb.ChangeKind.ValueType(change.kind),

@@ -1,7 +1,7 @@
 """The bytes of single protobuf fields, for joining encoded pieces.
 
-By protobuf's definition, concatenated fields are a serialised message. So a reply is joined from
-ready pieces instead of being built as objects and serialised as a whole.
+Concatenated protobuf fields form a serialised message. So a reply is joined from encoded pieces
+instead of being built as objects and serialised as a whole.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ pack_double: Final = Struct("<d").pack
 
 
 def varint(number: int) -> bytes:
-    """Return a number from 0 to 2**64 - 1 as a varint, seven bits a byte."""
+    """Return a number from 0 to 2**64 - 1 as a varint, with seven bits per byte."""
     if number < 0x80:
         return _ONE_BYTE[number]
     packed = bytearray()
@@ -45,22 +45,22 @@ def double_tag(field: int) -> bytes:
 
 
 def bytes_tag(field: int) -> bytes:
-    """Return the tag of a field that begins with its length: texts and messages."""
+    """Return the tag of a length-delimited field: texts and messages."""
     return varint(field << 3 | _DELIMITED)
 
 
 def delimited(payload: bytes) -> bytes:
-    """Return a payload behind its length."""
+    """Return a payload with its length in front."""
     return varint(len(payload)) + payload
 
 
 def number(tag: bytes, value: int) -> bytes:
-    """Return a varint field; nothing for 0, the default."""
+    """Return a varint field, or no bytes for 0, the default."""
     return tag + varint(value) if value else b""
 
 
 def text(tag: bytes, value: str) -> bytes:
-    """Return a text field; nothing for an empty text."""
+    """Return a text field, or no bytes for an empty text."""
     if not value:
         return b""
     try:
@@ -78,8 +78,8 @@ def moment(at: datetime) -> bytes:
 def timestamp(at: datetime) -> Timestamp:
     """Return an aware time as a message, exact to the microsecond.
 
-    Times that an older version stored badly do not raise: one without a zone counts as UTC, and one
-    beyond the range of protobuf becomes its last.
+    Bad times stored by an older version do not raise: a time without a zone counts as UTC, and one
+    outside protobuf's range is clamped.
     """
     since = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - _EPOCH
     since = min(max(since, _FIRST), _LAST)
@@ -87,7 +87,7 @@ def timestamp(at: datetime) -> Timestamp:
 
 
 def utc_time(message: Timestamp) -> datetime:
-    """Return a message as an aware time, to the microsecond. Raises ValueError out of range."""
+    """Return a message as an aware time, to the microsecond. Raises ValueError if out of range."""
     if not 0 <= message.nanos < 1_000_000_000:
         raise ValueError("nanos are out of range")
     try:

@@ -56,7 +56,7 @@ def test_streams_are_limited_per_client_and_in_all_and_given_back() -> None:
                 pass
     assert limits.streams == 0
     with limits.refresh():
-        with pytest.raises(Refused, match="1 refreshes"), limits.refresh():
+        with pytest.raises(Refused, match="all 1 concurrent refreshes"), limits.refresh():
             pass
     assert limits.refreshes == 0
 

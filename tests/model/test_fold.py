@@ -195,7 +195,8 @@ def assert_seen_no_later(state: OddsState, before: OddsState, commit: Commit) ->
     The end of an event carries the times of its bookmakers: confirmations too, which a fold
     forwards has not seen.
     """
-    ended = {change.event_id for change in commit.changes if change.kind is ChangeKind.EVENT_ENDED}
+    ends = (each for each in commit.changes if isinstance(each, EventChange))
+    ended = {end.event_id for end in ends if end.kind is ChangeKind.EVENT_ENDED}
     for event_id in state.events.keys() - ended:
         for key, odds in state.events[event_id].bookmakers.items():
             known = before.events[event_id].bookmakers[key]

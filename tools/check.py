@@ -1,6 +1,6 @@
 """Every check that needs no test: `python -m tools.check`, or `make check`.
 
-All of them run, also after one failed; the exit code is 1 when any did.
+All of them run, even after one failed; the exit code is 1 when any did.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ NOT_ASKED: Final = (
 
 
 def sources() -> list[str]:
-    """Our own modules, relative to the root: flake8-async takes files, not folders."""
+    """Return our own modules, relative to the root: flake8-async takes files, not folders."""
     return [
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
@@ -30,7 +30,7 @@ def sources() -> list[str]:
 
 
 def checks() -> dict[str, list[str]]:
-    """Name of each check -> its command."""
+    """Return the command of each check by its name."""
     # Scripts stand beside the interpreter, which need not be first on the path.
     beside = Path(sys.executable).parent
     return {
@@ -47,7 +47,7 @@ def checks() -> dict[str, list[str]]:
 
 
 def main() -> int:
-    """Run them in turn, each with its own output, and name those that failed."""
+    """Run the checks in turn, each with its own output, and name the failed ones."""
     failed = []
     for name, command in checks().items():
         print(f"── {name}", flush=True)

@@ -29,7 +29,7 @@ TIERS = (
 
 
 def access_with(concurrency: int = 1_000, requests_per_s: float | None = None) -> Access:
-    """An access policy of a new source with these limits."""
+    """Return the access policy of a new source with these limits."""
     access = Access()
     pace = Pace(tiers=TIERS, concurrency=concurrency, requests_per_s=requests_per_s)
     access.keep_to(pace, day_offset_s=0.0)

@@ -17,7 +17,7 @@ ShownBy = tuple[str, ObservedEvent]
 
 
 def placed(shows: list[ShownBy], *, at_once: bool = False) -> Reconciler:
-    """A reconciler that saw the events one by one, or each source's at once."""
+    """Return a reconciler that saw the events one by one, or each source's together."""
     reconciler = Reconciler()
     if at_once:
         for source in dict.fromkeys(source for source, _ in shows):
@@ -42,7 +42,7 @@ def together(*names: str) -> frozenset[SourceRef]:
 
 
 def by(name: str, home: str, away: str, *, minutes: float = 0, **ids: str) -> ShownBy:
-    """`a1` is event a1 of source a."""
+    """Return source events by their short names: `a1` is event a1 of source a."""
     return name[0], shown(name, home, away, minutes=minutes, ids=ids)
 
 
@@ -120,7 +120,7 @@ NAMES = ["Arsenal", "Arsenal FC", "Arsenal W", "Arsenal U21", "Chelsea", "Chelse
 
 @st.composite
 def days(draw: st.DrawFn) -> list[ShownBy]:
-    """Up to four sources with look-alikes of a few clubs' teams, some with ids, right and wrong."""
+    """Draw up to four sources with similar teams of a few clubs, some with ids, right or wrong."""
     shows = []
     for number in range(draw(st.integers(1, 10))):
         source = draw(st.sampled_from("abcd"))

@@ -1,7 +1,7 @@
-"""The workloads of `tools.instructions`: what they do for a number of rounds, and nothing else.
+"""The workloads of `tools.instructions`, each run for a number of rounds.
 
-`python counted.py WORKLOAD ROUNDS` runs one. It is handed to another checkout's interpreter path as
-a file, so it imports that checkout's code; what it imports has to be there in both.
+`python counted.py WORKLOAD ROUNDS` runs one. Run as a file with another checkout on the
+import path, it imports that checkout's code, so both must have the modules that it imports.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ CONFLATED: Final = WATCH + b"\x1a\x05\x10\x80\xe1\xeb\x17"  # conflate: 50 ms, t
 
 
 async def cycles(rounds: int, *, written: bool) -> None:
-    """Read, detect, cache and queue a cycle of bodies a round; `written`: and store it."""
+    """Read, detect, cache and queue a cycle of bodies per round; `written` also stores it."""
     load = Load(settings_of(EVENTS, BOOKMAKERS, MARKETS, CHANGED))
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'odds.db'}"
@@ -73,7 +73,7 @@ async def cycles(rounds: int, *, written: bool) -> None:
 
 
 async def calls(rounds: int) -> None:
-    """Change ten prices a round, then read an event, and all events twice."""
+    """In each round, change ten prices, read an event, and read all events twice."""
 
     async def rounds_of(server: Ours, channel: Any) -> None:
         get_odds = channel.unary_unary(SERVICE + "GetOdds")
@@ -86,7 +86,7 @@ async def calls(rounds: int) -> None:
 
 
 async def streams(rounds: int, request: bytes) -> None:
-    """Publish ten changes a round to twenty equal streams, and wait until each has them."""
+    """In each round, publish ten changes to twenty equal streams and wait for all of them."""
 
     async def rounds_of(server: Ours, channel: Any) -> None:
         watch = channel.unary_stream(SERVICE + "WatchChanges")

@@ -19,13 +19,13 @@ _MISSING: Final = (
 
 
 class Calls(Struct, frozen=True):
-    """What one run gave: answered calls a second, and how long each took in ms."""
+    """The result of one run: calls answered per second, and each call's latency in ms."""
 
     per_s: float
     took_ms: Sequence[float]
 
     def percentile(self, share: float) -> float:
-        """0.5 is the median. Raises ValueError when nothing was answered."""
+        """Return a percentile; 0.5 is the median. Raises ValueError if no call was answered."""
         if not self.took_ms:
             raise ValueError("no call was answered")
         ordered = sorted(self.took_ms)
@@ -33,7 +33,7 @@ class Calls(Struct, frozen=True):
 
 
 def need_h2load() -> None:
-    """Raises SystemExit with a line of advice when it is not installed."""
+    """Check that h2load is installed. Raises SystemExit with advice if it is not."""
     if shutil.which("h2load") is None:
         raise SystemExit(_MISSING)
 
@@ -46,7 +46,7 @@ def call(
     seconds: float,
     callers: int,
 ) -> Calls:
-    """Have so many callers call for a time, each one call after the other.
+    """Run concurrent callers for a time, each making one call after another.
 
     (Not at a pace: with one, h2load 1.52 stops calling when an answer comes late, and never ends.)
     Raises RuntimeError when calls failed or were answered with less than `reply_bytes`.

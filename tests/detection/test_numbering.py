@@ -39,7 +39,7 @@ def entry_of(event_id: str) -> EventOdds:
 
 
 def arrival(entry: EventOdds) -> EventIntent:
-    """Return the intents that move the odds of `entry` to a new event."""
+    """Return the intent that moves the odds of `entry` to a new event."""
     event = replace(entry.event, id="target")
     first = EventDifference(ChangeKind.EVENT_ADDED, "split", None, event)
     (odds,) = entry.bookmakers.values()

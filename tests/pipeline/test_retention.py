@@ -35,7 +35,7 @@ OFFER: Offer = {"e": {"b": {H2H: {"home": 2.0}}}}  # starts six hours after NOON
 
 
 def reading(at: datetime) -> Reading:
-    """Return the reading of a DrivenClock."""
+    """Return a reading as a DrivenClock gives it."""
     return Reading(at, at.timestamp())
 
 

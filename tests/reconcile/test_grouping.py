@@ -42,7 +42,7 @@ def together(*names: str) -> frozenset[SourceRef]:
 
 
 def by(name: str, home: str, away: str, *, minutes: float = 0, **ids: str) -> ShownBy:
-    """Return source events by their short names: `a1` is event a1 of source a."""
+    """Return a source and an event that it shows: `a1` is event a1 of source a."""
     return name[0], shown(name, home, away, minutes=minutes, ids=ids)
 
 

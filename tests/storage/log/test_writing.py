@@ -98,7 +98,7 @@ def lead_s(run: Run) -> float:
 
 
 def years(stored: Stored) -> Run:
-    """Return a log whose clock advances a month per change, for over ten years."""
+    """Return a run whose clock advances a month per change, for over ten years."""
     run = Run(stored, ManualClock(NOON))
     for month in range(125):
         run.see(2.0 + month)

@@ -1,4 +1,4 @@
-"""What is too old leaves: unconfirmed odds the cache, as changes; old rows the database."""
+"""Retention: unconfirmed odds leave the cache, as changes; old rows leave the database."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

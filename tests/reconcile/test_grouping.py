@@ -1,4 +1,4 @@
-"""What becomes one event depends on what is shown, and on nothing that happened before."""
+"""Grouping depends on the events shown now, and not on earlier ones."""
 
 import random
 import time
@@ -149,7 +149,7 @@ def test_the_order_of_arrival_changes_nothing(shows: list[ShownBy], dice: random
 def test_what_was_shown_before_changes_nothing(
     before: list[ShownBy], after: list[ShownBy], dice: random.Random
 ) -> None:
-    """But for the start: an event is also found by the one it had first."""
+    """The start is an exception: an event is also found by its first one."""
     reconciler = placed(before)
     left = [ref for ref in refs(before) if dice.random() < 0.5 or ref in refs(after)]
     reconciler.forget(gone(reconciler, left))

@@ -1,4 +1,4 @@
-"""Databases of every earlier version come up to date with their data in them."""
+"""Upgrades of databases of every earlier version, with their data."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -68,7 +68,7 @@ class Run:
 async def test_a_request_by_time_means_the_last_revision_by_the_wall_clock(
     place: Place, jump_s: float
 ) -> None:
-    """Also over a restart; a wall clock that was wrong leaves its own times alone wrong."""
+    """This holds over a restart; a wrong wall clock spoils only the times that it gave."""
     manual = ManualClock(NOON)
     seen: list[tuple[datetime, int]] = []
     prices = iter(range(2, 100))

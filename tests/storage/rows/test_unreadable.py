@@ -1,4 +1,4 @@
-"""A database that an older version filled with what no gate had checked is served all the same."""
+"""A database that an older version filled with unchecked rows is still served."""
 
 from typing import Final
 

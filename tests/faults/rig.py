@@ -76,7 +76,7 @@ def retries(status: pb.GetStatusResponse) -> bool:
 async def rigged(folder: Path) -> AsyncIterator[Rig]:
     """Start everything and yield it; end all processes afterwards."""
     with ExitStack() as ends:
-        # Not in the test's own folder: pytest closes that to other users, such as PostgreSQL's.
+        # Not in the test's own folder, which pytest closes to other users such as PostgreSQL's.
         at_postgres = Path(tempfile.mkdtemp(prefix="odds-postgres-"))
         ends.callback(shutil.rmtree, at_postgres, ignore_errors=True)
         postgres = StruckPostgres(at_postgres)
@@ -89,7 +89,9 @@ async def rigged(folder: Path) -> AsyncIterator[Rig]:
             proxy = Proxy(postgres.port)
             await nursery.start(proxy.run)
             with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))  # the same for all runs: the witness comes back to it
+                free.bind(
+                    ("127.0.0.1", 0)
+                )  # the same for all runs, since the witness reconnects to it
                 address = f"127.0.0.1:{free.getsockname()[1]}"
             served = Served(folder, _settings(folder, address, proxy.port, bookmaker), address)
             ends.callback(served.discard)

@@ -47,7 +47,7 @@ class Witness:
         self.images = 0
         self.cuts = 0
         self.reopened: list[Reopened] = []
-        # epoch -> revision -> what was told; epoch -> the last revision that was told durable
+        # epoch -> revision -> told(); epoch -> the last revision announced as durable
         self.told: dict[str, dict[int, int]] = {}
         self.durable: dict[str, int] = {}
         self.failure: Exception | None = None

@@ -139,7 +139,7 @@ async def test_an_upgrade_that_fails_leaves_everything_as_it_was(
     place: DatabasePlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = migrating.head_version()
-    # A table of that name stands in the way of the last step that makes one.
+    # A table of that name makes the last step that creates one fail.
     async with open_bridge():
         database = database_of(place)
 

@@ -29,7 +29,7 @@ from tools.benchmarks.processes import tell
 
 Bodies = dict[str, bytes]  # by path, and bookmaker if it is one's alone
 
-BARE = "bare"  # a query parameter: the body that comes next, and nothing is counted
+BARE = "bare"  # a query parameter: return the next body without counting it
 
 
 class Bookmaker:
@@ -154,7 +154,7 @@ async def _serve(settings: SimulationSettings, cycles: int, small: int, single: 
     del bodies
     bookmaker = Bookmaker(served, lists)
     async with trio.open_nursery() as nursery:
-        # A request may wait for as long as a part measures something else.
+        # A request may wait while a part measures something else.
         limits = HttpLimits(idle_s=3_600.0, request_s=3_600.0)
         port = await nursery.start(partial(serve_http, bookmaker, limits=limits))
         tell(

@@ -21,7 +21,7 @@ from tools.benchmarks.plotting import plot
 from tools.benchmarks.showing import markdown
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-SLACK_S: Final = 900.0  # beside what a part measures for: its set-up, and the turn under way
+SLACK_S: Final = 900.0  # beyond a part's measuring time: its set-up, and the turn in progress
 BEGIN, END = "<!-- report: written by tools.bench -->", "<!-- end of the report -->"
 _NAMED: Final = ("trio", "grpcio", "msgspec", "sqlalchemy", "asyncpg", "protobuf")
 
@@ -69,7 +69,7 @@ def run_all(
             continue
         everything.reports.append(report)
         if write is not None:
-            renew(write, written(everything))  # so that what was measured outlives a stop
+            renew(write, written(everything))  # so that results survive an interruption
         if not as_json:
             show(report)
         if plots is not None:
@@ -85,7 +85,7 @@ def run_all(
 def run_part(name: str, arguments: Sequence[str], limit_s: float) -> Report:
     """Run a part in a process of its own. Raises RuntimeError with its last output."""
     command = [sys.executable, "-m", "tools.bench", name, "--json", *arguments]
-    # A session of its own: at its end also what it had started is ended.
+    # In a session of its own, so that its child processes can be ended too.
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 _FRAME_BYTES: Final = 5  # before each gRPC message: whether it is compressed, and its length
-LONGEST_S: Final = 10.0  # nothing is answered in so long: then nothing will be
+LONGEST_S: Final = 10.0  # after this long without an answer, none will come
 _MISSING: Final = (
     "`h2load` is not on the path; it comes with nghttp2: apt-get install nghttp2-client (Debian,"
     " Ubuntu), dnf install nghttp2 (Fedora), brew install nghttp2 (macOS)"
@@ -67,12 +67,12 @@ def call(
             raise RuntimeError(f"h2load: {ran.stderr or ran.stdout}")
         took_ms = [int(line.split()[2]) / 1000 for line in log.read_text().splitlines()]
     if not took_ms and seconds < LONGEST_S:
-        # On a machine that has better to do the connection alone may take so long.
+        # On a busy machine, connecting alone may take this long.
         return call(url, request, reply_bytes, seconds=4 * seconds, callers=callers)
-    # A call that gRPC refuses is a 200 without a body: only the bytes tell.
+    # A call that gRPC refuses is a 200 without a body; only its size shows it.
     received = int(_found(r"\((\d+)\) data", ran.stdout))
     failed = int(_found(r"(\d+) failed", ran.stdout))
-    # The odds move meanwhile, and with them the length of numbers.
+    # The odds move meanwhile, and the lengths of their numbers change.
     if failed or received < 0.9 * len(took_ms) * (reply_bytes + _FRAME_BYTES):
         raise RuntimeError(
             f"{len(took_ms)} calls of {url}, {failed} failed, {received} bytes came;"

@@ -121,7 +121,7 @@ def _queries(address: str, leagues: list[str]) -> Iterator[Query]:
 
         small = pb.Filter(event_ids=[event(leagues[-1])])
         yield query("small event", small)
-        # A call that waits for a cursor gets no remembered reply: as if nobody had asked before.
+        # A call that waits for a cursor gets no cached reply, like a first call.
         cursor = stub.GetOdds(pb.GetOddsRequest(filter=small), timeout=60).cursor
         yield query("small event, anew", small, cursor)
         yield query("event", pb.Filter(event_ids=[event(leagues[0])]))

@@ -42,7 +42,7 @@ MARKETS: Final = 40  # of a bookmaker on an event
 EVENTS_A_BATCH: Final = 20
 ANSWER_S: Final = 120.0
 
-# The columns that a start reads of each live market, as the driver gives them.
+# The columns that a start reads for each live market.
 _RAW: Final = (
     "SELECT c.event_id, c.source, c.bookmaker, c.market, c.line, c.participant, c.odds, "
     "c.revision, c.changed_at FROM odds_current c JOIN events e ON e.event_id = c.event_id "

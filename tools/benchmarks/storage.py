@@ -31,14 +31,14 @@ from tools.benchmarks.figures import Bounds, Measured, Report, at_least, settle
 from tools.benchmarks.load import SOURCE, Load, settings_of
 from tools.benchmarks.part import Part
 
-OBVIOUS_CHANGES: Final = 400  # of a turn by the obvious way: as many as take it about a second
+OBVIOUS_CHANGES: Final = 400  # of a turn by the obvious way: about a second's worth
 CPU, BARE_CPU = "CPU of the writer", "CPU of the bare statements"
 LIMIT: Final = (
     "the bare statements find their rows made; making them (odds before and after as JSON) is "
     "ours, see `making the rows alone`; the rest is SQLAlchemy and the bridge, once a transaction"
 )
 DAY_SHARE: Final = 0.05  # of the markets changes in a minute of the day that sizes are told for
-PACED_BATCHES: Final = 40  # of a turn, one every PACED_S, for the lag of each
+PACED_BATCHES: Final = 40  # batches of a turn, one every PACED_S, whose lag is measured
 PACED_S: Final = 0.05
 
 

@@ -17,7 +17,7 @@ from tools.benchmarks.watch_wire import Answer, Ask, Do, Done
 
 SIZES: Final = (1, 50, 200, 1_000)
 BATCH: Final = 10  # changes published at once: a hundred batches a second
-LOCK_STEP: Final = 40  # rounds of: publish, and wait until all have it
+LOCK_STEP: Final = 40  # rounds of publishing a batch and waiting until all have it
 WARM_S: Final = 1.0
 KINDS: Final = ("ours", "bare")
 FILTERED: Final = 200
@@ -83,7 +83,7 @@ class Paced(msgspec.Struct):
 def paced(bench: Bench, rate: float, seconds: float) -> Paced:
     """Publish for a while. Raises RuntimeError when a stream is lost, or behind at the end."""
     bench.do(stop=True)
-    # What attaching has left behind; the bare feed tells a stream where it is only with a change.
+    # Catch up after attaching; the bare feed sends a cursor only with a change.
     bench.clients(reach=bench.do(burst=BATCH).head)
     bench.do(publish=rate, batch=BATCH)
     time.sleep(WARM_S)

@@ -46,7 +46,7 @@ class Clients:
 
     def __init__(self, address: str, kind: str) -> None:
         self._address = address
-        self._prev = kind == "ours"  # the bare feed tells none
+        self._prev = kind == "ours"  # the bare feed has no prev_revision
         self._filtered = False
         self._target = self._short = 0
         self._there = asyncio.Event()
@@ -83,7 +83,7 @@ class Clients:
         if filtered:
             request.filter.bookmakers.append(BOOKMAKERS[place % len(BOOKMAKERS)])
         channel = self._channels[place // STREAMS_A_CHANNEL]
-        unread: Any = None  # bytes in and out: reading them is a part of what is measured
+        unread: Any = None  # bytes in and out: decoding is part of the measurement
         method: Any = channel.unary_stream("/odds.v1.OddsService/WatchChanges", unread, unread)
         try:
             async with self._opening:

@@ -231,7 +231,7 @@ class Bare:
     def publish(self, count: int) -> None:
         _entries, changes = self.odds.move(count, self._head + 1)
         self._head += count
-        # Fields of one message may be written after another: the last cursor stands.
+        # Encoded messages may be joined: of a repeated field, the last value wins.
         tail = pb.Changes(
             cursor=pb.Cursor(epoch=EPOCH, revision=self._head), durable_revision=self._head
         ).SerializeToString()

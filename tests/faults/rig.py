@@ -89,9 +89,8 @@ async def rigged(folder: Path) -> AsyncIterator[Rig]:
             proxy = Proxy(postgres.port)
             await nursery.start(proxy.run)
             with socket.socket() as free:
-                free.bind(
-                    ("127.0.0.1", 0)
-                )  # the same for all runs, since the witness reconnects to it
+                # One address for all runs: the witness reconnects to it.
+                free.bind(("127.0.0.1", 0))
                 address = f"127.0.0.1:{free.getsockname()[1]}"
             served = Served(folder, _settings(folder, address, proxy.port, bookmaker), address)
             ends.callback(served.discard)

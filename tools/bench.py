@@ -1,7 +1,7 @@
-"""How fast the service is, beside a ceiling and a baseline of the same run.
+"""Benchmarks of the service, beside a ceiling and a baseline of the same run.
 
 `python -m tools.bench PART` measures one part, `all` every one. Times on shared machines wander;
-what to read are the ratios, taken turn by turn. docs/performance.md holds the last full report.
+read the ratios, which are taken turn by turn. docs/performance.md holds the last full report.
 """
 
 from pathlib import Path
@@ -41,7 +41,7 @@ def everything(
         Path | None, typer.Option(help="A Markdown file to renew the report in.")
     ] = None,
 ) -> None:
-    """Every part, each in a process of its own, and one report."""
+    """Run every part in a process of its own, and write one report."""
     run_all(PARTS, seconds=seconds, as_json=as_json, plots=plots, write=write)
 
 

@@ -18,7 +18,7 @@ _MOST_SHOWN: Final = 10  # of a set's outcomes in the list
 
 
 def listing(markets: Table) -> Iterator[str]:
-    """The lines below the mark."""
+    """Return the lines below the mark."""
     for sport in sorted(markets.entries, key=lambda sport: (sport != "soccer", sport)):
         entries = markets.entries[sport]
         yield f"\n## {sport.capitalize()}: {len(entries)} markets\n"
@@ -42,7 +42,7 @@ def _outcomes(markets: Table, entry: MarketEntry) -> str:
 
 
 def renewed(text: str) -> str:
-    """The document with its list as the table has it."""
+    """Return the document with its list renewed from the table."""
     head, mark, _ = text.partition(MARK)
     if not mark:
         raise ValueError(f"{FILE.name} has no line {MARK!r}")

@@ -1,4 +1,4 @@
-"""The mix of changes between consecutive bodies: one function for recorded and simulated series."""
+"""The mix of changes between consecutive bodies, for recorded and simulated series."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -61,7 +61,7 @@ Identity = tuple[str, str, str, object, object]  # event, bookmaker, market, lin
 
 
 def slots(body: bytes) -> dict[Identity, tuple[str, tuple[tuple[str, float], ...]]]:
-    """Return `last_update` and prices of all markets by full identity; a repeat fails."""
+    """Return `last_update` and prices of all markets by full identity; fail on a duplicate."""
     found: dict[Identity, tuple[str, dict[str, float]]] = {}
     for event in msgspec.json.decode(body, type=list[Event]):
         for book in event.bookmakers:

@@ -63,7 +63,7 @@ async def test_default_mix_lies_in_the_range_of_recorded_series(seed: int) -> No
 
 
 async def test_another_mix_is_seen_to_be_outside() -> None:
-    """The comparison can fail: twice the line moves, or no absences, lie outside."""
+    """Twice the line moves, or no absences, lie outside the range, so the comparison can fail."""
     restless = await simulated(SimulationSettings(sports=1, line_move_share=1.0), 60)
     steady = await simulated(
         SimulationSettings(

@@ -1,4 +1,4 @@
-"""Absences: what is not shown goes only when a complete answer should have shown it."""
+"""Absences: odds are removed only if a complete answer should have shown them."""
 
 from datetime import timedelta
 

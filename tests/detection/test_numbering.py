@@ -31,7 +31,7 @@ CAME_UP = SourceDifference(ChangeKind.SOURCE_UP, UP, replace(UP, announced=Sourc
 
 
 def entry_of(event_id: str) -> EventOdds:
-    """An event with two markets of one bookmaker, as it is after its first look."""
+    """Return an event with two markets of one bookmaker, as after its first look."""
     book = Book()
     prices = {H2H: {"home": 2.0, "away": 1.8}, TOTALS: {"over": 1.9}}
     book.see(observe([observed_event(event_id, {"b": prices})]))
@@ -39,7 +39,7 @@ def entry_of(event_id: str) -> EventOdds:
 
 
 def arrival(entry: EventOdds) -> EventIntent:
-    """The odds of `entry` come over to an event that is new."""
+    """Return the intent that moves the odds of `entry` to a new event."""
     event = replace(entry.event, id="target")
     first = EventDifference(ChangeKind.EVENT_ADDED, "split", None, event)
     (odds,) = entry.bookmakers.values()

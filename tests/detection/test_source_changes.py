@@ -30,7 +30,7 @@ UP = replace(
 
 
 def failed(problem: str, event_id: str | None = None) -> Observation:
-    """A failed fetch: of one event, or of a whole listing."""
+    """Return a failed fetch of one event or of a whole listing."""
     events = None if event_id is None else frozenset({event_id})
     found = observe([], 1, scope=Scope(events=events), completeness=Completeness.FAILED)
     return replace(found, reason="in words", problems={problem: 1})

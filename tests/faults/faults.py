@@ -1,4 +1,4 @@
-"""The faults: each strikes, sees that it hit, and leaves everything running again."""
+"""The faults: each strikes, checks its effect, and leaves everything running."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ _LOCKED: Final = ("odds_current", "odds_history", "feed_state", "snapshots")
 
 
 async def database_killed(rig: Rig, rng: random.Random) -> None:
-    """SIGKILL for PostgreSQL while rows of a transaction are on their way."""
+    """Kill PostgreSQL while rows of a transaction are in flight."""
     await _sprung(rig, Moment.ROWS_SENT, rig.postgres.kill)
     await rig.until("the outage shows", retries)
     await rig.served.odds()  # readers go on
@@ -25,7 +25,7 @@ async def database_killed(rig: Rig, rng: random.Random) -> None:
 
 
 async def service_killed(rig: Rig, rng: random.Random) -> None:
-    """SIGKILL for the service, every other time while rows are on their way."""
+    """Kill the service, half of the time while rows are in flight."""
     if rng.random() < 0.5:
         await _sprung(rig, Moment.ROWS_SENT, rig.served.kill)
     else:
@@ -35,7 +35,7 @@ async def service_killed(rig: Rig, rng: random.Random) -> None:
 
 
 async def service_stopped(rig: Rig, rng: random.Random) -> None:
-    """SIGTERM: everything is drained, or spilled where that takes too long, and stored then."""
+    """Send SIGTERM: the queue is drained, or spilled and stored by the next start."""
     await rig.served.stop()
     rig.ends.append("stopped")
     spilled = bool(rig.served.logged("changes_spilled"))
@@ -45,7 +45,7 @@ async def service_stopped(rig: Rig, rng: random.Random) -> None:
 
 
 async def stopped_while_away(rig: Rig, rng: random.Random) -> None:
-    """SIGTERM while the database is away: what is left is spilled, and stored by the next start."""
+    """Stop the service during an outage: the rest is spilled, and stored by the next start."""
     with rig.proxy.refusing():
         await rig.until("changes wait", retries)
         await rig.served.stop()
@@ -57,7 +57,7 @@ async def stopped_while_away(rig: Rig, rng: random.Random) -> None:
 
 
 async def table_locked(rig: Rig, rng: random.Random) -> None:
-    """Somebody else locks a table for longer than the writer waits."""
+    """Lock a table from another session for longer than the writer waits."""
     table = rng.choice(_LOCKED)
     session = rig.postgres.session(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;\n")
     try:
@@ -71,7 +71,7 @@ async def table_locked(rig: Rig, rng: random.Random) -> None:
 
 
 async def queue_filled(rig: Rig, rng: random.Random) -> None:
-    """The database is away until the queue is full and scraping holds; readers go on."""
+    """Cut off the database until the queue is full and scraping pauses; readers go on."""
     with rig.proxy.refusing():
         await rig.until("the queue is full", _holds_the_scrapers)
         head = (await rig.served.odds()).cursor.revision
@@ -82,7 +82,7 @@ async def queue_filled(rig: Rig, rng: random.Random) -> None:
 
 
 async def reply_lost(rig: Rig, rng: random.Random) -> None:
-    """The connection is cut after the COMMIT, before its reply."""
+    """Cut the connection after a COMMIT, before its reply."""
     lost = rig.proxy.lost_replies
     await _sprung(rig, Moment.COMMITTED, lambda: None)
     assert rig.proxy.lost_replies == lost + 1

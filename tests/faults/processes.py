@@ -18,7 +18,7 @@ STOP_S: Final = 60.0
 
 
 class Bookmaker:
-    """A simulated bookmaker under load: each poll is a step, and there are many polls."""
+    """A simulated bookmaker that moves on at every poll."""
 
     def __init__(self, folder: Path) -> None:
         command = [
@@ -42,7 +42,7 @@ class Bookmaker:
 
 
 class Served:
-    """`odds-service serve`, started again and again on one settings file; its log is a file."""
+    """`odds-service serve`, restarted with the same settings; each run logs to a file."""
 
     def __init__(self, folder: Path, settings: Path, address: str) -> None:
         self.address = address
@@ -55,11 +55,11 @@ class Served:
 
     @property
     def log(self) -> Path:
-        """Of the present run, or of the last one."""
+        """The log of the present run, or else of the last one."""
         return self._folder / f"service-{self.starts}.log"
 
     async def start(self) -> None:
-        """Start it; returns when it serves."""
+        """Start the service, and return once it serves."""
         assert self._process is None
         self.starts += 1
         command = [
@@ -77,18 +77,18 @@ class Served:
             return subprocess.Popen(command, stderr=log, cwd=self._folder)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """The entries of a kind in this run's log."""
+        """Return this run's log entries of an event."""
         wanted = f'"{event}"'
         lines = self.log.read_text().splitlines()
         entries = [json.loads(line) for line in lines if wanted in line and line[:1] == "{"]
         return [entry for entry in entries if entry.get("event") == event]
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self._end(signal.SIGKILL, -signal.SIGKILL)
 
     async def stop(self) -> None:
-        """SIGTERM; it must drain, or spill, and end with 0."""
+        """Send SIGTERM; the service must exit with 0."""
         await trio.to_thread.run_sync(self._end, signal.SIGTERM, 0)
         assert "Traceback" not in self.log.read_text()
 
@@ -99,13 +99,13 @@ class Served:
         self._process = None
 
     def discard(self) -> None:
-        """End it however it stands."""
+        """Kill the service if it runs."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(STOP_S)
 
     async def status(self) -> pb.GetStatusResponse:
-        """GetStatus, now."""
+        """Call GetStatus."""
         reply: pb.GetStatusResponse = await trio.to_thread.run_sync(
             self._call, "GetStatus", pb.GetStatusRequest()
         )
@@ -114,7 +114,7 @@ class Served:
         return reply
 
     async def odds(self) -> pb.GetOddsResponse:
-        """GetOdds, all of it."""
+        """Call GetOdds for all odds."""
         reply: pb.GetOddsResponse = await trio.to_thread.run_sync(
             self._call, "GetOdds", pb.GetOddsRequest()
         )

@@ -18,14 +18,14 @@ _READ_BYTES: Final = 2**16
 
 
 class Moment(enum.Enum):
-    """When to strike: rows are on their way, or the commit's reply is."""
+    """The moment to strike: rows are in flight, or the commit's reply is."""
 
     ROWS_SENT = "rows sent"
     COMMITTED = "committed"
 
 
 class Trap:
-    """Springs once, at a moment of some connection, and holds that connection until released."""
+    """A trap that springs once, and holds the connection that sprang it until released."""
 
     def __init__(self, moment: Moment) -> None:
         self.moment = moment
@@ -45,7 +45,7 @@ _Direction = Callable[[_Connection], Awaitable[None]]
 
 
 class Proxy:
-    """Listens on a port of its own; `refusing`: no connection lives, and none comes about."""
+    """A proxy with its own port, which can cut, refuse and hold connections."""
 
     def __init__(self, server_port: int) -> None:
         self.port = 0
@@ -65,14 +65,14 @@ class Proxy:
             task_status.started()
 
     def cut_all(self) -> None:
-        """Cut every connection, in whatever it is doing."""
+        """Cut every connection at once."""
         for connection in self._connections:
             self.struck_open += connection.copied
             connection.scope.cancel()
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """The database cannot be reached meanwhile."""
+        """Cut all connections, and refuse new ones inside the block."""
         self._refusing = True
         self.cut_all()
         try:
@@ -82,7 +82,7 @@ class Proxy:
 
     @contextmanager
     def trap(self, moment: Moment) -> Iterator[Trap]:
-        """Lie in wait for a moment; at the end what is held goes on."""
+        """Set a trap for a moment; release what it holds at the end of the block."""
         trap = self._trap = Trap(moment)
         try:
             yield trap
@@ -154,25 +154,25 @@ class Proxy:
             await trap.released.wait()
 
     def _laid(self, moment: Moment) -> Trap | None:
-        """The trap that is laid for a moment and has not sprung yet."""
+        """Return the trap set for this moment, unless it has sprung."""
         trap = self._trap
         laid = trap is not None and trap.moment is moment and not trap.sprung.is_set()
         return trap if laid else None
 
 
 class _Messages:
-    """Frames what a stream brings; None at its end."""
+    """The framed messages of a stream; None at its end."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
         self._held = bytearray()
 
     async def untyped(self) -> bytes | None:
-        """The next message before a session has begun: a length and the rest."""
+        """Return the next message of the start-up phase: a length and the rest."""
         return await self._message(0)
 
     async def typed(self) -> bytes | None:
-        """The next message of a session: a type, a length and the rest."""
+        """Return the next message of a session: a type, a length and the rest."""
         return await self._message(1)
 
     async def _message(self, type_bytes: int) -> bytes | None:

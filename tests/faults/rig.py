@@ -1,4 +1,4 @@
-"""What the faults strike: bookmaker, service, proxy and database, and a witness of it all."""
+"""The targets of the faults (bookmaker, service, proxy, database), and their witness."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ WAIT_S: Final = 120.0
 
 
 class Rig:
-    """All parts of one run, and what the faults counted."""
+    """The parts of one run, and the counts of the faults."""
 
     def __init__(
         self, postgres: StruckPostgres, proxy: Proxy, bookmaker: Bookmaker, served: Served
@@ -43,7 +43,7 @@ class Rig:
     async def until(
         self, what: str, shows: Callable[[pb.GetStatusResponse], bool]
     ) -> pb.GetStatusResponse:
-        """Wait until the status shows it."""
+        """Wait until the status satisfies a condition."""
         with trio.move_on_after(WAIT_S):
             while True:
                 status = await self.served.status()
@@ -54,7 +54,7 @@ class Rig:
         raise AssertionError(f"not within {WAIT_S} s: {what}\n{status}")
 
     async def recovered(self) -> None:
-        """Everything that was numbered by now is durable, and the witness has it."""
+        """Wait until every revision so far is durable and seen by the witness."""
         head = (await self.served.status()).head_revision
         await self.until(f"{head} is durable", lambda status: status.durable_revision >= head)
         with trio.fail_after(WAIT_S):
@@ -68,15 +68,15 @@ class Rig:
 
 
 def retries(status: pb.GetStatusResponse) -> bool:
-    """The database does not take what the writer has."""
+    """Return whether the writer is retrying."""
     return status.writer.state == pb.WRITER_STATE_RETRYING
 
 
 @asynccontextmanager
 async def rigged(folder: Path) -> AsyncIterator[Rig]:
-    """Everything runs; at the end all processes are gone."""
+    """Start everything and yield it; end all processes afterwards."""
     with ExitStack() as ends:
-        # Not in the test's own folder: pytest closes that to other users, such as PostgreSQL's.
+        # Not in the test's own folder, which pytest closes to other users such as PostgreSQL's.
         at_postgres = Path(tempfile.mkdtemp(prefix="odds-postgres-"))
         ends.callback(shutil.rmtree, at_postgres, ignore_errors=True)
         postgres = StruckPostgres(at_postgres)
@@ -89,7 +89,8 @@ async def rigged(folder: Path) -> AsyncIterator[Rig]:
             proxy = Proxy(postgres.port)
             await nursery.start(proxy.run)
             with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))  # the same for all runs: the witness comes back to it
+                # One address for all runs: the witness reconnects to it.
+                free.bind(("127.0.0.1", 0))
                 address = f"127.0.0.1:{free.getsockname()[1]}"
             served = Served(folder, _settings(folder, address, proxy.port, bookmaker), address)
             ends.callback(served.discard)
@@ -101,9 +102,9 @@ async def rigged(folder: Path) -> AsyncIterator[Rig]:
 
 
 def _refusing(postgres: StruckPostgres) -> None:
-    """Make the tables, then have the database refuse a row now and then.
+    """Make the tables, then make the database refuse some rows.
 
-    Before the service starts: once it writes, a row to be refused may be there already.
+    This must precede the service's start: later a row to be refused may be stored already.
     """
     done = subprocess.run(
         [sys.executable, "-m", "odds_service", "db", "upgrade", "--database", postgres.url()],

@@ -58,7 +58,7 @@ async def test_every_fault_in_random_order(times: int, tmp_path: Path) -> None:
 
 
 async def _equal_at_rest(rig: Rig) -> None:
-    """The bookmaker is gone, so nothing moves: the witness' map is what GetOdds gives."""
+    """Stop the bookmaker; then the witness's map must equal the reply of GetOdds."""
     rig.bookmaker.stop()
     await trio.sleep(1.0)  # what is under way is applied
     await rig.recovered()
@@ -71,7 +71,7 @@ async def _equal_at_rest(rig: Rig) -> None:
 
 
 def _check(rig: Rig) -> dict[str, int]:
-    """Judge what is stored by what was told."""
+    """Check the stored rows against the witness's record."""
     (state,) = rig.postgres.rows("SELECT durable_revision FROM feed_state")
     durable = int(state[0])
     _verified(rig)
@@ -121,7 +121,7 @@ def _verified(rig: Rig) -> None:
 
 
 def _stored(row: list[str]) -> int:
-    """What a row of the history says, as the witness would have been told."""
+    """Return the witness's number for a row of the history."""
     _, number, event_id, source, bookmaker, market, line, participant, before, after = row
     kind = int(number)
     if kind > ChangeKind.REMOVED:
@@ -139,7 +139,7 @@ def _prices(odds: str) -> Any:
 
 
 def _check_cursors(rig: Rig) -> None:
-    """Whether each cursor resumed where it had to, by the rule of epochs."""
+    """Check that each cursor resumed as the rule of epochs demands."""
     epochs = [
         (epoch, int(first))
         for epoch, first in rig.postgres.rows(

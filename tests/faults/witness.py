@@ -1,4 +1,4 @@
-"""A watcher that lives through every fault, and remembers what it was told is durable.
+"""A watcher that survives every fault, and remembers every change announced as durable.
 
 It knows the contract alone. What a change says is kept as a number (a hash of all that the change
 and its row in the history have in common), so that millions can be remembered.
@@ -19,7 +19,7 @@ _PASSING: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
 class Reopened(NamedTuple):
-    """How a stream was opened at a cursor."""
+    """The outcome of opening a stream at a cursor."""
 
     cursor: tuple[str, int]
     epoch: str
@@ -28,7 +28,7 @@ class Reopened(NamedTuple):
 
 
 def told(kind: int, subject: tuple[object, ...], before: object, after: object) -> int:
-    """What a change says, as one number; only good within this process."""
+    """Hash the content of a change; the number is valid only in this process."""
     return hash((kind, subject, before, after))
 
 
@@ -37,7 +37,7 @@ def prices_of(market: pb.Market | None) -> tuple[int, Prices] | None:
 
 
 class Witness:
-    """Watches everything in a thread, over restarts and cuts, until it is closed."""
+    """A watcher in a thread, which reconnects until it is closed."""
 
     def __init__(self, address: str) -> None:
         self.odds: Odds = {}
@@ -47,7 +47,7 @@ class Witness:
         self.images = 0
         self.cuts = 0
         self.reopened: list[Reopened] = []
-        # epoch -> revision -> what was told; epoch -> the last revision that was told durable
+        # epoch -> revision -> told(); epoch -> the last revision announced as durable
         self.told: dict[str, dict[int, int]] = {}
         self.durable: dict[str, int] = {}
         self.failure: Exception | None = None
@@ -60,7 +60,7 @@ class Witness:
         self._thread.start()
 
     def close(self) -> None:
-        """End it. Raises what it found wrong."""
+        """Stop watching, and raise any error found."""
         self._closed = True
         if self._call is not None:
             self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
@@ -69,7 +69,7 @@ class Witness:
         self.check()
 
     def check(self) -> None:
-        """Raise what it found wrong."""
+        """Raise any error found."""
         if self.failure is not None:
             raise self.failure
 

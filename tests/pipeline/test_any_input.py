@@ -56,7 +56,7 @@ OFTEN: Final = 100
 LIMITS: Final = Limits(max_events=8, max_markets=40)
 SECOND: Final = timedelta(seconds=1)
 
-# What docs/sources.md names; those of HTTP (timeouts, statuses) cannot come out of a body.
+# The names in docs/sources.md, without HTTP's (timeouts, statuses), which no body causes.
 NAMES: Final = frozenset(
     {
         "bad_bookmaker", "bad_character", "bad_count", "bad_event", "bad_key", "bad_line",

@@ -1,4 +1,4 @@
-"""The detect stage: cache, feed and write queue agree whatever cancels or holds it."""
+"""The detect stage: cache, feed and write queue agree, even if it is cancelled or held."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""A refresh takes the same way as all observations: it may remove, and nothing undoes it."""
+"""A refresh is applied like any observation: it may remove odds, and nothing undoes it."""
 
 from datetime import timedelta
 

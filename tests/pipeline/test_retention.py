@@ -1,4 +1,4 @@
-"""What is too old leaves: unconfirmed odds the cache, as changes; old rows the database."""
+"""Retention: unconfirmed odds leave the cache, as changes; old rows leave the database."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -35,12 +35,12 @@ OFFER: Offer = {"e": {"b": {H2H: {"home": 2.0}}}}  # starts six hours after NOON
 
 
 def reading(at: datetime) -> Reading:
-    """The clocks as a DrivenClock has them."""
+    """Return a reading as a DrivenClock gives it."""
     return Reading(at, at.timestamp())
 
 
 async def seen(*sources: str) -> Stage:
-    """A stage where each of the sources showed the event at noon, as of a start at noon."""
+    """Return a stage in which each source showed the event at noon, after a start at noon."""
     stage = Stage()
     states = {name: SourceState(source=name, interval_s=60) for name in sources}
     stage.cache.swap({}, states, None, NOON)

@@ -29,7 +29,7 @@ TIERS = (
 
 
 def access_with(concurrency: int = 1_000, requests_per_s: float | None = None) -> Access:
-    """An access policy of a new source with these limits."""
+    """Return the access policy of a new source with these limits."""
     access = Access()
     pace = Pace(tiers=TIERS, concurrency=concurrency, requests_per_s=requests_per_s)
     access.keep_to(pace, day_offset_s=0.0)
@@ -141,7 +141,7 @@ def test_an_event_that_has_started_and_shows_no_odds_gets_less_urgent() -> None:
 def test_what_is_priced_is_asked_for_as_often_as_its_odds_get_stale(
     starts_at: float, in_play: bool, now: float
 ) -> None:
-    """Otherwise an event in play is stale most of the time, however well its source works."""
+    """Otherwise an event in play would be stale most of the time, even from a healthy source."""
     job = Job(key="a", starts_at=starts_at, in_play=in_play, priced=True)
     source = SourceState(
         source="s", interval_s=900, paces=tuple((tier.within_s, tier.interval_s) for tier in TIERS)

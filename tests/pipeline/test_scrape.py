@@ -401,7 +401,7 @@ async def test_urgent_events_are_pulled_more_often(autojump_clock: trio.testing.
 async def test_what_is_priced_is_in_play_however_long_ago_it_started(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Seen: six hours after its start an event in play was fetched like one of next week."""
+    """Regression: six hours after its start, an event in play was fetched like next week's."""
     four_days_s = 4 * 86_400
     listed = listings_of(
         carried("toa:test", starts_in_s=-four_days_s, priced=True),

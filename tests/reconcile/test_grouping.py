@@ -1,4 +1,4 @@
-"""What becomes one event depends on what is shown, and on nothing that happened before."""
+"""Grouping depends on the events shown now, and not on earlier ones."""
 
 import random
 import time
@@ -17,7 +17,7 @@ ShownBy = tuple[str, ObservedEvent]
 
 
 def placed(shows: list[ShownBy], *, at_once: bool = False) -> Reconciler:
-    """A reconciler that saw the events one by one, or each source's at once."""
+    """Return a reconciler that saw the events one by one, or each source's together."""
     reconciler = Reconciler()
     if at_once:
         for source in dict.fromkeys(source for source, _ in shows):
@@ -42,7 +42,7 @@ def together(*names: str) -> frozenset[SourceRef]:
 
 
 def by(name: str, home: str, away: str, *, minutes: float = 0, **ids: str) -> ShownBy:
-    """`a1` is event a1 of source a."""
+    """Return a source and an event that it shows: `a1` is event a1 of source a."""
     return name[0], shown(name, home, away, minutes=minutes, ids=ids)
 
 
@@ -120,7 +120,7 @@ NAMES = ["Arsenal", "Arsenal FC", "Arsenal W", "Arsenal U21", "Chelsea", "Chelse
 
 @st.composite
 def days(draw: st.DrawFn) -> list[ShownBy]:
-    """Up to four sources with look-alikes of a few clubs' teams, some with ids, right and wrong."""
+    """Draw up to four sources with similar teams of a few clubs, some with ids, right or wrong."""
     shows = []
     for number in range(draw(st.integers(1, 10))):
         source = draw(st.sampled_from("abcd"))
@@ -149,7 +149,7 @@ def test_the_order_of_arrival_changes_nothing(shows: list[ShownBy], dice: random
 def test_what_was_shown_before_changes_nothing(
     before: list[ShownBy], after: list[ShownBy], dice: random.Random
 ) -> None:
-    """But for the start: an event is also found by the one it had first."""
+    """The start is an exception: an event is also found by its first one."""
     reconciler = placed(before)
     left = [ref for ref in refs(before) if dice.random() < 0.5 or ref in refs(after)]
     reconciler.forget(gone(reconciler, left))

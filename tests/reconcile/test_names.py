@@ -1,4 +1,4 @@
-"""Names: one way of writing is as good as another, and another team of the club is another team."""
+"""Names: spellings of a team are equal, and different teams of a club are not."""
 
 import pytest
 from hypothesis import given

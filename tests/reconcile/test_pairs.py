@@ -1,4 +1,4 @@
-"""When two source events are one, may be one, and cannot be."""
+"""Pairs of source events: certainly, possibly or never the same event."""
 
 import pytest
 

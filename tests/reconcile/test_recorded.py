@@ -1,4 +1,4 @@
-"""Recorded matches with hidden ids meet by their names, and nothing else does.
+"""Recorded matches with hidden ids are joined by their names, and nothing else is.
 
 `pytest -rP tests/reconcile/test_recorded.py` prints the figures.
 """

@@ -1,4 +1,4 @@
-"""Events that prove to be one, or two: log, cache, database and a client's map agree on it."""
+"""Merges and splits of events: log, cache, database and a client's map agree on them."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta

@@ -69,7 +69,7 @@ def read(
 
 
 class CarefulReader(BodyReader):
-    """A reader that takes every market for unusual."""
+    """A reader that treats every market as unusual."""
 
     def _read_pairs(self, *_: object) -> None:
         return None

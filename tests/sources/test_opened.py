@@ -1,4 +1,4 @@
-"""Checks of a source that was just opened: a wrong one is refused at the start."""
+"""Checks of a newly opened source: an invalid one is refused at the start."""
 
 from typing import Any
 

@@ -170,7 +170,7 @@ def swapped(market: ObservedMarket, one: Outcome, other: Outcome) -> ObservedMar
 
 
 def test_the_rules_see_what_is_mapped_wrongly() -> None:
-    """They find every exchange of clearly unequal outcomes, and most exchanged lines."""
+    """The rules find every exchange of clearly unequal outcomes, and most exchanged lines."""
     swaps = seen_swaps = lines = seen_lines = 0
     for match in ("prematch", "wc_nf"):
         markets = shown(match)

@@ -315,7 +315,7 @@ async def test_history_pages_name_what_they_cover(place: Place) -> None:
 
 
 def selects(only: HistoryFilter, change: Change) -> bool:
-    """The filter by its description, on values."""
+    """Return whether the filter, as documented, selects a change."""
     if isinstance(change, SourceChange):
         return not only.sources or change.source in only.sources
     if only.event_ids and change.event_id not in only.event_ids:

@@ -1,4 +1,4 @@
-"""The store in memory where it differs from a database: it is forgotten, and it is not shared."""
+"""The memory store's differences from a database: it neither persists nor is shared."""
 
 import os
 from functools import partial

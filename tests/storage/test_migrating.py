@@ -1,4 +1,4 @@
-"""Databases of every earlier version come up to date with their data in them."""
+"""Upgrades of databases of every earlier version, with their data."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ def database_of(place: DatabasePlace) -> Database:
 
 
 async def columns_of(database: Database) -> dict[str, list[str]]:
-    """The tables, without PostgreSQL's partitions, and their columns."""
+    """Return the tables, without PostgreSQL's partitions, and their columns."""
 
     def look(connection: sa.Connection) -> dict[str, list[str]]:
         inspector = sa.inspect(connection)
@@ -66,7 +66,7 @@ async def take_all(database: Database) -> Rows:
 
 
 async def make(database: Database, version: str, data: Rows, story: Story) -> None:
-    """A database at an earlier version, with as much of the data as it has columns for."""
+    """Make a database of an earlier version, with the data that its columns can hold."""
     async with database.writing() as connection:
         await connection.run_sync(lambda sync: migrating.upgrade(sync, version))
         times = [change.detected_at for change in story.log]
@@ -139,7 +139,7 @@ async def test_an_upgrade_that_fails_leaves_everything_as_it_was(
     place: DatabasePlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = migrating.head_version()
-    # A table of that name stands in the way of the last step that makes one.
+    # A table of that name makes the last step that creates one fail.
     async with open_bridge():
         database = database_of(place)
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's own: servers that are not there, wrong names, locks, partitions."""
+"""PostgreSQL's own cases: unreachable servers, wrong names, locks, partitions."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ async def test_a_server_that_cannot_be_used_is_one_clear_line(
 async def test_a_wrong_password_is_told_without_it(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    """The test server trusts everyone; one that does not is told apart by its words alone."""
+    """The test server trusts everyone, so a refusal is recognised by its message alone."""
     hba = Path(postgres.psql("SHOW hba_file"))
     postgres.psql("CREATE ROLE careful LOGIN PASSWORD 'right'")
     rules = hba.read_text("utf-8")  # noqa: ASYNC240  # a small local file

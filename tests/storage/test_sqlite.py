@@ -1,4 +1,4 @@
-"""What is SQLite's own, and the writer in every state it can be cancelled in."""
+"""SQLite's own behaviour, and cancellation of the writer in every state."""
 
 import sqlite3
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The database without us: the writer's own statements by the bare driver, and the obvious way."""
+"""The writer's statements without the service: by the bare driver, and the obvious way."""
 
 import asyncio
 import sqlite3
@@ -24,7 +24,7 @@ SNAPSHOT: Final = [column.name for column in snapshots.columns]
 
 
 class Group(Struct):
-    """What one transaction stores, as rows that are ready."""
+    """The rows that one transaction stores, ready to be written."""
 
     history: list[tuple[Any, ...]]
     snapshots: list[tuple[Any, ...]]
@@ -32,7 +32,7 @@ class Group(Struct):
 
 
 def group_of(batches: Sequence[Commit]) -> Group:
-    """A group of price changes."""
+    """Return the rows of a group of price changes."""
     seen = {
         change.bookmaker: change.observed_at
         for batch in batches
@@ -51,19 +51,19 @@ def group_of(batches: Sequence[Commit]) -> Group:
 
 
 class Bare(ABC):
-    """A database through nothing but its driver, on tables that the store has made and filled."""
+    """A database used through its driver alone, with tables that the store made and filled."""
 
     @abstractmethod
     def write(self, groups: Iterable[Group]) -> None:
-        """The writer's statements, a transaction a group."""
+        """Run the writer's statements, one transaction for each group."""
 
     @abstractmethod
     def bulk(self, groups: Iterable[Group]) -> None:
-        """Only the bulk of the rows (COPY, executemany) into a table without an index."""
+        """Write only the bulk of the rows (COPY, executemany), into a table without an index."""
 
     @abstractmethod
     def read(self, query: str) -> int:
-        """All rows of a query, as the driver gives them; how many."""
+        """Read all rows of a query as the driver gives them, and return their number."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -131,7 +131,7 @@ class BarePostgres(Bare):
 
 
 class BareSqlite(Bare):
-    """sqlite3 in the thread that calls."""
+    """sqlite3 in the calling thread."""
 
     def __init__(self, path: str) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -191,7 +191,7 @@ _KINDS: Final = {"kind_1": 1, "kind_2": 5}
 
 
 def _compiled(statement: Any, dialect: Any) -> tuple[str, list[str]]:
-    """A statement's text, and the names of its parameters in their order."""
+    """Return a statement's text, and the names of its parameters in order."""
     compiled = statement.compile(dialect=dialect)
     return str(compiled), list(compiled.positiontup or ())
 
@@ -211,14 +211,14 @@ def _plain(table: sa.Table, listed: list[tuple[Any, ...]]) -> list[tuple[Any, ..
 
 
 class Obvious:
-    """SQLAlchemy as one begins: an execute per row into both tables, a commit per event."""
+    """A beginner's use of SQLAlchemy: an execute per row and table, a commit per event."""
 
     def __init__(self, url: str) -> None:
         self._loop = asyncio.SelectorEventLoop()
         self._engine: AsyncEngine = create_async_engine(url)
 
     def write(self, batches: Iterable[Commit], limit: int) -> None:
-        """Write so many of the batches' changes."""
+        """Write the given number of the batches' changes."""
         self._loop.run_until_complete(self._aio_write(batches, limit))
 
     async def _aio_write(self, batches: Iterable[Commit], limit: int) -> None:

@@ -29,11 +29,11 @@ from tools.benchmarks.processes import tell
 
 Bodies = dict[str, bytes]  # by path, and bookmaker if it is one's alone
 
-BARE = "bare"  # a query parameter: the body that comes next, and nothing is counted
+BARE = "bare"  # a query parameter: return the next body without counting it
 
 
 class Bookmaker:
-    """The application: body by body, as far as it was allowed to go; lists are not counted."""
+    """The application: serves body after body up to the allowed step; lists are not counted."""
 
     def __init__(self, cycles: list[Bodies], lists: Bodies) -> None:
         self._cycles = cycles
@@ -45,16 +45,16 @@ class Bookmaker:
 
     @property
     def served(self) -> int:
-        """Bodies that went out whole."""
+        """The number of bodies that were sent completely."""
         return sum(self._served.values())
 
     @property
     def until(self) -> int | None:
-        """How many bodies it will have served when all have gone as far as they may."""
+        """The number of bodies served once each has reached its limit."""
         return None if math.isinf(self._allowed) else int(self._allowed) * len(self._served)
 
     def allow(self, cycles: int | None) -> None:
-        """Let each body go so many cycles further than the furthest is; None: without an end."""
+        """Allow this many cycles beyond the most advanced body; None removes the limit."""
         if cycles is None:
             self._allowed = math.inf
         else:
@@ -87,12 +87,12 @@ class Bookmaker:
 
 
 def path_of(sport: str, event_id: str | None = None) -> str:
-    """Where a body is, as at The Odds API."""
+    """Return the path of a body, as at The Odds API."""
     return f"/v4/sports/{sport}/" + ("odds" if event_id is None else f"events/{event_id}/odds")
 
 
 def by_event(sports: Bodies) -> Bodies:
-    """The bodies of sports cut into those of single bookmakers for single events."""
+    """Split the bodies of sports into one per bookmaker and event."""
     cut: Bodies = {}
     for sport, body in sports.items():
         for event in msgspec.json.decode(body, type=list[dict[str, Any]]):
@@ -103,7 +103,7 @@ def by_event(sports: Bodies) -> Bodies:
 
 
 def lists_of(sports: Bodies) -> Bodies:
-    """What events each sport has, without their odds."""
+    """Return the list of each sport's events, without odds."""
     lists: Bodies = {}
     for sport, body in sports.items():
         events = msgspec.json.decode(body, type=list[dict[str, Any]])
@@ -154,7 +154,7 @@ async def _serve(settings: SimulationSettings, cycles: int, small: int, single: 
     del bodies
     bookmaker = Bookmaker(served, lists)
     async with trio.open_nursery() as nursery:
-        # A request may wait for as long as a part measures something else.
+        # A request may wait while a part measures something else.
         limits = HttpLimits(idle_s=3_600.0, request_s=3_600.0)
         port = await nursery.start(partial(serve_http, bookmaker, limits=limits))
         tell(

@@ -1,4 +1,4 @@
-"""`cycle`: whole scrapes over HTTP into PostgreSQL, beside the same bodies fetched for nothing.
+"""`cycle`: whole scrapes over HTTP into PostgreSQL, beside a bare fetch of the same bodies.
 
 In two forms: one event of one bookmaker a request, as bookmakers' own sites answer, and listings of
 whole sports, in which the bare fetch is next to nothing and what is left is ours.
@@ -28,7 +28,7 @@ AT_ONCE: Final = 6  # requests of each source, where it fetches event by event
 
 
 class Form(Struct, frozen=True):
-    """A form of fetching. at_once: requests of each source, 0 for one of each sport."""
+    """A form of fetching. at_once: concurrent requests of a source; 0: one for each sport."""
 
     name: str
     at_once: int = 0
@@ -124,13 +124,13 @@ def _spent(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str,
 
 
 def _wait_all_held(bookmaker: Helper, at_once: int) -> None:
-    """Until the service asks for as much as it may at once, so that no wait is measured."""
+    """Wait until the service has all its concurrent requests open, so that no wait is measured."""
     while bookmaker.ask(0)["waiting"] < at_once:
         time.sleep(0.01)
 
 
 async def _fetch(port: int, bodies: list[str], at_once: int) -> None:
-    """The ceiling: all bodies that come next by a bare client, as many at once, and thrown away."""
+    """Fetch the next bodies with a bare client and discard them; this is the ceiling."""
     limits = httpx.Limits(max_connections=at_once)
     url = f"http://127.0.0.1:{port}"
     wanted = iter(bodies)

@@ -1,4 +1,4 @@
-"""The ceiling of `read`: a bare grpc.aio server, in a thread as the service's, with ready replies.
+"""The ceiling of `read`: a bare grpc.aio server with prepared replies, in a thread.
 
 `python -m tools.benchmarks.echo FILE…` answers the call `/echo/N` with the bytes of the N-th file.
 Prints `{"port": N}` and serves until its standard input ends.

@@ -21,13 +21,13 @@ from tools.benchmarks.plotting import plot
 from tools.benchmarks.showing import markdown
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-SLACK_S: Final = 900.0  # beside what a part measures for: its set-up, and the turn under way
+SLACK_S: Final = 900.0  # beyond a part's measuring time: its set-up, and the turn in progress
 BEGIN, END = "<!-- report: written by tools.bench -->", "<!-- end of the report -->"
 _NAMED: Final = ("trio", "grpcio", "msgspec", "sqlalchemy", "asyncpg", "protobuf")
 
 
 class Machine(Struct):
-    """What the figures were taken on."""
+    """The machine that the figures were taken on."""
 
     cpu: str
     cpus: int
@@ -38,7 +38,7 @@ class Machine(Struct):
 
 
 class Everything(Struct):
-    """The reports of all parts; failed: those that gave none, and their last words."""
+    """The reports of all parts. failed: parts without a report, and their last output."""
 
     machine: Machine
     reports: list[Report]
@@ -53,7 +53,7 @@ def run_all(
     plots: Path | None,
     write: Path | None,
 ) -> None:
-    """Run the parts one after the other; a part that fails does not keep the others.
+    """Run the parts one after the other; a part that fails does not stop the rest.
 
     seconds: for each part, in place of its own. write: the Markdown file whose report is renewed.
     """
@@ -69,7 +69,7 @@ def run_all(
             continue
         everything.reports.append(report)
         if write is not None:
-            renew(write, written(everything))  # so that what was measured outlives a stop
+            renew(write, written(everything))  # so that results survive an interruption
         if not as_json:
             show(report)
         if plots is not None:
@@ -83,9 +83,9 @@ def run_all(
 
 
 def run_part(name: str, arguments: Sequence[str], limit_s: float) -> Report:
-    """Run a part in a process of its own. Raises RuntimeError with its last words."""
+    """Run a part in a process of its own. Raises RuntimeError with its last output."""
     command = [sys.executable, "-m", "tools.bench", name, "--json", *arguments]
-    # A session of its own: at its end also what it had started is ended.
+    # In a session of its own, so that its child processes can be ended too.
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
@@ -104,7 +104,7 @@ def run_part(name: str, arguments: Sequence[str], limit_s: float) -> Report:
 
 
 def machine() -> Machine:
-    """What this machine says of itself; nothing that would tell one of its kind from another."""
+    """Describe this machine, without anything that identifies it."""
     cpu = platform.processor() or platform.machine()
     for line in _lines("/proc/cpuinfo"):
         if line.startswith("model name"):
@@ -121,7 +121,7 @@ def machine() -> Machine:
 
 
 def written(everything: Everything) -> str:
-    """The report in Markdown."""
+    """Return the report in Markdown."""
     on = everything.machine
     packages = ", ".join(f"{name} {number}" for name, number in on.packages.items())
     taken = f"Taken at {on.taken_at:%Y-%m-%d %H:%M} UTC with `python -m tools.bench all`"
@@ -135,7 +135,7 @@ def written(everything: Everything) -> str:
 
 
 def renew(path: Path, report: str) -> None:
-    """Put the report between its marks in the file, at the end of it where there are none."""
+    """Replace the report between its marks in the file, or append it if there are none."""
     text = path.read_text("utf-8") if path.exists() else ""
     before, mark, rest = text.partition(BEGIN)
     after = rest.partition(END)[2] if mark else ""

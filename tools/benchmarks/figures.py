@@ -1,4 +1,4 @@
-"""What a part measures: figures with their spread, ratios taken turn by turn, aims and verdicts."""
+"""The results of a part: figures with their spread, ratios by turn, aims and verdicts."""
 
 import gc
 import os
@@ -15,7 +15,7 @@ RATIO: Final = "×"
 
 
 class Aim(Struct, frozen=True):
-    """A bound that the median of a figure should keep: from above, or from below."""
+    """An upper or lower bound for the median of a figure."""
 
     bound: float
     upper: bool
@@ -28,17 +28,17 @@ class Aim(Struct, frozen=True):
 
 
 def at_most(bound: float) -> Aim:
-    """The figure should not be above it."""
+    """Return an upper bound."""
     return Aim(bound, upper=True)
 
 
 def at_least(bound: float) -> Aim:
-    """The figure should not be below it."""
+    """Return a lower bound."""
     return Aim(bound, upper=False)
 
 
 class Figure(Struct):
-    """One thing that was measured, a sample a turn.
+    """One measured quantity, with a sample for each turn.
 
     unit: `ms`, `changes/s`, `MB` …; RATIO for a ratio of two others. limit: what keeps it from
     being better, in words, as it was found by measuring.
@@ -64,7 +64,7 @@ class Figure(Struct):
 
     @property
     def verdict(self) -> str:
-        """By the median; `met?` and `missed?` where the spread reaches across the bound."""
+        """Judge the median; `met?` and `missed?` mean that the spread crosses the bound."""
         if self.aim is None:
             return ""
         met = self.aim.met(self.median)
@@ -72,14 +72,14 @@ class Figure(Struct):
         return ("met" if met else "missed") + ("" if clear else "?")
 
     def spread(self) -> str:
-        """`median (least–greatest)`."""
+        """Return `median (least–greatest)`."""
         if len(self.samples) == 1:
             return short(self.median)
         return f"{short(self.median)} ({short(self.least)}–{short(self.greatest)})"
 
 
 class Report(Struct):
-    """All that one run of a part found. load: the machine's load average before and after."""
+    """The results of one run of a part. load: the machine's load average before and after."""
 
     part: str
     title: str
@@ -89,7 +89,7 @@ class Report(Struct):
     seconds: float
 
     def figure(self, name: str) -> Figure:
-        """Raises KeyError when it was not measured."""
+        """Return a figure by its name. Raises KeyError if it was not measured."""
         for figure in self.figures:
             if figure.name == name:
                 return figure
@@ -97,13 +97,13 @@ class Report(Struct):
 
 
 class Bounds(Struct, frozen=True):
-    """How long a part may measure: so many turns, or until the seconds are up."""
+    """Limits of a measurement: a number of turns and a time in seconds; the first one ends it."""
 
     repeats: int
     seconds: float
 
     def turns(self) -> Iterator[int]:
-        """Count the turns; there are LEAST_TURNS, also when the time is up before."""
+        """Yield the turns' numbers; at least LEAST_TURNS, even if the time is up earlier."""
         until = time.perf_counter() + self.seconds
         for turn in range(max(self.repeats, LEAST_TURNS)):
             if turn >= LEAST_TURNS and time.perf_counter() > until:
@@ -121,31 +121,31 @@ class Measured(Struct):
     load: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def add(self, name: str, value: float, unit: str) -> None:
-        """One more sample of a figure."""
+        """Add a sample to a figure."""
         self.figures.setdefault(name, Figure(name, unit, [])).samples.append(value)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """One more sample, in ms; none when the block raises."""
+        """Time the block and add a sample in ms, unless the block raises."""
         began = time.perf_counter()
         yield
         self.add(name, (time.perf_counter() - began) * 1000, "ms")
 
     def ratio(self, name: str, top: str, bottom: str, aim: Aim | None = None) -> None:
-        """`top` divided by `bottom`, turn by turn. Raises ValueError for unequal turns."""
+        """Divide `top` by `bottom`, turn by turn. Raises ValueError for unequal turns."""
         pairs = zip(self.figures[top].samples, self.figures[bottom].samples, strict=True)
         self.figures[name] = Figure(name, RATIO, [one / other for one, other in pairs], aim)
 
     def aim(self, name: str, aim: Aim) -> None:
-        """What a figure should be."""
+        """Set the aim of a figure."""
         self.figures[name].aim = aim
 
     def limits(self, name: str, limit: str) -> None:
-        """What keeps a figure from being better."""
+        """Note the bottleneck that limits a figure."""
         self.figures[name].limit = limit
 
     def report(self, **facts: float) -> Report:
-        """facts: sizes that the figures belong to, such as markets=90_000."""
+        """Return the report. facts: the sizes measured with, such as markets=90_000."""
         return Report(
             self.part,
             self.title,
@@ -157,13 +157,13 @@ class Measured(Struct):
 
 
 def settle() -> None:
-    """Collect, and set aside what lives: the next stage pays for its own garbage alone."""
+    """Collect garbage and freeze what survives, so that the next stage pays only for its own."""
     gc.collect()
     gc.freeze()
 
 
 def short(value: float) -> str:
-    """Three figures, without an exponent: 0.012, 1.23, 12.3, 39, 12,345."""
+    """Format to three significant digits, without an exponent: 0.012, 1.23, 12.3, 39, 12,345."""
     if value == int(value):
         return f"{value:,.0f}"
     if abs(value) >= 100:

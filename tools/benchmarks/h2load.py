@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 _FRAME_BYTES: Final = 5  # before each gRPC message: whether it is compressed, and its length
-LONGEST_S: Final = 10.0  # nothing is answered in so long: then nothing will be
+LONGEST_S: Final = 10.0  # after this long without an answer, none will come
 _MISSING: Final = (
     "`h2load` is not on the path; it comes with nghttp2: apt-get install nghttp2-client (Debian,"
     " Ubuntu), dnf install nghttp2 (Fedora), brew install nghttp2 (macOS)"
@@ -19,13 +19,13 @@ _MISSING: Final = (
 
 
 class Calls(Struct, frozen=True):
-    """What one run gave: answered calls a second, and how long each took in ms."""
+    """The result of one run: calls answered per second, and each call's latency in ms."""
 
     per_s: float
     took_ms: Sequence[float]
 
     def percentile(self, share: float) -> float:
-        """0.5 is the median. Raises ValueError when nothing was answered."""
+        """Return a percentile; 0.5 is the median. Raises ValueError if no call was answered."""
         if not self.took_ms:
             raise ValueError("no call was answered")
         ordered = sorted(self.took_ms)
@@ -33,7 +33,7 @@ class Calls(Struct, frozen=True):
 
 
 def need_h2load() -> None:
-    """Raises SystemExit with a line of advice when it is not installed."""
+    """Check that h2load is installed. Raises SystemExit with advice if it is not."""
     if shutil.which("h2load") is None:
         raise SystemExit(_MISSING)
 
@@ -46,7 +46,7 @@ def call(
     seconds: float,
     callers: int,
 ) -> Calls:
-    """Have so many callers call for a time, each one call after the other.
+    """Run concurrent callers for a time, each making one call after another.
 
     (Not at a pace: with one, h2load 1.52 stops calling when an answer comes late, and never ends.)
     Raises RuntimeError when calls failed or were answered with less than `reply_bytes`.
@@ -67,12 +67,12 @@ def call(
             raise RuntimeError(f"h2load: {ran.stderr or ran.stdout}")
         took_ms = [int(line.split()[2]) / 1000 for line in log.read_text().splitlines()]
     if not took_ms and seconds < LONGEST_S:
-        # On a machine that has better to do the connection alone may take so long.
+        # On a busy machine, connecting alone may take this long.
         return call(url, request, reply_bytes, seconds=4 * seconds, callers=callers)
-    # A call that gRPC refuses is a 200 without a body: only the bytes tell.
+    # A call that gRPC refuses is a 200 without a body; only its size shows it.
     received = int(_found(r"\((\d+)\) data", ran.stdout))
     failed = int(_found(r"(\d+) failed", ran.stdout))
-    # The odds move meanwhile, and with them the length of numbers.
+    # The odds move meanwhile, and the lengths of their numbers change.
     if failed or received < 0.9 * len(took_ms) * (reply_bytes + _FRAME_BYTES):
         raise RuntimeError(
             f"{len(took_ms)} calls of {url}, {failed} failed, {received} bytes came;"

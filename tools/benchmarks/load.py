@@ -22,7 +22,7 @@ CYCLE: Final = timedelta(minutes=1)
 def settings_of(
     events: int, bookmakers: int, markets: int, changed: float, *, sports: int = 3
 ) -> SimulationSettings:
-    """A simulation in which only prices move, a share of them a cycle, and every `last_update`."""
+    """Return settings in which a share of the prices and every `last_update` move per cycle."""
     return SimulationSettings(
         sports=min(sports, events),
         events=events,
@@ -51,12 +51,12 @@ class Load:
         self.reader = BodyReader()
 
     async def bodies(self) -> dict[str, bytes]:
-        """The next cycle: sport -> its body."""
+        """Return the next cycle's bodies by sport."""
         self.now += CYCLE
         return {sport: await self._body(sport) for sport in self.bookmaker.sport_keys}
 
     async def observations(self) -> list[Observation]:
-        """The next cycle, read."""
+        """Return the observations of the next cycle."""
         return [
             self.observation(sport, self.read(msgspec.json.decode(body, type=list[msgspec.Raw])))
             for sport, body in (await self.bodies()).items()
@@ -77,7 +77,7 @@ class Load:
         return events
 
     def observation(self, sport: str, events: Sequence[ObservedEvent]) -> Observation:
-        """What a fetch of the sport gave just now."""
+        """Return the observation of a fetch that has just ended."""
         return Observation(
             source=SOURCE,
             scope=Scope(listing=sport),
@@ -100,7 +100,7 @@ class Load:
 
 
 def markets_of(observations: Iterable[Observation]) -> int:
-    """How many markets they show."""
+    """Return the number of markets that the events show."""
     return sum(
         len(bookmaker.markets)
         for observation in observations

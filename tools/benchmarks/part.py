@@ -1,4 +1,4 @@
-"""A part as a command: its own options, and those that all parts have."""
+"""A part as a command, with its own options and the common ones."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ _PLOTS: Final = Annotated[Path | None, typer.Option(help="A folder for a plot of
 
 
 def command(part: Part) -> Callable[..., None]:
-    """The function that typer makes a command of."""
+    """Return the function that typer turns into a command."""
     shared = {
         "repeats": (Annotated[int, typer.Option(help="Turns at most.")], part.repeats),
         "seconds": (Annotated[float, typer.Option(help="No turn begins later.")], part.seconds),

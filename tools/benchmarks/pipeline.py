@@ -51,7 +51,7 @@ _event: Final = msgspec.json.Decoder(odds_api_shapes.ListedEvent)
 
 
 class TimedCache(OddsCache):
-    """Says how long its swaps took."""
+    """A cache that times its swaps."""
 
     swap_s = 0.0
 
@@ -68,7 +68,7 @@ class TimedCache(OddsCache):
 
 
 class TimedQueue(WriteQueue):
-    """Says how long what was put into it took."""
+    """A queue that times each put."""
 
     put_s = 0.0
 
@@ -84,7 +84,7 @@ class TimedQueue(WriteQueue):
 
 
 def bare_comparisons(observations: list[Observation]) -> Callable[[], int]:
-    """As many tuples of prices compared as there are markets: no compare can do less."""
+    """Compare one tuple of prices per market, the least that any comparison must do."""
     flat = [
         tuple((outcome.key, outcome.price, outcome.active) for outcome in market.outcomes)
         for observation in observations
@@ -181,7 +181,7 @@ async def _measure(bounds: Bounds, settings: SimulationSettings) -> Report:
 
 
 def _check(feed: ChangeFeed, head: int, expected: int) -> None:
-    """Both ways must find the same changes. Raises RuntimeError."""
+    """Check that both ways find the same changes. Raises RuntimeError if they do not."""
     batches = feed.read_after(head, 1_000_000) or []
     changes = [change for batch in batches for change in batch.changes]
     found = sum(isinstance(change, MarketChange) for change in changes)

@@ -1,4 +1,4 @@
-"""Processes beside the one that measures: started, asked by lines of JSON, and always ended."""
+"""Helper processes: started, asked with lines of JSON, and always ended."""
 
 import os
 import selectors
@@ -20,7 +20,7 @@ END_S: Final = 60.0
 
 
 class Helper:
-    """A module of ours in a process of its own; it answers a line with a line, both JSON."""
+    """A module run in its own process; it answers each line of JSON with another."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         self._process = subprocess.Popen(
@@ -39,7 +39,7 @@ class Helper:
         return self._process.pid
 
     def wait_ready(self) -> None:
-        """Wait for the line that it begins with, and keep it. Raises RuntimeError."""
+        """Wait for its first line and keep it. Raises RuntimeError if none comes."""
         self.ready = self._answer(READY_S)
 
     def ask(self, question: object = None, *, within_s: float = READY_S) -> Any:
@@ -50,12 +50,12 @@ class Helper:
         return self._answer(within_s)
 
     def cpu_s(self) -> float:
-        """Processor time that it has used so far, in seconds."""
+        """Return the processor time used so far, in seconds."""
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
     def end(self) -> None:
-        """Let it stop in order, and kill it when it does not.
+        """Ask it to stop, and kill it if it does not.
 
         It stops when its standard input ends: so it also does when this process is killed.
         """
@@ -92,7 +92,7 @@ class Helper:
 
 @contextmanager
 def helper(module: str, *arguments: object) -> Iterator[Helper]:
-    """A started helper; it is ended at the end, also when the start failed."""
+    """Start a helper and yield it; end it afterwards, even if its start failed."""
     started = Helper(module, *map(str, arguments))
     try:
         started.wait_ready()
@@ -102,6 +102,6 @@ def helper(module: str, *arguments: object) -> Iterator[Helper]:
 
 
 def tell(answer: object) -> None:
-    """What a helper answers."""
+    """Write an answer to the process that asked."""
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
     sys.stdout.flush()

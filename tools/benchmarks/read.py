@@ -29,7 +29,7 @@ METHOD: Final = "odds.v1.OddsService/GetOdds"
 
 
 class Query(Struct, frozen=True):
-    """What is asked for, and about how many bytes answer it."""
+    """A request, and the approximate size of its reply in bytes."""
 
     name: str
     request: bytes
@@ -102,7 +102,7 @@ def measure(
 
 
 def _queries(address: str, leagues: list[str]) -> Iterator[Query]:
-    """What is asked for, with what answers it now."""
+    """Yield the queries, with their present replies."""
     with grpc.insecure_channel(address) as channel:
         stub = pb_grpc.OddsServiceStub(channel)
 
@@ -121,7 +121,7 @@ def _queries(address: str, leagues: list[str]) -> Iterator[Query]:
 
         small = pb.Filter(event_ids=[event(leagues[-1])])
         yield query("small event", small)
-        # A call that waits for a cursor gets no remembered reply: as if nobody had asked before.
+        # A call that waits for a cursor gets no cached reply, like a first call.
         cursor = stub.GetOdds(pb.GetOddsRequest(filter=small), timeout=60).cursor
         yield query("small event, anew", small, cursor)
         yield query("event", pb.Filter(event_ids=[event(leagues[0])]))
@@ -134,7 +134,7 @@ def _queries(address: str, leagues: list[str]) -> Iterator[Query]:
 def _idle(
     found: Measured, query: Query, echo: Helper, url: str, service: Helper, run_s: float
 ) -> None:
-    """The echo, the service, and its latencies when it has little to do."""
+    """Measure the echo, the service, and the latencies of a service with little to do."""
     for name, server, where in (("echo", echo, url), ("calls", service, _url(service))):
         before_s = server.cpu_s()
         calls = call(where, query.request, len(query.reply), seconds=run_s, callers=CALLERS)
@@ -147,14 +147,14 @@ def _idle(
 
 
 def _calm(query: Query, service: Helper, run_s: float) -> Calls:
-    """A single caller: its latencies hold no queue."""
+    """Measure a single caller, whose latencies include no queueing."""
     size = len(query.reply)
     return call(_url(service), query.request, size, seconds=2 * run_s, callers=1)
 
 
 @contextmanager
 def _ingesting(found: Measured, bookmaker: Helper, service: Helper) -> Iterator[None]:
-    """The service scrapes without end meanwhile; how much it does is a figure too."""
+    """Measure while the service scrapes continuously; the rate of ingest is a figure too."""
     bookmaker.ask(None)
     time.sleep(SETTLE_S)
     began, before = time.monotonic(), bookmaker.ask(None)["served"]

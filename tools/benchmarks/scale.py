@@ -15,7 +15,7 @@ FLAT: Final = 0.2  # a cost may move by so much of itself
 
 
 def scale(parts: Sequence[Part]) -> Part:
-    """The part that runs the others which have a size."""
+    """Return the part that runs all sized parts."""
     sized = {part.name: part for part in parts if part.sized and part.costs}
 
     def measure(
@@ -34,7 +34,7 @@ def scale(parts: Sequence[Part]) -> Part:
 
 
 def _one(found: Measured, part: Part, seconds: float) -> None:
-    """Run a part at each size; the median of its cost is one sample, and so is its ratio."""
+    """Run a part at each size; add its median cost and its ratio as samples."""
     whole = inspect.signature(part.measure).parameters[part.sized].default
     costs: dict[float, Mapping[str, float]] = {}
     for factor in FACTORS:
@@ -53,7 +53,7 @@ def _one(found: Measured, part: Part, seconds: float) -> None:
 
 
 def costs_of(part: Part, report: Report) -> dict[str, float]:
-    """Microseconds for each market (or change) of each of the part's costs."""
+    """Return each cost of the part, in microseconds per market (or change)."""
     return {
         name: report.figure(name).median * (1000 / report.facts[fact] if fact else 1)
         for name, fact in part.costs.items()

@@ -1,4 +1,4 @@
-"""The service as `serve` runs it, with what a benchmark wants to know of it from inside.
+"""The service as `serve` runs it, with counters that a benchmark reads.
 
 Prints `{"address": "host:port"}`, and then answers lines: `{"applied": N}` waits until so many
 fetches were applied and all of their changes are stored. An answer has the head revision, when that
@@ -41,7 +41,7 @@ _STAGES: Final = {
 
 
 class StageTimes(trio.abc.Instrument):
-    """Processor time of the Trio thread by stage; reading bodies is told from fetching them."""
+    """Processor time of the Trio thread by stage; reading and fetching bodies are separate."""
 
     def __init__(self) -> None:
         self.cpu_s: defaultdict[str, float] = defaultdict(float)
@@ -59,7 +59,7 @@ class StageTimes(trio.abc.Instrument):
         self.cpu_s[READ] += self._read_s
 
     def reading(self, read: Any) -> Any:
-        """Wrap a function of the reader: what it takes is not its task's."""
+        """Wrap a function of the reader, so that its time is not counted for the calling task."""
 
         def timed(*args: Any) -> Any:
             began = time.thread_time()
@@ -72,7 +72,7 @@ class StageTimes(trio.abc.Instrument):
 
 
 class Applied:
-    """Counts the fetches that were applied, by the records that detect makes of them."""
+    """A counter of applied fetches, based on the records that detect makes."""
 
     def __init__(self, queue: WriteQueue) -> None:
         self.fetches = 0
@@ -87,7 +87,7 @@ class Applied:
         self._moved = trio.Event()
 
     async def reach(self, fetches: int) -> None:
-        """Wait until so many were applied."""
+        """Wait until this many fetches were applied."""
         while self.fetches < fetches:
             await self._moved.wait()
 
@@ -100,7 +100,7 @@ def settings_file(
     *,
     by_event: int = 0,
 ) -> Path:
-    """Write settings with everything on that the service may have on; gives the file.
+    """Write settings with every optional feature enabled, and return the file.
 
     bookmaker: what benchmarks.bookmaker said of itself. database: its URL, None for a new SQLite
     file. by_event: a source for each bookmaker that fetches so many events at once, one by one; 0

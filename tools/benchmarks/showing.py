@@ -1,4 +1,4 @@
-"""Reports for people: tables in the terminal, and the same in Markdown."""
+"""Reports as tables, in the terminal and in Markdown."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,7 @@ from tools.benchmarks.figures import RATIO, Figure, Report, short
 
 
 def tables(report: Report) -> Iterator[Table]:
-    """What was measured, then the ratios and whatever has an aim."""
+    """Yield a table of the plain figures, and one of ratios and figures with an aim."""
     plain, judged = parted(report)
     if plain:
         table = Table("figure", title=heading(report), title_justify="left")
@@ -29,7 +29,7 @@ def tables(report: Report) -> Iterator[Table]:
 
 
 def markdown(report: Report) -> str:
-    """A section of the written report."""
+    """Return a section of the written report."""
     plain, judged = parted(report)
     lines = [f"### {report.part}", "", f"{heading(report)}.", ""]
     if judged:
@@ -49,13 +49,13 @@ def markdown(report: Report) -> str:
 
 
 def parted(report: Report) -> tuple[list[Figure], list[Figure]]:
-    """The plain figures, and those that are ratios or have an aim."""
+    """Separate the plain figures from those that are ratios or have an aim."""
     judged = [figure for figure in report.figures if figure.aim or figure.unit == RATIO]
     return [figure for figure in report.figures if figure not in judged], judged
 
 
 def heading(report: Report) -> str:
-    """What was measured, with its sizes, its time and the load beside it."""
+    """Return the heading: what was measured, its sizes, time and the machine's load."""
     facts = ", ".join(f"{short(value)} {name}" for name, value in report.facts.items())
     before, after = report.load
     return (

@@ -42,7 +42,7 @@ MARKETS: Final = 40  # of a bookmaker on an event
 EVENTS_A_BATCH: Final = 20
 ANSWER_S: Final = 120.0
 
-# The columns that a start reads of each live market, as the driver gives them.
+# The columns that a start reads for each live market.
 _RAW: Final = (
     "SELECT c.event_id, c.source, c.bookmaker, c.market, c.line, c.participant, c.odds, "
     "c.revision, c.changed_at FROM odds_current c JOIN events e ON e.event_id = c.event_id "
@@ -51,7 +51,7 @@ _RAW: Final = (
 
 
 def batches_of(events: int) -> Iterator[Commit]:
-    """Events as they are first seen, with all their markets."""
+    """Yield batches of new events with all their markets."""
     revision = 0
     for first in range(0, events, EVENTS_A_BATCH):
         changes: list[Change] = []
@@ -140,7 +140,7 @@ async def _warm(found: Measured, engine: Engine, count: int, folder: Path) -> No
 
 
 def _answer(found: Measured, engine: Engine, count: int, folder: Path) -> None:
-    """From the start of the process to an answer that knows all markets."""
+    """Measure from the start of the process to an answer that has all markets."""
     command = [sys.executable, "-m", "odds_service", "serve", "--listen", "127.0.0.1:0",
                "--database", engine.urls[0], "--log-format", "json"]  # fmt: skip
     with found.timed(f"{engine.name}: first answer"):
@@ -165,7 +165,7 @@ def _answer(found: Measured, engine: Engine, count: int, folder: Path) -> None:
 
 
 def _address(process: subprocess.Popen[str]) -> str:
-    """Where it serves, out of its log. Raises RuntimeError when it ends instead."""
+    """Return the address that its log announces. Raises RuntimeError if it ends instead."""
     last = ""
     for line in process.stderr or ():
         last = line

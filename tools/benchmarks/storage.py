@@ -31,14 +31,14 @@ from tools.benchmarks.figures import Bounds, Measured, Report, at_least, settle
 from tools.benchmarks.load import SOURCE, Load, settings_of
 from tools.benchmarks.part import Part
 
-OBVIOUS_CHANGES: Final = 400  # of a turn by the obvious way: as many as take it about a second
+OBVIOUS_CHANGES: Final = 400  # of a turn by the obvious way: about a second's worth
 CPU, BARE_CPU = "CPU of the writer", "CPU of the bare statements"
 LIMIT: Final = (
     "the bare statements find their rows made; making them (odds before and after as JSON) is "
     "ours, see `making the rows alone`; the rest is SQLAlchemy and the bridge, once a transaction"
 )
 DAY_SHARE: Final = 0.05  # of the markets changes in a minute of the day that sizes are told for
-PACED_BATCHES: Final = 40  # of a turn, one every PACED_S, for the lag of each
+PACED_BATCHES: Final = 40  # batches of a turn, one every PACED_S, whose lag is measured
 PACED_S: Final = 0.05
 
 
@@ -55,7 +55,7 @@ class Engine(Struct):
 
 
 class Ours:
-    """A store that a writer writes to, and the feed that says how far it is."""
+    """A store with its writer, and the feed that knows the durable revision."""
 
     def __init__(self, store: Store, epoch: str, revision: int) -> None:
         self.store = store
@@ -69,7 +69,7 @@ class Ours:
         self.queue.put(batch)
 
     async def write(self, batches: Sequence[Commit]) -> None:
-        """Until all is durable."""
+        """Write, and wait until everything is durable."""
         for batch in batches:
             self.put(batch)
         await self.writer.committed(self.feed.head_revision)
@@ -98,7 +98,7 @@ class Changes:
 
 
 def grouped(batches: Sequence[Commit]) -> Iterator[list[Commit]]:
-    """As the writer groups what waits."""
+    """Group changes as the writer groups its queue."""
     group: list[Commit] = []
     size = 0
     for batch in batches:
@@ -113,7 +113,7 @@ def grouped(batches: Sequence[Commit]) -> Iterator[list[Commit]]:
 
 @contextmanager
 def engines(folder: Path) -> Iterator[list[Engine]]:
-    """Both engines, the server with its flushes on."""
+    """Yield both engines; the server flushes as in production."""
     with postgres_server(fsync=True) as server:
         yield [_sqlite(folder), _postgres(server)]
 
@@ -146,7 +146,7 @@ def _postgres(server: PostgresServer) -> Engine:
 
 
 def bare_of(url: str) -> Bare:
-    """The bare driver on a database that the store has made."""
+    """Return the bare driver for a database that the store made."""
     return BareSqlite(url.removeprefix("sqlite:///")) if url[0] == "s" else BarePostgres(url)
 
 
@@ -226,7 +226,7 @@ async def _measure(bounds: Bounds, found: Measured, load: Load, both: list[Engin
 
 
 async def _open(url: str, *, task_status: trio.TaskStatus[Ours]) -> None:
-    """A store with its writer, until cancelled."""
+    """Open a store and run its writer until cancelled."""
     async with open_store(url, migrate=True, spill_folder=Path(tempfile.gettempdir())) as store:
         stored = await store.begin()
         ours = Ours(store, stored.epoch, stored.revision)
@@ -243,7 +243,7 @@ async def _turn(
     batches: Sequence[Commit],
     groups: Sequence[Group],
 ) -> None:
-    """The same changes by each; what was written before is as much in every database."""
+    """Write the same changes each way; the obvious way writes only OBVIOUS_CHANGES of them."""
     name = engine.name
     count = sum(len(batch.changes) for batch in batches)
     settle()
@@ -270,14 +270,14 @@ def _rated(found: Measured, name: str, changes: int) -> Iterator[None]:
 
 @contextmanager
 def _cpu(found: Measured, engine: Engine, name: str, changes: int) -> Iterator[None]:
-    """What a machine that does other things as well cannot hide."""
+    """Add the CPU time per change, which other load on the machine hardly affects."""
     began = engine.cpu_s()
     yield
     found.add(f"{engine.name}: {name}", (engine.cpu_s() - began) / changes * 1e6, "µs/change")
 
 
 async def _paced(found: Measured, name: str, ours: Ours, batches: Sequence[Commit]) -> None:
-    """Batches as scrapes bring them: how long each is served before it is durable."""
+    """Write batches at the pace of scrapes; measure the time until each is durable."""
     put_at: dict[int, float] = {}
     lags: list[float] = []
 

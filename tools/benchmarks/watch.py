@@ -17,14 +17,14 @@ from tools.benchmarks.watch_wire import Answer, Ask, Do, Done
 
 SIZES: Final = (1, 50, 200, 1_000)
 BATCH: Final = 10  # changes published at once: a hundred batches a second
-LOCK_STEP: Final = 40  # rounds of: publish, and wait until all have it
+LOCK_STEP: Final = 40  # rounds of publishing a batch and waiting until all have it
 WARM_S: Final = 1.0
 KINDS: Final = ("ours", "bare")
 FILTERED: Final = 200
 
 
 class Bench:
-    """A server, its clients, and some that join later: each a process."""
+    """A server, its clients and its late clients, each in its own process."""
 
     def __init__(self, server: Helper, clients: Helper, late: Helper) -> None:
         self._server = server
@@ -33,11 +33,11 @@ class Bench:
         self.address: str = server.ready["address"]
 
     def do(self, **fields: Any) -> Done:
-        """Have the server do something, and tell how it stands."""
+        """Send the server a command, and return its state."""
         return msgspec.convert(self._server.ask(Do(**fields)), Done)
 
     def clients(self, **fields: Any) -> Answer:
-        """Have the clients do something, those that joined late after the others, and add up."""
+        """Send all clients a command, the late ones last, and return the sum of their answers."""
         first, late = (_asked(each, **fields) for each in (self._clients, self._late))
         for name in first.__struct_fields__:
             setattr(first, name, getattr(first, name) + getattr(late, name))
@@ -56,7 +56,7 @@ class Bench:
 
 @contextmanager
 def running(kind: str, capacity: int = RING_CHANGES) -> Iterator[Bench]:
-    """A server, `ours` (with a ring of so many changes) or `bare`, and clients without streams."""
+    """Run a server (`ours`, with a ring of that capacity, or `bare`) and idle clients."""
     with helper("tools.benchmarks.watch_server", kind, capacity) as server:
         who = "tools.benchmarks.watch_clients", server.ready["address"], kind
         with helper(*who) as clients, helper(*who) as late:
@@ -68,7 +68,7 @@ def _asked(clients: Helper, **fields: Any) -> Answer:
 
 
 class Paced(msgspec.Struct):
-    """What a stretch of changes at a pace gave."""
+    """The result of publishing at a constant pace for a while."""
 
     seen: Answer
     p50_ms: float
@@ -83,7 +83,7 @@ class Paced(msgspec.Struct):
 def paced(bench: Bench, rate: float, seconds: float) -> Paced:
     """Publish for a while. Raises RuntimeError when a stream is lost, or behind at the end."""
     bench.do(stop=True)
-    # What attaching has left behind; the bare feed tells a stream where it is only with a change.
+    # Catch up after attaching; the bare feed sends a cursor only with a change.
     bench.clients(reach=bench.do(burst=BATCH).head)
     bench.do(publish=rate, batch=BATCH)
     time.sleep(WARM_S)
@@ -108,7 +108,7 @@ def paced(bench: Bench, rate: float, seconds: float) -> Paced:
 
 
 def lock_step(bench: Bench) -> float:
-    """Messages a second when each batch follows as soon as all have the one before."""
+    """Return messages per second when each batch waits only for all to have the last."""
     bench.clients(reset=True)
     began = time.perf_counter()
     for _ in range(LOCK_STEP):

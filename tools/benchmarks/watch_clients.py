@@ -31,7 +31,7 @@ AT_ONCE: Final = 50  # calls on their way while streams are opened
 
 
 def _number(data: bytes, at: int) -> int:
-    """The varint that begins there."""
+    """Decode the varint at an offset."""
     number = shift = 0
     while True:
         number |= (data[at] & 0x7F) << shift
@@ -42,11 +42,11 @@ def _number(data: bytes, at: int) -> int:
 
 
 class Clients:
-    """All streams of this process."""
+    """The streams of this process."""
 
     def __init__(self, address: str, kind: str) -> None:
         self._address = address
-        self._prev = kind == "ours"  # the bare feed tells none
+        self._prev = kind == "ours"  # the bare feed has no prev_revision
         self._filtered = False
         self._target = self._short = 0
         self._there = asyncio.Event()
@@ -83,7 +83,7 @@ class Clients:
         if filtered:
             request.filter.bookmakers.append(BOOKMAKERS[place % len(BOOKMAKERS)])
         channel = self._channels[place // STREAMS_A_CHANNEL]
-        unread: Any = None  # bytes in and out: reading them is a part of what is measured
+        unread: Any = None  # bytes in and out: decoding is part of the measurement
         method: Any = channel.unary_stream("/odds.v1.OddsService/WatchChanges", unread, unread)
         try:
             async with self._opening:
@@ -105,7 +105,7 @@ class Clients:
             first.set_result(None)
 
     def _take(self, place: int, data: bytes) -> None:
-        """Follow the cursor; of changes, look at one message in LOOKED_AT as a whole."""
+        """Follow the cursor; decode one message of changes in LOOKED_AT fully."""
         if data[0] != _CHANGES:
             message = pb.WatchChangesResponse.FromString(data)
             kind = message.WhichOneof("message")
@@ -144,7 +144,7 @@ class Clients:
             self._latency_ms[place] = latency_ms
 
     async def reach(self, revision: int, within_s: float) -> None:
-        """Wait until all streams are there."""
+        """Wait until all streams have reached a revision."""
         self._target, self._short = revision, self.behind(revision)
         self._there.clear()
         if not self._short:
@@ -156,11 +156,11 @@ class Clients:
             return
 
     def behind(self, revision: int) -> int:
-        """How many are not there."""
+        """Return the number of streams that have not reached it."""
         return sum(at < revision for at in self._at.values())
 
     def answer(self, revision: int) -> Answer:
-        """What was seen."""
+        """Return what the clients saw."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         return Answer(
             streams=len(self._tasks) - self._lost,

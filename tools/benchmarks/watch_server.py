@@ -49,14 +49,14 @@ _CHANGES: Final = bytes_tag(pb.WatchChangesResponse.CHANGES_FIELD_NUMBER)
 
 
 class Odds:
-    """Some events whose prices move in turn."""
+    """A few events whose prices move in turn."""
 
     def __init__(self) -> None:
         self.entries = {event.event.id: event for event in _events()}
         self._turn = 0
 
     def move(self, count: int, first_revision: int) -> tuple[dict[str, EventOdds], list[Change]]:
-        """The next changes, stamped with now, and the entries that they make."""
+        """Return the next changes, stamped with the present time, and the resulting entries."""
         now = datetime.now(UTC)
         changes: list[Change] = []
         touched: dict[str, EventOdds] = {}
@@ -115,7 +115,7 @@ def _events() -> Iterable[EventOdds]:
 
 
 class Served(Protocol):
-    """What publishes, and knows its subscribers."""
+    """A server that publishes changes and counts its subscribers."""
 
     address: str
 
@@ -125,7 +125,7 @@ class Served(Protocol):
 
 
 class Ours:
-    """The service's cache, feed and gRPC server, and nothing else of it."""
+    """The service's cache, feed and gRPC server alone."""
 
     def __init__(self, capacity: int) -> None:
         self.odds = Odds()
@@ -222,7 +222,7 @@ class Bare:
             self._subscribers -= 1
 
     def _message(self, cursor: int, upto: int) -> bytes:
-        """What was made after a cursor, joined once for all who are there."""
+        """Return the batches after a cursor, joined once for all subscribers at that cursor."""
         if self._joined[:2] != (cursor, upto):
             first = len(self._batches) - (self._made - cursor)
             some = islice(self._batches, first, first + upto - cursor)
@@ -233,7 +233,7 @@ class Bare:
     def publish(self, count: int) -> None:
         _entries, changes = self.odds.move(count, self._head + 1)
         self._head += count
-        # Fields of one message may be written after another: the last cursor stands.
+        # Encoded messages may be joined: of a repeated field, the last value wins.
         tail = pb.Changes(
             cursor=pb.Cursor(epoch=EPOCH, revision=self._head), durable_revision=self._head
         ).SerializeToString()
@@ -256,13 +256,13 @@ class Bare:
 
 
 def cpu_s() -> float:
-    """CPU seconds of this process."""
+    """Return the CPU time of this process in seconds."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
 def rss_bytes() -> int:
-    """Memory of this process."""
+    """Return the resident memory of this process in bytes."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -290,7 +290,7 @@ def obey(served: Served) -> None:
 
 
 def _publish(served: Served, batch: int, interval_s: float, stop: threading.Event) -> None:
-    """Changes at a pace, whatever it takes: a late batch does not move the next."""
+    """Publish at a constant pace; a late batch does not delay the next."""
     at = time.monotonic()
     while not stop.is_set():
         served.publish(batch)

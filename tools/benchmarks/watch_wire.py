@@ -1,4 +1,4 @@
-"""What the processes of the benchmark `watch` say to each other, as lines of JSON."""
+"""The messages between the processes of the benchmark `watch`, as lines of JSON."""
 
 from typing import Final
 
@@ -26,7 +26,7 @@ class Do(Struct, omit_defaults=True):
 
 
 class Done(Struct):
-    """How the server stands after it. rss: bytes."""
+    """The server's state after a command. rss: bytes."""
 
     subscribers: int
     head: int
@@ -49,7 +49,7 @@ class Ask(Struct, omit_defaults=True):
 
 
 class Answer(Struct):
-    """What the clients have seen since the last reset; times in ms, each list at most some 10,000.
+    """The clients' results since the last reset; times in ms, each list at most some 10,000.
 
     behind: streams that are not at the revision asked for. lost: streams that ended, or whose
     prev_revision did not fit.

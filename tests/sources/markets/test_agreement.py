@@ -1,4 +1,4 @@
-"""The rules that tell whether prices of one match can be prices of the same bets."""
+"""The rules that decide if prices of one match can belong to the same bets."""
 
 from itertools import permutations
 

@@ -13,7 +13,7 @@ ALL = 10**9
 
 
 async def stored(store: Store, story: Story, place: Place, condition: str) -> list[int]:
-    """Write a story of which the database refuses some; gives the refused revisions."""
+    """Write changes, some of which the database refuses; return the refused revisions."""
     place.refuse(condition)
     refused = await store.write(WriteGroup(story.batches))
     page = await store.history_page(0, ALL, ALL)

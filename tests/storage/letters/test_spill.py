@@ -58,7 +58,7 @@ async def test_a_spill_that_does_not_fit_becomes_dead_letters(place: DatabasePla
         letters = await store.dead_letters()
         assert [letter.change for letter in letters] == lost
         assert await store.history(0, ALL, ALL) == story.log[: len(story.log) - len(lost)]
-        # Their revisions are to be given to other changes: they can never be stored.
+        # Their revisions will go to other changes, so they can never be stored.
         why = await store.retry_dead_letter(letters[0].letter_id)
         assert "belongs to another change" in why
     assert place.spill() is None
@@ -72,7 +72,7 @@ async def test_a_spill_of_another_database_is_set_aside(place: DatabasePlace) ->
     name = place.spill()
     assert name is not None
     place.sql("UPDATE feed_state SET database_id = 'x' || database_id")
-    if isinstance(place, PostgresPlace):  # there the name says whose it is
+    if isinstance(place, PostgresPlace):  # there the name identifies the owner
         ((identity,),) = place.sql("SELECT database_id FROM feed_state")
         name.rename(name.with_name(f"odds-service-{identity[:12]}.spill"))
     async with place.begun() as (store, again):

@@ -1,4 +1,4 @@
-"""Logs whose wall clock was set to and fro: read by time, written over years, spilled."""
+"""Logs whose wall clock moves back and forth: read by time, written over years, spilled."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -44,7 +44,7 @@ class Run:
             self.clock.look()
 
     def see(self, price: float) -> datetime:
-        """A price is seen now; gives the believed time of it."""
+        """Observe a price now, and return its believed time."""
         now = self.clock.wall()
         seen = observe(offered({"e": {"b": {H2H: {"home": price}}}}))
         dated = replace(
@@ -68,7 +68,7 @@ class Run:
 async def test_a_request_by_time_means_the_last_revision_by_the_wall_clock(
     place: Place, jump_s: float
 ) -> None:
-    """Also over a restart; a wall clock that was wrong leaves its own times alone wrong."""
+    """This holds over a restart; a wrong wall clock spoils only the times that it gave."""
     manual = ManualClock(NOON)
     seen: list[tuple[datetime, int]] = []
     prices = iter(range(2, 100))
@@ -98,7 +98,7 @@ def lead_s(run: Run) -> float:
 
 
 def years(stored: Stored) -> Run:
-    """A log of a clock that went on by a month at each change, for ten years and more."""
+    """Return a run whose clock advances a month per change, for over ten years."""
     run = Run(stored, ManualClock(NOON))
     for month in range(125):
         run.see(2.0 + month)

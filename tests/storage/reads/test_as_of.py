@@ -56,7 +56,7 @@ async def test_odds_at_counts_what_was_refused(place: Place) -> None:
     async with place.begun() as (store, _):
         place.refuse("revision = 5 AND kind > 0")
         assert await store.write(WriteGroup(story.batches)) == 1
-        # The letter tells what the change was: the past is whole.
+        # The dead letter has the change, so the past is complete.
         assert shown(await store.odds_at(3)) == fold(story.log[:3])
         assert (await store.odds_at(3)).unstored == 0
         (letter,) = await store.dead_letters()

@@ -20,7 +20,7 @@ from tests.support.stories import H2H, Story
 
 
 def closing_by_hand(story: Story, event_id: str, start: datetime) -> dict[object, float]:
-    """Bookmaker and market -> home price of the last OPEN odds before the start."""
+    """Return the home price of the last OPEN odds before the start, by bookmaker and market."""
     found: dict[object, float] = {}
     for change in story.log:
         if (
@@ -70,7 +70,7 @@ def pull(
 async def closing_after(
     place: Place, runs: list[ScrapeRun], state: SourceState | None = None
 ) -> ClosingOdds:
-    """The closing odds of an event seen six hours before its start and an hour after it."""
+    """Return the closing odds of an event seen six hours before its start and an hour after."""
     story = Story(every_s=7 * 3600)
     of_event: Offer = {"e": {"b": {H2H: {"home": 2.0}}}}
     story.look(of_event)

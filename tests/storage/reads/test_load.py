@@ -37,7 +37,7 @@ def game(
 
 
 class Run:
-    """One run of the service, from what is stored; it reads SOURCES."""
+    """A run of the service that begins from the stored rows and reads SOURCES."""
 
     def __init__(self, store: Store, stored: Stored) -> None:
         self.store = store
@@ -56,9 +56,9 @@ class Run:
     async def see(
         self, source: str, *events: ObservedEvent, minute: float, times: int = 1
     ) -> list[Change]:
-        """A source shows all that it has, so many times; what that changes is stored.
+        """Show everything a source has, a number of times, and store the changes.
 
-        Gives the changes of events and markets.
+        Returns the changes of events and markets.
         """
         changes: list[Change] = []
         for number in range(times):

@@ -1,4 +1,4 @@
-"""A database that an older version filled with what no gate had checked is served all the same."""
+"""A database that an older version filled with unchecked rows is still served."""
 
 from typing import Final
 
@@ -40,7 +40,7 @@ def update(place: DatabasePlace, table: str, column: str, value: str, condition:
 
 
 async def fill(place: DatabasePlace) -> list[int]:
-    """Store two events, then spoil them; gives the revisions of what is too large to be told."""
+    """Store two events and spoil them; return the revisions too large to send."""
     stage = Stage()
     async with place.begun() as (store, _):
         await stage.detector.observe(observe(offered(OFFER)))

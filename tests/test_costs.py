@@ -1,4 +1,4 @@
-"""What one market costs, counted without a clock: calls, kept objects, and SQL statements."""
+"""The cost of one market, counted without a clock: calls, kept objects, and SQL statements."""
 
 import gc
 import json
@@ -27,7 +27,7 @@ FEW, MANY = 100, 400
 
 
 def calls_of(work: Callable[[], object]) -> Counter[str]:
-    """How many functions were called: of Python, and of C."""
+    """Count the functions called, of Python and of C."""
     counted: Counter[str] = Counter()
 
     def count(_frame: FrameType, what: str, _argument: Any) -> None:

@@ -1,4 +1,4 @@
-"""What is in deploy/ fits the service: metrics and labels exist, the unit leaves time to drain.
+"""The files in deploy/ fit the service: metrics and labels exist, the unit leaves time to drain.
 
 Where Prometheus' own promtool is installed it checks the rules, and their tests, too.
 """
@@ -45,7 +45,7 @@ def alert_rules() -> list[dict[str, Any]]:
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Where an expression stands, and its text."""
+    """An expression's place in the file, and its text."""
     for rule in alert_rules():
         yield rule["alert"], rule["expr"]
     board = dashboard()

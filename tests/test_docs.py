@@ -1,4 +1,4 @@
-"""What the documents name exists; every setting, part, cache, thread and lock is in them."""
+"""Everything that the documents name exists; every setting, part, cache and lock is in them."""
 
 import ast
 import re

@@ -111,12 +111,12 @@ def imported(module: str, sources: Mapping[str, str]) -> Iterator[str]:
 
 
 def within(module: str, place: str) -> bool:
-    """Whether a module is that place or lies below it."""
+    """Return whether a module is that place or lies below it."""
     return module == place or module.startswith(f"{place}.")
 
 
 def layer_of(part: str) -> int | None:
-    """Where a part stands; None when nobody has placed it."""
+    """Return the height of a part's layer, None when it is in none."""
     return next((height for height, parts in enumerate(LAYERS) if part in parts), None)
 
 

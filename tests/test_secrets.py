@@ -1,4 +1,4 @@
-"""What was read as a secret, or looks like one, is in no text; all else stays as it was."""
+"""Secrets, and text that looks like one, are in no output; all other text stays as it was."""
 
 import json
 import subprocess

@@ -18,7 +18,7 @@ __all__ = ["place", "postgres"]  # fixtures
 
 
 class Ended(NamedTuple):
-    """How a command ended, and what it said; error: what cli.main prints as its one line."""
+    """The exit and the output of a command; `error` is the one line that cli.main prints."""
 
     code: int
     stdout: str

@@ -32,7 +32,7 @@ def small_messages(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_cut_inside_a_window_of_several_messages_loses_nothing(
     small_messages: None,
 ) -> None:
-    """What changes back meanwhile has no net difference to where the window began."""
+    """A market that changes back within a window makes no net difference."""
     book = Bookkeeping()
     book.see(observe(offered(offer(1.5)), 0))
     async with serving(book) as server:

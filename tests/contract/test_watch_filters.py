@@ -1,4 +1,4 @@
-"""What a filter makes of a stream: entering, leaving, and which sources are told."""
+"""Filtered streams: events that enter and leave, and the sources that are sent."""
 
 from google.protobuf.duration_pb2 import Duration
 

@@ -38,7 +38,7 @@ def see(book: Bookkeeping, minute: float, *, price: float = 1.5, events: int = 2
 
 
 async def told_of(client: Client, chosen: pb.Filter | None = None) -> dict[object, object]:
-    """What GetOdds tells of each bookmaker's odds."""
+    """Return the freshness of each bookmaker's odds in GetOdds."""
     reply = await client.call("GetOdds", pb.GetOddsRequest(filter=chosen))
     return {
         (entry.event.id, odds.source, odds.bookmaker): (odds.confirmed_at, odds.stale)

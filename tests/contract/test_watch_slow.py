@@ -70,7 +70,7 @@ async def test_lagged_tells_what_is_lost_and_a_cut_after_it_loses_nothing(stored
 
 
 def there(watcher: LiteralWatcher, head: int, at_once: bool) -> bool:
-    """Whether the image has begun again (`at_once`), or is whole."""
+    """Return whether the image has begun again (`at_once`), or is whole."""
     if at_once:
         return watcher.begun > 1
     return watcher.acts and watcher.cursor is not None and watcher.cursor.revision >= head

@@ -1,4 +1,4 @@
-"""What a stream is asked to run with, and what it then runs with."""
+"""Options of a stream: the values asked for, and those that it runs with."""
 
 from datetime import timedelta
 

@@ -51,7 +51,7 @@ def stored_odds(odds: str | None) -> Plain:
 
 
 def history(path: Path) -> Counter[Told]:
-    """What the database holds, read past the service."""
+    """Read the content of the database, past the service."""
     told: Counter[Told] = Counter()
     with sqlite3.connect(path) as database:
         for kind, event, bookmaker, market, line, participant, before, after in database.execute(

@@ -38,7 +38,7 @@ files = st.lists(tables, max_size=2, unique_by=lambda table: str(table["name"]))
 
 
 def rows_of(path: Path) -> dict[str, int]:
-    """How many rows each table has."""
+    """Count the rows of each table."""
     with closing(sqlite3.connect(path)) as database:
         kept = [
             name

@@ -79,7 +79,7 @@ class Saved(NamedTuple):
 
 
 class Reference:
-    """What a stream that is never cut was sent, by revision, and which spans it covers."""
+    """The changes of a stream that is never cut, by revision, and the spans that it covers."""
 
     def __init__(self, client: StreamClient) -> None:
         self.client = client

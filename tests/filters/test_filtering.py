@@ -34,7 +34,7 @@ SELECTIONS = {
 
 
 def wanted(selection: Selection, events: dict[str, EventOdds]) -> dict[Place, Shown]:
-    """What the selection shows of cached entries, told by the plainest reading of the filter."""
+    """Select from cached entries by the plainest reading of the filter."""
     chosen = {id_: entry for id_, entry in events.items() if selection.takes_event(entry.event)}
     return {
         place: shown

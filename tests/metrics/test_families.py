@@ -1,4 +1,4 @@
-"""What one reading of the service becomes."""
+"""Metric families, made of one reading of the service."""
 
 from datetime import UTC, datetime, timedelta
 

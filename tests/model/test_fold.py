@@ -72,7 +72,7 @@ class Rig:
 
 
 def carried_by_changes(state: OddsState) -> object:
-    """What commits say of a state: all of it but times, and but how sources carry events."""
+    """Return the part of a state that commits carry: no times, and not how sources carry events."""
     return (
         {
             event_id: (
@@ -94,7 +94,7 @@ def carried_by_changes(state: OddsState) -> object:
 
 
 def sources_of(events: Mapping[str, EventOdds]) -> object:
-    """How sources carry events, without what only one run knows."""
+    """Return how sources carry events, without the fields that only one run knows."""
     return {
         event_id: {
             name: replace(carried, applied=None, absences=0, seen_boot_s=None)

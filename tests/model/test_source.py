@@ -1,4 +1,4 @@
-"""Why a source is not up: a word for programs, and text for people beside it."""
+"""Reasons of sources that are not up: a word for programs, and text for people beside it."""
 
 import re
 from dataclasses import dataclass

@@ -138,7 +138,7 @@ def hostile(rng: random.Random, method: str) -> bytes:
 
 
 def call(channel: grpc.Channel, method: str, request: bytes) -> str:
-    """How the call ends; a stream is read for some messages, and dropped."""
+    """Return the end of a call; read some messages of a stream, and drop it."""
     path = f"/{SERVICE}/{method}"
     try:
         if method in ("WatchChanges", "GetHistory"):

@@ -94,7 +94,7 @@ def random_filter(rng: random.Random) -> Filter:
 
 
 def live(client: SyncClient, where: Filter, start: Cursor, head: int) -> list[pb.Change]:
-    """What the stream gives from memory."""
+    """Return the changes that the stream sends from memory."""
     found: list[pb.Change] = []
     with client.watch(where, start=start, heartbeat_s=0.5) as watch:
         for message in watch.messages():

@@ -1,4 +1,4 @@
-"""When streams are woken, on a clock of the test's own."""
+"""Wake-ups of streams, on a clock of the test's own."""
 
 import asyncio
 from collections.abc import Iterator

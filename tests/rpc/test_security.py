@@ -1,4 +1,4 @@
-"""What api.md says under Security, each sentence over the wire: TLS, tokens, limits, errors.
+"""The promises of api.md under Security, each over the wire: TLS, tokens, limits, errors.
 
 Clients are the library's own where it has the call, and gRPC's bare ones where the status's details
 are looked at.
@@ -77,7 +77,7 @@ def details(error: grpc.RpcError) -> dict[str, Any]:
 
 
 async def odds_of(address: Address) -> int:
-    """How many events the library's synchronous client reads."""
+    """Count the events that the library's synchronous client reads."""
 
     def read() -> int:
         with open_sync_client(address) as client:

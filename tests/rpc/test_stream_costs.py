@@ -1,4 +1,4 @@
-"""What a change costs, counted without a clock: encodings, wake-ups, bytes."""
+"""The cost of a change, counted without a clock: encodings, wake-ups, bytes."""
 
 from contextlib import ExitStack, closing
 

@@ -1,4 +1,4 @@
-"""What WatchChanges promises, seen by a real client of a real server."""
+"""The promises of WatchChanges, seen by a real client of a real server."""
 
 import itertools
 import random

@@ -1,4 +1,4 @@
-"""What a window of changes comes to: kinds, counts, and what stays visible."""
+"""The net changes of a window: kinds, counts, and suspensions that stay visible."""
 
 from collections.abc import Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What a stream opens with, and the numbers that it is told by."""
+"""Openings of a stream, and the wire numbers of their intents and reasons."""
 
 import enum
 

@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 
 
 class Place(ABC):
-    """Where a test's log is kept: empty at first, and its own."""
+    """An empty place for the log of one test."""
 
     engine: str
 

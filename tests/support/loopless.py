@@ -62,7 +62,7 @@ class Service:
 
 
 class Loss(NamedTuple):
-    """What a reader was told that it lost: all revisions from the first to the last."""
+    """A loss that a reader was told of: all revisions from the first to the last."""
 
     first: int
     last: int
@@ -303,7 +303,7 @@ def one_message(selected: Iterable[Selected], upto: int) -> tuple[list[Change], 
 
 
 def shown_of(selection: Selection, events: dict[str, EventOdds]) -> dict[Place, Shown]:
-    """What a selection shows of cached entries."""
+    """Return the part of cached entries that a selection shows."""
     chosen = {name: entry for name, entry in events.items() if selection.takes_event(entry.event)}
     return {
         place: shown

@@ -157,7 +157,7 @@ def cached(events: Mapping[str, EventOdds]) -> dict[Place, Shown]:
 
 
 def fold(changes: Iterable[Change]) -> dict[Place, Shown]:
-    """What a reader of the log ends up with; asserts that every `before` is what it had."""
+    """Fold a log as a reader does; assert that every `before` is what the reader had."""
     shown: dict[Place, Shown] = {}
     last = 0
     for change in changes:

@@ -51,7 +51,7 @@ class Past(NamedTuple):
 
 
 class Bookkeeping:
-    """What detect does, without a pipeline: applies observations and keeps the whole log.
+    """Detection without a pipeline: applies observations, and keeps the whole log.
 
     It is the store of the server too: `stored_from` is the oldest revision that it gives out,
     `refused` are revisions that a database would have refused.

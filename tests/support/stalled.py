@@ -43,7 +43,7 @@ class StalledReader:
         self._socket.close()
 
     def read(self, *, opening: bool) -> list[pb.WatchChangesResponse]:
-        """What has come: one read of the socket. opening: the window is opened again by it."""
+        """Read the socket once. `opening` opens the window again by as much as was read."""
         received = self._socket.recv(2**16)
         if not received:
             raise EOFError

@@ -93,7 +93,7 @@ class Bookmaker:
         held.answered.set()
 
     def forget(self) -> None:
-        """Who asked is gone."""
+        """Raised in a call whose client is gone."""
         while self._held:
             self._held.popleft().answered.set()
 
@@ -253,7 +253,7 @@ def _task_named(name: str) -> trio.lowlevel.Task:
 
 
 class Shown(NamedTuple):
-    """What a client held when it was told that it has everything up to a revision."""
+    """The odds of a client when it was told that it has everything up to a revision."""
 
     epoch: str
     revision: int
@@ -475,7 +475,7 @@ class StreamClient:
         )
 
     def judge(self) -> tuple[list[Shown], int | None, list[tuple[int, bytes]], int]:
-        """What there is to judge since the last time: told, and the changes in (since, upto]."""
+        """New evidence since the last judgement: messages, and the changes in (since, upto]."""
         with self._lock:
             told, self.told = self.told, []
             since, seen = self.since, self.seen
@@ -512,7 +512,7 @@ def now() -> datetime:
 def selected(
     chosen: pb.Filter, odds: Mapping[Identity, Any], starts: Mapping[str, datetime]
 ) -> Plain:
-    """What a filter shows of the oracle's odds."""
+    """Return the part of the oracle's odds that a filter shows."""
     found: Plain = {}
     for identity, outcomes in odds.items():
         start = starts[identity.event]

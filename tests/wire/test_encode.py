@@ -1,4 +1,4 @@
-"""What is joined from ready bytes parses to the same message, and is encoded once."""
+"""Joined bytes parse to the same message, and are encoded once."""
 
 import gc
 import math

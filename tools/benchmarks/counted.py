@@ -123,7 +123,7 @@ def served() -> Served:
 
 
 class Call(NamedTuple):
-    """What gRPC tells of a call before it begins."""
+    """The details of a call that gRPC hands over before it begins."""
 
     method: str
     invocation_metadata: tuple[()]

@@ -18,9 +18,9 @@ from odds_service.errors import OddsServiceError
 COMMANDS: Final = {
     "serve": "Scrape the configured sources and serve their odds over gRPC.",
     "demo": "Show odds as they change: scraped over HTTP, stored, and watched over gRPC.",
-    "replay": "Serve recorded odds over The Odds API's own HTTP shape, until ^C.",
-    "get": "Print the odds as they are now or were, bookmakers side by side.",
-    "watch": "Print changes until ^C; resumes by itself where it was when the connection breaks.",
+    "replay": "Serve recorded odds over HTTP in the shape of The Odds API, until ^C.",
+    "get": "Print the current or past odds, with bookmakers side by side.",
+    "watch": "Print changes until ^C, resuming by itself after a lost connection.",
     "events": "List the events in the order of their start.",
     "status": "Print revisions, sources, queues, storage and subscribers.",
     "history": "Print, export or draw stored changes in their order; or print closing odds.",

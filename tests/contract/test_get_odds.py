@@ -12,7 +12,7 @@ from odds_service.model.observation import Scope
 from odds_service.rpc import calls
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
-from tests.contract.calling import eventful, refused
+from tests.contract.calling import eventful, refused, refused_in_time
 from tests.support.observations import NOON, observe, observed_event, offered
 from tests.support.odds_builders import EPOCH, Bookkeeping, connected, serving
 
@@ -41,7 +41,7 @@ async def test_min_cursor_is_waited_for_until_the_call_s_own_deadline(
                 grpc.StatusCode.DEADLINE_EXCEEDED
             )
             began = time.monotonic()
-            found = await refused(client, "GetOdds", request, timeout_s=3)
+            found = await refused_in_time(client, "GetOdds", request, timeout_s=3)
             assert time.monotonic() - began > 2  # the cap is for calls without a deadline
             assert found.code == "DEADLINE_EXCEEDED"
             # In the server's own words, since it answers a little before.
@@ -52,7 +52,7 @@ async def test_min_cursor_is_waited_for_with_as_of_too() -> None:
     async with serving(eventful()) as server:
         with connected(server.address) as client:
             request = pb.GetOddsRequest(min_cursor=cursor(10**6), as_of_cursor=cursor(3))
-            found = await refused(client, "GetOdds", request, timeout_s=1)
+            found = await refused_in_time(client, "GetOdds", request, timeout_s=1)
             assert found.reason == "NOT_REACHED"
 
 

@@ -66,17 +66,17 @@ async def test_a_window_of_several_messages_goes_out_at_once_and_in_order(
     book.see(observe(offered(offer(1.5)), 0))
     async with serving(book) as server:
         with connected(server.address) as client:
-            watcher = LiteralWatcher(conflate=Duration(seconds=5))
+            watcher = LiteralWatcher(conflate=Duration(seconds=60))
             with client.stream("WatchChanges", watcher.request()) as stream:
                 await reach(stream, watcher, book.feed.head_revision)
                 book.see(observe(offered(offer(2.5)), 0))
                 began = monotonic()
                 await reach(stream, watcher, book.feed.head_revision)
-            # A window a message would have taken 5 s for each of them.
+            # A window for each message would have taken a minute.
             assert len(watcher.changes) == 900
             revisions = [change.revision for change in watcher.changes]
             assert revisions == sorted(revisions)
-            assert monotonic() - began < 5
+            assert monotonic() - began < 60
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import trio
 from odds_service.client import OddsMap
 from odds_service.model.market import MarketKey
 from odds_service.rpc import hub, watch
+from odds_service.rpc.pending_image import PendingImage
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import (
@@ -18,6 +19,7 @@ from tests.support.odds_builders import (
     connected,
     serving,
 )
+from tests.support.serving import wait_until
 from tests.support.stalled import StalledReader
 
 LINES = [MarketKey("totals", str(n)) for n in range(200)]
@@ -78,7 +80,7 @@ async def test_a_stalled_lossless_reader_delays_nobody_and_gets_every_change(cap
                 # The image alone fills the first window, and nothing opens it.
                 for minute in range(1, 81):
                     move(book, minute)
-                    with trio.fail_after(5):
+                    with trio.fail_after(30):
                         while True:
                             message = await fast.next()
                             if position(message) == book.feed.head_revision:
@@ -101,7 +103,7 @@ async def test_a_stalled_latest_reader_is_told_and_gets_an_image() -> None:
     move(book, 0)
     async with serving(book) as server:
         with stalled(server.address, policy=pb.SLOW_READER_POLICY_LATEST) as slow:
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 while not server.subscribers:  # noqa: ASYNC110  # the server has no event for it
                     await trio.sleep(0.01)
             for minute in range(1, 81):
@@ -125,13 +127,13 @@ async def test_a_reader_that_takes_nothing_for_too_long_is_given_up(
     move(book, 0)
     async with serving(book) as server:
         with stalled(server.address) as slow:
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 while not server.subscribers:  # noqa: ASYNC110  # the server has no event for it
                     await trio.sleep(0.01)
             for minute in range(1, 40):
                 move(book, minute)
                 await trio.sleep(0.002)
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 while server.subscribers:  # noqa: ASYNC110  # the server has no event for it
                     await trio.sleep(0.01)
             with pytest.raises(EOFError):
@@ -143,15 +145,20 @@ async def test_an_image_is_begun_anew_when_its_reader_stopped_for_long(
 ) -> None:
     """Half an image in hand would keep alive all odds that are replaced meanwhile."""
     monkeypatch.setattr(watch, "IMAGE_STALL_S", 0.2)
+    dropped: list[int] = []
+    drop = PendingImage.drop
+
+    def noticed(image: PendingImage) -> None:
+        drop(image)
+        dropped.append(image.revision)
+
+    monkeypatch.setattr(PendingImage, "drop", noticed)
     offer = {f"e{n:03}": {"b": {key: {"over": 1.5} for key in LINES}} for n in range(150)}
     book = Bookkeeping()
     book.see(observe(offered(offer), 0))
     async with serving(book) as server:
         with stalled(server.address) as slow:
-            with trio.fail_after(5):
-                while not server.subscribers:  # noqa: ASYNC110  # the server has no event for it
-                    await trio.sleep(0.01)
-            await trio.sleep(1.0)
+            await wait_until(lambda: bool(dropped), "the image to be let go")
             later = {name: {"b": {key: {"over": 2.5} for key in LINES}} for name in offer}
             book.see(observe(offered(later), 1))
             messages = await read_up_to(slow, book.feed.head_revision)

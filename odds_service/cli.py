@@ -21,12 +21,12 @@ COMMANDS: Final = {
     "replay": "Serve recorded odds over HTTP in the shape of The Odds API, until ^C.",
     "get": "Print the current or past odds, with bookmakers side by side.",
     "watch": "Print changes until ^C, resuming by itself after a lost connection.",
-    "events": "List the events in the order of their start.",
+    "events": "List events in the order of their start.",
     "status": "Print revisions, sources, queues, storage and subscribers.",
-    "history": "Print, export or draw stored changes in their order; or print closing odds.",
-    "refresh": "Fetch one event now, from all its sources; returns when the result is stored.",
-    "sources": "Show how much of recorded bodies is understood, and whether bookmakers agree.",
-    "db": "Upgrade or check the database, see its dead letters; where it is as for serve.",
+    "history": "Print, export or draw stored changes in order, or print closing odds.",
+    "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
+    "sources": "Report how much of recorded bodies is understood, and contradictions in them.",
+    "db": "Upgrade or verify the database, or handle its dead letters; located as for `serve`.",
 }
 # Commands that need the extra `server`, and modules that come with it alone.
 SERVER_COMMANDS: Final = frozenset({"serve", "demo", "replay", "sources", "db"})

@@ -52,7 +52,7 @@ def sources(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Report the share of recorded bodies that is understood, and contradictions between them.
+    """Report how much of recorded bodies is understood, and contradictions in them.
 
     For each file, print the share of its markets that the market table knows, the names of the
     unknown ones, and the parts that could not be read. For several files of the same match, print

@@ -91,7 +91,7 @@ def _by_key(market: Market | None) -> dict[str, Outcome]:
     return {} if market is None else {outcome.key: outcome for outcome in market.outcomes}
 
 
-class Writer(Protocol):
+class RowWriter(Protocol):
     """A writer of rows to a file."""
 
     def write(self, row: Row) -> None: ...
@@ -159,7 +159,7 @@ class ParquetWriter:
         self._parquet.close()
 
 
-WRITERS: Final[dict[str, Callable[[IO[bytes]], Writer]]] = {
+WRITERS: Final[dict[str, Callable[[IO[bytes]], RowWriter]]] = {
     ".csv": CsvWriter,
     ".parquet": ParquetWriter,
 }

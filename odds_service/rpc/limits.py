@@ -22,7 +22,7 @@ class _Allowance(Struct):
     since: float
 
 
-class Limits:
+class ClientLimits:
     """The limits on clients, as named by rpc.auth; for use on the server's loop only."""
 
     def __init__(

@@ -37,7 +37,7 @@ class History(Protocol):
         ...
 
 
-class PastOdds(Protocol):
+class OddsAsOf(Protocol):
     """Odds as of a past revision, and `at`, its detection time (None before the first change)."""
 
     @property
@@ -61,7 +61,7 @@ class Past(Protocol):
 
     async def odds_at(
         self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
-    ) -> PastOdds:
+    ) -> OddsAsOf:
         """Return odds as of a revision.
 
         Args:

@@ -11,7 +11,7 @@ from odds_service.filters.selection import Selection
 from odds_service.model.cursor import Cursor, incomplete, plain_epoch
 from odds_service.rpc.freshness import FreshnessLogs
 from odds_service.rpc.hub import Hub
-from odds_service.rpc.limits import Limits
+from odds_service.rpc.limits import ClientLimits
 from odds_service.rpc.meter import Meter
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.reading import LogReader
@@ -38,7 +38,7 @@ class ServerContext:
         self.windows = SharedWindows()
         self.wires = Wires()
         self.freshness = FreshnessLogs(parts.cache, parts.feed, self.wires, parts.reading)
-        self.limits = Limits(parts.settings)
+        self.limits = ClientLimits(parts.settings)
         self.replies = Replies(parts.cache, parts.feed, self.selection, parts.now)
         self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self.meters: list[Meter] = []

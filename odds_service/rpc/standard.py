@@ -26,7 +26,7 @@ _RETRY_S: Final = 1.0
 _V1, _V1ALPHA = "grpc.reflection.v1", "grpc.reflection.v1alpha"
 
 
-class Places:
+class StreamSlots:
     """A bound on the streams of health and reflection open at once."""
 
     def __init__(self, places: int) -> None:
@@ -50,7 +50,7 @@ class Places:
 class Health(health.aio.HealthServicer):  # type: ignore[name-defined, misc]  # not in its stubs
     """grpc's servicer with its watchers counted; Check is unary and always answered."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: StreamSlots) -> None:
         super().__init__()
         self._places = places
 
@@ -63,7 +63,7 @@ class Health(health.aio.HealthServicer):  # type: ignore[name-defined, misc]  # 
 class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[name-defined, misc]  # nor here
     """grpc's servicer with its streams counted."""
 
-    def __init__(self, names: tuple[str, ...], places: Places) -> None:
+    def __init__(self, names: tuple[str, ...], places: StreamSlots) -> None:
         super().__init__(names, descriptors(names))
         self._places = places
 
@@ -132,7 +132,7 @@ def add_standard(server: aio.Server, service: str) -> Any:
     Returns:
         The health servicer, on which to set the service's state.
     """
-    places = Places(PLACES)
+    places = StreamSlots(PLACES)
     status = Health(places)
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     names = (service, health.SERVICE_NAME, reflection.SERVICE_NAME, REFLECTION_V1)

@@ -21,7 +21,7 @@ from odds_service.model.observation import ANY, ObservedEvent
 from odds_service.sources.fields import utc
 from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
-from odds_service.sources.markets.table import FoundMarket, Ranked, Reading, table
+from odds_service.sources.markets.table import FoundMarket, ProviderTable, Ranked, table
 from odds_service.sources.naming import key_text, one_id, sportradar_id
 
 BOOKMAKER: Final = "bet9ja"
@@ -242,7 +242,7 @@ class _Spot:
 class _Spots:
     """A cache of the keys of one sport."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: ProviderTable) -> None:
         self._reading = reading
         self._remembered = 0
         self.kept: dict[str, _Spot] = {}

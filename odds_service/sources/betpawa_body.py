@@ -22,7 +22,7 @@ from odds_service.model.price import BadPrice, canonical_line
 from odds_service.sources.fields import utc
 from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
-from odds_service.sources.markets.table import FoundMarket, Ranked, Reading, table
+from odds_service.sources.markets.table import FoundMarket, ProviderTable, Ranked, table
 from odds_service.sources.naming import key_text, one_id, sportradar_id
 
 BOOKMAKER: Final = "betpawa"
@@ -196,7 +196,9 @@ def _sides(participants: list[_Participant]) -> tuple[str, str]:
     )
 
 
-def _whole_market(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> _Market | None:
+def _whole_market(
+    raw: msgspec.Raw, reading: ProviderTable, collector: MarketCollector
+) -> _Market | None:
     """Return a market with only its readable rows and prices."""
     try:
         return _market.decode(raw)
@@ -237,7 +239,7 @@ def _whole_row(raw: msgspec.Raw, collector: MarketCollector) -> _Row | None:
     return _Row(prices, shell.handicap) if prices else None
 
 
-def _lose(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> None:
+def _lose(raw: msgspec.Raw, reading: ProviderTable, collector: MarketCollector) -> None:
     try:
         types = reading.types(_named.decode(raw).marketType.id)
     except msgspec.MsgspecError:
@@ -245,7 +247,7 @@ def _lose(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> Non
     collector.lose(types)
 
 
-def _read_market(market: _Market, reading: Reading, collector: MarketCollector) -> None:
+def _read_market(market: _Market, reading: ProviderTable, collector: MarketCollector) -> None:
     markets: dict[MarketKey, list[Ranked]] = {}
     whole = bool(market.row)
     for row in market.row:
@@ -282,7 +284,7 @@ def _read_market(market: _Market, reading: Reading, collector: MarketCollector) 
 
 
 def _show(
-    row: _Row, placed: FoundMarket, reading: Reading, collector: MarketCollector
+    row: _Row, placed: FoundMarket, reading: ProviderTable, collector: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
     """Return the readable outcomes, and the number of outcomes that the table knows.
 

@@ -20,7 +20,7 @@ from odds_service.sources.fields import utc
 from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.schema import SAME
-from odds_service.sources.markets.table import FoundMarket, Ranked, Reading, table
+from odds_service.sources.markets.table import FoundMarket, ProviderTable, Ranked, table
 from odds_service.sources.naming import key_text, sportradar_id
 
 BOOKMAKER: Final = "sportybet"
@@ -179,7 +179,9 @@ def _read_shell(raw: msgspec.Raw) -> _Event | _RawEvent:
     return event
 
 
-def _whole_market(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> _Market | None:
+def _whole_market(
+    raw: msgspec.Raw, reading: ProviderTable, collector: MarketCollector
+) -> _Market | None:
     """Return a market with only its readable outcomes."""
     try:
         return _market.decode(raw)
@@ -213,7 +215,7 @@ def _whole_market(raw: msgspec.Raw, reading: Reading, collector: MarketCollector
     )
 
 
-def _lose(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> None:
+def _lose(raw: msgspec.Raw, reading: ProviderTable, collector: MarketCollector) -> None:
     try:
         types = reading.types(_named.decode(raw).id)
     except msgspec.MsgspecError:
@@ -221,7 +223,7 @@ def _lose(raw: msgspec.Raw, reading: Reading, collector: MarketCollector) -> Non
     collector.lose(types)
 
 
-def _read_market(market: _Market, reading: Reading, collector: MarketCollector) -> None:
+def _read_market(market: _Market, reading: ProviderTable, collector: MarketCollector) -> None:
     placed = reading.market(market.id, market.specifier or "")
     if placed is None:
         collector.coverage.unmapped[_name(market)] += 1
@@ -252,7 +254,7 @@ def _read_market(market: _Market, reading: Reading, collector: MarketCollector) 
 
 
 def _show(
-    market: _Market, placed: FoundMarket, reading: Reading, collector: MarketCollector
+    market: _Market, placed: FoundMarket, reading: ProviderTable, collector: MarketCollector
 ) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
     """Return the readable outcomes, and the number of outcomes that the table knows.
 

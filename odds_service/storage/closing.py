@@ -39,7 +39,7 @@ class LastOffer(NamedTuple, Generic[T]):
     until_start: bool
 
 
-class Captured(Protocol):
+class SnapshotTimes(Protocol):
     """A snapshot, or a row of one."""
 
     @property
@@ -73,7 +73,7 @@ def last_offers(steps: Iterable[Step[T]], start_time: datetime) -> dict[MarketVa
 
 
 def last_seen(
-    captures: Iterable[Captured],
+    captures: Iterable[SnapshotTimes],
     first: int,
     replaced_at: int | None,
     observed_at: datetime,

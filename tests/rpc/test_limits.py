@@ -20,7 +20,7 @@ from odds_service.errors import (
 from odds_service.filters.selection import EVERYTHING
 from odds_service.rpc.auth import credentials, peer_host
 from odds_service.rpc.errors import Refused, as_refusal
-from odds_service.rpc.limits import Limits
+from odds_service.rpc.limits import ClientLimits
 from odds_service.rpc.selection import selection
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
@@ -31,7 +31,7 @@ LIMITS = ServerSettings(
 
 def test_requests_are_refused_past_one_second_s_worth_and_let_in_again_with_time() -> None:
     now = [0.0]
-    limits = Limits(LIMITS, lambda: now[0])
+    limits = ClientLimits(LIMITS, lambda: now[0])
     for _ in range(4):
         limits.request("a")
     with pytest.raises(Refused) as refused:
@@ -47,7 +47,7 @@ def test_requests_are_refused_past_one_second_s_worth_and_let_in_again_with_time
 
 
 def test_streams_are_limited_per_client_and_in_all_and_given_back() -> None:
-    limits = Limits(LIMITS)
+    limits = ClientLimits(LIMITS)
     with limits.stream("a"), limits.stream("a"):
         with pytest.raises(Refused, match="this client has 2 streams"), limits.stream("a"):
             pass

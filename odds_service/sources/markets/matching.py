@@ -48,7 +48,7 @@ class Candidate(NamedTuple):
     ranks: Mapping[str, int]
 
 
-class Match(NamedTuple):
+class Specified(NamedTuple):
     """The market type and line that a specifier denotes."""
 
     market: str
@@ -97,7 +97,7 @@ def read_specifier(text: str) -> dict[str, str]:
     return spec
 
 
-def match(candidate: Candidate, spec: Spec) -> Match | None:
+def match(candidate: Candidate, spec: Spec) -> Specified | None:
     """Return the type and line of a specifier; None if the candidate does not match it."""
     if spec.keys() != candidate.spec.keys():
         return None
@@ -118,7 +118,7 @@ def match(candidate: Candidate, spec: Spec) -> Match | None:
             if found is None:
                 return None
             line = found
-    return Match(candidate.market.replace("{minute}", str(minute)), line)
+    return Specified(candidate.market.replace("{minute}", str(minute)), line)
 
 
 def _line(wanted: str, value: str) -> str | None:
@@ -138,7 +138,7 @@ def _line(wanted: str, value: str) -> str | None:
         return None
 
 
-def read_outcome(candidate: Candidate, what: Match, spelling: str) -> Target | None:
+def read_outcome(candidate: Candidate, what: Specified, spelling: str) -> Target | None:
     """Match an outcome against the candidate's pattern; return None if it does not match.
 
     Args:

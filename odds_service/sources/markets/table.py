@@ -14,7 +14,7 @@ from odds_service.model.market import MarketKey, Outcome, outcome_order
 from odds_service.model.observation import ANY
 from odds_service.sources.markets.matching import (
     Candidate,
-    Match,
+    Specified,
     Target,
     check_template,
     market_id,
@@ -60,10 +60,10 @@ class FoundMarket:
 
     __slots__ = ("_patterns", "_read", "_targets", "key", "shown", "types")
 
-    def __init__(self, found: Iterable[tuple[Candidate, Match]]) -> None:
+    def __init__(self, found: Iterable[tuple[Candidate, Specified]]) -> None:
         self._targets: dict[str, Target] = {}
         self._read: dict[str, Target | None] = {}
-        self._patterns: list[tuple[Candidate, Match]] = []
+        self._patterns: list[tuple[Candidate, Specified]] = []
         self.shown: dict[Any, tuple[MarketKey, Ranked]] = {}
         types, keys = set(), set()
         for candidate, what in found:
@@ -99,7 +99,7 @@ class FoundMarket:
         return read[spelling]
 
 
-class Reading:
+class ProviderTable:
     """One provider's markets of one sport, with a cache of decoded values."""
 
     def __init__(self, candidates: Mapping[str, list[Candidate]]) -> None:
@@ -164,16 +164,16 @@ class Table:
                 self._add(name, read_sport(folder.joinpath(name)))
         _check_disjoint(self._candidates)
         self._readings = {
-            place: Reading(candidates) for place, candidates in self._candidates.items()
+            place: ProviderTable(candidates) for place, candidates in self._candidates.items()
         }
 
     def sport(self, provider: str, id: str) -> str | None:  # noqa: A002 (the provider's word)
         """Return the canonical sport of a provider's sport id."""
         return self._sports.get((provider, id))
 
-    def reading(self, provider: str, sport: str) -> Reading:
+    def reading(self, provider: str, sport: str) -> ProviderTable:
         """Return a provider's markets of a sport; an unknown sport has none."""
-        return self._readings.get((provider, sport)) or Reading({})
+        return self._readings.get((provider, sport)) or ProviderTable({})
 
     def complete(self, sport: str, market: str, outcomes: Iterable[str]) -> bool:
         """Return whether exactly one of some outcomes comes true (or the bet is void).

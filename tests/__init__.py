@@ -1,9 +1,9 @@
 """The rules of the suite; `conftest.py` and the settings of pytest enforce most of them.
 
-Places: a test file lies where its module lies and bears its name (`odds_service/stream/conflation.py`,
-`tests/stream/test_conflation.py`). `contract/` tests the sentences of the proto file one by one, `e2e/`
-whole services as processes or in one, `faults/` services whose database, network or process fails.
-`support/` has what several files share.
+Places: a test file lies where its module lies and bears its name
+(`odds_service/stream/conflation.py`, `tests/stream/test_conflation.py`). `contract/` tests the
+sentences of the proto file one by one, `e2e/` whole services as processes or in one, `faults/`
+services whose database, network or process fails. `support/` has what several files share.
 
 Limits: a test ends within 300 s or fails with the stacks of all threads; `long` tests have no
 limit. Inside a test, `trio.fail_after` bounds a wait for something that may never come. Choose its

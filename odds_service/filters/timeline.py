@@ -37,26 +37,26 @@ class Timeline:
 
     def events_at(self, revision: int, event_ids: Collection[str]) -> dict[str, Event]:
         """Return events as of a revision; the ring must still reach back to it."""
-        cut = self._cache.view(event_ids)
-        self._extend(cut.cursor.revision)
+        cached = self._cache.view(event_ids)
+        self._extend(cached.cursor.revision)
         found = {}
         for event_id in event_ids:
-            event = self._event_at(revision, event_id, cut.events)
+            event = self._event_at(revision, event_id, cached.events)
             if event is not None:
                 found[event_id] = event
         return found
 
     def markets_at(self, revision: int, event_id: str) -> dict[Place, Captured] | None:
         """Return an event's markets as of a revision, or None if the ring begins after it."""
-        cut = self._cache.view([event_id])
-        self._extend(cut.cursor.revision)
+        cached = self._cache.view([event_id])
+        self._extend(cached.cursor.revision)
         if revision < self._feed.oldest_revision - 1:
             return None
         changes = self._changes.get(event_id, [])
         begin = bisect_right(changes, revision, key=lambda change: change.revision)
         # Changes read beyond the view are not in its entry, so they need no undoing.
-        end = bisect_right(changes, cut.cursor.revision, key=lambda change: change.revision)
-        entry = cut.events.get(event_id)
+        end = bisect_right(changes, cached.cursor.revision, key=lambda change: change.revision)
+        entry = cached.events.get(event_id)
         return markets_at(entry, changes[begin:end], event_id, self._replaced)
 
     def _event_at(

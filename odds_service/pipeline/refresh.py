@@ -89,22 +89,22 @@ class Refresher:
         with trio.move_on_after(deadline_s) as scope:
             await flight.done.wait()
             await self._writer.committed(flight.revision)
-        cut = self._cache.view([event_id])
+        cached = self._cache.view([event_id])
         if scope.cancelled_caught and not flight.done.is_set():
             answered = {each.source for each in flight.sources}
             late = [source for source in flight.asked if source not in answered]
             # Changes applied so far lie before the head, later ones after it.
-            raise NotFetchedYet(cut.cursor.epoch, cut.cursor.revision, late)
+            raise NotFetchedYet(cached.cursor.epoch, cached.cursor.revision, late)
         if scope.cancelled_caught:
-            raise NotDurableYet(cut.cursor.epoch, flight.revision)
+            raise NotDurableYet(cached.cursor.epoch, flight.revision)
         snapshot_ids = {
             (change.source, change.bookmaker): change.snapshot_id
             for change in flight.changes
             if isinstance(change, MarketChange)
         }
-        for entry in cut.events.values():
+        for entry in cached.events.values():
             for key, odds in entry.bookmakers.items():
-                if odds.snapshot_id <= cut.durable_revision:  # else it belongs to a later scrape
+                if odds.snapshot_id <= cached.durable_revision:  # else it belongs to a later scrape
                     snapshot_ids[key] = odds.snapshot_id
         return RefreshOutcome(flight.revision, flight.changes, snapshot_ids, flight.sources)
 

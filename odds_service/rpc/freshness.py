@@ -107,14 +107,14 @@ class FreshnessLog:
     async def _look(self) -> None:
         """Look at events that changed, and at a part of the others, which may have become stale."""
         selection = self._selection
-        cut = self._cache.view(selection.event_ids)
-        view = OddsView(cut, selection, self._now(), self._wires)
+        cached = self._cache.view(selection.event_ids)
+        view = OddsView(cached, selection, self._now(), self._wires)
         number = self.number + 1
-        same_sources = _standings(cut.sources) == _standings(self._sources)
+        same_sources = _standings(cached.sources) == _standings(self._sources)
         events: dict[str, _Seen] = {}
         moved: list[_Place] = []
         yield_at = monotonic() + _STRETCH_S
-        for event_id, entry in cut.events.items():
+        for event_id, entry in cached.events.items():
             if not selection.takes_event(entry.event):
                 continue
             held = self._events.get(event_id)
@@ -132,8 +132,8 @@ class FreshnessLog:
                 await asyncio.sleep(0)
                 yield_at = monotonic() + _STRETCH_S
         # No await from here on, so that no stream sees half a look.
-        self._events, self._sources = events, cut.sources
-        self.revision, self.number = cut.cursor.revision, number
+        self._events, self._sources = events, cached.sources
+        self.revision, self.number = cached.cursor.revision, number
         self._looks.append(_Look(number, frozenset(moved)))
 
     def _states(self, view: OddsView, entry: EventOdds) -> dict[BookmakerKey, _State]:

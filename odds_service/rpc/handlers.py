@@ -43,15 +43,15 @@ class Reads(Protocol[R_co]):
 
 
 async def watch_changes(
-    serving: ServerContext, request: pb.WatchChangesRequest, context: Context
+    server: ServerContext, request: pb.WatchChangesRequest, context: Context
 ) -> None:
     """Stream changes; see rpc.watch."""
-    terms = watch_options(serving, request)
-    parts = serving.parts
+    options = watch_options(server, request)
+    parts = server.parts
     subscriber = Subscriber(context.peer(), parts.now(), parts.feed.head_revision)
     try:
-        with serving.hub.subscribed(subscriber):
-            await Watch(serving, terms, request, context, subscriber).run()
+        with server.hub.subscribed(subscriber):
+            await Watch(server, options, request, context, subscriber).run()
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if not subscriber.given_up or task is None:

@@ -21,15 +21,17 @@ class PendingImage:
         dropped: Whether the view was dropped before all pieces were made.
     """
 
-    def __init__(self, serving: ServerContext, selection: Selection) -> None:
-        cut = serving.parts.cache.view(selection.event_ids)
-        states = [state for state in cut.sources.values() if selection.takes_source(state.source)]
-        self.revision = cut.cursor.revision
+    def __init__(self, server: ServerContext, selection: Selection) -> None:
+        cached = server.parts.cache.view(selection.event_ids)
+        states = [
+            state for state in cached.sources.values() if selection.takes_source(state.source)
+        ]
+        self.revision = cached.cursor.revision
         self.dropped = False
         self._sources = [source_message(state) for state in states]
         self._events = self._markets = 0
         self._body = b""
-        view = OddsView(cut, selection, serving.parts.reading(), serving.wires)
+        view = OddsView(cached, selection, server.parts.reading(), server.wires)
         self._pieces = image_pieces(view, _EVENTS)
 
     def drop(self) -> None:

@@ -44,9 +44,9 @@ class StoredLog:
     """
 
     def __init__(
-        self, serving: ServerContext, store: History, selection: Selection, after: int
+        self, server: ServerContext, store: History, selection: Selection, after: int
     ) -> None:
-        self._serving = serving
+        self._server = server
         self._store = store
         self._selection = selection
         self._after = after
@@ -66,7 +66,7 @@ class StoredLog:
         Raises:
             BelowFloor: Retention has overtaken the reader.
         """
-        async with self._serving.replays:
+        async with self._server.replays:
             if not self._begun:
                 await self._begin()
             page = await self._read(self._after, upto, self._only)
@@ -87,20 +87,20 @@ class StoredLog:
 
     async def _read(self, after: int, upto: int, only: HistoryFilter) -> HistoryPage:
         upto = min(upto, after + STRETCH_REVISIONS)
-        page = await self._serving.ask(self._store.history_page, after, upto, PAGE_CHANGES, only)
-        oldest = await self._serving.ask(self._store.oldest_revision)
+        page = await self._server.ask(self._store.history_page, after, upto, PAGE_CHANGES, only)
+        oldest = await self._server.ask(self._store.oldest_revision)
         if oldest > after + 1:
             raise BelowFloor(oldest - 1)
         return page
 
     async def _begin(self) -> None:
         """Find all events as of the start, and narrow the filter to those that may be selected."""
-        cut = self._serving.parts.cache.view()
-        events = {event_id: entry.event for event_id, entry in cut.events.items()}
+        cached = self._server.parts.cache.view()
+        events = {event_id: entry.event for event_id, entry in cached.events.items()}
         takes = self._selection.takes_event
         wanted = {event.id for event in events.values() if takes(event)}
         seen: set[str] = set()
-        async for change in self._event_changes(self._after, cut.cursor.revision):
+        async for change in self._event_changes(self._after, cached.cursor.revision):
             if takes(change.after) or (change.before is not None and takes(change.before)):
                 wanted.add(change.event_id)
             if change.event_id in seen:
@@ -119,7 +119,7 @@ class StoredLog:
 
         The ring holds at least all changes that are not durable.
         """
-        feed = self._serving.parts.feed
+        feed = self._server.parts.feed
         while after < upto:
             durable = min(feed.durable_revision, upto)
             changes: Sequence[Change]
@@ -159,7 +159,7 @@ class StoredLog:
         store: object = self._store
         if not isinstance(store, Past):
             raise refused(StatusCode.UNIMPLEMENTED, "odds of the past are not kept", "NO_PAST")
-        past = await self._serving.ask(store.odds_at, revision, [event_id])
+        past = await self._server.ask(store.odds_at, revision, [event_id])
         return {
             (source, bookmaker, key): Captured(market, odds.snapshot_id)
             for entry in past.events

@@ -19,12 +19,12 @@ class HistoryGap(Exception):
 
 
 async def gap_after(
-    serving: ServerContext, store: History, revision: int, upto: int
+    server: ServerContext, store: History, revision: int, upto: int
 ) -> IntentReason | None:
     """Look for a gap in a stretch of the stored log, without reading all of it.
 
     Args:
-        serving: The state of the server.
+        server: The state of the server.
         store: The database.
         revision: The revision before the stretch.
         upto: The last revision of the stretch.
@@ -32,11 +32,11 @@ async def gap_after(
     Returns:
         The reason for the gap, or None if none was found.
     """
-    if await serving.ask(store.oldest_revision) > revision + 1:
+    if await server.ask(store.oldest_revision) > revision + 1:
         return IntentReason.TOO_OLD
     # No event or source has this name, so the page holds nothing but unstored revisions.
     nothing = HistoryFilter(event_ids=frozenset({"-"}), sources=frozenset({"-"}), of_markets=False)
-    page = await serving.ask(store.history_page, revision, upto, 1, nothing)
+    page = await server.ask(store.history_page, revision, upto, 1, nothing)
     return IntentReason.HISTORY_GAP if page.unstored else None
 
 
@@ -47,13 +47,13 @@ class StoredStretch:
     """
 
     def __init__(
-        self, serving: ServerContext, store: History, selection: Selection, revision: int
+        self, server: ServerContext, store: History, selection: Selection, revision: int
     ) -> None:
-        self._serving = serving
+        self._server = server
         self._store = store
         self._selection = selection
         self._revision = self._upto = revision
-        self._log = StoredLog(serving, store, selection, revision)
+        self._log = StoredLog(server, store, selection, revision)
 
     @property
     def revision(self) -> int:
@@ -70,8 +70,8 @@ class StoredStretch:
             HistoryGap: The changes are no longer kept, or one of them could not be stored.
         """
         if self._revision == self._upto:  # read the newly durable changes as a new log
-            self._upto = self._serving.parts.feed.durable_revision
-            self._log = StoredLog(self._serving, self._store, self._selection, self._revision)
+            self._upto = self._server.parts.feed.durable_revision
+            self._log = StoredLog(self._server, self._store, self._selection, self._revision)
         try:
             page = await self._log.next_page(self._upto)
         except BelowFloor:

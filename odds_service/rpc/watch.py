@@ -47,32 +47,32 @@ class Watch:
 
     def __init__(
         self,
-        serving: ServerContext,
+        server: ServerContext,
         options: WatchOptions,
         request: pb.WatchChangesRequest,
         context: Context,
         subscriber: Subscriber,
     ) -> None:
-        self._serving = serving
-        self._feed = serving.parts.feed
+        self._server = server
+        self._feed = server.parts.feed
         self._options = options
         self._context = context
         self._subscriber = subscriber
         self._subscription = Subscription(
             options,
             self._feed,
-            delivery_of(options, serving.windows, self._feed),
-            resume=_resume(serving, request),
-            stored=serving.parts.store is not None,
+            delivery_of(options, server.windows, self._feed),
+            resume=_resume(server, request),
+            stored=server.parts.store is not None,
             now=monotonic(),
         )
         self._durable = 0  # the latest durable revision sent to the reader
         self._stretch: StoredStretch | None = None
         self._page: asyncio.Task[tuple[list[Selected], int]] | None = None
-        if serving.parts.store is not None:
-            self._store = serving.parts.store
+        if server.parts.store is not None:
+            self._store = server.parts.store
         if options.freshness:
-            self._fresh = serving.freshness.reader(options.selection)
+            self._fresh = server.freshness.reader(options.selection)
 
     async def run(self) -> None:
         """Send until the client leaves or the service stops.
@@ -83,7 +83,7 @@ class Watch:
 
         Cancellation: The message in hand may be lost; the client resumes at the one before it.
         """
-        hub, feed, reader = self._serving.hub, self._feed, self._serving.reader
+        hub, feed, reader = self._server.hub, self._feed, self._server.reader
         subscription, subscriber = self._subscription, self._subscriber
         selection, next_action = self._options.selection, self._subscription.next
         try:
@@ -154,7 +154,7 @@ class Watch:
     # Changes
 
     async def _send_window(self, action: actions.SendWindow) -> None:
-        reader, selection = self._serving.reader, self._options.selection
+        reader, selection = self._server.reader, self._options.selection
         after, upto, begun = action.after, action.upto, action.begun
         try:
             if begun is None:
@@ -184,16 +184,14 @@ class Watch:
     # The database
 
     async def _check_stored(self, after: int, upto: int) -> None:
-        gap = await gap_after(self._serving, self._store, after, upto)
+        gap = await gap_after(self._server, self._store, after, upto)
         self._subscription.checked(gap)
 
     def _read_stored(self, after: int) -> None:
         """Begin to read a page; `_wait_for_page` hands it to the machine."""
         self._subscriber.replaying = True
         if self._stretch is None or self._stretch.revision != after:
-            self._stretch = StoredStretch(
-                self._serving, self._store, self._options.selection, after
-            )
+            self._stretch = StoredStretch(self._server, self._store, self._options.selection, after)
         self._page = asyncio.create_task(self._stretch.next_page())
 
     async def _wait_for_page(
@@ -227,7 +225,7 @@ class Watch:
     async def _send_freshness(self) -> None:
         subscription = self._subscription
         bodies = await self._fresh.bodies(subscription.revision)
-        cursor = self._serving.cursor(subscription.revision)
+        cursor = self._server.cursor(subscription.revision)
         prev_revision = subscription.told
         for body in bodies:
             await self._write(freshness_message(body, cursor, prev_revision, self._told()))
@@ -237,7 +235,7 @@ class Watch:
     # The image
 
     def _take_view(self) -> None:
-        self._image = PendingImage(self._serving, self._options.selection)
+        self._image = PendingImage(self._server, self._options.selection)
         self._subscription.viewed(self._image.revision)
 
     def _make_piece(self) -> None:
@@ -256,7 +254,7 @@ class Watch:
             message = image.piece(cursor, action.number)
         else:
             message = image.begin(cursor, action.prev, self._told())
-        timer = self._serving.loop.call_later(IMAGE_STALL_S, image.drop)
+        timer = self._server.loop.call_later(IMAGE_STALL_S, image.drop)
         try:
             await self._write(message)
         finally:
@@ -272,7 +270,7 @@ class Watch:
 
     def _opened(self, start: Start) -> pb.WatchChangesResponse:
         options = self._options
-        states = self._serving.parts.cache.view(()).sources.values()
+        states = self._server.parts.cache.view(()).sources.values()
         takes = options.selection.takes_source
         return pb.WatchChangesResponse(
             opened=pb.Opened(
@@ -290,10 +288,10 @@ class Watch:
     def _heartbeat(self, action: actions.SendHeartbeat) -> pb.WatchChangesResponse:
         return pb.WatchChangesResponse(
             heartbeat=pb.Heartbeat(
-                cursor=self._serving.cursor(action.revision),
+                cursor=self._server.cursor(action.revision),
                 durable_revision=self._told(),
                 prev_revision=action.prev,
-                sent_at=timestamp(self._serving.parts.now()),
+                sent_at=timestamp(self._server.parts.now()),
             )
         )
 
@@ -320,7 +318,7 @@ class Watch:
         )
 
     def _cursor(self, revision: int) -> pb.Cursor:
-        return self._serving.cursor(revision, whole=self._subscription.whole)
+        return self._server.cursor(revision, whole=self._subscription.whole)
 
     def _told(self) -> int:
         """Return the durable revision for the next message, and remember it."""
@@ -338,11 +336,11 @@ class Watch:
         self._subscription.wrote(monotonic())
 
 
-def _resume(serving: ServerContext, request: pb.WatchChangesRequest) -> Resume | None:
+def _resume(server: ServerContext, request: pb.WatchChangesRequest) -> Resume | None:
     if not request.HasField("resume"):
         return None
     cursor = request.resume
-    verdict = IntentReason(serving.verdict(cursor))
+    verdict = IntentReason(server.verdict(cursor))
     return Resume(Cursor(cursor.epoch, cursor.revision), verdict)
 
 

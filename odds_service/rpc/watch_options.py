@@ -18,7 +18,7 @@ _IMAGE_MODES: Final[dict[int, ImageMode]] = {int(mode): mode for mode in ImageMo
 _POLICIES: Final[dict[int, SlowReaderPolicy]] = {int(policy): policy for policy in SlowReaderPolicy}
 
 
-def watch_options(serving: ServerContext, request: pb.WatchChangesRequest) -> WatchOptions:
+def watch_options(server: ServerContext, request: pb.WatchChangesRequest) -> WatchOptions:
     """Check a request and bound its times.
 
     An image mode or policy unknown to this version counts as unspecified.
@@ -30,7 +30,7 @@ def watch_options(serving: ServerContext, request: pb.WatchChangesRequest) -> Wa
     heartbeat_s = _bounded(asked, HEARTBEAT_BOUNDS_S) if asked else HEARTBEAT_S
     asked = _seconds("conflate", request.conflate)
     return WatchOptions(
-        selection=serving.selection(request.filter),
+        selection=server.selection(request.filter),
         image=_IMAGE_MODES.get(request.image, ImageMode.AUTO),
         policy=_POLICIES.get(request.policy, SlowReaderPolicy.LOSSLESS),
         heartbeat_s=heartbeat_s,

@@ -1,4 +1,4 @@
-"""The three bookmakers' sites for tests, with faults on demand and variations of their payloads."""
+"""The sites of the three bookmakers, with faults on demand, and variations of their payloads."""
 
 import json
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ SHELVES: Final[dict[str, type[ProviderShelf]]] = {
 
 
 class Site:
-    """One provider's site; `fault`, where set, answers in its place. It answers while `open`."""
+    """One provider's site. It answers only while `open` is set, with `fault` where there is one."""
 
     def __init__(self, shelf: ProviderShelf) -> None:
         self.shelf = shelf
@@ -37,7 +37,7 @@ class Site:
 
     async def __call__(self, request: Request) -> Response:
         await self.open.wait()
-        fault = self.fault  # the test may clear it during the checkpoint
+        fault = self.fault  # kept: a test may clear it during the checkpoint
         if fault is not None:
             await trio.lowlevel.checkpoint()
             return fault
@@ -46,7 +46,7 @@ class Site:
 
 @asynccontextmanager
 async def sites(*shelves: ProviderShelf) -> AsyncIterator[tuple[dict[str, Site], dict[str, str]]]:
-    """Serve the shelves; gives the sites and their URLs by provider."""
+    """Serve the shelves; yield their sites and their URLs, each by provider."""
     made = {shelf.name: Site(shelf) for shelf in shelves}
     urls = {}
     async with trio.open_nursery() as nursery:
@@ -58,7 +58,7 @@ async def sites(*shelves: ProviderShelf) -> AsyncIterator[tuple[dict[str, Site],
 
 
 def settings_of(folder: Path, urls: dict[str, str], interval_s: float, **table: Any) -> Settings:
-    """A service with these providers, each event fetched so often."""
+    """Return settings with these providers, each event fetched every `interval_s` seconds."""
     http = {"requests_per_s": 1_000, "attempts": 1, "breaker_cool_s": 0.2}
     tiers = [{"name": "all", "interval_s": interval_s, "target_s": 60}]
     sources = [
@@ -75,7 +75,7 @@ def settings_of(folder: Path, urls: dict[str, str], interval_s: float, **table: 
 
 
 def payload_in(body: bytes, provider: str) -> Any:
-    """The payload within a recorded body's envelope."""
+    """Return the payload inside the envelope of a recorded body."""
     whole = json.loads(body)
     return {"sportybet": lambda: whole["data"], "bet9ja": lambda: whole["D"]}.get(
         provider, lambda: whole
@@ -83,7 +83,7 @@ def payload_in(body: bytes, provider: str) -> Any:
 
 
 def moved_to(payload: Any, provider: str, start: datetime) -> Any:
-    """The same match, at another time."""
+    """Return a copy of the match that starts at another time."""
     start = start.astimezone(UTC)
     if provider == "sportybet":
         return payload | {"estimateStartTime": round(start.timestamp() * 1000)}
@@ -93,7 +93,7 @@ def moved_to(payload: Any, provider: str, start: datetime) -> Any:
 
 
 def with_home_price(payload: Any, provider: str, price: float) -> Any:
-    """Another price for the home side to win."""
+    """Return a copy with another price for the home side to win."""
     copied = json.loads(json.dumps(payload))
     if provider == "sportybet":
         _market(copied, "1")["outcomes"][0]["odds"] = f"{price:.2f}"
@@ -106,7 +106,7 @@ def with_home_price(payload: Any, provider: str, price: float) -> Any:
 
 
 def suspended(payload: Any, provider: str) -> Any:
-    """No bets on the match's winner."""
+    """Return a copy whose market of the winner is suspended."""
     copied = json.loads(json.dumps(payload))
     if provider == "sportybet":
         _market(copied, "1")["status"] = 1
@@ -120,7 +120,7 @@ def suspended(payload: Any, provider: str) -> Any:
 
 
 def without_h2h(payload: Any, provider: str) -> Any:
-    """The market of the match's winner is not offered."""
+    """Return a copy without the market of the winner."""
     copied = json.loads(json.dumps(payload))
     if provider == "bet9ja":
         for outcome in "1X2":

@@ -1,4 +1,4 @@
-"""Certificates made on the spot."""
+"""Certificates for tests, made by the test itself."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Clocks for tests: one that moves only when told to, one that runs beside the machine's."""
+"""Clocks for tests: a manual one, and one that runs at an offset to the machine's."""
 
 from datetime import datetime, timedelta
 
@@ -6,7 +6,7 @@ from odds_service.clock import SystemClock
 
 
 class ManualClock:
-    """Four readings that move only when they are told to; the wall clock starts at a time."""
+    """A clock whose four readings move only by its methods; the wall clock starts at `wall`."""
 
     def __init__(self, wall: datetime) -> None:
         self._wall = wall
@@ -28,22 +28,22 @@ class ManualClock:
         return self._wall
 
     def run(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move all readings, as time does."""
         self.sleep(seconds)
         self._monotonic_s += seconds
 
     def sleep(self, seconds: float) -> None:
-        """Let the machine sleep."""
+        """Move the readings that go on while the machine sleeps."""
         self._boot_s += seconds
         self.jump(seconds)
 
     def jump(self, seconds: float) -> None:
-        """Set the wall clock."""
+        """Move the wall clock alone."""
         self._wall += timedelta(seconds=seconds)
 
 
 class ShiftedClock(SystemClock):
-    """The machine's clocks, with a wall clock that can be set and a sleep that can be slept."""
+    """The machine's clocks, with jumps of the wall clock and sleeps of the machine on demand."""
 
     def __init__(self, shift_s: float = 0.0) -> None:
         super().__init__()

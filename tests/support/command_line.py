@@ -1,4 +1,4 @@
-"""The command line as a process of its own."""
+"""The command line, run as a process."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ async def ran(*arguments: str, **environment: str) -> subprocess.CompletedProces
 
 
 def complaint(ended: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a failed command says."""
+    """Return the one line that a failed command prints."""
     assert ended.returncode == 1, ended
     (line,) = ended.stderr.splitlines()
     assert "Traceback" not in line

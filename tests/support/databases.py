@@ -1,4 +1,4 @@
-"""A store's place for a test, in memory or on either database engine."""
+"""Places where a test keeps a log: memory, SQLite and PostgreSQL."""
 
 import itertools
 import re
@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 
 
 class Place(ABC):
-    """An empty place for the log of one test."""
+    """A place for the log of one test, empty at first."""
 
     engine: str
 
@@ -32,7 +32,7 @@ class Place(ABC):
 
     @asynccontextmanager
     async def begun(self) -> AsyncIterator[tuple[Store, Stored]]:
-        """Open a bridge and the store; give it with what its start found."""
+        """Open a bridge and the store; yield the store and the result of its start."""
         async with open_bridge(), self.opened() as store:
             yield store, await store.begin()
 
@@ -42,11 +42,11 @@ class Place(ABC):
 
     @abstractmethod
     def take_over(self) -> None:
-        """Give the place to another owner, as far as the present one can know."""
+        """Make the store find that another owner has taken the place."""
 
     @abstractmethod
     def hand_back(self) -> None:
-        """Take back what `take_over` did."""
+        """Undo `take_over`."""
 
     @abstractmethod
     def refuse(self, condition: str) -> None:
@@ -54,11 +54,11 @@ class Place(ABC):
 
     @abstractmethod
     def accept(self) -> None:
-        """Take back what `refuse` did."""
+        """Undo `refuse`."""
 
     @abstractmethod
     def has_spill(self) -> bool:
-        """Return whether a stop left something for the next start."""
+        """Return whether a stop left a spill for the next start."""
 
 
 class MemoryPlace(Place):
@@ -92,7 +92,7 @@ class MemoryPlace(Place):
 
 
 class DatabasePlace(Place):
-    """A database, with a way to look into it beside the program."""
+    """A database that a test can also read and change beside the program."""
 
     url: str
 
@@ -104,10 +104,10 @@ class DatabasePlace(Place):
 
     @abstractmethod
     def sql(self, statement: str) -> list[tuple[str, ...]]:
-        """Execute a statement beside the program; values come as text, NULL as ''."""
+        """Execute a statement beside the program; return values as text, NULL as ''."""
 
     def value(self, statement: str) -> str:
-        """Return the one value that a query gives."""
+        """Return the only value of a query's result."""
         ((value,),) = self.sql(statement)
         return value
 
@@ -124,7 +124,7 @@ class DatabasePlace(Place):
 
     @abstractmethod
     def spill(self) -> Path | None:
-        """Return the spill file, if there is one."""
+        """Return the spill file, None without one."""
 
     def has_spill(self) -> bool:
         return self.spill() is not None
@@ -144,7 +144,7 @@ class SqlitePlace(DatabasePlace):
         return [tuple("" if value is None else str(value) for value in row) for row in rows]
 
     def refuse(self, condition: str) -> None:
-        """Add a trigger: SQLite adds no constraint to a table that exists."""
+        """Refuse by a trigger: SQLite cannot add a constraint to an existing table."""
         self.sql(f"CREATE TRIGGER refused BEFORE INSERT ON odds_history WHEN {_of_new(condition)} "
                  "BEGIN SELECT RAISE(ABORT, 'constraint refused'); END")  # fmt: skip
 
@@ -183,12 +183,12 @@ class PostgresPlace(DatabasePlace):
 
 
 def _of_new(condition: str) -> str:
-    """Write a condition on columns as a trigger wants it."""
+    """Return a condition on columns in the form of a trigger."""
     return re.sub(r"\b(revision|kind|market)\b", r"NEW.\1", condition)
 
 
 def _takes(condition: str) -> Callable[[Change], bool]:
-    """Return a check of changes: false where the condition holds."""
+    """Return an SQL check of changes that is false where the condition holds."""
     database = sqlite3.connect(":memory:", check_same_thread=False)
     query = f"SELECT NOT ({condition}) FROM (SELECT ? revision, ? kind, ? market)"  # noqa: S608  # ours
 

@@ -1,4 +1,4 @@
-"""The number of examples of a property test: few in each run, many in `.ci/long`."""
+"""The number of examples of property tests: few in each run, many in `.ci/long`."""
 
 from typing import Final
 
@@ -19,5 +19,5 @@ for name, number in (("odds", USUAL), ("long", LONG)):
 
 
 def examples(usual: int) -> int:
-    """Return `usual`, or under the profile `long` as many more as that profile has."""
+    """Return `usual`, scaled up under the profile `long`."""
     return usual * settings().max_examples // USUAL

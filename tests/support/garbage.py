@@ -1,7 +1,7 @@
-"""Arbitrary JSON-like values in place of any part of a valid payload, and sites that serve them.
+"""Payloads with one part replaced by an arbitrary JSON-like value, and sites that serve them.
 
-A site has one event whose payload is spoilt, request by request, and neighbours that never are: a
-service that reads it must keep the neighbours exact, whatever stands in the spoilt one.
+A site spoils the payload of one event, differently at each request, and never touches the others. A
+service must read those exactly, whatever the spoilt one contains.
 """
 
 import json
@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from odds_service.http.message import Request, Response
 from tests.support.providers import ProviderShelf
 
-# (which name of a field, and which of the fields with that name, both as shares; how to pick what
-# stands there instead: a place among the values that suit the field, or None; any value at all)
+# A part to spoil, and its new value, by shares from 0 to 1: (the name of a field, the field among
+# all of that name, the value among those that suit the field or None, the value used with None)
 Spoilt = tuple[float, float, float | None, Any]
 
 SPORT: Final = "soccer_garbage"
@@ -66,7 +66,7 @@ SPOILT: Final[st.SearchStrategy[Spoilt]] = st.tuples(
 
 
 def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
-    """All parts of a payload below its root: the container, and the part's key in it."""
+    """Yield all parts of a payload below its root, each as its container and its key there."""
     keys = value.keys() if isinstance(value, dict) else range(len(value))
     for key in list(keys):
         yield value, key
@@ -79,11 +79,11 @@ def spoil(payload: Any, spoilt: Spoilt) -> Any:
     copied = json.loads(json.dumps(payload))
     named: dict[str, list[tuple[Any, Any]]] = {}
     for container, key in _parts(copied):
-        # Fields that stand once in a payload are as likely as those that stand a hundred times.
+        # By name, so that a field that occurs once is as likely as one that occurs a hundred times.
         named.setdefault(key if isinstance(key, str) else "[]", []).append((container, key))
     which, place, suiting, value = spoilt
     names = sorted(named)
-    names += [each for each in names if _LIKE_A_TIME.search(each)] * 3  # there are few of them
+    names += [each for each in names if _LIKE_A_TIME.search(each)] * 3  # there are few
     name = names[int(which * len(names))]
     container, key = named[name][int(place * len(named[name]))]
     container[key] = value if suiting is None else _suiting(name, container[key], suiting)
@@ -91,7 +91,7 @@ def spoil(payload: Any, spoilt: Spoilt) -> Any:
 
 
 def _suiting(name: str, present: Any, share: float) -> Any:
-    """A value that is wrong in one of the ways that values of such a field are."""
+    """Return a wrong value of a kind that suits the field."""
     if isinstance(present, (dict, list)):
         values = _SHAPES
     elif _LIKE_A_TIME.search(name):
@@ -104,7 +104,7 @@ def _suiting(name: str, present: Any, share: float) -> Any:
 
 
 class SpoiltShelf:
-    """A by-event provider's site that spoils one of its events, and its discovery now and then."""
+    """A by-event provider's site that spoils every second answer about one event."""
 
     def __init__(self, shelf: ProviderShelf, event_id: str) -> None:
         self.spoilt: deque[Spoilt] = deque()
@@ -124,13 +124,13 @@ class SpoiltShelf:
             return response
         self._clean = not self._clean
         if self._clean:
-            return response  # between two spoilt answers the event is whole again
+            return response  # each spoilt answer is followed by a whole one
         body = json.loads(b"".join(response.pieces))
         return Response(200, json.dumps(spoil(body, self.spoilt.popleft())).encode())
 
 
 class SpoiltListing:
-    """The Odds API with one sport, of whose events the first is spoilt."""
+    """The Odds API with one sport; it spoils the first event of every second answer."""
 
     def __init__(self, events: list[Any]) -> None:
         self.spoilt: deque[Spoilt] = deque()
@@ -147,7 +147,7 @@ class SpoiltListing:
 
 
 def listed_event(number: int, home: str, away: str, start: datetime) -> Any:
-    """An event as The Odds API lists it, with a bookmaker of three market types and another."""
+    """Return an event of The Odds API with two bookmakers, the first with three market types."""
 
     def market(key: str, *outcomes: dict[str, Any]) -> Any:
         return {"key": key, "last_update": "2026-01-01T00:00:00Z", "outcomes": list(outcomes)}

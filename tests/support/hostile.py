@@ -1,4 +1,4 @@
-"""A site that answers half of all requests in the worst way it can, each way in its turn."""
+"""A site that answers half of all requests badly, with each kind of fault in turn."""
 
 import gzip
 import itertools
@@ -39,14 +39,14 @@ def _bomb() -> bytes:
 
 
 def nulled(value: Any) -> Any:
-    """The same shape with null at every leaf."""
+    """Return the value with null at every leaf."""
     if isinstance(value, dict):
         return {key: nulled(part) for key, part in value.items()}
     return [nulled(part) for part in value] if isinstance(value, list) else None
 
 
 def mistyped(value: Any) -> Any:
-    """The same shape with another type at every leaf."""
+    """Return the value with another type at every leaf."""
     if isinstance(value, dict):
         return {key: mistyped(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -63,7 +63,7 @@ def send(*parts: bytes) -> Fault:
 
 
 def spoil(change: Callable[[bytes], bytes]) -> Fault:
-    """A well-formed answer with a body made of the good one."""
+    """Return a fault: a well-formed answer whose body is the good one, changed."""
 
     async def fault(stream: trio.SocketStream, good: bytes) -> None:
         await stream.send_all(answer(200, change(good)))
@@ -90,7 +90,7 @@ async def reset(stream: trio.SocketStream, good: bytes) -> None:
 
 _LARGE: Final = b'[{"x": "' + b"y" * LARGE_BYTES + b'"}]'
 
-# fault -> the names that its failure may be counted under; none: it is counted as a bad price.
+# name -> (fault, the failures it may be counted as; empty where it is counted as a bad price)
 FAULTS: Final[dict[str, tuple[Fault, frozenset[str]]]] = {
     name: (fault, frozenset(names.split()))
     for name, fault, names in (
@@ -120,7 +120,10 @@ EVERY_STORM: Final = 40  # requests between two storms
 
 
 class HostileSite:
-    """Answers well or badly by lot; a storm of 429 now and then. `spoilt` may bend good bodies."""
+    """A site over `app` that answers badly at random, and with a storm of 429 every so often.
+
+    `spoilt`, where given, changes good bodies: it takes the body and the number of good answers.
+    """
 
     def __init__(self, app: App, spoilt: Callable[[bytes, int], bytes] | None = None) -> None:
         self.requests = 0
@@ -135,7 +138,7 @@ class HostileSite:
             try:
                 await self._answer(stream, await _request_on(stream))
             except (trio.BrokenResourceError, ValueError):
-                return  # the client had enough of it
+                return  # the client closed the connection
 
     async def _answer(self, stream: trio.SocketStream, request: Request) -> None:
         turn = self.requests
@@ -181,7 +184,7 @@ async def _some(stream: trio.SocketStream) -> bytes:
 
 @asynccontextmanager
 async def hostile(*hostiles: HostileSite) -> AsyncIterator[list[str]]:
-    """Serve them; gives their URLs."""
+    """Serve the sites; yield their URLs."""
     async with trio.open_nursery() as nursery:
         urls = []
         for site in hostiles:

@@ -1,7 +1,7 @@
-"""Subscriptions driven without a loop, a server or a wire: a reader's map of plain values.
+"""Subscriptions driven without an event loop, a server or a wire format.
 
-The test hands in the time and decides when a reader stalls, when a page of the database is there,
-and when the service stops.
+The test sets the time. It decides when a reader stalls, when a page of the database arrives, and
+when the service stops.
 """
 
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ def options_of(
 
 
 class Service:
-    """A log, a clock, and what all streams of a server share."""
+    """A server without a loop: its log, its clock, and the windows that its streams share."""
 
     def __init__(self, book: Bookkeeping, *, stored: bool = True) -> None:
         self.book = book
@@ -62,7 +62,7 @@ class Service:
 
 
 class Loss(NamedTuple):
-    """A loss that a reader was told of: all revisions from the first to the last."""
+    """A loss that a stream announced: all revisions from `first` to `last`, both included."""
 
     first: int
     last: int
@@ -75,9 +75,9 @@ class Reader:
         held: The odds that the client has; None while it must not act on any.
         cursor: The cursor of the last message.
         sent: Each message as its type's name.
-        losses: What the client was told that it lost.
-        windows_at: The times at which windows with changes were handed over.
-        waits_until: The end of the wait that the stream is in, None when it is not waiting.
+        losses: The losses that the stream announced.
+        windows_at: The times at which windows with changes were sent.
+        waits_until: The end of the stream's present wait, None while it is not waiting.
     """
 
     def __init__(self, service: Service, options: WatchOptions, resume: Cursor | None = None):
@@ -85,7 +85,7 @@ class Reader:
         self.service = service
         self.options = options
         self.stalled = False
-        self.held: dict[Place, Shown] | None = {}  # a resuming client's: all up to its cursor
+        self.held: dict[Place, Shown] | None = {}  # a resumed client holds all up to its cursor
         self.cursor = resume or Cursor(feed.epoch, feed.head_revision)
         self.sent: list[str] = []
         self.covered: list[tuple[int, int]] = []  # stretches of the log: (after, upto]
@@ -98,7 +98,7 @@ class Reader:
         self._image: dict[str, EventOdds] = {}
         self._pending: list[str] = []
         self._dropped = False
-        self.drops_after = -1  # so many messages, the view of an image is dropped
+        self.drops_after = -1  # messages after which the view of an image is dropped
         self._begun_image: list[str] = []
         verdict = None if resume is None else Resume(resume, service.verdict(resume))
         log = service.book.log[: self.cursor.revision]
@@ -133,7 +133,7 @@ class Reader:
             self._take(action)
 
     def finish_page(self) -> None:
-        """Let the page of the database be there, if one is waited for."""
+        """Deliver the page of the database that the stream waits for, if any."""
         page, self.page = self.page, None
         if isinstance(page, IntentReason):
             self.subscription.lost(page)
@@ -141,7 +141,7 @@ class Reader:
             self.subscription.page_read(*page)
 
     def drop_image(self) -> None:
-        """Let go of the view in hand, as the driver does when its reader stalls for long."""
+        """Drop the view of the image, as the driver does when its reader stalls for long."""
         if self._pending:
             self._pending, self._dropped = [], True
 
@@ -185,7 +185,7 @@ class Reader:
                 self._send(action)
 
     def _send(self, action: actions.Action) -> None:
-        """Take what is a message without changes, and act as its reader."""
+        """Handle an action that sends a message without changes, and act as its reader."""
         name = type(action).__name__
         whole = self.subscription.whole
         match action:
@@ -293,7 +293,7 @@ def _begins_a_move(change: Change) -> bool:
 
 
 def one_message(selected: Iterable[Selected], upto: int) -> tuple[list[Change], int]:
-    """The first few changes and the revision that they reach up to; moves stay whole."""
+    """Return the first few changes and the revision they reach; a moved line is never divided."""
     taken: list[Change] = []
     for change, joined in selected:
         if len(taken) >= MESSAGE_CHANGES and not joined:
@@ -314,7 +314,7 @@ def shown_of(selection: Selection, events: dict[str, EventOdds]) -> dict[Place, 
 
 
 def apply_changes(held: dict[Place, Shown], changes: Iterable[Change]) -> None:
-    """Fold changes into a map, as a client does; asserts that each `before` is what it had."""
+    """Fold changes into a map as a client does; assert that each `before` is what the map held."""
     for change in changes:
         if isinstance(change, EventChange):
             if change.kind is ChangeKind.EVENT_ENDED:

@@ -34,7 +34,16 @@ def observed_event(
     away: str = "Away",
     unreadable: Mapping[str, frozenset[str]] = {},
 ) -> ObservedEvent:
-    """One event; `unreadable`: bookmaker -> market types of it that could not be decoded."""
+    """Return an observed event.
+
+    Args:
+        event_id: The source's own id of the event.
+        bookmakers: Bookmaker -> market -> outcome -> price, None for a suspended outcome.
+        start_time: The start of the event, in UTC.
+        home: The name of the home side.
+        away: The name of the away side.
+        unreadable: Bookmaker -> market types that could not be decoded.
+    """
     return ObservedEvent(
         source_event_id=event_id,
         sport="soccer",
@@ -71,7 +80,7 @@ def observe(
     completeness: Completeness = Completeness.COMPLETE,
     unreadable: frozenset[str] = frozenset(),
 ) -> Observation:
-    """A fetch that started and ended `minute` minutes after NOON."""
+    """Return a fetch that started and ended `minute` minutes after NOON."""
     at = NOON + timedelta(minutes=minute)
     return Observation(
         source=source,
@@ -90,7 +99,7 @@ def offered(offer: Offer) -> list[ObservedEvent]:
 
 
 def by_own_ids(observation: Observation) -> dict[str, Placed]:
-    """Place events under the source's own ids, as a reconciler does that keeps them apart."""
+    """Place each source event under its own id, as a reconciler that joins none would."""
     return {
         observed.source_event_id: Placed(
             observed.source_event_id,
@@ -111,7 +120,7 @@ def by_own_ids(observation: Observation) -> dict[str, Placed]:
 def detect(
     events: Mapping[str, EventOdds], observation: Observation, *, first_revision: int
 ) -> Numbered:
-    """Compare and number an observation whose events all stay apart."""
+    """Compare and number an observation whose source events are all events of their own."""
     return number(
         events,
         compare_observation(events, observation, by_own_ids(observation)).intents,
@@ -134,7 +143,7 @@ class Book:
         return found
 
     def take(self, found: Numbered) -> None:
-        """Take over numbered changes, and the entries that they lead to."""
+        """Append numbered changes to the log, and put their new entries into the cache."""
         for event_id, entry in found.entries.items():
             if entry is None:
                 del self.events[event_id]
@@ -144,7 +153,7 @@ class Book:
 
 
 def cached(events: Mapping[str, EventOdds]) -> dict[Place, Shown]:
-    """All markets of cached entries, flat and without names, times and revisions."""
+    """Return all markets of cached entries by place, without names, times and revisions."""
     return {
         (event_id, source, bookmaker, key): (
             market.status,

@@ -1,4 +1,4 @@
-"""A cache and a feed that small observations are applied to, and a gRPC server over them."""
+"""A cache and a feed that take small observations, and a gRPC server over them."""
 
 import random
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -43,7 +43,7 @@ _OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 
 
 class Past(NamedTuple):
-    """As storage.PastOdds."""
+    """Like storage.PastOdds."""
 
     revision: int
     at: datetime | None
@@ -51,10 +51,10 @@ class Past(NamedTuple):
 
 
 class Bookkeeping:
-    """Detection without a pipeline: applies observations, and keeps the whole log.
+    """Detection without a pipeline: it applies observations and keeps the whole log.
 
-    It is the store of the server too: `stored_from` is the oldest revision that it gives out,
-    `refused` are revisions that a database would have refused.
+    It is the server's store too. `stored_from` is the oldest revision that it still returns, and
+    `refused` holds the revisions that a database would have refused.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Bookkeeping:
         return found
 
     async def history(self, after: int, upto: int, limit: int) -> list[Change]:
-        """As storage.Store."""
+        """Like storage.Store."""
         await trio.lowlevel.checkpoint()
         self.reads += 1
         after = max(after, self.stored_from - 1)
@@ -121,7 +121,7 @@ class Bookkeeping:
     async def history_page(
         self, after: int, upto: int, limit: int, only: HistoryFilter = EVERYTHING
     ) -> HistoryPage:
-        """As storage.Store."""
+        """Like storage.Store."""
         await trio.lowlevel.checkpoint()
         self.reads += 1
         found = [
@@ -136,12 +136,12 @@ class Bookkeeping:
         )
 
     async def oldest_revision(self) -> int:
-        """As storage.Store."""
+        """Like storage.Store."""
         await trio.lowlevel.checkpoint()
         return self.stored_from
 
     async def revision_at(self, at: datetime) -> int:
-        """As storage.Store."""
+        """Like storage.Store."""
         await trio.lowlevel.checkpoint()
         if self.stored_from > 1 and at < self.log[self.stored_from - 1].detected_at:
             raise BelowFloor(self.stored_from)
@@ -150,7 +150,7 @@ class Bookkeeping:
     async def odds_at(
         self, revision: int, event_ids: Sequence[str] = (), at: datetime | None = None
     ) -> Past:
-        """As storage.Store: what was noted at the next head, and undone from there."""
+        """Like storage.Store, by undoing changes from the next head whose odds were noted."""
         await trio.lowlevel.checkpoint()
         head = min((noted for noted in self.noted if noted >= revision), default=None)
         if head is None or revision < self.stored_from - 1:
@@ -165,12 +165,12 @@ class Bookkeeping:
         return Past(revision, at or then, chosen)
 
     async def sources_at(self, _revision: int, _at: datetime) -> list[SourceState]:
-        """As storage.Store, of sources that never change."""
+        """Like storage.Store, for sources that never change."""
         await trio.lowlevel.checkpoint()
         return list(self.cache.view(()).sources.values())
 
     def status(self) -> ServiceStatus:
-        """As reporting.service_status; only callable in Trio's thread."""
+        """Like reporting.service_status; call it in Trio's thread only."""
         trio.lowlevel.current_task()
         cut = self.cache.view()
         return ServiceStatus(
@@ -215,9 +215,13 @@ async def serving(
     settings: ServerSettings | None = None,
     store: History | None = None,
 ) -> AsyncIterator[RpcServer]:
-    """A server over the book on a port of its own; stopped in order at the end.
+    """Serve the book on a free port; stop the server in order at the end.
 
-    store: a real one, in place of the book.
+    Args:
+        book: The cache and feed to serve, and the store unless one is given.
+        stored: Whether the server has a store at all.
+        settings: The server's settings; by default any free port of loopback.
+        store: A real store, in place of the book.
     """
     async with trio.open_nursery() as nursery:
         parts = RpcParts(
@@ -238,7 +242,7 @@ async def serving(
 
 
 def random_observations(rng: random.Random, count: int) -> Iterator[Observation]:
-    """Polls a minute apart in which anything may happen that a payload can show.
+    """Yield polls a minute apart, with any change that a payload can show.
 
     Events come, move, start, vanish and come back; bookmakers and lines come and go; prices move
     and are suspended.
@@ -274,7 +278,7 @@ def _random_bookmakers(rng: random.Random) -> dict[str, dict[MarketKey, Prices]]
 
 
 class Client:
-    """A synchronous client in threads, so that it runs beside the test's own Trio tasks."""
+    """A synchronous client whose calls run in threads, beside the test's own Trio tasks."""
 
     def __init__(self, channel: grpc.Channel, metadata: Sequence[tuple[str, str]] = ()) -> None:
         self.channel = channel
@@ -282,7 +286,7 @@ class Client:
         self._metadata = metadata
 
     async def call(self, name: str, request: Message, timeout_s: float = 20.0) -> Any:
-        """The reply of a unary call. Raises grpc.RpcError."""
+        """Make a unary call and return its reply. Raises grpc.RpcError."""
         method = getattr(self.stub, name)
         return await trio.to_thread.run_sync(
             lambda: method(request, timeout=timeout_s, metadata=self._metadata)
@@ -290,7 +294,7 @@ class Client:
 
     @contextmanager
     def stream(self, name: str, request: Message) -> Iterator["Stream"]:
-        """A server stream, cancelled at the end."""
+        """Open a server stream; cancel it at the end."""
         call = getattr(self.stub, name)(request, metadata=self._metadata)
         try:
             yield Stream(call)
@@ -302,20 +306,20 @@ class Client:
 
 
 async def refusal(client: Client, name: str, request: Message) -> grpc.RpcError:
-    """The error that a call ends with."""
+    """Return the error of a call that must fail."""
     with pytest.raises(grpc.RpcError) as refused:
         await client.call(name, request)
     return refused.value
 
 
 class Stream:
-    """Messages of a server stream, one at a time."""
+    """A server stream, read one message at a time."""
 
     def __init__(self, call: Any) -> None:
         self._call = call
 
     async def next(self, within_s: float = 20.0) -> Any:
-        """The next message. Raises grpc.RpcError, StopIteration is turned into EOFError."""
+        """Return the next message. Raises grpc.RpcError, and EOFError at the end of the stream."""
 
         def read() -> Any:
             return next(self._call, None)
@@ -327,14 +331,14 @@ class Stream:
         return message
 
     async def until(self, kind: str) -> list[pb.WatchChangesResponse]:
-        """Messages up to the first of a kind, with it; checks that each follows the one before."""
+        """Return the messages up to the first of a kind, that one included."""
         messages: list[pb.WatchChangesResponse] = []
         while not messages or messages[-1].WhichOneof("message") != kind:
             messages.append(await self.next())
         return messages
 
     async def error(self) -> grpc.RpcError:
-        """Read to the end, which is an error."""
+        """Read to the end of the stream, and return the error that ends it."""
         try:
             while True:
                 await self.next()
@@ -344,7 +348,7 @@ class Stream:
 
 @contextmanager
 def connected(address: str, **metadata: str) -> Iterator[Client]:
-    """A client on a channel of its own."""
+    """Yield a client with a connection of its own."""
     with grpc.insecure_channel(address, _OWN_CONNECTION) as channel:
         yield Client(channel, tuple(metadata.items()))
 
@@ -354,7 +358,7 @@ def changes_of(messages: Iterable[pb.WatchChangesResponse]) -> list[pb.Change]:
 
 
 def assert_unbroken(messages: Sequence[pb.WatchChangesResponse]) -> None:
-    """Each message names the cursor of the one before: nothing is missing."""
+    """Assert that each message names the revision of the one before, so that none is missing."""
     held: int | None = None
     for message in messages:
         kind = message.WhichOneof("message")

@@ -1,4 +1,4 @@
-"""A random offer of a bookmaker as bodies of The Odds API, moved on from poll to poll."""
+"""A bookmaker's random offer as bodies of The Odds API, changed from poll to poll."""
 
 import json
 import random
@@ -18,14 +18,14 @@ def hours_from_now(hours: int) -> datetime:
 
 
 class Offer:
-    """At most `events` events; starts lie hours before or after now, so that none passes by."""
+    """An offer of at most `events` events, none of which starts while a test runs."""
 
     def __init__(self, events: int = 6) -> None:
         self.events: dict[str, tuple[datetime, dict[str, Markets]]] = {}
         self._ids = [f"e{number}" for number in range(events)]
 
     def move(self, rng: random.Random, steps: int) -> bytes:
-        """Change something `steps` times, and give the body that shows it."""
+        """Change the offer `steps` times, and return its body."""
         for _ in range(steps):
             self._step(rng)
         return self.body(rng)
@@ -50,7 +50,7 @@ class Offer:
             _move(rng, bookmakers[name])
 
     def body(self, rng: random.Random) -> bytes:
-        """The odds now, everything in an order of its own."""
+        """Return the present odds as a body, with everything in random order."""
         listed = []
         for event_id in rng.sample(sorted(self.events), len(self.events)):
             start, bookmakers = self.events[event_id]
@@ -82,7 +82,7 @@ def _move(rng: random.Random, markets: Markets) -> None:
     if rng.random() < 0.5:
         markets["h2h", None] = tuple(rng.sample(PRICES, 3))
     elif key in markets and rng.random() < 0.5:
-        del markets[key]  # with the next branch at another line: a line that moves
+        del markets[key]  # with the next branch, at another line, it makes a line that moves
         other = ("totals", rng.choice(LINES))
         if rng.random() < 0.7:
             markets[other] = tuple(rng.sample(PRICES, 2))

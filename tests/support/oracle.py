@@ -1,7 +1,8 @@
-"""An independent reading of The Odds API's bodies: what changed from poll to poll.
+"""An independent reading of The Odds API's bodies: the changes from poll to poll.
 
-Written from docs and the rules in docs/architecture.md with plain dicts and Fractions, without a
-line of odds_service, so that it can judge the service. Prices are compared as exact fractions.
+It is written from the API's docs and the rules in docs/architecture.md, with plain dicts and
+Fractions and without a line of odds_service, so that it can judge the service. Prices are compared
+as exact fractions.
 """
 
 import json
@@ -22,7 +23,11 @@ class Identity(NamedTuple):
 
 
 class OracleChange(NamedTuple):
-    """kind: ADDED, PRICES, REMOVED, EVENT_ADDED, EVENT_UPDATED or EVENT_ENDED (key: event only)."""
+    """A change of a market or an event.
+
+    `kind` is ADDED, PRICES, REMOVED, EVENT_ADDED, EVENT_UPDATED or EVENT_ENDED. The key of an
+    event's change holds the event alone.
+    """
 
     kind: str
     key: Identity
@@ -31,7 +36,7 @@ class OracleChange(NamedTuple):
 
 
 def decimal_of(price: float, american: bool) -> Fraction | None:
-    """Exact decimal odds, None for what is no price."""
+    """Return exact decimal odds, None for anything that is no price."""
     exact = Fraction(str(price))
     if american:
         if not 100 <= abs(exact) <= 10_000_000:
@@ -41,7 +46,7 @@ def decimal_of(price: float, american: bool) -> Fraction | None:
 
 
 def is_american(body: Iterable[dict[str, Any]]) -> bool:
-    """Every price of an American body is a whole number of at least 100, up or down."""
+    """Return whether all prices of a body are American: whole numbers from ±100 on."""
     prices = [
         outcome["price"]
         for event in body
@@ -53,7 +58,7 @@ def is_american(body: Iterable[dict[str, Any]]) -> bool:
 
 
 def markets_of(event: dict[str, Any], american: bool) -> dict[Identity, Outcomes]:
-    """All markets of an event by full identity."""
+    """Return all markets of an event by their full identity."""
     names = {event["home_team"]: "home", event["away_team"]: "away", "Draw": "draw"}
     names |= {"Over": "over", "Under": "under", "Yes": "yes", "No": "no"}
     found: dict[Identity, dict[str, Fraction | None]] = {}
@@ -82,7 +87,7 @@ def markets_of(event: dict[str, Any], american: bool) -> dict[Identity, Outcomes
 
 
 class Oracle:
-    """Folds one listing's bodies in order; an event ends at its second absence in a row."""
+    """A fold of one listing's bodies in order; an event ends at its second absence in a row."""
 
     def __init__(self) -> None:
         self.markets: dict[Identity, Outcomes] = {}
@@ -95,7 +100,7 @@ class Oracle:
         return Counter(change.kind for change in self.changes)
 
     def poll(self, body: list[dict[str, Any]], american: bool | None = None) -> None:
-        """Fold the next body; the format of its prices is found out unless told."""
+        """Fold the next body; by default, detect the format of its prices."""
         if american is None:
             american = is_american(body)
         present = {event["id"]: event for event in body}
@@ -112,7 +117,7 @@ class Oracle:
                 self._note("EVENT_ENDED", event_id)
 
     def restarted(self) -> None:
-        """The service was started again: absences count anew."""
+        """Count absences from zero, as the service does after a restart."""
         self._absent.clear()
 
     def _event(self, event: dict[str, Any]) -> None:
@@ -140,7 +145,7 @@ class Oracle:
 
 
 def bare_counts(bodies: Iterable[list[dict[str, Any]]]) -> Counter[str]:
-    """Poll against poll, every absence counted at once: the figures of the data's README."""
+    """Count changes between polls, each absence at once: the figures in the data's README."""
     counts: Counter[str] = Counter()
     before: dict[Identity, list[tuple[str, Fraction | None]]] | None = None
     for body in bodies:

@@ -1,4 +1,4 @@
-"""One match as SportyBet, BetPawa and Bet9ja would show it, with three markets.
+"""One match in the payloads of SportyBet, BetPawa and Bet9ja, with three markets.
 
 The shapes are the providers'; the matches and prices are made up.
 """
@@ -12,7 +12,7 @@ import msgspec
 class Match(msgspec.Struct, frozen=True, kw_only=True):
     """A match and its prices: home, draw, away; over and under 2.5; both to score, yes and no."""
 
-    number: int  # SportRadar's, which all three share
+    number: int  # SportRadar's id, which all three share
     home: str
     away: str
     start: datetime
@@ -21,11 +21,11 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     btts: tuple[float, float] | None = (1.7, 2.1)
     in_play: bool = False
     tournament: int = 649
-    shared: bool = True  # whether the payload tells SportRadar's number
+    shared: bool = True  # whether the payload has SportRadar's id
 
 
 def sportybet(match: Match) -> Any:
-    """Return the content of `data` in SportyBet's answer."""
+    """Return the `data` of SportyBet's answer."""
 
     def market(number: str, prices: tuple[float, ...], ids: str, **more: Any) -> Any:
         outcomes = [
@@ -60,7 +60,7 @@ def sportybet(match: Match) -> Any:
 
 
 def betpawa(match: Match) -> Any:
-    """Return the whole body of BetPawa's answer."""
+    """Return the body of BetPawa's answer."""
 
     def market(number: str, prices: tuple[float, ...], names: str, line: float | None) -> Any:
         row = {
@@ -97,7 +97,7 @@ def betpawa(match: Match) -> Any:
 
 
 def bet9ja(match: Match) -> Any:
-    """Return the content of `D` in Bet9ja's answer."""
+    """Return the `D` of Bet9ja's answer."""
     odds = dict(zip(("S_1X2_1", "S_1X2_X", "S_1X2_2"), match.h2h, strict=True))
     odds |= dict(zip(("S_OU@2.5_O", "S_OU@2.5_U"), match.totals, strict=True))
     if match.btts is not None:

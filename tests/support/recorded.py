@@ -1,4 +1,4 @@
-"""The recorded series beside the project, for tests that skip when they are not there."""
+"""The recorded series beside the project; tests skip where it is absent."""
 
 import os
 import zipfile
@@ -14,7 +14,7 @@ needs_recorded = pytest.mark.skipif(not ODDS_API.is_dir(), reason="no recorded o
 
 
 def bodies_of(path: Path) -> list[bytes]:
-    """The bodies of a folder or zip of them, in their order."""
+    """Return the bodies in a folder or a zip, in order."""
     if path.is_dir():
         return [body.read_bytes() for body in sorted(path.glob("*.json"))]
     with zipfile.ZipFile(path) as series:

@@ -1,4 +1,4 @@
-"""The whole service, in the test's own nursery, on ports of its own."""
+"""The whole service in the test's own process, on free ports."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -31,7 +31,7 @@ def settings_for(folder: Path, source_port: int, sports: list[str], **table: Any
 
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[Running]:
-    """A started service; at the end it is stopped in order."""
+    """Start the service; stop it in order at the end."""
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         running: Running = await nursery.start(run_service, settings, stop)
@@ -42,7 +42,7 @@ async def service(settings: Settings) -> AsyncIterator[Running]:
 
 
 async def call(address: str, work: Callable[[pb_grpc.OddsServiceStub], Any]) -> Any:
-    """Make calls with a synchronous stub, in a thread."""
+    """Make calls with a synchronous stub in a thread."""
 
     def run() -> Any:
         with grpc.insecure_channel(address) as channel:
@@ -58,7 +58,7 @@ async def status_of(address: str) -> pb.GetStatusResponse:
 
 
 async def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Poll a condition that real I/O brings about."""
+    """Poll until a condition holds, which real I/O brings about."""
     with trio.move_on_after(LONG_S):
         while not condition():  # noqa: ASYNC110  # what it looks at is no event of Trio's
             await trio.sleep(0.02)

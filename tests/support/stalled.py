@@ -1,4 +1,4 @@
-"""A raw HTTP/2 client of WatchChanges that reads only when it is told to."""
+"""A raw HTTP/2 client of WatchChanges that reads only on request."""
 
 import socket
 import struct
@@ -14,7 +14,7 @@ PATH = "/odds.v1.OddsService/WatchChanges"
 
 
 class StalledReader:
-    """Opens a stream with HTTP/2's first window (64 KiB), and opens no more of it by itself."""
+    """A stream with HTTP/2's initial window (64 KiB), which only `read` opens further."""
 
     def __init__(self, address: str, request: pb.WatchChangesRequest) -> None:
         host, _, port = address.rpartition(":")
@@ -43,7 +43,7 @@ class StalledReader:
         self._socket.close()
 
     def read(self, *, opening: bool) -> list[pb.WatchChangesResponse]:
-        """Read the socket once. `opening` opens the window again by as much as was read."""
+        """Read the socket once; with `opening`, open the window again by as much as was read."""
         received = self._socket.recv(2**16)
         if not received:
             raise EOFError

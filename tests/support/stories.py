@@ -1,4 +1,4 @@
-"""Logs of changes to store: from offers that were written down, or from random ones."""
+"""Logs of changes to store, from given offers or random ones."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -27,12 +27,12 @@ SERIES: Final[list[Offer]] = [
 
 
 class Story(Book):
-    """A log with the batches that it came in, and the odds as they were after each of them."""
+    """A log in batches, with the odds after each batch."""
 
     def __init__(self, series: Iterable[Offer] = (), *, every_s: float = 60.0) -> None:
         super().__init__()
         self.batches: list[Commit] = []
-        self.confirmed: dict[int, BookmakerOdds] = {}  # the last of each snapshot
+        self.confirmed: dict[int, BookmakerOdds] = {}  # the last one of each snapshot
         self.then: list[tuple[int, dict[str, EventOdds]]] = []
         self._every_s = every_s
         self._looks = 0
@@ -42,7 +42,7 @@ class Story(Book):
     def look(
         self, offer: Offer, *, source: str = "toa", starts_in: timedelta | None = None
     ) -> None:
-        """See a whole offer; the next look is `every_s` seconds later."""
+        """Observe a whole offer; the next look is `every_s` seconds later."""
         minute = self._looks * self._every_s / 60
         self._looks += 1
         events = offered(offer)
@@ -60,7 +60,7 @@ class Story(Book):
 
 
 def random_series(seed: int, length: int) -> list[Offer]:
-    """Offers of which each differs from the one before in a few places."""
+    """Return a story of random offers, each slightly different from the one before."""
     rng = random.Random(seed)
     keys = [H2H, TOTALS, MOVED, MarketKey("totals", ""), MarketKey("points", "7.5", "A Player")]
     offer: dict[str, dict[str, dict[MarketKey, Prices]]] = {}

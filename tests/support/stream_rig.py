@@ -1,8 +1,8 @@
-"""A service fed with bodies one by one, in a thread of its own; and clients that can be cut.
+"""A whole service in a thread, fed with bodies one by one, and clients that can be cut.
 
-The bookmaker holds each request until it is given a body, so it is known which body was served as
-which, and what an oracle makes of them. The service is the whole one; restarts keep its database,
-or put back an older copy of it, as after a crash that lost the tail.
+The bookmaker holds each request until the test gives it a body, so the test knows the order of the
+bodies and an oracle can follow it. A restart keeps the database, or puts back an older copy of it,
+as after a crash that lost the tail.
 """
 
 import gc
@@ -41,7 +41,7 @@ from tests.support.watching import odds_in, place_of, shown
 WAIT_S = 60.0
 HEARTBEAT = Duration(nanos=50_000_000)
 SOURCE = "the-odds-api"
-# A connection of its own, that reads hardly ahead: a stalled reader is soon felt by the server.
+# A connection of its own that hardly reads ahead, so that the server soon notices a stalled reader.
 CHANNEL = [
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.http2.lookahead_bytes", 1_024),
@@ -69,7 +69,7 @@ class _Held:
 
 
 class Bookmaker:
-    """Answers each request for odds with the next body that it is given; in the Trio thread."""
+    """A site that answers each request for odds with the next given body; for the Trio thread."""
 
     def __init__(self) -> None:
         self._held: deque[_Held] = deque()
@@ -93,7 +93,7 @@ class Bookmaker:
         held.answered.set()
 
     def forget(self) -> None:
-        """Raised in a call whose client is gone."""
+        """Answer all held requests with 503: their client, a stopped service, is gone."""
         while self._held:
             self._held.popleft().answered.set()
 
@@ -138,7 +138,11 @@ class Rig:
             self._ended.set()
 
     def start(self) -> None:
-        """A connection of a killed service keeps its lock in this process until it is collected."""
+        """Start the service.
+
+        A connection of a killed service keeps its lock in this process until it is collected, so
+        this tries again after each collection.
+        """
         for _ in range(5):
             try:
                 self._do(self._start)
@@ -156,7 +160,7 @@ class Rig:
         self._context = _task_named("detect_observations").context
 
     def stop(self, *, kill: bool = False) -> None:
-        """In order, or (kill) by cancelling everything at once."""
+        """Stop the service in order, or with `kill` by cancelling everything at once."""
         self._do(self._stop_it, kill)
 
     async def _stop_it(self, kill: bool) -> None:
@@ -190,13 +194,13 @@ class Rig:
         return list(self.running.parts.stored.epochs)
 
     def poll(self, body: bytes) -> None:
-        """Have a body fetched, and wait until it is applied."""
+        """Let the service fetch a body, and wait until it is applied."""
         before = self._last_success()
         self._do(self._bookmaker.give, body)
         wait_for(lambda: self._last_success() != before, "the body's odds")
 
     def _last_success(self) -> datetime | None:
-        # Not by looking at the live mapping: it is written before the head of the log is.
+        # In a view: the live mapping is written before the head of the log.
         return self.running.parts.cache.view(()).sources[SOURCE].last_success_at
 
     def stored(self) -> None:
@@ -205,14 +209,14 @@ class Rig:
         wait_for(lambda: feed.durable_revision == feed.head_revision, "all durable")
 
     def trim(self, before: datetime) -> None:
-        """Retention: history up to a time goes."""
+        """Remove history before a time, as retention does."""
         self._do(self._in_service, self._retain, before)
 
     async def _retain(self, before: datetime) -> None:
         await self.running.parts.store.retain(Retention(history=timedelta(0)), before)
 
     async def _in_service(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Run it in the context of the service's tasks, where its database can be used."""
+        """Run work in the context of the service's tasks, where its database can be used."""
         done = trio.Event()
 
         async def run() -> None:
@@ -223,7 +227,7 @@ class Rig:
         await done.wait()
 
     def floor(self) -> int:
-        """Up to where the database holds no changes any more."""
+        """Return the revision up to which the database has dropped all changes."""
         with sqlite3.connect(self.database) as database:
             ((floor,),) = database.execute("SELECT floor_revision FROM feed_state")
         database.close()
@@ -236,7 +240,7 @@ class Rig:
         copy.close()
 
     def put_back(self, copy: Path) -> None:
-        """The stopped service's database becomes what it was; what was spilled is gone as well."""
+        """Replace the stopped service's database by a copy, and remove its spill."""
         for path in self.folder.glob("odds.db*"):
             path.unlink()
         shutil.copy(copy, self.database)
@@ -253,7 +257,7 @@ def _task_named(name: str) -> trio.lowlevel.Task:
 
 
 class Shown(NamedTuple):
-    """The odds of a client when it was told that it has everything up to a revision."""
+    """The odds that a client held when the stream said that it has everything up to a revision."""
 
     epoch: str
     revision: int
@@ -262,7 +266,7 @@ class Shown(NamedTuple):
 
 
 class Fold:
-    """Image and changes folded by dict alone, without the client library."""
+    """A fold of images and changes into a dict, without the client library."""
 
     def __init__(self) -> None:
         self.odds: dict[Any, Any] = {}
@@ -288,7 +292,7 @@ class Fold:
             return
         place = place_of(change.event_id, change.source, change.bookmaker, change.after.key)
         had = self.odds.pop(place, None)
-        # A window's `before` tells what stood at its beginning, which is what is held.
+        # A window's `before` is the market at its beginning, which is what the client holds.
         assert had == (shown(change.before) if change.HasField("before") else None), change
         if change.after.status != pb.MARKET_STATUS_REMOVED:
             self.odds[place] = shown(change.after)
@@ -319,12 +323,14 @@ def plain_map(odds: OddsMap) -> Plain:
 
 
 class StreamClient:
-    """One watch over any number of streams: the library's map and the fold beside it.
+    """A watch over any number of streams, folded by the library and by `Fold` side by side.
 
-    literal: it resumes as the proto tells any client to, at the cursor of the last message of
-    whatever type, and holds no other odds than those that came with it. Otherwise at the library's.
-    `told`: what it held at heartbeats and images, to be judged. `seen`: the changes since `since`,
-    each as (revision, bytes), over all cuts, until an image makes a new beginning.
+    Attributes:
+        literal: Resume at the cursor of the last message of any type, as the proto says, instead
+            of the library's cursor.
+        told: The odds held at heartbeats and after images, to be judged.
+        since: The revision after which `seen` has every change; None while an image is due.
+        seen: The changes since then, over all cuts, each as (revision, bytes).
     """
 
     def __init__(
@@ -343,7 +349,7 @@ class StreamClient:
         self.map = OddsMap(start)
         self._last: pb.Cursor | None = None
         self._read_only: int | None = None
-        self.without_odds = start is not None  # changes alone, until an image comes
+        self.without_odds = start is not None  # it holds only changes until an image comes
         self.fold = Fold()
         self.told: list[Shown] = []
         self.since: int | None = None
@@ -371,9 +377,9 @@ class StreamClient:
         return self.map.cursor
 
     def open(self, address: str, *, read_only: int | None = None) -> Opened:
-        """Resume where it was cut; gives how the server opens the stream.
+        """Resume where the last stream was cut; return the server's opening.
 
-        read_only: stop reading after so many messages, wherever that is; then cut it.
+        With `read_only`, stop reading after that many messages, to be cut there.
         """
         self._read_only = read_only
         resume_at = self.resume_at
@@ -388,7 +394,7 @@ class StreamClient:
         self._thread = threading.Thread(target=self._read, args=(self._call,))
         self._thread.start()
         wait_for(lambda: self.opened is not None or self.failure is not None, "opened")
-        if read_only is not None:  # heartbeats come where nothing else does
+        if read_only is not None:  # without other messages, heartbeats come
             wait_for(lambda: self._read_only == 0 or self.failure is not None, "read")
         self.check()
         assert self.opened is not None
@@ -408,7 +414,7 @@ class StreamClient:
         except grpc.RpcError as error:
             if error.code() not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE):
                 self.failure = error
-        except Exception as error:  # shown by check
+        except Exception as error:  # raised by check
             self.failure = error
 
     def _take(self, message: pb.WatchChangesResponse) -> None:
@@ -455,12 +461,12 @@ class StreamClient:
             self.told.append(Shown(*cursor, plain_map(self.map), self.fold.plain()))
 
     def check(self) -> None:
-        """Raise what went wrong while reading."""
+        """Raise the error of the reading thread, if any."""
         if self.failure is not None:
             raise self.failure
 
     def settle(self, head: int) -> None:
-        """Wait until it has everything up to `head`."""
+        """Wait until the client has everything up to `head`."""
 
         def there() -> bool:
             self.check()
@@ -475,7 +481,11 @@ class StreamClient:
         )
 
     def judge(self) -> tuple[list[Shown], int | None, list[tuple[int, bytes]], int]:
-        """New evidence since the last judgement: messages, and the changes in (since, upto]."""
+        """Return the evidence since the last judgement.
+
+        Returns:
+            The odds held, `since`, the changes in (since, upto], and `upto`.
+        """
         with self._lock:
             told, self.told = self.told, []
             since, seen = self.since, self.seen
@@ -493,7 +503,7 @@ class StreamClient:
         self._may_read.set()
 
     def cut(self) -> None:
-        """Drop the connection in the middle of whatever is on its way."""
+        """Drop the connection, whatever is on its way."""
         if self._thread is None:
             return
         self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare

@@ -1,4 +1,4 @@
-"""A client of the contract that knows nothing of odds_service but its generated messages."""
+"""A client of the contract that uses nothing of odds_service but the generated messages."""
 
 import threading
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def odds_in(events: Iterator[pb.EventOdds]) -> Odds:
 
 
 class Fold:
-    """Folds the messages of one stream after another into a map; checks what each promises."""
+    """A fold of one stream after another into a map, which checks the promises of each message."""
 
     def __init__(self, odds: Odds | None = None, cursor: pb.Cursor | None = None) -> None:
         self.odds: Odds = odds or {}
@@ -93,7 +93,7 @@ class Fold:
 
 
 class Watcher:
-    """One WatchChanges stream, folded in a thread of its own."""
+    """A WatchChanges stream, folded in a thread."""
 
     def __init__(self, address: str, request: pb.WatchChangesRequest, fold: Fold) -> None:
         self.fold = fold
@@ -114,14 +114,14 @@ class Watcher:
                     self._moved.notify_all()
         except grpc.RpcError as error:
             self.error = error
-        except Exception as error:  # shown by whoever waits
+        except Exception as error:  # raised by the waiting methods
             self.failure = error
         with self._moved:
             self._ended = True
             self._moved.notify_all()
 
     async def reach(self, revision: int) -> None:
-        """Wait until the fold's cursor is at least there."""
+        """Wait until the fold's cursor is at the revision or after it."""
         await trio.to_thread.run_sync(self._wait, revision)
 
     def _wait(self, revision: int) -> None:
@@ -138,7 +138,7 @@ class Watcher:
         assert reached, f"not at {revision} within {WAIT_S} s: {self.fold.cursor}"
 
     async def begun(self) -> pb.Opened:
-        """Wait for the first message."""
+        """Wait for the first message and return it."""
         await trio.to_thread.run_sync(self._wait_begun)
         assert self.fold.opened is not None
         return self.fold.opened

@@ -1,4 +1,4 @@
-"""Helpers of the contract's tests: refusals with their details, and logs to read."""
+"""Helpers for the tests of the contract: refusals with their details, and logs to read."""
 
 import random
 from datetime import timedelta
@@ -17,7 +17,7 @@ KINDS = (BadRequest, ErrorInfo, QuotaFailure, RetryInfo)
 
 
 class Refusal(NamedTuple):
-    """The status of a call: its code, and its details by the names of their types."""
+    """The status of a refused call: its code, and its details by the names of their types."""
 
     code: str
     text: str
@@ -49,7 +49,7 @@ def refusal_of(error: grpc.RpcError) -> Refusal:
 
 
 async def refused(client: Client, call: str, request: Message, timeout_s: float = 20.0) -> Refusal:
-    """Return the status with which a unary call, or the reading of a stream, fails."""
+    """Return the status of a unary call or a stream that must fail."""
     if call in {"GetHistory", "WatchChanges", "GetClosingOdds"}:
         with client.stream(call, request) as stream:
             return refusal_of(await stream.error())
@@ -61,13 +61,13 @@ async def refused(client: Client, call: str, request: Message, timeout_s: float 
 async def refused_in_time(client: Client, call: str, request: Message, timeout_s: float) -> Refusal:
     """Return the refusal that the server sends a little before the call's deadline.
 
-    On a busy machine the client's own deadline may pass first, with no word of the server's; the
-    call is repeated then.
+    On a busy machine the client's own deadline may pass before the server's refusal arrives; then
+    the call is repeated.
     """
     for _ in range(5):
         try:
             return await refused(client, call, request, timeout_s)
-        except KeyError:  # it has no ErrorInfo
+        except KeyError:  # the client's own deadline has no ErrorInfo
             continue
     raise AssertionError("five calls ended by the client's own deadline")
 
@@ -89,7 +89,7 @@ async def history(client: Client, **fields: Any) -> list[pb.Change]:
 
 
 def eventful(seed: int = 5, polls: int = 60) -> Bookkeeping:
-    """Return a book in which events came, moved, started and left, with their prices."""
+    """Return a book whose events came, moved, started and left."""
     book = Bookkeeping(keeps_past=True)
     for observation in random_observations(random.Random(seed), polls):
         book.see(observation)

@@ -1,4 +1,4 @@
-"""Messages with every field set, driven by the descriptor: a new field is in them at once."""
+"""Messages with every field set, built from the descriptor, so that new fields are included."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -11,10 +11,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 M = TypeVar("M", bound=Message)
 Path = tuple[str, ...]
-# Descriptors are Any here: the stubs have two unrelated types of them, in Python and in upb.
+# Descriptors are Any here: the stubs have two unrelated types of them, for Python and for upb.
 
-FIRST_S: Final = 1_790_000_000  # in 2026; each time that is filled in lies a minute after the last
-# Not what a client takes an unknown status for, and odds that stay in a map.
+FIRST_S: Final = 1_790_000_000  # in 2026; each time is a minute after the one before
+# A status that differs from a client's reading of an unknown one, and that keeps odds in a map.
 _CHOSEN: Final = {"MarketStatus": 1}
 _INTEGERS: Final = {
     FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64,
@@ -23,7 +23,7 @@ _INTEGERS: Final = {
 
 
 def filled(kind: type[M], *, without: tuple[str, ...] = ()) -> M:
-    """Return a message with every field set, on all levels, each to a value of its own.
+    """Return a message with every field set, on all levels, each to a different value.
 
     Args:
         kind: the type of the message.
@@ -59,7 +59,7 @@ def _fill(message: Message, numbers: Iterator[int], without: frozenset[str]) -> 
 
 
 def _scalar(field: Any, numbers: Iterator[int]) -> Any:
-    """Return a value that is not the default and differs from earlier ones."""
+    """Return a value that is neither the default nor an earlier one."""
     if field.enum_type is not None:
         numbered = [value.number for value in field.enum_type.values]
         return _CHOSEN.get(field.enum_type.name, min(3, numbered[-1]))
@@ -69,7 +69,7 @@ def _scalar(field: Any, numbers: Iterator[int]) -> Any:
         return True
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return f"word_{next(numbers)}"
-    return 1 + next(numbers) / 4  # exact as a double, a price and a line
+    return 1 + next(numbers) / 4  # exact as a double, as a price and as a line
 
 
 def is_map(field: Any) -> bool:
@@ -77,7 +77,7 @@ def is_map(field: Any) -> bool:
 
 
 def paths(kind: Any) -> Iterator[Path]:
-    """Yield the path to every field of a message, on all levels but inside times."""
+    """Yield the path of every field of a message, on all levels but inside times."""
     for field in kind.fields:
         yield (field.name,)
         inner = field.message_type
@@ -87,7 +87,7 @@ def paths(kind: Any) -> Iterator[Path]:
 
 
 def cleared(message: M, path: Path) -> M:
-    """Return a copy without one field; repeated messages each lose it."""
+    """Return a copy without one field; all items of a repeated message lose it."""
     copy = type(message)()
     copy.CopyFrom(message)
     holders: list[Any] = [copy]

@@ -1,7 +1,7 @@
 """A watcher written from the sentences of the proto alone, on top of generated messages.
 
-Each method does what the comment of its message says, and nothing that only the server's code
-tells. So what it ends up with is what an engineer of another language gets.
+Each method follows the comment of its message and uses no knowledge of the server's code, so the
+result is the one that an engineer in another language gets.
 """
 
 from typing import NamedTuple, TypeAlias
@@ -15,14 +15,14 @@ GONE = pb.MARKET_STATUS_REMOVED
 
 
 class Held(NamedTuple):
-    """The odds and events of one state of the log, as bytes, by place and by id."""
+    """The markets by place and the events by id, as bytes, at one revision."""
 
     markets: dict[MarketPlace, bytes]
     events: dict[str, bytes]
 
 
 def held_in(events: list[pb.EventOdds]) -> Held:
-    """Return the holdings that GetOdds or an image describes."""
+    """Return the odds and events of a reply of GetOdds, or of an image."""
     held = Held({}, {})
     for entry in events:
         held.events[entry.event.id] = _bytes(entry.event)
@@ -34,7 +34,7 @@ def held_in(events: list[pb.EventOdds]) -> Held:
 
 
 def bettable(held: Held) -> Held:
-    """Return the holdings without revisions and times, in which equal odds may differ."""
+    """Return a copy without revisions and times, which may differ between equal odds."""
     markets = {}
     for place, market in held.markets.items():
         bare = pb.Market.FromString(market)
@@ -47,8 +47,9 @@ def bettable(held: Held) -> Held:
 class LiteralWatcher:
     """A map over any number of streams.
 
-    cursor: of the last message received, of any type; `request` resumes there. acts: whether the
-    map may be used now.
+    Attributes:
+        cursor: The cursor of the last message of any type; `request` resumes there.
+        acts: Whether a client may act on the map now.
     """
 
     def __init__(self, **fields: object) -> None:
@@ -60,7 +61,7 @@ class LiteralWatcher:
         self.fresh: dict[BookmakerPlace, pb.OddsFreshness] = {}
         self.changes: list[pb.Change] = []
         self.lagged: list[pb.Lagged] = []
-        self.begun = 0  # how often an image began
+        self.begun = 0  # the number of images that began
         self._fields = fields
         self._first = True
         self._collected: list[pb.EventOdds] | None = None

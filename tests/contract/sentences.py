@@ -1,10 +1,10 @@
 """The sentences of the proto, and the table that names the tests of each sentence.
 
-The table is `promises.txt`. A place is named once (`# GetOdds` for a call, `# Cursor.epoch` for a
-field), each of its sentences stands on a line of its own, and the ids of its tests are indented
-below it. A sentence that promises nothing that a program could see has `- ` and the reason instead.
+The table is `promises.txt`. A heading names a place (`# GetOdds` for a call, `# Cursor.epoch` for a
+field). Each sentence of the place is a line, and the ids of its tests are indented below it. A
+sentence that promises nothing a program could observe has `- ` and the reason instead.
 
-`python -m tests.contract.sentences` prints what the table lacks, ready to be put into it.
+`python -m tests.contract.sentences` prints the sentences that the table lacks, in its format.
 """
 
 import re
@@ -17,7 +17,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PROTO: Final = ROOT / "proto" / "odds" / "v1" / "odds.proto"
 TABLE: Final = Path(__file__).with_name("promises.txt")
 
-FILE: Final = "odds.proto"  # the place of what stands above the first declaration
+FILE: Final = "odds.proto"  # the place of comments above the first declaration
 
 _DECLARATION: Final = re.compile(
     r"(?:(?P<kind>service|message|enum|oneof|rpc)\s+(?P<name>\w+)"
@@ -28,7 +28,7 @@ _END: Final = re.compile(r"(?<=[.…])\)?\s+(?=[A-Z`Σ0-9])")
 
 
 class Sentence(NamedTuple):
-    """One sentence of a comment. place: the path of the declaration below it."""
+    """A sentence of a comment; `place` is the path of the declaration below the comment."""
 
     place: str
     text: str
@@ -58,11 +58,11 @@ def sentences(proto: str) -> Iterator[Sentence]:
             yield from (Sentence(place, each) for each in split(comment))
             seen_any = True
             if declared["kind"] and text.endswith("{"):
-                # What is inside of a oneof belongs to its message.
+                # The fields of a oneof belong to its message.
                 path.append("" if declared["kind"] == "oneof" else name)
         elif not seen_any:
             yield from (Sentence(FILE, each) for each in split(comment))
-        comment = []  # above an empty line it is the heading of a section
+        comment = []  # a comment above an empty line is the heading of a section
         if text == "}":
             path.pop()
 
@@ -84,7 +84,7 @@ def split(comment: Iterable[str]) -> list[str]:
 
 
 def promises(table: str) -> Mapping[Sentence, Promise]:
-    """Read the table. Raises ValueError for a line that belongs to no sentence, or comes twice."""
+    """Read the table. Raises ValueError for a repeated line, or one that belongs to no sentence."""
     found: dict[Sentence, Promise] = {}
     place, current = "", None
     for number, line in enumerate(table.splitlines(), 1):

@@ -1,4 +1,4 @@
-"""The machine's clocks in a status: on the wire, in the terminal and in the metrics."""
+"""The clocks' report in a status: on the wire, in the terminal and in the metrics."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ DISTURBED = ClockReport(
 
 
 class Disturbed(Bookkeeping):
-    """Odds beside the status of a service whose clocks were disturbed."""
+    """A book with the status of a service whose clocks were disturbed."""
 
     def status(self) -> ServiceStatus:
         return replace(super().status(), clock=DISTURBED)

@@ -1,4 +1,4 @@
-"""Cursors by the proto: they hold over runs of the service, with the filter they came with."""
+"""Cursors by the proto: they stay good over runs of the service, with the same filter."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from tests.support.odds_builders import EPOCH, Bookkeeping, Client, changes_of, 
 
 @asynccontextmanager
 async def served(book: Bookkeeping, epochs: list[tuple[str, int]]) -> AsyncIterator[Client]:
-    """Open a client of a server whose log was numbered by several runs."""
+    """Yield a client of a server whose log several runs have numbered."""
     async with trio.open_nursery() as nursery:
         parts = RpcParts(
             cache=book.cache, feed=book.feed, gate=TrioGate(nursery), status=book.status,
@@ -43,7 +43,7 @@ async def test_a_cursor_of_an_earlier_run_is_good_up_to_where_the_next_one_began
             await client.call("GetOdds", pb.GetOddsRequest(as_of_cursor=cursor))
             for cursor in (old, new)
         ]
-        assert past[0] == past[1]  # one place, two epochs: never to be compared
+        assert past[0] == past[1]  # one place has two epochs, so cursors are not compared
         with client.watch(resume=old) as stream:
             opened = (await stream.next()).opened
             assert (opened.intent, opened.reason) == (
@@ -71,4 +71,4 @@ async def test_under_another_filter_what_only_that_selects_is_not_sent_again() -
             resumed = client.watch(resume=reply.cursor, filter=pb.Filter(bookmakers=["b", "c"]))
             with resumed as stream:
                 opened = (await stream.next()).opened
-                assert opened.intent == pb.INTENT_UP_TO_DATE  # c's odds never come
+                assert opened.intent == pb.INTENT_UP_TO_DATE  # c's odds are never sent

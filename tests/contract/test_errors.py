@@ -11,7 +11,7 @@ from tests.support.serving import wait_until
 
 
 def begun(server: RpcServer) -> int:
-    """Return how many calls of GetOdds have come in."""
+    """Return the number of calls of GetOdds that have begun."""
     (odds,) = [call for call in server.report(NOON).calls if call.method == "GetOdds"]
     return odds.started
 

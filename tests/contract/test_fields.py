@@ -1,9 +1,9 @@
-"""No field is lost in silence: each goes from the wire into values, into rows, and back.
+"""Every field of the proto survives the way from the wire into values and rows, and back.
 
-The messages are filled by the descriptor (`filling.py`). So a field that is new in the proto fails
-a test here until the encoder, the client, the rows of the databases and the model carry it, or
-until a table below says why one of them does not. `CARRIED`, `READ`, `STREAMED`, `ASKED` and
-`REPORTED` together name every message of the contract.
+The messages are filled from the descriptor (`filling.py`), so a new field of the proto fails a test
+here until the encoder, the client, the database rows and the model carry it, or a table below names
+it as an exception. `CARRIED`, `READ`, `STREAMED`, `ASKED` and `REPORTED` together name every
+message of the contract.
 """
 
 from collections.abc import Callable, Iterable
@@ -49,7 +49,7 @@ from tests.support.odds_builders import Bookkeeping, connected, serving
 S = TypeVar("S", bound=Struct)
 
 ALL: Final = 10**9
-# What a change of each subject has nothing to say of. What is in no row of this table is in all.
+# The fields that a change of each subject lacks. All changes have the other fields.
 NOT_OF_MARKETS: Final = ("event", "source_state")
 NOT_OF_EVENTS: Final = (
     "bookmaker", "after", "before", "other_line", "snapshot_id", "source_state",
@@ -57,7 +57,7 @@ NOT_OF_EVENTS: Final = (
 NOT_OF_SOURCES: Final = (
     "event_id", "bookmaker", "after", "before", "other_line", "snapshot_id", "event",
 )  # fmt: skip
-# Of a stream alone: what one change stands for. A row is always one change.
+# A stream's change may stand for several; a row of history is always one change.
 ONLY_STREAMED: Final = ("conflated_count", "suspended_meanwhile")
 
 CARRIED: Final[tuple[type[Message], ...]] = (
@@ -79,7 +79,7 @@ REPORTED: Final[tuple[type[Message], ...]] = (
 
 
 def same_fields(kind: type[S], value: Any, /, **others: Any) -> S:
-    """Return a value of another type, with all fields that both types have by one name."""
+    """Return a value of another type with the fields that both types share by name."""
     shared = {name: getattr(value, name) for name in kind.__struct_fields__ if hasattr(value, name)}
     return kind(**shared | others)
 
@@ -104,7 +104,7 @@ def told_change(kind: int, without: tuple[str, ...]) -> pb.Change:
 
 
 def model_change(message: pb.Change) -> Change:
-    """Return a change of the contract as the service has it, by way of the client's value."""
+    """Return the model's form of a change, decoded by the client."""
     told = decode.historical_change(message)
     if message.HasField("after"):
         return same_fields(changes.MarketChange, told, kind=ChangeKind(message.kind))
@@ -123,7 +123,7 @@ def model_state(message: pb.SourceState) -> SourceState:
 
 
 def sent(change: Change, told: pb.Change) -> pb.Change:
-    """Return what a client gets of a change that stands for as many as the message says."""
+    """Return the message of a change that stands for as many changes as `told` says."""
     text = encode.conflated_wire(change, told.conflated_count, told.suspended_meanwhile)
     (message,) = pb.Changes.FromString(text).changes
     return message
@@ -200,7 +200,7 @@ async def test_all_of_it_goes_through_a_database_and_back(tmp_path: FilePath) ->
     market = told_change(1, (*NOT_OF_MARKETS, *ONLY_STREAMED, "before"))
     state = told_change(10, (*NOT_OF_SOURCES, *ONLY_STREAMED))
     odds = filled(pb.BookmakerOdds)
-    added.event.status = pb.EVENT_STATUS_IN_PLAY  # one that ended is not served at a start
+    added.event.status = pb.EVENT_STATUS_IN_PLAY  # a start does not serve ended events
     added.event_id, market.event_id = added.event.id, added.event.id
     market.source, market.bookmaker = odds.source, odds.bookmaker
     market.snapshot_id = odds.snapshot_id = 2
@@ -245,7 +245,7 @@ def history(page: pb.HistoryPage) -> object:
 
 
 READ: Final[dict[type[Message], tuple[Callable[[Any], object], set[Path]]]] = {
-    # Each with its reader, and with the fields that the client has no use for.
+    # Message -> its reader, and the fields that the client does not use.
     pb.BestMarket: (lambda message: best(message), {("prices", "age")}),
     pb.BestPrice: (
         lambda message: best(pb.BestMarket(prices=[message])),
@@ -264,7 +264,7 @@ READ: Final[dict[type[Message], tuple[Callable[[Any], object], set[Path]]]] = {
     pb.ListEventsResponse: (
         lambda message: [decode.listed_event(each) for each in message.events],
         {("events", "event", "name"), ("next_page_token",), ("cursor",), ("cursor", "epoch"),
-         ("cursor", "revision")},  # the faces turn the pages
+         ("cursor", "revision")},  # the client itself turns the pages
     ),
     pb.HistoryPage: (
         history,
@@ -279,7 +279,7 @@ READ: Final[dict[type[Message], tuple[Callable[[Any], object], set[Path]]]] = {
     pb.ClosingOddsPage: (closed, {("events", "event", "name")}),
     pb.RefreshedSnapshot: (
         lambda message: decode.refreshed(pb.RefreshEventResponse(snapshots=[message])),
-        {("observed_at",), ("confirmed_at",), ("changed",)},  # in the odds and changes themselves
+        {("observed_at",), ("confirmed_at",), ("changed",)},  # the odds and changes have them
     ),
     pb.RefreshedSource: (
         lambda message: decode.refreshed(pb.RefreshEventResponse(sources=[message])), set()
@@ -298,7 +298,7 @@ def best(message: pb.BestMarket) -> object:
 
 
 class _Confirmed(dict[tuple[str, str], datetime]):
-    """The times at which the odds of any bookmaker were confirmed: all the same."""
+    """A confirmation time for the odds of every event and bookmaker."""
 
     def __init__(self, at: datetime) -> None:
         self._at = at
@@ -308,7 +308,7 @@ class _Confirmed(dict[tuple[str, str], datetime]):
 
 
 def read_whole(kind: type[Message]) -> Any:
-    """Fill a message so that its parts belong together, as the server sends them."""
+    """Return a filled message whose parts belong together, as in one that the server sends."""
     message: Any = filled(kind)
     if isinstance(message, pb.GetOddsResponse):
         for entry in message.events:
@@ -319,7 +319,7 @@ def read_whole(kind: type[Message]) -> Any:
 
 @pytest.mark.parametrize("kind", READ, ids=lambda kind: kind.DESCRIPTOR.name)
 def test_every_field_that_is_read_makes_a_difference(kind: type[Message]) -> None:
-    """A reader that ignores a field gives the same value with and without it."""
+    """A reader that ignores a field returns the same value without it."""
     read, unused = READ[kind]
     whole = read_whole(kind)
     value = read(whole)
@@ -330,12 +330,12 @@ def test_every_field_that_is_read_makes_a_difference(kind: type[Message]) -> Non
 def same(read: Callable[[Any], object], message: Message, value: object) -> bool:
     try:
         return read(message) == value
-    except KeyError:  # parts that no longer belong together
+    except KeyError:  # without the field, parts no longer belong together
         return False
 
 
 def _of_other_subjects(found: Iterable[Path]) -> set[Path]:
-    """Return paths into the subjects that a market's change has not; tests above cover them."""
+    """Return paths into subjects that a market's change lacks; tests above cover them."""
     return {
         path
         for path in found
@@ -346,8 +346,9 @@ def _of_other_subjects(found: Iterable[Path]) -> set[Path]:
 
 # --- what a stream tells
 
-# The client has no use for these: it asks for the policy itself, needs no second count of a window,
-# and derives an event's name. The odds of an image are READ above, those of a change CARRIED.
+# Message -> the fields that the client does not use: it asked for the policy itself, needs no
+# second count of a window, and derives an event's name. READ covers the odds of images, CARRIED
+# those of changes.
 UNUSED: Final[dict[str, set[Path]]] = {
     "opened": {("policy",)},
     "image_begin": {("durable_revision",), ("cursor", "epoch")},
@@ -357,7 +358,7 @@ UNUSED: Final[dict[str, set[Path]]] = {
 
 
 def told_stream(*, image: bool) -> dict[str, Any]:
-    """Return one message of each type, in an order in which a server may send them."""
+    """Return one message of each type, in an order that a server may send."""
     names = ["opened", "freshness", "changes", "heartbeat", "closing"]
     if image:
         names[1:1] = ["image_begin", "image", "image_end"]
@@ -392,23 +393,23 @@ def told_image() -> pb.Image:
 
 
 def fold(parts: dict[str, Any]) -> list[object]:
-    """Take a whole stream; return each step, and the map after it."""
+    """Fold a whole stream; return each step with the state of the map after it."""
     odds = OddsMap(None)
     seen: list[object] = []
     for name, part in parts.items():
         try:
             step = odds.take(pb.WatchChangesResponse(**{name: part}))
-        except (StreamGap, KeyError) as error:  # the client noticed
+        except (StreamGap, KeyError) as error:  # the client noticed the loss
             return [*seen, type(error)]
         seen += [step, dict(odds.events), dict(odds.sources), odds.cursor, odds.durable_revision]
     return seen
 
 
 def lost_in(name: str, *, image: bool) -> set[Path]:
-    """Return the fields of one message of a stream without which the client sees the same."""
+    """Return the fields of one message that make no difference to the client."""
     parts = told_stream(image=image)
     whole = fold(parts)
-    assert len(whole) == 5 * len(parts)  # it was read to its end
+    assert len(whole) == 5 * len(parts)  # the stream was read to its end
     return {
         path
         for path in paths(parts[name].DESCRIPTOR)
@@ -431,11 +432,11 @@ def test_a_stream_has_no_other_messages() -> None:
     assert len(pb.WatchChangesResponse.DESCRIPTOR.fields) == len(choice.fields)
 
 
-# --- what the service tells of itself
+# --- what the service reports about itself
 
 
 class Told(Bookkeeping):
-    """Odds, beside a status in which no field has its default."""
+    """A book with a status in which no field has its default."""
 
     def status(self) -> ServiceStatus:
         tier = TierFreshness(tier="day", target_s=60.0, pulls=9, fresh=8, in_time=7, late=6)
@@ -469,7 +470,7 @@ async def test_every_field_of_a_status_is_told() -> None:
         with connected(server.address) as client, client.watch() as stream:
             await stream.until("image_end")
             status = await client.call("GetStatus", pb.GetStatusRequest())
-    # This reader is at the head, and reads from memory.
+    # This reader is at the head and reads from memory.
     at_rest = {"lag_changes", "lag_s", "replaying"}
     assert set(unset(status)) == {("subscribers", name) for name in at_rest}
 

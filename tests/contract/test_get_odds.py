@@ -42,9 +42,9 @@ async def test_min_cursor_is_waited_for_until_the_call_s_own_deadline(
             )
             began = time.monotonic()
             found = await refused_in_time(client, "GetOdds", request, timeout_s=3)
-            assert time.monotonic() - began > 2  # the cap is for calls without a deadline
+            assert time.monotonic() - began > 2  # the cap applies to calls without a deadline
             assert found.code == "DEADLINE_EXCEEDED"
-            # In the server's own words, since it answers a little before.
+            # The server refuses, because it answers a little before the deadline.
             assert (found.reason, found.metadata["head"]) == ("NOT_REACHED", "4")
 
 

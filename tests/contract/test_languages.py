@@ -1,4 +1,4 @@
-"""The contract as other languages generate code from it: options of the file and of its fields."""
+"""The proto's options for code in other languages, of the file and of its fields."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def compiled() -> FileDescriptorSet:
 
 
 def fields(messages: Iterable[DescriptorProto]) -> Iterator[tuple[str, FieldDescriptorProto]]:
-    """Yield all fields but those of the entries of maps, which take no options."""
+    """Yield all fields except those of map entries, which take no options."""
     for message in messages:
         if message.options.map_entry:
             continue
@@ -32,11 +32,11 @@ def test_modules_of_other_languages_can_be_imported() -> None:
     file = compiled().file[-1]
     assert file.name == "odds/v1/odds.proto"
     options = file.options
-    # Go takes no import path whose first element has no dot; the package follows the semicolon.
+    # Go rejects import paths whose first element has no dot; the package follows the semicolon.
     path, _, package = options.go_package.partition(";")
     assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+(/[a-z0-9_.-]+)+/odds/v1", path)
     assert package == "oddsv1"
-    # Java wants a domain in reverse, and no class of the name of a message beside the file's own.
+    # Java wants a reversed domain, and no outer class with the name of a message.
     assert re.fullmatch(r"[a-z]+(\.[a-z][a-z0-9_]*){2,}\.odds\.v1", options.java_package)
     assert options.java_multiple_files
     assert options.java_outer_classname not in {message.name for message in file.message_type}
@@ -52,14 +52,14 @@ def test_64_bit_integers_are_text_in_javascript_and_in_json() -> None:
     }
     assert len(found) > 40
     assert {name for name, jstype in found.items() if jstype != AS_TEXT} == set()
-    above = 2**53 + 1  # the first integer that a number of JavaScript cannot hold
+    above = 2**53 + 1  # the first integer that JavaScript's Number cannot hold
     text = json_format.MessageToJson(pb.Cursor(epoch="e", revision=above))
     assert json.loads(text)["revision"] == str(above)
     assert json_format.Parse(text, pb.Cursor()).revision == above
 
 
 def test_the_released_contract_has_the_present_options() -> None:
-    """Options name the modules of generated code, so they never change after a release."""
+    """Options name modules of generated code, so they never change after a release."""
     (released,) = [
         file
         for file in FileDescriptorSet.FromString(RELEASED.read_bytes()).file

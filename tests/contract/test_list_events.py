@@ -1,4 +1,4 @@
-"""ListEvents by the proto: pages that stay whole while events move."""
+"""ListEvents by the proto: pages miss and repeat nothing while events move."""
 
 import random
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ SHOWN = {"b": {H2H: {"home": 1.5, "away": 2.5}}}
 
 
 class Fixtures:
-    """Events that are postponed, brought forward, dropped and added between two pages."""
+    """A book whose events are postponed, brought forward, dropped and added between pages."""
 
     def __init__(self, rng: random.Random, *, capacity: int) -> None:
         self.book = Bookkeeping(capacity=capacity)
@@ -48,7 +48,7 @@ class Fixtures:
         self._added += 1
         self.starts[f"new{self._added:02}"] = NOON + timedelta(minutes=rng.randint(60, 90))
         self.show()
-        self.show()  # what is missing for the second time is gone
+        self.show()  # an event missing for the second time has ended
 
 
 async def listed(client: Client, between: Any, **fields: Any) -> list[pb.ListedEvent]:
@@ -64,7 +64,7 @@ async def listed(client: Client, between: Any, **fields: Any) -> list[pb.ListedE
         between()
 
 
-@pytest.mark.parametrize("capacity", [200_000, 1])  # pages out of memory, and of the database
+@pytest.mark.parametrize("capacity", [200_000, 1])  # pages from memory, and from the database
 @pytest.mark.parametrize("seed", range(6))
 async def test_an_event_that_stays_is_listed_once_however_it_moves(
     seed: int, capacity: int
@@ -79,7 +79,7 @@ async def test_an_event_that_stays_is_listed_once_however_it_moves(
     stayed = [event_id for event_id in first if event_id in fixtures.starts]
     assert len(stayed) < len(first)
     assert set(stayed) <= set(ids)
-    # In the order of the starts as of the first page.
+    # In the order of the starts at the first page.
     known = [event_id for event_id in ids if event_id in first]
     assert known == sorted(known, key=lambda event_id: (first[event_id], event_id))
 

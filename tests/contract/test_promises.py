@@ -1,4 +1,4 @@
-"""Each sentence of the proto has a test, and each test that the table names is there."""
+"""Each sentence of the proto has a test, and each test in the table exists."""
 
 import ast
 from collections import Counter
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.contract.sentences import PROTO, ROOT, TABLE, Sentence, promises, sentences
 
-# Headings and definitions that promise nothing: a few, or the table would prove nothing.
+# The largest share of sentences, such as headings, that promise nothing.
 MOST_UNTESTABLE = 0.1
 
 

@@ -1,4 +1,4 @@
-"""The shapes of the proto, as a client with stubs alone sees them: odds, and changes of them."""
+"""The proto's shapes of odds and changes, as seen by a client with stubs alone."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -79,7 +79,7 @@ async def test_a_change_of_a_market_says_what_it_was_and_what_it_is(seed: int) -
             held = {place: market for place, market in held.items() if place[0] in live}
         if change.kind not in OF_MARKETS:
             continue
-        assert change.event_id in live  # its event came first
+        assert change.event_id in live  # the event itself comes first
         before = held.pop(place_of(change), None)
         assert change.HasField("before") is (before is not None)
         assert before is None or change.before == before
@@ -224,7 +224,7 @@ async def test_an_event_enters_and_leaves_a_filter_under_the_number_of_its_own_c
     assert (event.kind, event.event.id) == (pb.CHANGE_KIND_EVENT_ADDED, "e")
     assert (market.kind, market.reason) == (pb.CHANGE_KIND_ADDED, "entered_filter")
     assert not market.HasField("before")
-    assert market.after.revision < moved  # the odds are older than their coming in
+    assert market.after.revision < moved  # the odds are older than their arrival
     gone, event = went
     assert (gone.kind, gone.reason) == (pb.CHANGE_KIND_REMOVED, "left_filter")
     assert (event.kind, event.reason) == (pb.CHANGE_KIND_EVENT_UPDATED, "left_filter")
@@ -245,7 +245,7 @@ async def test_filters_join_fields_by_and_and_values_by_or() -> None:
                 reply = await client.call("GetOdds", request)
                 listing = pb.ListEventsRequest(filter=request.filter)
                 rows = (await client.call("ListEvents", listing)).events
-                # One rule for all calls: the same events, and of them the same bookmakers.
+                # One rule for all calls: they select the same events and bookmakers.
                 assert [(e.event.id, [(b.source, b.bookmaker) for b in e.bookmakers])
                         for e in reply.events] == [
                     (r.event.id, [(b.source, b.bookmaker) for b in r.bookmakers]) for r in rows

@@ -1,4 +1,4 @@
-"""GetStatus by the proto, from a whole service that is read with stubs alone."""
+"""GetStatus by the proto, from a whole service, with stubs alone."""
 
 import json
 import random
@@ -18,7 +18,7 @@ SPORT = "soccer_epl"
 
 
 class Site:
-    """A site that answers with an offer, or fails when it is told to."""
+    """A site that answers with an offer, or fails on demand."""
 
     def __init__(self) -> None:
         self._rng = random.Random(3)
@@ -99,7 +99,7 @@ async def test_a_service_tells_its_sources_queues_storage_and_readers(tmp_path: 
             assert (down.state, down.reason) == (pb.SOURCE_HEALTH_DOWN, "server_error")
             assert "503" in down.detail
             assert down.consecutive_failures >= 5
-            # Failed is not empty: all odds stay, and are marked.
+            # Failed is not empty: all odds stay, marked as stale.
             assert len(reply.events) == len(events.events)
             assert all(b.stale for e in reply.events for b in e.bookmakers)
             status = await status_of(running.address)

@@ -32,7 +32,7 @@ def small_messages(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_cut_inside_a_window_of_several_messages_loses_nothing(
     small_messages: None,
 ) -> None:
-    """A market that changes back within a window makes no net difference."""
+    """A market that changes back within a window has no net change, so a lost part would show."""
     book = Bookkeeping()
     book.see(observe(offered(offer(1.5)), 0))
     async with serving(book) as server:
@@ -72,7 +72,7 @@ async def test_a_window_of_several_messages_goes_out_at_once_and_in_order(
                 book.see(observe(offered(offer(2.5)), 0))
                 began = monotonic()
                 await reach(stream, watcher, book.feed.head_revision)
-            # A window for each message would have taken a minute.
+            # With a window for each message, this would have taken a minute.
             assert len(watcher.changes) == 900
             revisions = [change.revision for change in watcher.changes]
             assert revisions == sorted(revisions)
@@ -85,7 +85,7 @@ async def test_a_window_of_several_messages_goes_out_at_once_and_in_order(
 async def test_no_two_windows_begin_within_the_interval_from_the_start_on(
     monkeypatch: pytest.MonkeyPatch, chosen: pb.Filter
 ) -> None:
-    """The stream begins in the database, goes on in memory, and odds move all the time."""
+    """The stream begins in the database and goes on in memory, while odds move."""
     monkeypatch.setattr(stored, "PAGE_CHANGES", 5)
     begun: list[float] = []
 

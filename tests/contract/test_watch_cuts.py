@@ -1,4 +1,4 @@
-"""A stream may be cut after any message: what its cursor gives is never less than all."""
+"""A stream may be cut after any message: resuming at its cursor misses nothing."""
 
 import itertools
 import random
@@ -32,7 +32,7 @@ INSIDE = ("opened", "image_begin", "image")
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some kilobytes of odds are an image of several pieces."""
+    """Make images of a few kilobytes consist of several pieces."""
     monkeypatch.setattr(odds.image_pieces, "__defaults__", (256,))
 
 
@@ -42,7 +42,7 @@ async def current(client: Client, chosen: pb.Filter | None = None) -> Held:
 
 
 async def take(stream: Stream, watcher: LiteralWatcher, count: int) -> list[str]:
-    """The kinds of the next messages."""
+    """Take the next messages; return their kinds."""
     kinds = []
     for _ in range(count):
         message = await stream.next()
@@ -81,13 +81,13 @@ async def test_a_cut_after_any_message_of_an_image_begins_it_anew() -> None:
                     pb.INTENT_REASON_RESUMED if whole else pb.INTENT_REASON_IMAGE_INCOMPLETE
                 )
                 if whole:
-                    assert length >= 6  # it went through several pieces
+                    assert length >= 6  # the image had several pieces
                     break
                 assert kinds[-1] in INSIDE
 
 
 async def burst(book: Bookkeeping) -> None:
-    """More at once than the ring keeps, again and again."""
+    """Repeatedly publish more changes at once than the ring holds."""
     lines = [MarketKey("totals", str(line)) for line in range(20)]
     for minute in itertools.count(30):
         for number in range(20):
@@ -197,7 +197,7 @@ async def test_the_place_of_a_cursor_inside_an_image_is_good_for_other_calls() -
 def test_whatever_is_cut_the_literal_map_is_what_get_odds_answers(
     seed: int, cuts: list[int], polls: int, conflated: bool, chosen: pb.Filter
 ) -> None:
-    """Odds move while it is cut, also inside images."""
+    """Odds move between the cuts, which also fall inside images."""
 
     async def main() -> None:
         rng = random.Random(seed)

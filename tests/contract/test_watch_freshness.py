@@ -1,4 +1,4 @@
-"""Freshness, sentence by sentence, by a client that knows nothing but the proto."""
+"""Freshness, sentence by sentence, for a client that knows only the proto."""
 
 import asyncio
 import gc
@@ -88,7 +88,7 @@ async def test_only_what_moved_is_told_and_only_to_those_who_ask() -> None:
                 assert (message.cursor.revision, message.prev_revision) == (head, head)
                 kinds = await take(other, silent, 5)
                 assert set(kinds) == {"heartbeat"}
-            # A resumed stream is told of all that its filter selects at first.
+            # On a resumed stream, the first message has all that the filter selects.
             with client.stream("WatchChanges", watcher.request()) as stream:
                 watcher.fresh.clear()
                 await next_freshness(stream, watcher)
@@ -173,8 +173,8 @@ async def test_it_comes_at_most_once_a_second_and_in_messages_of_bounded_size(
                     assert message.ByteSize() <= 2_300
                     if len(begun) > 3:
                         break
-            assert len(watcher.fresh) == 200  # several messages were one look
-    # Looks are a second apart; that one takes longer than another may bring them nearer.
+            assert len(watcher.fresh) == 200  # one look may give several messages
+    # Looks are a second apart; messages come nearer where one look took longer than the next.
     assert begun[3] - begun[0] > 2.5
 
 

@@ -1,4 +1,4 @@
-"""Slow readers as the literal client sees them, under flow control: its TCP window is shut."""
+"""Slow readers by the proto, with a literal client whose HTTP/2 window is shut."""
 
 import threading
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from tests.support.stalled import StalledReader
 async def read_until(
     reader: StalledReader, watcher: LiteralWatcher, done: Callable[[], bool]
 ) -> list[str]:
-    """Open the window and take messages one by one; what has come beyond the last is lost."""
+    """Open the window and take messages until `done`; drop the rest of the last read."""
     kinds: list[str] = []
 
     def read() -> None:
@@ -48,7 +48,7 @@ async def streaming(server: RpcServer) -> None:
 async def test_lagged_tells_what_is_lost_and_a_cut_after_it_loses_nothing(stored: bool) -> None:
     book = Bookkeeping(capacity=500)
     move(book, 0)
-    # What is not kept anywhere is lost to each policy; what is, to LATEST alone.
+    # Without a store both policies lose the changes; with one, LATEST alone does.
     fields = {"policy": pb.SLOW_READER_POLICY_LATEST} if stored else {}
     async with serving(book, stored=stored) as server:
         with connected(server.address) as client:
@@ -70,7 +70,7 @@ async def test_lagged_tells_what_is_lost_and_a_cut_after_it_loses_nothing(stored
 
 
 def there(watcher: LiteralWatcher, head: int, at_once: bool) -> bool:
-    """Return whether the image has begun again (`at_once`), or is whole."""
+    """Return whether the watcher is at `head`, or with `at_once`, whether the image began again."""
     if at_once:
         return watcher.begun > 1
     return watcher.acts and watcher.cursor is not None and watcher.cursor.revision >= head

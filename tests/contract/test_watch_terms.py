@@ -1,4 +1,4 @@
-"""Options of a stream: the values asked for, and those that it runs with."""
+"""Options of a stream: the requested values and the effective ones."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ from tests.support.odds_builders import Bookkeeping, connected, serving
 
 LINES = [MarketKey("totals", str(line)) for line in range(300)]
 H2H = MarketKey("h2h")
-OUTSIDE = 7  # hours from noon: a start that the filter leaves out
+OUTSIDE = 7  # hours from noon; the filter excludes starts from then on
 
 
 def length(seconds: float) -> Duration:
@@ -99,7 +99,7 @@ async def test_an_event_that_came_and_changed_in_a_window_stands_ahead_of_its_ma
 def outside_a_filter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[pb.Filter, dict[MarketKey, Prices], Bookkeeping]:
-    """A filter, an event outside it whose markets exceed a message, and the book that has it."""
+    """Return a filter, an outside event's markets, which exceed a message, and their book."""
     monkeypatch.setattr(reading, "_BODY_BYTES", 4_096)
     chosen = pb.Filter(start_to=timestamp(NOON + timedelta(hours=OUTSIDE)))
     markets: dict[MarketKey, Prices] = {key: {"over": 1.5} for key in LINES}
@@ -126,7 +126,7 @@ async def test_what_enters_a_filter_and_exceeds_a_message_comes_again_after_a_cu
                 assert watcher.cursor.revision == before.revision
                 assert 1 < len(watcher.changes) < len(LINES)
             told = len(watcher.changes)
-            # It leaves again before the client is back: nothing of it may stay.
+            # The event leaves again before the client is back, so the client must drop all of it.
             book.see(observe([starting(OUTSIDE + 1, markets)], 2))
             with client.stream("WatchChanges", watcher.request()) as stream:
                 await reach(stream, watcher, book.feed.head_revision)
@@ -151,7 +151,7 @@ async def test_a_cut_amid_one_place_resumed_with_conflation_gives_an_image(
                 await reach(stream, watcher, book.feed.head_revision)
                 book.see(observe([starting(OUTSIDE - 1, markets)], 1))
                 assert await take(stream, watcher, 2) == ["changes", "changes"]
-            # What came first is gone before the client is back: folded, it would come to nothing.
+            # The markets sent first are gone when the client is back: their fold is no change.
             left = dict(list(markets.items())[len(LINES) // 2 :])
             book.see(observe([starting(OUTSIDE - 1, left)], 2))
             resumed = watcher.request()

@@ -14,7 +14,7 @@ from tests.contract.sentences import PROTO, ROOT, sentences
 from tests.support.odds_builders import Bookkeeping, connected, serving
 from tests.support.serving import service, settings_for, status_of
 
-# What no call lets through: a refresh answers with a source's failure beside the others' results.
+# Words that no call sends: a refresh returns a source's failure beside the others' results.
 NEVER_SENT = {"SOURCE_FAILED"}
 WORD = re.compile(r"[a-z][a-z0-9_]*")
 IN_PROTO = {
@@ -29,7 +29,7 @@ def constants(of: type) -> set[str]:
 
 
 def words_of_errors() -> Iterator[str]:
-    """Yield the upper-case words that the server's code writes out: reasons of ErrorInfo."""
+    """Yield the reasons of ErrorInfo, the upper-case words in the server's code."""
     for path in sorted((ROOT / "odds_service" / "rpc").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             text = node.value if isinstance(node, ast.Constant) else None
@@ -38,7 +38,7 @@ def words_of_errors() -> Iterator[str]:
 
 
 def subjects() -> Iterator[str]:
-    """Yield the limits that RESOURCE_EXHAUSTED names, as the server's code writes them out."""
+    """Yield the limits named with RESOURCE_EXHAUSTED in the server's code."""
     for path in sorted((ROOT / "odds_service" / "rpc").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if (
@@ -51,7 +51,7 @@ def subjects() -> Iterator[str]:
 
 
 def error_kinds() -> Iterator[str]:
-    """Yield the kind of each SourceError that the code writes out."""
+    """Yield the kind of each SourceError in the code."""
     for path in sorted((ROOT / "odds_service").rglob("*.py")):
         yield from kinds_in(path)
 
@@ -116,7 +116,7 @@ async def test_an_enum_value_that_the_server_does_not_know_is_unspecified() -> N
             opened = []
             for unknown in (0, 99):
                 request = pb.WatchChangesRequest()
-                # As a later version of the proto would send them: by number.
+                # A number that only a later version of the proto would send.
                 request.MergeFromString(bytes((5 << 3, unknown, 6 << 3, unknown)))
                 with client.stream("WatchChanges", request) as stream:
                     opened.append((await stream.next()).opened)

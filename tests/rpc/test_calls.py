@@ -1,4 +1,4 @@
-"""The other calls that answer, by a real client of a real server; GetOdds: test_get_odds."""
+"""The unary calls but GetOdds (see test_get_odds), made by a real client of a real server."""
 
 import random
 from datetime import timedelta
@@ -60,7 +60,7 @@ async def test_pages_survive_changes_between_them() -> None:
                 token = reply.next_page_token
                 if not token:
                     break
-                # Those listed go, and new ones come before and after the place.
+                # Listed events go, and new ones come before and after the page's end.
                 keep = [n for n in range(20) if f"e{n:02}" not in seen or n % 2]
                 events(2 * page, [*keep, 20 + page])
                 events(2 * page + 1, [*keep, 20 + page])

@@ -1,7 +1,7 @@
-"""Requests that mean harm: the service answers each with a status of its own, and serves on.
+"""Hostile requests: the service answers each with a proper status, and goes on serving.
 
-Random bytes as messages, hostile filters and cursors, calls opened and dropped, connections that
-are half open, and frames that no client of ours would send. FUZZ_ROUNDS multiplies the long form.
+They are random bytes as messages, hostile filters and cursors, calls opened and dropped, half-open
+connections, and frames that no client of ours would send. FUZZ_ROUNDS multiplies the long form.
 """
 
 import gzip
@@ -39,7 +39,7 @@ METHODS = {
     "WatchChanges": pb.WatchChangesRequest,
     "GetHistory": pb.GetHistoryRequest,
 }
-# INTERNAL and UNKNOWN are not among them: nothing that is sent may be a crash.
+# Without INTERNAL and UNKNOWN: no request may crash a call.
 ANSWERS = {
     "OK", "INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED",
     "DEADLINE_EXCEEDED", "FAILED_PRECONDITION", "UNAVAILABLE",  # a cursor ahead of the server
@@ -49,7 +49,7 @@ WATCH = f"/{SERVICE}/WatchChanges"
 
 
 def random_bytes(rng: random.Random, method: str) -> bytes:
-    """Any bytes, or a good request of the method with some of its bytes changed."""
+    """Return any bytes, or a good request of the method with some bytes changed."""
     if rng.random() < 0.4:
         return rng.randbytes(rng.choice((0, 1, 2, 7, 40, 300)))
     good = bytearray(hostile(rng, method))
@@ -111,7 +111,7 @@ MAKERS: dict[str, Callable[[random.Random], Any]] = {
 
 
 def hostile(rng: random.Random, method: str) -> bytes:
-    """A request of the method with values that nobody should send."""
+    """Return a request of the method with values that nobody should send."""
     request = METHODS[method]()
     for field in request.DESCRIPTOR.fields:
         if rng.random() < 0.5:
@@ -138,7 +138,7 @@ def hostile(rng: random.Random, method: str) -> bytes:
 
 
 def call(channel: grpc.Channel, method: str, request: bytes) -> str:
-    """Return the end of a call; read some messages of a stream, and drop it."""
+    """Make a call and return its status; drop a stream after some messages."""
     path = f"/{SERVICE}/{method}"
     try:
         if method in ("WatchChanges", "GetHistory"):
@@ -155,7 +155,7 @@ def call(channel: grpc.Channel, method: str, request: bytes) -> str:
 
 @contextmanager
 def nothing_crashes() -> Iterator[None]:
-    """The server's own log names no crash meanwhile."""
+    """Assert that the server logs no error inside the block."""
     with structlog.testing.capture_logs() as logs:
         yield
     assert [entry for entry in logs if entry["log_level"] in ("error", "critical")] == []
@@ -210,7 +210,7 @@ async def test_any_bytes_are_answered_with_a_status_of_ours() -> None:
 
 
 def garbage(address: str, rng: random.Random, what: int) -> None:
-    """One connection that misbehaves in one of some ways."""
+    """Open a connection that misbehaves in the way numbered `what`."""
     host, _, port = address.rpartition(":")
     if what == 0:  # half open: nothing, or half a preface
         with socket.create_connection((host, int(port))) as half:
@@ -230,7 +230,7 @@ def garbage(address: str, rng: random.Random, what: int) -> None:
         elif what == 3:  # pings without a pause
             for _ in range(100):
                 client.socket.sendall(frame(6, 0, 0, rng.randbytes(8)))
-        elif what == 4:  # windows: shut by a setting, and opened beyond what there is
+        elif what == 4:  # windows: shut by a setting, and opened beyond the limit
             client.socket.sendall(frame(4, 0, 0, struct.pack(">HI", 4, 0)))
             stream = client.call(WATCH, framed(b""))
             client.socket.sendall(frame(8, 0, stream, struct.pack(">I", 2**31 - 1)) * 3)
@@ -248,7 +248,7 @@ def garbage(address: str, rng: random.Random, what: int) -> None:
             client.call(WATCH, framed(b""))
         client.drain(0.05)
     except OSError:
-        return  # the server has had enough of it
+        return  # the server closed the connection
     finally:
         client.close()
 
@@ -322,7 +322,7 @@ async def test_streams_opened_and_dropped_leave_nothing_behind() -> None:
 @pytest.mark.long
 async def test_the_same_for_minutes(capsys: pytest.CaptureFixture[str]) -> None:
     rounds = int(os.environ.get("FUZZ_ROUNDS", "2000"))
-    await fuzz_messages(100)  # what is imported and kept for good is there
+    await fuzz_messages(100)  # imports and caches for good are done
     before = psutil.Process().memory_info().rss
     answers = await fuzz_messages(rounds)
     await fuzz_connections(rounds // 20)

@@ -1,4 +1,4 @@
-"""GetOdds, by a real client of a real server: filters, cuts, times, best prices, the past."""
+"""GetOdds by a real client of a real server: filters, cuts, times, best prices, the past."""
 
 import random
 import threading
@@ -99,7 +99,7 @@ async def test_the_odds_of_the_past_by_cursor_and_by_time() -> None:
     for minute, observation in enumerate(random_observations(random.Random(7), 25)):
         book.see(observation)
         expected[minute] = (book.feed.head_revision, flat(book))
-    book.now += timedelta(hours=1)  # the times asked for are over
+    book.now += timedelta(hours=1)  # the requested times are over
     async with serving(book) as server:
         with connected(server.address) as client:
             for minute, (revision, odds) in expected.items():
@@ -131,7 +131,7 @@ async def test_the_odds_of_the_past_by_cursor_and_by_time() -> None:
 
 
 async def test_every_reply_is_one_consistent_cut_while_odds_are_swapped() -> None:
-    """A swap in another thread, as fast as it can; each reply equals the log at its revision."""
+    """Each reply equals the fold of the log at its revision, while another thread swaps odds."""
     book = Bookkeeping()
     book.see(observe(offered({"e0": {"b": {H2H: {"home": 1.5}}}})))
     ready, stop = threading.Event(), threading.Event()
@@ -191,7 +191,7 @@ async def test_times_staleness_and_ids() -> None:
             assert utc_time(missing.observed_at) == NOON + timedelta(minutes=3)
             book.see(observe(offered(offer), 4))
             assert not (await ask()).stale
-            book.now += timedelta(minutes=3, seconds=1)  # three intervals of a minute, and more
+            book.now += timedelta(minutes=3, seconds=1)  # more than three intervals of a minute
             assert (await ask()).stale
 
 

@@ -1,7 +1,7 @@
-"""The past over gRPC, out of real databases: history, odds as of, closing odds.
+"""The past over gRPC, from real databases: history, odds as of a time, closing odds.
 
-The oracle of a filter is the live stream: history must give the same changes in the same order.
-That of the past is a fold of the log that knows nothing of databases.
+The oracle for a filter is the live stream: history must have the same changes in the same order.
+The oracle for past odds is a fold of the log, without a database.
 """
 
 import random
@@ -45,7 +45,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
+    """Give an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'odds.db'}"
     server: PostgresServer = request.getfixturevalue("postgres")
@@ -56,7 +56,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @asynccontextmanager
 async def kept(book: Bookkeeping, url: str) -> AsyncIterator[tuple[Store, str]]:
-    """A server over the book whose store is the real one; gives the store and the address."""
+    """Serve the book with a real store; yield the store and the address."""
     async with open_bridge(), open_store(url, migrate=True) as store:
         await store.begin()
         await store.write(WriteGroup(book.batches))
@@ -72,7 +72,7 @@ def booked(seed: int, count: int) -> Bookkeeping:
 
 
 def random_filter(rng: random.Random) -> Filter:
-    """Some of the fields, often several."""
+    """Return a filter with some fields set."""
     chosen: dict[str, Any] = {}
     if rng.random() < 0.3:
         chosen["event_ids"] = rng.sample(["e0", "e1", "e2", "none"], 2)
@@ -162,8 +162,8 @@ async def test_bounds_of_a_span_and_what_is_not_kept_any_more(url: str) -> None:
         assert floor > 0
         for asked in (Cursor(EPOCH, floor - 1), at(-1)):
             for call, first in (
-                (anext(client.history(start=asked)), floor + 1),  # the first change kept
-                (client.get_odds(as_of=asked), floor),  # the first odds that can be told
+                (anext(client.history(start=asked)), floor + 1),  # the first change that is kept
+                (client.get_odds(as_of=asked), floor),  # the first odds that can be answered
             ):
                 with pytest.raises(ServiceError) as refused:
                     await call
@@ -287,7 +287,7 @@ async def test_closing_odds_of_many_events_come_in_pages(tmp_path: Path) -> None
 
 
 class Counted:
-    """A store that counts what is read of it."""
+    """A store that counts the pages read from it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -313,7 +313,7 @@ class Counted:
     "rows", [300_000, pytest.param(3_000_000, marks=pytest.mark.long)]
 )  # fmt: skip
 async def test_a_long_history_is_never_held_as_a_whole(tmp_path: Path, rows: int) -> None:
-    """As objects, 300,000 changes take over 300 MiB."""
+    """The limit is below the 300 MiB that 300,000 changes take as objects."""
     book = Bookkeeping()
     for minute in range(2):
         offer = {"b1": {H2H: {"home": 2.0 + minute, "away": 1.9}}}
@@ -331,7 +331,7 @@ async def test_a_long_history_is_never_held_as_a_whole(tmp_path: Path, rows: int
             )
     assert seen == first + rows
     assert counted.pages >= rows // stored.PAGE_CHANGES
-    # The reader stood still after its first page: the server read on for what is on the way.
+    # While the reader stood still, the server read only what fits on the way to it.
     assert at_stall < 100
     assert grown < 96 * 2**20
 
@@ -346,16 +346,18 @@ COPIES = """
 
 
 def multiply(path: Path, revision: int, rows: int) -> None:
-    """Append copies of a stored change, as a database would hold them after months."""
+    """Append copies of a stored change, as after months of service."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(COPIES, {"rows": rows, "revision": revision})
         connection.execute("UPDATE feed_state SET durable_revision = ?", [revision + rows])
 
 
 def read_slowly(address: str, counted: Counted) -> tuple[int, int, int]:
-    """Read all, after a while in which nothing is read.
+    """Read the whole history, with a stall after the first page.
 
-    Gives how many changes, the server's pages by then, and by how many bytes the process grew.
+    Returns:
+        The number of changes, the pages that the server had read at the end of the stall, and the
+        growth of the process in bytes.
     """
     memory = psutil.Process().memory_info
     before = peak = memory().rss
@@ -370,7 +372,7 @@ def read_slowly(address: str, counted: Counted) -> tuple[int, int, int]:
 
 
 def settled(counted: Counted) -> int:
-    """The pages that were read when no more are: the reader takes none."""
+    """Return the number of pages read once the server has read none for a second."""
     pages, since = counted.pages, time.monotonic()
     while time.monotonic() - since < 1.0:
         if counted.pages != pages:

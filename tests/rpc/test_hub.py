@@ -1,4 +1,4 @@
-"""Wake-ups of streams, on a clock of the test's own."""
+"""Wake-ups of streams, with the test's own clock."""
 
 import asyncio
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def test_wake_ups_are_rarer_while_many_streams_are_being_opened(
     assert paced.pace_s() == pytest.approx(9 * hub.PACE_S_PER_STREAM)
     loop.run_until_complete(open_one())
     assert paced.pace_s() == pytest.approx(10 * hub.RUSH_PACE_S_PER_STREAM)
-    for _ in range(hub.RUSH_STREAMS):  # streams that come now and then are no rush
+    for _ in range(hub.RUSH_STREAMS):  # streams at such intervals are no rush
         now += hub.RUSH_S / hub.RUSH_STREAMS * 1.2
         loop.run_until_complete(open_one())
     assert paced.pace_s() == pytest.approx(20 * hub.PACE_S_PER_STREAM)

@@ -1,4 +1,4 @@
-"""A remembered reply is the one that would be made anew; and what is remembered is bounded."""
+"""Cached replies equal newly made ones, and the cache is bounded."""
 
 import asyncio
 import random
@@ -35,13 +35,13 @@ FILTERS = [
 
 
 class Asking:
-    """Calls of GetOdds without a server between."""
+    """Calls of GetOdds without a server in between."""
 
     def __init__(self, book: Bookkeeping, loop: asyncio.AbstractEventLoop) -> None:
         self._parts = RpcParts(
             cache=book.cache,
             feed=book.feed,
-            gate=cast(TrioGate, None),  # for calls into Trio, of which there are none
+            gate=cast(TrioGate, None),  # for calls into Trio, which these tests do not make
             settings=ServerSettings(),
             status=book.status,
             now=lambda: book.now,
@@ -53,10 +53,10 @@ class Asking:
         return ServerContext(self._parts, self._loop)
 
     def get(self, request: pb.GetOddsRequest, *, anew: bool = False) -> bytes:
-        """The reply; `anew`: of a server that remembers nothing."""
+        """Return a reply, with `anew` from a server without cached replies."""
         serving = self._fresh() if anew else self._serving
         read = serving.replies.FromString(request.SerializeToString())
-        context: Any = None  # asked for its deadline only where there is a min_cursor
+        context: Any = None  # used only with a min_cursor, for its deadline
         return self._loop.run_until_complete(calls.get_odds(serving, read, context))
 
 
@@ -142,7 +142,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [kept.FromString(raw) is one for raw, one in zip(raws[2:], asked[2:], strict=True)] == (
         [True] * 3
     )
-    kept.keep(asked[0], stamp, book.now, bytes(90))  # dropped before its reply was made
+    kept.keep(asked[0], stamp, book.now, bytes(90))  # the call is dropped before its reply is made
     assert kept.known(asked[0], stamp) is None
     kept.keep(asked[3], stamp, book.now, bytes(60))
     kept.keep(asked[4], stamp, book.now, bytes(60))

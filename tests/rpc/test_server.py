@@ -1,4 +1,4 @@
-"""The server's life: start, stop, crash, health, and who is let in."""
+"""The server's start, stop, crash, health and authentication."""
 
 import asyncio
 import threading
@@ -57,7 +57,7 @@ async def test_thirty_starts_and_stops_leave_no_thread_and_no_listener() -> None
                             assert (await stream.error()).code() is grpc.StatusCode.UNAVAILABLE
             assert book.feed._listeners == []
             assert server.loop is None
-    # Trio keeps its idle worker threads for a while; the server's own is among them.
+    # Trio keeps idle worker threads for a while, the server's among them.
     assert threading.active_count() <= before + 6
 
 

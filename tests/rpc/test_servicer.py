@@ -1,4 +1,4 @@
-"""The table of calls is the contract's: each name, its request and its kind of reply."""
+"""The table of calls matches the proto: each name, its request and its kind of reply."""
 
 import inspect
 from typing import get_args, get_origin, get_type_hints
@@ -16,7 +16,7 @@ METHODS = list(pb.DESCRIPTOR.services_by_name["OddsService"].methods)
 
 
 def request_of(method: MethodDescriptor) -> type:
-    """Return the type of a call's request; GetOdds remembers what it has read."""
+    """Return the type of a call's request; GetOdds parses it in a cache of its own."""
     return Asked if method.name == "GetOdds" else GetMessageClass(method.input_type)
 
 

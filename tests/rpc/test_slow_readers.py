@@ -1,4 +1,4 @@
-"""Readers that take nothing: they delay nobody, hold little, and miss nothing untold."""
+"""Stalled readers: they delay nobody, hold little, and are told of every loss."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ def stalled(address: str, **fields: object) -> Iterator[StalledReader]:
 
 
 def move(book: Bookkeeping, minute: int) -> None:
-    """200 changes, about 60 kB of them."""
+    """Publish 200 changes, about 60 kB."""
     prices = {"over": 1.5 + minute % 2, "under": 1.9}
     book.see(observe(offered({"e": {"b": dict.fromkeys(LINES, prices)}}), minute))
 
@@ -68,7 +68,7 @@ async def test_a_stalled_lossless_reader_delays_nobody_and_gets_every_change(cap
     book = Bookkeeping(capacity=capacity)
     move(book, 0)
     async with serving(book) as server:
-        # A filter of its own: what others read alike is kept for a while, and would serve it.
+        # Its filter differs from the other reader's, whose encoded pieces would serve it too.
         mine = pb.Filter(event_ids=["e"])
         with (
             stalled(server.address, filter=mine) as slow,
@@ -88,7 +88,7 @@ async def test_a_stalled_lossless_reader_delays_nobody_and_gets_every_change(cap
                 status = await client.call("GetStatus", pb.GetStatusRequest())
                 lags = sorted(each.lag_changes for each in status.subscribers)
                 assert lags[0] == 0
-                assert lags[1] > 10_000  # of 16,000: it holds a message or two, not its backlog
+                assert lags[1] > 10_000  # of 16,000: the backlog is not on its way
             messages = await read_up_to(slow, book.feed.head_revision)
             assert_unbroken(messages)
             assert not any(message.HasField("lagged") for message in messages)
@@ -111,7 +111,7 @@ async def test_a_stalled_latest_reader_is_told_and_gets_an_image() -> None:
                 await trio.sleep(0.002)
             messages = await read_up_to(slow, book.feed.head_revision)
             assert_unbroken(messages)
-            # More than one where the machine is busy: it may lag before its window is full.
+            # On a busy machine there are several: the reader may lag before its window is full.
             lagged = [message.lagged for message in messages if message.HasField("lagged")]
             assert lagged[-1].lost_to == book.feed.head_revision
             assert lagged[0].lost_from <= 10_000
@@ -143,7 +143,7 @@ async def test_a_reader_that_takes_nothing_for_too_long_is_given_up(
 async def test_an_image_is_begun_anew_when_its_reader_stopped_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Half an image in hand would keep alive all odds that are replaced meanwhile."""
+    """A half-sent image that is kept holds on to all odds replaced since."""
     monkeypatch.setattr(watch, "IMAGE_STALL_S", 0.2)
     dropped: list[int] = []
     drop = PendingImage.drop
@@ -163,7 +163,7 @@ async def test_an_image_is_begun_anew_when_its_reader_stopped_for_long(
             book.see(observe(offered(later), 1))
             messages = await read_up_to(slow, book.feed.head_revision)
     begun = [m.image_begin.cursor.revision for m in messages if m.HasField("image_begin")]
-    # More than once where the machine is slow.
+    # On a slow machine the image begins more than twice.
     assert begun[0] < book.feed.head_revision
     assert set(begun[1:]) == {book.feed.head_revision}
     assert_unbroken(messages)

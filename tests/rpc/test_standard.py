@@ -1,4 +1,4 @@
-"""Reflection as generic clients use it: both versions of it, and whole descriptors."""
+"""Reflection as generic clients use it: both versions, and whole descriptors."""
 
 import pytest
 import trio
@@ -16,7 +16,7 @@ VERSIONS = ("grpc.reflection.v1alpha.ServerReflection", REFLECTION_V1)
 def reflected(
     channel: Channel, version: str, *requests: messages.ServerReflectionRequest
 ) -> list[messages.ServerReflectionResponse]:
-    """Return the answers to some requests, asked over one stream."""
+    """Return the answers to several requests over one stream."""
     call = channel.stream_stream(
         f"/{version}/ServerReflectionInfo",
         request_serializer=messages.ServerReflectionRequest.SerializeToString,
@@ -42,7 +42,7 @@ async def test_reflection_names_the_services(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_every_service_and_the_details_of_errors_are_described_whole(version: str) -> None:
-    """A client that knows nothing can build each service from the files that it is sent."""
+    """A client can build each service from the files that it receives."""
     methods = {
         "odds.v1.OddsService": "GetOdds",
         "grpc.health.v1.Health": "Check",

@@ -1,4 +1,4 @@
-"""Streams that read on from the database: few at once, and nothing passes while they do."""
+"""Streams that read from the database: few at once, and none misses a change meanwhile."""
 
 from contextlib import ExitStack
 
@@ -31,7 +31,7 @@ def priced(minute: int) -> dict[str, dict[MarketKey, Prices]]:
 
 
 class Slow(Bookkeeping):
-    """A store of which each page has to be let out; `most`: so many were asked for at once."""
+    """A store that holds its pages until `let_out`; `most` is the most held at once."""
 
     def __init__(self) -> None:
         super().__init__(capacity=4)
@@ -41,7 +41,7 @@ class Slow(Bookkeeping):
     async def history_page(
         self, after: int, upto: int, limit: int, only: HistoryFilter = EVERYTHING
     ) -> HistoryPage:
-        if only.sources:  # asked before the stream opens
+        if only.sources:  # a read before the stream opens
             return await super().history_page(after, upto, limit, only)
         self.asked += 1
         self.most = max(self.most, self.asked)
@@ -76,7 +76,7 @@ async def test_few_read_the_database_at_once_and_all_get_everything() -> None:
 
 
 class Forgetting(Bookkeeping):
-    """A store whose retention goes past the reader after its first page."""
+    """A store whose retention overtakes the reader after its first page."""
 
     async def history_page(
         self, after: int, upto: int, limit: int, only: HistoryFilter = EVERYTHING
@@ -106,7 +106,7 @@ async def test_what_retention_takes_meanwhile_is_told_and_an_image_follows(
 
 
 class Growing(Bookkeeping):
-    """A store that shows an event for the first time when its first page is read."""
+    """A store whose log gets a new event while its first page is read."""
 
     late = False
 
@@ -125,7 +125,7 @@ class Growing(Bookkeeping):
     "wanted", [pb.Filter(), pb.Filter(sports=["soccer"]), pb.Filter(in_play=False)]
 )
 async def test_an_event_that_comes_while_it_is_read_is_not_missed(wanted: pb.Filter) -> None:
-    """A filter on events looks for those that it can select, and these are more by then."""
+    """A filter on events lists the events it can select before it reads, without the new one."""
     book = Growing(capacity=5, keeps_past=True)
     for minute in range(20):
         book.see(observe(offered({"e": priced(minute)}), minute))

@@ -20,8 +20,8 @@ from tests.support.stalled import PATH
 
 H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
 BATCHES = 10
-AROUND_BYTES = 64  # of a message: cursors and the durable revision, whatever it holds
-LAST = 80  # a revision: 38 batches of two changes, 50 ms apart
+AROUND_BYTES = 64  # bytes of a message's cursors and durable revision
+LAST = 80  # a revision, after 38 batches of two changes, 50 ms apart
 FILTERS = [pb.Filter(), pb.Filter(bookmakers=["b"]), pb.Filter(markets=["h2h"], in_play=False)]
 
 
@@ -79,7 +79,7 @@ async def test_a_change_is_encoded_once_and_wakes_the_server_once(
                     if not chosen.markets:
                         await read_to(stream, book.feed.head_revision)
             assert len(encoded) == len(book.log) - start == 2 * BATCHES
-            assert len(wake_ups) == BATCHES  # not one more for what becomes durable
+            assert len(wake_ups) == BATCHES  # durable revisions add none
             assert running.subscribers == len(streams)
 
 
@@ -109,7 +109,7 @@ async def test_fifty_equal_conflated_streams_cost_as_many_encodings_as_one() -> 
                     move(book, book.feed.head_revision)
                     await trio.sleep(0.05)
             made = running.pieces_made - before
-    # However slow the machine is: each window that was sent was encoded once.
+    # However slow the machine is, each window that is sent is encoded once.
     assert made == len(set().union(*windows))
     most = max(map(len, windows))
     assert most >= 3
@@ -133,7 +133,7 @@ async def test_a_message_is_its_changes_and_little_around_them() -> None:
 async def test_an_idle_peer_that_is_dead_is_let_go_and_a_living_one_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The one answers no ping of HTTP/2: nothing that it sent says that it is gone."""
+    """A dead peer sends nothing; it just answers no HTTP/2 ping."""
     monkeypatch.setattr(server, "KEEPALIVE_S", 1)
     monkeypatch.setattr(server, "KEEPALIVE_TIMEOUT_S", 1)
     monkeypatch.setattr(server, "PING_EVERY_S", 1)

@@ -1,4 +1,4 @@
-"""The promises of WatchChanges, seen by a real client of a real server."""
+"""The promises of WatchChanges, as seen by a real client of a real server."""
 
 import itertools
 import random
@@ -46,7 +46,7 @@ def kinds(messages: list[pb.WatchChangesResponse]) -> list[str | None]:
 
 
 async def read_to(stream: Stream, head: int) -> list[pb.WatchChangesResponse]:
-    """Messages until one stands at `head`, after an image if there is one."""
+    """Return the messages up to the first at `head`, after the image if there is one."""
     messages: list[pb.WatchChangesResponse] = []
     while True:
         message = await stream.next()
@@ -97,7 +97,7 @@ async def test_reading_and_then_watching_misses_nothing_while_odds_move() -> Non
                     reply = await client.call("GetOdds", pb.GetOddsRequest())
                     revision = reply.cursor.revision
                     shown = reply.events[0].bookmakers[0].markets[0]
-                    assert shown.revision == revision  # one market: the newest change is its own
+                    assert shown.revision == revision  # the newest change is of the one market
                     with client.watch(resume=reply.cursor) as stream:
                         messages = await read_to(stream, revision + 3)
                         revisions = [c.revision for c in changes_of(messages)]
@@ -117,7 +117,7 @@ async def test_reading_and_then_watching_misses_nothing_while_odds_move() -> Non
 async def test_a_resume_at_any_cut_gives_the_same_changes(
     capacity: int, wanted: dict[str, object]
 ) -> None:
-    """With a ring of 10 changes nearly all of it is read from the store, and joined to the ring."""
+    """With a ring of 10 changes, nearly all is read from the store and joined to the ring."""
     book = Bookkeeping(capacity=capacity, keeps_past=True)
     filtered = pb.Filter(**wanted)  # type: ignore[arg-type]  # fields by name
     async with serving(book) as server:
@@ -197,7 +197,7 @@ async def test_every_intent_and_reason() -> None:
 
 
 class RefusingLater(Bookkeeping):
-    """A store that refuses a change after it was asked for the first time."""
+    """A store in which a change is refused from the second page on."""
 
     async def history_page(
         self, after: int, upto: int, limit: int, only: HistoryFilter = EVERYTHING
@@ -377,7 +377,7 @@ async def test_conflation_sends_few_messages_and_the_last_odds() -> None:
                 messages += await read_to(stream, book.feed.head_revision)
                 took_s = trio.current_time() - began
                 sent = [m for m in messages if m.HasField("changes")]
-                # However slow the machine is: never two within the interval, and nothing left out.
+                # However slow the machine is: never two within the interval, and none left out.
                 assert 4 <= len(sent) <= 1 + took_s / 0.3
                 folded = [max(1, change.conflated_count) for change in changes_of(sent)]
                 assert sum(folded) == book.feed.head_revision - image_at > 2 * len(sent)

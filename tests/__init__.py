@@ -8,16 +8,16 @@ services whose database, network or process fails. `support/` has what several f
 Limits: a test ends within 300 s or fails with the stacks of all threads; `long` tests have no
 limit. Inside a test, `trio.fail_after` bounds a wait for something that may never come. Choose its
 seconds for a machine that is four times too busy: 20 costs nothing where the wait is short. A limit
-is never what a test measures: costs are counted in calls, bytes, blocks or instructions.
+measures nothing: costs are counted in calls, bytes, blocks or instructions.
 
 Real servers: PostgreSQL comes from a wheel and is started once for each worker; a bookmaker is a
 real HTTP server, a client a real gRPC client. Every server listens on port 0. Nothing is mocked but
 the wall clock, and a provider's network.
 
-Waiting: a test waits for what it speaks of: a counter, a message, a row, a log event, a task that
-blocks. It does not sleep for a while and hope. A test that nothing happens needs a later event that
-proves the time has passed: a second message, a further poll, a cursor. `autojump_clock` is for
-tests that are pure Trio; with real input and output it jumps, and every timeout is over at once.
+Waiting: a test waits for an observable effect: a counter, a message, a row, a log event, a blocked
+task. It does not sleep for a while and hope. A test that nothing happens needs a later event to
+prove that the time has passed: a second message, a further poll, a cursor. `autojump_clock` is for
+tests that are pure Trio; with real input and output it jumps, and every timeout expires at once.
 
 Races are forced, not hoped for: `trio.testing.Sequencer` and `wait_all_tasks_blocked` order tasks,
 a lock or a paused process holds a step open, `monkeypatch` puts a checkpoint or an error into one.

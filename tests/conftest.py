@@ -1,4 +1,4 @@
-"""The rules of `tests/__init__.py`, enforced: limits, claimed errors, markers by place."""
+"""Enforcement of the rules in `tests/__init__.py`: limits, claimed errors, markers by place."""
 
 import sys
 from collections.abc import Iterator

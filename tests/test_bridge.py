@@ -1,4 +1,4 @@
-"""The bridge: both ways, with errors, cancellation and the end of either side."""
+"""The bridge in both directions: results, errors, cancellation, and the end of either side."""
 
 import asyncio
 import gc
@@ -177,7 +177,7 @@ async def test_the_services_stop_aborts_the_calls_under_way() -> None:
 async def test_each_thread_finds_its_own_loop_and_none_asks_trio(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """trio_asyncio's replacement asks Trio, at a cost, and grpc asks several times a call."""
+    """trio_asyncio's own lookup asks Trio, which costs time, and grpc asks several times a call."""
 
     def asked() -> trio.lowlevel.Task:
         pytest.fail("asked Trio for its task")
@@ -244,7 +244,7 @@ async def test_a_thread_has_one_bridge_at_a_time() -> None:
 
 
 def test_what_its_import_lends_asyncio_is_taken_back() -> None:
-    """In a process of its own: here other modules have been imported before."""
+    """This needs a fresh process: here, other modules have been imported before."""
     program = (
         "import asyncio, sys, odds_service.bridge\n"
         "names = {'BaseDefaultEventLoopPolicy'} & set(vars(asyncio.events))\n"

@@ -19,7 +19,7 @@ H2H = MarketKey("h2h")
 
 
 def book_of(minutes: int) -> tuple[Book, list[Commit]]:
-    """A book with one batch of changes a minute."""
+    """Return a book with one batch of changes a minute, and the batches."""
     book = Book()
     batches = []
     for minute in range(minutes):
@@ -116,7 +116,7 @@ def test_cuts_taken_by_another_thread_equal_the_log_at_their_revision() -> None:
 
 
 def test_detect_alone_writes_the_cache_and_the_writer_alone_says_what_is_durable() -> None:
-    """Compared after it was swapped elsewhere, the new would be compared with itself."""
+    """If others swapped values in before detection compared them, it would see no difference."""
     package = Path(odds_service.__file__).parent
     callers: dict[str, set[str]] = {"swap": set(), "append_locked": set(), "advance_durable": set()}
     for path in package.rglob("*.py"):

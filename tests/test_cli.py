@@ -1,4 +1,4 @@
-"""The command line as a whole: its overview, its errors, and that it starts fast."""
+"""The command line as a whole: its overview, its errors and its fast start."""
 
 import subprocess
 import sys

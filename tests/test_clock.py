@@ -1,4 +1,4 @@
-"""The clock that is believed, and the stamps of the log: jumps, sleeps, and what follows them."""
+"""The steady clock and the stamps of the log, over jumps of the wall clock and sleeps."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -138,7 +138,7 @@ def test_stamps_never_decrease_never_lead_by_more_than_they_did_and_meet_the_clo
         if lead_s > HOLD_LEAD_S:
             assert stamp.detected_at == last + timedelta(microseconds=1)
         last = stamp.detected_at
-    # Left alone the clock comes up to the log, and from then on they are one.
+    # Without more jumps the clock catches up with the log, and they agree from then on.
     lead_s = max(0.0, (last - wall).total_seconds())
     wall, boot_s = later(wall, 2 * lead_s + 1), boot_s + 2 * lead_s + 1
     assert log.stamp(wall, boot_s) == (wall, None)

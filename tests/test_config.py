@@ -1,4 +1,4 @@
-"""Settings: file, environment and flags; what is wrong is named, secrets are not shown."""
+"""Settings from file, environment and flags: errors name the setting and show no secret."""
 
 from pathlib import Path
 

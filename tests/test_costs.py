@@ -1,4 +1,4 @@
-"""The cost of one market, counted without a clock: calls, kept objects, and SQL statements."""
+"""The cost of one market, counted without a clock: calls, kept objects and SQL statements."""
 
 import gc
 import json
@@ -33,7 +33,7 @@ def calls_of(work: Callable[[], object]) -> Counter[str]:
     def count(_frame: FrameType, what: str, _argument: Any) -> None:
         counted[what] += 1
 
-    gc.disable()  # what it would call is none of ours
+    gc.disable()  # its calls are not the work's
     sys.setprofile(count)
     try:
         work()
@@ -60,7 +60,7 @@ def test_an_unchanged_market_costs_one_lookup_and_keeps_nothing() -> None:
         compare_markets(odds.markets, seen)
         calls[markets] = calls_of(lambda odds=odds, seen=seen: compare_markets(odds.markets, seen))  # type: ignore[misc]  # bound now
         book.see(again)
-        # One mapping and its values for all polls: an unchanged market leaves no object behind.
+        # All polls share one mapping and its values: an unchanged market leaves no object behind.
         (after,) = book.events["e1"].bookmakers.values()
         assert after.markets is odds.markets
     assert calls[MANY]["call"] == calls[FEW]["call"]

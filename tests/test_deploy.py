@@ -1,6 +1,6 @@
 """The files in deploy/ fit the service: metrics and labels exist, the unit leaves time to drain.
 
-Where Prometheus' own promtool is installed it checks the rules, and their tests, too.
+Prometheus' promtool, where it is installed, checks the rules and runs their tests.
 """
 
 import configparser
@@ -45,7 +45,7 @@ def alert_rules() -> list[dict[str, Any]]:
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """An expression's place in the file, and its text."""
+    """Yield the place and the text of each expression in the files."""
     for rule in alert_rules():
         yield rule["alert"], rule["expr"]
     board = dashboard()
@@ -62,7 +62,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 def metrics_in(expression: str) -> set[str]:
-    """The names of metrics: what is no function, word, label or text."""
+    """Return the metrics in an expression: names that are no function, keyword, label or text."""
     text = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\"[^\"]*\"", " ", expression)
     text = re.sub(r"\b(by|ignoring|on|without)\s*\([^)]*\)", " ", text)
     text = re.sub(r"\boffset\s+\w+", " ", text)
@@ -87,10 +87,10 @@ def names() -> set[str]:
 
 
 async def full_scrape(folder: Path) -> Scrape:
-    """A scrape of a service that has seen successes and failures of every kind that is shown."""
+    """Return a scrape of a service that has had every kind of success and failure shown."""
     async with measured(folder, STILL) as running:
         (scraper,) = running.parts.scrapers.values()
-        scraper.counts.problems["bad_market"] += 1  # a body that the simulation does not give
+        scraper.counts.problems["bad_market"] += 1  # a problem that the simulation never causes
         await call(running.address, lambda stub: stub.GetOdds(pb.GetOddsRequest(), timeout=30))
         with connected(running.address) as client, client.watch() as stream:
             await stream.until("image_end")
@@ -170,7 +170,7 @@ def test_the_unit_leaves_more_time_than_a_stop_takes() -> None:
 
 def test_the_unit_s_command_is_one() -> None:
     _, name, *arguments = shlex.split(unit()["Service"]["ExecStart"])
-    context = load(name).make_context(name, arguments)  # raises for options that there are not
+    context = load(name).make_context(name, arguments)  # raises for unknown options
     assert context.params["config"].suffix == ".toml"
 
 

@@ -1,4 +1,4 @@
-"""Everything that the documents name exists; every setting, part, cache and lock is in them."""
+"""Names in the documents exist, and the documents name every setting, part, cache and lock."""
 
 import ast
 import re
@@ -119,7 +119,7 @@ def test_every_part_of_the_package_is_in_the_picture_of_it() -> None:
     assert described == parts - {"__init__", "__main__"}
 
 
-# What is named in the code -> which table of docs/architecture.md has to name who uses it.
+# A name in the code -> the table of docs/architecture.md that must list its users.
 KINDS: Final = {
     **dict.fromkeys(("lru_cache", "cache", "OrderedDict", "WeakValueDictionary",
                      "WeakKeyDictionary"), "## Caches"),
@@ -138,7 +138,10 @@ def kind_of(callee: ast.expr) -> str | None:
 
 
 def owners(node: ast.AST, inside: str, stem: str) -> Iterator[tuple[str, str]]:
-    """Yield (table, `module.name` of the outermost class or function) of each use below a node."""
+    """Yield the table and the owner of each use below a node.
+
+    The owner is the outermost class or function around the use, as `module.name`.
+    """
     for child in ast.iter_child_nodes(node):
         name = inside
         if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

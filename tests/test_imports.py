@@ -1,7 +1,7 @@
-"""Imports go one way, and each foreign library has one place that knows it.
+"""Imports go one way, and each foreign library has one place that imports it.
 
-Read from the syntax trees of all modules, so that imports inside functions and for type checking
-count too. A new part of the package has to be placed in LAYERS before these tests pass.
+The tests read the syntax trees of all modules, so imports inside functions and for type checking
+count too. A new part of the package needs a place in LAYERS.
 """
 
 import ast
@@ -14,7 +14,7 @@ import pytest
 PACKAGE: Final = "odds_service"
 ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 
-# A part may import parts of the layers before its own, and its own modules; not its neighbours.
+# A part may import parts of earlier layers and its own modules, but no part of its own layer.
 LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"secrets", "signals"}),
     frozenset({"model", "errors", "http"}),
@@ -34,16 +34,16 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"__main__"}),
 )
 
-# (part, other part) -> all that the one may know of the other.
+# (part, other part) -> the only modules that the one may import from the other.
 ONLY: Final = {
-    # What a source promises, and the gate that checks it; no provider.
+    # The protocol of sources and the gate, but no provider.
     ("pipeline", "sources"): (
         "sources.base",
         "sources.boundary",
         "sources.failures",
         "sources.access",
     ),
-    ("client", "wire"): ("wire.pb",),  # the contract, and not what encodes it
+    ("client", "wire"): ("wire.pb",),  # the contract, but not the encoder
 }
 
 # Library -> the parts, or single modules, that may import it.
@@ -69,7 +69,7 @@ OWNERS: Final = {
     "pydantic_settings": {"config"},
 }
 
-# Values and synchronous parts: what they do is decided without a loop, so it can be tested so.
+# Values and synchronous parts, which make their decisions, and are tested, without a loop.
 WITHOUT_A_LOOP: Final = {
     "model",
     "detection",
@@ -84,7 +84,7 @@ LOOPS: Final = {"trio", "trio_asyncio", "asyncio", "anyio"}
 
 
 def package_sources() -> dict[str, str]:
-    """Module name below the package (`rpc.server`; empty: the package itself) -> its text."""
+    """Return the text of each module by its name below the package (empty: the package itself)."""
     sources = {}
     for path in ROOT.rglob("*.py"):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -94,7 +94,7 @@ def package_sources() -> dict[str, str]:
 
 
 def imported(module: str, sources: Mapping[str, str]) -> Iterator[str]:
-    """Full names of what a module imports; for `from package import module` the module's."""
+    """Yield the full names that a module imports, of modules rather than of their contents."""
     is_package = any(other.startswith(f"{module}.") for other in sources) or not module
     here = [PACKAGE, *(part for part in module.split(".") if part)]
     for node in ast.walk(ast.parse(sources[module])):
@@ -111,7 +111,7 @@ def imported(module: str, sources: Mapping[str, str]) -> Iterator[str]:
 
 
 def within(module: str, place: str) -> bool:
-    """Return whether a module is that place or lies below it."""
+    """Return whether a module is at a place or below it."""
     return module == place or module.startswith(f"{place}.")
 
 
@@ -121,7 +121,7 @@ def layer_of(part: str) -> int | None:
 
 
 def inner_violation(module: str, target: str) -> str | None:
-    """Say what is wrong with a module's import of another one of the package, if anything is."""
+    """Return the fault of a module's import from the package, None for a good one."""
     part, other = module.split(".")[0], target.split(".")[0]
     if part == other or not target:
         return None
@@ -137,7 +137,7 @@ def inner_violation(module: str, target: str) -> str | None:
 
 
 def outer_violation(module: str, library: str) -> str | None:
-    """Say what is wrong with a module's import of a library, if anything is."""
+    """Return the fault of a module's import of a library, None for a good one."""
     owners = OWNERS.get(library)
     if owners is not None and not any(within(module, owner) for owner in owners):
         return f"{module} imports {library}, which belongs to {', '.join(sorted(owners))}"
@@ -147,7 +147,7 @@ def outer_violation(module: str, library: str) -> str | None:
 
 
 def violations(sources: Mapping[str, str]) -> list[str]:
-    """All that is wrong with the imports of a package, sorted, each once."""
+    """Return the faults of all imports of a package, sorted, each once."""
     found = set()
     for module in sources:
         part = module.split(".")[0]

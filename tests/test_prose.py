@@ -1,7 +1,7 @@
 """Docstrings begin with an imperative or a noun phrase, as docs and CONTRIBUTING say.
 
-No test can tell good prose; this one catches the first wall that newcomers met: a first line that
-is a clause ("What was asked …", "How far …").
+No test can judge prose. This one catches first lines that are clauses ("What was asked …", "How far
+…"), the first obstacle that newcomers met.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Secrets, and text that looks like one, are in no output; all other text stays as it was."""
+"""No output has secrets, or text that looks like one; all other text is unchanged."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The built wheel holds all that the service needs, and nothing that only tests use."""
+"""The built wheel has everything the service needs, and nothing that only tests use."""
 
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -15,7 +15,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> list[PurePosixPath]:
-    """The paths in the wheel, without its metadata."""
+    """Return the paths in the wheel, without its metadata."""
     folder = tmp_path_factory.mktemp("wheel")
     builder = wheel.WheelBuilder(str(ROOT))
     (built,) = builder.build(directory=str(folder), versions=["standard"])
@@ -42,7 +42,7 @@ def test_bookmakers_that_only_tests_simulate_are_not_there(packed: list[PurePosi
 
 
 def test_every_module_of_the_demo_serves_a_command(packed: list[PurePosixPath]) -> None:
-    """A fake that no command needs belongs to tests/support."""
+    """Fakes that no command needs belong to tests/support."""
     sources = package_sources()
     known, found = set[str](), {"demo.__main__", "commands.demo", "commands.replay"}
     while found - known:

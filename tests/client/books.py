@@ -1,4 +1,4 @@
-"""Odds for the tests of the client to serve, and shapes to compare them in."""
+"""Odds for a server in tests of the client, and plain forms to compare them."""
 
 import threading
 from typing import Any
@@ -68,7 +68,7 @@ def move(book: Bookkeeping, minute: int) -> None:
 
 
 async def let_go(server: RpcServer) -> None:
-    """Wait until the server has no subscriber and this process no reading thread."""
+    """Wait until the server has no subscriber and this process has no reading thread."""
     with trio.fail_after(WITHIN_S):
         while server.subscribers or readers():  # noqa: ASYNC110  # of other threads
             await trio.sleep(0.01)

@@ -1,7 +1,7 @@
-"""A log of changes as the contract describes it: a server's messages without a server.
+"""A log of changes and its messages by the contract, without a server.
 
 It shares no code with the service: events and markets are plain dicts, and the state at each
-revision is stored when the revision is made.
+revision is stored as the revision is made.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def held(odds: OddsMap) -> Shown:
 
 
 class Log:
-    """The changes, revision by revision, and the state after each."""
+    """A log of changes, with the state after each."""
 
     def __init__(self) -> None:
         self.changes: list[pb.Change] = []
@@ -51,7 +51,7 @@ class Log:
         return self.states[-1]
 
     def toggle_event(self, event_id: str) -> None:
-        """Add an event, or end it with all its markets."""
+        """Add an event, or end a present one with all its markets."""
         state = dict(self.now)
         ends = state.pop(event_id, None) is not None
         if not ends:
@@ -134,7 +134,7 @@ class Server:
         return pb.WatchChangesResponse(opened=opened)
 
     def image(self) -> Iterator[pb.WatchChangesResponse]:
-        """Yield an image of the current state, a market a piece."""
+        """Yield an image of the current state, with one market in each piece."""
         cursor = self._log.cursor(self._log.head)
         state = self._log.now
         begin = pb.ImageBegin(cursor=cursor, prev_revision=self._sent)

@@ -1,4 +1,4 @@
-"""The async client on each of its loops."""
+"""The async client under Trio and under asyncio."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ async def under_trio(address: Address | str, work: Work) -> Any:
 
 
 async def under_asyncio(address: Address | str, work: Work) -> Any:
-    """Run in a thread with its own loop: the test's loop is Trio's."""
+    """Run work in a thread with an asyncio loop, since the test's own loop is Trio's."""
 
     async def main() -> Any:
         async with asyncio.timeout(WITHIN_S), open_client(address) as client:
@@ -39,7 +39,7 @@ faces = pytest.mark.parametrize("face", [under_trio, under_asyncio])
 
 
 async def soon(waiting: Awaitable[Any], within_s: float) -> Any:
-    """Await with a time-out, on either loop."""
+    """Await with a time-out, under Trio or asyncio."""
     if trio.lowlevel.in_trio_run():
         try:
             with trio.fail_after(within_s):

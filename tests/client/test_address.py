@@ -1,4 +1,4 @@
-"""TLS, mutual TLS and tokens, and clear errors where they are wrong."""
+"""Addresses with TLS, mutual TLS and tokens, and clear errors for wrong ones."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The calls under Trio and asyncio: typed values, and errors that say what is wrong."""
+"""The async client's calls under Trio and asyncio: typed values and clear errors."""
 
 from datetime import timedelta
 

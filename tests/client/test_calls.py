@@ -1,4 +1,4 @@
-"""A client that is closed under its calls."""
+"""Clients that are closed during their calls."""
 
 import asyncio
 

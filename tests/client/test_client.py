@@ -1,4 +1,4 @@
-"""The names that the client exports, and the promise that names of earlier releases stay."""
+"""The client's exported names, of which none of an earlier release may go."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""`import odds_service.client` is cheap, brings little with it, and changes nothing else."""
+"""`import odds_service.client` is cheap, imports little, and patches nothing."""
 
 import json
 import resource
@@ -16,7 +16,7 @@ HEAVY: Final = frozenset(
     }
 )  # fmt: skip
 
-# Modules that libraries for concurrency like to patch; imported first, then compared by identity.
+# Modules that concurrency libraries tend to patch; imported first, and compared by identity.
 UNPATCHED: Final = """
 import asyncio, asyncio.events, asyncio.tasks, builtins, json, logging, os, select, selectors
 import signal, socket, ssl, subprocess, sys, threading, time, warnings
@@ -78,7 +78,7 @@ def test_it_brings_nothing_of_the_service_and_no_heavy_library() -> None:
 
 
 def test_it_costs_less_than_the_limit_and_little_more_than_grpc() -> None:
-    """The limit in seconds grows with the cost of the libraries alone: a machine may be slow."""
+    """The limit scales with the cost of importing the libraries alone, for slow machines."""
     libraries = "import grpc, msgspec, ssl, google.protobuf.json_format, google.rpc.status_pb2"
     least, client = cpu_s(libraries), cpu_s("import odds_service.client")
     assert client < 2 * least

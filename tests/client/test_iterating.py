@@ -109,7 +109,7 @@ async def test_a_time_out_round_the_next_change_loses_nothing(face: Face) -> Non
         watch = client.watch(start=await client.get_odds())
         seen: list[float | None] = []
         for minute, price in enumerate(prices, 1):
-            for _ in range(3):  # nothing comes, and the wait is given up
+            for _ in range(3):  # no change comes, and the wait is cancelled
                 with pytest.raises(TimeoutError):
                     await soon(anext(watch), 0.02)
             book.see(one_event(price, minute))
@@ -125,7 +125,7 @@ async def test_a_time_out_round_the_next_change_loses_nothing(face: Face) -> Non
 
 @faces
 async def test_a_watch_survives_the_server(face: Face) -> None:
-    """The steps show a stop, a time without a server, and a start with a longer log."""
+    """The watch sees a stop, a time without a server, and a start with a longer log."""
     book = Bookkeeping()
     book.see(one_event(1.5))
     stopped, again = trio.Event(), trio.Event()
@@ -242,7 +242,7 @@ class Broken:
 
 
 class Breaking:
-    """A transport of such streams, with their number."""
+    """A transport of `Broken` streams, which counts them."""
 
     def __init__(self) -> None:
         self.opened = 0

@@ -1,4 +1,4 @@
-"""The client's map equals the server's odds, or notices a stream that breaks the contract."""
+"""The client's map equals the server's odds, or rejects a stream that breaks the contract."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -50,7 +50,7 @@ prices = st.sampled_from([1.5, 2.0, 2.5])
 
 
 class Watching(RuleBasedStateMachine):
-    """A growing log, and one client that follows it over disconnects, images and losses."""
+    """A growing log, and a client that follows it over disconnects, images and losses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ TestWatching = Watching.TestCase
 
 
 def a_stream(log: Log, chunks: list[int]) -> list[pb.WatchChangesResponse]:
-    """Return an image of the log's first third, then the rest in messages of some changes."""
+    """Return an image of the log's first third, and the rest in messages of `chunks` changes."""
     early = Log()
     early.changes = log.changes[: log.head // 3]
     early.states = log.states[: log.head // 3 + 1]
@@ -176,7 +176,7 @@ def test_no_message_can_be_lost_or_repeated_unnoticed(
             odds.take(message)
     except StreamGap:
         return
-    # Nothing was said: then nothing was lost.
+    # Without a StreamGap, the map lost nothing.
     assert odds.whole
     assert held(odds) == log.now
     assert odds.cursor == Cursor(EPOCH, log.head)

@@ -1,4 +1,4 @@
-"""A map watched with freshness knows its confirmations, and its best prices follow them."""
+"""A map watched with freshness has confirmation times, and its best prices follow them."""
 
 from datetime import UTC, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The asyncio transport lets every stream go."""
+"""The asyncio transport releases every stream."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The Trio transport: a thread for each stream, all of them gone at the end."""
+"""The Trio transport has a thread for each stream, and all of them end."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.support.odds_builders import Bookkeeping, serving
 
 
 async def test_a_deadline_is_kept_with_many_watches_open() -> None:
-    """Each watch has a thread of its own: Trio's limit of threads does not matter."""
+    """Watches use threads of their own, so Trio's limit of threads does not apply."""
     book = Bookkeeping()
     book.see(one_event(1.5))
     count = 60  # more than Trio's limit of threads
@@ -38,14 +38,14 @@ async def test_a_deadline_is_kept_with_many_watches_open() -> None:
 
 
 async def test_a_cancelled_client_lets_all_its_streams_go_under_trio() -> None:
-    """Threads that wait because nobody reads end too."""
+    """Threads that wait for a reader end too."""
     book = Bookkeeping()
     move(book, 0)
     async with serving(book) as server:
         with trio.CancelScope() as scope:
             async with open_client(server.address) as client:
                 await three_watches(client)
-                for minute in range(1, 60):  # more messages than a thread may be ahead
+                for minute in range(1, 60):  # more messages than a thread may read ahead
                     move(book, minute)
                     await trio.sleep(0.002)
                 scope.cancel()

@@ -1,4 +1,4 @@
-"""The synchronous client, closed by other threads."""
+"""Synchronous clients closed by other threads."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""The values that the client hands out."""
+"""The client's values."""
 
 import pytest
 

@@ -1,8 +1,8 @@
-"""The wheel without extras is the client: on both lines of protobuf, with warnings as errors.
+"""The wheel without extras is a working client, with protobuf 6 and 7 and warnings as errors.
 
-Each environment is a fresh one, and its packages are fetched: one holds the lower bounds in
-pyproject.toml, with protobuf 6; the other the versions in constraints.txt, with protobuf 7.
-Nothing here is skipped: without a package index these tests fail.
+Each test environment is fresh and downloads its packages: one has the lower bounds of
+pyproject.toml with protobuf 6, the other the versions of constraints.txt with protobuf 7. Without a
+package index these tests fail; they are never skipped.
 """
 
 import json
@@ -30,14 +30,14 @@ CONSTRAINTS: Final = ROOT / "constraints.txt"
 PROGRAM: Final = Path(__file__).with_name("wheel_client.py")
 WITHIN_S: Final = 240.0
 PIP: Final = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-LINES: Final = {"lower bounds": "6", "constraints": "7"}  # -> protobuf's line
+LINES: Final = {"lower bounds": "6", "constraints": "7"}  # environment -> major of protobuf
 BARE: Final = {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONPATH"}
 
 pytestmark = pytest.mark.slow
 
 
 def ran(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command outside the tree, so that only installed packages can be imported."""
+    """Run a command outside the source tree, where only installed packages can be imported."""
     return subprocess.run(
         [str(part) for part in command],
         cwd="/",
@@ -75,7 +75,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def python(
     request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Return the interpreter of an environment that holds the wheel and what it requires."""
+    """Return the interpreter of an environment with the wheel and its requirements."""
     folder = tmp_path_factory.mktemp("environment")
     constraints = CONSTRAINTS
     if request.param == "lower bounds":

@@ -1,6 +1,6 @@
-"""A program that uses the client's wheel alone: it reads, watches, and prints its observations.
+"""A program on the client's wheel alone, which reads, watches, and prints its observations.
 
-Run by test_wheel.py in an environment of its own: `python wheel_client.py ADDRESS HEAD`.
+test_wheel.py runs it in an environment of its own: `python wheel_client.py ADDRESS HEAD`.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Odds for the tests of the commands to serve."""
+"""Odds for a server in tests of the commands."""
 
 from datetime import datetime, timedelta
 from pathlib import Path

@@ -18,7 +18,7 @@ __all__ = ["place", "postgres"]  # fixtures
 
 
 class Ended(NamedTuple):
-    """The exit and the output of a command; `error` is the one line that cli.main prints."""
+    """The exit code and output of a command; `error` is the line that cli.main prints."""
 
     code: int
     stdout: str
@@ -26,7 +26,7 @@ class Ended(NamedTuple):
 
 
 def run(place: DatabasePlace, arguments: Sequence[str]) -> Ended:
-    """The command in this process, in a thread with a loop of its own."""
+    """Run the command in this process; call it in a thread, for it starts a loop."""
     result = CliRunner().invoke(cli.app, ["db", *arguments, "--database", place.url])
     error = "" if result.exception is None else str(result.exception)
     return Ended(result.exit_code, result.stdout, error)
@@ -54,7 +54,7 @@ async def test_the_command_line_upgrades_verifies_and_tends_the_dead_letters(
         refused = await ran("upgrade")
         assert refused.code == 1
         assert "in use by another odds-service" in refused.error
-        # The others work beside the service.
+        # The other commands work beside the service.
         told = await ran("verify")
         assert (told.code, told.stdout.startswith("no fault: ")) == (0, True), told
         assert "2 changes of it refused" in told.stdout

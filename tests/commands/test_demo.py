@@ -1,4 +1,4 @@
-"""The live table shows the essentials of a change in a terminal of any size."""
+"""`odds-service demo`: its live table shows the essentials in a terminal of any size."""
 
 from datetime import UTC, datetime
 from io import StringIO
@@ -49,5 +49,5 @@ def test_kind_time_and_prices_are_whole_in_any_terminal(width: int, shown: list[
     rows = [line for line in lines if "prices" in line]
     assert all(text in rows[0] for text in shown), rows[0]
     assert len(rows) == 24 - 7
-    assert len(lines) + 2 <= 24  # title and caption go beside them
+    assert len(lines) + 2 <= 24  # the title and the caption take two
     assert max(map(len, lines)) <= width

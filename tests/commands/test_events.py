@@ -1,4 +1,4 @@
-"""`odds-service events`: the listed events, one line each."""
+"""`odds-service events`: listed events, one line each."""
 
 import pytest
 

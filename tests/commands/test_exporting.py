@@ -1,4 +1,4 @@
-"""Exports to CSV and Parquet hold every change, and appear whole or not at all."""
+"""Exports to CSV and Parquet have every change, and appear whole or not at all."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A command without its extra names the extra."""
+"""A command names the extra that it lacks."""
 
 import subprocess
 import sys

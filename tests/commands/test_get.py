@@ -124,7 +124,7 @@ async def test_many_markets_and_bookmakers_stay_readable(columns: int) -> None:
 
 
 async def test_names_stay_whole_where_there_is_room() -> None:
-    """A long bookmaker name takes no room from the others, and is not broken in two."""
+    """A long bookmaker name takes no room from others and is not broken."""
     book = Bookkeeping()
     names = ["a_long_bookmaker_name", *(f"b{n}" for n in range(7))]
     odds: Prices = {"home": 2.0, "away": 1.9}

@@ -40,7 +40,7 @@ async def test_charts_and_closing_odds_on_the_command_line(tmp_path: Path) -> No
     assert image.read_bytes().startswith(b"\x89PNG")
     assert "exists; it is not overwritten" in complaint(again)
     assert "Reds – Blues · h2h" in text.stdout
-    assert "a b1   b b2" in text.stdout  # b2 never moved since: it stood at the start
+    assert "a b1   b b2" in text.stdout  # b2 did not move in the span
     assert "\nhome\n" not in one.stdout
     assert "\naway\n" in one.stdout
 

@@ -12,7 +12,7 @@ from tests.support.serving import service, settings_for, wait_until
 
 async def test_it_says_what_changed_and_that_it_is_stored(tmp_path: Path) -> None:
     async with bookmaker(BUSY) as (port, table):
-        table["interval_s"] = 3_600.0  # one pull a sport: the rest is asked for
+        table["interval_s"] = 3_600.0  # one pull for each sport; the test refreshes the rest
         settings = settings_for(tmp_path, port, **table)  # type: ignore[arg-type]  # a table
         async with service(settings) as running:
             feed, address = running.parts.feed, running.address

@@ -56,7 +56,7 @@ def test_bookmakers_of_one_match_are_compared(tmp_path: Path) -> None:
     assert "distance: h2h, betpawa, bet9ja: " in said
     assert "h2h, sportybet, bet9ja" not in said
     other = write(tmp_path, pawa=betpawa(betpawa_market("3743", {"1": 9.0, "X": 9.0}), widgets=[]))
-    assert "0 disagreements" in check(files[0], *other)[1]  # nothing says that it is that match
+    assert "0 disagreements" in check(files[0], *other)[1]  # no id says that it is the same match
 
 
 def test_a_file_that_cannot_be_read_is_named_and_fails_the_check(tmp_path: Path) -> None:

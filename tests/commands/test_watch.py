@@ -1,4 +1,4 @@
-"""`odds-service watch`, as a process of its own: its output, its end, and how it resumes."""
+"""`odds-service watch` as a process: its output, its end and its resumption."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ from tests.support.odds_builders import serving
 
 
 class Watch:
-    """`odds-service watch` as a process of its own."""
+    """A process of `odds-service watch`."""
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
@@ -40,7 +40,7 @@ class Watch:
                 return message
 
     async def end(self, number: signal.Signals | None = None) -> tuple[int, str]:
-        """Return its exit code after a signal, and its stderr."""
+        """Send a signal; return the exit code and stderr."""
         if number is not None:
             self.process.send_signal(number)
         _, complaints = await trio.to_thread.run_sync(self.process.communicate)

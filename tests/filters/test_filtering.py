@@ -1,4 +1,4 @@
-"""A filtered stream folds to what the filter selects of all odds, at every place in the log."""
+"""A filtered stream folds to the odds that the filter selects, at every place in the log."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -34,7 +34,7 @@ SELECTIONS = {
 
 
 def wanted(selection: Selection, events: dict[str, EventOdds]) -> dict[Place, Shown]:
-    """Select from cached entries by the plainest reading of the filter."""
+    """Select from cached entries by a plain reading of the filter."""
     chosen = {id_: entry for id_, entry in events.items() if selection.takes_event(entry.event)}
     return {
         place: shown
@@ -47,7 +47,7 @@ def wanted(selection: Selection, events: dict[str, EventOdds]) -> dict[Place, Sh
 def fold_selected(
     held: dict[Place, Shown], events: set[str], changes: Iterable[Change], *, exact: bool = True
 ) -> None:
-    """Apply selected changes as a client does; `exact`: every `before` must be what was held."""
+    """Apply selected changes as a client does; with `exact`, check every `before`."""
     for change in changes:
         if isinstance(change, EventChange):
             if change.kind is ChangeKind.EVENT_ENDED:
@@ -62,7 +62,7 @@ def fold_selected(
                 events.add(change.event_id)
         elif isinstance(change, MarketChange):
             place = (change.event_id, change.source, change.bookmaker, change.after.key)
-            assert change.event_id in events  # its event came before it
+            assert change.event_id in events  # its event came first
             before = change.before
             had = held.pop(place, None)
             if exact:
@@ -112,7 +112,7 @@ def test_the_fold_of_the_stream_is_the_filtered_cache(name: str, seed: int) -> N
             if isinstance(change, MarketChange)
         )
     for revision in expected:
-        # Read long after, and from any place: the same changes, each as of its time.
+        # A late read from any place gives the same changes, each as of its time.
         assert read_all(late, selection, revision, head) == [
             change for change in live if change.revision > revision
         ]
@@ -150,7 +150,7 @@ def test_a_late_stream_reads_the_newest_at_once_and_what_others_read_one_by_one(
     rng = random.Random(11)
     book = Bookkeeping()
     shared = LogReader(book.cache, book.feed)
-    places: dict[int, list[int]] = {0: []}  # a stream began there -> the revisions it was given
+    places: dict[int, list[int]] = {0: []}  # the start of a stream -> the revisions that it got
     at = {0: 0}
     for observation in random_observations(rng, 60):
         book.see(observation)
@@ -196,7 +196,7 @@ def test_conflated_windows_fold_to_the_same(name: str, window: int) -> None:
             if change.HasField("after"):
                 line = change.after.key.line if change.after.key.HasField("line") else None
                 seen_key = (change.event_id, change.bookmaker, change.after.key.market, line)
-                assert seen_key not in seen  # at most one a market in a window
+                assert seen_key not in seen  # a window has at most one change for each market
                 seen.add(seen_key)
         expected = wanted(selection, dict(book.cache.events))
         assert {
@@ -211,7 +211,7 @@ def test_conflated_windows_fold_to_the_same(name: str, window: int) -> None:
 
 
 def assert_moves_are_whole(told: list[pb.Change]) -> None:
-    """A moved line is REMOVED and ADDED, next to each other; nothing else is called one."""
+    """Assert that a moved line is REMOVED and ADDED side by side, and nothing else is a move."""
     moved = [place for place, change in enumerate(told) if change.reason == Reason.LINE_MOVED]
     for gone, there in zip(moved[::2], moved[1::2], strict=True):
         assert gone + 1 == there
@@ -244,7 +244,7 @@ def apply(
         line = key.line if key.HasField("line") else None
         place = (change.event_id, change.source, change.bookmaker, key.market, line)
         if change.after.status == pb.MARKET_STATUS_REMOVED:
-            # Of the same odds; what came and went meanwhile was left out with its revision.
+            # The same outcomes; the revision may differ, as changes in between were folded away.
             assert list(held.pop(place).outcomes) == list(change.before.outcomes)
         else:
             assert (place in held) is change.HasField("before")

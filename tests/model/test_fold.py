@@ -1,4 +1,4 @@
-"""The fold of commits, against the cache of a detector that made them."""
+"""The fold of commits, compared with the cache of the detector that made them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -34,7 +34,7 @@ KEYS: Final = (MarketKey("h2h"), MarketKey("totals", "2.5"), MarketKey("totals",
 
 
 class Rig:
-    """A detector with two sources; keeps each commit with the states around it."""
+    """A detector with two sources, which keeps each commit with the states before and after it."""
 
     def __init__(self) -> None:
         self.at = NOON
@@ -49,7 +49,7 @@ class Rig:
         return OddsState(dict(self.cache.events), dict(self.cache.sources))
 
     def look(self, source: str, events: Sequence[ObservedEvent], *, whole: bool) -> None:
-        """Let a source show events, two minutes after the last look."""
+        """Let a source show events two minutes after the last look."""
         self.at += timedelta(minutes=2)
         before, head = self.state(), self.feed.head_revision
         self.detector.apply(
@@ -110,7 +110,7 @@ prices: st.SearchStrategy[Prices] = st.fixed_dictionaries(
 offers = st.dictionaries(
     st.sampled_from(["x", "y"]), st.dictionaries(st.sampled_from(KEYS), prices), max_size=2
 )
-# A shared id joins events of both sources, another one parts them again.
+# A shared id joins events of both sources, and different ones separate them again.
 shown_events = st.dictionaries(
     st.sampled_from(["1", "2"]),
     st.tuples(
@@ -167,7 +167,7 @@ def test_forwards_from_nothing_gives_the_cache_after_each_commit(
                     assert folded.snapshot() in commit.snapshots
                     assert (
                         folded.confirmed_at <= odds.confirmed_at
-                    )  # later where the same look confirms what it moved
+                    )  # later where the look that moved it confirmed it too
 
 
 @settings(max_examples=60, deadline=None)
@@ -190,10 +190,9 @@ def test_backwards_from_the_cache_gives_each_earlier_state(
 
 
 def assert_seen_no_later(state: OddsState, before: OddsState, commit: Commit) -> None:
-    """A bookmaker whose times no change carries counts as seen when it was, or earlier.
+    """Assert that a fold backwards never dates a bookmaker's confirmation later than it was.
 
-    The end of an event carries the times of its bookmakers: confirmations too, which a fold
-    forwards has not seen.
+    Ended events are exempt: their ends carry confirmations that a fold forwards has not seen.
     """
     ends = (each for each in commit.changes if isinstance(each, EventChange))
     ended = {end.event_id for end in ends if end.kind is ChangeKind.EVENT_ENDED}
@@ -206,7 +205,7 @@ def assert_seen_no_later(state: OddsState, before: OddsState, commit: Commit) ->
 def with_sources_of(
     events: Mapping[str, EventOdds], before: Mapping[str, EventOdds]
 ) -> dict[str, EventOdds]:
-    """Put the sources that moved to another event back: no change carries how they were."""
+    """Put back the sources that moved to another event, which no change carries."""
     assert events.keys() == before.keys()
     for event_id, entry in events.items():
         assert entry.sources.keys() <= before[event_id].sources.keys()
@@ -273,7 +272,7 @@ def test_a_source_that_left_is_restored_with_what_it_showed() -> None:
 
 
 def test_an_event_without_description_takes_changes_of_markets() -> None:
-    """A history that retention has cut begins amid an event's life."""
+    """After retention, a history begins in the middle of an event's life."""
     rig = Rig()
     rig.look("a", [observed_event("a1", h2h(2.0))], whole=True)
     fold = EventFold()

@@ -1,4 +1,4 @@
-"""Best prices: from live legs only, of equal outcomes only, with everything left out named."""
+"""Best prices: of live legs and equal outcomes only, with every exclusion named."""
 
 from datetime import timedelta
 from typing import Any
@@ -66,7 +66,7 @@ def test_the_highest_price_of_each_outcome_and_the_booksums() -> None:
         (quote("x", {"home": 9.0, "away": 9.0}, standing=Standing.STALE), 2),
         (quote("x", {"home": 9.0, "away": None}), 3),
         (quote("x", {"home": 9.0, "away": 9.0}, inactive="home"), 3),
-        (quote("x", {"home": 9.0, "away": 9.0}), 3),  # a booksum of 0.22 lacks an outcome
+        (quote("x", {"home": 9.0, "away": 9.0}), 3),  # at a booksum of 0.22, an outcome is missing
         (quote("x", {"home": 9.0, "away": 9.0}, standing=Standing.ABSENT), 4),
     ],
 )
@@ -181,7 +181,7 @@ def test_odds_of_what_is_near_are_stale_sooner() -> None:
 
 
 def test_what_overlaps_is_compared_but_never_summed() -> None:
-    """Of a double chance's outcomes two come true: their booksum is about 2 and says nothing."""
+    """Two outcomes of a double chance come true, so a booksum of about 2 means nothing."""
     prices: dict[str, float | None] = {"home_draw": 1.4, "home_away": 1.3, "draw_away": 1.6}
     best = only([quote("a", prices), quote("b", prices)], MarketKey("double_chance"))
     assert len(best.prices) == 3
@@ -252,7 +252,7 @@ THREE: dict[str, float | None] = {"home": 2.0, "draw": 3.4, "away": 3.6}
 def test_two_prices_of_a_market_with_a_draw_are_incomplete(
     sport: str, competition: str, market: str, included: bool
 ) -> None:
-    """Seen: a draw that was missing on one side made an arbitrage of -7.8 %."""
+    """Without this rule, a draw missing on one side made an arbitrage of -7.8 %."""
     key = MarketKey(market)
     found = best_markets(
         event(sport=sport, competition=competition),
@@ -283,8 +283,8 @@ SCHEDULED, IN_PLAY = EventStatus.SCHEDULED, EventStatus.IN_PLAY
         ({"toa": IN_PLAY, "site": SCHEDULED}, {"site"}),
         ({"toa": SCHEDULED, "site": SCHEDULED}, set()),
         ({"toa": SCHEDULED}, set()),
-        ({"site": IN_PLAY}, set()),  # the other tells nothing; the clock is not compared
-        ({"toa": SCHEDULED, "gone": IN_PLAY}, set()),  # no source of the event any more
+        ({"site": IN_PLAY}, set()),  # the other source has no status; the clock is not compared
+        ({"toa": SCHEDULED, "gone": IN_PLAY}, set()),  # it carries the event no longer
         ({}, set()),
     ],
 )
@@ -300,7 +300,7 @@ def test_a_leg_from_before_the_start_is_not_combined_with_one_in_play(
 
 
 def test_what_is_too_good_to_be_true_is_suspect_and_no_combined_overround() -> None:
-    """Seen: game 2 of a twin bill joined to game 1 in play made an arbitrage of -35 %."""
+    """In one case game 2 of a twin bill, joined to game 1 in play, made an arbitrage of -35 %."""
     quotes = [
         shown("a", {H2H: {"home": 100.0, "away": 1.02}}, "toa", minute=-2),
         shown("b", {H2H: {"home": 1.02, "away": 15.0}}, "site"),
@@ -312,7 +312,7 @@ def test_what_is_too_good_to_be_true_is_suspect_and_no_combined_overround() -> N
         Suspicion.BELOW_LIMIT, Suspicion.SEVERAL_SOURCES, Suspicion.OLD_LEG,
         Suspicion.IN_PLAY_MIXED,
     )  # fmt: skip
-    assert len(best.prices) == 2  # there to be looked into
+    assert len(best.prices) == 2  # shown for a closer look
     assert len(best.overrounds) == 2
 
 

@@ -1,4 +1,4 @@
-"""Prices and lines, converted both ways."""
+"""Conversions of prices and lines, in both directions."""
 
 import math
 from fractions import Fraction
@@ -34,7 +34,7 @@ def test_american_text_reads_as_its_number(american: int) -> None:
 
 @given(st.integers(100, 10_000_000), st.sampled_from([1, -1]))
 def test_american_prices_are_exact(size: int, sign: int) -> None:
-    """The nearest double of the fraction that the format means, not a rounded step on the way."""
+    """The result is the double nearest to the exact fraction, without a rounding in between."""
     exact = 1 + (Fraction(size, 100) if sign > 0 else Fraction(100, size))
     assert american_price(sign * size) == float(exact)
 
@@ -49,7 +49,7 @@ def test_fractional_and_back(numerator: int, denominator: int) -> None:
 
 @given(st.one_of(st.integers(-10_000_000, -101), st.integers(100, 10_000_000)))
 def test_american_through_the_other_formats(american: int) -> None:
-    """American, decimal, fractional and back: the same bet in each."""
+    """American, decimal and fractional prices of one bet convert into each other."""
     price = american_price(american)
     size = abs(american)
     fraction = Fraction(size, 100) if american > 0 else Fraction(100, size)

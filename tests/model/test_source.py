@@ -1,4 +1,4 @@
-"""Reasons of sources that are not up: a word for programs, and text for people beside it."""
+"""Reasons of sources that are not up: a word for programs and a text for people."""
 
 import re
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def test_a_word_stays(name: str) -> None:
 
 @dataclass
 class StoredRow:
-    """A row of odds_history, as 0.1.0 wrote them: text as the reason, no detail."""
+    """A row of odds_history as 0.1.0 wrote it: a text as the reason, and no detail."""
 
     after: str
     reason: str

@@ -125,7 +125,7 @@ class Growing(Bookkeeping):
     "wanted", [pb.Filter(), pb.Filter(sports=["soccer"]), pb.Filter(in_play=False)]
 )
 async def test_an_event_that_comes_while_it_is_read_is_not_missed(wanted: pb.Filter) -> None:
-    """A filter on events lists the events it can select before it reads, without the new one."""
+    """A filter on events reads only events known when it began; the new one must be added."""
     book = Growing(capacity=5, keeps_past=True)
     for minute in range(20):
         book.see(observe(offered({"e": priced(minute)}), minute))

@@ -22,7 +22,7 @@ SHUT: Prices = {"home": None}
 
 
 def window(first: Prices | None, *later: Prices | None) -> list[pb.Change]:
-    """The conflated changes of one market that was `first`, and then each of `later`."""
+    """Return the conflated changes of a market that was `first`, and then each of `later`."""
     book = Book()
     seen: list[Change] = []
     for minute, prices in enumerate((first, *later)):
@@ -73,7 +73,7 @@ OVER: Prices = {"over": 1.9, "under": 1.9}
 
 
 def lines(*offers: dict[str, Prices]) -> list[pb.Change]:
-    """The conflated changes of totals that are offered as the first one, then as the others."""
+    """Return the conflated changes of totals that were offered in each of these forms, in order."""
     book = Book()
     seen: list[Change] = []
     for minute, offer in enumerate(offers):

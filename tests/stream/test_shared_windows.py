@@ -1,4 +1,4 @@
-"""Equal conflated streams cut their windows at the same places, however they are handed over."""
+"""Equal conflated streams cut their windows at the same places, however they are served."""
 
 import random
 
@@ -23,7 +23,7 @@ def streams(service: Service, count: int, interval_s: float = 1.0) -> list[Reade
 
 
 def let_pass(service: Service, readers: list[Reader], until: float, rng: random.Random) -> None:
-    """Serve each stream when its wait is over, one after the other, a millisecond each."""
+    """Publish at random, and run each stream that is due, in random order and 1 ms apart."""
     minute = 100
     while service.now < until:
         if rng.random() < 0.5:
@@ -59,7 +59,7 @@ def test_a_stream_that_resumes_elsewhere_meets_the_others_within_two_windows() -
     let_pass(service, readers, 5.7, rng)
     late = Reader(service, options_of(conflate_s=1.0), Cursor(EPOCH, 3))
     late.run()
-    assert late.sent == ["SendOpened", "SendWindow"]  # its first one does not wait for the others
+    assert late.sent == ["SendOpened", "SendWindow"]  # its first window waits for nobody
     readers.append(late)
     let_pass(service, readers, 9.0, rng)
     met = len(service.encoded)

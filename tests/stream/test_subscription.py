@@ -1,6 +1,6 @@
-"""A subscription decides without a loop: whatever happens, its client holds what the server does.
+"""Subscriptions without a loop: whatever happens, the client's odds equal the server's.
 
-Time, stalls, pages of the database and the stop are the test's own; see tests.support.loopless.
+The tests set time, stalls, pages of the database and the stop; see tests.support.loopless.
 """
 
 import itertools
@@ -38,7 +38,7 @@ def begun(*, capacity: int = 1_000, minutes: int = 3, stored: bool = True) -> Se
 
 
 def settle(service: Service, readers: list[Reader]) -> None:
-    """Let time pass until each stream that goes on has told its reader everything."""
+    """Let time pass until each stream that has not ended is at the head."""
     head = service.book.feed.head_revision
     for reader in readers:
         reader.stalled = False
@@ -53,7 +53,7 @@ def settle(service: Service, readers: list[Reader]) -> None:
 
 
 def assert_told_all(service: Service, reader: Reader) -> None:
-    """The map is the server's, each revision came once, and what did not was named as lost."""
+    """Assert that the map is the server's, and each revision came once or was named as lost."""
     if reader.held is not None:
         current = service.book.cache.view().events
         assert reader.held == shown_of(reader.options.selection, current)
@@ -73,7 +73,7 @@ def assert_told_all(service: Service, reader: Reader) -> None:
 
 
 def merged(losses: list[Loss]) -> list[Loss]:
-    """Losses that follow on one another, as one: more was published before the image."""
+    """Join adjacent losses, as where more was published before the image."""
     found: list[Loss] = []
     for loss in losses:
         assert loss.first <= loss.last
@@ -98,7 +98,7 @@ STEPS = st.one_of(
 
 
 class Story:
-    """Readers of all kinds beside each other, and what happens to them."""
+    """Readers of all kinds side by side, and the events of a story."""
 
     def __init__(self, seed: int, *, stored: bool) -> None:
         self.book = Bookkeeping(capacity=25)
@@ -143,7 +143,7 @@ class Story:
             reader.run()
 
     def cut(self, place: int) -> None:
-        """The client is gone, and is back at the cursor of its last message."""
+        """Let the client disconnect, and resume at the cursor of its last message."""
         reader = self.readers[place]
         self.past.append(reader)
         again = Reader(self.service, reader.options, reader.cursor)

@@ -1,7 +1,7 @@
-"""A database, a settings file, cursors and clients of 0.1.0 go on working.
+"""Databases, settings files, cursors and clients of 0.1.0 go on working.
 
-The code of 0.1.0 made the files in `v0_1_0`; its README says how. Today's service starts on each
-database with a clock set to the time at which they were made, so that no event starts meanwhile.
+The code of 0.1.0 made the files in `v0_1_0`; its README says how. Today's service runs on each
+database with a clock set to the time of its making, so that no event has started since.
 """
 
 import json
@@ -41,7 +41,7 @@ NOWHERE: Final = "http://127.0.0.1:1"  # a bookmaker that does not answer
 
 @pytest.fixture(params=ENGINES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> OnDisk:
-    """A database that 0.1.0 left, on either engine."""
+    """Give a database that 0.1.0 left, on either engine."""
     dump = (LEFT / f"{request.param}.sql").read_text("utf-8")
     if request.param == "sqlite":
         kept = SqlitePlace(tmp_path)
@@ -178,7 +178,7 @@ async def test_a_cursor_and_a_page_token_mean_what_they_meant(place: OnDisk) -> 
 async def test_renamed_outcome_keys_come_as_changes_of_prices_and_nothing_else(
     place: OnDisk,
 ) -> None:
-    """As `docs/upgrading.md` promises: the same bets under the keys that other sources use."""
+    """Renamed keys denote the same bets under other sources' keys, as `docs/upgrading.md` says."""
     held = Held(place.engine)
     series = place.folder / "series"
     series.mkdir()
@@ -214,7 +214,7 @@ def test_the_contract_breaks_no_client_of_0_1_0() -> None:
 
 
 async def test_a_client_with_the_messages_of_0_1_0_reads_what_it_read(place: OnDisk) -> None:
-    """Unknown fields are ignored; all others are as 0.1.0 sent them."""
+    """An old client ignores new fields; all others are as 0.1.0 sent them."""
     pool = DescriptorPool()
     for file in FileDescriptorSet.FromString((LEFT / "odds-v1.binpb").read_bytes()).file:
         pool.Add(file)

@@ -1,4 +1,4 @@
-"""Joined bytes parse to the same message, and are encoded once."""
+"""Joined bytes parse to the same message and are encoded once."""
 
 import gc
 import math
@@ -46,7 +46,7 @@ MARKETS = st.builds(
 
 
 def expected_market(market: Market) -> pb.Market:
-    """Built the ordinary way, field by field."""
+    """Return the message of a market, built field by field."""
     message = pb.Market(
         key=pb.MarketKey(market=market.key.market, participant=market.key.participant),
         status=pb.MarketStatus.ValueType(market.status),
@@ -175,7 +175,7 @@ def test_encoding_a_change_leaves_its_value_alone(change: Change) -> None:
 
 
 def hash_of(change: Change) -> int | None:
-    """Return the hash; None for a change of an event, which holds dictionaries."""
+    """Return the hash of a change, None for an event's, which holds dictionaries."""
     try:
         return hash(change)
     except TypeError:
@@ -212,7 +212,7 @@ def test_replaced_markets_never_show_the_bytes_of_those_before() -> None:
 
 
 def test_bytes_go_with_the_value_that_they_encode() -> None:
-    """Values hold their bytes and nothing else does: a thousand of them leave nothing behind."""
+    """Only the values hold their bytes, so a thousand values leave no memory behind."""
     gc.collect()
     tracemalloc.start()
     try:

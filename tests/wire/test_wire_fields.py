@@ -1,4 +1,4 @@
-"""Single fields as bytes: numbers and times are those that protobuf itself writes."""
+"""Single fields as bytes: numbers and times equal those written by protobuf itself."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

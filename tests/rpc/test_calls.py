@@ -1,4 +1,4 @@
-"""The unary calls but GetOdds (see test_get_odds), made by a real client of a real server."""
+"""The unary calls by a real client of a real server; for GetOdds, see test_odds too."""
 
 import random
 from datetime import timedelta

@@ -1,28 +1,28 @@
-"""Limits per client and for all, filters that are malformed, and addresses that are refused."""
+"""Limits of requests, streams, refreshes and sizes, alone and over the wire."""
 
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+import structlog.testing
+import trio
+from google.rpc.error_details_pb2 import RetryInfo
 from pydantic import SecretStr
 
-from odds_service.access import check_address, read_tokens
+from odds_service.client import Address
 from odds_service.config import ServerSettings
-from odds_service.errors import (
-    NotDurableYet,
-    OddsServiceError,
-    SourceError,
-    StorageError,
-    StorageUnavailable,
-    UnknownEvent,
-)
-from odds_service.filters.selection import EVERYTHING
-from odds_service.rpc.auth import credentials, peer_host
-from odds_service.rpc.errors import Refused, as_refusal
+from odds_service.model.market import MarketKey
+from odds_service.rpc.errors import Refused
+from odds_service.rpc.handlers import MAX_REQUEST_BYTES
 from odds_service.rpc.limits import ClientLimits
-from odds_service.rpc.selection import selection
+from odds_service.rpc.server import MAX_RECEIVED_BYTES
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from tests.support.observations import observe, offered
+from tests.support.odds_builders import Bookkeeping, Client, connected, serving
+from tests.support.refusals import details, exhausted, quota, refreshing, refusal_of, small_book
+from tests.support.serving import wait_until
 
 LIMITS = ServerSettings(
     max_streams=3, max_streams_per_client=2, max_requests_per_s=4, max_refreshes=1
@@ -61,100 +61,112 @@ def test_streams_are_limited_per_client_and_in_all_and_given_back() -> None:
     assert limits.refreshes == 0
 
 
-def bad_filter(field: str) -> pb.Filter:
-    request = pb.Filter()
-    if field == "start_to":
-        request.start_from.seconds, request.start_to.seconds = 10, 10
-    elif field == "start_from":
-        request.start_from.nanos = -1
-    elif field == "event_ids":
-        request.event_ids.extend(str(number) for number in range(10_001))
-    elif field == "markets":
-        request.markets.append("m" * 257)
-    else:
-        request.bookmakers.extend(["pinnacle", ""])
-    return request
+@contextmanager
+def open_streams(client: Client, count: int) -> Iterator[list[Any]]:
+    with ExitStack() as opened:
+        yield [opened.enter_context(client.watch()) for _ in range(count)]
 
 
-@pytest.mark.parametrize("field", ["start_to", "start_from", "event_ids", "markets", "bookmakers"])
-def test_a_malformed_filter_names_its_field(field: str) -> None:
-    with pytest.raises(Refused) as refused:
-        selection(bad_filter(field))
-    assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
-    (detail,) = refused.value.details
-    assert isinstance(detail, BadRequest)
-    assert detail.field_violations[0].field == f"filter.{field}"
+async def test_streams_are_limited_per_client_and_in_all() -> None:
+    settings = ServerSettings(
+        listen="127.0.0.1:0",
+        tokens=[SecretStr(name) for name in ("a", "b", "c")],
+        max_streams=3,
+        max_streams_per_client=2,
+    )
+
+    def client_of(channel: grpc.Channel, token: str) -> Client:
+        return Client(channel, [("authorization", f"Bearer {token}")])
+
+    async with serving(small_book(), settings=settings) as server:
+        with connected(server.address) as connection:
+            a, b, c = (client_of(connection.channel, token) for token in "abc")
+            with open_streams(a, 2) as first, open_streams(b, 1) as second:
+                for stream in first + second:
+                    await stream.until("image_end")
+                with c.watch() as refused:
+                    found = details(await refused.error())
+                assert quota(found) == "streams"
+                assert "RetryInfo" in found
+                assert len((await c.call("GetOdds", pb.GetOddsRequest())).events) == 1
+            await wait_until(lambda: server.subscribers == 0, "the streams to end")
+            with open_streams(c, 2) as third:
+                for stream in third:
+                    await stream.until("image_end")
+                with c.watch() as refused:
+                    found = details(await refused.error())
+                assert quota(found) == "streams per client"
+                assert "RetryInfo" not in found  # it has to end one of its own
+                with a.watch() as other:
+                    await other.until("image_end")
 
 
-def test_an_empty_filter_selects_everything_and_unknown_values_nothing_wrong() -> None:
-    assert selection(pb.Filter()) is EVERYTHING
-    assert selection(pb.Filter(sports=["quidditch"])).sports == frozenset({"quidditch"})
+async def test_requests_per_second_are_limited_and_the_client_is_told_how_long_to_wait() -> None:
+    settings = ServerSettings(listen="127.0.0.1:0", max_requests_per_s=0.5)
+    async with serving(small_book(), settings=settings) as server:
+        with connected(server.address) as client:
+            await client.call("GetOdds", pb.GetOddsRequest())
+            found = await exhausted(client, "GetOdds", pb.GetOddsRequest())
+        assert quota(found) == "requests per second"
+        assert 0 < found["RetryInfo"].retry_delay.ToTimedelta().total_seconds() <= 2
+        error = await refusal_of(Address(server.address))
+    assert error.code == "RESOURCE_EXHAUSTED"
+    assert error.retry_after_s is not None
+    assert error.passing
 
 
-@pytest.mark.logs_errors
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (UnknownEvent("x"), grpc.StatusCode.NOT_FOUND),
-        (NotDurableYet("e1", 7), grpc.StatusCode.UNAVAILABLE),
-        (StorageUnavailable("password=secret"), grpc.StatusCode.UNAVAILABLE),
-        (StorageError("/srv/secret.db"), grpc.StatusCode.INTERNAL),
-        (SourceError("quota", "used up"), grpc.StatusCode.UNAVAILABLE),
-        (OddsServiceError("x"), grpc.StatusCode.FAILED_PRECONDITION),
-        (ConnectionAbortedError(), grpc.StatusCode.UNAVAILABLE),
-        (ZeroDivisionError("secret"), grpc.StatusCode.INTERNAL),
-    ],
-)
-def test_errors_have_their_codes_and_no_library_s_words(
-    error: Exception, code: grpc.StatusCode
-) -> None:
-    refusal = as_refusal(error)
-    assert refusal.code is code
-    assert refusal.details
-    assert "secret" not in str(refusal)
+async def test_the_size_of_a_request_is_limited() -> None:
+    async with serving(small_book()) as server:
+        with connected(server.address) as client:
+            long = pb.GetOddsRequest(filter=pb.Filter(event_ids=["e" * MAX_REQUEST_BYTES]))
+            assert quota(await exhausted(client, "GetOdds", long)) == "request size"
+            with client.watch(filter=long.filter) as stream:
+                assert quota(details(await stream.error())) == "request size"
+            too_long = pb.GetOddsRequest(filter=pb.Filter(event_ids=["e" * MAX_RECEIVED_BYTES]))
+            with pytest.raises(grpc.RpcError) as caught:  # gRPC's own limit: it is not even read
+                await client.call("GetOdds", too_long)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert len((await client.call("GetOdds", pb.GetOddsRequest())).events) == 1
 
 
-@pytest.mark.parametrize(
-    "listen", ["0.0.0.0:1", "[::]:1", "odds.example:1", "192.168.1.2:1"]
-)  # refused, not bound
-def test_a_public_address_needs_tls_or_tokens_or_a_word(listen: str, tmp_path: Path) -> None:
-    with pytest.raises(OddsServiceError, match=r"server\.tokens"):
-        check_address(ServerSettings(listen=listen))
-    check_address(ServerSettings(listen=listen, tokens=[SecretStr("t")]))
-    check_address(ServerSettings(listen=listen, insecure_public=True))
-    check_address(ServerSettings(listen=listen, tls_certificate=tmp_path, tls_key=tmp_path))
+async def test_the_size_of_a_reply_is_limited() -> None:
+    book = Bookkeeping()
+    shown = {"b": {MarketKey("h2h"): {f"{n}{'n' * 500}": 1.5 for n in range(20)}}}
+    book.see(observe(offered({f"e{number}": shown for number in range(450)})))
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            found = await exhausted(client, "GetOdds", pb.GetOddsRequest())
+    assert quota(found) == "reply size"
+    assert "image" in found["QuotaFailure"].violations[0].description
+    assert "RetryInfo" not in found  # waiting does not help
 
 
-@pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:5", "localhost:5"])
-def test_loopback_is_let_pass(listen: str) -> None:
-    check_address(ServerSettings(listen=listen))
+async def test_refreshes_at_once_are_limited_and_a_crash_is_internal_with_the_log_s_id() -> None:
+    entered, go_on = trio.Event(), trio.Event()
+    settings = ServerSettings(listen="127.0.0.1:0", max_refreshes=1)
+    codes = []
 
+    async def first(client: Client) -> None:
+        with pytest.raises(grpc.RpcError) as caught:
+            await client.call("RefreshEvent", pb.RefreshEventRequest(event_id="e"))
+        codes.append((caught.value.code(), str(caught.value.details()), details(caught.value)))
 
-@pytest.mark.parametrize("listen", ["127.0.0.1", "127.0.0.1:", ":5", "127.0.0.1:99999", "a:b"])
-def test_what_is_no_address_is_named(listen: str) -> None:
-    with pytest.raises(OddsServiceError, match="is not like"):
-        check_address(ServerSettings(listen=listen))
-
-
-def test_settings_files_that_are_wrong_are_named(tmp_path: Path) -> None:
-    empty = tmp_path / "tokens"
-    empty.write_text("# none\n")
-    with pytest.raises(OddsServiceError, match="holds no token"):
-        read_tokens(ServerSettings(tokens_file=empty))
-    empty.write_text("# two\none\n two \n\n")
-    assert read_tokens(ServerSettings(tokens_file=empty, tokens=[SecretStr("zero")])) == [
-        "zero",
-        "one",
-        "two",
-    ]
-    with pytest.raises(OddsServiceError, match="must both be set"):
-        credentials(ServerSettings(tls_certificate=empty))
-    with pytest.raises(OddsServiceError, match="not a PEM"):
-        credentials(ServerSettings(tls_certificate=empty, tls_key=empty))
-    with pytest.raises(OddsServiceError, match="cannot be read"):
-        credentials(ServerSettings(tls_certificate=tmp_path / "no", tls_key=empty))
-
-
-def test_a_client_is_its_host_whatever_the_port() -> None:
-    assert peer_host("ipv4:127.0.0.1:50123") == peer_host("ipv4:127.0.0.1:50124")
-    assert peer_host("ipv6:%5B::1%5D:50051") != peer_host("ipv6:%5B::2%5D:50051")
+    with structlog.testing.capture_logs() as logs:
+        async with refreshing(small_book(), settings, entered, go_on) as address:
+            with connected(address) as client:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(first, client)
+                    await entered.wait()
+                    second = pb.RefreshEventRequest(event_id="e")
+                    found = await exhausted(client, "RefreshEvent", second)
+                    go_on.set()
+    assert quota(found) == "concurrent refreshes"
+    assert "RetryInfo" in found
+    ((code, text, internal),) = codes
+    assert code is grpc.StatusCode.INTERNAL
+    assert "library" not in text
+    error_id = internal["ErrorInfo"].metadata["error_id"]
+    assert error_id in text
+    (logged,) = [entry for entry in logs if entry["event"] == "rpc_crashed"]
+    assert logged["error_id"] == error_id
+    assert isinstance(logged["exc_info"], LookupError)

@@ -1,14 +1,22 @@
-"""Reflection as generic clients use it: both versions, and whole descriptors."""
+"""The standard services: reflection as generic clients use it, and their share of streams."""
 
+import grpc
 import pytest
 import trio
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc.status_pb2 import Status
 from grpc import Channel
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2 as messages
+from pydantic import SecretStr
 
+from odds_service.client import Address
+from odds_service.config import ServerSettings
+from odds_service.rpc import standard
 from odds_service.rpc.standard import REFLECTION_V1
 from tests.support.odds_builders import Bookkeeping, connected, serving
+from tests.support.refusals import details, odds_of, quota, small_book
 
 VERSIONS = ("grpc.reflection.v1alpha.ServerReflection", REFLECTION_V1)
 
@@ -72,3 +80,42 @@ async def test_an_unknown_name_is_not_found(version: str) -> None:
         version, messages.ServerReflectionRequest(file_containing_symbol="odds.v1.Nothing")
     )
     assert reply.error_response.error_code == 5
+
+
+async def test_health_and_reflection_need_no_token_and_cannot_take_all_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(standard, "PLACES", 3)
+    settings = ServerSettings(listen="127.0.0.1:0", tokens=[SecretStr("t")])
+    request = health_pb2.HealthCheckRequest()
+    async with serving(small_book(), settings=settings) as server:
+        with connected(server.address) as client:
+            stub = health_pb2_grpc.HealthStub(client.channel)
+
+            def watch_all() -> Status:
+                watches = [stub.Watch(request, timeout=20) for _ in range(3)]
+                for watch in watches:
+                    next(watch)
+                with pytest.raises(grpc.RpcError) as caught:
+                    next(stub.Watch(request, timeout=20))
+                assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert quota(details(caught.value)) == "health and reflection"
+                reply = stub.Check(request, timeout=20)
+                for watch in watches:
+                    watch.cancel()
+                return reply  # type: ignore[no-any-return]  # grpc's stub of it says Any
+
+            reply = await trio.to_thread.run_sync(watch_all)
+            assert reply.status == health_pb2.HealthCheckResponse.SERVING  # type: ignore[attr-defined]  # of health
+
+            def watch_again() -> None:
+                while True:  # the places come back a moment after the cancelling
+                    try:
+                        next(stub.Watch(request, timeout=20))
+                    except grpc.RpcError:
+                        continue
+                    return
+
+            with trio.fail_after(20):
+                await trio.to_thread.run_sync(watch_again, abandon_on_cancel=True)
+        assert await odds_of(Address(server.address, token="t")) == 1

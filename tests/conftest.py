@@ -49,4 +49,4 @@ def _errors_are_claimed(request: pytest.FixtureRequest) -> Iterator[None]:
     claimed = request.node.get_closest_marker("logs_errors") is not None
     errors = [entry for entry in logs if entry["log_level"] in _ERRORS]
     if errors and not claimed:
-        pytest.fail(f"logged at ERROR, and not claimed: {errors[0]}", pytrace=False)
+        pytest.fail(f"logged at ERROR without a claim: {errors[0]}", pytrace=False)

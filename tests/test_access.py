@@ -31,11 +31,11 @@ def test_a_tokens_file_that_changes_is_read_again_and_one_that_breaks_changes_no
     assert tokens.holder("Bearer old")
     file.write_text("new token\nkept\n")
     os.utime(file, (1, 1))  # also where a clock is coarse
-    assert tokens.holder("Bearer old"), "it is not looked at with every call"
+    assert tokens.holder("Bearer old"), "the file is not read at every call"
     later()
     assert tokens.holder("Bearer old") is None
     assert tokens.holder("Bearer new token")
-    assert tokens.holder("Bearer kept") == kept, "its limits are those of before"
+    assert tokens.holder("Bearer kept") == kept, "the client's limits stay with its token"
     file.write_text("# nobody\n")
     later()
     with structlog.testing.capture_logs() as logs:
@@ -115,7 +115,7 @@ async def test_a_public_address_is_refused_before_anything_listens() -> None:
         flatten_subgroups=True,
     ):
         async with serving(small_book(), settings=ServerSettings(listen="0.0.0.0:0")):
-            raise AssertionError("it serves")
+            raise AssertionError("the server started")
 
 
 async def test_a_public_address_is_served_when_told_explicitly() -> None:

@@ -128,7 +128,9 @@ async def test_every_metric_is_shown_and_described(tmp_path: Path, names: set[st
     undescribed = {name for name in ours if f"`{name}`" not in described}
     assert {name for name in undescribed if not name.endswith(("_gsum", "_gcount"))} == set()
     for name in re.findall(r"`((?:odds|grpc_server)_[a-z_]+)`", described):
-        assert name in ours or name.startswith("grpc_server_"), f"{name} is described, and is none"
+        assert name in ours or name.startswith("grpc_server_"), (
+            f"{name} is described but does not exist"
+        )
     not_shown = ours - names - {"odds_build_info", "odds_source_info"}
     assert {name for name in not_shown if not name.endswith(("_gsum", "_gcount"))} == set()
 

@@ -29,7 +29,7 @@ OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text("utf-8")
 def rows_after(text: str, begin: str) -> Iterator[list[str]]:
     """Yield the rows of the first table after a text, as cells."""
     _, _, rest = text.partition(begin)
-    assert rest, f"{begin!r} is not there"
+    assert rest, f"{begin!r} is missing"
     table = rest.partition("\n| ")[2]
     for line in f"| {table}".splitlines()[2:]:
         if not line.startswith("|"):

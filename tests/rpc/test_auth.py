@@ -90,7 +90,7 @@ async def test_tls_files_that_do_not_fit_are_named_at_the_start(
     settings = tls(certificates).model_copy(update=update)
     with pytest.RaisesGroup(pytest.RaisesExc(SettingsError, match=says), flatten_subgroups=True):
         async with serving(small_book(), settings=settings):
-            raise AssertionError("it serves")
+            raise AssertionError("the server started")
 
 
 def test_tls_files_that_are_wrong_are_named(tmp_path: Path) -> None:

@@ -12,21 +12,14 @@ from pydantic import SecretStr
 from odds_service.bridge import TrioGate, open_bridge
 from odds_service.config import ServerSettings
 from odds_service.errors import OddsServiceError
-from odds_service.model.market import MarketKey
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.server import RpcServer, serve_grpc
 from odds_service.rpc.thread import LoopThread
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
-from tests.support.observations import observe, offered
 from tests.support.odds_builders import Bookkeeping, connected, serving
+from tests.support.refusals import small_book
 
 LOCAL = ServerSettings(listen="127.0.0.1:0")
-
-
-def small_book() -> Bookkeeping:
-    book = Bookkeeping()
-    book.see(observe(offered({"e": {"b": {MarketKey("h2h"): {"home": 1.5, "away": 2.5}}}})))
-    return book
 
 
 def parts_of(book: Bookkeeping, nursery: trio.Nursery, settings: ServerSettings) -> RpcParts:

@@ -158,7 +158,7 @@ async def test_an_image_is_begun_anew_when_its_reader_stopped_for_long(
     book.see(observe(offered(offer), 0))
     async with serving(book) as server:
         with stalled(server.address) as slow:
-            await wait_until(lambda: bool(dropped), "the image to be let go")
+            await wait_until(lambda: bool(dropped), "the image to be dropped")
             later = {name: {"b": {key: {"over": 2.5} for key in LINES}} for name in offer}
             book.see(observe(offered(later), 1))
             messages = await read_up_to(slow, book.feed.head_revision)

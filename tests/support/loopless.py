@@ -123,9 +123,9 @@ class Reader:
             news = service.book.feed.head_revision
             action = self.subscription.next(service.now, news, service.stopping)
             if isinstance(action, actions.Wait):
-                assert not (service.stopping and self.page is None), "a wait while it stops"
+                assert not (service.stopping and self.page is None), "it waits during the stop"
                 if self.page is None:
-                    assert action.until > service.now, "a wait for nothing"
+                    assert action.until > service.now, "it waits for a time that is over"
                 if self.page is not None or not action.woken or news == self.subscription.revision:
                     self.waits_until = action.until
                     return

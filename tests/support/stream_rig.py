@@ -197,7 +197,7 @@ class Rig:
         """Let the service fetch a body, and wait until it is applied."""
         before = self._last_success()
         self._do(self._bookmaker.give, body)
-        wait_for(lambda: self._last_success() != before, "the body's odds")
+        wait_for(lambda: self._last_success() != before, "a fetch of the body")
 
     def _last_success(self) -> datetime | None:
         # In a view: the live mapping is written before the head of the log.
@@ -206,7 +206,7 @@ class Rig:
     def stored(self) -> None:
         """Wait until everything is durable."""
         feed = self.running.parts.feed
-        wait_for(lambda: feed.durable_revision == feed.head_revision, "all durable")
+        wait_for(lambda: feed.durable_revision == feed.head_revision, "everything durable")
 
     def trim(self, before: datetime) -> None:
         """Remove history before a time, as retention does."""
@@ -393,9 +393,11 @@ class StreamClient:
         self._call = pb_grpc.OddsServiceStub(self._channel).WatchChanges(request)
         self._thread = threading.Thread(target=self._read, args=(self._call,))
         self._thread.start()
-        wait_for(lambda: self.opened is not None or self.failure is not None, "opened")
+        wait_for(lambda: self.opened is not None or self.failure is not None, "the opening")
         if read_only is not None:  # without other messages, heartbeats come
-            wait_for(lambda: self._read_only == 0 or self.failure is not None, "read")
+            wait_for(
+                lambda: self._read_only == 0 or self.failure is not None, "the last message to read"
+            )
         self.check()
         assert self.opened is not None
         return self.opened

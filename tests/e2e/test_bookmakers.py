@@ -144,7 +144,7 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                 for row in outcomes:
                     assert len([float(price) for price in row[1:]]) == len(SHELVES)
 
-                # Each bookmaker moves, suspends and resumes prices and removes a market, in its way.
+                # Each bookmaker moves, suspends and resumes prices, and removes a market, its way.
                 for name, site in made.items():
                     shelf = site.shelf
                     (own_id,) = (

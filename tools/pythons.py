@@ -1,11 +1,11 @@
 """Run tests on the Python versions of other Debian releases: `python -m tools.pythons`.
 
-Each release is made in a folder of its own by debootstrap. The checkout is copied in and installed
-there in a virtual environment, with the pinned versions; then the fast tests run, and the contract
-of the store on both databases. It needs root, debootstrap and unshare; no service, no container.
+debootstrap makes each release in its own folder. The checkout is copied in and installed in a
+virtual environment with the pinned versions; then the fast tests run, and the contract tests of the
+store on both databases. It needs root, debootstrap and unshare, but no daemon and no container.
 
-Every command runs in mount and process namespaces of its own. When a command ends, or is killed at
-its time limit, its processes and mounts are gone, so a folder is safe to remove.
+Every command runs in its own mount and process namespaces, which end with the command or at its
+time limit, so a folder is safe to remove.
 
 Without `--cache` everything is made in a temporary folder and removed. With it, the releases and
 pip's downloads stay in that folder for the next run; remove a release's folder to renew it.
@@ -32,10 +32,10 @@ RELEASES: Final = ("trixie", "sid")  # Python 3.13, and 3.14 in November 2026
 PACKAGES: Final = ("ca-certificates", "make", "python3", "python3-venv")
 CERTIFICATES: Final = "etc/ssl/certs/ca-certificates.crt"
 
-# The caller's variables that say how to reach the package index, not where its own files lie.
+# The caller's variables for reaching the package index; none that names the caller's own files.
 PASSED_ON: Final = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "PIP_DEFAULT_TIMEOUT", "PIP_INDEX_URL")
 
-# Name of each step -> its command inside the release, in /checkout, and its time limit in seconds.
+# By name: the command of a step, run in /checkout inside the release, and its limit in seconds.
 STEPS: Final[dict[str, tuple[list[str], float]]] = {
     "install": (["make", "VENV=/venv", "/venv/.for-dev"], 900),
     "fast tests": (["make", "VENV=/venv", "test-fast"], 600),
@@ -60,7 +60,7 @@ class Release:
         self._log = log
 
     def make(self) -> None:
-        """Install the release into its folder; a folder that is there is a whole one."""
+        """Install the release into its folder, unless the folder exists."""
         if self.folder.exists():
             return
         begun = self.folder.with_name(f"{self.name}.part")
@@ -74,7 +74,7 @@ class Release:
         """Copy the checkout in, install it and run its tests.
 
         Raises:
-            StepError: The first step that fails.
+            StepError: If a step fails or takes too long.
         """
         self._copy_host_files()
         try:
@@ -90,7 +90,7 @@ class Release:
                 shutil.rmtree(self.folder / made, ignore_errors=True)
 
     def _copy_host_files(self) -> None:
-        """Give the release this machine's name servers and certificates."""
+        """Copy this machine's name servers and certificates into the release."""
         shutil.copy("/etc/resolv.conf", self.folder / "etc/resolv.conf")
         certificates = os.environ.get("SSL_CERT_FILE", f"/{CERTIFICATES}")
         if Path(certificates).exists():
@@ -111,7 +111,7 @@ class Release:
     def _run(
         self, step: str, command: list[str], limit_s: float, env: Mapping[str, str] | None = None
     ) -> str:
-        """Run a command with its output in the log, which is shown when it fails."""
+        """Run a command and return the last line of its output; print all of it on failure."""
         with self._log.open("w+", encoding="utf-8", errors="replace") as log:
             try:
                 code: int | str = subprocess.run(
@@ -128,7 +128,7 @@ class Release:
         return output.rpartition("\n")[2]
 
 
-# A process namespace whose first process dies with unshare takes all its processes along.
+# When unshare dies, so does the first process of the namespace, and with it all others.
 _CONTAINED: Final = ("--pid", "--fork", "--kill-child")
 
 
@@ -146,7 +146,7 @@ def _environment(caller: Mapping[str, str]) -> dict[str, str]:
 
 
 def _copy_checkout(to: Path) -> None:
-    """Copy what git tracks or would track, as it is in the work tree."""
+    """Copy the files of the work tree that git tracks or would track."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True,
@@ -175,7 +175,7 @@ def _releases_folder(cache: Path | None) -> Iterator[Path]:
 
 
 def missing() -> str:
-    """Return the reason why this machine cannot make a release, empty when it can."""
+    """Return the reason why this machine cannot make a release, or an empty string."""
     if os.geteuid() != 0:
         return "tools.pythons needs root: it makes a root folder of Debian and enters it"
     lacking = [
@@ -191,7 +191,7 @@ def main(
         typer.Option(envvar=CACHE_VARIABLE, help="A folder that keeps releases and downloads."),
     ] = None,
 ) -> None:
-    """Run the fast tests and the store's on other releases of Debian, one after another."""
+    """Run the fast tests and the store's contract tests on other releases of Debian."""
     reason = missing()
     if reason:
         print(reason, file=sys.stderr)

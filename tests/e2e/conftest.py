@@ -1,4 +1,4 @@
-"""Places for the log of a whole service."""
+"""Fixtures: databases for the log of a whole service."""
 
 from tests.support.places import place, postgres
 

@@ -1,7 +1,7 @@
-"""Three bookmakers of one match through the whole service, each behind its own endpoints.
+"""One match at three bookmakers, each with its own endpoints, through the whole service.
 
-The payloads are small ones in the providers' shapes, and recorded ones if they lie beside the
-project. They vary: prices move, a market is suspended or gone, an event is gone, a site fails.
+The payloads are small ones in the providers' shapes, and recorded ones if the project has them
+beside it. Prices move, markets are suspended or removed, an event disappears, and a site fails.
 """
 
 import os
@@ -144,7 +144,7 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                 for row in outcomes:
                     assert len([float(price) for price in row[1:]]) == len(SHELVES)
 
-                # Prices move, are suspended and resumed, a market goes: at each in its own way.
+                # Each bookmaker moves, suspends and resumes prices, and removes a market, its way.
                 for name, site in made.items():
                     shelf = site.shelf
                     (own_id,) = (
@@ -168,7 +168,7 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                         await wait_until(partial(last_is, watcher, name, kind), f"{kind} at {name}")
                     assert kinds_of(watcher, name) == ["ADDED", *(kind for kind, _ in steps)]
 
-                # One bookmaker drops the event: at the second absence its odds go, the event stays.
+                # One bookmaker drops the event: its odds go at the second absence, the event stays.
                 gone = made["bet9ja"].shelf
                 dropped = cache.events[event_id].sources["bet9ja"].source_event_id
                 payload = gone.events.pop(dropped)
@@ -176,7 +176,7 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                 gone.put(payload)
                 await wait_until(priced_by_all, "bet9ja back")
 
-                # Another one fails, discovery too: it goes down, and nothing of it is removed.
+                # Another one fails, in discovery too: it goes down, but keeps all its odds.
                 before = kinds_of(watcher, "betpawa")
                 faults = {
                     "server_error": Response(500),
@@ -188,7 +188,7 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                 for kind, fault in faults.items():
                     made["betpawa"].fault = fault
                     await wait_until(lambda: states_of(watcher, "betpawa")[-1] == "DOWN", "down")
-                    # The first of the failures in a row may still be the last fault's.
+                    # The first failure in a row may still belong to the fault before.
                     await wait_until(partial(at_least, 5, counted, kind), kind)
                     made["betpawa"].fault = None
                     await wait_until(lambda: states_of(watcher, "betpawa")[-1] == "UP", "up")

@@ -1,4 +1,4 @@
-"""The whole service while its clocks jump and sleep: nothing is frozen, purged or stale for it."""
+"""The whole service under clock jumps and sleeps, which freeze, purge and stale nothing."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,7 +39,7 @@ pytestmark = on_databases
 
 @asynccontextmanager
 async def configured(place: DatabasePlace) -> AsyncIterator[Settings]:
-    """Settings for a simulated bookmaker, whose prices move at every look."""
+    """Yield the settings for a simulated bookmaker that moves its prices at every poll."""
     offer = SimulatedBookmaker(MOVING)
     async with trio.open_nursery() as nursery:
         port = await nursery.start(partial(run_bookmaker, MOVING))
@@ -70,7 +70,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
 
 async def goes_on(running: Running) -> None:
-    """Everything that is carried is looked at anew from here on, and live."""
+    """Wait until all odds in the cache were confirmed after this call and are live."""
     parts = running.parts
     before_s = parts.clock.boot_s()
     (name,) = parts.scrapers
@@ -94,7 +94,7 @@ async def goes_on(running: Running) -> None:
 
 
 async def stamps(place: DatabasePlace) -> list[datetime]:
-    """The detection times of the whole log, which has no hole, after a stop."""
+    """Return the detection times of a stopped service's log, and check that it has no hole."""
     async with open_bridge(), place.opened(owner=False) as store:
         log = await store.history(0, 10**9, 10**6)
     assert [change.revision for change in log] == list(range(1, len(log) + 1))
@@ -121,7 +121,7 @@ async def test_odds_go_on_over_a_jump_while_scraping_and_over_a_restart(
             await goes_on(running)
             assert set(running.parts.cache.events) == events
             assert entry.event == running.parts.cache.events[entry.event.id].event
-        # A start with a clock that is wrong, and one after it was set right.
+        # One start with a wrong clock, and one after it was corrected.
         clock.shift_s = jump_s
         async with serving(settings, clock) as running:
             await goes_on(running)
@@ -156,14 +156,14 @@ async def test_a_machine_that_slept_for_80_hours_looks_at_everything_and_purges_
                 since_s=parts.clock.awake_since_s, now=parts.clock.reading(),
             )  # fmt: skip
             assert due == {}
-            # An hour early: only the sleep makes it due.
+            # Without the sleep, nothing would be due for another hour.
             await wait_until(
                 lambda: all(
                     odds.confirmed_boot_s > before_s + HOUR_S
                     for entry in parts.cache.events.values()
                     for odds in entry.bookmakers.values()
                 ),
-                "all is looked at",
+                "all odds are confirmed",
             )
             assert set(parts.cache.events) == events
             told = (await status_of(running.address)).clock
@@ -197,7 +197,7 @@ async def test_a_shifted_datetime_now_under_the_machines_own_clock(
             shift = timedelta(seconds=jump_s)
             jumps = running.parts.clock.state.jumps
             await goes_on(running)
-            await wait_until(partial(jumped, running, jumps), "it is noticed")
+            await wait_until(partial(jumped, running, jumps), "the jump is noticed")
         await goes_on(running)
         assert set(running.parts.cache.events) == events
         reply = await call(

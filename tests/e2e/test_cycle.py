@@ -1,9 +1,9 @@
 """A whole cycle: 1,300 events at three bookmakers with 100 markets each, fetched one by one.
 
-The long form prints what the first cycle (all new) and the steady one (about 5 % changed) cost,
-beside a bare httpx client that fetches the same bodies and throws them away:
+The long form prints the cost of the first cycle (all new) and of a steady one (about 5 % changed),
+beside a bare httpx client that fetches the same bodies and discards them:
 `python -m pytest -m long -s tests/e2e/test_cycle.py`. The simulated bookmaker is another process,
-so CPU here is of the one that fetches.
+so its CPU time is not counted.
 """
 
 import json
@@ -27,18 +27,18 @@ from odds_service.service import Running
 from tests.support.serving import service, status_of
 
 CONCURRENCY = 6  # of each source
-MOST_TIMES_BARE = 3.0  # the aim is 2; more than this and something has broken
+MOST_TIMES_BARE = 3.0  # the aim is 2; beyond this something is broken
 
 
 class Cost(Struct):
-    """CPU and wall seconds of a cycle."""
+    """CPU time and wall time of a cycle, in seconds."""
 
     cpu_s: float
     wall_s: float
 
 
 class Stopwatch:
-    """Measures from its making on."""
+    """A measurement that starts when it is made."""
 
     def __init__(self) -> None:
         self._cpu, self._wall = time.process_time(), time.perf_counter()
@@ -51,7 +51,7 @@ class Stopwatch:
 
 @asynccontextmanager
 async def simulator(events: int, step_s: float) -> AsyncIterator[dict[str, Any]]:
-    """The simulated bookmaker as a process; gives what it says of itself."""
+    """Run the simulated bookmaker as a process; yield its description (port, sports, markets)."""
     options = {
         "--sports": 1, "--events": events, "--bookmakers": 3, "--markets": 100,
         "--pace": "clock", "--step-s": step_s, "--change-share": 0.05, "--lead-s": 90_000,
@@ -72,7 +72,7 @@ async def simulator(events: int, step_s: float) -> AsyncIterator[dict[str, Any]]
 
 
 async def bare(told: dict[str, Any], bookmakers: list[str]) -> Cost:
-    """The same requests, at the same concurrency, and nothing made of the answers."""
+    """Make the same requests at the same concurrency, discard the bodies, and return the cost."""
     base = f"http://127.0.0.1:{told['port']}/v4/sports/{told['sports'][0]}"
     limits = httpx.Limits(max_connections=CONCURRENCY * len(bookmakers))
     async with httpx.AsyncClient(trust_env=False, limits=limits, timeout=60) as client:
@@ -109,9 +109,10 @@ async def bookmakers_of(told: dict[str, Any]) -> list[str]:
 
 
 async def cycles(folder: Path, events: int, step_s: float) -> tuple[dict[str, Cost], float]:
-    """A first cycle and a steady one of the whole service, and a bare client's.
+    """Measure a first and a steady cycle of the whole service, and the bare client.
 
-    Beside them the share of the markets that changed in the steady one.
+    Returns:
+        The cost of each by name, and the share of markets that changed in the steady cycle.
     """
     async with simulator(events, step_s) as told:
         names = await bookmakers_of(told)
@@ -142,7 +143,7 @@ async def cycles(folder: Path, events: int, step_s: float) -> tuple[dict[str, Co
             changed = running.parts.feed.head_revision - head
             status = await status_of(running.address)
             cut = running.parts.cache.view()
-            # Some leave as time goes on: those offered at first and at last must be here.
+            # Events leave as time passes; those offered throughout must be in the cache.
             offered &= await offered_by(told)
             assert len(offered) > 0.9 * events
             assert {f"toa:{event_id}" for event_id in offered} <= cut.events.keys()
@@ -159,13 +160,13 @@ async def cycles(folder: Path, events: int, step_s: float) -> tuple[dict[str, Co
 
 
 async def pulled(running: Running, pulls: int) -> None:
-    """Wait until each source was pulled so often."""
+    """Wait until each source has made this many pulls."""
     scrapers = running.parts.scrapers.values()
     await until(lambda: all(scraper.counts.pulls >= pulls for scraper in scrapers))
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # what it looks at is no event of Trio's
+    while not condition():  # noqa: ASYNC110  # the condition has no Trio event
         await trio.sleep(0.01)
 
 

@@ -1,8 +1,8 @@
 """Arbitrary values anywhere in the payloads of every provider, through the whole service.
 
 Each example runs a service that fetches fifty spoilt bodies over HTTP, between good ones. The
-neighbours of a spoilt part stay exact and get no change; every door keeps answering; each problem
-is counted by name; and once the bodies are good again, so are the odds.
+neighbours of a spoilt part stay exact and get no change, every call and command still answers, and
+each problem is counted by name. Once the bodies are good again, so are the odds.
 
 The long form fetches at least 2,000 bodies, until each of NAMED occurred a hundred times:
 `python -m pytest -m long -s tests/e2e/test_garbage.py`. It prints the counts.
@@ -55,7 +55,7 @@ MAKERS: Final = {
 Bodies = list[tuple[str, Spoilt]]  # (provider, what is spoilt)
 
 BODIES_OF_A_SERVICE: Final = st.lists(
-    # Half of the bodies are listings, in which the most can be wrong beside neighbours.
+    # Half of the bodies are listings: most can go wrong there, with neighbours to check.
     st.tuples(st.sampled_from([*MAKERS, *["the-odds-api"] * len(MAKERS)]), SPOILT),
     min_size=BODIES,
     max_size=BODIES,
@@ -118,7 +118,7 @@ async def odds_of(address: str) -> tuple[Odds, pb.GetOddsResponse]:
 
 
 async def settled(address: str, places: int) -> Odds:
-    """Return the odds once all sites were read whole."""
+    """Return the odds once every site was read completely."""
     odds: Odds = {}
     with trio.fail_after(60):
         while len(odds) < places:
@@ -241,9 +241,9 @@ async def test_two_thousand_bodies() -> None:
         with structlog.testing.capture_logs():
             counted += await fed(bodies)
         services += 1
-        print(services, dict(counted), flush=True)  # noqa: T201  # it takes minutes
+        print(services, dict(counted), flush=True)  # noqa: T201  # progress of a run of minutes
         if services >= SERVICES and all(counted[name] >= 100 for name in NAMED):
             break
     figures = {"services": services, "bodies": services * BODIES, "counted": dict(counted)}
-    print(json.dumps(figures, indent=2, sort_keys=True))  # noqa: T201  # it exists for these
+    print(json.dumps(figures, indent=2, sort_keys=True))  # noqa: T201  # the figures for docs/reliability.md
     assert all(counted[name] >= 100 for name in NAMED), counted

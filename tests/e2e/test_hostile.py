@@ -1,8 +1,8 @@
-"""Hostile sites beside a healthy one: it keeps its pace, nothing is lost by a failure, each failure
-has its name, and memory stays where it was.
+"""Hostile sites beside a healthy one, which keeps its pace.
 
-The long form runs for minutes and prints its figures:
-`python -m pytest -m long -s tests/e2e/test_hostile.py`; ODDS_HOSTILE_S says how long.
+Failures remove no odds, each is counted by name, and memory does not grow. The long form runs for
+ODDS_HOSTILE_S seconds and prints its figures:
+`python -m pytest -m long -s tests/e2e/test_hostile.py`.
 """
 
 import json
@@ -32,8 +32,8 @@ from tests.support.watching import watching
 
 SHORT_S = 25.0
 LONG_S = float(os.environ.get("ODDS_HOSTILE_S", "300"))
-WARM_S = 8.0  # caches, connections and first odds are there by then
-MOST_GROWTH_BYTES = 64 * 2**20  # several bodies of the largest kind at once
+WARM_S = 8.0  # until then caches fill, connections open and the first odds arrive
+MOST_GROWTH_BYTES = 64 * 2**20  # several of the largest bodies at once
 INTERVAL_S, TARGET_S = 0.5, 5.0  # of the healthy source
 SOON = (datetime.now(UTC) + timedelta(hours=20)).replace(microsecond=0)
 TIERS = [{"name": "all", "interval_s": 0.25, "target_s": 60}]
@@ -52,7 +52,7 @@ def matches() -> list[Match]:
 
 
 def events_of_the_odds_api(request: Request) -> Any:
-    """A sport of the matches, one of them twice; or a single one."""
+    """Return the listing of a sport, with its first match repeated at the end."""
     found = [
         {
             "id": f"{match.number:032x}",
@@ -91,7 +91,7 @@ async def the_odds_api(request: Request) -> Response:
 
 
 def spoilt(body: bytes, turn: int) -> bytes:
-    """Every other good body has one price that is none."""
+    """Replace one price by an invalid one in every other body."""
     bad = SPOILT_PRICES[turn // 2 % len(SPOILT_PRICES)].encode()
     pattern = rb'("odds": |"price": |"S_1X2_1": )("?[0-9.]+"?)'
     return body if turn % 2 else re.sub(pattern, lambda found: found[1] + bad, body, count=1)
@@ -107,10 +107,10 @@ def apps() -> dict[str, App]:
 
 
 async def besieged(folder: Path, seconds: float) -> dict[str, Any]:
-    """Run the service for so long; checks what must hold, and gives the figures."""
+    """Run the service for some seconds, check its promises, and return the figures."""
     sites = {name: HostileSite(app, spoilt) for name, app in apps().items()}
     simulated = SimulationSettings(
-        # So few changes that those which the log and the watching test keep weigh little.
+        # Few changes, so that the log and the watching test hold little of the memory.
         sports=1, events=20, event_absence_share=0, lead_s=90_000, change_share=0.01,
         line_move_share=0.1, pace="clock",
     )  # fmt: skip
@@ -199,4 +199,4 @@ async def test_for_minutes(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as logs:
         figures = await besieged(tmp_path, LONG_S)
         logs.clear()
-    print(json.dumps(figures, indent=2))  # noqa: T201  # these are what the long form is for
+    print(json.dumps(figures, indent=2))  # noqa: T201  # the figures for docs/reliability.md

@@ -1,4 +1,4 @@
-"""Life of the whole service: start, restart, stop, and what a client sees of it."""
+"""Start, restart and stop of the whole service, as its clients see them."""
 
 import json
 import os
@@ -34,7 +34,7 @@ STILL = SimulationSettings(sports=1, events=6, bookmakers=3, pace="clock", step_
 
 @asynccontextmanager
 async def bookmaker(settings: SimulationSettings) -> AsyncIterator[tuple[int, dict[str, object]]]:
-    """A simulated bookmaker's port, and what a source's table says to get all of it."""
+    """Yield a simulated bookmaker's port, and the source settings that fetch all of its odds."""
     offer = SimulatedBookmaker(settings)
     async with trio.open_nursery() as nursery:
         port = await nursery.start(partial(run_bookmaker, settings))
@@ -51,7 +51,7 @@ def stored(path: Path, query: str) -> list[tuple[object, ...]]:
 
 
 def flat(running: Running) -> Odds:
-    """The service's own cache in the shape of a client's map."""
+    """Return the service's cache in the shape of a client's map."""
     return {
         (event, source, bookmaker, key.market, float(key.line) if key.line else None,
          key.participant): (int(status), outcomes)
@@ -194,7 +194,7 @@ def config(folder: Path, port: int, sports: list[str]) -> Path:
 
 
 class Process:
-    """`odds-service serve` as a process of its own; its log, line by line."""
+    """`odds-service serve` as a process, and its log lines."""
 
     def __init__(self, settings: Path) -> None:
         command = [sys.executable, "-m", "odds_service", "serve", "--config", str(settings)]
@@ -258,8 +258,8 @@ async def test_killed_in_the_middle_it_starts_again_by_itself(tmp_path: Path) ->
             start = (await status_of(address)).head_revision
             with watching(address) as watcher:
                 await watcher.reach(start + 150)
-            with trio.fail_after(60):  # what was committed is compared below
-                while (await status_of(address)).durable_revision <= start:  # noqa: ASYNC110  # of another process
+            with trio.fail_after(60):  # the committed rows are compared below
+                while (await status_of(address)).durable_revision <= start:  # noqa: ASYNC110  # it is another process
                     await trio.sleep(0.02)
             os.kill(served.process.pid, signal.SIGKILL)
             assert await served.end() == -signal.SIGKILL
@@ -278,7 +278,7 @@ async def test_a_second_signal_stops_at_once_and_the_next_start_stores_the_rest(
         served = Process(settings)
         await served.logged("serving")
         lock = sqlite3.connect(tmp_path / "odds.db", isolation_level=None)
-        lock.execute("BEGIN IMMEDIATE")  # nothing can be drained any more
+        lock.execute("BEGIN IMMEDIATE")  # nothing can be drained from here on
         await served.logged("storage_away")
         served.process.send_signal(signal.SIGTERM)
         await served.logged("stopping")
@@ -306,7 +306,7 @@ async def test_a_stop_that_can_leave_its_changes_nowhere_says_so_and_fails(tmp_p
         settings.write_text(settings.read_text() + "[shutdown]\ndrain_s = 0.5\n")
         served = Process(settings)
         await served.logged("serving")
-        (tmp_path / "odds.db.spill.part").mkdir()  # where the file of the spill is to be begun
+        (tmp_path / "odds.db.spill.part").mkdir()  # in the place of the spill file
         with closing(sqlite3.connect(tmp_path / "odds.db", isolation_level=None)) as lock:
             lock.execute("BEGIN IMMEDIATE")
             await served.logged("storage_away")

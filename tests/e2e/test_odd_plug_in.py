@@ -1,4 +1,4 @@
-"""A plug-in that does everything wrong, and some things right: all calls answer and report it."""
+"""A plug-in that breaks every rule in turn: all calls still answer, and report its faults."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -63,7 +63,7 @@ def raising(error: BaseException) -> Any:
     raise error
 
 
-NAIVE = datetime(2026, 8, 4, 12)  # noqa: DTZ001  # what is wrong
+NAIVE = datetime(2026, 8, 4, 12)  # noqa: DTZ001  # the fault: no time zone
 STEPS: Final[tuple[Callable[[], Any], ...]] = (
     right,
     lambda: None,
@@ -122,11 +122,11 @@ class Odd:
 
     def fetch_event(self, source_event_id: str, listing: str | None) -> Awaitable[Observation]:
         del source_event_id, listing
-        return right()  # type: ignore[return-value]  # nothing to await: what is wrong
+        return right()  # type: ignore[return-value]  # the fault: not an awaitable
 
 
 class Plugged:
-    """An entry point."""
+    """A stand-in for the plug-in's entry point."""
 
     name = "odd"
 

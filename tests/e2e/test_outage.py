@@ -40,7 +40,7 @@ async def test_an_outage_holds_the_scrapers_and_loses_nothing(tmp_path: Path) ->
                     await watcher.begun()
                     await trio.to_thread.run_sync(server.stop, signal.SIGQUIT)
                     await wait_until(lambda: queue.full, "a full queue")
-                    # The scrapers are held, and every source says why it has nothing new.
+                    # Scraping is paused, and every source reports the reason.
                     await wait_until(
                         lambda: parts.cache.sources[source].status is SourceStatus.STALE, "STALE"
                     )
@@ -56,7 +56,7 @@ async def test_an_outage_holds_the_scrapers_and_loses_nothing(tmp_path: Path) ->
                     assert (status.head_revision, status.durable_revision) == (
                         held_at, feed.durable_revision,
                     )  # fmt: skip
-                    # Readers and watchers go on, from memory.
+                    # Readers and watchers are served from memory.
                     reply = await call(
                         running.address, lambda stub: stub.GetOdds(pb.GetOddsRequest(), timeout=30)
                     )

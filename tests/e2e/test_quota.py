@@ -1,4 +1,4 @@
-"""A quota that is nearly used up: no request exceeds it, and waiting is no failure."""
+"""A nearly exhausted quota: no request exceeds it, and waiting does not count as a failure."""
 
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from odds_service.demo.settings import SimulationSettings
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.serving import call, service, settings_for, status_of, wait_until
 
-COST = 6  # of one body: three markets in two regions
+COST = 6  # credits for one body: three markets in two regions
 PULLS = 3
 
 

@@ -1,4 +1,4 @@
-"""Two sources that write one match differently, over the whole service: meet, part, meet again."""
+"""Two sources name one match differently: the service joins, parts and rejoins their events."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -29,11 +29,11 @@ from tests.support.watching import Fold, watching
 H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
 START = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=6)
 
-offers: dict[str, list[ObservedEvent]] = {}  # what each source shows now
+offers: dict[str, list[ObservedEvent]] = {}  # the present offer of each source
 
 
 class Scripted:
-    """A source that shows what the test says."""
+    """A source whose offer the test sets."""
 
     kind: ClassVar[str] = "scripted"
     pace: Pace = Pace.steady(0.05)
@@ -83,7 +83,7 @@ def match(event_id: str, home: str, away: str, ids: Mapping[str, str]) -> Observ
 
 
 def show(one: Mapping[str, str], two: Mapping[str, str]) -> None:
-    """Both sources show the match, and another that only its marks tell from it."""
+    """Offer the match at both sources, and one that differs by its marks (women, youth) alone."""
     offers["one"] = [match("1", "Wuhan Three Towns", "Qingdao Hainiu FC", one),
                      match("2", "Wuhan Three Towns W", "Qingdao Hainiu W", {})]  # fmt: skip
     offers["two"] = [match("8", "WUHAN THREE TOWNS FC", "Qingdao Hainiu", two),

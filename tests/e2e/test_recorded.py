@@ -1,4 +1,4 @@
-"""Real recorded odds through the whole line: HTTP, detection, SQLite, gRPC, a watching client."""
+"""Recorded odds through the whole service: HTTP, detection, SQLite, gRPC, a watching client."""
 
 import json
 import sqlite3
@@ -29,7 +29,7 @@ SERIES = {
     "ncaaf_offseason_transient_empty_20260224.zip": {},
 }
 LONG_SERIES = {"wnba_5min_20260804-08.zip": {"ADDED": 7787, "REMOVED": 7788, "PRICES": 7435}}
-REPEATS = 2  # pulls of the last body after its first: what it lacks goes at the second absence
+REPEATS = 2  # repeats of the last body: what it lacks is removed at the second absence
 
 pytestmark = needs_recorded
 
@@ -51,7 +51,7 @@ def stored_odds(odds: str | None) -> Plain:
 
 
 def history(path: Path) -> Counter[Told]:
-    """Read the content of the database, past the service."""
+    """Read the database directly."""
     told: Counter[Told] = Counter()
     with sqlite3.connect(path) as database:
         for kind, event, bookmaker, market, line, participant, before, after in database.execute(
@@ -118,7 +118,7 @@ async def test_the_long_series(series: str, tmp_path: Path) -> None:
 async def test_types_shown_unasked_are_followed_like_those_asked_for(
     series: str, tmp_path: Path
 ) -> None:
-    """The bodies hold spreads and totals too: no other kind of request could tell of them."""
+    """The bodies hold spreads and totals too, which no other request would return."""
     await replayed(series, SERIES[series], tmp_path, markets=["h2h"])
 
 

@@ -1,8 +1,8 @@
-"""No secret is shown: the service as a process at debug level, with a marked one in every place.
+"""The service never shows a secret: a process at debug level, with a marked secret in every place.
 
-Everything that it says to anybody is kept and searched: its log, the replies of every call, the
-statuses of calls that fail, its metrics; through starts that fail, fetches that fail in every way,
-a database that goes and comes back, a crash, and the stop.
+The tests search all of its output: the log, the replies of every call, the statuses of failed
+calls, and the metrics. Starts and fetches fail in every way, the database goes away and comes back,
+and the service crashes and stops.
 """
 
 import base64
@@ -31,7 +31,7 @@ from tests.support.postgres import PostgresServer, postgres_server
 from tests.support.serving import LONG_S, wait_until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-MARK: Final = "MARKED"  # every secret holds it, so that one search finds them all
+MARK: Final = "MARKED"  # part of every secret, so that one search finds them all
 API_KEY: Final = "MARKED-api+key/1&x"
 KEY_FILE: Final = "MARKED-key-file-2"
 KEY_ENVIRONMENT: Final = "MARKED-environment-3"
@@ -55,7 +55,7 @@ EVENT: Final = {
 
 
 async def hostile(request: Request) -> Response:  # noqa: ASYNC124  # an App is async
-    """A bookmaker that quotes the key that it was sent in all it says, one way a sport."""
+    """Answer with the caller's API key in the reply, in a different way for each sport."""
     key = request.first("apiKey") or ""
     sport = request.path.split("/")[3]
     quoted = json.dumps({"message": f"no: {key}", "error_code": key}).encode()
@@ -88,7 +88,7 @@ FAILING: Final = (
 
 
 class Service:
-    """The service as a process; all that it writes goes into one file."""
+    """The service as a process, with all its output in one file."""
 
     def __init__(self, folder: Path, *command: str, **environment: str) -> None:
         self.path = folder / "said"
@@ -111,7 +111,7 @@ class Service:
         return [entry for entry in map(json.loads, lines) if entry.get("event") == event]
 
     async def logged(self, event: str) -> dict[str, Any]:
-        """Wait for it in the log; gives the first one."""
+        """Wait for an event in the log, and return its first entry."""
         await wait_until(
             lambda: bool(self.entries(event)) or self.process.poll() is not None, event
         )
@@ -125,7 +125,7 @@ class Service:
 
 
 def config(folder: Path, source_port: int, database: str) -> Path:
-    """Settings with a secret wherever one can stand."""
+    """Write settings with a secret in every place that takes one; return their path."""
     make_certificates(folder)
     (folder / "tokens").write_text(TOKEN_FILE)
     (folder / "key").write_text(KEY_FILE)
@@ -164,7 +164,7 @@ format = "json"
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
-    """A server that wants a password of `odds`."""
+    """Yield a server that asks the role `odds` for a password."""
     with postgres_server() as server:
         hba = Path(server.psql("SHOW hba_file"))
         hba.write_text(
@@ -197,7 +197,7 @@ def channel_to(folder: Path, address: str) -> Iterator[grpc.Channel]:
 
 
 def everything_said(folder: Path, address: str, token: str) -> list[str]:
-    """The replies of every call, and what calls that fail say."""
+    """Return the replies of every call as text, and the statuses of failed calls."""
     texts: list[str] = []
     with channel_to(folder, address) as channel:
         stub: Any = pb_grpc.OddsServiceStub(channel)
@@ -207,7 +207,7 @@ def everything_said(folder: Path, address: str, token: str) -> list[str]:
             return getattr(stub, name)(request, metadata=metadata, timeout=LONG_S)
 
         while not (odds := call("GetOdds", pb.GetOddsRequest())).events:
-            texts.append(str(odds))  # its turn among the fetches that fail has not come yet
+            texts.append(str(odds))  # this sport was not fetched yet, among all that fail
         event = odds.events[0].event.id
         texts.append(str(odds))
         texts.append(str(call("ListEvents", pb.ListEventsRequest())))

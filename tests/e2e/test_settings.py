@@ -1,4 +1,4 @@
-"""Two settings files after one another on one database: the second one holds."""
+"""Two settings files, one after the other, on one database: the second one applies."""
 
 import sqlite3
 from contextlib import closing
@@ -22,7 +22,7 @@ STILL = SimulationSettings(
     sports=2, events=4, bookmakers=3, markets_per_bookmaker=6, pace="clock", step_s=1e9
 )
 OFFER = SimulatedBookmaker(STILL)
-BY_RUN = {"epochs", "scrape_runs", "feed_state"}  # of the start, not of odds
+BY_RUN = {"epochs", "scrape_runs", "feed_state"}  # they change at each start, not with odds
 
 
 def some(keys: list[str]) -> st.SearchStrategy[list[str]]:
@@ -57,7 +57,7 @@ def settings_of(folder: Path, port: int, wanted: list[dict[str, Any]]) -> Settin
 
 
 async def scraped(running: Running) -> None:
-    """Wait until each source was pulled whole, and all of it is stored."""
+    """Wait until each source was read completely and all its odds are stored."""
     for name, scraper in running.parts.scrapers.items():
         sports = len(running.parts.asks[name].listings or ())
         wanted = scraper.counts.pulls + 2 * sports + 1

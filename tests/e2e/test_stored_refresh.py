@@ -30,7 +30,7 @@ STEPS = SimulationSettings(sports=1, events=6, bookmakers=3, change_share=0.6)
 
 
 class Gated:
-    """A simulated bookmaker whose answers about single events wait for a gate."""
+    """A simulated bookmaker that can hold its answers about single events at a gate."""
 
     def __init__(self) -> None:
         self._bookmaker = SimulatedBookmaker(STEPS)
@@ -47,7 +47,7 @@ class Gated:
 
 @asynccontextmanager
 async def running(place: DatabasePlace) -> AsyncIterator[tuple[Running, Gated, str]]:
-    """The service over a source that is not scraped again by itself, and one of its events."""
+    """Yield a service whose source is fetched once, its bookmaker, and the id of an event."""
     bookmaker = Gated()
     offer = SimulatedBookmaker(STEPS)
     async with trio.open_nursery() as nursery:
@@ -113,7 +113,7 @@ async def test_concurrent_calls_share_one_fetch(
 
     async def counted(self: Refresher, event_id: str, deadline_s: float) -> RefreshOutcome:
         nonlocal waiting
-        waiting += 1  # and it has joined the fetch before any other task goes on
+        waiting += 1  # it joins the fetch before any other task runs
         return await refresh_of(self, event_id, deadline_s)
 
     monkeypatch.setattr(Refresher, "refresh", counted)
@@ -125,7 +125,7 @@ async def test_concurrent_calls_share_one_fetch(
         async def one() -> None:
             replies.append(await refresh(served.address, event_id))
 
-        # One caller leaves; the fetch and the others go on.
+        # One caller cancels; the fetch continues for the others.
         request = pb.RefreshEventRequest(event_id=event_id)
         with grpc.insecure_channel(served.address) as channel:
             leaving = pb_grpc.OddsServiceStub(channel).RefreshEvent.future(request)
@@ -134,7 +134,7 @@ async def test_concurrent_calls_share_one_fetch(
         async with trio.open_nursery() as nursery:
             for _ in range(4):
                 nursery.start_soon(one)
-            # One that came after the gate would fetch anew.
+            # A call after the gate opens would start another fetch.
             await wait_until(lambda: waiting == 5, "all that wait for the fetch")
             bookmaker.gate.set()
         assert bookmaker.asked == asked + 1
@@ -159,7 +159,7 @@ async def test_its_deadline_leaves_the_change_queued_and_names_the_cursor(
 ) -> None:
     async with running(place) as (served, bookmaker, event_id):
         feed = served.parts.feed
-        # In threads: the service's own transactions go on. Placeholders are refused too, which is
+        # In a thread, since the service's own transactions continue. Placeholders are refused too,
         # as if the database were away.
         await trio.to_thread.run_sync(place.refuse, "revision > 0")
         before = feed.head_revision
@@ -174,7 +174,7 @@ async def test_its_deadline_leaves_the_change_queued_and_names_the_cursor(
         revision = int(info.metadata["revision"])
         assert revision == feed.head_revision > before
         assert feed.durable_revision == before
-        # Queued behind it, another one waits for the one order of the log.
+        # Another refresh waits behind it, because the log is stored in order.
         async with trio.open_nursery() as nursery:
             replies: list[Any] = []
 

@@ -1,10 +1,10 @@
-"""The stream's promise as a property: whatever happens, a client holds what the bookmaker showed.
+"""The stream's promise as a property: a client always holds the odds that the bookmaker showed.
 
-Random bodies, cuts, stalls, filters, restarts (clean, hard, and onto a database that lacks the
-tail), rings of twenty changes and histories cut short; real clients over gRPC. At every heartbeat
-the client library's map, and a fold that knows nothing of it, equal what an oracle folds from the
-bodies that were served; and the changes of a stream that was cut and resumed anywhere are those of
-one that was not, each once, in order.
+Real clients over gRPC meet random bodies, cuts, stalls, filters, restarts (clean, hard, and onto a
+database that lost its tail), rings of twenty changes, and trimmed histories. At every heartbeat the
+client library's map and an independent fold both equal an oracle's fold of the served bodies. A
+stream that was cut and resumed anywhere has the same changes as an uninterrupted one, each once and
+in order.
 """
 
 import copy
@@ -43,7 +43,7 @@ from tests.support.stream_rig import Rig, Shown, StreamClient, now, selected
 
 RING = 20
 CLIENTS = 5
-RESTARTS = 3  # of one run: each takes half a second
+RESTARTS = 3  # at most in one run, since each takes half a second
 
 SOON = Timestamp()
 SOON.FromDatetime(hours_from_now(3))
@@ -61,7 +61,7 @@ totals: Counter[str] = Counter()
 
 
 class State(NamedTuple):
-    """The oracle's odds, which stand from one revision to another."""
+    """The oracle's odds, valid for a range of revisions."""
 
     lowest: int
     highest: int
@@ -70,7 +70,7 @@ class State(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A copy of the database, and what was true when it was made."""
+    """A copy of the database, and the state of the test when it was made."""
 
     path: Path
     revision: int
@@ -98,7 +98,7 @@ class Reference:
         self.spans = [(low, min(high, revision)) for low, high in self.spans if low < revision]
 
     def between(self, since: int, upto: int) -> list[tuple[int, bytes]] | None:
-        """All changes in (since, upto], None where it was not there all the time."""
+        """Return all changes in (since, upto], or None unless one span covers them."""
         if not any(low <= since and upto <= high for low, high in self.spans):
             return None
         return [
@@ -137,7 +137,7 @@ class Streams(RuleBasedStateMachine):
         for reference in self.references.values():
             reference.client.open(self.rig.address)
 
-    # What happens.
+    # The rules.
 
     @initialize(seed=st.integers(0, 2**32))
     def first_odds(self, seed: int) -> None:
@@ -224,7 +224,7 @@ class Streams(RuleBasedStateMachine):
     @precondition(lambda self: self.clients)
     @rule(which=st.integers(0, CLIENTS - 1), messages=st.integers(1, 8))
     def cut_after_some_messages(self, which: int, messages: int) -> None:
-        """Wherever in an image or a window that is; and again where it resumes."""
+        """Cut inside an image or a window, and again after the first message of the resumption."""
         client = self._chosen(which)
         client.cut()
         self._resume(client, read_only=messages)
@@ -272,7 +272,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        """Everybody who reads reaches the head, and holds what the oracle says."""
+        """Let every client that reads reach the head, and compare it with the oracle."""
         head = self._note_head()
         for reference in self.references.values():
             reference.client.settle(head)
@@ -291,7 +291,7 @@ class Streams(RuleBasedStateMachine):
     @precondition(lambda self: self.restarts < RESTARTS)
     @rule(kill=st.booleans())
     def restart(self, kill: bool) -> None:
-        """In order, or by cancelling all: then a spill file may have to bring the tail back."""
+        """Restart in order, or after cancelling everything: a spill file may restore the tail."""
         self.settle_all()
         self.rig.stop(kill=kill)
         self._note_head()
@@ -305,7 +305,7 @@ class Streams(RuleBasedStateMachine):
         path.unlink(missing_ok=True)
         self.rig.copy_database(path)
         self.saved = Saved(path, self.rig.head, copy.deepcopy(self.oracle), self.rig.epochs)
-        # What is beyond the copy may be lost: only revisions of it are sure to be in it.
+        # Revisions after the copy may be lost, so the recorded one must be inside it.
         while self.saved.revision != self.states[-1].highest:
             self._note_head()
             self.saved = self.saved._replace(revision=self.states[-1].highest)
@@ -321,7 +321,7 @@ class Streams(RuleBasedStateMachine):
         self._start_again(lost=True)
         totals["lost tails"] += 1
 
-    # What must hold.
+    # The checks.
 
     def settle_all(self) -> None:
         for client in self.clients:
@@ -332,7 +332,7 @@ class Streams(RuleBasedStateMachine):
         return self.clients[which % len(self.clients)]
 
     def _note_head(self) -> int:
-        """Between two polls only sources change: the odds stand until the head of now."""
+        """Extend the last state to the present head; between polls only sources change."""
         head = self.rig.head
         self.states[-1] = self.states[-1]._replace(highest=head)
         return head
@@ -354,10 +354,10 @@ class Streams(RuleBasedStateMachine):
                 for state in self.states
                 if state.lowest < first
             ]
-            self.offer = Offer()  # it shows other odds than those that were lost
+            self.offer = Offer()  # its odds differ from the lost ones
         else:
             assert first == self.states[-1].highest + 1
-        # How often an event was absent is not stored: after a start it counts anew.
+        # Counts of absences are not stored, so they begin again at a start.
         self.oracle.restarted()
         starts = {e: datetime.fromisoformat(at) for e, (_, _, at) in self.oracle.events.items()}
         self.states.append(State(first - 1, first - 1, dict(self.oracle.markets), starts))
@@ -379,7 +379,7 @@ class Streams(RuleBasedStateMachine):
     def _expected(
         self, client: StreamClient, cursor: Cursor | None, oldest_before: int, head_before: int
     ) -> set[str]:
-        """The reasons that are right for a cursor."""
+        """Return the reasons that the server may give for a cursor."""
         if cursor is None:
             return {"no_cursor"}
         epoch, revision = plain_epoch(cursor.epoch), cursor.revision
@@ -459,7 +459,7 @@ def _decoded(body: bytes) -> list[dict[str, Any]]:
 
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-PHASES = [Phase.explicit, Phase.reuse, Phase.generate]  # to shrink takes hours: a run is seconds
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate]  # no shrinking, which takes hours
 
 
 def test_a_client_holds_what_the_bookmaker_showed_whatever_happens() -> None:
@@ -477,7 +477,7 @@ def test_a_client_holds_what_the_bookmaker_showed_whatever_happens() -> None:
 
 @pytest.mark.long
 def test_the_same_for_minutes(capsys: pytest.CaptureFixture[str]) -> None:
-    """STREAM_RUNS says how many; the figures are in docs/reliability.md."""
+    """STREAM_RUNS sets the number of runs; the figures are in docs/reliability.md."""
     run_state_machine_as_test(
         Streams,
         settings=settings(

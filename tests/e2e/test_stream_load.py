@@ -1,8 +1,7 @@
-"""Many subscribers on one service, and some that never read; minutes long, so run by name.
+"""Many subscribers on one service, some of which never read; takes minutes, so run it by name.
 
-The server and the fast subscribers are processes of their own, those of `tools.bench watch`.
-Stretches with and without those that never read follow each other: what else the machine does is
-in both.
+The server and the fast subscribers are the processes of `tools.bench watch`. Stretches with and
+without stalled subscribers alternate, so that other load on the machine affects both.
 """
 
 import statistics
@@ -38,7 +37,7 @@ def with_stalled(
     with ExitStack() as opened:
         readers = []
         for _ in range(count):
-            # A filter of their own: what others read alike is kept for a while, and serves all.
+            # Its filter differs from the others', whose encoded pieces would serve it too.
             chosen = pb.Filter(sports=["soccer"])
             request = pb.WatchChangesRequest(filter=chosen, policy=policy)
             reader = StalledReader(bench.address, request)
@@ -48,7 +47,7 @@ def with_stalled(
 
 
 def read_to(reader: StalledReader, head: int) -> list[pb.WatchChangesResponse]:
-    """Open the window at last, and read until the head is reached."""
+    """Open the flow-control window, and read up to the head."""
     messages: list[pb.WatchChangesResponse] = []
     while True:
         for message in reader.read(opening=True):
@@ -62,7 +61,7 @@ def read_to(reader: StalledReader, head: int) -> list[pb.WatchChangesResponse]:
 def assert_served(
     messages: list[pb.WatchChangesResponse], policy: pb.SlowReaderPolicy.ValueType
 ) -> None:
-    """Every change after its image, or (LATEST) told what is lost, and an image."""
+    """Check that the reader got every change, or with LATEST each loss and a new image."""
     at: int | None = None
     reached = 0
     lagged = []
@@ -110,18 +109,18 @@ def test_five_that_never_read_cost_the_others_nothing_and_the_server_little(
             f"\np99 without/with, ms: {shown}; median {statistics.median(ratios):.2f}\n"
         )
         sys.stdout.write(f"memory of each: {[round(each / 1e6, 2) for each in memory]} MB\n")
-    assert statistics.median(memory) <= MOST_EACH_BYTES  # with what the log has grown meanwhile
+    assert statistics.median(memory) <= MOST_EACH_BYTES  # including the growth of the log
     assert statistics.median(ratios) <= 1.5
 
 
 def _after_a_while(bench: Bench) -> Paced:
-    """A stretch in which those that do not read have been sent all that their windows take."""
+    """Wait for a stretch of changes, long enough to fill the windows of stalled readers."""
     paced(bench, 1_000, FILLING_S)
     return paced(bench, 1_000, STRETCH_S)
 
 
 def test_a_thousand_subscribers_for_minutes(capsys: pytest.CaptureFixture[str]) -> None:
-    """None lost, none behind at the end; half of them select one bookmaker of ten."""
+    """No change is lost and nobody is behind at the end; half select one bookmaker of ten."""
     with running("ours") as bench:
         before = bench.do().rss
         bench.attach(500, filtered=False)

@@ -1,4 +1,4 @@
-"""A stream over a database that refused a row: told with its reason, and put right by an image."""
+"""A stream over a database that refused a row: the gap has a reason, and an image repairs it."""
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -12,7 +12,7 @@ from tests.support.observations import observe, offered
 from tests.support.odds_builders import Bookkeeping, connected, serving
 from tests.support.stories import H2H
 
-pytestmark = pytest.mark.logs_errors  # a refused change is an error to be looked at
+pytestmark = pytest.mark.logs_errors  # a refused change is logged as an error
 
 REFUSED = 9
 

@@ -48,7 +48,7 @@ class Served:
         self.address = address
         self.settings = settings
         self.starts = 0
-        self.retries = 0  # of the writer, over all runs that were asked in time
+        self.retries = 0  # the writer's, over all runs whose status was read in time
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._told = 0

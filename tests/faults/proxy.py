@@ -1,7 +1,7 @@
 """A proxy in front of PostgreSQL that reads its protocol, to strike at a chosen moment.
 
-It frames the messages of both directions (PostgreSQL's frontend/backend protocol, version 3), so
-that it knows when a transaction has rows on their way and when the server has committed it.
+It frames the messages of both directions (PostgreSQL's frontend/backend protocol, version 3), and
+so knows when a transaction has rows in flight and when the server has committed it.
 """
 
 import enum
@@ -38,7 +38,7 @@ class _Connection:
         self.client = client
         self.server = server
         self.scope = trio.CancelScope()
-        self.copied = False  # rows were sent in the transaction that is open
+        self.copied = False  # the open transaction has sent rows
 
 
 _Direction = Callable[[_Connection], Awaitable[None]]
@@ -49,8 +49,8 @@ class Proxy:
 
     def __init__(self, server_port: int) -> None:
         self.port = 0
-        self.lost_replies = 0  # commits whose reply was kept from the client
-        self.struck_open = 0  # connections cut while a transaction had rows on their way
+        self.lost_replies = 0  # commits whose reply never reached the client
+        self.struck_open = 0  # connections cut while a transaction had rows in flight
         self._server_port = server_port
         self._refusing = False
         self._connections: set[_Connection] = set()
@@ -108,7 +108,7 @@ class Proxy:
                     nursery.start_soon(self._carry, connection, self._backend)
         finally:
             self._connections.discard(connection)
-            with trio.CancelScope(shield=True):  # it only closes sockets, without a word
+            with trio.CancelScope(shield=True):  # it closes sockets without an error message
                 await trio.aclose_forcefully(client)
                 await trio.aclose_forcefully(server)
 

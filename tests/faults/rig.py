@@ -20,7 +20,7 @@ from tests.faults.processes import Bookmaker, Served
 from tests.faults.proxy import Proxy
 from tests.faults.witness import Witness
 
-REFUSED_EVERY: Final = 701  # the database refuses each revision that this divides
+REFUSED_EVERY: Final = 701  # the database refuses every revision divisible by this
 QUEUE_CHANGES: Final = 4_000
 DRAIN_S: Final = 3.0
 WAIT_S: Final = 120.0

@@ -1,9 +1,9 @@
 """Faults in random order on the whole service: nothing lost, nothing twice, nothing out of order.
 
-What a watcher was told is durable must be in the history (or its placeholder), each revision once
-and without a hole; odds_current must be the fold of odds_history; the dead letters must hold what
-the database refused, and that alone; after a clean stop every cursor resumes, after a crash only
-those beyond what was stored get an image.
+Every change announced as durable must be in the history (or as a placeholder), each revision once
+and without a hole. odds_current must equal the fold of odds_history, and the dead letters must be
+exactly the refused rows. After a clean stop every cursor resumes; after a crash only cursors beyond
+the stored log get an image.
 """
 
 import json
@@ -60,12 +60,12 @@ async def test_every_fault_in_random_order(times: int, tmp_path: Path) -> None:
 async def _equal_at_rest(rig: Rig) -> None:
     """Stop the bookmaker; then the witness's map must equal the reply of GetOdds."""
     rig.bookmaker.stop()
-    await trio.sleep(1.0)  # what is under way is applied
+    await trio.sleep(1.0)  # pending changes are applied
     await rig.recovered()
     served = await rig.served.odds()
     with trio.fail_after(60):
         while rig.witness.cursor != served.cursor:
-            served = await rig.served.odds()  # a source went down meanwhile
+            served = await rig.served.odds()  # a source went down in between
             await trio.sleep(0.1)
     assert rig.witness.odds == odds_in(iter(served.events))
 

@@ -1,7 +1,7 @@
 """A watcher that survives every fault, and remembers every change announced as durable.
 
-It knows the contract alone. What a change says is kept as a number (a hash of all that the change
-and its row in the history have in common), so that millions can be remembered.
+It relies on the contract alone. It keeps each change as a number (a hash of the fields that a
+change shares with its row in the history), so that millions fit in memory.
 """
 
 import threading
@@ -83,7 +83,7 @@ class Witness:
                         raise
                 self.cuts += 1
                 threading.Event().wait(_RETRY_S)
-        except Exception as error:  # handed to the test, which raises it
+        except Exception as error:  # the test raises it
             self.failure = error
 
     def _watch(self) -> None:
@@ -175,7 +175,7 @@ class Witness:
         revisions[change.revision] = told(change.kind, subject, before, after)
 
     def told_durable(self) -> Iterator[tuple[str, int, int]]:
-        """(epoch, revision, what was told) of all changes that were told durable."""
+        """Yield (epoch, revision, number) of every change that was announced as durable."""
         for epoch, revisions in self.told.items():
             durable = self.durable.get(epoch, 0)
             for revision, what in revisions.items():

@@ -1,4 +1,4 @@
-"""The HTTP server: what it promises about whole answers, limits, hostile clients and its end."""
+"""The HTTP server: complete answers, limits, hostile clients, and its stop."""
 
 import gzip
 from contextlib import suppress
@@ -13,7 +13,7 @@ from odds_service.http.message import Request, Response
 from odds_service.http.server import HttpLimits, accepts_gzip, serve_http
 from tests.demo.serving import client_of, listening
 
-# More than the socket buffers of both ends can hold: it cannot go out unless it is read.
+# More than the socket buffers of both ends hold, so it is not sent unless it is read.
 LARGE = b"x" * 2**25
 
 
@@ -146,7 +146,7 @@ async def test_an_idle_connection_is_closed() -> None:
 
 
 class ConnectionEnds(trio.abc.Instrument):
-    """Tells when the server is done with a connection, which its client cannot see here."""
+    """An instrument that notices the end of the server's connection task."""
 
     def __init__(self) -> None:
         self.one = trio.Event()
@@ -280,5 +280,5 @@ async def test_stop_cuts_what_does_not_finish_in_its_grace() -> None:
                 await stream.send_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
                 await asked.wait()
                 scope.cancel()
-                with suppress(trio.BrokenResourceError):  # cut by a reset, or by an end
+                with suppress(trio.BrokenResourceError):  # reset or closed by the server
                     assert await stream.receive_some() == b""

@@ -1,4 +1,4 @@
-"""Scraping a running service as Prometheus does."""
+"""Scrapes of a running service, as Prometheus makes them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ LOCAL = MetricsSettings(listen="127.0.0.1:0")
 
 
 class Scrape:
-    """One answer, parsed."""
+    """A parsed answer of `/metrics`."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -29,13 +29,13 @@ class Scrape:
         self.names = {name for name, _ in self.samples}
 
     def value(self, name: str, **labels: str) -> float:
-        """The one sample with these labels, whatever others it has."""
+        """Return the only sample that has these labels, among others."""
         wanted = set(labels.items())
         (value,) = (v for (n, has), v in self.samples.items() if n == name and wanted <= has)
         return value
 
     def labels(self, label: str) -> set[str]:
-        """All values of a label."""
+        """Return all values of a label."""
         return {value for _, has in self.samples for name, value in has if name == label}
 
 
@@ -50,7 +50,7 @@ async def scrape(running: Running) -> Scrape:
 async def measured(
     folder: Path, simulation: Any, *, metrics: MetricsSettings = LOCAL, **table: Any
 ) -> AsyncIterator[Running]:
-    """A service on a simulated bookmaker, with metrics, that has stored some odds."""
+    """Yield a service with metrics over a simulated bookmaker, once it has stored some odds."""
     async with bookmaker(simulation) as (port, offered):
         settings = settings_for(folder, port, **(offered | table))  # type: ignore[arg-type]  # a table
         async with service(settings.model_copy(update={"metrics": metrics})) as running:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from sqlalchemy import Connection
 
 from odds_service.bridge import open_bridge
 from odds_service.errors import StorageError, StorageUnavailable
@@ -14,8 +15,10 @@ from odds_service.model.scrape_run import ScrapeRun
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.write import Writer
 from odds_service.storage import open_store
+from odds_service.storage import sqlite as sqlite_module
 from odds_service.store import Store, WriteGroup
 from tests.support.observations import NOON
+from tests.support.serving import wait_until
 from tests.support.stories import SERIES, Story
 
 
@@ -111,15 +114,34 @@ async def test_the_writer_drains_in_order_however_often_the_database_was_away(
     check.close()
 
 
-async def test_another_programs_lock_is_waited_for(tmp_path: Path) -> None:
+async def test_another_programs_lock_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    begin = sqlite_module._begin
+
+    def noticed(connection: Connection) -> None:
+        begun.append(connection.get_execution_options().get("begin", "DEFERRED"))
+        begin(connection)
+
+    monkeypatch.setattr(sqlite_module, "_begin", noticed)
     book = Story(SERIES)
     async with open_bridge(), open_store(url(tmp_path)) as store:
         await store.begin()
         other = sqlite3.connect(tmp_path / "odds.db")
         other.execute("BEGIN IMMEDIATE")
+        begun.clear()
+        written = trio.Event()
+
+        async def write() -> None:
+            await store.write(WriteGroup(book.batches))
+            written.set()
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(store.write, WriteGroup(book.batches))
-            await trio.sleep(0.2)
+            nursery.start_soon(write)
+            await wait_until(lambda: "IMMEDIATE" in begun, "the write's transaction")
+            await trio.sleep(0.2)  # the lock is held while the statement runs in its thread
+            assert not written.is_set()
             other.rollback()
         other.close()
         assert len(await store.history(0, 10**9, 10**6)) == len(book.log)

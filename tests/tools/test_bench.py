@@ -1,4 +1,4 @@
-"""The benchmark judges by medians, keeps within its bounds, and every part gives a report."""
+"""The benchmark judges by medians and stays within its bounds, and every part reports."""
 
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ from tools.benchmarks.figures import (
 from tools.benchmarks.part import Part
 from tools.benchmarks.showing import markdown, tables
 
-# The options that make a part's run a matter of seconds; a new part states its own.
+# Options with which a part runs in seconds; a new part needs its own.
 SMALL = {
     "pipeline": ["--events", "6", "--markets", "10"],
     "storage": ["--events", "12", "--bookmakers", "2", "--markets", "5"],
@@ -97,7 +97,7 @@ def test_numbers_are_short(value: float, text: str) -> None:
 
 
 QUICK = {"pipeline"}  # the others start databases, servers and clients: up to a minute each
-NEEDS = {"read": "h2load"}  # a program that comes with no wheel
+NEEDS = {"read": "h2load"}  # no wheel has this program
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The tool names stale code file by file, and tells breaking changes of the proto from others."""
+"""The tool names each stale file, and recognises breaking changes of the proto."""
 
 import pickle
 from pathlib import Path
@@ -62,7 +62,7 @@ def released_set(folder: Path) -> Path:
 
 
 def compared(tmp_path: Path, old: str, new: str) -> list[str]:
-    """Replace `old`, which RELEASED holds once, by `new`; return the breaking changes."""
+    """Replace the only `old` in RELEASED by `new`, and return the breaking changes."""
     assert RELEASED.count(old) == 1
     present = written(tmp_path / "present", RELEASED.replace(old, new))
     return codegen.breaking_changes(released_set(tmp_path), present)

@@ -1,4 +1,4 @@
-"""The environment of protoc is made once, and a failure to make it is one clear message."""
+"""protoc's environment is made once, and a failure to make it gives one clear message."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ from tools.codegen_environment import CONSTRAINTS, codegen_python
 
 
 def versions(python: Path) -> dict[str, str]:
-    """Return the packages of an environment: name -> version."""
+    """Return the version of each package in an environment, by name."""
     script = (
         "from importlib.metadata import distributions\n"
         "for one in distributions(): print(one.name, one.version)"

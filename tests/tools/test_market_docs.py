@@ -1,4 +1,4 @@
-"""docs/markets.md lists what the market table has, and what it says of it is so."""
+"""docs/markets.md agrees with the market table."""
 
 import re
 

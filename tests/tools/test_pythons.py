@@ -1,4 +1,4 @@
-"""Reasons not to run, the environment of a release, and steps that fail or take too long."""
+"""Missing requirements, the environment of a release, and steps that fail or take too long."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tools.pythons import Release, StepError, main, missing
 
 @pytest.fixture
 def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is all there is on the path."""
+    """Return a folder that is the whole search path."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -63,7 +63,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root"
 def test_a_step_that_takes_too_long_ends_with_its_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The step stands in for debootstrap: it starts a process of its own and waits for it."""
+    """The step stands in for debootstrap: it starts a child process and waits for it."""
     begun, folder = tmp_path / "begun", tmp_path / "bin"
     folder.mkdir()
     program(folder / "debootstrap", f"echo made half\nsleep 4711.25 & touch {begun}\nwait")

@@ -1,4 +1,4 @@
-"""The synchronous client is made from the asynchronous one, and stale code is named."""
+"""The synchronous client is generated from the asynchronous one, and stale files are named."""
 
 import shutil
 from pathlib import Path

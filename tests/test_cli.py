@@ -1,7 +1,5 @@
 """The command line as a whole: its overview, its errors and its fast start."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,7 @@ from pydantic import SecretStr
 from odds_service import cli
 from odds_service.config import ServerSettings
 from tests.commands.books import book_of
-from tests.support.command_line import ENVIRONMENT, WITHIN_S, complaint, ran, run
+from tests.support.command_line import complaint, output_of, ran, run
 from tests.support.odds_builders import serving
 
 
@@ -89,14 +87,7 @@ def test_the_overview_says_what_the_commands_say_and_loads_none_of_them() -> Non
         "except SystemExit: pass\n"
         "print(sorted({'grpc', 'trio', 'sqlalchemy', 'httpx', 'google'} & set(sys.modules)))\n"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=WITHIN_S,
-        env=ENVIRONMENT,
-    ).stdout
+    shown = output_of(script)
     assert shown.splitlines()[-1] == "[]"
     for name in cli.COMMANDS:
         assert f" {name} " in shown

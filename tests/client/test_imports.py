@@ -4,9 +4,9 @@ import json
 import resource
 import subprocess
 import sys
-from typing import Any, Final
+from typing import Final
 
-from tests.support.command_line import ENVIRONMENT, WITHIN_S
+from tests.support.command_line import ENVIRONMENT, output_of
 
 CLIENT_S: Final = 0.3  # of CPU time
 HEAVY: Final = frozenset(
@@ -42,19 +42,6 @@ print(json.dumps(changed))
 """
 
 
-def output_of(script: str) -> Any:
-    """Run a script in a fresh interpreter; return the JSON that it prints."""
-    ran = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=WITHIN_S,
-        env=ENVIRONMENT,
-    )
-    return json.loads(ran.stdout)
-
-
 def cpu_s(script: str) -> float:
     """Return the least CPU time of three fresh interpreters that run a script."""
 
@@ -69,7 +56,7 @@ def cpu_s(script: str) -> float:
 
 def test_it_brings_nothing_of_the_service_and_no_heavy_library() -> None:
     script = "import odds_service.client, json, sys; print(json.dumps(sorted(sys.modules)))"
-    modules = set(output_of(script))
+    modules = set(json.loads(output_of(script)))
     assert {name.partition(".")[0] for name in modules} & HEAVY == set()
     parts = {name.split(".")[1] for name in modules if name.startswith("odds_service.")}
     assert parts == {"client", "errors", "model", "secrets", "wire"}
@@ -87,9 +74,9 @@ def test_it_costs_less_than_the_limit_and_little_more_than_grpc() -> None:
 
 
 def test_nothing_in_the_standard_library_is_patched() -> None:
-    assert output_of(UNPATCHED) == []
+    assert json.loads(output_of(UNPATCHED)) == []
 
 
 def test_a_patched_module_is_noticed() -> None:
     patching = UNPATCHED.replace("import odds_service.client", "threading.Thread = object")
-    assert output_of(patching) == ["threading.Thread"]
+    assert json.loads(output_of(patching)) == ["threading.Thread"]

@@ -7,13 +7,10 @@ from typing import Any, NamedTuple
 import grpc
 import pytest
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
-from grpc_status import rpc_status
 
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.odds_builders import Bookkeeping, Client, random_observations
-
-KINDS = (BadRequest, ErrorInfo, QuotaFailure, RetryInfo)
+from tests.support.refusals import details_if_any
 
 
 class Refusal(NamedTuple):
@@ -38,14 +35,7 @@ class Refusal(NamedTuple):
 
 
 def refusal_of(error: grpc.RpcError) -> Refusal:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # its stub wants a Call, which it is
-    found: dict[str, Any] = {}
-    for packed in [] if status is None else status.details:
-        for kind in KINDS:
-            message = kind()
-            if packed.Unpack(message):
-                found[kind.__name__] = message
-    return Refusal(error.code().name, str(error.details()), found)
+    return Refusal(error.code().name, str(error.details()), details_if_any(error) or {})
 
 
 async def refused(client: Client, call: str, request: Message, timeout_s: float = 20.0) -> Refusal:

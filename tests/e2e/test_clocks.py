@@ -11,19 +11,18 @@ import trio
 
 import odds_service.clock
 from odds_service.bridge import open_bridge
-from odds_service.clock import Clock
 from odds_service.config import Settings
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
 from odds_service.model.overround import Standing, standing
 from odds_service.model.source import SourceStatus
 from odds_service.pipeline.retention import PurgePolicy, due_for_purge
-from odds_service.service import Running, run_service
+from odds_service.service import Running
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.clock import ShiftedClock
 from tests.support.databases import DatabasePlace
 from tests.support.places import on_databases
-from tests.support.serving import call, settings_for, status_of, wait_until
+from tests.support.serving import call, service, settings_for, status_of, wait_until
 
 HOUR_S, DAY_S = 3_600.0, 86_400.0
 JUMPS = [HOUR_S, -HOUR_S, 400 * DAY_S, -400 * DAY_S, 3_653 * DAY_S]
@@ -56,17 +55,6 @@ async def configured(place: DatabasePlace) -> AsyncIterator[Settings]:
         )
         yield settings.model_copy(update={"database": database})
         nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
-    stop = trio.Event()
-    async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(partial(run_service, settings, stop, clock=clock))
-        try:
-            yield running
-        finally:
-            stop.set()
 
 
 async def goes_on(running: Running) -> None:
@@ -107,7 +95,7 @@ async def test_odds_go_on_over_a_jump_while_scraping_and_over_a_restart(
 ) -> None:
     clock = ShiftedClock()
     async with configured(place) as settings:
-        async with serving(settings, clock) as running:
+        async with service(settings, clock) as running:
             await goes_on(running)
             events = set(running.parts.cache.events)
             clock.shift_s = jump_s
@@ -123,11 +111,11 @@ async def test_odds_go_on_over_a_jump_while_scraping_and_over_a_restart(
             assert entry.event == running.parts.cache.events[entry.event.id].event
         # One start with a wrong clock, and one after it was corrected.
         clock.shift_s = jump_s
-        async with serving(settings, clock) as running:
+        async with service(settings, clock) as running:
             await goes_on(running)
             assert set(running.parts.cache.events) == events
         clock.shift_s = 0.0
-        async with serving(settings, clock) as running:
+        async with service(settings, clock) as running:
             await goes_on(running)
             assert set(running.parts.cache.events) == events
             told = (await status_of(running.address)).clock
@@ -144,7 +132,7 @@ async def test_a_machine_that_slept_for_80_hours_looks_at_everything_and_purges_
     async with configured(place) as settings:
         sources = [table | {"interval_s": 3_600.0} for table in settings.sources]
         settings = settings.model_copy(update={"sources": sources})
-        async with serving(settings, clock) as running:
+        async with service(settings, clock) as running:
             await looked_once(running)
             parts = running.parts
             events = set(parts.cache.events)
@@ -190,7 +178,7 @@ async def test_a_shifted_datetime_now_under_the_machines_own_clock(
             return datetime.now(tz) + shift
 
     monkeypatch.setattr(odds_service.clock, "datetime", Shifted)
-    async with configured(place) as settings, serving(settings) as running:
+    async with configured(place) as settings, service(settings) as running:
         await goes_on(running)
         events = set(running.parts.cache.events)
         for jump_s in (*JUMPS, 0.0):

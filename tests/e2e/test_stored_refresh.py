@@ -9,7 +9,6 @@ import grpc
 import pytest
 import trio
 from google.rpc.error_details_pb2 import ErrorInfo
-from grpc_status import rpc_status
 
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.settings import SimulationSettings
@@ -22,6 +21,7 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tests.support.databases import DatabasePlace
 from tests.support.places import on_databases
+from tests.support.refusals import details
 from tests.support.serving import call, service, settings_for, wait_until
 
 pytestmark = on_databases
@@ -144,13 +144,7 @@ async def test_concurrent_calls_share_one_fetch(
 
 
 def refusal_of(error: grpc.RpcError) -> tuple[grpc.StatusCode, ErrorInfo]:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it is a call too
-    assert status is not None
-    info = ErrorInfo()
-    for detail in status.details:
-        if detail.Is(ErrorInfo.DESCRIPTOR):
-            detail.Unpack(info)
-    return error.code(), info
+    return error.code(), details(error)["ErrorInfo"]
 
 
 @pytest.mark.logs_errors

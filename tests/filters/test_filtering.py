@@ -10,12 +10,11 @@ from odds_service.filters.filtering import ENTERED_FILTER
 from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.market import MarketStatus
-from odds_service.model.snapshot import EventOdds
 from odds_service.rpc.reading import LogReader, window_frames
 from odds_service.stream.conflation import Window
 from odds_service.stream.memory_log import MemoryLog
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
-from tests.support.observations import NOON, Place, Shown, cached
+from tests.support.observations import NOON, Place, Shown, shown_of
 from tests.support.odds_builders import Bookkeeping, random_observations
 
 SELECTIONS = {
@@ -31,17 +30,6 @@ SELECTIONS = {
         start_from=NOON, start_to=NOON + timedelta(minutes=45), markets=frozenset({"totals"})
     ),
 }
-
-
-def wanted(selection: Selection, events: dict[str, EventOdds]) -> dict[Place, Shown]:
-    """Select from cached entries by a plain reading of the filter."""
-    chosen = {id_: entry for id_, entry in events.items() if selection.takes_event(entry.event)}
-    return {
-        place: shown
-        for place, shown in cached(chosen).items()
-        if selection.takes_bookmaker(place[1], place[2])
-        and (selection.markets is None or place[3].market in selection.markets)
-    }
 
 
 def fold_selected(
@@ -102,7 +90,7 @@ def test_the_fold_of_the_stream_is_the_filtered_cache(name: str, seed: int) -> N
         fold_selected(held, events, new)
         live += new
         expected[head] = held.copy()
-        assert held == wanted(selection, dict(book.cache.events))
+        assert held == shown_of(selection, dict(book.cache.events))
     head = book.feed.head_revision
     late = MemoryLog(book.cache, book.feed)
     if name in ("not in play", "in play", "starts soon"):
@@ -198,7 +186,7 @@ def test_conflated_windows_fold_to_the_same(name: str, window: int) -> None:
                 seen_key = (change.event_id, change.bookmaker, change.after.key.market, line)
                 assert seen_key not in seen  # a window has at most one change for each market
                 seen.add(seen_key)
-        expected = wanted(selection, dict(book.cache.events))
+        expected = shown_of(selection, dict(book.cache.events))
         assert {
             (event, source, bookmaker, market, line): tuple(
                 (o.key, o.price if o.HasField("price") else None, o.active) for o in shown.outcomes

@@ -16,8 +16,8 @@ from odds_service.model.cursor import Cursor, amid, incomplete
 from odds_service.model.market import MarketKey
 from odds_service.stream.opening import Intent, IntentReason
 from odds_service.stream.options import ImageMode, SlowReaderPolicy
-from tests.support.loopless import Loss, Reader, Service, options_of, shown_of
-from tests.support.observations import observe, offered
+from tests.support.loopless import Loss, Reader, Service, options_of
+from tests.support.observations import observe, offered, shown_of
 from tests.support.odds_builders import EPOCH, Bookkeeping, random_observations
 
 H2H: Final = MarketKey("h2h")

@@ -28,6 +28,18 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+def output_of(script: str) -> str:
+    """Run a Python script in a fresh interpreter; return its output."""
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=WITHIN_S,
+        env=ENVIRONMENT,
+    ).stdout
+
+
 async def ran(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return await trio.to_thread.run_sync(lambda: run(*arguments, **environment))
 

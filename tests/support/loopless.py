@@ -10,9 +10,8 @@ from typing import NamedTuple
 from odds_service.filters.filtering import Captured, Selected, select
 from odds_service.filters.filtering import Place as MarketPlace
 from odds_service.filters.selection import EVERYTHING, Selection
-from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange
+from odds_service.model.change import Change, ChangeKind
 from odds_service.model.cursor import Cursor, incomplete, plain_epoch
-from odds_service.model.market import MarketStatus
 from odds_service.model.snapshot import EventOdds
 from odds_service.stream import actions
 from odds_service.stream.conflation import Window
@@ -22,7 +21,7 @@ from odds_service.stream.opening import Intent, IntentReason, Resume, Start
 from odds_service.stream.options import ImageMode, SlowReaderPolicy, WatchOptions
 from odds_service.stream.shared_windows import SharedWindows
 from odds_service.stream.subscription import Subscription
-from tests.support.observations import Place, Shown, cached
+from tests.support.observations import Place, Shown, apply_changes, shown_of
 from tests.support.odds_builders import Bookkeeping
 
 PAGE_CHANGES = 7
@@ -300,38 +299,3 @@ def one_message(selected: Iterable[Selected], upto: int) -> tuple[list[Change], 
             return taken, change.revision - 1
         taken.append(change)
     return taken, upto
-
-
-def shown_of(selection: Selection, events: dict[str, EventOdds]) -> dict[Place, Shown]:
-    """Return the part of cached entries that a selection shows."""
-    chosen = {name: entry for name, entry in events.items() if selection.takes_event(entry.event)}
-    return {
-        place: shown
-        for place, shown in cached(chosen).items()
-        if selection.takes_bookmaker(place[1], place[2])
-        and (selection.markets is None or place[3].market in selection.markets)
-    }
-
-
-def apply_changes(held: dict[Place, Shown], changes: Iterable[Change]) -> None:
-    """Fold changes into a map as a client does; assert that each `before` is what the map held."""
-    for change in changes:
-        if isinstance(change, EventChange):
-            if change.kind is ChangeKind.EVENT_ENDED:
-                for place in [place for place in held if place[0] == change.event_id]:
-                    del held[place]
-        elif isinstance(change, MarketChange):
-            place = (change.event_id, change.source, change.bookmaker, change.after.key)
-            before = change.before
-            had = held.pop(place, None)
-            assert had == (
-                None
-                if before is None
-                else (before.status, tuple((o.key, o.price, o.active) for o in before.outcomes))
-            )
-            if change.after.status is not MarketStatus.REMOVED:
-                outcomes = change.after.outcomes
-                held[place] = (
-                    change.after.status,
-                    tuple((o.key, o.price, o.active) for o in outcomes),
-                )

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from odds_service.detection.comparison import compare_observation
 from odds_service.detection.numbering import Numbered, number
+from odds_service.filters.selection import Selection
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange
-from odds_service.model.market import MarketKey, MarketStatus, Outcome, observed_market
+from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome, observed_market
 from odds_service.model.match import Placed, ShownEvent
 from odds_service.model.observation import (
     Completeness,
@@ -152,40 +153,54 @@ class Book:
         self.log += found.changes
 
 
+def shown_odds(market: Market) -> Shown:
+    """Return a market's odds without names, times and revision."""
+    return market.status, tuple((o.key, o.price, o.active) for o in market.outcomes)
+
+
 def cached(events: Mapping[str, EventOdds]) -> dict[Place, Shown]:
     """Return all markets of cached entries by place, without names, times and revisions."""
     return {
-        (event_id, source, bookmaker, key): (
-            market.status,
-            tuple((o.key, o.price, o.active) for o in market.outcomes),
-        )
+        (event_id, source, bookmaker, key): shown_odds(market)
         for event_id, entry in events.items()
         for (source, bookmaker), odds in entry.bookmakers.items()
         for key, market in odds.markets.items()
     }
 
 
+def shown_of(selection: Selection, events: Mapping[str, EventOdds]) -> dict[Place, Shown]:
+    """Return the part of cached entries that a selection shows."""
+    chosen = {name: entry for name, entry in events.items() if selection.takes_event(entry.event)}
+    return {
+        place: shown
+        for place, shown in cached(chosen).items()
+        if selection.takes_bookmaker(place[1], place[2])
+        and (selection.markets is None or place[3].market in selection.markets)
+    }
+
+
+def apply_changes(held: dict[Place, Shown], changes: Iterable[Change]) -> None:
+    """Fold changes into a map as a client does; assert that each `before` is what the map held."""
+    for change in changes:
+        if isinstance(change, EventChange) and change.kind is ChangeKind.EVENT_ENDED:
+            for place in [place for place in held if place[0] == change.event_id]:
+                del held[place]
+        if not isinstance(change, MarketChange):
+            continue
+        place = (change.event_id, change.source, change.bookmaker, change.after.key)
+        before = change.before
+        had = held.pop(place, None)
+        assert had == (None if before is None else shown_odds(before))
+        if change.after.status is not MarketStatus.REMOVED:
+            held[place] = shown_odds(change.after)
+
+
 def fold(changes: Iterable[Change]) -> dict[Place, Shown]:
-    """Fold a log as a reader does; assert that every `before` is what the reader had."""
+    """Fold a whole log as a reader does; assert that its revisions follow on one another."""
     shown: dict[Place, Shown] = {}
     last = 0
     for change in changes:
         assert change.revision == last + 1
         last = change.revision
-        if isinstance(change, EventChange) and change.kind is ChangeKind.EVENT_ENDED:
-            for place in [place for place in shown if place[0] == change.event_id]:
-                del shown[place]
-        if not isinstance(change, MarketChange):
-            continue
-        place = (change.event_id, change.source, change.bookmaker, change.after.key)
-        before = change.before
-        had = shown.pop(place, None)
-        assert had == (
-            None
-            if before is None
-            else (before.status, tuple((o.key, o.price, o.active) for o in before.outcomes))
-        )
-        if change.after.status is not MarketStatus.REMOVED:
-            after = change.after
-            shown[place] = (after.status, tuple((o.key, o.price, o.active) for o in after.outcomes))
+        apply_changes(shown, [change])
     return shown

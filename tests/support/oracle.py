@@ -5,9 +5,8 @@ Fractions and without a line of odds_service, so that it can judge the service. 
 as exact fractions.
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -161,8 +160,3 @@ def bare_counts(bodies: Iterable[list[dict[str, Any]]]) -> Counter[str]:
             counts["PRICES"] += sum(before[k] != shown[k] for k in shown.keys() & before.keys())
         before = shown
     return counts
-
-
-def read_bodies(paths: Iterable[bytes]) -> Iterator[list[dict[str, Any]]]:
-    for body in paths:
-        yield json.loads(body)

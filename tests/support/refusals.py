@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -27,13 +27,24 @@ def small_book() -> Bookkeeping:
     return book
 
 
+KINDS: Final = (BadRequest, ErrorInfo, QuotaFailure, RetryInfo)
+
+
 def details(error: grpc.RpcError) -> dict[str, Any]:
-    """Return the details of an error's status, by the names of their types."""
+    """Return the details of a server's error, by the names of their types."""
+    found = details_if_any(error)
+    assert found is not None, error
+    return found
+
+
+def details_if_any(error: grpc.RpcError) -> dict[str, Any] | None:
+    """Return the details like details(); None for an error of the client, such as its deadline."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type]  # its stub wants a Call, which it is
-    assert status is not None, error
+    if status is None:
+        return None
     found: dict[str, Any] = {}
     for packed in status.details:
-        for kind in (BadRequest, ErrorInfo, QuotaFailure, RetryInfo):
+        for kind in KINDS:
             message = kind()
             if packed.Unpack(message):
                 found[kind.__name__] = message

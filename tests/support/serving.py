@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import trio
 
+from odds_service.clock import Clock
 from odds_service.config import Settings, load_settings
 from odds_service.service import Running, run_service
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -30,11 +32,11 @@ def settings_for(folder: Path, source_port: int, sports: list[str], **table: Any
 
 
 @asynccontextmanager
-async def service(settings: Settings) -> AsyncIterator[Running]:
-    """Start the service; stop it in order at the end."""
+async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
+    """Start the service, on a clock of its own if one is given; stop it in order at the end."""
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(run_service, settings, stop)
+        running: Running = await nursery.start(partial(run_service, settings, stop, clock=clock))
         try:
             yield running
         finally:

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -24,11 +23,11 @@ from google.protobuf.message_factory import GetMessageClass
 from odds_service.config import load_settings
 from odds_service.demo.replay import run_replay
 from odds_service.errors import SettingsError
-from odds_service.service import Running, run_service
+from odds_service.service import Running
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.clock import ShiftedClock
 from tests.support.databases import ENGINES, PostgresPlace, SqlitePlace
-from tests.support.serving import call, wait_until
+from tests.support.serving import call, service, wait_until
 from tests.support.watching import Fold, odds_in, watching
 from tools.codegen import PROTO, breaking_changes
 
@@ -82,13 +81,8 @@ async def upgraded(place: OnDisk, bookmaker: str = NOWHERE) -> AsyncIterator[Run
         database={"url": place.url, "migrate": True, "spill_folder": place.folder},
     )
     clock = ShiftedClock((MADE_AT - datetime.now(UTC)).total_seconds())
-    stop = trio.Event()
-    async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(partial(run_service, settings, stop, clock=clock))
-        try:
-            yield running
-        finally:
-            stop.set()
+    async with service(settings, clock) as running:
+        yield running
 
 
 async def odds_of(running: Running) -> pb.GetOddsResponse:

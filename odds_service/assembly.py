@@ -86,10 +86,10 @@ async def assemble(
         asks = {source.name: asks_of(source) for source in sources}
         held = {source for entry in stored.events for source in entry.sources}
         changed = changed_asks(stored.asks, asks, held)
-        now = steady.reading
+        now = steady.reading()
         cache = OddsCache(
             feed,
-            events=[doubt(odds_on_boot_clock(entry, now()), changed) for entry in stored.events],
+            events=[doubt(odds_on_boot_clock(entry, now), changed) for entry in stored.events],
             sources=[starting_state(source, known.get(source.name)) for source in sources],
         )
         queue = WriteQueue(database.queue_changes)

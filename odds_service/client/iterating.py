@@ -1,5 +1,6 @@
 """Iterators over the client's streams: a watch, history, and paged replies."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -129,12 +130,12 @@ class _Each(Generic[S]):
         return await self._following()
 
 
-class _ClosedOnExit:
+class _ClosedOnExit(ABC):
     """A mixin that gives a class with `aclose` its `async with`."""
 
+    @abstractmethod
     async def aclose(self) -> None:
         """Release the resources and wait until they are free."""
-        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,7 +2,7 @@
 """The client's calls, independent of the loop."""
 
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from odds_service.client import decode, requests
 from odds_service.client.errors import client_closed
@@ -20,6 +20,8 @@ from odds_service.model.cursor import Cursor
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 CALL_S: Final = 60.0  # the default deadline of a call
+
+L = TypeVar("L", SyncWatch, SyncHistory)
 
 
 class SyncCalls:
@@ -111,11 +113,7 @@ class SyncCalls:
         follower = WatchFollower(request, start, wait_for_server=wait_for_server)
         reading = SyncReading(self._transport, lambda stub: stub.WatchChanges, follower)
         watch = SyncWatch(follower, reading)
-        for other in tuple(self._watches):
-            if other.closed:
-                self._watches.discard(other)
-        self._watches.add(watch)
-        self._check_open()
+        self._add(watch, self._watches)
         return watch
 
     def _history(
@@ -124,19 +122,19 @@ class SyncCalls:
         follower = HistoryFollower(requests.history_request(where, start, end))
         reading = SyncReading(self._transport, lambda stub: stub.GetHistory, follower)
         history = SyncHistory(reading)
-        for other in tuple(self._histories):
-            if other.closed:
-                self._histories.discard(other)
-        self._histories.add(history)
-        self._check_open()
+        self._add(history, self._histories)
         return history
 
-    def _check_open(self) -> None:
-        """Raise ServiceError if the client is closed.
+    def _add(self, stream: L, streams: set[L]) -> None:
+        """Add a stream to those that the client closes; raise ServiceError if it is closed.
 
-        Call this only after adding a stream: a close from another thread is then either noticed
+        The check comes after the addition: a close from another thread is then either noticed
         here, or finds the stream and ends it.
         """
+        for other in tuple(streams):
+            if other.closed:
+                streams.discard(other)
+        streams.add(stream)
         if self._closed:
             raise client_closed()
 

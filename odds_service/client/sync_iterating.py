@@ -1,6 +1,7 @@
 # Made from iterating.py by tools/sync_client.py: edit that, then run `make proto`.
 """Iterators over the client's streams: a watch, history, and paged replies."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -127,12 +128,12 @@ class _Each(Generic[S]):
         return self._following()
 
 
-class _ClosedOnExit:
+class _ClosedOnExit(ABC):
     """A mixin that gives a class with `close` its `with`."""
 
+    @abstractmethod
     def close(self) -> None:
         """Release the resources and wait until they are free."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ import structlog
 import trio
 
 from odds_service.errors import SourceError
-from odds_service.model.source import BAD_OBSERVATION
+from odds_service.model.source import BAD_OBSERVATION, SourceReason
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ async def contained(call: Callable[[], object]) -> object:
         if ours is None:
             raise SourceFailed(group) from None
         if theirs is not None:
-            log.error("source_crashed", kind="crash", exc_info=theirs)
+            log.error("source_crashed", kind=SourceReason.CRASH, exc_info=theirs)
         raise ours from None
     except BaseException as error:  # contained: it must not end the service
         raise SourceFailed(error) from None

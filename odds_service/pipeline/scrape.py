@@ -199,8 +199,7 @@ class Scraper:
                 offer = self._gate.offer(await contained(self.source.discover))
             except (SourceFailed, SourceError) as failure:
                 failures += 1
-                error = failure.error if isinstance(failure, SourceFailed) else failure
-                observation = self._failed(error, started_at, Scope(), Counter())
+                observation = self._failed(failure, started_at, Scope(), Counter())
                 await self._send.send(Fetched(_DISCOVERY, observation))
                 wait_s = discovery_wait_s(failures, pace.discovery_s)
             else:
@@ -314,8 +313,7 @@ class Scraper:
             # Replace even plausible times of the source, since its clock may be wrong.
             observation = replace(admitted, sequence=sequence, observed_boot_s=boot_s, **times)
         except (SourceFailed, SourceError) as failure:
-            error = failure.error if isinstance(failure, SourceFailed) else failure
-            return self._failed(error, started_at, scope, problems, sequence)
+            return self._failed(failure, started_at, scope, problems, sequence)
         self.counts.add_observation(observation)
         self.schedule.access.spent(
             trio.current_time(), cost, observation.cost, observation.quota_left
@@ -336,7 +334,7 @@ class Scraper:
 
     def _failed(
         self,
-        error: BaseException,
+        raised: SourceFailed | SourceError,
         started_at: datetime,
         scope: Scope,
         problems: Counter[str],
@@ -345,13 +343,14 @@ class Scraper:
         """Return the observation of a failed fetch.
 
         Args:
-            error: the exception from the source or the gate.
+            raised: the exception of the source, as `contained` wraps it, or of the gate.
             started_at: the time at which the fetch began.
             scope: the intended scope of the fetch.
             problems: other problems of the answer.
             sequence: the number of the attempt; 0 for a discovery.
         """
         self.counts.failures += 1
+        error = raised.error if isinstance(raised, SourceFailed) else raised
         # A Retry-After applies to the whole source: no requests until then.
         failure = self.schedule.access.pull_failed(trio.current_time(), error)
         kind, reason = failure.kind, failure.reason

@@ -5,10 +5,9 @@ from typing import Final
 from msgspec import Struct
 
 from odds_service.errors import SourceError
-from odds_service.model.source import BAD_OBSERVATION
+from odds_service.model.source import BAD_OBSERVATION, SourceReason
 from odds_service.model.text import told
 
-CRASH: Final = "crash"  # a bug in the source
 CIRCUIT_OPEN: Final = "circuit_open"  # not asked: the breaker is open, or Retry-After still runs
 OVER_BUDGET: Final = "over_budget"  # not asked: the quota is used up, or Retry-After still runs
 RATE_LIMITED: Final = "rate_limited"
@@ -52,10 +51,10 @@ def failure_of(error: BaseException, most_wait_s: float) -> Failure:
     """
     if not isinstance(error, SourceError):
         if isinstance(error, Exception):
-            return Failure(CRASH, f"the source crashed: {type(error).__name__}", None)
+            return Failure(SourceReason.CRASH, f"the source crashed: {type(error).__name__}", None)
         return Failure(BAD_OBSERVATION, f"the source raised {type(error).__name__}", None)
     return Failure(
-        told(getattr(error, "kind", ""), MOST_KIND_CHARS) or CRASH,
+        told(getattr(error, "kind", ""), MOST_KIND_CHARS) or SourceReason.CRASH,
         told(error, MOST_REASON_CHARS),
         waiting_s(getattr(error, "retry_after_s", None), most_wait_s),
     )

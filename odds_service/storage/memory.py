@@ -153,8 +153,7 @@ class Memory:
         """
         if not any(change.revision in self.refused for change in commit.changes):
             return commit
-        changes = [change for change in commit.changes if not self.is_unknown(change.revision)]
-        return Commit(changes, commit.snapshots, commit.event_sources, commit.replaced)
+        return _part(commit, lambda revision: not self.is_unknown(revision))
 
     def is_unknown(self, revision: int) -> bool:
         """Return whether a change was refused and no letter holds it any more."""
@@ -233,8 +232,7 @@ class Memory:
 
 
 def _part(commit: Commit, keeps: Callable[[int], bool]) -> Commit:
-    changes = [change for change in commit.changes if keeps(change.revision)]
-    return Commit(changes, commit.snapshots, commit.event_sources, commit.replaced)
+    return replace(commit, changes=[each for each in commit.changes if keeps(each.revision)])
 
 
 def unfit(change: Change) -> str | None:

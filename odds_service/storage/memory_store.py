@@ -258,8 +258,7 @@ class MemoryStore:
                 raise AssertionError(
                     f"revision {changes[0].revision} follows {memory.durable_revision}"
                 )
-            rest = Commit(changes, batch.snapshots, batch.event_sources, batch.replaced)
-            refused += memory.append(rest, now)
+            refused += memory.append(replace(batch, changes=changes), now)
         return refused
 
     def _replay(self, now: datetime) -> tuple[int, int]:
@@ -294,13 +293,7 @@ class MemoryStore:
         """
         event_id, carried = entry.event.id, self._memory.carried
         sources = {
-            source: replace(
-                carried[event_id, source],
-                applied=None,
-                absences=0,
-                seen_boot_s=None,
-                departed_at=None,
-            )
+            source: replace(_stored(carried[event_id, source]), departed_at=None)
             for source in entry.event.source_ids
             if (event_id, source) in carried
         }
@@ -321,10 +314,12 @@ class MemoryStore:
             and self._memory.events[event_id].event.start_time > now - GHOSTS_SINCE
         ]
         departed.sort(key=lambda ghost: ghost[0], reverse=True)
-        return [
-            (event_id, replace(carried, applied=None, absences=0, seen_boot_s=None))
-            for _, event_id, carried in departed[:MOST_GHOSTS]
-        ]
+        return [(event_id, _stored(carried)) for _, event_id, carried in departed[:MOST_GHOSTS]]
+
+
+def _stored(carried: EventSource) -> EventSource:
+    """Return a source event without the fields that only one run knows."""
+    return replace(carried, applied=None, absences=0, seen_boot_s=None)
 
 
 def _markets(state: OddsState, event_id: str) -> object:

@@ -62,7 +62,8 @@ async def test_lagged_tells_what_is_lost_and_a_cut_after_it_loses_nothing(stored
             (lagged,) = watcher.lagged
             assert lagged.reason == pb.INTENT_REASON_TOO_OLD
             assert lagged.lost_from == lagged.cursor.revision + 1
-            assert lagged.lost_from <= lagged.lost_to == book.feed.head_revision
+            # The head when it was told: on a busy machine it lags before its window is full.
+            assert lagged.lost_from <= lagged.lost_to <= book.feed.head_revision
             with client.stream("WatchChanges", watcher.request()) as stream:
                 await reach(stream, watcher, book.feed.head_revision)
             assert watcher.opened.reason == pb.INTENT_REASON_IMAGE_INCOMPLETE

@@ -1,8 +1,8 @@
 """Settings: one TOML file, the environment and flags, checked before anything starts."""
 
-import re
+import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -13,17 +13,15 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-from pydantic_settings import SettingsError as WrongEnvironment
 
+from odds_service.config_errors import PREFIX, SECRET_KEY, check_lists, check_variables, explain
 from odds_service.errors import SettingsError
 from odds_service.model.overround import SUSPECT_BELOW
 from odds_service.secrets import hide, hide_in_url
 
 DEFAULT_LISTEN: Final = "127.0.0.1:50051"
 DEFAULT_DATABASE: Final = "sqlite:///odds.db"
-_RENAMED: Final = {"life": "shutdown"}  # sections as they were called in 0.1 -> today's names
 _CLIENTS: Final = "odds_server"  # ODDS_SERVER is the clients' server address, not our section
-_SECRET_KEY: Final = re.compile(r"(?i)key$|token|password|secret|authorization|cookie")
 
 
 class _Section(BaseModel):
@@ -172,10 +170,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the environment before the file; load_settings adds the flags."""
         environment = EnvSettingsSource(settings_cls)
-        _refuse_renamed(environment.env_vars)
-        environment.env_vars = {
+        environment.env_vars = variables = {
             name: value for name, value in environment.env_vars.items() if name != _CLIENTS
         }
+        check_variables(variables, settings_cls)
+        check_lists(variables, settings_cls)
         return environment, init_settings
 
 
@@ -187,27 +186,61 @@ def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings
         flags: Section -> key -> value; values of None are ignored.
 
     Raises:
-        SettingsError: A setting is wrong. The text names the file, the key and the reason, and
-            holds no secret.
+        SettingsError: A setting is wrong. The text names the file or the variable, the key and
+            the reason, and holds no secret.
     """
     tables = _read_toml(path) if path is not None else {}
+    variables = _variables()
+
+    def where(at: tuple[str, ...]) -> str:
+        if (name := _variable(at, variables)) is not None:
+            return f"environment: {name}: "
+        return f"{path or 'settings'}: {'.'.join(at)}: "
+
     try:
         settings = Settings(**tables)
     except ValidationError as error:
-        raise SettingsError(f"{path or 'settings'}: {explain(error)}") from None
-    except WrongEnvironment as error:
-        raise SettingsError(f'environment: {error}; lists are JSON, as in ["a"]') from None
+        raise SettingsError(explain(error, Settings, where=where)) from None
     for section, keys in flags.items():
         given = {key: value for key, value in keys.items() if value is not None}
         present = getattr(settings, section)
         try:
             merged = type(present).model_validate(present.model_dump() | given)
         except ValidationError as error:  # of a flag: the rest has already been checked
-            raise SettingsError(f"flags: {explain(error, within=section)}") from None
+            text = explain(error, type(present), within=section)
+            raise SettingsError(f"flags: {text}") from None
         settings = settings.model_copy(update={section: merged})
     hide_in_url(settings.database.url.get_secret_value())
     _hide_in(settings.sources)
     return settings
+
+
+def origin_of(section: str, key: str, path: Path | None) -> str:
+    """Return the origin of a setting without flags: `ODDS_…`, the file, or `default`.
+
+    Raises:
+        SettingsError: The file cannot be read.
+    """
+    if (name := _variable((section, key), _variables())) is not None:
+        return name
+    tables = _read_toml(path) if path is not None else {}
+    found = tables.get(section)
+    # `sources` is a list of tables, with one origin.
+    there = found is not None and (not isinstance(found, dict) or key in found)
+    return str(path) if there else "default"
+
+
+def _variables() -> frozenset[str]:
+    return frozenset(name.lower() for name in os.environ) - {_CLIENTS}
+
+
+def _variable(at: tuple[str, ...], variables: Collection[str]) -> str | None:
+    """Return the name of the environment variable that sets a key; None if none does."""
+    for end in range(len(at), 0, -1):
+        name = PREFIX + "__".join(at[:end])
+        if name.lower() in variables:
+            return name.upper()
+    return None
 
 
 def _hide_in(tables: Any, key: str = "") -> None:
@@ -221,36 +254,8 @@ def _hide_in(tables: Any, key: str = "") -> None:
                 _hide_in(value, key)
         case str():
             hide_in_url(tables)
-            if _SECRET_KEY.search(key):
+            if SECRET_KEY.search(key):
                 hide(tables)
-
-
-def explain(error: ValidationError, *, within: str = "") -> str:
-    """Return pydantic's findings as `key: reason`, without values, which may be secret.
-
-    Args:
-        error: The findings.
-        within: The section of the keys.
-    """
-    findings = []
-    for finding in error.errors(include_input=False, include_url=False):
-        key = ".".join(str(part) for part in (*([within] if within else []), *finding["loc"]))
-        text = finding["msg"]
-        if finding["type"] == "extra_forbidden":
-            renamed = _RENAMED.get(key)
-            text = f"renamed: write [{renamed}]" if renamed else "unknown key"
-        findings.append(f"{key}: {text}")
-    return "; ".join(findings)
-
-
-def _refuse_renamed(variables: Mapping[str, str | None]) -> None:
-    """Raise SettingsError for a variable of a renamed section, which would be ignored."""
-    for name in variables:
-        section, nested, key = name.removeprefix("odds_").partition("__")
-        renamed = _RENAMED.get(section) if name.startswith("odds_") else None
-        if nested and renamed:
-            old, new = name.upper(), f"ODDS_{renamed}__{key}".upper()
-            raise SettingsError(f"environment: {old}: renamed: set {new}")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

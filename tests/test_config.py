@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from odds_service.config import load_settings
+from odds_service.config import load_settings, origin_of
 from odds_service.errors import SettingsError
 from odds_service.secrets import redact
 
@@ -46,10 +46,12 @@ def test_flags_go_over_environment_over_file_over_defaults(
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("[server]\nlisen = 'x'", "server.lisen: unknown key"),
-        ("[databas]\nurl = 'x'", "databas: unknown key"),
+        ("[server]\nlisen = 'x'", "server.lisen: unknown key; did you mean `listen`?"),
+        ("[databas]\nurl = 'x'", "databas: unknown key; did you mean `database`?"),
+        ("[server]\nzzz = 'x'", "server.zzz: unknown key"),
         ("[database]\nqueue_changes = 0", "database.queue_changes"),
-        ("[log]\nlevel = 'loud'", "log.level"),
+        ("[database]\nqueue_changes = 'few'", "database.queue_changes: 'few': Input should be a"),
+        ("[log]\nlevel = 'loud'", "log.level: 'loud': Input should be 'debug'"),
         ("[server\n", "not valid TOML"),
         ("sources = 3", "sources"),
     ],
@@ -66,6 +68,64 @@ def test_a_wrong_flag_is_not_laid_at_the_door_of_the_file(file: Path) -> None:
     with pytest.raises(SettingsError, match=r"^flags: log\.level: ") as caught:
         load_settings(file, log={"level": "loud"})
     assert file.name not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("ODDS_LOG__LEVEL", "loud", "ODDS_LOG__LEVEL: 'loud': Input should be 'debug'"),
+        ("ODDS_SERVER__LISEN", "x", "ODDS_SERVER__LISEN: unknown key; did you mean `listen`?"),
+        ("ODDS_SERVR__LISTEN", "x", "ODDS_SERVR__LISTEN: unknown section; did you mean `server`?"),
+        ("ODDS_SERVER_LISTEN", "x", "ODDS_SERVER_LISTEN: one underscore short: set ODDS_SERVER__"),
+        ("ODDS_SERVER__TOKENS", "abc", "ODDS_SERVER__TOKENS: not JSON"),
+        ("ODDS_SERVER", "{", ""),
+        ("ODDS_SOURCES", "{]", "ODDS_SOURCES: not JSON"),
+        ("ODDS_LOG", "loud", "ODDS_LOG: not JSON"),
+        ("ODDS_LOG", '{"level": "loud"}', "ODDS_LOG: 'loud': Input should be 'debug'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_the_environment_is_named_by_its_variable(
+    file: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    if not says:  # a client's
+        load_settings(file)
+        return
+    with pytest.raises(SettingsError) as caught:
+        load_settings(file)
+    assert str(caught.value).startswith(f"environment: {says}")
+    assert "abc" not in str(caught.value)
+    assert "odds.toml" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[database]\nurl = 3\n[server]\ntokens = [4711]",
+        "[server]\ntokens = 'hunter2-hunter2'",
+        "[server]\ntokns = 'hunter2-hunter2'",
+        "[metrics]\ntls_key = ['hunter2-hunter2']",
+    ],
+)
+def test_a_wrong_value_that_may_be_secret_is_not_shown(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "odds.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    assert "hunter2" not in str(caught.value)
+    assert "4711" not in str(caught.value)
+    assert "3:" not in str(caught.value)
+
+
+def test_the_origin_of_a_setting(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert origin_of("server", "listen", None) == "default"
+    assert origin_of("server", "listen", file) == str(file)
+    assert origin_of("server", "max_streams", file) == "default"
+    assert origin_of("sources", "", file) == str(file)
+    monkeypatch.setenv("ODDS_SERVER__LISTEN", "127.0.0.1:50053")
+    assert origin_of("server", "listen", file) == "ODDS_SERVER__LISTEN"
+    monkeypatch.setenv("ODDS_LOG", '{"level": "debug"}')
+    assert origin_of("log", "level", file) == "ODDS_LOG"
 
 
 def test_the_address_for_clients_in_the_environment_is_no_setting(

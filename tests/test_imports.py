@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"secrets", "signals"}),
     frozenset({"model", "errors", "http"}),
-    frozenset({"clock"}),
+    frozenset({"clock", "config_errors"}),
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),
     frozenset({"feed", "access", "reconcile"}),
     frozenset({"cache"}),

@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from odds_service.config import explain
+from odds_service.config_errors import explain
 from odds_service.errors import SettingsError
 
 M = TypeVar("M", bound=BaseModel)
@@ -19,9 +19,9 @@ def read_settings(model: type[M], name: str, table: dict[str, Any]) -> M:
         table: the `[[sources]]` table without `kind` and `name`.
 
     Raises:
-        SettingsError: with the key and the reason, but never the value, which may be secret.
+        SettingsError: with the key, the reason, and the value where it cannot be secret.
     """
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        raise SettingsError(f"sources ({name}): {explain(error)}") from None
+        raise SettingsError(f"sources ({name}): {explain(error, model)}") from None

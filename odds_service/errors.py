@@ -1,6 +1,7 @@
 """Errors that users see: each text names the fault, its place and the remedy."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from odds_service.secrets import redact
 
@@ -9,7 +10,12 @@ class OddsServiceError(Exception):
     """Base of all errors that users see as one line instead of a traceback.
 
     The texts reach logs, replies and statuses, so secrets are redacted from them.
+
+    Attributes:
+        exit_code: The code with which a command ends.
     """
+
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, text: str = "") -> None:
         super().__init__(redact(text))

@@ -5,7 +5,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -17,6 +16,7 @@ from odds_service.client import (
     Outcome,
     UnknownChange,
 )
+from odds_service.commands.csv_cells import csv_cell
 from odds_service.commands.extras import missing_extra
 from odds_service.errors import OddsServiceError
 
@@ -99,7 +99,7 @@ class RowWriter(Protocol):
 
 
 class CsvWriter:
-    """A writer of CSV; times are ISO 8601 in UTC, and absent values are empty."""
+    """A writer of CSV in the form of csv_cells."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._text = open(  # noqa: SIM115  # closed by finish, or with the file
@@ -109,7 +109,7 @@ class CsvWriter:
         self._csv.writerow(COLUMNS)
 
     def write(self, row: Row) -> None:
-        self._csv.writerow([c.isoformat() if isinstance(c, datetime) else c for c in row])
+        self._csv.writerow([csv_cell(value) for value in row])
 
     def finish(self) -> None:
         self._text.close()

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 
 from odds_service.client import Address, AddressError, Cursor, Filter
+from odds_service.commands.output import Output
+from odds_service.commands.times import FORMS, Times, Zone, read_time, time_option
 
 DEFAULT_SERVER: Final = "127.0.0.1:50051"
-TIME_FORMATS: Final = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
-
 LOG_PLACE: Final = "TIME|CURSOR"
 
 AsJson = Annotated[
@@ -58,7 +58,7 @@ def selection(
         list[str] | None, typer.Option("--competition", help="Only this competition.")
     ] = None,
     event: Annotated[
-        list[str] | None, typer.Option("--event", help="Only this event (id).")
+        list[str] | None, typer.Option("--event", help="Only this event (id, or its beginning).")
     ] = None,
     bookmaker: Annotated[
         list[str] | None, typer.Option("--bookmaker", help="Only this bookmaker.")
@@ -68,14 +68,10 @@ def selection(
     ] = None,
     source: Annotated[list[str] | None, typer.Option("--source", help="Only this source.")] = None,
     start_from: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=TIME_FORMATS, help="Only events that start at or after this time (UTC)."
-        ),
+        datetime | None, time_option("Only events that start at or after this time.")
     ] = None,
     start_to: Annotated[
-        datetime | None,
-        typer.Option(formats=TIME_FORMATS, help="Only events that start before this time (UTC)."),
+        datetime | None, time_option("Only events that start before this time.")
     ] = None,
     in_play: Annotated[
         bool | None,
@@ -90,8 +86,8 @@ def selection(
         bookmakers=bookmaker or (),
         markets=market or (),
         sources=source or (),
-        start_from=utc(start_from),
-        start_to=utc(start_to),
+        start_from=start_from,
+        start_to=start_to,
         in_play=in_play,
     )
 
@@ -103,29 +99,46 @@ class LogPlace(NamedTuple):
 
 
 def log_place(text: str) -> LogPlace:
-    """Parse a time (ISO 8601, UTC unless it has an offset) or a cursor (EPOCH:REVISION)."""
+    """Parse a time (see times.FORMS) or a cursor (EPOCH:REVISION)."""
+    epoch, colon, revision = text.rpartition(":")
+    if colon and epoch and revision.isascii() and revision.isdigit() and not _is_time(text):
+        return LogPlace(Cursor(epoch, int(revision)))
     try:
-        at = datetime.fromisoformat(text)
+        return LogPlace(read_time(text))
+    except typer.BadParameter:
+        text = f"{text!r} is neither a time ({FORMS}) nor EPOCH:REVISION"
+        raise typer.BadParameter(text) from None
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
     except ValueError:
-        return LogPlace(cursor(text, "neither a time (ISO 8601) nor EPOCH:REVISION"))
-    return LogPlace(at if at.tzinfo is not None else at.replace(tzinfo=UTC))
+        return False
+    return True
 
 
-def cursor(text: str, otherwise: str = "not EPOCH:REVISION") -> Cursor:
-    """Parse EPOCH:REVISION.
-
-    Raises:
-        typer.BadParameter: The text is not a cursor; the message ends with `otherwise`.
-    """
+def cursor(text: str) -> Cursor:
+    """Parse EPOCH:REVISION. Raises typer.BadParameter."""
     epoch, _, revision = text.rpartition(":")
     if not epoch or not (revision.isascii() and revision.isdigit()):
-        raise typer.BadParameter(f"{text!r} is {otherwise}")
+        raise typer.BadParameter(f"{text!r} is not EPOCH:REVISION")
     return Cursor(epoch, int(revision))
 
 
-def utc(at: datetime | None) -> datetime | None:
-    """Return a naive time from the command line as an aware time in UTC."""
-    return None if at is None else at.replace(tzinfo=UTC)
+def output(
+    *,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="Leave out the headings of tables.")
+    ] = False,
+) -> Output:
+    """Return the output."""
+    return Output(header=not no_header)
+
+
+def times(*, tz: Zone = None) -> Times:
+    """Return the form of times."""
+    return Times(tz)
 
 
 def takes(**builders: Callable[..., object]) -> Callable[[Callable[..., None]], Any]:

@@ -3,40 +3,54 @@
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
-from odds_service.client import Address, connect, json_line, refresh_request
-from odds_service.commands.options import AsJson, connection, takes
-from odds_service.commands.text import change_text
+from odds_service.client import Address, connect, refresh_request
+from odds_service.commands.change_lines import ChangeLines
+from odds_service.commands.finding import whole_ids
+from odds_service.commands.options import AsJson, connection, output, takes, times
+from odds_service.commands.output import Output
+from odds_service.commands.text import counted
+from odds_service.commands.times import Times
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 MARGIN_S: Final = 5.0  # added to the server's deadline, so that its own error arrives first
 
 
-@takes(address=connection)
+@takes(address=connection, out=output, shown=times)
 def refresh(
-    event_id: Annotated[str, typer.Argument(help="Event id (see `events`).")],
+    event_id: Annotated[str, typer.Argument(help="Event id or its beginning (see `events`).")],
     *,
     deadline: Annotated[
         float, typer.Option(min=0.1, help="Time limit for fetch and commit, in seconds.")
     ] = 30.0,
     as_json: AsJson = False,
     address: Address,
+    out: Output,
+    shown: Times,
 ) -> None:
-    """Fetch an event now from all its sources, and wait until the result is stored."""
-    request = refresh_request(event_id, deadline)
+    """Fetch an event now from all its sources, and wait until the result is stored.
+
+    Exit with code 1 if a source failed.
+    """
     with connect(address) as stub:
+        (whole,) = whole_ids(stub, [event_id])
+        request = refresh_request(whole, deadline)
         reply = stub.RefreshEvent(request, timeout=deadline + MARGIN_S)
     if as_json:
-        typer.echo(json_line(reply))
-        return
-    console = Console(soft_wrap=True)
+        out.json(reply)
+    else:
+        _print(reply, ChangeLines(shown), out)
+    if not all(source.ok for source in reply.sources):
+        raise typer.Exit(1)
+
+
+def _print(reply: pb.RefreshEventResponse, lines: ChangeLines, out: Output) -> None:
     for change in reply.changes:
-        console.print(change_text(change), markup=False, highlight=False)
+        out.parts(*lines.change(change))
     for source in reply.sources:
         outcome = "fetched" if source.ok else f"failed: {source.error_code}: {source.error_message}"
-        console.print(f"{source.source}: {outcome}", markup=False, highlight=False)
-    console.print(
-        f"{len(reply.changes)} changes at revision {reply.cursor.revision}, stored up to"
-        f" {reply.durable_revision}",
-        highlight=False,
+        out.line(f"{source.source}: {outcome}", style="" if source.ok else "red")
+    out.line(
+        f"{counted(len(reply.changes), 'change')} at revision {reply.cursor.revision}, "
+        f"stored up to {reply.durable_revision}"
     )

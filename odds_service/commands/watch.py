@@ -1,12 +1,11 @@
 """`odds-service watch`: every change as it happens."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from odds_service.client import (
     Address,
@@ -14,14 +13,28 @@ from odds_service.client import (
     Disconnected,
     Filter,
     OddsMap,
-    json_line,
+    connect,
     open_sync_client,
 )
-from odds_service.commands.options import AsJson, connection, cursor, selection, takes
-from odds_service.commands.text import lines
+from odds_service.commands.change_lines import ChangeLines
+from odds_service.commands.finding import resolved
+from odds_service.commands.live_table import LiveTable
+from odds_service.commands.options import (
+    AsJson,
+    connection,
+    cursor,
+    output,
+    selection,
+    takes,
+    times,
+)
+from odds_service.commands.output import Output
+from odds_service.commands.prices import Format, OddsFormat, Prices
+from odds_service.commands.times import Times
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 
-@takes(address=connection, where=selection)
+@takes(address=connection, where=selection, out=output, shown=times)
 def watch(
     *,
     resume: Annotated[
@@ -48,15 +61,25 @@ def watch(
     seconds: Annotated[
         float | None, typer.Option(min=0, help="End after this many seconds; default: at ^C.")
     ] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="A live table of the latest changes.")
+    ] = False,
+    odds_format: Format = OddsFormat.DECIMAL,
     as_json: AsJson = False,
     address: Address,
     where: Filter,
+    out: Output,
+    shown: Times,
 ) -> None:
     """Print changes until ^C, resuming by itself after a lost connection.
 
     With --json, print every message of the stream, including images and heartbeats.
     """
-    console, complaints = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    if table and (as_json or not out.on_terminal):
+        raise typer.BadParameter("--table needs a terminal, and no --json")
+    if not wait:
+        with connect(address) as stub:
+            where = resolved(stub, where)
     with (
         open_sync_client(address) as client,
         client.watch(
@@ -71,15 +94,49 @@ def watch(
         _ended_after(seconds, watching.close),
     ):
         names = _Names(watching.odds)
+        lines = ChangeLines(shown, Prices(odds_format), names.of, aligned=out.on_terminal)
+        if table:
+            _show_table(watching.messages(), lines, shown, out, address.server)
+            return
         for message in watching.messages():
             if isinstance(message, Disconnected):
-                text = f"{message.error}; trying again in {message.retry_in_s:.1f} s"
-                complaints.print(text, style="yellow", markup=False, highlight=False)
+                out.remark(_lost(message), style="yellow")
             elif as_json:
-                typer.echo(json_line(message))
+                out.json(message)
             else:
-                for line in lines(message, names.of):
-                    console.print(line, markup=False, highlight=False)
+                for line in lines.message(message):
+                    out.parts(*line)
+
+
+def _lost(message: Disconnected) -> str:
+    return f"{message.error}; trying again in {message.retry_in_s:.1f} s"
+
+
+def _show_table(
+    messages: Iterable[pb.WatchChangesResponse | Disconnected],
+    lines: ChangeLines,
+    shown: Times,
+    out: Output,
+    server: str,
+) -> None:
+    state = {"": "connecting"}
+
+    def summary() -> str:
+        return f"{table.changes} changes · {state['']}"
+
+    table = LiveTable(shown, lines, f"odds as they change · {server} · ^C ends", summary)
+    with table.shown(out.console) as redraw:
+        for message in messages:
+            if isinstance(message, Disconnected):
+                state[""] = _lost(message)
+            else:
+                kind = message.WhichOneof("message")
+                if kind == "changes":
+                    state[""] = f"revision {message.changes.cursor.revision}"
+                elif kind == "opened":
+                    state[""] = f"connected at revision {message.opened.cursor.revision}"
+                table.take(message)
+            redraw()
 
 
 class _Names:

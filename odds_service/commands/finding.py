@@ -1,0 +1,148 @@
+"""What a selection names: ids by unique prefix, and near names where nothing matches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from typing import Final
+
+from msgspec.structs import replace
+
+from odds_service.client import Filter
+from odds_service.errors import OddsServiceError
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+
+CALL_S: Final = 60  # for each page
+NEAR: Final = 3  # names offered for one that is unknown
+LOOKED_AT: Final = 20  # events whose markets are looked at for near names
+
+
+class NothingMatches(OddsServiceError):
+    """Nothing matches what was asked for; the text names what is unknown, and near names."""
+
+    exit_code = 3
+
+
+def listed_events(
+    stub: pb_grpc.OddsServiceStub, where: pb.Filter | None = None
+) -> Iterator[pb.ListedEvent]:
+    """Yield the current events of a filter, in the order of their start; None for all."""
+    request = pb.ListEventsRequest(filter=where)
+    while True:
+        page = stub.ListEvents(request, timeout=CALL_S)
+        yield from page.events
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
+
+
+def whole_ids(
+    stub: pb_grpc.OddsServiceStub, given: Sequence[str], *, past: bool = False
+) -> list[str]:
+    """Return event ids in full, from ids or prefixes of which each belongs to one current event.
+
+    Args:
+        stub: The service.
+        given: Ids, or their prefixes.
+        past: Let an unknown id pass, since an event that is over has one too.
+
+    Raises:
+        NothingMatches: A prefix belongs to no current event, or to several.
+    """
+    if not given:
+        return []
+    events = {each.event.id: each.event for each in listed_events(stub)}
+    return [_whole(text, events, past=past) for text in given]
+
+
+def _whole(text: str, events: dict[str, pb.Event], *, past: bool) -> str:
+    if text in events:
+        return text
+    starting = [event_id for event_id in events if text and event_id.startswith(text)]
+    if len(starting) == 1:
+        return starting[0]
+    if starting:
+        shown = ", ".join(f"{each} ({events[each].name})" for each in starting[:NEAR])
+        raise NothingMatches(f"{text!r} begins {len(starting)} ids: {shown}")
+    if past:
+        return text
+    named = [f"{each.name} is {each.id}" for each in _named(text, events.values())]
+    near = named or get_close_matches(text, events, NEAR)
+    raise NothingMatches(f"no such event: {text}" + _offer(near) + "; see `events`")
+
+
+def _named(text: str, events: Iterable[pb.Event]) -> list[pb.Event]:
+    """Return the events that have the text in their names."""
+    found = [each for each in events if text.casefold() in each.name.casefold()]
+    return found[:NEAR]
+
+
+def explain_nothing(
+    stub: pb_grpc.OddsServiceStub,
+    where: Filter,
+    event_ids: Sequence[str] = (),
+    *,
+    past: bool = False,
+) -> NothingMatches:
+    """Return the error for a selection that nothing matches: what is unknown, and near names.
+
+    Args:
+        stub: The service.
+        where: The selection.
+        event_ids: More events.
+        past: The question was about the past, of which the service cannot list the names.
+    """
+    if past:
+        events = ", ".join((*event_ids, *where.event_ids))
+        return NothingMatches(f"nothing matches then{f': no such event {events}' if events else ''}")
+    known = _Known(stub)
+    unknown = [
+        f"no {kind} {text!r}" + _offer(get_close_matches(text.lower(), names, NEAR))
+        for kind, chosen, names in (
+            ("sport", where.sports, known.sports),
+            ("competition", where.competitions, known.competitions),
+            ("event", (*where.event_ids, *event_ids), known.ids),
+            ("bookmaker", where.bookmakers, known.bookmakers),
+            ("source", where.sources, known.sources),
+            ("market", where.markets, known.markets() if where.markets else ()),
+        )
+        for text in chosen
+        if text not in names
+    ]
+    if not known.ids:
+        return NothingMatches("nothing matches: the service has no events yet; see `status`")
+    return NothingMatches("nothing matches: " + ("; ".join(unknown) or "no event has all of that"))
+
+
+class _Known:
+    """The names that the service knows now."""
+
+    def __init__(self, stub: pb_grpc.OddsServiceStub) -> None:
+        self._stub = stub
+        listed = list(listed_events(stub))
+        self.ids = [each.event.id for each in listed]
+        self.sports = {each.event.sport for each in listed}
+        self.competitions = {each.event.competition for each in listed}
+        self.bookmakers = {by.bookmaker for each in listed for by in each.bookmakers}
+        self.sources = {by.source for each in listed for by in each.bookmakers}
+
+    def markets(self) -> set[str]:
+        """Return the market types of some events."""
+        request = pb.GetOddsRequest(filter=pb.Filter(event_ids=self.ids[:LOOKED_AT]))
+        if not self.ids:
+            return set()
+        reply = self._stub.GetOdds(request, timeout=CALL_S)
+        return {
+            market.key.market
+            for entry in reply.events
+            for odds in entry.bookmakers
+            for market in odds.markets
+        }
+
+
+def _offer(names: Sequence[str]) -> str:
+    return f" (near: {', '.join(names)})" if names else ""
+
+
+def resolved(stub: pb_grpc.OddsServiceStub, where: Filter, *, past: bool = False) -> Filter:
+    """Return a selection with its events' ids in full; see whole_ids."""
+    return replace(where, event_ids=whole_ids(stub, where.event_ids, past=past))

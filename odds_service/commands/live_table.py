@@ -1,0 +1,100 @@
+"""A live table of the latest changes, newest first, for a terminal of any size."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from odds_service.client import enum_word
+from odds_service.commands.change_lines import STYLES, ChangeLines
+from odds_service.commands.output import Cell, styled, visible
+from odds_service.commands.text import key_text
+from odds_service.commands.times import Times
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+
+ROWS: Final = 100  # changes kept, enough for any terminal
+AROUND: Final = 7  # lines of the table besides its rows
+WHOLE_FROM: Final = 100  # the width from which the time is shown
+REFRESH_PER_S: Final = 4
+# The shares of the width for columns that may be truncated.
+SHARES: Final = {"event": 5, "bookmaker": 3, "market": 3, "odds": 7}
+
+
+class LiveTable:
+    """The latest changes of a stream.
+
+    Args:
+        times: The form of times.
+        lines: The form of changes.
+        title: The line above the table.
+        summary: Returns the line below it.
+    """
+
+    def __init__(
+        self, times: Times, lines: ChangeLines, title: str, summary: Callable[[], str]
+    ) -> None:
+        self._times = times
+        self._lines = lines
+        self._title = title
+        self._summary = summary
+        self._rows: deque[tuple[pb.Change, str]] = deque(maxlen=ROWS)
+        self.changes = 0
+
+    def take(self, message: pb.WatchChangesResponse) -> None:
+        """Add the changes of a message."""
+        for change in message.changes.changes:
+            self.changes += 1
+            name = self._lines.name_of(change.event_id) if change.event_id else change.source
+            self._rows.appendleft((change, name))
+
+    def render(self, width: int, height: int) -> Table:
+        """Return the table of the changes that fit."""
+        table = changes_table(
+            tuple(self._rows), self._times, self._lines, width, max(height - AROUND, 1)
+        )
+        table.title = visible(self._title)
+        table.caption = visible(self._summary())
+        return table
+
+    @contextmanager
+    def shown(self, console: Console) -> Iterator[Callable[[], None]]:
+        """Show the table until the end of the block, which gets a function that redraws it."""
+        first = self.render(*console.size)
+        with Live(first, console=console, refresh_per_second=REFRESH_PER_S) as live:
+            yield lambda: live.update(self.render(*console.size))
+
+
+def changes_table(
+    changes: Sequence[tuple[pb.Change, str]], times: Times, lines: ChangeLines, width: int, most: int
+) -> Table:
+    """Return a table of changes with their events' names, one per line, prices in full."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
+    for name in _cells(pb.Change(), "", times, lines, width):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=SHARES.get(name))
+    for change, event in changes[:most]:
+        table.add_row(*_cells(change, event, times, lines, width).values())
+    return table
+
+
+def _cells(
+    change: pb.Change, event: str, times: Times, lines: ChangeLines, width: int
+) -> dict[str, Text]:
+    """Return the cells of a change by column, for a terminal of `width` characters."""
+    market = change.HasField("after")
+    kind = enum_word(pb.ChangeKind.Name, change.kind, "CHANGE_KIND_").replace("_", " ")
+    time: dict[str, Cell] = {f"time ({times.zone})": f"{times.of(change.detected_at.ToDatetime()):%H:%M:%S}"}
+    cells: dict[str, Cell] = {
+        **(time if width >= WHOLE_FROM else {}),
+        "change": (kind, STYLES.get(change.kind, "")),
+        "event": event,
+        "bookmaker": change.bookmaker,
+        "market": key_text(change.after.key) if market else "",
+    }
+    odds = styled(*lines.odds(change)) if market else styled(change.reason)
+    return {name: styled(cell) for name, cell in cells.items()} | {"odds": odds}

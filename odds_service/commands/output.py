@@ -1,0 +1,201 @@
+"""The one way of text to the terminal, to pipes and to files.
+
+Names of teams, bookmakers and markets come from outside, and a terminal obeys what it is told. All
+text passes `visible`; nothing is read as markup; a table becomes tab-separated lines in a pipe.
+"""
+
+import os
+import sys
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import IO, Final, TypeAlias
+
+from google.protobuf.message import Message
+from msgspec import Struct
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from odds_service.client import json_line
+
+HIDDEN: Final = "\ufffd"  # shown in place of what a terminal would obey
+LEAST_ID: Final = 6  # characters of an id that are shown at least
+
+_FOREIGN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # Unicode's categories of control
+
+Cell: TypeAlias = str | tuple[str, str]  # text, or text and a style
+
+
+@lru_cache(maxsize=65_536)
+def visible(text: str) -> str:
+    """Return text from outside with every character that a terminal would obey replaced.
+
+    Control characters (so line breaks too), bidirectional overrides, characters without a form
+    and unpaired surrogates are replaced one by one.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(HIDDEN if unicodedata.category(each) in _FOREIGN else each for each in text)
+
+
+class Column(Struct, frozen=True, kw_only=True):
+    """A column of a table.
+
+    Attributes:
+        name: The heading.
+        right: Align right, as numbers are.
+        folds: Break long cells between words where the table is too wide.
+        is_id: Shorten the cells to a prefix that stays unique where the table is too wide; ids go
+            before anything else.
+    """
+
+    name: str
+    right: bool = False
+    folds: bool = False
+    is_id: bool = False
+
+
+class Grid:
+    """A table of cells: aligned on a terminal, tab-separated lines in a pipe."""
+
+    def __init__(self, *columns: Column) -> None:
+        self.columns = columns
+        self.rows: list[list[Cell]] = []
+
+    def add(self, *cells: Cell) -> None:
+        """Add a row, with a cell for each column."""
+        if len(cells) != len(self.columns):
+            raise ValueError(f"{len(cells)} cells for {len(self.columns)} columns")
+        self.rows.append(list(cells))
+
+    def lines(self, *, header: bool) -> list[str]:
+        """Return the table for a pipe: whole cells, tabs between them, no padding."""
+        heading = ["\t".join(column.name for column in self.columns)] if header else []
+        return heading + ["\t".join(visible(_text(cell)) for cell in row) for row in self.rows]
+
+    def table(self, width: int, *, header: bool) -> Table:
+        """Return the table for a terminal that is `width` characters wide."""
+        shown = [[Text(visible(_text(cell)), style=_style(cell)) for cell in row] for row in self.rows]
+        self._shorten(shown, width)
+        table = Table(box=SIMPLE_HEAD if header else None, pad_edge=False, show_header=header)
+        for column in self.columns:
+            table.add_column(
+                column.name,
+                justify="right" if column.right else "left",
+                no_wrap=not column.folds,
+                overflow="fold" if column.folds else "ellipsis",
+            )
+        for row in shown:
+            table.add_row(*row)
+        return table
+
+    def _shorten(self, shown: list[list[Text]], width: int) -> None:
+        """Shorten ids to unique prefixes, as far as the width asks for it."""
+        widths = [
+            max([len(column.name)] + [row[place].cell_len for row in shown])
+            for place, column in enumerate(self.columns)
+        ]
+        excess = sum(widths) + 3 * (len(widths) - 1) - width
+        for place, column in enumerate(self.columns):
+            if excess > 0 and column.is_id:
+                least = max(unique_length([row[place].plain for row in shown]), len(column.name))
+                kept = max(widths[place] - excess, least)
+                excess -= widths[place] - kept
+                for row in shown:
+                    row[place] = row[place][:kept]
+
+
+def unique_length(ids: Sequence[str]) -> int:
+    """Return the length of prefix that tells the ids apart, and LEAST_ID at least."""
+    ordered = sorted(set(ids))
+    shared = (
+        len(os.path.commonprefix(pair)) + 1 for pair in zip(ordered, ordered[1:], strict=False)
+    )
+    return max(LEAST_ID, *shared, 0)
+
+
+def _text(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else cell[0]
+
+
+def _style(cell: Cell) -> str:
+    return "" if isinstance(cell, str) else cell[1]
+
+
+class Output:
+    """Lines, tables and JSON on standard output, and remarks on standard error.
+
+    Args:
+        header: Show the headings of tables.
+    """
+
+    def __init__(self, *, header: bool = True) -> None:
+        self._console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+        self._remarks = Console(
+            stderr=True, soft_wrap=True, markup=False, highlight=False, emoji=False
+        )
+        self._header = header
+
+    @property
+    def on_terminal(self) -> bool:
+        """Return whether a person reads the output at a terminal."""
+        return self._console.is_terminal
+
+    @property
+    def width(self) -> int:
+        """Return the width of the terminal in characters."""
+        return self._console.width
+
+    @property
+    def console(self) -> Console:
+        """Return the console, for live displays; their cells must be `visible`."""
+        return self._console
+
+    def line(self, text: str, style: str = "") -> None:
+        """Print one line; a line break inside it is shown as a sign."""
+        self._console.print(Text(visible(text), style=style))
+
+    def parts(self, *parts: Cell) -> None:
+        """Print one line of parts, each with a style of its own."""
+        self._console.print(styled(*parts))
+
+    def remark(self, text: str, style: str = "") -> None:
+        """Print one line to standard error, so that a pipe does not receive it."""
+        self._remarks.print(Text(visible(text), style=style))
+
+    def grid(self, grid: Grid) -> None:
+        """Print a table."""
+        if self.on_terminal:
+            self._console.print(grid.table(self.width, header=self._header), soft_wrap=False)
+        else:
+            for line in grid.lines(header=self._header):
+                self._console.out(line, highlight=False)
+
+    def show(self, drawn: RenderableType) -> None:
+        """Print what rich draws; its text must be `visible`."""
+        self._console.print(drawn, soft_wrap=False)
+
+    def json(self, message: Message) -> None:
+        """Print a message as one line of JSON in UTF-8, whatever the terminal's encoding is."""
+        write_utf8(json_line(message) + "\n")
+
+
+def styled(*parts: Cell) -> Text:
+    """Return one line of parts, each with a style of its own."""
+    return Text.assemble(*((visible(_text(part)), _style(part)) for part in parts))
+
+
+def write_utf8(text: str, file: IO[str] | None = None) -> None:
+    """Write text as UTF-8 to a text file, standard output by default."""
+    file = sys.stdout if file is None else file
+    file.flush()
+    file.buffer.write(text.encode("utf-8", "backslashreplace"))
+    file.flush()
+
+
+def tolerate_encodings() -> None:
+    """Let characters that the terminal's encoding lacks be replaced instead of raising."""
+    for file in (sys.stdout, sys.stderr):
+        file.reconfigure(errors="replace")  # type: ignore[union-attr]  # both are text files here

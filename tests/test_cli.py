@@ -49,7 +49,6 @@ async def test_the_servers_refusal_is_one_line_too(tmp_path: Path) -> None:
         for arguments, says in (
             (["refresh", "e1"], "nothing to fetch from"),
             (["get", "--sport", ""], "holds an empty value"),
-            (["get", "nowhere"], "no such event: nowhere"),
             (["get", "--ca", str(garbage)], "TLS"),
             (["get", "--tls"], "TLS"),
             (["get", "--as-of", "e1:1"], "odds can be told from revision 4 on"),

@@ -20,9 +20,7 @@ STYLES: Final = {
     pb.CHANGE_KIND_SOURCE_DOWN: "bold red",
     pb.CHANGE_KIND_SOURCE_UP: "green",
 }
-KIND_WIDTH: Final = max(
-    len(name.removeprefix("CHANGE_KIND_")) for name in pb.ChangeKind.keys() if "UNSPEC" not in name
-)
+KIND_WIDTH: Final = len("source stale")
 MOST: Final = 36  # characters to which a column grows
 UP: Final = "green"
 DOWN: Final = "red"
@@ -38,7 +36,7 @@ class ChangeLines:
 
     Args:
         times: The form of times.
-        prices: The form of prices.
+        prices: The form of prices; None for decimal odds.
         name_of: A function from an event's id to its name.
         days: Show the date of every change.
         aligned: Pad names to columns, for a terminal.
@@ -54,7 +52,7 @@ class ChangeLines:
         aligned: bool = False,
     ) -> None:
         self._times = times
-        self._prices = prices or Prices()
+        self.prices = prices or Prices()
         self.name_of = name_of
         self._when = times.full if days else times.second
         self._columns = [KIND_WIDTH, 0, 0, 0] if aligned else []
@@ -103,7 +101,7 @@ class ChangeLines:
         """Yield the outcomes of a market before and after: `home 1.50 → 1.70  away 2.50`."""
         before = {each.key: each for each in change.before.outcomes}
         after = {each.key: each for each in change.after.outcomes}
-        prices = self._prices.telling_apart(prices_in(change.before, change.after).values())
+        prices = self.prices.telling_apart(prices_in(change.before, change.after).values())
         # The prices of a market that is suspended or removed are those that held before.
         bettable = change.after.status == pb.MARKET_STATUS_OPEN
         was = change.before.status == pb.MARKET_STATUS_OPEN
@@ -112,11 +110,25 @@ class ChangeLines:
             old, new = before.get(key), after.get(key)
             shown = [] if old is None else [prices.outcome(old, bettable=was)]
             shown += [] if new is None else [prices.outcome(new, bettable=bettable)]
-            moved = old is not None and new is not None and old.price != new.price
             if len(shown) == 2 and shown[0] == shown[1]:
                 shown.pop()
-            style = (UP if moved and new.price > old.price else DOWN) if moved else ""  # type: ignore[union-attr]  # both are there
-            yield (" → ".join(shown), style)
+            yield (" → ".join(shown), _direction(old, new))
+
+
+def _direction(old: pb.Outcome | None, new: pb.Outcome | None) -> str:
+    """Return the style of a move; of none, if a price is absent or stayed."""
+    if old is None or new is None or not (old.HasField("price") and new.HasField("price")):
+        return ""
+    if new.price == old.price:
+        return ""
+    return UP if new.price > old.price else DOWN
+
+
+def direction(change: pb.Change) -> str:
+    """Return the style of a change of prices that go up only, or down only."""
+    before = {each.key: each for each in change.before.outcomes}
+    moves = {_direction(before.get(each.key), each) for each in change.after.outcomes} - {""}
+    return moves.pop() if len(moves) == 1 else ""
 
 
 def _remark(message: pb.WatchChangesResponse, kind: str | None) -> str | None:

@@ -1,30 +1,52 @@
 """Price charts as text: one letter per bookmaker, and blanks where an outcome is suspended."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import cycle, groupby
 from string import ascii_letters
 from typing import Final
 
+from odds_service.commands.output import Cell
 from odds_service.commands.price_series import PriceHistory, Steps
+from odds_service.commands.times import Times
+from odds_service.commands.visible import visible
 
 HEIGHT: Final = 12  # rows per outcome
 LEAST_WIDTH: Final = 20
 SEVERAL: Final = "*"  # a cell that more than one bookmaker occupies
+COLOURS: Final = ("cyan", "magenta", "yellow", "green", "blue", "red")
 _AXIS: Final = 9  # columns for the prices and the axis
 _TIMES_EVERY: Final = 20  # columns between two time labels
 
 
-def chart_lines(history: PriceHistory, width: int) -> Iterator[str]:
-    """Yield the lines of the chart, at most `width` characters each, outcome by outcome."""
+def chart_lines(history: PriceHistory, width: int, times: Times) -> Iterator[list[Cell]]:
+    """Yield the lines of the chart, at most `width` characters each, outcome by outcome.
+
+    A line is a list of parts, each with its style: a bookmaker has one colour everywhere.
+    """
     columns = max(width - _AXIS - 1, LEAST_WIDTH)
     letters = dict(zip(history.bookmakers, _letters(), strict=False))
-    yield f"{history.title} · times in UTC"
+    yield [(f"{history.title} · times in {times.zone}", "bold")]
     for outcome, lines in history.steps.items():
-        yield ""
-        yield outcome
-        yield from _panel(history, {letters[name]: steps for name, steps in lines.items()}, columns)
-    yield ""
+        yield [""]
+        yield [(outcome, "bold")]
+        drawn = {letters[name]: steps for name, steps in lines.items()}
+        for line in _panel(history, drawn, columns):
+            yield _coloured(line, letters.values())
+        for line in _time_axis(history, columns, times):
+            yield [(line, "dim")]
+    yield [""]
     yield from _legend(letters, width)
+
+
+def _coloured(line: str, letters: Iterable[str]) -> list[Cell]:
+    """Return a line of the grid with each bookmaker's letters in its colour."""
+    styles = dict(zip(letters, cycle(COLOURS), strict=False))
+    axis, grid = line[: _AXIS - 1], line[_AXIS - 1 :]
+    parts: list[Cell] = [(axis, "dim")]
+    for letter, run in groupby(grid):
+        parts.append(("".join(run), styles.get(letter, "")))
+    return parts
 
 
 def _letters() -> Iterator[str]:
@@ -57,7 +79,6 @@ def _panel(history: PriceHistory, lines: dict[str, Steps], columns: int) -> Iter
     for row, cells in enumerate(grid):
         price = high - (high - low) * row / (HEIGHT - 1)
         yield f"{price:7.2f} ┤{''.join(cells)}".rstrip()
-    yield from _time_axis(history, columns)
 
 
 def _put(grid: list[list[str]], row: int, column: int, letter: str) -> None:
@@ -79,13 +100,13 @@ def _price_at(steps: Steps, at: datetime) -> float | None:
     return price
 
 
-def _time_axis(history: PriceHistory, columns: int) -> Iterator[str]:
-    days = history.begin.date() != history.end.date()
+def _time_axis(history: PriceHistory, columns: int, times: Times) -> Iterator[str]:
+    days = times.of(history.begin).date() != times.of(history.end).date()
     form = "%d %b %H:%M" if days else "%H:%M:%S"
     ticks = [" "] * columns
     text = ""
     for column in range(0, columns, _TIMES_EVERY):
-        label = _time_at(history, column, columns).strftime(form)
+        label = times.of(_time_at(history, column, columns)).strftime(form)
         if column + len(label) <= columns + 1:
             ticks[column] = "┬"
             text = text.ljust(column) + label
@@ -93,13 +114,18 @@ def _time_axis(history: PriceHistory, columns: int) -> Iterator[str]:
     yield " " * _AXIS + text
 
 
-def _legend(letters: dict[str, str], width: int) -> Iterator[str]:
-    line = ""
-    for name, letter in letters.items():
-        entry = f"{letter} {name}"
-        if line and len(line) + len(entry) + 3 > width:
+def _legend(letters: dict[str, str], width: int) -> Iterator[list[Cell]]:
+    line: list[Cell] = []
+    taken = 0
+    for (name, letter), colour in zip(letters.items(), cycle(COLOURS), strict=False):
+        entry = f"{letter} {visible(name)}"
+        if line and taken + len(entry) + 3 > width:
             yield line
-            line = ""
-        line += f"{'   ' if line else ''}{entry}"
+            line, taken = [], 0
+        if line:
+            line.append("   ")
+            taken += 3
+        line.append((entry, colour))
+        taken += len(entry)
     yield line
-    yield f"{SEVERAL} several   blank: suspended or not offered"
+    yield [(f"{SEVERAL} several   blank: suspended or not offered", "dim")]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
-from odds_service.commands.output import visible
+from odds_service.commands.visible import visible
 
 # A spreadsheet runs a cell that begins like this (OWASP, "CSV Injection").
 _RUN: Final = ("=", "+", "-", "@", "\t", "\r")

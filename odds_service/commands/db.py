@@ -14,8 +14,10 @@ from rich.console import Console
 
 from odds_service.bridge import open_bridge
 from odds_service.client import json_line
+from odds_service.commands.change_lines import ChangeLines
+from odds_service.commands.output import styled
 from odds_service.commands.serve import only_error
-from odds_service.commands.text import change_text
+from odds_service.commands.times import Times
 from odds_service.config import Settings, load_settings
 from odds_service.errors import OddsServiceError
 from odds_service.model.change import Change
@@ -173,9 +175,14 @@ async def _chosen(store: Store, given: list[int] | None, *, every: bool) -> list
 
 def _lines(letter: DeadLetter) -> Iterator[str]:
     tries = "1 try" if letter.attempts == 1 else f"{letter.attempts} tries"
-    what = "unreadable" if letter.change is None else change_text(_message(letter.change))
+    lines = ChangeLines(Times("UTC"), days=True)
+    what = "unreadable" if letter.change is None else _plain(lines, letter.change)
     yield f"{letter.letter_id}  revision {letter.revision}  {what}"
     yield f"    kept {letter.kept_at:%Y-%m-%d %H:%M:%S}Z, {tries}: {letter.reason}"
+
+
+def _plain(lines: ChangeLines, change: Change) -> str:
+    return styled(*lines.change(_message(change))).plain
 
 
 def _as_json(letter: DeadLetter) -> str:

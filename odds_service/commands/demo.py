@@ -2,8 +2,7 @@
 
 import os
 import tempfile
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Annotated, Any, Final
 
 import trio
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
-from odds_service.client import Address, ServiceError, connect, enum_word
+from odds_service.client import Address, ServiceError, connect
+from odds_service.commands.change_lines import ChangeLines
+from odds_service.commands.live_table import LiveTable
+from odds_service.commands.output import Output
 from odds_service.commands.serve import only_error
-from odds_service.commands.text import bare_prices_text, key_text, lines, prices_text
+from odds_service.commands.times import Times
 from odds_service.config import Settings, load_settings
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
@@ -31,16 +29,6 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 SIMULATION: Final = SimulationSettings(
     sports=2, events=12, bookmakers=4, markets_per_bookmaker=5, pace="clock", step_s=1.0
 )
-ROWS: Final = 100  # changes kept, enough for any terminal
-AROUND: Final = 7  # lines of the table besides its rows
-NAMED_FROM: Final = 150  # the terminal width from which outcomes are named
-WHOLE_FROM: Final = 100  # the width from which the time and the odds before are shown
-# The shares of the remaining width for columns that may be truncated.
-SHARES: Final = {"event": 5, "bookmaker": 4, "market": 5}
-ODDS: Final = ("before", "after")
-NAMED_ODDS: Final = 31  # characters for three prices with their names
-BARE_ODDS: Final = 17
-REFRESH_PER_S: Final = 4
 REAL_INTERVAL_S: Final = 60.0  # for the real API, where each pull costs quota
 
 
@@ -111,26 +99,44 @@ async def _simulated(nursery: trio.Nursery) -> dict[str, Any]:
 
 async def _show(running: Running, with_table: bool) -> None:
     """Watch the service from a thread, like any client, until it ends the stream."""
-    console = Console()
-    board = Board(running)
-    if with_table:
-        first = board.render(*console.size)
-        with Live(first, console=console, refresh_per_second=REFRESH_PER_S) as live:
+    out, times, names = Output(), Times(), dict[str, str]()
+    lines = ChangeLines(times, name_of=lambda event_id: names.get(event_id, event_id),
+                        aligned=out.on_terminal)  # fmt: skip
+    title = f"odds as they change · gRPC at {running.address} · ^C ends"
+    table = LiveTable(times, lines, title, lambda: _summary(running, table))
 
-            def take(message: pb.WatchChangesResponse) -> None:
-                board.take(message)
-                live.update(board.render(*console.size))
+    def take(message: pb.WatchChangesResponse) -> None:
+        names.update({entry.event.id: entry.event.name for entry in message.image.events})
+        for change in message.changes.changes:
+            if change.HasField("event"):
+                names[change.event_id] = change.event.name
+        table.take(message)
 
-            await trio.to_thread.run_sync(partial(_follow, running.address, take))
+    if with_table and out.on_terminal:
+        with table.shown(out.console) as redraw:
+
+            def draw(message: pb.WatchChangesResponse) -> None:
+                take(message)
+                redraw()
+
+            await trio.to_thread.run_sync(partial(_follow, running.address, draw))
     else:
 
         def write(message: pb.WatchChangesResponse) -> None:
-            board.take(message)
-            for line in lines(message, board.name_of):
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+            take(message)
+            for line in lines.message(message):
+                out.parts(*line)
 
         await trio.to_thread.run_sync(partial(_follow, running.address, write))
-    console.print(board.summary())
+    out.line(_summary(running, table))
+
+
+def _summary(running: Running, table: LiveTable) -> str:
+    feed = running.parts.feed
+    return (
+        f"{table.changes} changes seen; revision {feed.head_revision}, "
+        f"stored up to {feed.durable_revision}; {len(running.parts.cache.events)} events"
+    )
 
 
 def _follow(address: str, take: Callable[[pb.WatchChangesResponse], None]) -> None:
@@ -141,75 +147,3 @@ def _follow(address: str, take: Callable[[pb.WatchChangesResponse], None]) -> No
     except ServiceError as error:
         if error.code != "UNAVAILABLE":  # a stopping server ends its streams with UNAVAILABLE
             raise OddsServiceError(str(error)) from None
-
-
-class Board:
-    """The latest changes, newest first, and a summary of all changes."""
-
-    def __init__(self, running: Running) -> None:
-        self._running = running
-        self._rows: deque[tuple[pb.Change, str]] = deque(maxlen=ROWS)
-        self._names: dict[str, str] = {}
-        self.changes = 0
-
-    def take(self, message: pb.WatchChangesResponse) -> None:
-        kind = message.WhichOneof("message")
-        if kind == "image":
-            self._names |= {entry.event.id: entry.event.name for entry in message.image.events}
-        if kind != "changes":
-            return
-        for change in message.changes.changes:
-            self.changes += 1
-            self._names |= {change.event.id: change.event.name} if change.HasField("event") else {}
-            self._rows.appendleft((change, self._names.get(change.event_id, change.source)))
-
-    def name_of(self, event_id: str) -> str:
-        return self._names.get(event_id, event_id)
-
-    def render(self, width: int, height: int) -> Table:
-        table = changes_table(tuple(self._rows), width, height)
-        table.title = f"odds as they change · gRPC at {self._running.address} · ^C ends"
-        table.caption = self.summary()
-        return table
-
-    def summary(self) -> str:
-        feed = self._running.parts.feed
-        return (
-            f"{self.changes} changes seen; revision {feed.head_revision}, "
-            f"stored up to {feed.durable_revision}; {len(self._running.parts.cache.events)} events"
-        )
-
-
-def changes_table(changes: Sequence[tuple[pb.Change, str]], width: int, height: int) -> Table:
-    """Return a table of the changes that fit, one per line, with kind and prices in full."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
-    most = NAMED_ODDS if width >= NAMED_FROM else BARE_ODDS
-    for name in _cells(pb.Change(), "", width):
-        table.add_column(
-            name,
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=SHARES.get(name),
-            max_width=most if name in ODDS else None,
-        )
-    for change, event in changes[: max(height - AROUND, 1)]:
-        table.add_row(*_cells(change, event, width).values())
-    return table
-
-
-def _cells(change: pb.Change, event: str, width: int) -> dict[str, str]:
-    """Return the cells of a change by column, for a terminal of `width` characters."""
-    market = change.HasField("after")
-    odds = prices_text if width >= NAMED_FROM else bare_prices_text
-    cells = {
-        "time": f"{change.detected_at.ToDatetime():%H:%M:%S}",
-        "change": enum_word(pb.ChangeKind.Name, change.kind, "CHANGE_KIND_"),
-        "event": event,
-        "bookmaker": change.bookmaker,
-        "market": key_text(change.after.key) if market else "",
-        "before": odds(change.before) if change.HasField("before") else "",
-        "after": odds(change.after) if market else change.reason,
-    }
-    if width < WHOLE_FROM:
-        del cells["time"], cells["before"]
-    return cells

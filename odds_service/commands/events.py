@@ -1,7 +1,7 @@
 """`odds-service events`: events with their bookmakers and their sources' matches."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -67,10 +67,31 @@ def _grid(listed: Sequence[pb.ListedEvent], shown: Times, *, wide: bool) -> Grid
         event = each.event
         grid.add(
             shown.minute(event.start_time.ToDatetime()),
-            _name(event),
+            _with_status(event),
             *([event.competition] if wide else []),
             event.id,
             str(len(each.bookmakers)),
             str(sum(bookmaker.markets for bookmaker in each.bookmakers)),
         )
     return grid
+
+
+def _with_status(event: pb.Event) -> Cell:
+    """Return an event's name, marked while it is in play."""
+    if event.status == pb.EVENT_STATUS_IN_PLAY:
+        return f"{event.name} (in play)", "bold"
+    return event.name
+
+
+def _reasons(listed: pb.ListedEvent, shown: Times) -> Iterator[str]:
+    """Yield lines: the event, then the score, version and reason of each source."""
+    event = listed.event
+    yield f"{_start(event, shown)} {shown.zone}  {event.name}  {event.id}"
+    for match in listed.matches:
+        told = f"{match.source} {match.source_event_id}: {match.home} – {match.away}"
+        reason = match.reason or "nothing like it"
+        yield f"  {match.score:3}  {_start(match, shown)}  {told}  [{reason}]"
+
+
+def _start(of: pb.Event | pb.SourceMatch, shown: Times) -> str:
+    return shown.minute(of.start_time.ToDatetime())

@@ -1,4 +1,4 @@
-"""What a selection names: ids by unique prefix, and near names where nothing matches."""
+"""The names in a selection: ids by unique prefix, and near names if nothing matches."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -13,6 +13,7 @@ from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 CALL_S: Final = 60  # for each page
 NEAR: Final = 3  # names offered for one that is unknown
+ALIKE: Final = 0.5  # the least likeness of a name that is offered, from 0 to 1
 LOOKED_AT: Final = 20  # events whose markets are looked at for near names
 
 
@@ -66,7 +67,7 @@ def _whole(text: str, events: dict[str, pb.Event], *, past: bool) -> str:
     if past:
         return text
     named = [f"{each.name} is {each.id}" for each in _named(text, events.values())]
-    near = named or get_close_matches(text, events, NEAR)
+    near = named or get_close_matches(text, events, NEAR, ALIKE)
     raise NothingMatches(f"no such event: {text}" + _offer(near) + "; see `events`")
 
 
@@ -93,10 +94,12 @@ def explain_nothing(
     """
     if past:
         events = ", ".join((*event_ids, *where.event_ids))
-        return NothingMatches(f"nothing matches then{f': no such event {events}' if events else ''}")
+        return NothingMatches(
+            f"nothing matches then{f': no such event {events}' if events else ''}"
+        )
     known = _Known(stub)
     unknown = [
-        f"no {kind} {text!r}" + _offer(get_close_matches(text.lower(), names, NEAR))
+        f"no {kind} {text!r}" + _offer(get_close_matches(text.lower(), names, NEAR, ALIKE))
         for kind, chosen, names in (
             ("sport", where.sports, known.sports),
             ("competition", where.competitions, known.competitions),
@@ -145,4 +148,4 @@ def _offer(names: Sequence[str]) -> str:
 
 def resolved(stub: pb_grpc.OddsServiceStub, where: Filter, *, past: bool = False) -> Filter:
     """Return a selection with its events' ids in full; see whole_ids."""
-    return replace(where, event_ids=whole_ids(stub, where.event_ids, past=past))
+    return replace(where, event_ids=tuple(whole_ids(stub, where.event_ids, past=past)))

@@ -1,7 +1,7 @@
 """`odds-service get`: the current or past odds."""
 
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
@@ -81,6 +81,11 @@ def get(
         request = odds_request(where, include_best=best, as_of=at)
         request.filter.event_ids.extend(chosen)
         reply = stub.GetOdds(request, timeout=CALL_S)
+        if where.bookmakers or where.markets or where.sources:
+            # The filter leaves nothing to show of an event without bookmakers.
+            shown_events = [entry for entry in reply.events if entry.bookmakers]
+            del reply.events[:]
+            reply.events.extend(shown_events)
         if not reply.events and (chosen or where != Filter()):
             raise explain_nothing(stub, where, chosen, past=past)
         before = {} if moves is None else _before(stub, request, moves)

@@ -1,45 +1,51 @@
 """`odds-service history`: stored changes as text, files or charts, and closing odds."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from odds_service.client import (
     Address,
-    ClosedEvent,
     Cursor,
     Filter,
     SyncClient,
     closing_request,
     connect,
-    json_line,
     open_sync_client,
 )
+from odds_service.commands.change_lines import ChangeLines
 from odds_service.commands.chart_png import draw
 from odds_service.commands.chart_text import chart_lines
 from odds_service.commands.exporting import WRITERS, export, new_file
+from odds_service.commands.finding import NothingMatches, explain_nothing, resolved
+from odds_service.commands.odds_table import heading
 from odds_service.commands.options import (
     LOG_PLACE,
     AsJson,
     LogPlace,
     connection,
     log_place,
+    output,
     selection,
     takes,
+    times,
 )
+from odds_service.commands.output import Column, Grid, Output
 from odds_service.commands.price_series import Collector, PriceHistory
-from odds_service.commands.text import age_text, change_text, market_key_text, outcomes_text
+from odds_service.commands.prices import Format, OddsFormat, Prices, prices_in
+from odds_service.commands.progress import counting
+from odds_service.commands.text import age_text, counted, key_text, outcome_name
+from odds_service.commands.times import Times
 from odds_service.model.price import canonical_line
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 TERMINAL: Final = "-"
 
 
-@takes(address=connection, where=selection)
+@takes(address=connection, where=selection, out=output, shown=times)
 def history(
     *,
     since: Annotated[
@@ -82,61 +88,82 @@ def history(
     outcome: Annotated[
         str | None, typer.Option(help="Only this outcome in the chart; default: all.")
     ] = None,
+    odds_format: Format = OddsFormat.DECIMAL,
     as_json: AsJson = False,
     address: Address,
     where: Filter,
+    out: Output,
+    shown: Times,
 ) -> None:
     """Print, export or draw stored changes in order, or print closing odds."""
     if (export_to is not None) + closing + (chart is not None) > 1:
         raise typer.BadParameter("give one of --export, --closing and --chart")
     start, end = since.at if since else None, until.at if until else None
-    if closing:
-        if start is not None or end is not None:
-            raise typer.BadParameter("closing odds are chosen by --start-from and --start-to")
-        _print_closing(address, where, as_json)
-    elif chart is not None:
+    prices = Prices(odds_format)
+    if closing and (start is not None or end is not None):
+        raise typer.BadParameter("closing odds are chosen by --start-from and --start-to")
+    if chart is not None:
         _check_chart(chart, where)
+    if export_to is not None and export_to.suffix.lower() not in WRITERS:
+        raise typer.BadParameter(f"{export_to} ends neither in {' nor in '.join(WRITERS)}")
+    with connect(address) as stub:
+        where = resolved(stub, where, past=True)
+    if closing:
+        _print_closing(address, where, as_json, prices, out, shown)
+    elif chart is not None:
         collector = Collector(
             where.markets[0], None if line is None else canonical_line(line), participant
         )
-        _draw(_collected(address, where, start, end, collector, outcome), chart)
+        _draw(_collected(address, where, start, end, collector, outcome), chart, out, shown)
     elif export_to is not None:
-        if export_to.suffix.lower() not in WRITERS:
-            raise typer.BadParameter(f"{export_to} ends neither in {' nor in '.join(WRITERS)}")
-        with open_sync_client(address) as client:
-            count = export(client.history(where, start=start, end=end), export_to)
-        _say(f"{count} rows in {export_to}")
+        with open_sync_client(address) as client, counting("changes", out) as count:
+            changes = count(client.history(where, start=start, end=end))
+            rows = export(changes, export_to)
+        out.remark(f"{counted(rows, 'row')} in {export_to}")
     else:
-        _print_changes(address, where, start, end, as_json)
+        _print_changes(address, where, (start, end), prices, as_json, out, shown)
 
 
 def _print_changes(
     address: Address,
     where: Filter,
-    start: Cursor | datetime | None,
-    end: Cursor | datetime | None,
+    span: tuple[Cursor | datetime | None, Cursor | datetime | None],
+    prices: Prices,
     as_json: bool,
+    out: Output,
+    shown: Times,
 ) -> None:
-    console = Console(soft_wrap=True)
     with open_sync_client(address) as client:
         names = {} if as_json else _names(client, where)
-        shown = False
-
-        def name_of(event_id: str) -> str:
-            return names.get(event_id, event_id)
-
-        for page in client.history_pages(where, start=start, end=end):
+        lines = ChangeLines(
+            shown, prices, lambda event_id: names.get(event_id, event_id),
+            days=True, aligned=out.on_terminal,
+        )  # fmt: skip
+        found = False
+        for page in client.history_pages(where, start=span[0], end=span[1]):
             for change in page.changes:
-                shown = True
                 if as_json:
-                    typer.echo(json_line(change))
-                    continue
-                if change.HasField("event"):
-                    names[change.event_id] = change.event.name
-                text = change_text(change, name_of, days=True)
-                console.print(text, markup=False, highlight=False)
-    if not (shown or as_json):
-        _say("no stored changes")
+                    out.json(change)
+                else:
+                    if not found:
+                        out.remark(f"times in {shown.zone}")
+                    if change.HasField("event"):
+                        names[change.event_id] = change.event.name
+                    out.parts(*lines.change(change))
+                found = True
+    if not found:
+        _say_nothing(address, where, "no stored changes", out)
+
+
+def _say_nothing(address: Address, where: Filter, text: str, out: Output) -> None:
+    """Say that nothing was found; raise NothingMatches if the selection names what is unknown."""
+    if where != Filter():
+        with connect(address) as stub:
+            found = explain_nothing(stub, where)
+        if "no " in str(found).partition(": ")[2] and not where.event_ids:
+            raise found
+        raise NothingMatches(f"{text} match")
+    out.remark(text)
 
 
 def _names(client: SyncClient, where: Filter) -> dict[str, str]:
@@ -145,48 +172,55 @@ def _names(client: SyncClient, where: Filter) -> dict[str, str]:
     return {each.event.id: each.event.name for each in listed}
 
 
-def _say(text: str) -> None:
-    """Print to stderr, so that a pipe receives only the changes."""
-    Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
+def _print_closing(
+    address: Address, where: Filter, as_json: bool, prices: Prices, out: Output, shown: Times
+) -> None:
+    found = False
+    with connect(address) as stub:
+        for page in stub.GetClosingOdds(closing_request(where)):
+            for entry in page.events:
+                found = True
+                if as_json:
+                    out.json(entry)
+                    continue
+                out.line(heading(entry.event, shown), style="bold")
+                out.grid(_closing_grid(entry, prices))
+    if not found:
+        _say_nothing(address, where, "no closing odds of events that have started", out)
 
 
-def _print_closing(address: Address, where: Filter, as_json: bool) -> None:
-    if as_json:
-        with connect(address) as stub:
-            for page in stub.GetClosingOdds(closing_request(where)):
-                for entry in page.events:
-                    typer.echo(json_line(entry))
-        return
-    console = Console()
-    shown = False
-    with open_sync_client(address) as client:
-        for closed in client.closing_odds(where):
-            shown = True
-            event = closed.event
-            start = f"{event.start_time:%Y-%m-%d %H:%M UTC}"
-            title = f"{event.name} · {event.competition} · {start} · {event.id}"
-            console.print(title, style="bold", markup=False, highlight=False)
-            console.print(_closing_table(closed))
-    if not shown:
-        _say("no closing odds: no event that is selected has started")
-
-
-def _closing_table(closed: ClosedEvent) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("market", "bookmaker", "closing odds"):
-        table.add_column(name, overflow="fold")
-    table.add_column("age", justify="right", no_wrap=True)
-    if not all(odds.offered for odds in closed.odds):
-        table.add_column("until the start")
-    for odds in sorted(closed.odds, key=lambda odds: (odds.market.key, odds.bookmaker)):
-        table.add_row(
-            market_key_text(odds.market.key),
+def _closing_grid(closed: pb.ClosedEvent, prices: Prices) -> Grid:
+    """Return a table of the last open odds of each market and bookmaker."""
+    grid = Grid(
+        Column(name="market", folds=True),
+        Column(name="bookmaker", folds=True),
+        Column(name="closing odds", folds=True),
+        Column(name="last seen", right=True),
+        Column(name="then"),
+    )
+    form = prices.telling_apart(_compared(closed))
+    for odds in sorted(closed.odds, key=lambda odds: (key_text(odds.market.key), odds.bookmaker)):
+        age_s = odds.age.ToTimedelta().total_seconds()
+        grid.add(
+            key_text(odds.market.key),
             odds.bookmaker,
-            outcomes_text(odds.market),
-            age_text(odds.age_s),
-            *([] if odds.offered else ["withdrawn"]),
+            "  ".join(
+                f"{outcome_name(closed.event, each.key)} {form.outcome(each)}"
+                for each in odds.market.outcomes
+            ),
+            f"{age_text(age_s)} before" if age_s >= 1 else "at the start",
+            "open" if odds.offered else "withdrawn",
         )
-    return table
+    return grid
+
+
+def _compared(closed: pb.ClosedEvent) -> Iterator[set[float]]:
+    """Yield the prices of each outcome over all bookmakers, which a reader compares."""
+    found: dict[tuple[str, str], set[float]] = {}
+    for odds in closed.odds:
+        for key, prices in prices_in(odds.market).items():
+            found.setdefault((key_text(odds.market.key), key), set()).update(prices)
+    yield from found.values()
 
 
 def _check_chart(chart: str, where: Filter) -> None:
@@ -223,11 +257,10 @@ def _is_listed(client: SyncClient, where: Filter) -> bool:
     return any(client.list_events(Filter(event_ids=where.event_ids)))
 
 
-def _draw(shown: PriceHistory, chart: str) -> None:
-    console = Console(soft_wrap=True)
+def _draw(history: PriceHistory, chart: str, out: Output, shown: Times) -> None:
     if chart == TERMINAL:
-        for text in chart_lines(shown, console.width):
-            console.print(text, markup=False, highlight=False)
+        for line in chart_lines(history, out.width, shown):
+            out.parts(*line)
         return
     with new_file(Path(chart)) as file:
-        draw(shown, file)
+        draw(history, file)

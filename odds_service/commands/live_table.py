@@ -9,21 +9,26 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from odds_service.client import enum_word
-from odds_service.commands.change_lines import STYLES, ChangeLines
-from odds_service.commands.output import Cell, styled, visible
+from odds_service.commands.change_lines import STYLES, ChangeLines, direction
+from odds_service.commands.output import Cell, styled
+from odds_service.commands.prices import Prices, prices_in
 from odds_service.commands.text import key_text
 from odds_service.commands.times import Times
+from odds_service.commands.visible import visible
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 ROWS: Final = 100  # changes kept, enough for any terminal
 AROUND: Final = 7  # lines of the table besides its rows
-WHOLE_FROM: Final = 100  # the width from which the time is shown
+WHOLE_FROM: Final = 100  # the width from which the time and the odds before are shown
 REFRESH_PER_S: Final = 4
-# The shares of the width for columns that may be truncated.
-SHARES: Final = {"event": 5, "bookmaker": 3, "market": 3, "odds": 7}
+NAMED_FROM: Final = 150  # the width from which outcomes are named
+# The shares of the remaining width for columns that may be truncated.
+SHARES: Final = {"event": 5, "bookmaker": 4, "market": 5}
+ODDS: Final = ("before", "after")
+NAMED_ODDS: Final = 34  # characters for three prices with their names
+BARE_ODDS: Final = 17
 
 
 class LiveTable:
@@ -55,9 +60,7 @@ class LiveTable:
 
     def render(self, width: int, height: int) -> Table:
         """Return the table of the changes that fit."""
-        table = changes_table(
-            tuple(self._rows), self._times, self._lines, width, max(height - AROUND, 1)
-        )
+        table = changes_table(tuple(self._rows), self._times, self._lines.prices, width, height)
         table.title = visible(self._title)
         table.caption = visible(self._summary())
         return table
@@ -71,30 +74,50 @@ class LiveTable:
 
 
 def changes_table(
-    changes: Sequence[tuple[pb.Change, str]], times: Times, lines: ChangeLines, width: int, most: int
+    changes: Sequence[tuple[pb.Change, str]], times: Times, prices: Prices, width: int, height: int
 ) -> Table:
-    """Return a table of changes with their events' names, one per line, prices in full."""
+    """Return a table of the changes that fit, one per line, with kind and prices in full.
+
+    Args:
+        changes: Changes with the names of their events, the newest first.
+        times: The form of times.
+        prices: The form of prices.
+        width: Of the terminal, in characters.
+        height: Of the terminal, in lines.
+    """
     table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
-    for name in _cells(pb.Change(), "", times, lines, width):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=SHARES.get(name))
-    for change, event in changes[:most]:
-        table.add_row(*_cells(change, event, times, lines, width).values())
+    most = NAMED_ODDS if width >= NAMED_FROM else BARE_ODDS
+    for name in _cells(pb.Change(), "", times, prices, width):
+        table.add_column(
+            name,
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=SHARES.get(name),
+            max_width=most if name in ODDS else None,
+        )
+    for change, event in changes[: max(height - AROUND, 1)]:
+        cells = _cells(change, event, times, prices, width).values()
+        table.add_row(*(styled(cell) for cell in cells))
     return table
 
 
 def _cells(
-    change: pb.Change, event: str, times: Times, lines: ChangeLines, width: int
-) -> dict[str, Text]:
+    change: pb.Change, event: str, times: Times, prices: Prices, width: int
+) -> dict[str, Cell]:
     """Return the cells of a change by column, for a terminal of `width` characters."""
     market = change.HasField("after")
+    form = prices.telling_apart(prices_in(change.before, change.after).values())
+    odds = form.market if width >= NAMED_FROM else form.bare
     kind = enum_word(pb.ChangeKind.Name, change.kind, "CHANGE_KIND_").replace("_", " ")
-    time: dict[str, Cell] = {f"time ({times.zone})": f"{times.of(change.detected_at.ToDatetime()):%H:%M:%S}"}
     cells: dict[str, Cell] = {
-        **(time if width >= WHOLE_FROM else {}),
+        f"time ({times.zone})": f"{times.of(change.detected_at.ToDatetime()):%H:%M:%S}",
         "change": (kind, STYLES.get(change.kind, "")),
         "event": event,
         "bookmaker": change.bookmaker,
         "market": key_text(change.after.key) if market else "",
+        "before": odds(change.before) if change.HasField("before") else "",
+        "after": (odds(change.after), direction(change)) if market else change.reason,
     }
-    odds = styled(*lines.odds(change)) if market else styled(change.reason)
-    return {name: styled(cell) for name, cell in cells.items()} | {"odds": odds}
+    if width < WHOLE_FROM:
+        del cells[f"time ({times.zone})"], cells["before"]
+    return cells

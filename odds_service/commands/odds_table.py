@@ -45,7 +45,7 @@ def heading(event: pb.Event, times: Times) -> str:
     """Return the line above an event's odds."""
     start = f"{times.minute(event.start_time.ToDatetime())} {times.zone}"
     status = enum_word(pb.EventStatus.Name, event.status, "EVENT_STATUS_").replace("_", " ")
-    return " · ".join((event.name, event.competition, start, status, event.id))
+    return f"{event.name} · {event.competition} · {start} · {status} · {event.id}"
 
 
 def odds_grids(entry: pb.EventOdds, shown: Shown, width: int | None) -> Iterator[Grid]:
@@ -72,7 +72,7 @@ def odds_grids(entry: pb.EventOdds, shown: Shown, width: int | None) -> Iterator
                 before = market
         if few:
             ages = [_age(odds, shown.now) for _, odds in few]
-            grid.add(("seen", STALE), ("ago", STALE), *((age, STALE) for age in ages))
+            grid.add(("seen true", STALE), ("ago", STALE), *((age, STALE) for age in ages))
         yield grid
 
 

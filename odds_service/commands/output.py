@@ -4,14 +4,10 @@ Names of teams, bookmakers and markets come from outside, and a terminal obeys w
 text passes `visible`; nothing is read as markup; a table becomes tab-separated lines in a pipe.
 """
 
-import os
 import sys
-import unicodedata
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import IO, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from google.protobuf.message import Message
 from msgspec import Struct
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
@@ -19,25 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from odds_service.client import json_line
+from odds_service.commands.visible import visible
 
-HIDDEN: Final = "\ufffd"  # shown in place of what a terminal would obey
 LEAST_ID: Final = 6  # characters of an id that are shown at least
 
-_FOREIGN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # Unicode's categories of control
-
 Cell: TypeAlias = str | tuple[str, str]  # text, or text and a style
-
-
-@lru_cache(maxsize=65_536)
-def visible(text: str) -> str:
-    """Return text from outside with every character that a terminal would obey replaced.
-
-    Control characters (so line breaks too), bidirectional overrides, characters without a form
-    and unpaired surrogates are replaced one by one.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(HIDDEN if unicodedata.category(each) in _FOREIGN else each for each in text)
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -77,7 +59,9 @@ class Grid:
 
     def table(self, width: int, *, header: bool) -> Table:
         """Return the table for a terminal that is `width` characters wide."""
-        shown = [[Text(visible(_text(cell)), style=_style(cell)) for cell in row] for row in self.rows]
+        shown = [
+            [Text(visible(_text(cell)), style=_style(cell)) for cell in row] for row in self.rows
+        ]
         self._shorten(shown, width)
         table = Table(box=SIMPLE_HEAD if header else None, pad_edge=False, show_header=header)
         for column in self.columns:
@@ -109,11 +93,12 @@ class Grid:
 
 def unique_length(ids: Sequence[str]) -> int:
     """Return the length of prefix that tells the ids apart, and LEAST_ID at least."""
-    ordered = sorted(set(ids))
-    shared = (
-        len(os.path.commonprefix(pair)) + 1 for pair in zip(ordered, ordered[1:], strict=False)
-    )
-    return max(LEAST_ID, *shared, 0)
+    distinct = set(ids)
+    longest = max(map(len, distinct), default=0)
+    for length in range(LEAST_ID, longest):
+        if len({each[:length] for each in distinct}) == len(distinct):
+            return length
+    return max(LEAST_ID, longest)
 
 
 def _text(cell: Cell) -> str:
@@ -153,13 +138,26 @@ class Output:
         """Return the console, for live displays; their cells must be `visible`."""
         return self._console
 
+    @property
+    def remarks_console(self) -> Console:
+        """Return the console of remarks, for progress."""
+        return self._remarks
+
+    @property
+    def remarks_on_terminal(self) -> bool:
+        """Return whether a person reads the remarks at a terminal."""
+        return self._remarks.is_terminal
+
     def line(self, text: str, style: str = "") -> None:
         """Print one line; a line break inside it is shown as a sign."""
-        self._console.print(Text(visible(text), style=style))
+        self.parts((text, style))
 
     def parts(self, *parts: Cell) -> None:
         """Print one line of parts, each with a style of its own."""
-        self._console.print(styled(*parts))
+        if self.on_terminal:
+            self._console.print(styled(*parts))
+        else:
+            self._write(styled(*parts).plain)
 
     def remark(self, text: str, style: str = "") -> None:
         """Print one line to standard error, so that a pipe does not receive it."""
@@ -171,14 +169,19 @@ class Output:
             self._console.print(grid.table(self.width, header=self._header), soft_wrap=False)
         else:
             for line in grid.lines(header=self._header):
-                self._console.out(line, highlight=False)
+                self._write(line)
+
+    def _write(self, line: str) -> None:
+        """Write a line to a pipe as it is: rich would replace its tabs."""
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
 
     def show(self, drawn: RenderableType) -> None:
         """Print what rich draws; its text must be `visible`."""
         self._console.print(drawn, soft_wrap=False)
 
-    def json(self, message: Message) -> None:
-        """Print a message as one line of JSON in UTF-8, whatever the terminal's encoding is."""
+    def json(self, message: Any) -> None:
+        """Print a message of the contract as one line of JSON, in UTF-8 always."""
         write_utf8(json_line(message) + "\n")
 
 
@@ -187,15 +190,8 @@ def styled(*parts: Cell) -> Text:
     return Text.assemble(*((visible(_text(part)), _style(part)) for part in parts))
 
 
-def write_utf8(text: str, file: IO[str] | None = None) -> None:
-    """Write text as UTF-8 to a text file, standard output by default."""
-    file = sys.stdout if file is None else file
-    file.flush()
-    file.buffer.write(text.encode("utf-8", "backslashreplace"))
-    file.flush()
-
-
-def tolerate_encodings() -> None:
-    """Let characters that the terminal's encoding lacks be replaced instead of raising."""
-    for file in (sys.stdout, sys.stderr):
-        file.reconfigure(errors="replace")  # type: ignore[union-attr]  # both are text files here
+def write_utf8(text: str) -> None:
+    """Write text to standard output as UTF-8."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.flush()

@@ -47,7 +47,9 @@ class Prices(Struct, frozen=True):
         """
         groups = [set(group) for group in compared]
         for decimals in range(DECIMALS, MOST_DECIMALS):
-            if all(len({f"{each:.{decimals}f}" for each in group}) == len(group) for group in groups):
+            if all(
+                len({f"{each:.{decimals}f}" for each in group}) == len(group) for group in groups
+            ):
                 return Prices(self.form, decimals)
         return Prices(self.form, MOST_DECIMALS)
 
@@ -70,6 +72,10 @@ class Prices(Struct, frozen=True):
         return "  ".join(
             f"{each.key} {self.outcome(each, bettable=bettable)}" for each in market.outcomes
         )
+
+    def bare(self, market: pb.Market) -> str:
+        """Return only the prices, in the order of the outcomes: `1.91 1.95`."""
+        return " ".join(self.outcome(each) for each in market.outcomes)
 
 
 def prices_in(*markets: pb.Market) -> dict[str, set[float]]:

@@ -3,6 +3,7 @@
 from odds_service.client import MarketKey
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
+
 def key_text(key: pb.MarketKey) -> str:
     """Return the text of a market key: `totals 2.5`, `player_points 7.5 A Player`."""
     line = f" {key.line:g}" if key.HasField("line") else ""

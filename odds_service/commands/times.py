@@ -27,7 +27,9 @@ def _choose(name: str | None) -> str | None:
     try:
         _chosen.set(UTC if name.upper() == "UTC" else ZoneInfo(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise typer.BadParameter(f"{name!r} is no time zone; write UTC, local or Europe/Rome") from None
+        raise typer.BadParameter(
+            f"{name!r} is no time zone; write UTC, local or Europe/Rome"
+        ) from None
     return name
 
 
@@ -51,7 +53,8 @@ class Times:
     """
 
     def __init__(self, tz: str | None = None, *, now: datetime | None = None) -> None:
-        local = tz == "local" or (tz is None and sys.stdout.isatty())
+        self._for_people = sys.stdout.isatty()
+        local = tz == "local" or (tz is None and self._for_people)
         self._zone = None if local else (_chosen.get() or UTC)
         self._now = self.of(now or datetime.now(UTC))
 
@@ -65,15 +68,17 @@ class Times:
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(self._zone)
 
     def minute(self, at: datetime) -> str:
-        """Return `Tue 04 Aug 12:00`, with the year where it is not this one."""
+        """Return `04 Aug 12:00`, with the year if it is not this one; in a pipe all of it."""
         shown = self.of(at)
-        year = "" if shown.year == self._now.year else " %Y"
-        return f"{shown:%a %d %b{year} %H:%M}"
+        if not self._for_people:
+            return f"{shown:%Y-%m-%d %H:%M}"
+        return f"{shown:%d %b %H:%M}" if shown.year == self._now.year else f"{shown:%d %b %Y %H:%M}"
 
     def second(self, at: datetime) -> str:
-        """Return `12:00:05`, with the date where it is not today."""
+        """Return `12:00:05`, with the date if it is not today, and always in a pipe."""
         shown = self.of(at)
-        return f"{shown:%H:%M:%S}" if shown.date() == self._now.date() else self.full(at)
+        today = self._for_people and shown.date() == self._now.date()
+        return f"{shown:%H:%M:%S}" if today else self.full(at)
 
     def full(self, at: datetime) -> str:
         """Return `2026-08-04 12:00:05`."""

@@ -1,12 +1,14 @@
 """The chart in the terminal."""
 
 from odds_service.commands.chart_text import chart_lines
+from odds_service.commands.output import styled
+from odds_service.commands.times import Times
 from tests.commands.books import at, changes_of, moving, shown_by
 
 
 async def test_the_terminal_shows_steps_gaps_and_times() -> None:
     history = shown_by(await changes_of(moving()), "h2h", at(40))
-    text = list(chart_lines(history, 50))
+    text = [styled(*line).plain for line in chart_lines(history, 50, Times("UTC"))]
     assert max(map(len, text)) <= 50
     home = text[text.index("home") + 1 : text.index("home") + 13]
     assert home[0].startswith("   2.40 ┤")

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from google.protobuf.json_format import Parse
 
+from odds_service.commands.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.e2e.test_life import BUSY, bookmaker
-from tests.support.command_line import complaint, ran
+from tests.support.command_line import ran
 from tests.support.serving import service, settings_for, wait_until
 
 
@@ -25,9 +26,10 @@ async def test_it_says_what_changed_and_that_it_is_stored(tmp_path: Path) -> Non
     assert told.returncode == 0, told.stderr
     *changes, source, last = told.stdout.splitlines()
     assert source == "the-odds-api: fetched"
-    assert last.startswith(f"{len(changes)} changes at revision ")
+    assert last.startswith(counted(len(changes), "change") + " at revision ")
     (line,) = reply.stdout.splitlines()
     parsed = Parse(line, pb.RefreshEventResponse())
     assert parsed.snapshots
     assert all(0 < each.snapshot_id <= parsed.durable_revision <= head for each in parsed.snapshots)
-    assert "nowhere" in complaint(unknown)
+    assert (unknown.returncode, unknown.stdout) == (3, "")
+    assert "no such event: nowhere" in unknown.stderr

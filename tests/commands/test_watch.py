@@ -83,8 +83,9 @@ async def test_watch_resumes_at_a_cursor() -> None:
         watch = Watch(
             "--server", server.address, "--resume", f"{cursor.epoch}:{cursor.revision}", "--latest"
         )
-        assert await watch.line() == f"— changes (resumed) at revision {cursor.revision}\n"
-        assert "prices  e1  b1  h2h  home 1.5  away 2.5 → home 1.7  away 2.5" in await watch.line()
+        told = f"— changes (resumed) at revision {cursor.revision} · times in UTC\n"
+        assert await watch.line() == told
+        assert "prices  e1  b1  h2h  home 1.50 → 1.70  away 2.50" in await watch.line()
         assert (await watch.end(signal.SIGINT))[0] == 130
 
 

@@ -1,0 +1,33 @@
+"""Standard output and error of the command line as a whole; light, for the overview's sake."""
+
+import os
+import sys
+
+
+def tolerate_encodings() -> None:
+    """Let characters that the terminal's encoding lacks be replaced instead of raising."""
+    for file in (sys.stdout, sys.stderr):
+        file.reconfigure(errors="replace")  # type: ignore[union-attr]  # both are text files here
+
+
+def complain(text: str) -> None:
+    """Print an error as one line."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from odds_service.commands.visible import visible
+
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(Text(visible(text), style="red"))
+
+
+def end_line() -> None:
+    """End the line on which ^C was typed, so that the prompt begins a new one."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
+
+
+def leave_pipe() -> None:
+    """Let the interpreter's own flush at the end find no closed pipe."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())

@@ -1,11 +1,11 @@
 """The check before a start: everything that a start opens is opened, and nothing is changed."""
 
-import socket
 from collections.abc import AsyncGenerator
 
 from odds_service.access import check_address, read_tokens, tls_context
 from odds_service.bridge import open_bridge
 from odds_service.config import ListenSettings, Settings
+from odds_service.ports import is_taken
 from odds_service.sources.base import Source
 from odds_service.sources.registry import check_names, open_source
 from odds_service.storage.probing import probe_store
@@ -49,18 +49,7 @@ def _port(settings: ListenSettings) -> str:
     secure, tokens = tls_context(settings) is not None, len(read_tokens(settings))
     guards = [*(["TLS"] if secure else []), *([f"{tokens} tokens"] if tokens else [])]
     guarded = f" ({', '.join(guards)})" if guards else ""
-    taken = _taken(settings.listen)
+    host, _, port = settings.listen.rpartition(":")
+    taken = is_taken(host, int(port))
     busy = "; now in use, by the running service or another program" if taken else ""
     return f"{settings.listen}{guarded}{busy}"
-
-
-def _taken(listen: str) -> bool:
-    host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError:
-            return True
-    return False

@@ -27,11 +27,13 @@ COMMANDS: Final = {
     "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
     "health": "Ask whether the service is serving; exit with code 1 if it is not. Needs no token.",
     "config": "Print the effective settings with their origins.",
+    "try": "Fetch once from a source, and print what was understood, skipped and unmapped.",
     "sources": "Report how much of recorded bodies is understood, and contradictions in them.",
     "db": "Upgrade or verify the database, or handle its dead letters; located as for `serve`.",
 }
 # Commands that need the extra `server`, and modules that come with it alone.
-SERVER_COMMANDS: Final = frozenset({"serve", "demo", "replay", "config", "sources", "db"})
+SERVER_COMMANDS: Final = frozenset({"serve", "demo", "replay", "config", "try", "sources", "db"})
+_PLACES: Final = {"try": "try_source"}  # commands whose modules have other names
 SERVER_MODULES: Final = ("alembic", "grpc_health", "httpx", "pydantic_settings", "trio_asyncio")
 
 
@@ -54,7 +56,8 @@ def load(name: str) -> Any:
     """
     if name in SERVER_COMMANDS and not all(map(find_spec, SERVER_MODULES)):
         raise missing_extra(f"`odds-service {name}`", "server")
-    found = getattr(importlib.import_module(f"odds_service.commands.{name}"), name)
+    place = _PLACES.get(name, name)
+    found = getattr(importlib.import_module(f"odds_service.commands.{place}"), place)
     if isinstance(found, typer.Typer):  # a command with commands of its own
         return typer.main.get_command(found)
     single = typer.Typer(
@@ -71,7 +74,6 @@ app = typer.Typer(
     cls=LateCommands,
     help=__doc__,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

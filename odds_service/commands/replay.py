@@ -1,19 +1,28 @@
 """`odds-service replay`: serve a recorded series in the shape of The Odds API."""
 
+import json
 import signal
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import trio
 import typer
-from rich.console import Console
 
-from odds_service.demo.replay import run_replay
-from odds_service.demo.series import ReplayError
+from odds_service.commands.options import output, takes
+from odds_service.commands.output import Output
+from odds_service.commands.progress import progress
+from odds_service.commands.text import counted
+from odds_service.demo.replay import Replay
+from odds_service.demo.series import ReplayError, Series
 from odds_service.errors import SettingsError
+from odds_service.http.server import serve_http
+from odds_service.ports import offer_free
+
+LOOK_S: Final = 0.5  # between two looks at the position
 
 
+@takes(out=output)
 def replay(
     *,
     path: Annotated[Path, typer.Argument(help="Folder or zip of timestamped JSON bodies.")],
@@ -23,29 +32,69 @@ def replay(
         float | None,
         typer.Option(help="Speed relative to the recording; default: one body per pull."),
     ] = None,
+    out: Output,
 ) -> None:
     """Serve recorded odds over HTTP in the shape of The Odds API, until ^C.
 
-    Point a source of kind `the-odds-api` at the printed address; any API key works.
+    Prints a table of settings for a source that reads them; any API key works.
     """
-    trio.run(_replay, path, host, port, speed)
+    trio.run(_replay, path, host, port, speed, out)
 
 
-async def _replay(path: Path, host: str, port: int, speed: float | None) -> None:
+async def _replay(path: Path, host: str, port: int, speed: float | None, out: Output) -> None:
+    try:
+        with await trio.to_thread.run_sync(Series, path) as series:
+            await _serve(Replay(series, speed=speed), series, host, port, out)
+    except (ReplayError, ValueError) as error:
+        raise SettingsError(str(error)) from error
+
+
+async def _serve(app: Replay, series: Series, host: str, port: int, out: Output) -> None:
     try:
         async with trio.open_nursery() as nursery:
-            serve = partial(run_replay, path, host=host, port=port, speed=speed)
-            bound = await nursery.start(serve)
-            Console(stderr=True, soft_wrap=True).print(
-                f"replaying {path} at http://{host}:{bound}", highlight=False
-            )
+            bound = await nursery.start(_listen, app, host, port)
+            for line in _told(series, f"http://{host}:{bound}"):
+                out.line(line)
+            nursery.start_soon(_watch, app, out)
             with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async for _ in signals:
                     nursery.cancel_scope.cancel()
     except* OSError as group:
-        raise SettingsError(f"cannot listen on {host}:{port}: {_first(group)}") from group
-    except* (ReplayError, ValueError) as group:
-        raise SettingsError(str(_first(group))) from group
+        reason = f"{_first(group)}{offer_free(host, port)}"
+        raise SettingsError(f"cannot listen on {host}:{port}: {reason}") from group
+
+
+async def _listen(
+    app: Replay,
+    host: str,
+    port: int,
+    *,
+    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    await serve_http(app, host=host, port=port, task_status=task_status)
+
+
+def _told(series: Series, url: str) -> Iterator[str]:
+    """Yield lines: what is served, and the settings of a source for it."""
+    for sport, bodies in series.bodies.items():
+        times = [body.recorded_at for body in bodies if body.recorded_at is not None]
+        span = f", {min(times):%Y-%m-%d %H:%M} to {max(times):%Y-%m-%d %H:%M} UTC" if times else ""
+        yield f"# {sport}: {counted(len(bodies), 'pull')}{span}"
+    yield "[[sources]]"
+    yield 'kind = "the-odds-api"'
+    yield f'url = "{url}"'
+    yield 'api_key = "any"'
+    yield f"sports = {json.dumps(list(series.bodies))}"
+    yield "interval_s = 1.0"
+
+
+async def _watch(app: Replay, out: Output) -> None:
+    """Show the position of the replay, and say when it is over."""
+    with progress("bodies", out) as step:
+        while not app.over:
+            step(app.sent, app.bodies)
+            await trio.sleep(LOOK_S)
+    out.remark("the replay is over: every body was sent; the last ones are sent again, until ^C")
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:

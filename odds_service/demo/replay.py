@@ -97,6 +97,21 @@ class Replay:
         self._began: float | None = None
         self._sequences = {key: _Sequence(bodies) for key, bodies in series.bodies.items()}
 
+    @property
+    def bodies(self) -> int:
+        """The number of all bodies."""
+        return sum(len(sequence.bodies) for sequence in self._sequences.values())
+
+    @property
+    def sent(self) -> int:
+        """The number of bodies up to the last ones sent completely."""
+        return sum(sequence.position().position for sequence in self._sequences.values())
+
+    @property
+    def over(self) -> bool:
+        """Return whether the last body of every sport was sent completely."""
+        return all(sequence.position().at_end for sequence in self._sequences.values())
+
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         if request.method not in {"GET", "HEAD"}:

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2
 from odds_service.access import Tokens, check_address
 from odds_service.config import ServerSettings
 from odds_service.errors import SettingsError
+from odds_service.ports import offer_free
 from odds_service.rpc.auth import credentials
 from odds_service.rpc.handlers import SERVICE, service_handler
 from odds_service.rpc.parts import RpcParts
@@ -102,6 +103,7 @@ class _Running:
                 port = self._server.add_secure_port(settings.listen, secure)
         except RuntimeError:
             text = f"server.listen: cannot listen on {settings.listen}: in use, or not ours"
+            text += offer_free(host, int(settings.listen.rpartition(":")[2]))
             raise SettingsError(text) from None
         await self.set_serving(False)
         await self._server.start()

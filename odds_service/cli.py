@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from odds_service import __version__
 from odds_service.commands.extras import missing_extra
-from odds_service.commands.streams import complain, end_line, leave_pipe, tolerate_encodings
+from odds_service.commands.streams import complain, end_line, tolerate_encodings
 from odds_service.errors import OddsServiceError
 
 # Command -> its line in the overview. A command's module, with gRPC or all of the service, is
@@ -108,8 +108,8 @@ for _name in COMMANDS:
 def main() -> NoReturn:
     """Run a command; an error that the user can fix is one line on stderr, without a traceback.
 
-    Exit codes: 0 done, 1 an error, 2 wrong usage, 3 nothing matches, 130 interrupted, 141 the
-    reader of the output has gone.
+    Exit codes: 0 done, 1 an error (without a text if the reader of the output has gone), 2 wrong
+    usage, 3 nothing matches, 130 interrupted.
     """
     tolerate_encodings()
     try:
@@ -120,7 +120,4 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         end_line()
         sys.exit(130)
-    except BrokenPipeError:
-        leave_pipe()
-        sys.exit(141)
     sys.exit(0)

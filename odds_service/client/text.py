@@ -11,7 +11,7 @@ def json_line(message: Message) -> str:
 
     64-bit integers are strings, and times are RFC 3339.
     """
-    return MessageToJson(message, indent=None)
+    return MessageToJson(message, indent=None, ensure_ascii=False)
 
 
 def enum_word(name_of: Callable[..., str], number: int, prefix: str) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from odds_service.client import json_line
-from odds_service.commands.visible import visible
+from odds_service.commands.visible import escaped, visible
 
 LEAST_ID: Final = 6  # characters of an id that are shown at least
 
@@ -182,7 +182,7 @@ class Output:
 
     def json(self, message: Any) -> None:
         """Print a message of the contract as one line of JSON, in UTF-8 always."""
-        write_utf8(json_line(message) + "\n")
+        write_utf8(escaped(json_line(message)) + "\n")
 
 
 def styled(*parts: Cell) -> Text:

@@ -1,6 +1,5 @@
 """Standard output and error of the command line as a whole; light, for the overview's sake."""
 
-import os
 import sys
 
 
@@ -25,9 +24,3 @@ def end_line() -> None:
     """End the line on which ^C was typed, so that the prompt begins a new one."""
     if sys.stderr.isatty():
         sys.stderr.write("\n")
-
-
-def leave_pipe() -> None:
-    """Let the interpreter's own flush at the end find no closed pipe."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())

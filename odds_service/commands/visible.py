@@ -16,4 +16,21 @@ def visible(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(HIDDEN if unicodedata.category(each) in _FOREIGN else each for each in text)
+    return "".join(HIDDEN if _is_foreign(each) else each for each in text)
+
+
+def escaped(text: str) -> str:
+    r"""Return JSON with the same characters as JSON's own escapes: `\u202e`."""
+    if text.isascii():  # JSON has no raw control characters below that
+        return text
+    return "".join(_escape(each) if _is_foreign(each) else each for each in text)
+
+
+def _is_foreign(character: str) -> bool:
+    return unicodedata.category(character) in _FOREIGN
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    pairs = zip(units[::2], units[1::2], strict=True)
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in pairs)

@@ -14,10 +14,12 @@ HIDDEN: Final = "***"
 # Hiding shorter secrets would remove ordinary words from the logs.
 LEAST_CHARS: Final = 8
 
-# Query parameters, headers and settings that carry secrets, and passwords in URLs.
+# Query parameters, headers and settings that carry secrets, and passwords in URLs. After a colon
+# without quotes stands a secret or, in a hint (`api_key: Field required`), a word: one has digits.
 _LOOKS_SECRET: Final = re.compile(
-    r"(?i)((?:api_?key|token|password|secret|authorization)[\"']?[=:]\s*[\"']?)(?:bearer\s+)?"
-    r"[^\s&\"'<>]+"
+    r"(?i)((?:api[_-]?key|token|password|secret|authorization)"
+    r"(?:[\"']?=\s*[\"']?|[\"']?:\s*[\"']|:\s*(?=(?:bearer\s+)?[^\s&\"'<>]*\d)|:\s*(?=bearer\s)))"
+    r"(?:bearer\s+)?[^\s&\"'<>]+"
     r"|(://[^\s:/@]*:)[^\s/@]+(?=@)"
 )
 _PASSWORD_IN_URL: Final = re.compile(r"://[^/\s:@]*:(.*)@")

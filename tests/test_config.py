@@ -177,3 +177,22 @@ def test_logs_are_redacted(text: str) -> None:
 def test_ordinary_text_is_left_alone() -> None:
     text = "token expired at 12:30:01, see http://127.0.0.1:8080/v4/sports?regions=uk"
     assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        "sources (mine): api_key: Field required; set ODDS_API_KEY",
+        "--token: give one, or --token-file",
+        "server.tokens: one of them is empty",
+    ],
+)
+def test_hints_are_not_redacted(hint: str) -> None:
+    assert redact(hint) == hint
+
+
+@pytest.mark.parametrize(
+    "text", ["token: a1b2c3d4", "x-api-key: k3y", "Authorization: Bearer abcd"]
+)
+def test_what_looks_secret_after_a_colon_is(text: str) -> None:
+    assert redact(text).endswith(": ***")

@@ -128,7 +128,7 @@ class Collector:
         Raises:
             OddsServiceError: The changes contain no such market, or several.
         """
-        keys = sorted(self._lines)
+        keys = sorted(self._lines, key=lambda key: (float(key.line or 0), key.participant))
         if not keys:
             raise OddsServiceError("no odds of such a market in that span: nothing to draw")
         if len(keys) > 1:

@@ -36,12 +36,12 @@ async def test_an_ended_event_ends_its_lines() -> None:
 async def test_more_lines_than_one_have_to_be_chosen_from() -> None:
     book = Bookkeeping()
     offer: dict[str, dict[MarketKey, Prices]] = {
-        "b": {MarketKey("totals", line): {"over": 1.9, "under": 1.9} for line in ("2.5", "3")}
+        "b": {MarketKey("totals", line): {"over": 1.9, "under": 1.9} for line in ("10", "2.5")}
     }
     book.see(observe([observed_event("e", offer)]))
     changes = await changes_of(book)
-    with pytest.raises(OddsServiceError, match="2 markets are of this type"):
+    with pytest.raises(OddsServiceError, match=r"2 markets are of this type.*: 2\.5, 10"):
         shown_by(changes, "totals", None)
-    assert list(shown_by(changes, "totals", None, "3").steps) == ["over", "under"]
+    assert list(shown_by(changes, "totals", None, "10").steps) == ["over", "under"]
     with pytest.raises(OddsServiceError, match="nothing to draw"):
         shown_by(changes, "btts", None)

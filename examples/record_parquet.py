@@ -1,18 +1,26 @@
 """Record every price change in a Parquet file until ^C: the client under asyncio.
 
-python examples/record_parquet.py FILE [SERVER [CHANGES]]
+python examples/record_parquet.py [FILE [SERVER [CHANGES]]]
 
-It ends by itself after CHANGES changes. The service's own history has the changes of other times:
+FILE is changes-TIME.parquet without it. It ends by itself after CHANGES changes. The service's own history has the changes of other times:
 `odds-service history --export`.
 """
 
 import asyncio
 import sys
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from odds_service.client import Changes, Lagged, MarketChange, open_client
+from odds_service.client import (
+    Changes,
+    Disconnected,
+    Lagged,
+    MarketChange,
+    Opened,
+    open_client,
+)
 
 SCHEMA = pa.schema(
     {
@@ -28,20 +36,29 @@ SCHEMA = pa.schema(
 )
 
 
-async def main(file: str, server: str = "127.0.0.1:50051", changes: str = "1000000000") -> None:
+async def main(
+    file: str = "", server: str = "127.0.0.1:50051", changes: str = "1000000000"
+) -> None:
     """Append every price change to a Parquet file."""
-    left = int(changes)
+    left, recorded = int(changes), 0
+    file = file or f"changes-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.parquet"
+    print(f"recording to {file}", flush=True)
     with parquet.ParquetWriter(file, SCHEMA) as writer:
-        async with open_client(server) as client, client.watch() as watch:
+        async with open_client(server) as client, client.watch(wait_for_server=True) as watch:
             async for step in watch.steps():  # one message at a time, each a row group
-                if isinstance(step, Lagged):
-                    print(f"revisions {step.lost_from} to {step.lost_to} are missing")
+                if isinstance(step, Disconnected):
+                    print(f"— {step.error}; {recorded} changes so far", flush=True)
+                elif isinstance(step, Opened):
+                    print(f"— {step.reason} at revision {step.cursor.revision}", flush=True)
+                elif isinstance(step, Lagged):
+                    print(f"revisions {step.lost_from} to {step.lost_to} are missing", flush=True)
                 if not isinstance(step, Changes):
                     continue
                 moved = [change for change in step.changes if isinstance(change, MarketChange)]
                 rows = [row for change in moved for row in rows_of(change)]
                 if rows:
                     writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+                recorded += len(moved)
                 left -= len(moved)
                 if left <= 0:
                     return
@@ -65,4 +82,7 @@ def rows_of(change: MarketChange) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except KeyboardInterrupt:  # the file is complete: `with` has closed it
+        pass

@@ -3,12 +3,16 @@
 //   npm install && node watch.mjs [SERVER [CHANGES]]
 //
 // It checks what the contract promises: each message names the cursor of the one before it
-// (prev_revision), so one comparison proves that nothing is missing. It ends with exit code 1
-// when that fails, and with 0 after so many changes (none: at ^C).
+// (prev_revision), so one comparison proves that nothing is missing. When the connection is lost it
+// connects again and resumes at its last cursor. It ends with exit code 1 when something is
+// missing, and with 0 after so many changes (none: at ^C).
 
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
+
+const RETRY_MS = 1000;
+const AGAIN = new Set([grpc.status.UNAVAILABLE, grpc.status.UNKNOWN, grpc.status.CANCELLED]);
 
 const [server = "127.0.0.1:50051", wanted = "Infinity"] = process.argv.slice(2);
 const proto = fileURLToPath(new URL("../../proto/odds/v1/odds.proto", import.meta.url));
@@ -17,11 +21,19 @@ const definition = protoLoader.loadSync(proto, as);
 const { odds } = grpc.loadPackageDefinition(definition);
 const client = new odds.v1.OddsService(server, grpc.credentials.createInsecure());
 
+// The reader of a pipe may leave; that is no fault.
+process.stdout.on("error", (error) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
+const names = new Map(); // event -> its name
 const markets = new Map(); // event, source, bookmaker and market key -> the market as it is now
 const place = (eventId, { source, bookmaker }, { market, line, participant }) =>
   JSON.stringify([eventId, source, bookmaker, market, line ?? null, participant]);
 
+let held = null; // the last cursor that we have
+let seen = 0;
+
 function apply(change) {
+  if (change.event) names.set(change.event_id, change.event.name);
   if (change.kind === "CHANGE_KIND_EVENT_ENDED") {
     const of = JSON.stringify([change.event_id]).slice(0, -1) + ",";
     for (const key of markets.keys()) if (key.startsWith(of)) markets.delete(key);
@@ -32,42 +44,73 @@ function apply(change) {
   else markets.set(key, change.after);
 }
 
+function take({ event, bookmakers = [] }) {
+  names.set(event.id, event.name);
+  for (const shown of bookmakers)
+    for (const market of shown.markets ?? []) markets.set(place(event.id, shown, market.key), market);
+}
+
+function print(change) {
+  const kind = change.kind.replace("CHANGE_KIND_", "").toLowerCase();
+  const name = names.get(change.event_id) ?? change.source;
+  const { market = "", line, participant = "" } = change.after?.key ?? {};
+  const key = [market, line ?? "", participant].filter((part) => part !== "").join(" ");
+  const outcomes = (change.after?.outcomes ?? []).map(({ key, price }) => `${key} ${price ?? "–"}`);
+  console.log([change.revision, kind, name, change.bookmaker, key, outcomes.join("  ")].join("  "));
+}
+
 function end(code, text) {
   console.log(text);
   process.exit(code);
 }
 
-client.getOdds({}, (error, reply) => {
-  if (error) end(1, `GetOdds: ${error.message}`);
-  for (const { event, bookmakers = [] } of reply.events ?? [])
-    for (const shown of bookmakers)
-      for (const market of shown.markets ?? [])
-        markets.set(place(event.id, shown, market.key), market);
-  console.log(`read ${markets.size} markets at revision ${reply.cursor.revision}`);
-  follow(reply.cursor);
-});
+function read() {
+  client.getOdds({}, (error, reply) => {
+    if (error) return retry("GetOdds", error, read);
+    for (const entry of reply.events ?? []) take(entry);
+    held = reply.cursor;
+    console.log(`read ${markets.size} markets at revision ${held.revision ?? 0}`);
+    follow();
+  });
+}
 
-function follow(cursor) {
-  let seen = 0;
-  let held = cursor.revision ?? "0"; // of the last cursor that we have
-  const stream = client.watchChanges({ resume: cursor });
+function retry(call, error, next) {
+  if (!AGAIN.has(error.code)) end(1, `${call}: ${error.message}`);
+  console.log(`— ${call}: ${error.details || error.message}; trying again`);
+  setTimeout(next, RETRY_MS);
+}
+
+function follow() {
+  const stream = client.watchChanges({ resume: held });
+  let over = false;
+  const again = (error) => {
+    if (over) return;
+    over = true;
+    retry("WatchChanges", error, follow);
+  };
   stream.on("data", (response) => {
     const kind = response.message; // which one it is
     const message = response[kind];
     if (kind === "opened") {
-      if (message.intent === "INTENT_IMAGE") end(1, `not resumed: ${message.reason}`);
-    } else if ((message.prev_revision ?? "0") !== held) {
-      end(1, `GAP: ${kind} follows ${message.prev_revision}, and we are at ${held}`);
+      const reason = message.reason.replace("INTENT_REASON_", "").toLowerCase();
+      console.log(`— ${reason} at revision ${message.cursor.revision ?? 0}`);
+    } else if ((message.prev_revision ?? "0") !== (held.revision ?? "0")) {
+      end(1, `GAP: ${kind} follows ${message.prev_revision}, and we are at ${held.revision}`);
     }
-    held = message.cursor.revision ?? "0";
+    held = message.cursor; // of any message, wherever the stream is cut
+    // An image of all odds takes the place of ours, where our cursor could not be resumed.
+    if (kind === "image_begin") markets.clear();
+    if (kind === "image") for (const entry of message.events ?? []) take(entry);
     for (const change of message.changes ?? []) {
       apply(change);
+      print(change);
       seen += 1;
-      const outcomes = change.after?.outcomes?.map(({ key, price }) => `${key} ${price ?? "–"}`);
-      console.log(change.revision, change.kind, change.event_id, change.bookmaker, outcomes ?? "");
     }
     if (seen >= Number(wanted))
-      end(0, `${seen} changes, nothing missing; ${markets.size} markets at revision ${held}`);
+      end(0, `${seen} changes, nothing missing; ${markets.size} markets at revision ${held.revision}`);
   });
-  stream.on("error", (error) => end(1, `WatchChanges: ${error.message}`));
+  stream.on("error", again);
+  stream.on("end", () => again({ code: grpc.status.UNAVAILABLE, message: "the stream ended" }));
 }
+
+read();

@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,73 @@ async def live(folder: Path) -> AsyncIterator[str]:
         nursery.cancel_scope.cancel()
 
 
+async def outlive(folder: Path, *command: str) -> str:
+    """Run a program that watches, restart the service under it; return its output up to then.
+
+    The program must say that it resumed, and print more after that.
+    """
+    offer = SimulatedBookmaker(LIVELY)
+    table = {"regions": list(LIVELY.regions), "markets": list(offer.market_keys)}
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(partial(run_bookmaker, LIVELY))
+        settings = settings_for(folder, port, offer.sport_keys, interval_s=0.2, **table)
+        async with service(settings) as running:
+            await wait_until(lambda: running.parts.cache.events != {}, "odds")
+            address = running.address
+            process = subprocess.Popen(  # noqa: ASYNC220  # returns at once
+                [*command, address],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+            )
+            nursery.start_soon(trio.to_thread.run_sync, process.wait)
+            text = await read_until(process, lambda text: text.count("\n") > 5)
+        again = settings.model_copy(
+            update={"server": settings.server.model_copy(update={"listen": address})}
+        )
+        async with service(again):
+            text += await read_until(process, lambda text: "— resumed" in text)
+            text += await read_until(process, lambda text: text.count("\n") > 5)
+            process.send_signal(signal.SIGINT)
+            text += await read_until(process, lambda _: False)
+        nursery.cancel_scope.cancel()
+    assert process.stdout is not None
+    process.stdout.close()
+    return text
+
+
+async def read_until(process: "subprocess.Popen[str]", done: Callable[[str], bool]) -> str:
+    """Return what a process prints until that is enough, or until it ends."""
+    assert process.stdout is not None
+    stdout = process.stdout
+
+    def read() -> str:
+        text = ""
+        while not done(text) and (line := stdout.readline()):
+            text += line
+        return text
+
+    with trio.fail_after(WITHIN_S):
+        return await trio.to_thread.run_sync(read)
+
+
+@pytest.mark.parametrize(
+    "example", [("best_prices.py",), ("alert_on_move.py", "0.1"), ("record_parquet.py", "{file}")]
+)
+async def test_an_example_outlives_its_server_and_says_that_it_resumed(
+    tmp_path: Path, example: tuple[str, ...]
+) -> None:
+    name, *arguments = example
+    file = str(tmp_path / "odds.parquet")
+    given = [each.format(file=file) for each in arguments]
+    text = await outlive(tmp_path, sys.executable, "-u", str(EXAMPLES / name), *given)
+    assert "— resumed at revision" in text
+    assert "Traceback" not in text
+    if name == "record_parquet.py":
+        assert parquet.read_table(file).num_rows > 0  # ^C closed it
+
+
 async def run(*command: str, cwd: Path | None = None) -> str:
     """Return the output of a command, which must end by itself without an error."""
     done = await trio.to_thread.run_sync(
@@ -58,7 +126,8 @@ async def run(*command: str, cwd: Path | None = None) -> str:
 
 async def test_best_prices_are_printed(tmp_path: Path) -> None:
     async with live(tmp_path) as address:
-        text = await run(sys.executable, str(EXAMPLES / "best_prices.py"), address)
+        text = await run(sys.executable, str(EXAMPLES / "best_prices.py"), address, "5")
+    assert text.startswith("— no_cursor at revision ")
     assert text.count(" UTC\n") >= 2
     assert "overround" in text
     assert "home " in text
@@ -78,7 +147,7 @@ async def test_a_move_is_told(tmp_path: Path) -> None:
     async with live(tmp_path) as address:
         example = str(EXAMPLES / "alert_on_move.py")
         text = await run(sys.executable, example, "0.1", address, "3")
-    lines = text.splitlines()
+    _opened, *lines = text.splitlines()
     assert len(lines) == 3
     for line in lines:
         before, after = line.rpartition(": ")[2].split(" → ")
@@ -99,7 +168,10 @@ async def test_a_client_in_another_language_from_the_proto_alone(tmp_path: Path)
     assert lines[0].startswith("read ")
     assert int(lines[0].split()[1]) > 0
     assert "changes, nothing missing;" in lines[-1]
-    revisions = [int(line.split()[0]) for line in lines[1:-1]]
+    assert lines[1].startswith("— resumed at revision ")
+    told = [line.split("  ") for line in lines[2:-1]]
+    assert any(" – " in change[2] and change[4].startswith("h2h") for change in told)
+    revisions = [int(change[0]) for change in told]
     assert len(revisions) >= 30
     assert revisions == list(range(revisions[0], revisions[0] + len(revisions)))
     assert revisions[0] == int(lines[0].split()[-1]) + 1

@@ -1,7 +1,6 @@
 """`odds-service serve`: run the service until a signal stops it."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from typing import Annotated
 
 import trio
@@ -38,9 +37,7 @@ def serve(
 
 
 async def _check(settings: Settings) -> None:
-    async with aclosing(check_start(settings)) as found:
-        async for line in found:
-            typer.echo(line)
+    await check_start(settings, typer.echo)
     typer.echo("ready to start")
 
 

@@ -32,6 +32,7 @@ async def probe_store(text: str, *, migrate: bool) -> str:
     if url.drivername == "sqlite":
         return await _probe_file(url)
     async with disposing(Postgres(url)) as database:
+        await run(database, database.aio_check_pooler)
         version = await _version(database, migrate=migrate)
     return f"{url.render_as_string()}: {_fate(version)}"
 

@@ -43,7 +43,7 @@ class PostgresServer:
             # By a program, not by subprocess: that would fork this process, and a fork of one in
             # which gRPC runs can crash before it becomes PostgreSQL (without, it is a vfork).
             self._as = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--"]
-        self.port = _free_port()
+        self.port = free_port()
         self._run("initdb", "-D", str(self._data), "--auth=trust", "--encoding=utf8",
                   "--locale=C", "-U", "postgres", "--no-sync", "--no-instructions")  # fmt: skip
 
@@ -51,7 +51,7 @@ class PostgresServer:
         """Start the server and wait until it answers."""
         assert self._process is None
         deadline = time.monotonic() + START_S
-        while not self._answers():
+        while not self.answers():
             # After a kill, children of the old server may outlive the first attempt.
             if self._process is None or self._process.poll() is not None:
                 self._launch()
@@ -93,9 +93,10 @@ class PostgresServer:
             "-c", statement,
         )  # fmt: skip
 
-    def _answers(self) -> bool:
+    def answers(self, port: int | None = None) -> bool:
+        """Return whether a server answers, at its own port or at a pooler's."""
         program = str(POSTGRES_BIN_PATH / "pg_isready")
-        asked = [program, "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        asked = [program, "-q", "-h", "127.0.0.1", "-p", str(port or self.port)]
         return subprocess.run(asked, check=False).returncode == 0
 
     def _run(self, program: str, *arguments: str) -> str:
@@ -121,7 +122,8 @@ def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nothing listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

@@ -42,8 +42,10 @@ async def aio_check_pooler(sessions: Sessions) -> None:
             raise StorageError(_REFUSAL)
     except TimeoutError:
         return  # the pooler has no free session, because ours are not shared
-    except asyncpg.ProtocolViolationError as error:  # no transactions: statement pooling
-        raise StorageError(f"{_REFUSAL} ({error})") from None
+    except asyncpg.PostgresConnectionError as error:
+        if "transaction blocks not allowed" in str(error):  # it pools by statement
+            raise StorageError(_REFUSAL) from None
+        raise
     finally:
         for session in opened:
             session.terminate()

@@ -39,7 +39,11 @@ _REFUSED: Final = ("22", "23", "54", "P0001")
 # Errors that waiting at a start does not fix: wrong role or password, unknown database, no rights,
 # a read-only database.
 _WRONG: Final = ("28", "3D", "42501", "25006")
-_WRONG_SETTINGS: Final = asyncpg.ClientConfigurationError
+_WRONG_ERRORS: Final = (
+    ssl.SSLError,
+    asyncpg.ClientConfigurationError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
 _NO_SUCH_TABLE: Final = "42P01"
 # The driver's errors for values that it cannot encode; the server never sees them.
 _UNFIT: Final = (NaiveTime, UnicodeEncodeError, OverflowError, asyncpg.exceptions.DataError)
@@ -183,7 +187,10 @@ class Postgres(Database):
         if broken(cause):
             self._discard()
         state = _state(cause)
-        wrong = state.startswith(_WRONG) or isinstance(cause, ssl.SSLError | _WRONG_SETTINGS)
+        wrong = state.startswith(_WRONG) or (
+            # A plain ConnectionError is asyncpg's own: the server has no TLS.
+            isinstance(cause, _WRONG_ERRORS) or type(cause) is ConnectionError
+        )
         if wrong and not self.running:
             return StorageError(f"{self._place}: {_one_line(cause)}")
         if state == _NO_SUCH_TABLE:
@@ -348,4 +355,6 @@ def _state(cause: BaseException) -> str:
 
 
 def _one_line(cause: BaseException) -> str:
+    if isinstance(cause, asyncpg.TargetServerAttributeNotMatched):
+        return "no server is what target_session_attrs wants"
     return "; ".join(str(cause).split("\n")) or type(cause).__name__

@@ -2,6 +2,7 @@
 
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
@@ -109,6 +110,7 @@ def read_target(url: URL) -> Target:
     if tls := {name: query[name] for name in sorted(_TLS & query.keys())}:
         arguments["dsn"] = f"postgresql://?{urlencode(tls)}"
     settings = _options(query.get("options", ""))
+    limit_s(settings, "statement_timeout")
     if "application_name" in query:
         settings["application_name"] = query["application_name"]
     return Target(_hosts(url, query), arguments, _connect_s(query), settings)
@@ -146,6 +148,11 @@ def _check_tls(query: Mapping[str, str]) -> None:
     for name in _FILES:
         if name in query and not os.access(query[name], os.R_OK):
             raise _wrong(name, f"{query[name]} is not there, or cannot be read")
+    if "sslrootcert" in query:
+        try:
+            ssl.create_default_context(cafile=query["sslrootcert"])
+        except OSError as error:
+            raise _wrong("sslrootcert", f"{query['sslrootcert']}: {error}") from None
 
 
 def _connect_s(query: Mapping[str, str]) -> float:

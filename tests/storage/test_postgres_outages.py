@@ -209,7 +209,7 @@ async def test_a_lost_lock_is_taken_again_and_bars_a_second_service(
     place = RolePlace(tmp_path, postgres)
     held = (
         "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
-        f" WHERE locktype = 'advisory' AND datname = '{place.name}'"
+        " WHERE locktype = 'advisory' AND datname = current_database()"
     )
     story = Story(SERIES)
     async with place.begun() as (store, _):

@@ -16,19 +16,24 @@ PROGRAM: Final = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/u
 
 
 @contextmanager
-def pgbouncer(server: PostgresServer, mode: str, *, more: str = "") -> Iterator[int]:
+def pgbouncer(
+    server: PostgresServer, mode: str, *, more: str = "", files: Path | None = None
+) -> Iterator[int]:
     """Start a PgBouncer and yield its port.
 
     Args:
         server: The PostgreSQL behind it.
         mode: Its pool_mode: session, transaction or statement.
-        more: Further lines of its settings.
+        more: Further lines of its settings, which go before others.
+        files: A folder whose files it gets, in its working folder.
     """
     assert PROGRAM is not None
     port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="odds-pgbouncer-"))
     command = [PROGRAM, str(folder / "pgbouncer.ini")]
     try:
+        for file in files.iterdir() if files is not None else ():
+            shutil.copy(file, folder)
         (folder / "users").write_text('"postgres" ""\n')
         (folder / "pgbouncer.ini").write_text(
             f"""
@@ -50,7 +55,9 @@ logfile = {folder / "log"}
                 shutil.chown(path, USER)
             command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--",
                        *command]  # fmt: skip
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder
+        )
         try:
             _wait_for(server, port, process, folder / "log")
             yield port

@@ -8,7 +8,7 @@ from odds_service.errors import StorageError
 from odds_service.storage.postgres_sessions import Sessions
 
 _RIVALS: Final = 4  # so many of the pooler's idle sessions may be given out before ours
-_RIVAL_S: Final = 2.0  # limit of a rival's wait for a session
+_RIVAL_S: Final = 5.0  # limit of a rival's wait for a session
 
 _REFUSAL: Final = (
     "a pooler gives each transaction another session, and advisory locks, settings and prepared "

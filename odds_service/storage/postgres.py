@@ -289,7 +289,9 @@ class Postgres(Database):
     async def aio_dispose(self) -> None:
         if self._owner is not None:
             owner, self._owner = self._owner, None
-            with suppress(OSError, asyncio.TimeoutError, asyncpg.PostgresError):
+            with suppress(
+                OSError, asyncio.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError
+            ):
                 await owner.close(timeout=_GOODBYE_S)  # ends the session, and with it the lock
         await super().aio_dispose()
 

@@ -168,7 +168,7 @@ def _connect_s(query: Mapping[str, str]) -> float:
 
 def _hosts(url: URL, query: Mapping[str, str]) -> tuple[tuple[str | None, int | None], ...]:
     if url.host is not None or not query.get("host"):
-        port = url.port or (int(query["port"]) if query.get("port", "").isdecimal() else None)
+        port = url.port or (_port(query["port"]) if query.get("port") else None)
         return ((url.host, port),)
     listed = query["host"].split(",")
     ports = query["port"].split(",") if query.get("port") else [""]
@@ -177,14 +177,14 @@ def _hosts(url: URL, query: Mapping[str, str]) -> tuple[tuple[str | None, int | 
     if len(ports) != len(listed):
         raise _wrong("port", f"names {len(ports)} ports for {len(listed)} hosts")
     found = []
-    for text, port in zip(listed, ports, strict=True):
+    for text, port_text in zip(listed, ports, strict=True):
         if text.startswith("/"):
-            found.append((text, _port(port)))
+            found.append((text, _port(port_text)))
             continue
         host = _HOST.fullmatch(text)
         if host is None:
             raise _wrong("host", "must be a list such as db1:5432,db2:5432")
-        found.append((host["host"].strip("[]"), _port(host["port"] or port)))
+        found.append((host["host"].strip("[]"), _port(host["port"] or port_text)))
     return tuple(found)
 
 

@@ -1,7 +1,9 @@
 """TLS to PostgreSQL, with certificates that the test makes."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import pytest
 
@@ -12,10 +14,10 @@ from odds_service.store import WriteGroup
 from tests.support.certificates import make_certificates
 from tests.support.databases import PostgresPlace
 from tests.support.pgbouncer import PROGRAM, pgbouncer
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, postgres_server
 from tests.support.stories import SERIES, Story
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
+_DEBIAN: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +27,55 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def secure(postgres: PostgresServer, certificates: Path) -> Iterator[int]:
-    """Give the port of a server that accepts TLS alone, certified for localhost and 127.0.0.1.
+class Secure(NamedTuple):
+    """A server that takes the role `tls` with TLS alone.
 
-    The wheel's PostgreSQL is built without TLS, so it is PgBouncer's, which speaks the same
-    protocol to its clients.
+    It has a certificate for localhost and 127.0.0.1.
     """
-    with pgbouncer(postgres, "session", more=_tls("require"), files=certificates) as port:
-        yield port
+
+    behind: PostgresServer
+    port: int
+
+
+@pytest.fixture(scope="module", params=["postgresql", "pgbouncer"])
+def secure(request: pytest.FixtureRequest, certificates: Path) -> Iterator[Secure]:
+    """Give PostgreSQL of the system, for the wheel's is built without TLS; or PgBouncer's TLS."""
+    if request.param == "postgresql":
+        if not _DEBIAN:
+            pytest.skip("no PostgreSQL with TLS is installed")
+        with postgres_server(programs=_DEBIAN[-1]) as server:
+            _make_secure(server, certificates)
+            yield Secure(server, server.port)
+        return
+    if PROGRAM is None:
+        pytest.skip("PgBouncer is not installed")
+    server = request.getfixturevalue("postgres")
+    if server.psql("SELECT count(*) FROM pg_roles WHERE rolname = 'tls'") == "0":
+        server.psql("CREATE ROLE tls LOGIN SUPERUSER")
+    with pgbouncer(server, "session", more=_tls("require"), files=certificates) as port:
+        yield Secure(server, port)
+
+
+def _make_secure(server: PostgresServer, certificates: Path) -> None:
+    data = Path(server.psql("SHOW data_directory"))
+    for name in ("ca.pem", "server.pem", "server.key"):
+        copied = Path(shutil.copy(certificates / name, data / name))
+        shutil.chown(copied, data.owner())
+        copied.chmod(0o600)
+    server.psql("CREATE ROLE tls LOGIN SUPERUSER")
+    for name, value in {
+        "ssl_cert_file": "server.pem", "ssl_key_file": "server.key", "ssl": "on",
+    }.items():  # fmt: skip
+        server.psql(f"ALTER SYSTEM SET {name} = '{value}'")
+    hba = Path(server.psql("SHOW hba_file"))
+    hba.write_text(f"hostnossl all tls all reject\n{hba.read_text('utf-8')}")
+    server.psql("SELECT pg_reload_conf()")
 
 
 def _tls(mode: str) -> str:
     return (
         f"client_tls_sslmode = {mode}\nclient_tls_cert_file = server.pem\n"
-        "client_tls_key_file = server.key\nclient_tls_ca_file = ca.pem\n"
-        "listen_addr = 127.0.0.1,127.0.0.2"
+        "client_tls_key_file = server.key\nclient_tls_ca_file = ca.pem"
     )
 
 
@@ -54,15 +89,16 @@ def _tls(mode: str) -> str:
     ],
 )
 async def test_the_session_is_encrypted(
-    postgres: PostgresServer, secure: int, certificates: Path, tmp_path: Path, query: str
+    secure: Secure, certificates: Path, tmp_path: Path, query: str
 ) -> None:
-    place = PostgresPlace(tmp_path, postgres)
+    place = PostgresPlace(tmp_path, secure.behind)
     query = query.format(folder=certificates)
-    place.url = f"postgresql://postgres@localhost:{secure}/{place.name}?{query}"
+    place.url = f"postgresql://tls@localhost:{secure.port}/{place.name}?{query}"
     async with place.begun() as (store, _):  # the server takes no plain session, see below
         await store.write(WriteGroup(Story(SERIES).batches))
 
 
+@pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
 async def test_a_client_shows_its_certificate(
     postgres: PostgresServer, certificates: Path, tmp_path: Path
 ) -> None:
@@ -79,20 +115,21 @@ async def test_a_client_shows_its_certificate(
 
 
 async def test_a_wrong_name_is_refused_at_the_start(
-    secure: int, certificates: Path, tmp_path: Path
+    secure: Secure, certificates: Path, tmp_path: Path
 ) -> None:
-    url = f"postgresql://postgres@127.0.0.2:{secure}/postgres?sslmode=verify-full&sslrootcert="
+    other = "127.1"  # the same address by a name that the certificate lacks
+    url = f"postgresql://tls@{other}:{secure.port}/postgres?sslmode=verify-full&sslrootcert="
     await _refused(
         f"{url}{certificates}/ca.pem",
         tmp_path,
-        f"PostgreSQL at 127.0.0.2:{secure}: .*certificate is not valid for '127.0.0.2'",
+        f"PostgreSQL at {other}:{secure.port}: .*certificate is not valid for '{other}'",
     )
     await _refused(f"{url}{certificates}/client.pem", tmp_path, "verify failed")
 
 
-async def test_a_file_that_is_no_certificate_is_named(secure: int, tmp_path: Path) -> None:
+async def test_a_file_that_is_no_certificate_is_named(secure: Secure, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
-    url = f"postgresql://postgres@localhost:{secure}/postgres?sslmode=verify-full"
+    url = f"postgresql://tls@localhost:{secure.port}/postgres?sslmode=verify-full"
     await _refused(f"{url}&sslrootcert={tmp_path}/ca.pem", tmp_path, "sslrootcert .*/ca.pem")
 
 
@@ -102,9 +139,11 @@ async def test_a_server_without_tls_is_refused_when_tls_is_required(
     await _refused(f"{postgres.url()}?sslmode=require", tmp_path, "rejected SSL upgrade")
 
 
-async def test_a_server_that_wants_tls_refuses_a_plain_session(secure: int, tmp_path: Path) -> None:
-    url = f"postgresql://postgres@localhost:{secure}/postgres?sslmode=disable"
-    await _refused(url, tmp_path, "SSL required")
+async def test_a_server_that_wants_tls_refuses_a_plain_session(
+    secure: Secure, tmp_path: Path
+) -> None:
+    url = f"postgresql://tls@localhost:{secure.port}/postgres?sslmode=disable"
+    await _refused(url, tmp_path, "SSL required|no encryption")
 
 
 async def _refused(url: str, tmp_path: Path, says: str) -> None:

@@ -9,6 +9,7 @@ from odds_service.errors import StorageError
 from odds_service.storage import open_store
 from odds_service.storage.opening import parse_url
 from odds_service.storage.postgres_url import read_target
+from odds_service.storage.probing import probe_store
 from tests.support.databases import PostgresPlace
 from tests.support.postgres import PostgresServer, free_port
 
@@ -91,3 +92,14 @@ async def test_a_server_that_cannot_be_written_to_is_refused(
             async with open_store(f"{place.url}?target_session_attrs=read-write",
                                   migrate=True, spill_folder=tmp_path):  # fmt: skip
                 pytest.fail("it opened")
+
+
+async def test_a_look_at_the_database_shows_no_password_of_the_query(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    place = PostgresPlace(tmp_path, postgres)
+    url = f"{place.url}?password=hunter2&sslpassword=hunter3&application_name=odds"
+    async with open_bridge():
+        found = await probe_store(url, migrate=True)
+    assert "hunter" not in found
+    assert "application_name=odds" in found

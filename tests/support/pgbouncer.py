@@ -34,7 +34,7 @@ def pgbouncer(
     try:
         for file in files.iterdir() if files is not None else ():
             shutil.copy(file, folder)
-        (folder / "users").write_text('"postgres" ""\n')
+        (folder / "users").write_text('"postgres" ""\n"tls" ""\n')
         (folder / "pgbouncer.ini").write_text(
             f"""
 [databases]

@@ -29,7 +29,10 @@ _FAST: Final = ("-c", "fsync=off")
 class PostgresServer:
     """A cluster in a folder of its own, at a port of 127.0.0.1 that survives restarts."""
 
-    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, fsync: bool = False, programs: Path = POSTGRES_BIN_PATH
+    ) -> None:
+        self._programs = programs
         self._data = folder / "data"
         self._log = folder / "log"
         self._as: list[str] = []
@@ -62,7 +65,7 @@ class PostgresServer:
     def _launch(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._as, POSTGRES_BIN_PATH / "postgres", "-D", self._data, "-h", "127.0.0.1",
+                [*self._as, self._programs / "postgres", "-D", self._data, "-h", "127.0.0.1",
                  "-p", str(self.port), "-k", "", *self._options],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
@@ -101,7 +104,7 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> str:
         done: subprocess.CompletedProcess[str] = subprocess.run(
-            [*self._as, POSTGRES_BIN_PATH / program, *arguments],
+            [*self._as, self._programs / program, *arguments],
             capture_output=True, text=True, check=False, cwd="/",
         )  # fmt: skip
         if done.returncode:
@@ -110,10 +113,12 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
+def postgres_server(
+    *, fsync: bool = False, programs: Path = POSTGRES_BIN_PATH
+) -> Iterator[PostgresServer]:
     """Start a server in a temporary folder; remove both at the end."""
     folder = Path(tempfile.mkdtemp(prefix="odds-postgres-"))
-    server = PostgresServer(folder, fsync=fsync)
+    server = PostgresServer(folder, fsync=fsync, programs=programs)
     try:
         server.start()
         yield server

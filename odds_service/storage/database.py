@@ -22,6 +22,7 @@ class Database(ABC):
     """
 
     name: str
+    running = False  # a service has begun on it: from now on errors are waited out, not refusals
     locks_rows: bool  # whether SELECT … FOR UPDATE exists; if not, a writer locks the whole file
 
     def __init__(self, engine: AsyncEngine, insert: Insert) -> None:

@@ -54,6 +54,7 @@ class DatabaseStore:
     async def begin(self) -> Stored:
         stored = await self._run(self._aio_begin)
         self._epoch, self._database_id = stored.epoch, stored.database_id
+        self._database.running = True
         return stored
 
     async def _aio_begin(self) -> Stored:

@@ -18,6 +18,7 @@ from odds_service.storage.memory import Memory
 from odds_service.storage.memory import owned as owned_memory
 from odds_service.storage.memory_store import MemoryStore
 from odds_service.storage.postgres import Postgres
+from odds_service.storage.postgres_url import one_host, read_target
 from odds_service.storage.sqlite import Sqlite, owned
 from odds_service.store import Store
 
@@ -32,11 +33,12 @@ _POSTGRES: Final = ("postgresql", "postgres")  # libpq accepts both schemes
 def parse_url(text: str) -> URL:
     """Parse a database URL. Raises StorageError, whose text never contains a password."""
     try:
-        url = make_url(text)
+        url = make_url(one_host(text))
     except (ArgumentError, ValueError):
         raise StorageError(f"database.url is not a URL; write {_EXAMPLES}") from None
     kind = url.drivername.partition("+")[0]
     if kind in _POSTGRES:
+        read_target(url)
         return url.set(drivername="postgresql")
     if kind != "sqlite":
         raise StorageError(f"database.url: {kind} is not supported; write {_EXAMPLES}")
@@ -87,6 +89,7 @@ async def open_store(
         raise StorageError(f"database.spill_folder: {spill_folder} cannot be written to")
     async with disposing(Postgres(url)) as database:
         if owner:
+            await run(database, database.aio_check_pooler)
             await run(database, database.aio_own)
         await check_schema(database, migrate=migrate)
         yield DatabaseStore(database, lambda id_: spill_folder / f"odds-service-{id_[:12]}.spill")

@@ -8,7 +8,7 @@ import trio
 
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.faults.proxy import Moment
-from tests.faults.rig import QUEUE_CHANGES, WAIT_S, Rig, retries
+from tests.faults.rig import QUEUE_CHANGES, STATEMENT_S, WAIT_S, Rig, retries
 
 Fault = Callable[[Rig, random.Random], Awaitable[None]]
 
@@ -88,6 +88,31 @@ async def reply_lost(rig: Rig, rng: random.Random) -> None:
     assert rig.proxy.lost_replies == lost + 1
 
 
+async def role_barred(rig: Rig, rng: random.Random) -> None:
+    """Forbid the service's role to log in, and end its sessions: the service waits."""
+    await trio.to_thread.run_sync(rig.postgres.psql, "ALTER ROLE odds NOLOGIN")
+    try:
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'odds'"
+        await trio.to_thread.run_sync(rig.postgres.psql, ended)
+        status = await rig.until("the role is barred", retries)
+        await rig.until("the role is still barred", lambda now: _retried(now, status))
+        await rig.served.odds()  # readers go on
+    finally:
+        await trio.to_thread.run_sync(rig.postgres.psql, "ALTER ROLE odds LOGIN")
+
+
+async def network_silent(rig: Rig, rng: random.Random) -> None:
+    """Swallow everything, and what present connections send for ever: one time-out ends it."""
+    with rig.proxy.silent():
+        await rig.until("the silence is noticed", retries)
+        await rig.served.odds()  # readers go on
+        await trio.sleep(rng.uniform(0.0, 3.0))
+    began = trio.current_time()
+    await rig.recovered()
+    # No dead connection is waited for; a new one was perhaps begun in the silence.
+    assert trio.current_time() - began < 3 * STATEMENT_S
+
+
 FAULTS: Final[tuple[Fault, ...]] = (
     database_killed,
     service_killed,
@@ -96,7 +121,13 @@ FAULTS: Final[tuple[Fault, ...]] = (
     table_locked,
     queue_filled,
     reply_lost,
+    role_barred,
+    network_silent,
 )
+
+
+def _retried(now: pb.GetStatusResponse, before: pb.GetStatusResponse) -> bool:
+    return retries(now) and now.writer.retries > before.writer.retries
 
 
 def _holds_the_scrapers(status: pb.GetStatusResponse) -> bool:

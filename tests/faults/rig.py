@@ -24,6 +24,11 @@ REFUSED_EVERY: Final = 701  # the database refuses every revision divisible by t
 QUEUE_CHANGES: Final = 4_000
 DRAIN_S: Final = 3.0
 WAIT_S: Final = 120.0
+STATEMENT_S: Final = 8  # more than a wait for a lock, which ends by an error of its own
+_URL: Final = (
+    "postgresql://odds@127.0.0.1:{port}/postgres"
+    f"?connect_timeout=5&options=-c%20statement_timeout%3D{STATEMENT_S}s"
+)
 
 
 class Rig:
@@ -111,6 +116,7 @@ def _refusing(postgres: StruckPostgres) -> None:
         capture_output=True, text=True, check=False, timeout=WAIT_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    postgres.psql("CREATE ROLE odds LOGIN SUPERUSER")
     postgres.psql(
         "ALTER TABLE odds_history ADD CONSTRAINT refused_by_the_test"
         f" CHECK (kind = 0 OR revision % {REFUSED_EVERY} <> 0)"
@@ -124,7 +130,7 @@ def _settings(folder: Path, address: str, port: int, bookmaker: Bookmaker) -> Pa
         [server]
         listen = "{address}"
         [database]
-        url = "postgresql://postgres@127.0.0.1:{port}/postgres"
+        url = "{_URL.format(port=port)}"
         queue_changes = {QUEUE_CHANGES}
         [shutdown]
         drain_s = {DRAIN_S}

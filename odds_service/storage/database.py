@@ -29,6 +29,11 @@ class Database(ABC):
         self.insert = insert
         self.statements = Statements(insert, distinct=self.name == "postgresql")
 
+    @property
+    def wal_bytes(self) -> int | None:
+        """The size of a write-ahead log that this process must keep small; None without one."""
+        return None
+
     @asynccontextmanager
     @abstractmethod
     async def writing(self) -> AsyncIterator[AsyncConnection]:

@@ -82,8 +82,9 @@ class SqliteFile:
     def ended_uncleanly(self) -> bool:
         """Return whether the last owner died.
 
-        SQLite removes the -wal when the last connection is closed, so a process that ended in order
-        leaves none. (It leaves one, too, beside a tool that still reads. The check costs time only.)
+        SQLite removes the -wal when the last connection is closed, so a -wal is the mark of an
+        unclean end. An ordered stop leaves one only beside a tool that still reads, or while the
+        file is moved away; the check then costs time, and no more.
         """
         return self.side("-wal").exists() and _size(self.path) > 0
 
@@ -258,7 +259,7 @@ def _locked(path: Path, database: Path) -> int:
 
 
 def _make_private(path: Path) -> None:
-    """Give a file that exists the mode PRIVATE, whatever the umask; SQLite copies it to new ones."""
+    """Give a file that exists the mode PRIVATE, which SQLite copies to new files beside it."""
     try:
         mode = path.stat().st_mode & 0o777
         if mode == PRIVATE:

@@ -108,6 +108,25 @@ class Database(ABC):
         await self.engine.dispose()
 
 
+@asynccontextmanager
+async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Open a part of a transaction that is undone alone if it fails.
+
+    A full disk makes SQLite undo the whole transaction, with its savepoints. Then undoing this one
+    fails too; the first error is raised, as it is the one that tells the reason.
+    """
+    nested = await connection.begin_nested()
+    try:
+        yield
+    except BaseException as error:
+        try:
+            await nested.rollback()
+        except Exception as later:
+            raise error from later
+        raise
+    await nested.commit()
+
+
 def days_between(begin: datetime, end: datetime) -> list[datetime]:
     """Return the midnights (UTC) of the days that [begin, end] touches."""
     day = begin.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -194,8 +194,8 @@ class Sqlite(Database):
     def trouble(self, error: Exception) -> OddsServiceError | None:
         if isinstance(error, sqlalchemy.exc.TimeoutError):
             return StorageUnavailable("SQLite: all connections are in use")
-        cause = _driver_error(error)
-        if cause is None:
+        cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+        if not isinstance(cause, sqlite3.Error):
             return None
         said = str(cause)
         if "malformed" in said or "not a database" in said:
@@ -238,19 +238,6 @@ class Sqlite(Database):
         except BaseException:
             connection.close()
             raise
-
-
-def _driver_error(error: BaseException) -> sqlite3.Error | None:
-    """Return SQLite's error behind an error; None without one.
-
-    A full disk makes SQLite roll the whole transaction back. The end of a savepoint in it then
-    fails too, and that error hides the first one.
-    """
-    cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
-    before = error.__context__
-    if before is not None and str(cause).startswith("no such savepoint"):
-        return _driver_error(before) or (cause if isinstance(cause, sqlite3.Error) else None)
-    return cause if isinstance(cause, sqlite3.Error) else None
 
 
 async def _aio_blocking(work: Callable[[], T]) -> T:

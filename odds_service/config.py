@@ -83,14 +83,14 @@ class DatabaseSettings(_Section):
             loses everything at a restart.
         migrate: Whether to upgrade PostgreSQL's tables at the start (SQLite's always are).
         queue_changes: The capacity of the write queue in changes; scraping holds while it is full.
-        spill_folder: The folder for changes that PostgreSQL did not take before a stop (with
-            SQLite they go beside the file).
+        spill_folder: The folder for changes that the database did not take before a stop. None for
+            the SQLite file's own folder, and for the working folder with PostgreSQL.
     """
 
     url: SecretStr = SecretStr(DEFAULT_DATABASE)
     migrate: bool = False
     queue_changes: int = Field(default=100_000, ge=1)
-    spill_folder: Path = Path()
+    spill_folder: Path | None = None
 
 
 class RetentionSettings(_Section):

@@ -56,4 +56,5 @@ def readings(parts: Parts, rpc: RpcReport) -> Readings:
         source_events=Counter(source for entry in entries for source in entry.sources),
         rpc=rpc,
         asyncio_faults=parts.faults.count,
+        wal_bytes=parts.store.wal_bytes,
     )

@@ -243,6 +243,14 @@ class Store(Protocol):
         """
         ...
 
+    @property
+    def wal_bytes(self) -> int | None:
+        """The size of the write-ahead log that the service keeps (SQLite), after the last write.
+
+        None for a store that keeps none. Thread-safe.
+        """
+        ...
+
     def spill(self, batches: Sequence[Commit]) -> str:
         """Save commits that could not be written to a file for the next start; return its name.
 

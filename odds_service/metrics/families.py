@@ -42,7 +42,12 @@ _WRITER_STATES: Final = ("idle", "writing", "retrying", "draining")
 
 
 class Readings(Struct, frozen=True, kw_only=True):
-    """The input of the metrics; `source_events` maps sources to their numbers of events."""
+    """The input of the metrics.
+
+    Attributes:
+        source_events: Source -> its number of events.
+        wal_bytes: See store.Store.wal_bytes.
+    """
 
     status: ServiceStatus
     head_revision: int
@@ -52,6 +57,7 @@ class Readings(Struct, frozen=True, kw_only=True):
     source_events: dict[str, int]
     rpc: RpcReport
     asyncio_faults: int
+    wal_bytes: int | None = None
 
 
 def families(read: Readings) -> Iterator[Metric]:
@@ -65,6 +71,9 @@ def families(read: Readings) -> Iterator[Metric]:
     duplicates = "Events that occur twice in one answer; the first one counts."
     yield _counter("odds_detect_duplicate_events", duplicates, status.duplicate_events)
     yield from _writer(status.writer)
+    wal = [] if read.wal_bytes is None else [((), read.wal_bytes)]
+    text = "Size of SQLite's -wal file; grows while another program reads for long."
+    yield _gauge("odds_storage_wal_bytes", text, wal)
     yield _gauge("odds_head_revision", "The newest change.", read.head_revision)
     durable = "The last change that is stored; its rate is the changes stored a second."
     yield _gauge("odds_durable_revision", durable, read.durable_revision)

@@ -30,6 +30,11 @@ class Database(ABC):
         self.insert = insert
         self.statements = Statements(insert, distinct=self.name == "postgresql")
 
+    @property
+    def wal_bytes(self) -> int | None:
+        """The size of a write-ahead log that this process must keep small; None without one."""
+        return None
+
     @asynccontextmanager
     @abstractmethod
     async def writing(self) -> AsyncIterator[AsyncConnection]:
@@ -102,6 +107,25 @@ class Database(ABC):
     async def aio_dispose(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+
+
+@asynccontextmanager
+async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Open a part of a transaction that is undone alone if it fails.
+
+    A full disk makes SQLite undo the whole transaction, with its savepoints. Then undoing this one
+    fails too; the first error is raised, as it is the one that tells the reason.
+    """
+    nested = await connection.begin_nested()
+    try:
+        yield
+    except BaseException as error:
+        try:
+            await nested.rollback()
+        except Exception as later:
+            raise error from later
+        raise
+    await nested.commit()
 
 
 def days_between(begin: datetime, end: datetime) -> list[datetime]:

@@ -41,13 +41,16 @@ _EVERYTHING = HistoryFilter()
 class DatabaseStore:
     """See store.Store.
 
-    Attributes:
-        spill_path: path of the spill file, by the database's id.
+    Args:
+        spill_places: paths of the spill file by the database's id, the preferred one first; a tool
+            has none.
     """
 
-    def __init__(self, database: Database, spill_path: Callable[[str], Path]) -> None:
+    def __init__(
+        self, database: Database, spill_places: Callable[[str], Sequence[Path]] = lambda _: ()
+    ) -> None:
         self._database = database
-        self._spill_path = spill_path
+        self._spill_places = spill_places
         self._epoch = ""
         self._database_id = ""
 
@@ -61,8 +64,10 @@ class DatabaseStore:
         now = datetime.now(UTC)
         async with self._database.writing() as connection:
             state = await load.aio_state(self._database, connection)
-        path = self._spill_path(state.database_id)
-        replayed, misfits = await spill.aio_replay(self._database, path, now)
+        replayed = misfits = 0
+        for path in dict.fromkeys(self._spill_places(state.database_id)):
+            stored_now, unfit = await spill.aio_replay(self._database, path, now)
+            replayed, misfits = replayed + stored_now, misfits + unfit
         stored = await load.aio_warm(self._database, now)
         return replace(stored, replayed=replayed, misfits=misfits)
 
@@ -73,9 +78,19 @@ class DatabaseStore:
         await self._run(stored_asks.aio_put_asks, self._database, self._epoch, asks)
 
     def spill(self, batches: Sequence[Commit]) -> str:
-        path = self._spill_path(self._database_id)
-        spill.write_spill(path, self._database_id, self._epoch, batches)
-        return str(path)
+        failed = None
+        for path in dict.fromkeys(self._spill_places(self._database_id)):
+            try:
+                spill.write_spill(path, self._database_id, self._epoch, batches)
+            except OSError as error:  # that disk is full, or away: another may not be
+                failed = failed or error
+            else:
+                return str(path)
+        raise failed or OSError("no folder for spills")
+
+    @property
+    def wal_bytes(self) -> int | None:
+        return self._database.wal_bytes
 
     async def history(self, after: int, upto: int, limit: int) -> list[Change]:
         return await self._read(pages.aio_history, after, upto, limit)

@@ -96,6 +96,10 @@ class MemoryStore:
         self._check_epoch()
         self._memory.asks = dict(asks)
 
+    @property
+    def wal_bytes(self) -> int | None:
+        return None
+
     def spill(self, batches: Sequence[Commit]) -> str:
         self._memory.spilled.append((self._epoch, list(batches)))
         return "memory"

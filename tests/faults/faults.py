@@ -8,7 +8,7 @@ import trio
 
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.faults.proxy import Moment
-from tests.faults.rig import QUEUE_CHANGES, STATEMENT_S, WAIT_S, Rig, retries
+from tests.faults.rig import QUEUE_CHANGES, STATEMENT_S, WAIT_S, Rig, Run, retries
 
 Fault = Callable[[Rig, random.Random], Awaitable[None]]
 
@@ -34,7 +34,7 @@ async def service_killed(rig: Rig, rng: random.Random) -> None:
     await rig.served.start()
 
 
-async def service_stopped(rig: Rig, rng: random.Random) -> None:
+async def service_stopped(rig: Run, rng: random.Random) -> None:
     """Send SIGTERM: the queue is drained, or spilled and stored by the next start."""
     await rig.served.stop()
     rig.ends.append("stopped")
@@ -73,11 +73,9 @@ async def table_locked(rig: Rig, rng: random.Random) -> None:
 async def queue_filled(rig: Rig, rng: random.Random) -> None:
     """Cut off the database until the queue is full and scraping pauses; readers go on."""
     with rig.proxy.refusing():
-        await rig.until("the queue is full", _holds_the_scrapers)
+        await rig.until("the queue is full", holds_the_scrapers)
         head = (await rig.served.odds()).cursor.revision
-        with trio.fail_after(WAIT_S):
-            while rig.witness.cursor is None or rig.witness.cursor.revision < head:  # noqa: ASYNC110  # a thread
-                await trio.sleep(0.05)
+        await rig.seen(head)
     rig.counts["queues filled"] += 1
 
 
@@ -130,7 +128,8 @@ def _retried(now: pb.GetStatusResponse, before: pb.GetStatusResponse) -> bool:
     return retries(now) and now.writer.retries > before.writer.retries
 
 
-def _holds_the_scrapers(status: pb.GetStatusResponse) -> bool:
+def holds_the_scrapers(status: pb.GetStatusResponse) -> bool:
+    """Return whether the full queue pauses the scrapers."""
     (source,) = status.sources
     full = status.writer.pending_changes >= QUEUE_CHANGES
     return full and source.state.reason == "storage_behind"

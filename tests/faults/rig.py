@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, closing
@@ -31,19 +32,25 @@ _URL: Final = (
 )
 
 
-class Rig:
-    """The parts of one run, and the counts of the faults."""
+class Run(ABC):
+    """The parts of one run on any database, and the counts of the faults."""
 
-    def __init__(
-        self, postgres: StruckPostgres, proxy: Proxy, bookmaker: Bookmaker, served: Served
-    ) -> None:
-        self.postgres = postgres
-        self.proxy = proxy
+    url: str  # of the database, past any proxy
+
+    def __init__(self, bookmaker: Bookmaker, served: Served) -> None:
         self.bookmaker = bookmaker
         self.served = served
         self.witness = Witness(served.address)
         self.counts: Counter[str] = Counter()
         self.ends: list[str] = []  # how each run of the service ended: killed, stopped
+
+    @abstractmethod
+    def rows(self, query: str) -> list[list[str]]:
+        """Return a query's rows as text; NULL reads like the empty text."""
+
+    @abstractmethod
+    def struck(self) -> dict[str, int]:
+        """Return further counts of strikes."""
 
     async def until(
         self, what: str, shows: Callable[[pb.GetStatusResponse], bool]
@@ -62,14 +69,39 @@ class Rig:
         """Wait until every revision so far is durable and seen by the witness."""
         head = (await self.served.status()).head_revision
         await self.until(f"{head} is durable", lambda status: status.durable_revision >= head)
+        await self.seen(head)
+
+    async def seen(self, revision: int) -> None:
+        """Wait until the witness has seen a revision."""
         with trio.fail_after(WAIT_S):
-            while not self._seen(head):  # noqa: ASYNC110  # the witness is a thread
+            while not self._has_seen(revision):  # noqa: ASYNC110  # the witness is a thread
                 self.witness.check()
                 await trio.sleep(0.05)
 
-    def _seen(self, revision: int) -> bool:
+    def _has_seen(self, revision: int) -> bool:
         cursor = self.witness.cursor
         return self.witness.whole and cursor is not None and cursor.revision >= revision
+
+
+class Rig(Run):
+    """The parts of one run on PostgreSQL."""
+
+    def __init__(
+        self, postgres: StruckPostgres, proxy: Proxy, bookmaker: Bookmaker, served: Served
+    ) -> None:
+        super().__init__(bookmaker, served)
+        self.postgres = postgres
+        self.proxy = proxy
+        self.url = f"postgresql://postgres@127.0.0.1:{postgres.port}/postgres"
+
+    def rows(self, query: str) -> list[list[str]]:
+        return self.postgres.rows(query)
+
+    def struck(self) -> dict[str, int]:
+        return {
+            "database kills": self.postgres.kills,
+            "commit replies lost": self.proxy.lost_replies,
+        }
 
 
 def retries(status: pb.GetStatusResponse) -> bool:

@@ -95,6 +95,8 @@ def test_what_is_not_known_is_absent_and_not_0() -> None:
     ):
         assert (name, frozenset({("source", source)})) not in scrape.samples
     assert "odds_writer_bridged_seconds" not in scrape.names
+    assert "odds_storage_wal_bytes" not in scrape.names
+    assert shown(replace(READ, wal_bytes=0)).value("odds_storage_wal_bytes") == 0
 
 
 def test_no_text_of_others_and_no_peer_is_shown() -> None:

@@ -5,6 +5,7 @@ It holds JSON lines: a header, then one batch per line. It is created whole or n
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from odds_service.storage.reads.load import aio_state
 from odds_service.storage.rows.history import HistoryRow, change_from, history_row
 from odds_service.storage.schema import dead_letters
 
+PRIVATE: Final = 0o600  # mode of the spill: it holds what the database holds
 _FORMAT: Final = 1
 _GROUP_CHANGES: Final = 5_000  # per transaction of the replay
 
@@ -72,16 +74,29 @@ def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Comm
         last=batches[-1].last_revision,
     )
     begun = path.with_name(path.name + ".part")
-    with begun.open("wb") as file:
-        file.write(msgspec.json.encode(header) + b"\n")
-        for batch in batches:
-            changes = [history_row(change) for change in batch.changes]
-            line = _Line(changes, list(batch.snapshots), list(batch.event_sources))
-            file.write(msgspec.json.encode(line) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    begun.replace(path)
-    _sync_folder(path)
+    try:
+        with os.fdopen(_open_private(begun), "wb") as file:
+            file.write(msgspec.json.encode(header) + b"\n")
+            for batch in batches:
+                changes = [history_row(change) for change in batch.changes]
+                line = _Line(changes, list(batch.snapshots), list(batch.event_sources))
+                file.write(msgspec.json.encode(line) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        begun.replace(path)
+        _sync_folder(path)
+    except BaseException:
+        with suppress(OSError):  # the first error is the one to tell
+            begun.unlink()
+        raise
+
+
+def _open_private(path: Path) -> int:
+    """Make or empty a file for its owner only, under any umask."""
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+    with suppress(OSError):  # a file system without modes
+        os.fchmod(opened, PRIVATE)
+    return opened
 
 
 def read_spill(path: Path) -> tuple[SpillHeader, Iterator[Commit]] | None:

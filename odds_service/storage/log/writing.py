@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.errors import StorageUnavailable, Superseded
 from odds_service.model.change import Change, Commit, EventChange, MarketChange, SourceChange
 from odds_service.model.snapshot import BookmakerOdds, EventSource, Snapshot
-from odds_service.storage.database import Database
+from odds_service.storage.database import Database, savepoint
 from odds_service.storage.letters.letters import Entry, aio_keep
 from odds_service.storage.rows import Values
 from odds_service.storage.rows.events import carried_row, event_row
@@ -177,7 +177,7 @@ async def _aio_store(
     The refused change becomes a dead letter, and history gets a placeholder.
     """
     try:
-        async with connection.begin_nested():
+        async with savepoint(connection):
             await aio_insert(database, connection, stretch, again=again)
     except Exception as error:
         reason = database.refusal(error)
@@ -337,7 +337,7 @@ async def _aio_each(
     if not values:
         return
     try:
-        async with connection.begin_nested():
+        async with savepoint(connection):
             await connection.execute(statement, list(values))
     except Exception as error:
         reason = database.refusal(error)

@@ -19,6 +19,7 @@ from odds_service.storage.memory import owned as owned_memory
 from odds_service.storage.memory_store import MemoryStore
 from odds_service.storage.postgres import Postgres
 from odds_service.storage.sqlite import Sqlite, owned
+from odds_service.storage.sqlite_reading import ReadOnlySqlite, may_write
 from odds_service.store import Store
 
 D = TypeVar("D", bound=Database)
@@ -79,7 +80,8 @@ async def open_store(
         path = Path(url.database or "")
         check_path(path, owner=owner)
         with owned(path) if owner else nullcontext():
-            async with disposing(Sqlite(path)) as database:
+            reads_only = not owner and not may_write(path)
+            async with disposing(ReadOnlySqlite(path) if reads_only else Sqlite(path)) as database:
                 await check_schema(database, migrate=owner)
                 yield DatabaseStore(database, lambda _: path.with_name(path.name + ".spill"))
         return
@@ -100,8 +102,10 @@ def check_path(path: Path, *, owner: bool) -> None:
         raise StorageError(f"database {path}: there is no such file")
     if path.exists() and not path.is_file():
         raise StorageError(f"database {path}: this is no file")
-    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        raise StorageError(f"database {path}: no right to read and write it")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK if owner else os.R_OK):
+        raise StorageError(
+            f"database {path}: no right to {'read and write' if owner else 'read'} it"
+        )
 
 
 @asynccontextmanager

@@ -88,8 +88,8 @@ def fill(path: Path) -> None:
     """Make a database large enough to be seen while it is copied."""
     with closing(sqlite3.connect(path)) as database:
         database.execute(
-            "CREATE TABLE filler AS WITH RECURSIVE n(i) AS "
-            "(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) SELECT randomblob(1000) FROM n"
+            "CREATE TABLE filler AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+            "SELECT i + 1 FROM n WHERE i < 60000) SELECT randomblob(1000) FROM n"
         )
         database.commit()
 
@@ -135,16 +135,21 @@ async def test_a_killed_backup_leaves_no_file_of_its_name_sqlite(place: SqlitePl
     assert [each.name for each in place.folder.glob(path.name + "*")] == [path.name]
 
 
+def lock_a_table(place: PostgresPlace) -> "subprocess.Popen[bytes]":
+    """Lock a table until the end of the program's input."""
+    lock = ["-c", "BEGIN", "-c", "LOCK TABLE odds_current", "-f", "-"]
+    return subprocess.Popen(
+        ["psql", "-X", "-q", place.url, *lock],
+        env=os.environ | {"PATH": WITH_PROGRAMS}, stdin=subprocess.PIPE,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("place", ["postgresql"], indirect=True)
 async def test_a_killed_backup_leaves_no_file_of_its_name_postgresql(place: PostgresPlace) -> None:
     async with place.begun():
         pass
     path = place.folder / "kept"
-    holder = subprocess.Popen(
-        ["psql", "-X", "-q", place.url, "-c", "BEGIN", "-c", "LOCK TABLE odds_current", "-f", "-"],
-        env=os.environ | {"PATH": WITH_PROGRAMS}, stdin=subprocess.PIPE,
-    )  # fmt: skip
-    assert holder.stdin is not None
+    holder = lock_a_table(place)
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     process = start_backup(place, path)
     await wait_until(lambda: place.value(waiting) == "1", "pg_dump, which waits for the lock")
@@ -152,8 +157,7 @@ async def test_a_killed_backup_leaves_no_file_of_its_name_postgresql(place: Post
     await trio.to_thread.run_sync(process.wait)
     # pg_dump is still there, and still has the file.
     assert "being written by another process" in complaint(await db(place, "backup", str(path)))
-    holder.stdin.close()
-    await trio.to_thread.run_sync(holder.wait)
+    await trio.to_thread.run_sync(holder.communicate)  # ends its input, and so its session
     query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump'"
     await wait_until(lambda: place.value(query) == "0", "the end of pg_dump")
     assert not path.exists()
@@ -171,6 +175,12 @@ def public() -> Iterator[Path]:
         Path(name).chmod(0o755)
 
 
+def forbid_writing(path: Path) -> None:
+    """Take the right to write from a file and its folder."""
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+
+
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("by_hand", [False, True])
 async def test_verify_reads_a_copy_that_may_not_be_written(
@@ -184,8 +194,7 @@ async def test_verify_reads_a_copy_that_may_not_be_written(
         assert copy.read_bytes()[18] == 2
     else:
         assert (await db(place, "backup", str(copy))).returncode == 0
-    copy.chmod(0o444)
-    public.chmod(0o555)
+    forbid_writing(copy)
 
     def run(*command: str) -> "subprocess.CompletedProcess[str]":
         # Root may write everywhere.

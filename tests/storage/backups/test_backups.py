@@ -59,7 +59,7 @@ async def test_a_backup_beside_the_owner_holds_the_log_up_to_one_revision(
     assert (copied.verified.revision, copied.verified.faulty) == (upto, 0)
     assert copied.size_bytes == path.stat().st_size > 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [each.name for each in tmp_path.glob("kept*")] == ["kept"]
+    assert {each for each in os.listdir(tmp_path) if each.startswith("kept")} == {"kept"}
     new = another(place)
     async with open_bridge():
         restored = await restore(new.url, path, replace=False)
@@ -103,7 +103,7 @@ async def test_a_restore_replaces_only_when_told_and_forgets_what_was_there(
         assert again.epoch != begun.epoch
 
 
-@on_databases
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
 async def test_an_owner_that_lost_its_lock_cannot_write_into_the_restored_database(
     place: DatabasePlace, tmp_path: Path
 ) -> None:
@@ -113,12 +113,13 @@ async def test_an_owner_that_lost_its_lock_cannot_write_into_the_restored_databa
     async with place.begun() as (store, _):
         await store.write(WriteGroup(first))
         await back_up(place.url, path)
-        if isinstance(place, PostgresPlace):
-            place.sql("SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity "
-                      "USING (pid) WHERE locktype = 'advisory' AND datname = current_database()")  # fmt: skip
-            await restore(place.url, path, replace=True)
-            with pytest.raises(Superseded):
-                await store.write(WriteGroup(rest))
+        place.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            "WHERE locktype = 'advisory' AND datname = current_database()"
+        )
+        await restore(place.url, path, replace=True)
+        with pytest.raises(Superseded):
+            await store.write(WriteGroup(rest))
     async with place.begun() as (store, _):
         assert await store.history(0, ALL, ALL) == story.log[: first[-1].last_revision]
 
@@ -187,7 +188,7 @@ async def test_a_torn_backup_is_refused_and_the_database_stays(
     assert len(str(caught.value).splitlines()) == 1
     async with place.begun() as (store, _):
         assert await store.history(0, ALL, ALL) == story.log
-    assert not list(tmp_path.glob("*.part*"))
+    assert not any(".part" in each for each in os.listdir(tmp_path))
 
 
 @on_databases
@@ -248,7 +249,7 @@ async def test_what_is_no_backup_is_refused(place: DatabasePlace, tmp_path: Path
         with pytest.raises(StorageError, match="No such file or directory"):
             await back_up(place.url, tmp_path / "no" / "folder")
     assert not (tmp_path / "kept").exists()
-    assert not list(tmp_path.glob("*.part*"))
+    assert not any(".part" in each for each in os.listdir(tmp_path))
 
 
 async def test_memory_has_no_backup(tmp_path: Path) -> None:

@@ -21,9 +21,13 @@ def test_it_has_its_name_only_at_the_end_and_only_one_owner_may_read_it(tmp_path
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(LookupError), part_file(tmp_path / "whole") as part:
-        part.path.with_name("whole.part-journal").touch()
-        raise LookupError
+    def fail() -> None:
+        with part_file(tmp_path / "whole") as part:
+            part.path.with_name("whole.part-journal").touch()
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
     assert os.listdir(tmp_path) == []
 
 

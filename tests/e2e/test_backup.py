@@ -213,3 +213,55 @@ async def test_verify_reads_a_copy_that_may_not_be_written(
     dropped = await trio.to_thread.run_sync(run, "dead-letters", "drop", "1")
     assert "no right to write to it" in complaint(dropped)
     assert os.listdir(public) == ["kept.db"]
+
+
+@on_databases
+async def test_a_full_disk_ends_a_backup_in_one_line_and_leaves_nothing(
+    place: DatabasePlace,
+) -> None:
+    async with place.begun():
+        pass
+    command = [*COMMAND, "db", "backup", str(place.folder / "kept"), "--database", place.url]
+
+    def run() -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["prlimit", "--fsize=4096", *command], capture_output=True, text=True, check=False,
+            env=ENVIRONMENT | {"PATH": WITH_PROGRAMS},
+        )  # fmt: skip
+
+    assert str(place.folder / "kept.part") in complaint(await trio.to_thread.run_sync(run))
+    assert not [each for each in os.listdir(place.folder) if each.startswith("kept")]
+
+
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+async def test_an_interrupted_backup_leaves_nothing(place: PostgresPlace) -> None:
+    async with place.begun():
+        pass
+    holder = lock_a_table(place)
+    process = start_backup(place, place.folder / "kept")
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    await wait_until(lambda: place.value(waiting) == "1", "pg_dump, which waits for the lock")
+    process.send_signal(signal.SIGINT)
+    assert await trio.to_thread.run_sync(process.wait) == 130
+    await trio.to_thread.run_sync(holder.communicate)
+    assert not [each for each in os.listdir(place.folder) if each.startswith("kept")]
+
+
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+async def test_an_interrupted_copy_leaves_nothing(place: SqlitePlace) -> None:
+    async with place.begun():
+        pass
+    fill(place.path)
+    for turn in range(10):
+        path = place.folder / f"kept-{turn}"
+        process = start_backup(place, path)
+        in_time = await trio.to_thread.run_sync(wait_for_part, path, process)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
+        code = await trio.to_thread.run_sync(process.wait)
+        if in_time:
+            break
+    else:
+        pytest.fail("the copies were too fast to be interrupted")
+    assert code == 130
+    assert not [each for each in os.listdir(place.folder) if each.startswith(path.name)]

@@ -54,14 +54,19 @@ def part_file(path: Path, *, replace: bool = False) -> Iterator[Part]:
             os.fsync(lock)
             _rename(part, path, replace=replace)
             sync_folder(path.parent)
-        except BaseException as error:
-            remove_side_files(part)
-            part.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise StorageError(f"{part}: {error.strerror}") from None
+        except OSError as error:
+            _discard(part)
+            raise StorageError(f"{part}: {error.strerror}") from None
+        except BaseException:
+            _discard(part)
             raise
     finally:
         os.close(lock)
+
+
+def _discard(part: Path) -> None:
+    remove_side_files(part)
+    part.unlink(missing_ok=True)
 
 
 def remove_side_files(path: Path) -> None:

@@ -211,6 +211,8 @@ def _on_bridge(work: Callable[[], Awaitable[T]]) -> T:
         done.append(trio.run(run))
     except* OddsServiceError as group:
         failed = group
+    except* KeyboardInterrupt:  # comes out of nurseries in a group
+        raise KeyboardInterrupt from None
     if failed is not None:  # an error raised inside `except*` may come out in a group again
         raise only_error(failed) from None
     return done[0]

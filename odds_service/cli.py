@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "health": "Ask whether the service is serving; exit with code 1 if it is not. Needs no token.",
     "config": "Print the effective settings with their origins.",
     "sources": "Report how much of recorded bodies is understood, and contradictions in them.",
-    "db": "Upgrade or verify the database, or handle its dead letters; located as for `serve`.",
+    "db": "Upgrade, verify, back up or restore the database, or handle its dead letters.",
 }
 # Commands that need the extra `server`, and modules that come with it alone.
 SERVER_COMMANDS: Final = frozenset({"serve", "demo", "replay", "config", "sources", "db"})

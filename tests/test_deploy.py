@@ -176,6 +176,23 @@ def test_the_unit_s_command_is_one() -> None:
     assert context.params["config"].suffix == ".toml"
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    # It looks for the program, which is installed on no machine that only runs the tests.
+    program = "/opt/odds-service/bin/odds-service"
+    text = (DEPLOY / "odds-service.service").read_text("utf-8")
+    assert program in text
+    path = tmp_path / "odds-service.service"
+    for extra, complaints in (("", False), ("\n[Service]\nNoNewPrivilege=yes\n", True)):
+        path.write_text(text.replace(program, "/bin/true") + extra)
+        ended = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", path],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        ours = [line for line in ended.stderr.splitlines() if path.name in line]
+        assert bool(ours) == complaints, ended.stderr
+
+
 def test_prometheus_is_told_of_the_rules_and_the_port() -> None:
     settings = yaml.safe_load((DEPLOY / "prometheus.yml").read_text("utf-8"))
     assert settings["rule_files"] == ["alerts.yml"]

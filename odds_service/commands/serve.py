@@ -54,10 +54,13 @@ def run(settings: Settings, log: LogSettings | None = None) -> None:
 
 
 def _run(work: Callable[[Settings], Awaitable[None]], settings: Settings) -> None:
+    failed: BaseExceptionGroup[OddsServiceError] | None = None
     try:
         trio.run(work, settings)
     except* OddsServiceError as group:
-        raise only_error(group) from group
+        failed = group
+    if failed is not None:  # an error raised inside `except*` may come out in a group again
+        raise only_error(failed) from failed
 
 
 def only_error(group: BaseExceptionGroup[OddsServiceError]) -> OddsServiceError:

@@ -181,7 +181,7 @@ async def check_schema(database: Database, *, migrate: bool) -> None:
     """
 
     async def aio_check() -> None:
-        async with database.writing() as connection:
+        async with database.writing() if migrate else database.reading() as connection:
             await connection.run_sync(lambda sync: database.check_schema(sync, migrate=migrate))
 
     await run(database, aio_check)

@@ -24,6 +24,7 @@ from odds_service.storage.postgres import Postgres
 from odds_service.storage.postgres_url import one_host, read_target
 from odds_service.storage.sqlite import Sqlite
 from odds_service.storage.sqlite_file import SqliteFile, owned
+from odds_service.storage.sqlite_reading import ReadOnlySqlite, may_write
 from odds_service.store import Store
 
 D = TypeVar("D", bound=Database)
@@ -90,7 +91,7 @@ async def open_store(
             async with _open_owned(path, spill_folder) as store:
                 yield store
             return
-        async with disposing(Sqlite(path)) as database:
+        async with disposing(Sqlite(path) if may_write(path) else ReadOnlySqlite(path)) as database:
             await check_schema(database, migrate=False)
             yield DatabaseStore(database)
         return
@@ -173,8 +174,10 @@ def check_path(path: Path, *, owner: bool) -> None:
         raise StorageError(f"database {path}: there is no such file")
     if path.exists() and not path.is_file():
         raise StorageError(f"database {path}: this is no file")
-    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        raise StorageError(f"database {path}: no right to read and write it")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK if owner else os.R_OK):
+        raise StorageError(
+            f"database {path}: no right to {'read and write' if owner else 'read'} it"
+        )
 
 
 @asynccontextmanager

@@ -23,11 +23,12 @@ from odds_service.storage.letters.letters import aio_keep
 from odds_service.storage.log.writing import aio_write_batches, by_days, stretch_of
 from odds_service.storage.reads.load import aio_state
 from odds_service.storage.rows.history import HistoryRow, change_from, history_row
-from odds_service.storage.schema import dead_letters
+from odds_service.storage.schema import dead_letters, epochs
 
 PRIVATE: Final = 0o600  # mode of the spill: it holds what the database holds
 _FORMAT: Final = 1
 _GROUP_CHANGES: Final = 5_000  # per transaction of the replay
+_LAST_EPOCH: Final = select(epochs.c.epoch).order_by(epochs.c.place.desc()).limit(1)
 
 log = structlog.get_logger(__name__)
 
@@ -175,17 +176,19 @@ async def aio_replay(database: Database, path: Path, now: datetime) -> tuple[int
     header, batches = found
     async with database.writing() as connection:
         state = await aio_state(database, connection)
+        # Not that of feed_state: a restore puts another one there, and opens none.
+        last_epoch = await connection.scalar(_LAST_EPOCH)
     if header.database_id != state.database_id:
         log.error("spill_of_another_database", moved_to=_set_aside(path, header))
         return 0, 0
     changes = header.last - header.first + 1
-    fits = header.epoch == state.epoch and header.first <= state.durable_revision + 1
+    fits = header.epoch == last_epoch and header.first <= state.durable_revision + 1
     if fits:
         for group in _groups(batches):
             for piece in by_days(group):
                 async with database.writing() as connection:
                     state = await aio_state(database, connection)
-                    await aio_write_batches(database, connection, state, piece)
+                    await aio_write_batches(database, connection, state, piece, header.epoch)
         log.info("spill_stored", first=header.first, last=header.last)
     else:
         reason = f"spilled at a stop; the log went on without it (epoch {header.epoch})"

@@ -80,10 +80,10 @@ async def aio_write(database: Database, epoch: str, group: WriteGroup) -> int:
     for batches in earlier:
         async with database.writing() as connection:
             state = await _aio_own_state(database, connection, epoch)
-            refused += await aio_write_batches(database, connection, state, batches)
+            refused += await aio_write_batches(database, connection, state, batches, epoch)
     async with database.writing() as connection:
         state = await _aio_own_state(database, connection, epoch)
-        refused += await aio_write_batches(database, connection, state, last)
+        refused += await aio_write_batches(database, connection, state, last, epoch)
         await _aio_each(
             database,
             connection,
@@ -135,7 +135,11 @@ async def aio_locked_state(database: Database, connection: AsyncConnection) -> R
 
 
 async def aio_write_batches(
-    database: Database, connection: AsyncConnection, state: Row[Any], batches: Sequence[Commit]
+    database: Database,
+    connection: AsyncConnection,
+    state: Row[Any],
+    batches: Sequence[Commit],
+    epoch: str,
 ) -> int:
     """Store changes that are not stored yet, and advance the durable revision.
 
@@ -146,6 +150,7 @@ async def aio_write_batches(
         connection: inside a writing transaction.
         state: the locked row of feed_state.
         batches: consecutive commits.
+        epoch: the epoch that numbered them.
 
     Returns:
         The number of refused changes.
@@ -157,7 +162,7 @@ async def aio_write_batches(
     if first.revision != state.durable_revision + 1:
         raise AssertionError(f"revision {first.revision} follows {state.durable_revision}")
     await database.aio_make_room(connection, (change.detected_at for change in stretch.changes))
-    refused = await _aio_store(database, connection, state.epoch, stretch)
+    refused = await _aio_store(database, connection, epoch, stretch)
     await connection.execute(
         update(feed_state).values(durable_revision=last.revision, detected_at=last.detected_at)
     )

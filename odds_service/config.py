@@ -99,6 +99,9 @@ class RetentionSettings(_Section):
     Attributes:
         history_days: The lifetime of changes in the database; None for ever.
         runs_days: The lifetime of the records of fetches.
+        ended_days: The lifetime of an event and its sources after its end; its changes stay for
+            history_days. A start needs the events of the last two days.
+        letters_days: The lifetime of dead letters.
         over_hours: The lifetime of an event after its start or its last confirmation, whichever is
             later.
         unconfirmed_hours: The lifetime of odds after their last confirmation.
@@ -106,6 +109,8 @@ class RetentionSettings(_Section):
 
     history_days: float | None = Field(default=None, gt=0)
     runs_days: float = Field(default=30.0, gt=0)
+    ended_days: float = Field(default=90.0, ge=3)
+    letters_days: float = Field(default=90.0, gt=0)
     over_hours: float = Field(default=6.0, gt=0)
     unconfirmed_hours: float = Field(default=72.0, gt=0)
 

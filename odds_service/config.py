@@ -123,11 +123,16 @@ class LimitSettings(_Section):
         max_markets: The most markets of one bookmaker for one event.
         max_retry_after_s: The longest wait that a source can ask for, in seconds (its own
             `http.max_retry_after_s` may be lower).
+        max_new_events_per_h: The most new events an hour, after as many as max_events at once.
+        max_changes_per_s: The most changes a second in events that are known, on average over ten
+            minutes.
     """
 
     max_events: int = Field(default=20_000, ge=1, le=1_000_000)
     max_markets: int = Field(default=10_000, ge=1, le=100_000)
     max_retry_after_s: float = Field(default=3_600.0, gt=0, le=86_400)
+    max_new_events_per_h: float = Field(default=2_000.0, gt=0, le=1_000_000)
+    max_changes_per_s: float = Field(default=2_000.0, gt=0, le=1_000_000)
 
 
 class ShutdownSettings(_Section):

@@ -14,6 +14,7 @@ from odds_service.detection.withdrawal import doubt
 from odds_service.feed import ChangeFeed
 from odds_service.model.asks import Asks, AsksChange, changed_asks
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
+from odds_service.pipeline.churn import ChurnLimits
 from odds_service.pipeline.detect import Detector
 from odds_service.pipeline.listings import Listings
 from odds_service.pipeline.scrape import Scraper
@@ -96,8 +97,10 @@ async def assemble(
         reconciler = Reconciler(stored.events, stored.ghosts)
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
         listings, counts = Listings(cache), Counts()
-        limits = Limits(**settings.limits.model_dump())
-        detector = Detector(cache, feed, queue, reconciler, steady, counts)
+        bounds = settings.limits.model_dump()
+        limits = Limits(**{name: bounds[name] for name in Limits.__struct_fields__})
+        churn = ChurnLimits(**{name: bounds[name] for name in ChurnLimits.__struct_fields__})
+        detector = Detector(cache, feed, queue, reconciler, steady, counts, churn)
         yield Parts(
             settings=settings,
             faults=faults,

@@ -99,6 +99,9 @@ class RetentionSettings(_Section):
     Attributes:
         history_days: The lifetime of changes in the database; None for ever.
         runs_days: The lifetime of the records of fetches.
+        ended_days: The lifetime of an event and its sources after its end; its changes stay for
+            history_days. A start needs the events of the last two days.
+        letters_days: The lifetime of dead letters.
         over_hours: The lifetime of an event after its start or its last confirmation, whichever is
             later.
         unconfirmed_hours: The lifetime of odds after their last confirmation.
@@ -106,6 +109,8 @@ class RetentionSettings(_Section):
 
     history_days: float | None = Field(default=None, gt=0)
     runs_days: float = Field(default=30.0, gt=0)
+    ended_days: float = Field(default=90.0, ge=3)
+    letters_days: float = Field(default=90.0, gt=0)
     over_hours: float = Field(default=6.0, gt=0)
     unconfirmed_hours: float = Field(default=72.0, gt=0)
 
@@ -118,11 +123,16 @@ class LimitSettings(_Section):
         max_markets: The most markets of one bookmaker for one event.
         max_retry_after_s: The longest wait that a source can ask for, in seconds (its own
             `http.max_retry_after_s` may be lower).
+        max_new_events_per_h: The most new events an hour, after as many as max_events at once.
+        max_changes_per_s: The most changes a second in events that are known, on average over ten
+            minutes.
     """
 
     max_events: int = Field(default=20_000, ge=1, le=1_000_000)
     max_markets: int = Field(default=10_000, ge=1, le=100_000)
     max_retry_after_s: float = Field(default=3_600.0, gt=0, le=86_400)
+    max_new_events_per_h: float = Field(default=2_000.0, gt=0, le=1_000_000)
+    max_changes_per_s: float = Field(default=2_000.0, gt=0, le=1_000_000)
 
 
 class ShutdownSettings(_Section):

@@ -34,6 +34,12 @@ class SourceReport(Struct, frozen=True, kw_only=True):
         mapped: The number of markets read since the start that have a canonical name.
         unmapped: The number of markets read since the start that have none.
         unmapped_names: The source's most frequent names of unmapped markets -> count.
+        new_events: The number of events new to the source that were taken since the start.
+        new_events_left_out: The number of those that were left out, above the bound, once an
+            answer.
+        changes: The number of changes in known events since the start.
+        answers_left_out: The number of answers left out since the start, above the bound of
+            changes.
     """
 
     state: SourceState
@@ -47,6 +53,10 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     mapped: int = 0
     unmapped: int = 0
     unmapped_names: dict[str, int] = {}
+    new_events: int = 0
+    new_events_left_out: int = 0
+    changes: int = 0
+    answers_left_out: int = 0
     success_age_s: float | None = None
 
 

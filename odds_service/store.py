@@ -169,11 +169,16 @@ class Retention(Struct, frozen=True, kw_only=True):
         history: changes, with the snapshots and ended events that they refer to.
         runs: records of pulls.
         ended: last odds of ended events, which the history holds as well.
+        events: events after their end, with their sources. The history keeps their changes, and
+            past odds stay readable, but closing odds of them are not found any more.
+        letters: dead letters. Their placeholders stay, and past odds count them as unknown.
     """
 
     history: timedelta | None = None
     runs: timedelta | None = timedelta(days=30)
     ended: timedelta | None = timedelta(days=1)
+    events: timedelta | None = timedelta(days=90)
+    letters: timedelta | None = timedelta(days=90)
 
 
 class Retained(Struct, kw_only=True):
@@ -185,6 +190,7 @@ class Retained(Struct, kw_only=True):
     snapshots: int = 0
     events: int = 0
     runs: int = 0
+    letters: int = 0
 
 
 class Verified(Struct, frozen=True):

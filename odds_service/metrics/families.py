@@ -137,6 +137,19 @@ def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric
     ]  # fmt: skip
     text = "Markets read, with and without a canonical counterpart; GetStatus has their names."
     yield _counter("odds_source_markets", text, read_markets, "source", "result")
+    new_events = [
+        ((name, result), count) for name, report in named
+        for result, count in (
+            ("taken", report.new_events), ("left_out", report.new_events_left_out)
+        )
+    ]  # fmt: skip
+    text = "Events new to the source, taken or left out above the limit."
+    yield _counter("odds_source_new_events", text, new_events, "source", "result")
+    changes = [((name,), report.changes) for name, report in named]
+    yield _counter("odds_source_changes", "Changes in known events.", changes, "source")
+    left_out = [((name,), report.answers_left_out) for name, report in named]
+    text = "Answers left out, since the source makes too many changes."
+    yield _counter("odds_source_answers_left_out", text, left_out, "source")
     yield gauge(
         "consecutive_failures", "Failures in a row.",
         [(name, report.state.consecutive_failures) for name, report in named],

@@ -28,9 +28,10 @@ from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, Commit
 from odds_service.model.observation import Completeness, Observation
 from odds_service.model.scrape_run import ScrapeRun
-from odds_service.model.source import SourceState
+from odds_service.model.source import SourceReason, SourceState
 from odds_service.model.text import as_text
 from odds_service.pipeline.channels import Fetched, WriteQueue
+from odds_service.pipeline.churn import Churn, ChurnLimits, held_off
 from odds_service.pipeline.source_counts import Counts
 from odds_service.reconcile import Reconciler
 from odds_service.reconcile.regrouping import move, rematch
@@ -78,6 +79,7 @@ class Detector:
         reconciler: Reconciler,
         clock: Clock,
         counts: Counts | None = None,
+        limits: ChurnLimits = ChurnLimits(),  # immutable
     ) -> None:
         self._cache = cache
         self._feed = feed
@@ -87,15 +89,25 @@ class Detector:
         self.log_clock = LogClock(feed.last_detected_at)
         self._times = AnswerTimes(cache.events)
         self.counts = Counts() if counts is None else counts
+        self._limits = limits
+        self._churns: dict[str, Churn] = {}
 
     async def observe(self, observation: Observation) -> Applied:
         """Apply an observation in slices, each once the write queue has room.
+
+        New events beyond the source's bound are left out, and so is the whole answer while the
+        source has made too many changes: the odds held stay as they are, unconfirmed.
 
         Cancellation:
             Applied slices remain, in both cache and queue; the rest is lost, as if it had not been
             fetched.
         """
-        observation = self._times.sift(self._dated(observation))
+        observation = self._dated(observation)
+        if observation.completeness is not Completeness.FAILED:
+            if self._churn(observation.source).holds_off(self._clock.boot_s()):
+                return self._leave_out(observation)
+            observation = self._bounded(observation)
+        observation = self._times.sift(observation)
         stale = observation.problems.get(STALE_ANSWER, 0)
         self.counts.of(observation.source).add_problems({STALE_ANSWER: stale})
         commits: list[Commit] = []
@@ -129,7 +141,37 @@ class Detector:
         )
         commit = self._commit(intents, stamp, self._judged(fetched), placement.rows)
         commits = () if commit is None else (commit,)
+        if commit is not None:
+            churn, boot_s = self._churn(observation.source), self._clock.boot_s()
+            counts.changes += churn.add_changes(commit.changes, boot_s)
         return Applied(commits, self._feed.head_revision, compared.markets, observation)
+
+    def _churn(self, source: str) -> Churn:
+        churn = self._churns.get(source)
+        if churn is None:
+            churn = self._churns[source] = Churn(self._limits)
+        return churn
+
+    def _bounded(self, observation: Observation) -> Observation:
+        """Return an observation without the new events that exceed the source's bound."""
+        source, counts = observation.source, self.counts.of(observation.source)
+        kept, new, left_out = self._churn(source).sift(
+            observation,
+            lambda source_event_id: self._reconciler.knows((source, source_event_id)),
+            self._clock.boot_s(),
+        )
+        counts.new_events += new
+        counts.new_events_left_out += left_out
+        counts.add_problems({SourceReason.TOO_MANY_NEW_EVENTS: left_out})
+        return kept
+
+    def _leave_out(self, observation: Observation) -> Applied:
+        """Leave out an answer of a source that makes too many changes."""
+        counts = self.counts.of(observation.source)
+        counts.answers_left_out += 1
+        counts.add_problems({SourceReason.TOO_MANY_CHANGES: 1})
+        self.judge_sources()
+        return Applied((), self._feed.head_revision, 0, held_off(observation))
 
     def judge_sources(self) -> None:
         """Publish the sources that have become stale with time, or that have recovered."""
@@ -231,7 +273,9 @@ class Detector:
         return commit
 
     def _judged(self, state: SourceState) -> SourceState:
-        return judge(state, self._clock.boot_s(), storage_behind=self._queue.full)
+        churn, boot_s = self._churns.get(state.source), self._clock.boot_s()
+        overload = None if churn is None else churn.overload(boot_s)
+        return judge(state, boot_s, storage_behind=self._queue.full, overload=overload)
 
     def _stamp(self) -> Stamp:
         return self.log_clock.stamp(self._clock.wall(), self._clock.boot_s())

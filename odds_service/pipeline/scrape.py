@@ -102,6 +102,10 @@ class Scraper:
             mapped=counts.mapped,
             unmapped=counts.unmapped.total,
             unmapped_names=counts.unmapped.commonest(),
+            new_events=counts.new_events,
+            new_events_left_out=counts.new_events_left_out,
+            changes=counts.changes,
+            answers_left_out=counts.answers_left_out,
             latency_s=counts.latency_s,
             success_age_s=(
                 None

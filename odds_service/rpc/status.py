@@ -105,6 +105,10 @@ def _source(report: SourceReport, carried: Counter[str]) -> pb.SourceStatus:
         markets_mapped=report.mapped,
         markets_unmapped=report.unmapped,
         unmapped=report.unmapped_names,
+        new_events=report.new_events,
+        new_events_left_out=report.new_events_left_out,
+        changes=report.changes,
+        answers_left_out=report.answers_left_out,
     )
 
 

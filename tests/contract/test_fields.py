@@ -444,6 +444,7 @@ class Told(Bookkeeping):
             state=model_state(filled(pb.SourceState)), kind="k", next_due_at=self.now,
             pulls=5, failures=4, problems={"bad_price": 3}, latency_s=0.5, freshness=[tier],
             mapped=2, unmapped=1, unmapped_names={"own name": 1},
+            new_events=11, new_events_left_out=12, changes=13, answers_left_out=14,
         )  # fmt: skip
         source = replace(source, state=replace(source.state, source="toa"))
         return replace(

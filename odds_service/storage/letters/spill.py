@@ -226,4 +226,4 @@ async def _aio_keep_all(
             entry for entry in stretch_of([batch]).entries() if entry[0].revision not in kept
         ]
         if entries:
-            await aio_keep(connection, epoch, entries, reason, now)
+            await aio_keep(connection, epoch, entries, reason, now, applies=False)

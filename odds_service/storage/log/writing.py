@@ -207,7 +207,8 @@ async def _aio_store(
         reason=reason[:_REASON_CHARS],
     )
     try:
-        await aio_keep(connection, epoch, stretch.entries(), reason, datetime.now(UTC))
+        entries, now = stretch.entries(), datetime.now(UTC)
+        await aio_keep(connection, epoch, entries, reason, now, applies=True)
         held = placeholder(change, database.stored_time)
         await database.aio_append(connection, odds_history, [held])
     except Exception as error:

@@ -959,8 +959,10 @@ class SourceState(_message.Message):
     reason: _builtins.str
     """Why it is not up, or why its last fetch failed while it still is: a word for programs. Empty
     after a success. `starting` (no fetch has ended yet), `no_success` (nothing failed, and nothing
-    succeeded for three intervals), `storage_behind` (fetching waits for the database), or the name
-    of the last failure. On the way: `timeout`, `connection`, `truncated`, `redirect`, `deadline`,
+    succeeded for three intervals), `storage_behind` (fetching waits for the database),
+    `too_many_new_events` (it shows more new events than allowed; the rest is left out),
+    `too_many_changes` (its known events change more often than allowed; answers are left out), or
+    the name of the last failure. On the way: `timeout`, `connection`, `truncated`, `redirect`, `deadline`,
     `circuit_open` (not asked, after many failures). As answered: `rate_limited`, `server_error`,
     `unauthorized`, `forbidden`, `not_found`, `bad_request`, `refused`, `error_body`. What came could
     not be read: `html`, `not_json`, `bad_encoding`, `too_large`, `wrong_format`, `wrong_shape`,
@@ -2488,6 +2490,10 @@ class SourceStatus(_message.Message):
     MARKETS_MAPPED_FIELD_NUMBER: _builtins.int
     MARKETS_UNMAPPED_FIELD_NUMBER: _builtins.int
     UNMAPPED_FIELD_NUMBER: _builtins.int
+    NEW_EVENTS_FIELD_NUMBER: _builtins.int
+    NEW_EVENTS_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    ANSWERS_LEFT_OUT_FIELD_NUMBER: _builtins.int
     pulls: _builtins.int
     """Since the start of the service."""
     failures: _builtins.int
@@ -2498,6 +2504,16 @@ class SourceStatus(_message.Message):
     nothing says what they are; both 0 for a source whose names are the canonical ones.
     """
     markets_unmapped: _builtins.int
+    new_events: _builtins.int
+    """Events new to the source that were taken since the start of the service, and those above
+    `limits.max_new_events_per_h` that were left out, counted in each answer.
+    """
+    new_events_left_out: _builtins.int
+    changes: _builtins.int
+    """Changes in events that were known, since the start of the service, and whole answers left out
+    since they were above `limits.max_changes_per_s`.
+    """
+    answers_left_out: _builtins.int
     @_builtins.property
     def state(self) -> Global___SourceState: ...
     @_builtins.property
@@ -2539,10 +2555,14 @@ class SourceStatus(_message.Message):
         markets_mapped: _builtins.int = ...,
         markets_unmapped: _builtins.int = ...,
         unmapped: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        new_events: _builtins.int = ...,
+        new_events_left_out: _builtins.int = ...,
+        changes: _builtins.int = ...,
+        answers_left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "latency", b"latency", "next_due", b"next_due", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "failures", b"failures", "freshness", b"freshness", "interval", b"interval", "latency", b"latency", "markets_mapped", b"markets_mapped", "markets_unmapped", b"markets_unmapped", "next_due", b"next_due", "problems", b"problems", "pulls", b"pulls", "state", b"state", "unmapped", b"unmapped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers_left_out", b"answers_left_out", "changes", b"changes", "events", b"events", "failures", b"failures", "freshness", b"freshness", "interval", b"interval", "latency", b"latency", "markets_mapped", b"markets_mapped", "markets_unmapped", b"markets_unmapped", "new_events", b"new_events", "new_events_left_out", b"new_events_left_out", "next_due", b"next_due", "problems", b"problems", "pulls", b"pulls", "state", b"state", "unmapped", b"unmapped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,9 +7,11 @@ from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
 from odds_service.cache import OddsCache
+from odds_service.delays import Delays, Parcel, joined_parcel
 from odds_service.feed import ChangeFeed
-from odds_service.filters.filtering import Selected
+from odds_service.filters.filtering import ENTERED_FILTER, Selected
 from odds_service.filters.selection import Selection
+from odds_service.model.change import Change, Commit, Reason
 from odds_service.model.cursor import amid, incomplete
 from odds_service.stream.conflation import Window
 from odds_service.stream.memory_log import LeftMemory, MemoryLog
@@ -20,10 +22,14 @@ from odds_service.wire.wire_fields import bytes_tag, varint
 MESSAGE_BYTES: Final = 2**20  # 1 MiB: a quarter of what gRPC clients take by default
 _BODY_BYTES: Final = MESSAGE_BYTES - 256  # leaves room for the other fields of a message
 _REMEMBERED_BYTES: Final = 8 * 2**20  # 8 MiB of pieces kept for several streams
+_COMMITS: Final = 64  # read from the ring at once
 _FRAMES_AT_A_STRETCH: Final = 500  # changes of a window encoded without a pause: about 10 ms
 
 # A piece is known by the revision before it; a window also by its last revision.
 _PieceKey: TypeAlias = tuple[Selection, int] | tuple[Selection, int, int]
+
+# Of changes that only tell a filter's reader about an event: their odds may be old.
+_DERIVED: Final = frozenset({ENTERED_FILTER, Reason.LEFT_FILTER})
 
 _CHANGES: Final = bytes_tag(pb.WatchChangesResponse.CHANGES_FIELD_NUMBER)
 
@@ -40,6 +46,7 @@ class Piece:
         folded: Whether the bodies are a window. A window is consistent only as a whole: a reader
             that resumed at `start` with a part of it would miss the changes folded away.
         durable_revision: The durable revision in the messages made last.
+        parcel: The delays that end when the piece is sent; None for changes that no pull made.
     """
 
     __slots__ = (
@@ -48,6 +55,7 @@ class Piece:
         "bodies",
         "durable_revision",
         "folded",
+        "parcel",
         "revision",
         "start",
     )
@@ -62,6 +70,7 @@ class Piece:
         self._prev_revision = -1
         self.durable_revision = -1
         self._messages: list[bytes] = []
+        self.parcel: Parcel | None = None
 
     @property
     def body_bytes(self) -> int:
@@ -105,7 +114,9 @@ class Piece:
         return self._messages
 
 
-def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
+def piece_of(
+    selected: Iterable[Selected], start: int, end: int, sent: list[Change] | None = None
+) -> Piece:
     """Encode as many changes as fit in one message, keeping joined changes together.
 
     A group of joined changes that is too large by itself is spread over several bodies.
@@ -114,6 +125,7 @@ def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
         selected: The changes, in the order of their revisions.
         start: The revision before the stretch that they come from.
         end: The last revision of that stretch.
+        sent: Receives the changes, and perhaps some beyond the end of the piece.
 
     Returns:
         A piece that begins after `start` and reaches `end` or an earlier revision.
@@ -138,6 +150,8 @@ def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
             frames, size = [], 0
         frames.append(frame)
         size += len(frame)
+        if sent is not None:
+            sent.append(change)
     if frames:
         bodies.append(b"".join(frames))
     return Piece(start, end, bodies)
@@ -159,10 +173,17 @@ def bodies_of(frames: Iterable[bytes]) -> list[bytes]:
     return bodies
 
 
-def window_frames(window: Window) -> Iterator[bytes]:
-    """Yield the changes of a window as fields of Changes; the halves of a move are one frame."""
+def window_frames(window: Window, sent: list[Change] | None = None) -> Iterator[bytes]:
+    """Yield the changes of a window as fields of Changes; the halves of a move are one frame.
+
+    Args:
+        window: The complete window.
+        sent: Receives the changes.
+    """
     held = b""
     for change, count, suspended_meanwhile, joined in window.changes():
+        if sent is not None:
+            sent.append(change)
         frame = conflated_wire(change, count, suspended_meanwhile)
         if joined:
             held += frame
@@ -181,8 +202,9 @@ class LogReader:
         pieces_made: The number of pieces and windows encoded; shared ones count once.
     """
 
-    def __init__(self, cache: OddsCache, feed: ChangeFeed) -> None:
+    def __init__(self, cache: OddsCache, feed: ChangeFeed, delays: Delays | None = None) -> None:
         self._feed = feed
+        self._delays = Delays() if delays is None else delays
         self._log = MemoryLog(cache, feed)
         self._pieces: OrderedDict[_PieceKey, Piece] = OrderedDict()
         self._folding: WeakValueDictionary[_PieceKey, asyncio.Lock] = WeakValueDictionary()
@@ -205,6 +227,7 @@ class LogReader:
         if first.revision >= self._feed.head_revision or len(first.bodies) > 1:
             return first
         last, bodies, size = first, list(first.bodies), first.body_bytes
+        parcels = [first.parcel]
         made = False
         while last.revision < self._feed.head_revision and not made:
             following = self._pieces.get((selection, last.revision))
@@ -218,10 +241,12 @@ class LogReader:
             if size > _BODY_BYTES or len(following.bodies) > 1:
                 break
             bodies += following.bodies
+            parcels.append(following.parcel)
             last = following
         if last is first:
             return first
         piece = Piece(revision, last.revision, [b"".join(bodies)] if bodies else ())
+        piece.parcel = joined_parcel(parcels)
         self._remember((selection, revision), piece)
         return piece
 
@@ -273,22 +298,43 @@ class LogReader:
             if reached < upto:
                 await asyncio.sleep(0)
         frames: list[bytes] = []
-        for frame in window_frames(window):
+        sent: list[Change] = []
+        for frame in window_frames(window, sent):
             frames.append(frame)
             if len(frames) % _FRAMES_AT_A_STRETCH == 0:
                 await asyncio.sleep(0)
         self.pieces_made += 1
-        return Piece(after, upto, bodies_of(frames), folded=True)
+        piece = Piece(after, upto, bodies_of(frames), folded=True)
+        piece.parcel = self._parcel(sent, after, upto, conflated=True)
+        return piece
 
     def _made(self, selection: Selection, revision: int) -> Piece:
         """Encode the piece after a revision, and remember it."""
         selected, reached = self._log.after(selection, revision)
         if reached == revision:
             return Piece(revision, revision, ())
-        piece = piece_of(selected, revision, reached)
+        sent: list[Change] = []
+        piece = piece_of(selected, revision, reached, sent)
+        piece.parcel = self._parcel(sent, revision, piece.revision)
         self.pieces_made += 1
         self._remember((selection, revision), piece)
         return piece
+
+    def _parcel(
+        self, sent: Iterable[Change], after: int, upto: int, *, conflated: bool = False
+    ) -> Parcel | None:
+        """Return the delays of changes of a stretch that is still in memory."""
+        commits: list[Commit] = []
+        while not commits or commits[-1].last_revision < upto:
+            more = self._feed.read_after(commits[-1].last_revision if commits else after, _COMMITS)
+            if not more:
+                break
+            commits += more
+        changes = [
+            change for change in sent
+            if change.revision <= upto and change.reason not in _DERIVED
+        ]  # fmt: skip
+        return self._delays.parcel(changes, commits, conflated=conflated) if changes else None
 
     def _remember(self, key: _PieceKey, piece: Piece) -> None:
         replaced = self._pieces.pop(key, None)

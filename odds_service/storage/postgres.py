@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from odds_service.errors import OddsServiceError, StorageError, StorageUnavailable
 from odds_service.storage import migrating
 from odds_service.storage.database import Database
-from odds_service.storage.schema import NaiveTime
+from odds_service.storage.schema import NaiveTime, metadata
 
 CONNECT_S: Final = 10.0
 STATEMENT_S: Final = 60.0  # limit of a statement; it also detects a dead network
@@ -35,6 +35,19 @@ _WRONG: Final = ("28", "3D", "42501")
 _NO_SUCH_TABLE: Final = "42P01"
 # The driver's errors for values that it cannot encode; the server never sees them.
 _UNFIT: Final = (NaiveTime, UnicodeEncodeError, OverflowError, asyncpg.exceptions.DataError)
+
+
+# A partition counts for its table; sizes include indexes and TOAST.
+_TABLE_SIZES: Final = """
+SELECT coalesce(parent.relname, own.relname), sum(pg_total_relation_size(own.oid))
+FROM pg_class own
+LEFT JOIN pg_inherits ON inhrelid = own.oid
+LEFT JOIN pg_class parent ON parent.oid = inhparent
+WHERE own.relkind IN ('r', 'p')
+AND own.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('odds_history'))
+AND CAST(coalesce(parent.relname, own.relname) AS text) = ANY(CAST(:names AS text[]))
+GROUP BY 1
+"""
 
 
 class Postgres(Database):
@@ -143,6 +156,14 @@ class Postgres(Database):
         for day in old:
             await connection.execute(text(f"DROP TABLE {_PREFIX}{day:%Y%m%d}"))
         return len(old)
+
+    async def aio_size(self) -> dict[str, int]:
+        async with self.reading() as connection:
+            whole = await connection.scalar(text("SELECT pg_database_size(current_database())"))
+            rows = await connection.execute(text(_TABLE_SIZES), {"names": list(metadata.tables)})
+            parts = {str(name): int(size) for name, size in rows}
+        # The database also holds the catalogue, and perhaps tables of others.
+        return {**parts, "other": max(0, int(whole or 0) - sum(parts.values()))}
 
     def refusal(self, error: Exception) -> str | None:
         cause = _cause(error)

@@ -45,6 +45,7 @@ class Sqlite(Database):
         event.listen(engine.sync_engine, "invalidate", _undo)
         super().__init__(engine, sqlite.insert)
         self._place = f"database {path}"
+        self.files = {"database": path, "wal": path.with_name(path.name + "-wal")}
         self._writing = engine.execution_options(begin="IMMEDIATE")
 
     @asynccontextmanager

@@ -33,7 +33,8 @@ def storage_text(storage: pb.StorageStatus) -> str:
     growth = "growth not known yet"
     if storage.HasField("growth_bytes_per_day"):
         span = age_text(storage.growth_span.ToTimedelta().total_seconds())
-        growth = f"{bytes_text(storage.growth_bytes_per_day)} more a day (from {span})"
+        way = "less" if storage.growth_bytes_per_day < 0 else "more"
+        growth = f"{bytes_text(abs(storage.growth_bytes_per_day))} {way} a day (from {span})"
     room = [
         f"{bytes_text(disk.free_bytes)} of {bytes_text(disk.size_bytes)} free for the {disk.place}"
         for disk in storage.disks

@@ -42,17 +42,20 @@ class Sizes:
         self._samples: deque[_Sample] = deque()
 
     async def measure(self, store: Store, clock: Clock) -> None:
-        """Measure once.
+        """Measure once; readers see the last size until then.
 
         Raises:
             StorageUnavailable: The database does not answer.
             OSError: A folder cannot be looked at.
         """
-        self.report = None
-        size = await store.size()
+        try:
+            size = await store.size()
+            disks = [] if size is None else await trio.to_thread.run_sync(_disks, size.folders)
+        except Exception:
+            self.report = None
+            raise
         if size is None:
             return
-        disks = await trio.to_thread.run_sync(_disks, size.folders)
         total, boot_s = sum(size.parts.values()), clock.boot_s()
         growth, span_s = self._growth(_Sample(boot_s, total))
         self.report = StorageReport(

@@ -68,6 +68,11 @@ async def test_growth_is_unknown_for_an_hour_and_then_the_measured_one(tmp_path:
         assert told.growth_span_s <= 86_400
         assert told.growth_bytes_per_day == 0
         assert told.full_in_days is None
+        path.with_name("odds.db.spill").write_bytes(b"")
+        told = await growing.after(60)
+        assert told.growth_bytes_per_day is not None
+        assert told.growth_bytes_per_day < 0
+        assert told.full_in_days is None
 
         restarted = Growing(store, path)
         assert (await restarted.after(0)).growth_bytes_per_day is None

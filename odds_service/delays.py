@@ -14,7 +14,7 @@ from datetime import datetime
 from math import inf
 from typing import Final, TypeAlias
 
-from odds_service.model.change import Change, ChangeKind, Commit, MarketChange
+from odds_service.model.change import Change, ChangeKind, Commit, MarketChange, Timing
 from odds_service.status import DELAY_BUCKETS_S, DelayReport
 
 MOST_SOURCE_S: Final = 86_400.0  # a longer one is a wrong clock or date, and no delay
@@ -170,20 +170,17 @@ class Delays:
         if timing is None:
             return
         tier = self.of(timing.source, timing.tier)
-        stages, changes = tier.stages, commit.changes
-        prices = sum(isinstance(change, MarketChange) for change in changes)
-        if prices:
-            stages[OBSERVED_DETECTED].add(timing.detected_s - timing.observed_s, prices)
-        observed = stages[SOURCE_OBSERVED]
-        for _, delay_s, times in _grouped(changes):
-            if delay_s is None:
+        detected, observed = tier.stages[OBSERVED_DETECTED], tier.stages[SOURCE_OBSERVED]
+        for _, told_s, times in _runs(commit.changes, (commit,)):
+            detected.add(timing.detected_s - timing.observed_s, times)
+            if told_s is None:
                 continue
-            if delay_s < 0:
+            if told_s < 0:
                 tier.ahead += times
-            elif delay_s > MOST_SOURCE_S:
+            elif told_s > MOST_SOURCE_S:
                 tier.behind += times
             else:
-                observed.add(delay_s, times)
+                observed.add(told_s, times)
 
     def parcel(
         self, sent: Iterable[Change], commits: Sequence[Commit], *, conflated: bool = False
@@ -195,15 +192,9 @@ class Delays:
             commits: The commits that they come from, in order.
             conflated: True for a window, whose delay is mostly the one that its readers asked for.
         """
-        if all(commit.timing is None for commit in commits):
-            return None
         shares: list[tuple[Histogram, float, int]] = []
         begun_s = inf
-        for change, delay_s, times in _grouped(sent):
-            place = bisect_left(commits, change.revision, key=_last_revision)
-            timing = commits[place].timing if place < len(commits) else None
-            if timing is None or change.source != timing.source:
-                continue
+        for timing, told_s, times in _runs(sent, commits):
             stages = self.of(timing.source, timing.tier).stages
             begun_s = min(begun_s, timing.detected_s)
             if conflated:
@@ -211,42 +202,52 @@ class Delays:
                 continue
             shares.append((stages[DETECTED_SENT], timing.detected_s, times))
             shares.append((stages[OBSERVED_SENT], timing.observed_s, times))
-            if delay_s is not None and 0 <= delay_s <= MOST_SOURCE_S:
-                shares.append((stages[SOURCE_SENT], timing.observed_s - delay_s, times))
+            if told_s is not None and 0 <= told_s <= MOST_SOURCE_S:
+                shares.append((stages[SOURCE_SENT], timing.observed_s - told_s, times))
         return Parcel(shares, begun_s) if shares else None
 
 
-def _last_revision(commit: Commit) -> int:
-    return commit.last_revision
+def _runs(
+    changes: Iterable[Change], commits: Sequence[Commit]
+) -> Iterator[tuple[Timing, float | None, int]]:
+    """Yield the runs of changes of markets with one timing and one time of the source.
 
-
-def _grouped(changes: Iterable[Change]) -> Iterator[tuple[MarketChange, float | None, int]]:
-    """Yield changes of markets in runs of one commit, one source and one time of the source.
-
-    Each run comes with its first change, the delay from the source's time to the observation (None
-    if the source tells none) and its length.
+    Each has its timing, the delay from the source's time to the observation (None if the source
+    tells none) and its length. Changes without a timing are left out.
     """
-    first: MarketChange | None = None
+    first, last = 1, 0  # the revisions of the present commit; none at first
+    timing: Timing | None = None
+    source = ""
     told: datetime | None = None
+    told_s: float | None = None
     times = 0
     for change in changes:
         if not isinstance(change, MarketChange):
             continue
         at = change.after.source_updated_at if change.kind in _MOVES else None
-        if (
-            first is not None
-            and at is told
-            and change.detected_at is first.detected_at
-            and change.source == first.source
-        ):
+        within = first <= change.revision <= last
+        if within and at is told and change.source == source:
             times += 1
             continue
-        if first is not None:
-            yield first, _between(told, first), times
-        first, told, times = change, at, 1
-    if first is not None:
-        yield first, _between(told, first), times
+        if timing is not None and timing.source == source:
+            yield timing, told_s, times
+        if not within:
+            first, last, timing = _commit_at(change.revision, commits)
+        source, told, times = change.source, at, 1
+        told_s = None if at is None else (change.observed_at - at).total_seconds()
+    if timing is not None and timing.source == source:  # not moved odds of another source
+        yield timing, told_s, times
 
 
-def _between(told: datetime | None, change: MarketChange) -> float | None:
-    return None if told is None else (change.observed_at - told).total_seconds()
+def _commit_at(revision: int, commits: Sequence[Commit]) -> tuple[int, int, Timing | None]:
+    """Return the first and last revision and the timing of a commit; an empty range for none."""
+    place = bisect_left(commits, revision, key=_last_revision) if len(commits) > 1 else 0
+    if place < len(commits):
+        commit = commits[place]
+        if commit.first_revision <= revision <= commit.last_revision:
+            return commit.first_revision, commit.last_revision, commit.timing
+    return 1, 0, None
+
+
+def _last_revision(commit: Commit) -> int:
+    return commit.last_revision

@@ -10,8 +10,8 @@ from odds_service.model.source import SourceState
 
 # Upper bounds in seconds; one more bucket, without a bound, holds the rest.
 DELAY_BUCKETS_S: Final = (
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-    10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 21_600.0,
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 21_600.0,
 )  # fmt: skip
 
 

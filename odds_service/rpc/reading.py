@@ -10,7 +10,7 @@ from odds_service.cache import OddsCache
 from odds_service.delays import Delays, Parcel, joined_parcel
 from odds_service.feed import ChangeFeed
 from odds_service.filters.filtering import ENTERED_FILTER, Selected
-from odds_service.filters.selection import Selection
+from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.change import Change, Commit, Reason
 from odds_service.model.cursor import amid, incomplete
 from odds_service.stream.conflation import Window
@@ -22,7 +22,6 @@ from odds_service.wire.wire_fields import bytes_tag, varint
 MESSAGE_BYTES: Final = 2**20  # 1 MiB: a quarter of what gRPC clients take by default
 _BODY_BYTES: Final = MESSAGE_BYTES - 256  # leaves room for the other fields of a message
 _REMEMBERED_BYTES: Final = 8 * 2**20  # 8 MiB of pieces kept for several streams
-_COMMITS: Final = 64  # read from the ring at once
 _FRAMES_AT_A_STRETCH: Final = 500  # changes of a window encoded without a pause: about 10 ms
 
 # A piece is known by the revision before it; a window also by its last revision.
@@ -195,6 +194,13 @@ def window_frames(window: Window, sent: list[Change] | None = None) -> Iterator[
         yield held
 
 
+def _news(selection: Selection, sent: list[Change]) -> list[Change]:
+    """Return the changes of the log itself, without those that a filter derived."""
+    if selection is EVERYTHING:
+        return sent
+    return [change for change in sent if change.reason not in _DERIVED]
+
+
 class LogReader:
     """An encoder of the log in memory for all streams; for use on the server's loop only.
 
@@ -291,8 +297,10 @@ class LogReader:
         Raises:
             LeftMemory: The rest is no longer in memory; the window keeps the changes folded so far.
         """
+        commits: list[Commit] = []
         while window.upto < upto:
-            selected, reached = self._log.after(selection, window.upto, upto)
+            selected, reached, read = self._log.after(selection, window.upto, upto)
+            commits += read
             changes = [each.change for each in selected]
             window.add(changes, reached)
             if reached < upto:
@@ -305,36 +313,22 @@ class LogReader:
                 await asyncio.sleep(0)
         self.pieces_made += 1
         piece = Piece(after, upto, bodies_of(frames), folded=True)
-        piece.parcel = self._parcel(sent, after, upto, conflated=True)
+        piece.parcel = self._delays.parcel(_news(selection, sent), commits, conflated=True)
         return piece
 
     def _made(self, selection: Selection, revision: int) -> Piece:
         """Encode the piece after a revision, and remember it."""
-        selected, reached = self._log.after(selection, revision)
+        selected, reached, commits = self._log.after(selection, revision)
         if reached == revision:
             return Piece(revision, revision, ())
         sent: list[Change] = []
         piece = piece_of(selected, revision, reached, sent)
-        piece.parcel = self._parcel(sent, revision, piece.revision)
+        if piece.revision < reached:
+            sent = [change for change in sent if change.revision <= piece.revision]
+        piece.parcel = self._delays.parcel(_news(selection, sent), commits)
         self.pieces_made += 1
         self._remember((selection, revision), piece)
         return piece
-
-    def _parcel(
-        self, sent: Iterable[Change], after: int, upto: int, *, conflated: bool = False
-    ) -> Parcel | None:
-        """Return the delays of changes of a stretch that is still in memory."""
-        commits: list[Commit] = []
-        while not commits or commits[-1].last_revision < upto:
-            more = self._feed.read_after(commits[-1].last_revision if commits else after, _COMMITS)
-            if not more:
-                break
-            commits += more
-        changes = [
-            change for change in sent
-            if change.revision <= upto and change.reason not in _DERIVED
-        ]  # fmt: skip
-        return self._delays.parcel(changes, commits, conflated=conflated) if changes else None
 
     def _remember(self, key: _PieceKey, piece: Piece) -> None:
         replaced = self._pieces.pop(key, None)

@@ -1,6 +1,27 @@
-"""The entry point of `python -m odds_service`, the same as the console script."""
+"""The entry point of `odds-service` and of `python -m odds_service`."""
 
-from odds_service.cli import main
+import os
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line; `health` goes past everything that it does not need."""
+    # Silences gRPC's own log lines: they say less than the error that follows them.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    if sys.argv[1:2] == ["health"]:
+        from odds_service.errors import OddsServiceError
+        from odds_service.health import ask_health
+
+        try:
+            ask_health(sys.argv[2:])
+        except OddsServiceError as error:
+            sys.exit(f"error: {error}")
+        sys.exit(0)
+    from odds_service import cli
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

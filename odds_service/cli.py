@@ -1,15 +1,14 @@
 """`odds-service`: the service, its demo, and clients of any server."""
 
 import importlib
-import os
 import sys
 from importlib.util import find_spec
-from typing import Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
+from odds_service import __version__
 from odds_service.commands.extras import missing_extra
 from odds_service.errors import OddsServiceError
 
@@ -25,11 +24,13 @@ COMMANDS: Final = {
     "status": "Print revisions, sources, queues, storage and subscribers.",
     "history": "Print, export or draw stored changes in order, or print closing odds.",
     "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
+    "health": "Ask whether the service is serving; exit with code 1 if it is not. Needs no token.",
+    "config": "Print the effective settings with their origins.",
     "sources": "Report how much of recorded bodies is understood, and contradictions in them.",
     "db": "Upgrade or verify the database, or handle its dead letters; located as for `serve`.",
 }
 # Commands that need the extra `server`, and modules that come with it alone.
-SERVER_COMMANDS: Final = frozenset({"serve", "demo", "replay", "sources", "db"})
+SERVER_COMMANDS: Final = frozenset({"serve", "demo", "replay", "config", "sources", "db"})
 SERVER_MODULES: Final = ("alembic", "grpc_health", "httpx", "pydantic_settings", "trio_asyncio")
 
 
@@ -58,7 +59,10 @@ def load(name: str) -> Any:
     single = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
-    single.command(name)(found)
+    # `health` reads its own arguments.
+    own = name == "health"
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True} if own else {}
+    single.command(name, context_settings=settings, add_help_option=not own)(found)
     return typer.main.get_command(single)
 
 
@@ -69,6 +73,25 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"odds-service {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _overview(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print it, and exit."
+        ),
+    ] = False,
+) -> None:
+    del version  # its callback has printed it
 
 
 def _named(name: str) -> None:
@@ -84,11 +107,11 @@ def main() -> NoReturn:
 
     Exit codes: 0 done, 1 an error, 2 wrong usage, 130 interrupted.
     """
-    # Silences gRPC's own log lines: they say less than the error that follows them.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         app()
     except OddsServiceError as error:
+        from rich.console import Console  # `health` does without where it can
+
         text = f"error: {error}"
         Console(stderr=True, soft_wrap=True).print(text, style="red", markup=False, highlight=False)
         sys.exit(1)

@@ -1,50 +1,47 @@
 """`odds-service serve`: run the service until a signal stops it."""
 
-from pathlib import Path
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Annotated
 
 import trio
 import typer
 
-from odds_service.config import LogSettings, Settings, load_settings
+from odds_service.checking import check_start
+from odds_service.commands.options import takes
+from odds_service.commands.service_options import GivenSettings, service_settings
+from odds_service.config import LogSettings, Settings
 from odds_service.errors import OddsServiceError
 from odds_service.logs import configure_logs
 from odds_service.service import run_until_signalled
 
 
+@takes(given=service_settings)
 def serve(
     *,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Settings file, TOML.")
-    ] = None,
-    listen: Annotated[
-        str | None, typer.Option(help="host:port of the gRPC server; port 0 takes a free one.")
-    ] = None,
-    metrics: Annotated[
-        str | None, typer.Option(help="host:port of Prometheus metrics; default: off.")
-    ] = None,
-    database: Annotated[
-        str | None, typer.Option(help="sqlite:///file.db or postgresql://user@host/name")
-    ] = None,
-    migrate: Annotated[
-        bool | None, typer.Option("--migrate", help="Upgrade PostgreSQL's tables first.")
-    ] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
-    log_format: Annotated[str | None, typer.Option(help="auto, json or pretty.")] = None,
+    given: GivenSettings,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check the settings, print what would run, and exit.")
+    ] = False,
 ) -> None:
     """Scrape the configured sources and serve their odds over gRPC.
 
     Settings come from the file, the environment (ODDS_SERVER__LISTEN, …) and these flags; later
     ones take precedence. SIGTERM and ^C shut down gracefully; a second signal stops at once.
     """
-    settings = load_settings(
-        config,
-        server={"listen": listen},
-        metrics={"listen": metrics},
-        database={"url": database, "migrate": migrate},
-        log={"level": log_level, "format": log_format},
-    )
-    run(settings)
+    settings = given.load()
+    if check:
+        configure_logs("error", settings.log.format)
+        _run(_check, settings)
+    else:
+        run(settings)
+
+
+async def _check(settings: Settings) -> None:
+    async with aclosing(check_start(settings)) as found:
+        async for line in found:
+            typer.echo(line)
+    typer.echo("ready to start")
 
 
 def run(settings: Settings, log: LogSettings | None = None) -> None:
@@ -56,12 +53,12 @@ def run(settings: Settings, log: LogSettings | None = None) -> None:
     """
     log = log or settings.log
     configure_logs(log.level, log.format)
-    trio.run(_serve, settings)
+    _run(run_until_signalled, settings)
 
 
-async def _serve(settings: Settings) -> None:
+def _run(work: Callable[[Settings], Awaitable[None]], settings: Settings) -> None:
     try:
-        await run_until_signalled(settings)
+        trio.run(work, settings)
     except* OddsServiceError as group:
         raise only_error(group) from group
 

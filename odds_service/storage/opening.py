@@ -77,22 +77,23 @@ async def open_store(
     url = parse_url(text)
     if url.drivername == "sqlite":
         path = Path(url.database or "")
-        _check_path(path, owner=owner)
+        check_path(path, owner=owner)
         with owned(path) if owner else nullcontext():
-            async with _disposing(Sqlite(path)) as database:
+            async with disposing(Sqlite(path)) as database:
                 await check_schema(database, migrate=owner)
                 yield DatabaseStore(database, lambda _: path.with_name(path.name + ".spill"))
         return
     if owner and not os.access(spill_folder, os.W_OK):
         raise StorageError(f"database.spill_folder: {spill_folder} cannot be written to")
-    async with _disposing(Postgres(url)) as database:
+    async with disposing(Postgres(url)) as database:
         if owner:
             await run(database, database.aio_own)
         await check_schema(database, migrate=migrate)
         yield DatabaseStore(database, lambda id_: spill_folder / f"odds-service-{id_[:12]}.spill")
 
 
-def _check_path(path: Path, *, owner: bool) -> None:
+def check_path(path: Path, *, owner: bool) -> None:
+    """Check that a SQLite file can be opened, or made by an owner. Raises StorageError."""
     if not path.parent.is_dir():
         raise StorageError(f"database {path}: the folder {path.parent} does not exist")
     if not owner and not path.is_file():
@@ -104,7 +105,8 @@ def _check_path(path: Path, *, owner: bool) -> None:
 
 
 @asynccontextmanager
-async def _disposing(database: D) -> AsyncIterator[D]:
+async def disposing(database: D) -> AsyncIterator[D]:
+    """Close the connections of a database at the end, within CLOSE_S."""
     try:
         yield database
     finally:

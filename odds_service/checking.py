@@ -1,0 +1,66 @@
+"""The check before a start: everything that a start opens is opened, and nothing is changed."""
+
+import socket
+from collections.abc import AsyncGenerator
+
+from odds_service.access import check_address, read_tokens, tls_context
+from odds_service.bridge import open_bridge
+from odds_service.config import ListenSettings, Settings
+from odds_service.sources.base import Source
+from odds_service.sources.registry import check_names, open_source
+from odds_service.storage.probing import probe_store
+
+
+async def check_start(settings: Settings) -> AsyncGenerator[str]:
+    """Yield what would run, a line for each part, once that part was found to be in order.
+
+    No source is asked, and a service that runs on the same settings does not notice.
+
+    Args:
+        settings: The checked settings.
+
+    Raises:
+        OddsServiceError: A start would fail; the text is the one that it would end with.
+    """
+    check_names(settings.sources)
+    if not settings.sources:
+        yield "sources: none; only what is stored would be served"
+    for table in settings.sources:
+        async with open_source(table) as source:
+            yield f"source {source.name} ({source.kind}): {_pace(source)}"
+    url = settings.database.url.get_secret_value()
+    async with open_bridge():
+        found = await probe_store(url, migrate=settings.database.migrate)
+    yield f"database {found}"
+    for name, port in (("gRPC", settings.server), ("metrics", settings.metrics)):
+        if port.listen:
+            yield f"{name} at {_port(port)}"
+
+
+def _pace(source: Source) -> str:
+    tiers = source.pace.tiers
+    if len(tiers) == 1:
+        return f"every {tiers[0].interval_s:g} s"
+    return "every " + ", ".join(f"{tier.interval_s:g} s ({tier.name})" for tier in tiers)
+
+
+def _port(settings: ListenSettings) -> str:
+    check_address(settings)
+    secure, tokens = tls_context(settings) is not None, len(read_tokens(settings))
+    guards = [*(["TLS"] if secure else []), *([f"{tokens} tokens"] if tokens else [])]
+    guarded = f" ({', '.join(guards)})" if guards else ""
+    taken = _taken(settings.listen)
+    busy = "; now in use, by the running service or another program" if taken else ""
+    return f"{settings.listen}{guarded}{busy}"
+
+
+def _taken(listen: str) -> bool:
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return True
+    return False

@@ -1,0 +1,76 @@
+"""A look at the database of a URL that changes nothing, beside its owner or without one."""
+
+import os
+from pathlib import Path
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import URL
+
+from odds_service.errors import StorageError
+from odds_service.storage import migrating
+from odds_service.storage.database import Database
+from odds_service.storage.database_store import run
+from odds_service.storage.opening import MEMORY_URL, check_path, disposing, parse_url
+from odds_service.storage.postgres import Postgres
+from odds_service.storage.sqlite import Sqlite
+
+
+async def probe_store(text: str, *, migrate: bool) -> str:
+    """Return what a service would find and do at its start, in words; call it in an open bridge.
+
+    Args:
+        text: The URL.
+        migrate: Whether the service would upgrade PostgreSQL's tables.
+
+    Raises:
+        StorageError: The URL, the file, its folder or the schema is wrong.
+        StorageUnavailable: The server does not answer.
+    """
+    if text == MEMORY_URL:
+        return "memory: a restart will lose everything"
+    url = parse_url(text)
+    if url.drivername == "sqlite":
+        return await _probe_file(url)
+    async with disposing(Postgres(url)) as database:
+        version = await _version(database, migrate=migrate)
+    return f"{url.render_as_string()}: {_fate(version)}"
+
+
+async def _probe_file(url: URL) -> str:
+    path = Path(url.database or "")
+    if not _there(path):
+        return f"{path}: new, will be made"
+    async with disposing(Sqlite(path)) as database:
+        version = await _version(database, migrate=True)
+    return f"{path}: {_fate(version)}"
+
+
+def _there(path: Path) -> bool:
+    """Return whether the file exists. Raises StorageError if it could not be used or made."""
+    check_path(path, owner=True)
+    if not os.access(path.parent, os.W_OK):
+        raise StorageError(f"database {path}: no right to write to the folder {path.parent}")
+    return path.exists()
+
+
+async def _version(database: Database, *, migrate: bool) -> str | None:
+    """Return the schema version. Raises StorageError for one that a start would refuse."""
+
+    def look(connection: Connection) -> str | None:
+        version = migrating.version_of(connection)
+        if not migrate:
+            database.check_schema(connection, migrate=False)
+        return version
+
+    async def aio_look() -> str | None:
+        async with database.reading() as connection:
+            return await connection.run_sync(look)
+
+    return await run(database, aio_look)
+
+
+def _fate(version: str | None) -> str:
+    wanted = migrating.head_version()
+    if version is None:
+        return "no tables yet, will be made"
+    return f"schema {version}" + ("" if version == wanted else f", will be upgraded to {wanted}")

@@ -20,9 +20,6 @@ from odds_service.status import DELAY_BUCKETS_S, DelayReport
 MOST_SOURCE_S: Final = 86_400.0  # a longer one is a wrong clock or date, and no delay
 RECENT_MARKS: Final = 10  # the percentiles cover so many marks, one a minute
 
-# A source's time of a new market says when it was priced, which may be hours before it was shown.
-_MOVES: Final = frozenset({ChangeKind.PRICES, ChangeKind.SUSPENDED, ChangeKind.RESUMED})
-
 SOURCE_OBSERVED: Final = "source_observed"
 OBSERVED_DETECTED: Final = "observed_detected"
 DETECTED_SENT: Final = "detected_sent"
@@ -224,7 +221,10 @@ def _runs(
     for change in changes:
         if not isinstance(change, MarketChange):
             continue
-        at = change.after.source_updated_at if change.kind in _MOVES else None
+        at = change.after.source_updated_at
+        # A new market's time says when it was priced, perhaps hours before it was shown to us.
+        if at is not None and not ChangeKind.PRICES <= change.kind <= ChangeKind.RESUMED:
+            at = None
         within = first <= change.revision <= last
         if within and at is told and change.source == source:
             times += 1

@@ -10,6 +10,7 @@ from odds_service.bridge import BridgeFaults
 from odds_service.cache import OddsCache
 from odds_service.clock import Clock, SteadyClock, SystemClock
 from odds_service.config import Settings
+from odds_service.delays import Delays
 from odds_service.detection.withdrawal import doubt
 from odds_service.feed import ChangeFeed
 from odds_service.model.asks import Asks, AsksChange, changed_asks
@@ -18,6 +19,7 @@ from odds_service.pipeline.churn import ChurnLimits
 from odds_service.pipeline.detect import Detector
 from odds_service.pipeline.listings import Listings
 from odds_service.pipeline.scrape import Scraper
+from odds_service.pipeline.sizes import Sizes
 from odds_service.pipeline.source_counts import Counts
 from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
@@ -53,6 +55,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     asks: dict[str, Asks]
     changed_asks: dict[str, AsksChange]
     scrapers: dict[str, Scraper]
+    delays: Delays
+    sizes: Sizes
     fetched_send: trio.MemorySendChannel[Fetched]
     fetched: trio.MemoryReceiveChannel[Fetched]
 
@@ -96,11 +100,11 @@ async def assemble(
         queue = WriteQueue(database.queue_changes)
         reconciler = Reconciler(stored.events, stored.ghosts)
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
-        listings, counts = Listings(cache), Counts()
+        listings, counts, delays = Listings(cache), Counts(), Delays()
         bounds = settings.limits.model_dump()
         limits = Limits(**{name: bounds[name] for name in Limits.__struct_fields__})
         churn = ChurnLimits(**{name: bounds[name] for name in ChurnLimits.__struct_fields__})
-        detector = Detector(cache, feed, queue, reconciler, steady, counts, churn)
+        detector = Detector(cache, feed, queue, reconciler, steady, counts, churn, delays)
         yield Parts(
             settings=settings,
             faults=faults,
@@ -124,6 +128,8 @@ async def assemble(
                 )
                 for source in sources
             },
+            delays=delays,
+            sizes=Sizes(),
             fetched_send=send,
             fetched=receive,
         )

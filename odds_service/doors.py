@@ -41,6 +41,7 @@ async def serve_api(
             settings=parts.settings.server,
             now=parts.clock.wall,
             clocks=parts.clock.reading,
+            delays=parts.delays,
         ),
         task_status=task_status,
     )

@@ -24,6 +24,7 @@ from odds_service.doors import serve_api, serve_readings
 from odds_service.errors import StorageError
 from odds_service.forgetting import forget
 from odds_service.pipeline.detect import detect_observations, judge_by_clock
+from odds_service.pipeline.sizes import measure_by_clock
 from odds_service.pipeline.watch_clock import watch_clock
 from odds_service.pipeline.withdraw import remember_asks, withdraw_unasked
 from odds_service.pipeline.write import Writer
@@ -131,6 +132,9 @@ async def _scrape(parts: Parts, scope: trio.CancelScope) -> None:
             nursery.start_soon(watch_clock, parts.clock, list(parts.scrapers.values()))
             nursery.start_soon(judge_by_clock, parts.detector)
             nursery.start_soon(forget, parts)
+            nursery.start_soon(
+                measure_by_clock, parts.store, parts.sizes, parts.delays, parts.clock
+            )
             withdrawn = await withdraw_unasked(parts.changed_asks, parts.detector)
             if parts.changed_asks:
                 nursery.start_soon(remember_asks, parts.asks, withdrawn, parts.writer, parts.store)

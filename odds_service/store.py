@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -210,6 +211,18 @@ class Verified(Struct, frozen=True):
     unstored: int
 
 
+class StoreSize(Struct, frozen=True):
+    """The size of a database, and the room where it grows.
+
+    Attributes:
+        parts: Part -> its bytes; all parts together are the whole database and its spill.
+        folders: Place (`database`, `spill`) -> its folder, for those on this machine.
+    """
+
+    parts: Mapping[str, int]
+    folders: Mapping[str, Path]
+
+
 class Store(Protocol):
     """A database owned by one process at a time; use it inside an open bridge.
 
@@ -368,6 +381,10 @@ class Store(Protocol):
         Cancellation:
             Completed transactions stand; the rest is left to the next round.
         """
+        ...
+
+    async def size(self) -> StoreSize | None:
+        """Return the size of the database; None for a store that holds no bytes outside memory."""
         ...
 
     async def verify(self) -> Verified:

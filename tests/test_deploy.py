@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from odds_service.cli import load
 from odds_service.config import ShutdownSettings
@@ -95,6 +96,14 @@ async def full_scrape(folder: Path) -> Scrape:
         with connected(running.address) as client, client.watch() as stream:
             await stream.until("image_end")
             await wait_until(lambda: running.parts.writer.groups > 0, "a write")
+            sizes = running.parts.sizes
+            await wait_until(lambda: sizes.report is not None, "a size")
+            assert sizes.report is not None
+            # The growth is known after an hour, and the simulation moves no price.
+            sizes.report = replace(sizes.report, growth_bytes_per_day=1.0)
+            tier = running.parts.delays.of(scraper.source.name, scraper.source.pace.tiers[0].name)
+            for histogram in tier.stages.values():
+                histogram.add(1.0)
             return await scrape(running)
 
 

@@ -20,7 +20,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"model", "errors", "http"}),
     frozenset({"clock", "config_errors"}),
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),
-    frozenset({"feed", "access", "reconcile"}),
+    frozenset({"feed", "access", "reconcile", "delays"}),
     frozenset({"cache"}),
     frozenset({"filters"}),
     frozenset({"stream", "wire", "sources", "storage"}),

@@ -22,6 +22,7 @@ from prometheus_client.core import (
 
 from odds_service.model.source import SourceStatus
 from odds_service.status import (
+    DELAY_BUCKETS_S,
     LATENCY_BUCKETS_S,
     CallReport,
     ChannelFill,
@@ -29,6 +30,7 @@ from odds_service.status import (
     RpcReport,
     ServiceStatus,
     SourceReport,
+    StorageReport,
     SubscriberReport,
     WriterReport,
 )
@@ -66,6 +68,7 @@ def families(read: Readings) -> Iterator[Metric]:
     yield _gauge("odds_build_info", "The running version.", [((status.version,), 1)], "version")
     yield from _sources(status.sources, read)
     yield from _freshness(status.sources)
+    yield from _delays(status.sources)
     yield from _channels(status.channels)
     yield _counter("odds_detect_late_events", "Outdated events, left out.", status.late_events)
     duplicates = "Events that occur twice in one answer; the first one counts."
@@ -74,6 +77,7 @@ def families(read: Readings) -> Iterator[Metric]:
     wal = [] if read.wal_bytes is None else [((), read.wal_bytes)]
     text = "Size of SQLite's -wal file; grows while another program reads for long."
     yield _gauge("odds_storage_wal_bytes", text, wal)
+    yield from _storage(status.storage)
     yield _gauge("odds_head_revision", "The newest change.", read.head_revision)
     durable = "The last change that is stored; its rate is the changes stored a second."
     yield _gauge("odds_durable_revision", durable, read.durable_revision)
@@ -194,6 +198,44 @@ def _freshness(sources: Sequence[SourceReport]) -> Iterator[Metric]:
     yield _counter("odds_source_tier_in_time", text, in_time, *labels)
     late = [(key, tier.late) for key, tier in tiers]
     yield _counter("odds_source_tier_late", "Successes past the target.", late, *labels)
+
+
+def _delays(sources: Sequence[SourceReport]) -> Iterator[Metric]:
+    delays = HistogramMetricFamily(
+        "odds_delay_seconds", "Delays of odds from one point of their way to another.",
+        labels=("source", "tier", "stage"),
+    )  # fmt: skip
+    bounds = [*(str(bound) for bound in DELAY_BUCKETS_S), "+Inf"]
+    for report in sources:
+        for tier in report.freshness:
+            for each in tier.delays:
+                counts = zip(bounds, accumulate(each.buckets), strict=True)
+                key = (report.state.source, tier.tier, each.stage)
+                delays.add_metric(key, list(counts), each.total_s)
+    yield delays
+    foreign = [
+        ((report.state.source, way), count)
+        for report in sources
+        for way, count in (("ahead", report.clock_ahead), ("behind", report.clock_behind))
+    ]
+    text = "Changes without a delay, since the source's clock differs from ours."
+    yield _counter("odds_delay_foreign_clock", text, foreign, "source", "clock")
+
+
+def _storage(storage: StorageReport | None) -> Iterator[Metric]:
+    parts = [] if storage is None else [((name,), size) for name, size in storage.parts.items()]
+    text = "Size of the database, by file or table."
+    yield _gauge("odds_storage_bytes", text, parts, "part")
+    growth = None if storage is None else storage.growth_bytes_per_day
+    text = "Growth of the database, told from up to a day; absent in the first hour."
+    grown = [] if growth is None else [((), growth)]
+    yield _gauge("odds_storage_growth_bytes_per_day", text, grown)
+    disks = [] if storage is None else storage.disks
+    text = "Room left where the database grows, or the spill; absent if it cannot be seen."
+    free = [((disk.place,), disk.free_bytes) for disk in disks]
+    yield _gauge("odds_disk_free_bytes", text, free, "place")
+    sizes = [((disk.place,), disk.size_bytes) for disk in disks]
+    yield _gauge("odds_disk_size_bytes", "Size of that file system.", sizes, "place")
 
 
 def _bounded(problems: dict[str, int]) -> dict[str, int]:

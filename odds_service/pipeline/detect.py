@@ -8,6 +8,7 @@ changes, and the cache swaps in the new entries.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 
 from odds_service.cache import OddsCache
 from odds_service.clock import Clock
+from odds_service.delays import Delays
 from odds_service.detection.answer_times import STALE_ANSWER, AnswerTimes
 from odds_service.detection.comparison import compare_observation
 from odds_service.detection.departure import purge
@@ -25,7 +27,7 @@ from odds_service.detection.numbering import Row, number
 from odds_service.detection.source_changes import after_fetch, compare_states, judge
 from odds_service.detection.withdrawal import Changed, due_for_withdrawal, withdraw
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import Change, Commit
+from odds_service.model.change import Change, Commit, Timing
 from odds_service.model.observation import Completeness, Observation
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceReason, SourceState
@@ -80,6 +82,7 @@ class Detector:
         clock: Clock,
         counts: Counts | None = None,
         limits: ChurnLimits = ChurnLimits(),  # immutable
+        delays: Delays | None = None,
     ) -> None:
         self._cache = cache
         self._feed = feed
@@ -91,6 +94,7 @@ class Detector:
         self.counts = Counts() if counts is None else counts
         self._limits = limits
         self._churns: dict[str, Churn] = {}
+        self._delays = Delays() if delays is None else delays
 
     async def observe(self, observation: Observation) -> Applied:
         """Apply an observation in slices, each once the write queue has room.
@@ -139,7 +143,7 @@ class Detector:
         fetched = after_fetch(
             self._cache.sources[observation.source], observation, self._clock.boot_s()
         )
-        commit = self._commit(intents, stamp, self._judged(fetched), placement.rows)
+        commit = self._commit(intents, stamp, self._judged(fetched), placement.rows, observation)
         commits = () if commit is None else (commit,)
         if commit is not None:
             churn, boot_s = self._churn(observation.source), self._clock.boot_s()
@@ -233,6 +237,7 @@ class Detector:
         stamp: Stamp,
         state: SourceState | None = None,
         rows: Sequence[Row] | None = None,
+        observation: Observation | None = None,
     ) -> Commit | None:
         """Number intents, swap in their entries, and publish and enqueue their changes.
 
@@ -241,6 +246,7 @@ class Detector:
             stamp: the time of the changes.
             state: the new state of the source, if it changes.
             rows: rows from the reconciler to store with the changes.
+            observation: the fetch that the changes come from, None without one.
         """
         states = {}
         announced = None
@@ -256,10 +262,11 @@ class Detector:
             rows=rows,
             source=announced,
         )
-        commit = numbered.commit()
+        commit = numbered.commit(None if observation is None else self._timing(observation))
         self._cache.swap(numbered.entries, states, commit, numbered.detected_at)
         if commit is not None:
             self._queue.put(commit)
+            self._delays.detected(commit)
         for odds in numbered.confirmed:
             self._queue.confirm(odds)
         if numbered.took_rows:
@@ -271,6 +278,14 @@ class Detector:
                      status=announced.after.status.name, reason=announced.after.reason,
                      detail=announced.after.detail)  # fmt: skip
         return commit
+
+    def _timing(self, observation: Observation) -> Timing | None:
+        """Return the times of an observation and of now; None if no scraper made it."""
+        if not observation.tier:
+            return None
+        now_s = monotonic()
+        waited_s = max(0.0, self._clock.boot_s() - observation.observed_boot_s)
+        return Timing(observation.source, observation.tier, now_s - waited_s, now_s)
 
     def _judged(self, state: SourceState) -> SourceState:
         churn, boot_s = self._churns.get(state.source), self._clock.boot_s()

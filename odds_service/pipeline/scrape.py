@@ -161,11 +161,12 @@ class Scraper:
         scope = Scope(events=frozenset({source_event_id}))
         like = self._planned.get(source_event_id) or self._planned.get(listing or "")
         cost = 1.0 if like is None else like.cost
+        key = source_event_id if like is None else like.key
         await self._turn(cost)
         started = trio.current_time()
         try:
             observation = await self._observe(
-                lambda: self.source.fetch_event(source_event_id, listing), scope, cost
+                lambda: self.source.fetch_event(source_event_id, listing), scope, cost, key
             )
         finally:
             self.schedule.access.end()
@@ -288,7 +289,9 @@ class Scraper:
     async def _pull(self, pull: Pull) -> None:
         started = trio.current_time()
         scope = Scope(events=frozenset({pull.key})) if pull.event else Scope(listing=pull.key)
-        observation = await self._observe(lambda: self.source.fetch(pull), scope, pull.cost)
+        observation = await self._observe(
+            lambda: self.source.fetch(pull), scope, pull.cost, pull.key
+        )
         self.counts.latency_s = trio.current_time() - started
         # Back-pressure: the pull keeps its place in the budget until detect has room.
         await self._send.send(Fetched(pull.key, observation))
@@ -297,7 +300,7 @@ class Scraper:
         self._wake()
 
     async def _observe(
-        self, fetch: Callable[[], Awaitable[Observation]], scope: Scope, cost: float
+        self, fetch: Callable[[], Awaitable[Observation]], scope: Scope, cost: float, key: str
     ) -> Observation:
         """Fetch, and return the observation that passed the gate, or that of a failure.
 
@@ -305,8 +308,10 @@ class Scraper:
             fetch: the call into the source.
             scope: the scope of the observation if the fetch fails.
             cost: the credits reserved for the pull; a failed pull may have used fewer.
+            key: the key of the pull whose tier the odds belong to.
         """
         self.counts.pulls += 1
+        tier = self.schedule.tier_of(key, trio.current_time())
         started_at, sequence = self._clock.wall(), self._clock.sequence()
         problems: Counter[str] = Counter()
         try:
@@ -315,7 +320,9 @@ class Scraper:
             boot_s = self._clock.boot_s()
             admitted = await self._gate.admit(given, problems, **times)
             # Replace even plausible times of the source, since its clock may be wrong.
-            observation = replace(admitted, sequence=sequence, observed_boot_s=boot_s, **times)
+            observation = replace(
+                admitted, sequence=sequence, observed_boot_s=boot_s, tier=tier, **times
+            )
         except (SourceFailed, SourceError) as failure:
             return self._failed(failure, started_at, scope, problems, sequence)
         self.counts.add_observation(observation)

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from time import monotonic
 from typing import Final
 
 from grpc import StatusCode
@@ -11,6 +12,7 @@ from odds_service.model.overround import BestMarket, best_markets
 from odds_service.model.refresh import RefreshOutcome
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.rpc.as_of import view_as_of
+from odds_service.rpc.deliveries import AnswerAges
 from odds_service.rpc.errors import (
     Context,
     Refused,
@@ -43,17 +45,20 @@ async def get_odds(server: ServerContext, asked: Asked, context: Context) -> byt
     stamp = server.replies.stamp()
     known = server.replies.known(asked, stamp)
     if known is not None:
+        if asked.ages is not None:
+            server.deliveries.delivered(asked.ages, monotonic())
         return known
     request, selection, parts = asked.message, asked.selection, server.parts
     if request.HasField("min_cursor"):
         await _reach(server, request.min_cursor, context)
     if request.WhichOneof("as_of") is not None:
         cached, then, states = await view_as_of(server, request, selection.event_ids)
-        now = Reading(then)
+        now, ages = Reading(then), None
     else:
         cached, now = parts.cache.view(selection.event_ids), parts.reading()
         states = list(cached.sources.values())
-    view = OddsView(cached, selection, now, server.wires)
+        ages = AnswerAges(parts.delays, now)
+    view = OddsView(cached, selection, now, server.wires, ages)
     fields: list[bytes] = []
     size = 0
     yield_at = server.loop.time() + _STRETCH_S
@@ -72,7 +77,11 @@ async def get_odds(server: ServerContext, asked: Asked, context: Context) -> byt
     fields += [wires.source(state) for state in states if selection.takes_source(state.source)]
     fields.append(reply_end(view.cached.cursor, view.cached.durable_revision))
     reply = b"".join(fields)
-    server.replies.keep(asked, stamp, now.wall, reply)
+    answered_s = monotonic()
+    parcel = None if ages is None else ages.parcel(answered_s)
+    if parcel is not None:
+        server.deliveries.delivered(parcel, answered_s)
+    server.replies.keep(asked, stamp, now.wall, reply, parcel)
     return reply
 
 

@@ -9,6 +9,7 @@ from odds_service.model.event import EventStatus
 from odds_service.model.market import Market
 from odds_service.model.overround import Standing, standing
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, Reading, as_last_seen
+from odds_service.rpc.deliveries import AnswerAges
 from odds_service.wire.encode import (
     Wires,
     bookmaker_field,
@@ -38,10 +39,21 @@ class Part(NamedTuple):
 
 
 class OddsView:
-    """The selected part of a view of the cache, with staleness judged at `now`."""
+    """The selected part of a view of the cache, with staleness judged at `now`.
 
-    def __init__(self, cached: CacheView, selection: Selection, now: Reading, wires: Wires) -> None:
+    `ages` receives the age of all odds that are encoded; None to count none.
+    """
+
+    def __init__(
+        self,
+        cached: CacheView,
+        selection: Selection,
+        now: Reading,
+        wires: Wires,
+        ages: AnswerAges | None = None,
+    ) -> None:
         self.cached = cached
+        self._ages = ages
         self.now = now
         self._selection = selection
         self._wires = wires
@@ -112,6 +124,8 @@ class OddsView:
                     continue
                 markets = join_markets(chosen)
             seen = as_seen(odds, chosen)
+            if self._ages is not None:
+                self._ages.add(entry.sources.get(seen.source), seen.confirmed_boot_s)
             stale = self.standing(seen) is not Standing.LIVE
             head = bookmaker_head(seen, self.cached.durable_revision, stale)
             if limit_bytes is None or len(markets) <= limit_bytes:

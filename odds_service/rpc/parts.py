@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
 from odds_service.config import ServerSettings
+from odds_service.delays import Delays
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change
 from odds_service.model.event import Event
@@ -115,6 +116,7 @@ class RpcParts(Struct, frozen=True, kw_only=True):
             the feed's own epoch is known.
         now: The wall clock.
         clocks: Reads all clocks; None to use `now` alone.
+        delays: Receives the delays of what is sent.
     """
 
     cache: OddsCache
@@ -127,6 +129,7 @@ class RpcParts(Struct, frozen=True, kw_only=True):
     epochs: Sequence[tuple[str, int]] = ()
     now: Callable[[], datetime] = utc_now
     clocks: Callable[[], Reading] | None = None
+    delays: Delays = field(default_factory=Delays)
 
     def reading(self) -> Reading:
         """Read the clocks, or the wall clock alone if there is no other."""

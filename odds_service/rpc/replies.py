@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from odds_service.cache import OddsCache
+from odds_service.delays import Parcel
 from odds_service.feed import ChangeFeed
 from odds_service.filters.selection import Selection
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -28,6 +29,7 @@ class Asked(Struct, eq=False):
 
     Attributes:
         plain: Whether the reply depends only on the selection, the cache and the durable revision.
+        ages: The ages of the odds in the reply, to be counted at each answer.
     """
 
     request: bytes
@@ -37,6 +39,7 @@ class Asked(Struct, eq=False):
     reply: bytes = b""
     stamp: Stamp = (-1, -1)
     made_at: datetime = _NEVER
+    ages: Parcel | None = None
 
 
 class Replies:
@@ -93,7 +96,14 @@ class Replies:
             return asked.reply
         return None
 
-    def keep(self, asked: Asked, stamp: Stamp, made_at: datetime, reply: bytes) -> None:
+    def keep(
+        self,
+        asked: Asked,
+        stamp: Stamp,
+        made_at: datetime,
+        reply: bytes,
+        ages: Parcel | None = None,
+    ) -> None:
         """Remember a reply.
 
         Args:
@@ -101,11 +111,12 @@ class Replies:
             stamp: The stamp taken before the view behind the reply.
             made_at: The time at which its staleness was judged.
             reply: The message as bytes.
+            ages: The ages of its odds.
         """
         if not asked.plain or self._asked.get(asked.request) is not asked:
             return  # it depends on more, is too long, or was dropped meanwhile
         self._bytes += len(reply) - len(asked.reply)
-        asked.reply, asked.stamp, asked.made_at = reply, stamp, made_at
+        asked.reply, asked.stamp, asked.made_at, asked.ages = reply, stamp, made_at, ages
         while self._bytes > MOST_REPLY_BYTES:
             self._drop_oldest()
 

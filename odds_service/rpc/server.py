@@ -170,11 +170,13 @@ async def serve_grpc(
         servers.append(RpcServer(await running.start(parts.settings), thread, running))
         with running.context.hub.listening():
             stalled = asyncio.create_task(running.context.hub.watch_stalled())
+            counting = asyncio.create_task(running.context.deliveries.count_regularly())
             token.run_sync_soon(ready.set)
             try:
                 await stop.wait()
             finally:
                 stalled.cancel()
+                counting.cancel()
                 await running.stop(0.0)  # noqa: ASYNC102  # asyncio's; it bounds itself
 
     async with trio.open_nursery() as nursery:

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from odds_service.filters.selection import Selection
 from odds_service.model.cursor import Cursor, incomplete, plain_epoch
+from odds_service.rpc.deliveries import Deliveries
 from odds_service.rpc.freshness import FreshnessLogs
 from odds_service.rpc.hub import Hub
 from odds_service.rpc.limits import ClientLimits
@@ -34,7 +35,8 @@ class ServerContext:
         self.parts = parts
         self.loop = loop
         self.hub = Hub(parts.feed, loop)
-        self.reader = LogReader(parts.cache, parts.feed)
+        self.reader = LogReader(parts.cache, parts.feed, parts.delays)
+        self.deliveries = Deliveries()
         self.windows = SharedWindows()
         self.wires = Wires()
         self.freshness = FreshnessLogs(parts.cache, parts.feed, self.wires, parts.reading)

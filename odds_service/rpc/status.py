@@ -10,7 +10,14 @@ from google.protobuf.duration_pb2 import Duration
 from odds_service.rpc.errors import Context
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.server_context import ServerContext
-from odds_service.status import ClockReport, ServiceStatus, SourceReport, WriterReport
+from odds_service.status import (
+    ClockReport,
+    DelayReport,
+    ServiceStatus,
+    SourceReport,
+    StorageReport,
+    WriterReport,
+)
 from odds_service.wire.encode import source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
@@ -53,6 +60,7 @@ async def get_status(
         bookmakers=sum(len(entry.bookmakers) for entry in view.events.values()),
         markets=service.markets,
         clock=_clock(service.clock),
+        storage=_storage(service.storage),
     ).SerializeToString()
 
 
@@ -99,6 +107,7 @@ def _source(report: SourceReport, carried: Counter[str]) -> pb.SourceStatus:
                 fresh=tier.fresh,
                 in_time=tier.in_time,
                 late=tier.late,
+                delays=[_delay(each) for each in tier.delays],
             )
             for tier in report.freshness
         ],
@@ -109,6 +118,36 @@ def _source(report: SourceReport, carried: Counter[str]) -> pb.SourceStatus:
         new_events_left_out=report.new_events_left_out,
         changes=report.changes,
         answers_left_out=report.answers_left_out,
+        clock_ahead=report.clock_ahead,
+        clock_behind=report.clock_behind,
+    )
+
+
+def _delay(report: DelayReport) -> pb.DelayStatus:
+    return pb.DelayStatus(
+        stage=report.stage,
+        count=sum(report.buckets),
+        recent=sum(report.recent),
+        p50_s=report.percentile_s(50),
+        p90_s=report.percentile_s(90),
+        p99_s=report.percentile_s(99),
+    )
+
+
+def _storage(report: StorageReport | None) -> pb.StorageStatus | None:
+    if report is None:
+        return None
+    return pb.StorageStatus(
+        measured_at=timestamp(report.measured_at),
+        bytes=report.total_bytes,
+        parts=report.parts,
+        growth_bytes_per_day=report.growth_bytes_per_day,
+        growth_span=_duration(timedelta(seconds=report.growth_span_s)),
+        disks=[
+            pb.DiskStatus(place=disk.place, free_bytes=disk.free_bytes, size_bytes=disk.size_bytes)
+            for disk in report.disks
+        ],
+        full_in_days=report.full_in_days,
     )
 
 

@@ -55,6 +55,7 @@ class Watch:
     ) -> None:
         self._server = server
         self._feed = server.parts.feed
+        self._deliveries = server.deliveries
         self._options = options
         self._context = context
         self._subscriber = subscriber
@@ -174,10 +175,15 @@ class Watch:
             subscriber.blocked_since = monotonic()
             await write(message)
         subscriber.blocked_since = None
+        now = monotonic()
         if piece.bodies:
             self._durable = max(self._durable, piece.durable_revision)
+            parcel = piece.parcel
+            # A client that was away is late by itself; its first changes show no delay of ours.
+            if parcel is not None and parcel.begun_s >= subscriber.opened_s:
+                self._deliveries.delivered(parcel, now)
         subscriber.revision = piece.revision
-        self._subscription.reached(piece.revision, monotonic(), not piece.bodies)
+        self._subscription.reached(piece.revision, now, not piece.bodies)
         if self._stretch is not None:
             self._leave_database()
 

@@ -1,9 +1,10 @@
 """The interface of a database engine; storage.sqlite and storage.postgres implement it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, Table
@@ -24,6 +25,7 @@ class Database(ABC):
     name: str
     running = False  # a service has begun on it: from now on errors are waited out, not refusals
     locks_rows: bool  # whether SELECT … FOR UPDATE exists; if not, a writer locks the whole file
+    files: Mapping[str, Path] = {}  # part -> its file, for a database that this process writes
 
     def __init__(self, engine: AsyncEngine, insert: Insert) -> None:
         self.engine = engine
@@ -91,6 +93,10 @@ class Database(ABC):
 
         An engine without partitions returns 0; its rows must be deleted instead.
         """
+
+    async def aio_size(self) -> dict[str, int]:
+        """Return the parts of the database beside `files` with their bytes."""
+        return {}
 
     @abstractmethod
     def refusal(self, error: Exception) -> str | None:

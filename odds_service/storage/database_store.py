@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+import trio
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +29,7 @@ from odds_service.store import (
     Retention,
     StartedEvents,
     Stored,
+    StoreSize,
     Verified,
     WriteGroup,
 )
@@ -36,6 +38,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _EVERYTHING = HistoryFilter()
+_PLACES = frozenset({"database", "spill"})  # files whose file systems are looked at
 
 
 class DatabaseStore:
@@ -137,6 +140,13 @@ class DatabaseStore:
     async def retain(self, policy: Retention, now: datetime) -> Retained:
         return await self._run(retaining.aio_retain, self._database, policy, now)
 
+    async def size(self) -> StoreSize:
+        files = {**self._database.files, "spill": self._spill_path(self._database_id)}
+        parts = await self._run(self._database.aio_size)
+        parts |= await trio.to_thread.run_sync(_file_sizes, files)
+        places = {part: path.parent for part, path in files.items() if part in _PLACES}
+        return StoreSize(parts, places)
+
     async def verify(self) -> Verified:
         return await self._read(verifying.aio_verify)
 
@@ -156,6 +166,17 @@ class DatabaseStore:
 
     async def _run(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         return await run(self._database, work, *args, **kwargs)
+
+
+def _file_sizes(files: Mapping[str, Path]) -> dict[str, int]:
+    """Return the sizes of files, 0 for those that are not there. Blocks."""
+    sizes = {}
+    for part, path in files.items():
+        try:
+            sizes[part] = path.stat().st_size
+        except FileNotFoundError:
+            sizes[part] = 0
+    return sizes
 
 
 async def run(

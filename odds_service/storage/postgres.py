@@ -21,7 +21,7 @@ from odds_service.storage.database import Database
 from odds_service.storage.pooler import aio_check_pooler
 from odds_service.storage.postgres_sessions import Sessions, broken
 from odds_service.storage.postgres_url import CONNECT_S, limit_s, read_target
-from odds_service.storage.schema import NaiveTime
+from odds_service.storage.schema import NaiveTime, metadata
 
 STATEMENT_S: Final = 60.0  # limit of a statement; it also detects a dead network
 LOCK_S: Final = 5.0  # wait for a lock that somebody else holds; then the statement fails
@@ -49,6 +49,19 @@ _NO_SUCH_TABLE: Final = "42P01"
 _UNFIT: Final = (NaiveTime, UnicodeEncodeError, OverflowError, asyncpg.exceptions.DataError)
 
 log = structlog.get_logger(__name__)
+
+
+# A partition counts for its table; sizes include indexes and TOAST.
+_TABLE_SIZES: Final = """
+SELECT coalesce(parent.relname, own.relname), sum(pg_total_relation_size(own.oid))
+FROM pg_class own
+LEFT JOIN pg_inherits ON inhrelid = own.oid
+LEFT JOIN pg_class parent ON parent.oid = inhparent
+WHERE own.relkind IN ('r', 'p')
+AND own.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('odds_history'))
+AND CAST(coalesce(parent.relname, own.relname) AS text) = ANY(CAST(:names AS text[]))
+GROUP BY 1
+"""
 
 
 class Postgres(Database):
@@ -168,6 +181,14 @@ class Postgres(Database):
         for day in old:
             await connection.execute(text(f"DROP TABLE {_PREFIX}{day:%Y%m%d}"))
         return len(old)
+
+    async def aio_size(self) -> dict[str, int]:
+        async with self.reading() as connection:
+            whole = await connection.scalar(text("SELECT pg_database_size(current_database())"))
+            rows = await connection.execute(text(_TABLE_SIZES), {"names": list(metadata.tables)})
+            parts = {str(name): int(size) for name, size in rows}
+        # The database also holds the catalogue, and perhaps tables of others.
+        return {**parts, "other": max(0, int(whole or 0) - sum(parts.values()))}
 
     def refusal(self, error: Exception) -> str | None:
         cause = _cause(error)

@@ -63,6 +63,7 @@ class Sqlite(Database):
         self._path = path
         self._file = file
         self._place = f"database {path}"
+        self.files = {"database": path, "wal": path.with_name(path.name + "-wal")}
         self._writing = engine.execution_options(begin="IMMEDIATE")
         self._users = 0  # open transactions
         self._closed = False  # while all connections are being replaced

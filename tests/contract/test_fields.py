@@ -30,10 +30,14 @@ from odds_service.model.match import Match, ShownEvent
 from odds_service.model.snapshot import EventSource
 from odds_service.model.source import SourceState
 from odds_service.status import (
+    DELAY_BUCKETS_S,
     ChannelFill,
     ClockReport,
+    DelayReport,
+    Disk,
     ServiceStatus,
     SourceReport,
+    StorageReport,
     TierFreshness,
     WriterReport,
 )
@@ -74,7 +78,7 @@ STREAMED: Final[tuple[type[Message], ...]] = (
 )  # fmt: skip
 REPORTED: Final[tuple[type[Message], ...]] = (
     pb.FreshnessStatus, pb.SourceStatus, pb.ChannelStatus, pb.WriterStatus, pb.SubscriberStatus,
-    pb.GetStatusResponse, pb.ClockStatus,
+    pb.GetStatusResponse, pb.ClockStatus, pb.DelayStatus, pb.StorageStatus, pb.DiskStatus,
 )  # fmt: skip
 
 
@@ -439,12 +443,17 @@ class Told(Bookkeeping):
     """A book with a status in which no field has its default."""
 
     def status(self) -> ServiceStatus:
-        tier = TierFreshness(tier="day", target_s=60.0, pulls=9, fresh=8, in_time=7, late=6)
+        counts = [1] * (len(DELAY_BUCKETS_S) + 1)
+        tier = TierFreshness(
+            tier="day", target_s=60.0, pulls=9, fresh=8, in_time=7, late=6,
+            delays=[DelayReport("observed_sent", counts, 1.0, counts)],
+        )  # fmt: skip
         source = SourceReport(
             state=model_state(filled(pb.SourceState)), kind="k", next_due_at=self.now,
             pulls=5, failures=4, problems={"bad_price": 3}, latency_s=0.5, freshness=[tier],
             mapped=2, unmapped=1, unmapped_names={"own name": 1},
             new_events=11, new_events_left_out=12, changes=13, answers_left_out=14,
+            clock_ahead=1, clock_behind=2,
         )  # fmt: skip
         source = replace(source, state=replace(source.state, source="toa"))
         return replace(
@@ -459,6 +468,10 @@ class Told(Bookkeeping):
             markets=1,
             clock=ClockReport(
                 state=ClockState(1, 2.0, self.now, True, 3, 4.0), lead_s=5.0, holds=True
+            ),
+            storage=StorageReport(
+                measured_at=self.now, parts={"database": 1}, disks=[Disk("database", 1, 2)],
+                growth_bytes_per_day=1.0, growth_span_s=3_600.0,
             ),
         )  # fmt: skip
 

@@ -2396,6 +2396,7 @@ class FreshnessStatus(_message.Message):
     FRESH_FIELD_NUMBER: _builtins.int
     IN_TIME_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
+    DELAYS_FIELD_NUMBER: _builtins.int
     tier: _builtins.str
     """As the source's settings name it: `in_play`, `hour`, `six_hours`, `day` and `later` unless they
     say otherwise; `all` where all events of the source have one pace.
@@ -2414,6 +2415,10 @@ class FreshnessStatus(_message.Message):
     def target(self) -> _duration_pb2.Duration:
         """How old the odds of its events may get."""
 
+    @_builtins.property
+    def delays(self) -> _containers.RepeatedCompositeFieldContainer[Global___DelayStatus]:
+        """One for each stage that has counted anything since the start."""
+
     def __init__(
         self,
         *,
@@ -2423,14 +2428,77 @@ class FreshnessStatus(_message.Message):
         fresh: _builtins.int = ...,
         in_time: _builtins.int = ...,
         late: _builtins.int = ...,
+        delays: _abc.Iterable[Global___DelayStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fresh", b"fresh", "in_time", b"in_time", "late", b"late", "pulls", b"pulls", "target", b"target", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delays", b"delays", "fresh", b"fresh", "in_time", b"in_time", "late", b"late", "pulls", b"pulls", "target", b"target", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FreshnessStatus: _TypeAlias = FreshnessStatus  # noqa: Y015
+
+@_typing.final
+class DelayStatus(_message.Message):
+    """How long odds take from one point of their way to another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    RECENT_FIELD_NUMBER: _builtins.int
+    P50_S_FIELD_NUMBER: _builtins.int
+    P90_S_FIELD_NUMBER: _builtins.int
+    P99_S_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """`source_observed`: from the source's own time of a price, where it tells one, to the end of the
+    fetch that saw it. `observed_detected`: from there to a numbered change. `detected_sent`: from
+    there until a stream of WatchChanges took the message. `observed_sent`: the last two together,
+    the age of a change when a client gets it. `source_sent`: the same from the source's own time.
+    `observed_sent_conflated`: that age in conflated streams, which ask to wait.
+    `confirmed_answered`: the age of odds in an answer of GetOdds, since they were last seen true.
+    A newer server may tell others.
+    """
+    count: _builtins.int
+    """Counted since the start: changes, or a bookmaker's odds of an event in `confirmed_answered`;
+    each as often as it was sent.
+    """
+    recent: _builtins.int
+    """Counted in the last ten minutes."""
+    p50_s: _builtins.float
+    """Percentiles of the last ten minutes in seconds; absent while `recent` is 0. Above 21,600 they
+    say 21,600.
+    """
+    p90_s: _builtins.float
+    p99_s: _builtins.float
+    def __init__(
+        self,
+        *,
+        stage: _builtins.str = ...,
+        count: _builtins.int = ...,
+        recent: _builtins.int = ...,
+        p50_s: _builtins.float | None = ...,
+        p90_s: _builtins.float | None = ...,
+        p99_s: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_p50_s", b"_p50_s", "_p90_s", b"_p90_s", "_p99_s", b"_p99_s", "p50_s", b"p50_s", "p90_s", b"p90_s", "p99_s", b"p99_s"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p50_s", b"_p50_s", "_p90_s", b"_p90_s", "_p99_s", b"_p99_s", "count", b"count", "p50_s", b"p50_s", "p90_s", b"p90_s", "p99_s", b"p99_s", "recent", b"recent", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__p50_s: _TypeAlias = _typing.Literal["p50_s"]  # noqa: Y015
+    _WhichOneofArgType__p50_s: _TypeAlias = _typing.Literal["_p50_s", b"_p50_s"]  # noqa: Y015
+    _WhichOneofReturnType__p90_s: _TypeAlias = _typing.Literal["p90_s"]  # noqa: Y015
+    _WhichOneofArgType__p90_s: _TypeAlias = _typing.Literal["_p90_s", b"_p90_s"]  # noqa: Y015
+    _WhichOneofReturnType__p99_s: _TypeAlias = _typing.Literal["p99_s"]  # noqa: Y015
+    _WhichOneofArgType__p99_s: _TypeAlias = _typing.Literal["_p99_s", b"_p99_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p50_s) -> _WhichOneofReturnType__p50_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p90_s) -> _WhichOneofReturnType__p90_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p99_s) -> _WhichOneofReturnType__p99_s | None: ...
+
+Global___DelayStatus: _TypeAlias = DelayStatus  # noqa: Y015
 
 @_typing.final
 class SourceStatus(_message.Message):
@@ -2494,6 +2562,8 @@ class SourceStatus(_message.Message):
     NEW_EVENTS_LEFT_OUT_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
     ANSWERS_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    CLOCK_AHEAD_FIELD_NUMBER: _builtins.int
+    CLOCK_BEHIND_FIELD_NUMBER: _builtins.int
     pulls: _builtins.int
     """Since the start of the service."""
     failures: _builtins.int
@@ -2514,6 +2584,11 @@ class SourceStatus(_message.Message):
     since they were above `limits.max_changes_per_s`.
     """
     answers_left_out: _builtins.int
+    clock_ahead: _builtins.int
+    """Changes since the start that the source dates after they were observed, or more than a day
+    before: its clock differs from ours, so they are in no delay.
+    """
+    clock_behind: _builtins.int
     @_builtins.property
     def state(self) -> Global___SourceState: ...
     @_builtins.property
@@ -2559,10 +2634,12 @@ class SourceStatus(_message.Message):
         new_events_left_out: _builtins.int = ...,
         changes: _builtins.int = ...,
         answers_left_out: _builtins.int = ...,
+        clock_ahead: _builtins.int = ...,
+        clock_behind: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "latency", b"latency", "next_due", b"next_due", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers_left_out", b"answers_left_out", "changes", b"changes", "events", b"events", "failures", b"failures", "freshness", b"freshness", "interval", b"interval", "latency", b"latency", "markets_mapped", b"markets_mapped", "markets_unmapped", b"markets_unmapped", "new_events", b"new_events", "new_events_left_out", b"new_events_left_out", "next_due", b"next_due", "problems", b"problems", "pulls", b"pulls", "state", b"state", "unmapped", b"unmapped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers_left_out", b"answers_left_out", "changes", b"changes", "clock_ahead", b"clock_ahead", "clock_behind", b"clock_behind", "events", b"events", "failures", b"failures", "freshness", b"freshness", "interval", b"interval", "latency", b"latency", "markets_mapped", b"markets_mapped", "markets_unmapped", b"markets_unmapped", "new_events", b"new_events", "new_events_left_out", b"new_events_left_out", "next_due", b"next_due", "problems", b"problems", "pulls", b"pulls", "state", b"state", "unmapped", b"unmapped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2709,6 +2786,7 @@ class GetStatusResponse(_message.Message):
     BOOKMAKERS_FIELD_NUMBER: _builtins.int
     MARKETS_FIELD_NUMBER: _builtins.int
     CLOCK_FIELD_NUMBER: _builtins.int
+    STORAGE_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Of the service's package."""
     epoch: _builtins.str
@@ -2736,6 +2814,10 @@ class GetStatusResponse(_message.Message):
     def subscribers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriberStatus]: ...
     @_builtins.property
     def clock(self) -> Global___ClockStatus: ...
+    @_builtins.property
+    def storage(self) -> Global___StorageStatus:
+        """Absent while it is not known, and for a database in memory."""
+
     def __init__(
         self,
         *,
@@ -2754,14 +2836,127 @@ class GetStatusResponse(_message.Message):
         bookmakers: _builtins.int = ...,
         markets: _builtins.int = ...,
         clock: Global___ClockStatus | None = ...,
+        storage: Global___StorageStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "uptime", b"uptime", "writer", b"writer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "storage", b"storage", "uptime", b"uptime", "writer", b"writer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "channels", b"channels", "clock", b"clock", "durable_revision", b"durable_revision", "epoch", b"epoch", "events", b"events", "head_revision", b"head_revision", "markets", b"markets", "oldest_revision", b"oldest_revision", "sources", b"sources", "subscriber_count", b"subscriber_count", "subscribers", b"subscribers", "uptime", b"uptime", "version", b"version", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "channels", b"channels", "clock", b"clock", "durable_revision", b"durable_revision", "epoch", b"epoch", "events", b"events", "head_revision", b"head_revision", "markets", b"markets", "oldest_revision", b"oldest_revision", "sources", b"sources", "storage", b"storage", "subscriber_count", b"subscriber_count", "subscribers", b"subscribers", "uptime", b"uptime", "version", b"version", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class DiskStatus(_message.Message):
+    """A file system that the database grows on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_FIELD_NUMBER: _builtins.int
+    FREE_BYTES_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    place: _builtins.str
+    """`database` or `spill` (the folder for changes that a stop could not store)."""
+    free_bytes: _builtins.int
+    """What is left of it for the service."""
+    size_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        place: _builtins.str = ...,
+        free_bytes: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["free_bytes", b"free_bytes", "place", b"place", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiskStatus: _TypeAlias = DiskStatus  # noqa: Y015
+
+@_typing.final
+class StorageStatus(_message.Message):
+    """The size of the database, measured once a minute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class PartsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MEASURED_AT_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    GROWTH_BYTES_PER_DAY_FIELD_NUMBER: _builtins.int
+    GROWTH_SPAN_FIELD_NUMBER: _builtins.int
+    DISKS_FIELD_NUMBER: _builtins.int
+    FULL_IN_DAYS_FIELD_NUMBER: _builtins.int
+    bytes: _builtins.int
+    """All parts together."""
+    growth_bytes_per_day: _builtins.float
+    """Told from what was measured since the start; absent in the first hour. Below 0 when it shrank."""
+    full_in_days: _builtins.float
+    """When the growth fills the disk of the database; absent while that cannot be told, and when it
+    does not grow.
+    """
+    @_builtins.property
+    def measured_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def parts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """By name: `database`, `wal` and `spill` are files, others tables of PostgreSQL; `other` is the
+        rest of its database.
+        """
+
+    @_builtins.property
+    def growth_span(self) -> _duration_pb2.Duration:
+        """What the growth is told from, a day at most."""
+
+    @_builtins.property
+    def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiskStatus]:
+        """Those that the service can see: not that of a PostgreSQL server."""
+
+    def __init__(
+        self,
+        *,
+        measured_at: _timestamp_pb2.Timestamp | None = ...,
+        bytes: _builtins.int = ...,
+        parts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        growth_bytes_per_day: _builtins.float | None = ...,
+        growth_span: _duration_pb2.Duration | None = ...,
+        disks: _abc.Iterable[Global___DiskStatus] | None = ...,
+        full_in_days: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_full_in_days", b"_full_in_days", "_growth_bytes_per_day", b"_growth_bytes_per_day", "full_in_days", b"full_in_days", "growth_bytes_per_day", b"growth_bytes_per_day", "growth_span", b"growth_span", "measured_at", b"measured_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_full_in_days", b"_full_in_days", "_growth_bytes_per_day", b"_growth_bytes_per_day", "bytes", b"bytes", "disks", b"disks", "full_in_days", b"full_in_days", "growth_bytes_per_day", b"growth_bytes_per_day", "growth_span", b"growth_span", "measured_at", b"measured_at", "parts", b"parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__full_in_days: _TypeAlias = _typing.Literal["full_in_days"]  # noqa: Y015
+    _WhichOneofArgType__full_in_days: _TypeAlias = _typing.Literal["_full_in_days", b"_full_in_days"]  # noqa: Y015
+    _WhichOneofReturnType__growth_bytes_per_day: _TypeAlias = _typing.Literal["growth_bytes_per_day"]  # noqa: Y015
+    _WhichOneofArgType__growth_bytes_per_day: _TypeAlias = _typing.Literal["_growth_bytes_per_day", b"_growth_bytes_per_day"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__full_in_days) -> _WhichOneofReturnType__full_in_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__growth_bytes_per_day) -> _WhichOneofReturnType__growth_bytes_per_day | None: ...
+
+Global___StorageStatus: _TypeAlias = StorageStatus  # noqa: Y015
 
 @_typing.final
 class ClockStatus(_message.Message):

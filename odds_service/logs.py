@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from odds_service.line_queue import LineQueue, queue_prints
 from odds_service.secrets import redact, without_known
 
 log = structlog.get_logger(__name__)
@@ -52,12 +53,40 @@ def _log_unraisable(args: "sys.UnraisableHookArgs") -> None:
     log.error("unraisable", where=repr(args.object), exc_info=crash)
 
 
+class QueuedHandler(logging.Handler):
+    """A handler that never waits for the reader of the log; a line tells how many were left out."""
+
+    def __init__(self, queue: LineQueue) -> None:
+        super().__init__()
+        self._queue = queue
+        self._told = queue.lost
+        queue.when_emptied = self._tell_lost
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a line, after the number of those that were left out before it."""
+        try:
+            line = self.format(record)
+        except Exception:  # as every handler of the standard library does
+            self.handleError(record)
+            return
+        if self._queue.has_room:
+            self._tell_lost()
+        self._queue.put(f"{line}\n")
+
+    def _tell_lost(self) -> None:
+        lost, told = self._queue.lost, self._told
+        if lost > told:
+            self._told = lost  # first, since the line comes back to this handler
+            level = max(logging.WARNING, logging.getLogger().level)
+            log.log(level, "log_lines_lost", lines=lost - told, in_all=lost)
+
+
 def configure_logs(level: str, style: str) -> None:
     """Send structlog and the standard library's loggers to stderr in one form.
 
     httpx logs whole URLs at INFO, so its loggers are held at WARNING, and every text goes through
     `redact` as well. Crashes of the process or of a thread, and Python's warnings, are logged in
-    the same form.
+    the same form. No caller waits for the reader of stderr; see line_queue.
 
     Args:
         level: The lowest level to log, in upper or lower case.
@@ -88,7 +117,8 @@ def configure_logs(level: str, style: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    queue = queue_prints("stderr")
+    handler = logging.StreamHandler(sys.stderr) if queue is None else QueuedHandler(queue)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

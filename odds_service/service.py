@@ -49,12 +49,19 @@ class Running(Struct, frozen=True):
 
 
 async def run_until_signalled(settings: Settings) -> None:
-    """Run the service; stop in order at the first signal, at once at a second."""
-    stop = trio.Event()
+    """Run the service; stop in order at the first signal, at once at a second.
+
+    A signal before the service serves cancels its start, which closes what is open by then.
+    """
+    stop, start = trio.Event(), trio.CancelScope()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
-        await run_service(settings, stop)
+        nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope, start)
+        async with trio.open_nursery() as running:
+            with start:
+                await running.start(run_service, settings, stop)
         nursery.cancel_scope.cancel()
+    if start.cancelled_caught:
+        log.info("stopped", while_starting=True)
 
 
 async def run_service(

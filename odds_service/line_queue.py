@@ -51,12 +51,13 @@ class LineQueue:
         """Whether a short text would be taken now."""
         return len(self._waiting) < self._max_lines and self._bytes < self._max_bytes
 
-    def put(self, text: str) -> bool:
-        """Queue a text; return whether there was room for it."""
+    def put(self, text: str, *, always: bool = False) -> bool:
+        """Queue a text; return whether there was room for it, or make some if `always`."""
         piece = text.encode("utf-8", "backslashreplace")
         with self._changed:
             full = len(self._waiting) >= self._max_lines
-            if full or (self._waiting and self._bytes + len(piece) > self._max_bytes):
+            full = full or (bool(self._waiting) and self._bytes + len(piece) > self._max_bytes)
+            if full and not always:
                 self.lost += 1
                 return False
             self._waiting.append(piece)

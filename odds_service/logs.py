@@ -69,15 +69,17 @@ class QueuedHandler(logging.Handler):
         except Exception:  # as every handler of the standard library does
             self.handleError(record)
             return
-        if self._queue.has_room:
-            self._tell_lost()
-        self._queue.put(f"{line}\n")
+        last_words = record.levelno >= logging.CRITICAL  # a crash, so there are few of them
+        if self._queue.has_room or last_words:
+            self._tell_lost(always=last_words)
+        self._queue.put(f"{line}\n", always=last_words)
 
-    def _tell_lost(self) -> None:
+    def _tell_lost(self, *, always: bool = False) -> None:
         lost, told = self._queue.lost, self._told
         if lost > told:
             self._told = lost  # first, since the line comes back to this handler
             level = max(logging.WARNING, logging.getLogger().level)
+            level = logging.CRITICAL if always else level  # so that it finds room, too
             log.log(level, "log_lines_lost", lines=lost - told, in_all=lost)
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from odds_service import __version__
 from odds_service.assembly import Parts
 from odds_service.clock import later
+from odds_service.line_queue import lost_prints
 from odds_service.metrics.families import Readings
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING
 from odds_service.status import ChannelFill, ClockReport, RpcReport, ServiceStatus
@@ -40,6 +41,8 @@ def service_status(parts: Parts) -> ServiceStatus:
             lead_s=log_clock.lead_s(wall, boot_s),
             holds=log_clock.holds(wall, boot_s),
         ),
+        loop=parts.watchdog.report,
+        log_lines_lost=lost_prints(),
     )
 
 

@@ -18,9 +18,10 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"secrets", "early"}),
     frozenset({"signals"}),
-    frozenset({"model", "errors", "http", "line_queue"}),
+    frozenset({"model", "errors", "http", "line_queue", "stack"}),
     frozenset({"clock", "config_errors"}),
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),
+    frozenset({"watchdog"}),
     frozenset({"feed", "access", "reconcile"}),
     frozenset({"cache"}),
     frozenset({"filters"}),

@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from odds_service.rpc.errors import Context
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.server_context import ServerContext
-from odds_service.status import ClockReport, ServiceStatus, SourceReport, WriterReport
+from odds_service.status import ClockReport, LoopReport, ServiceStatus, SourceReport, WriterReport
 from odds_service.wire.encode import source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
@@ -53,6 +53,8 @@ async def get_status(
         bookmakers=sum(len(entry.bookmakers) for entry in view.events.values()),
         markets=service.markets,
         clock=_clock(service.clock),
+        loop=_loop(service.loop),
+        log_lines_lost=service.log_lines_lost,
     ).SerializeToString()
 
 
@@ -71,6 +73,19 @@ def _clock(clock: ClockReport) -> pb.ClockStatus:
         slept_s=state.slept_s,
         log_lead_s=clock.lead_s,
         log_holds=clock.holds,
+    )
+
+
+def _loop(loop: LoopReport) -> pb.LoopStatus:
+    return pb.LoopStatus(
+        stalls=loop.stalls,
+        stalled_s=loop.stalled_s,
+        longest_s=loop.longest_s,
+        last_task=loop.last_task,
+        last_place=loop.last_place,
+        last_at=None if loop.last_at is None else timestamp(loop.last_at),
+        pauses=loop.pauses,
+        paused_s=loop.paused_s,
     )
 
 

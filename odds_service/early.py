@@ -1,7 +1,7 @@
 """Signals from before the service can act on them, remembered until it can.
 
 The main thread calls `remember_signals` before anything slow is imported. Without a handler, a
-process with the id 1 (the first of a container) ignores SIGTERM, and another one ends without order.
+process with the id 1 (the first of a container) ignores SIGTERM; another one ends without order.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Logs and prints wait for no reader: lines are lost, counted and told, and nothing else happens."""
+"""Logs and prints wait for no reader: lines are lost, counted and told, and that is all."""
 
 import json
 import os

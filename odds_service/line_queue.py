@@ -43,12 +43,12 @@ class LineQueue:
         self._idle = True
         # Reentrant: a finalizer may log while its thread holds it.
         self._changed = threading.Condition(threading.RLock())
-        self.lost = 0
+        self.lost = self._told = 0
         self.when_emptied: Callable[[], None] = lambda: None
 
     @property
     def has_room(self) -> bool:
-        """Whether a short text would be taken now."""
+        """Return whether a short text would be taken now."""
         return len(self._waiting) < self._max_lines and self._bytes < self._max_bytes
 
     def put(self, text: str, *, always: bool = False) -> bool:
@@ -70,6 +70,12 @@ class LineQueue:
                     target=self._write_on, name=f"lines to {self._descriptor}", daemon=True
                 ).start()
         return True
+
+    def take_lost(self) -> int:
+        """Return the number of texts lost since the last call."""
+        with self._changed:
+            lost, self._told = self.lost - self._told, self.lost
+        return lost
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Wait until all is written; return False if the reader did not take it in time."""

@@ -59,8 +59,17 @@ class QueuedHandler(logging.Handler):
     def __init__(self, queue: LineQueue) -> None:
         super().__init__()
         self._queue = queue
-        self._told = queue.lost
         queue.when_emptied = self._tell_lost
+
+    def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+        """Emit a record, without the lock that the standard library holds meanwhile.
+
+        A thread may stand for ever in the text of an object that it logs; others still log.
+        """
+        kept = self.filter(record)
+        if kept:
+            self.emit(kept if isinstance(kept, logging.LogRecord) else record)
+        return kept
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a line, after the number of those that were left out before it."""
@@ -75,12 +84,10 @@ class QueuedHandler(logging.Handler):
         self._queue.put(f"{line}\n", always=last_words)
 
     def _tell_lost(self, *, always: bool = False) -> None:
-        lost, told = self._queue.lost, self._told
-        if lost > told:
-            self._told = lost  # first, since the line comes back to this handler
+        if lost := self._queue.take_lost():
             level = max(logging.WARNING, logging.getLogger().level)
             level = logging.CRITICAL if always else level  # so that it finds room, too
-            log.log(level, "log_lines_lost", lines=lost - told, in_all=lost)
+            log.log(level, "log_lines_lost", lines=lost, in_all=self._queue.lost)
 
 
 def configure_logs(level: str, style: str) -> None:

@@ -34,7 +34,7 @@ FLUSH_S: Final = 1.0  # for the log's last lines
 MAX_TASKS: Final = 50  # that are counted by name; the rest are OTHER
 OTHER: Final = "other"
 
-_LATE_S: Final = 0.5  # the watchdog's own delay that counts as a pause
+_LATE_S: Final = 0.5  # a delay of the watchdog itself that is not counted
 _STOPS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 
 log = structlog.get_logger(__name__)
@@ -123,7 +123,8 @@ class Watchdog:
             looked, cpu_s = now, cpu_now_s
             # Late itself, the watchdog was stopped too, unless the thread held the interpreter.
             if passed_s > BEAT_S + _LATE_S and used_s < passed_s / 2:
-                self._paused(passed_s - BEAT_S)
+                if passed_s - BEAT_S >= STALL_S:
+                    self._paused(passed_s - BEAT_S)
                 passed_s = BEAT_S
             if self._beats != beats:
                 beats, missed_s, stood_s = self._beats, stood_s, 0.0

@@ -99,7 +99,8 @@ def _clock(clock: ClockReport) -> Iterator[Metric]:
 
 
 def _loop(loop: LoopReport) -> Iterator[Metric]:
-    stalls = [((task,), count) for task, count in loop.stalls_by_task.items()]
+    tasks = {OTHER: 0} | loop.stalls_by_task  # a counter that is there from the start
+    stalls = [((task,), count) for task, count in tasks.items()]
     text = "Times that the Trio thread stood for over a second, by the task that ran."
     yield _counter("odds_loop_stalls", text, stalls, "task")
     stood = "Total time of stalls that have ended."

@@ -1,5 +1,6 @@
 """The store over a database: runs units of work on the bridge and translates their errors."""
 
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,7 @@ class DatabaseStore:
     def __init__(self, database: Database, spill_path: Callable[[str], Path]) -> None:
         self._database = database
         self._spill_path = spill_path
+        self._spilling = threading.Lock()
         self._epoch = ""
         self._database_id = ""
 
@@ -73,7 +75,8 @@ class DatabaseStore:
 
     def spill(self, batches: Sequence[Commit]) -> str:
         path = self._spill_path(self._database_id)
-        spill.write_spill(path, self._database_id, self._epoch, batches)
+        with self._spilling:
+            spill.write_spill(path, self._database_id, self._epoch, batches)
         return str(path)
 
     async def history(self, after: int, upto: int, limit: int) -> list[Change]:

@@ -32,6 +32,7 @@ from odds_service.model.source import SourceState
 from odds_service.status import (
     ChannelFill,
     ClockReport,
+    LoopReport,
     ServiceStatus,
     SourceReport,
     TierFreshness,
@@ -74,7 +75,7 @@ STREAMED: Final[tuple[type[Message], ...]] = (
 )  # fmt: skip
 REPORTED: Final[tuple[type[Message], ...]] = (
     pb.FreshnessStatus, pb.SourceStatus, pb.ChannelStatus, pb.WriterStatus, pb.SubscriberStatus,
-    pb.GetStatusResponse, pb.ClockStatus,
+    pb.GetStatusResponse, pb.ClockStatus, pb.LoopStatus,
 )  # fmt: skip
 
 
@@ -459,6 +460,11 @@ class Told(Bookkeeping):
             clock=ClockReport(
                 state=ClockState(1, 2.0, self.now, True, 3, 4.0), lead_s=5.0, holds=True
             ),
+            loop=LoopReport(
+                stalls=1, stalled_s=2.0, longest_s=3.0, last_task="pull of toa", last_place="m:f:1",
+                last_at=self.now, pauses=4, paused_s=5.0,
+            ),
+            log_lines_lost=6,
         )  # fmt: skip
 
 

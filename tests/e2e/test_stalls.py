@@ -72,9 +72,9 @@ def test_health_follows_a_long_stall(tmp_path: Path) -> None:
         assert process.wait(LONG_S) == 0
 
 
-@pytest.mark.parametrize("signals", [1, 2])
+@pytest.mark.parametrize(("signals", "order"), [(1, "sleep 100000"), (2, "log 100000")])
 def test_sigterm_ends_a_service_whose_thread_stands_for_ever_and_loses_nothing(
-    signals: int, tmp_path: Path
+    signals: int, order: str, tmp_path: Path
 ) -> None:
     service = Blocking(tmp_path)
     with service.started() as process:
@@ -84,7 +84,7 @@ def test_sigterm_ends_a_service_whose_thread_stands_for_ever_and_loses_nothing(
             database.execute("BEGIN IMMEDIATE")  # so that changes wait
             durable = status(address).durable_revision
             until(lambda: status(address).head_revision > durable + 50, "changes wait")
-            service.order("sleep 100000")
+            service.order(order)
             service.wait_for("trio_thread_stands")
             with grpc.insecure_channel(address) as channel:
                 stub = pb_grpc.OddsServiceStub(channel)

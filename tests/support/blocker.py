@@ -13,13 +13,15 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 LONG_S: Final = 120.0
 
-# The file `order` says what to do in the next fetch: sleep or hold the interpreter, for seconds.
+# The file `order` says what to do in the next fetch: sleep or hold the interpreter for
+# seconds, or log an object whose text never comes.
 PLUG_IN: Final = '''
 import re, time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import structlog
 import trio
 from odds_service.model.market import MarketKey, Outcome, observed_market
 from odds_service.model.observation import (
@@ -30,11 +32,18 @@ from odds_service.sources.base import Offer, Pace, Pull
 H2H, SOON = MarketKey("h2h"), datetime.now(UTC) + timedelta(hours=9)
 
 
+class Endless:
+    def __repr__(self):
+        time.sleep(100_000)
+
+
 def block(order):
     Path("taken").touch()
     what, seconds = order.split()
     if what == "sleep":
         time.sleep(float(seconds))
+    elif what == "log":
+        structlog.get_logger().info("text", of=Endless())
     else:  # one call of C that holds the interpreter
         size, took_s = 18, 0.0
         while took_s < float(seconds):
@@ -70,7 +79,8 @@ class Blocker:
             block(text)
         self.fetched += 1
         now = datetime.now(UTC)
-        outcomes = [Outcome("home", "Home", 2 + self.fetched % 900 / 100), Outcome("away", "Away", 1.9)]
+        price = 2 + self.fetched % 900 / 100
+        outcomes = [Outcome("home", "Home", price), Outcome("away", "Away", 1.9)]
         shown = ObservedBookmaker(bookmaker="b", markets={H2H: observed_market(H2H, outcomes)})
         event = ObservedEvent(
             source_event_id="e", sport="soccer", competition="soccer_nowhere", home="Home",

@@ -2779,7 +2779,7 @@ class LoopStatus(_message.Message):
     last_place: _builtins.str
     pauses: _builtins.int
     """How many times the whole process was paused, by a signal or for want of CPU, and for how long in
-    all. A pause is no stall. The machine's sleep counts in ClockStatus alone.
+    all. A pause is no stall.
     """
     paused_s: _builtins.float
     @_builtins.property

@@ -106,8 +106,7 @@ def test_sigterm_ends_a_service_whose_thread_stands_for_ever_and_loses_nothing(
             resumed = pb_grpc.OddsServiceStub(channel).WatchChanges(
                 pb.WatchChangesRequest(resume=cursor)
             )
-            assert next(resumed).opened.intent != pb.INTENT_IMAGE
-            resumed.cancel()
+            assert next(iter(resumed)).opened.intent != pb.INTENT_IMAGE
         process.send_signal(signal.SIGTERM)
         assert process.wait(LONG_S) == 0
     with closing(sqlite3.connect(tmp_path / "odds.db")) as database:

@@ -29,7 +29,11 @@ log = logging.getLogger(__name__)
 
 
 @pytest.mark.parametrize(
-    "times", [pytest.param(3, id="short"), pytest.param(100, id="long", marks=pytest.mark.long)]
+    "times",
+    [
+        pytest.param(3, id="short", marks=pytest.mark.timeout(900)),
+        pytest.param(100, id="long", marks=pytest.mark.long),
+    ],
 )
 async def test_every_fault_in_random_order(times: int, tmp_path: Path) -> None:
     rng = random.Random(times)

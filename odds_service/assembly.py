@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 from msgspec import Struct
@@ -21,13 +22,14 @@ from odds_service.pipeline.listings import Listings
 from odds_service.pipeline.scrape import Scraper
 from odds_service.pipeline.sizes import Sizes
 from odds_service.pipeline.source_counts import Counts
-from odds_service.pipeline.write import Writer
+from odds_service.pipeline.write import Writer, spill_rest
 from odds_service.reconcile import Reconciler
 from odds_service.restore import odds_on_boot_clock, starting_state
 from odds_service.sources.base import Source, asks_of
 from odds_service.sources.boundary import Limits
 from odds_service.storage import open_store
 from odds_service.store import Store, Stored
+from odds_service.watchdog import Watchdog
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -42,6 +44,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     settings: Settings
     faults: BridgeFaults
+    watchdog: Watchdog
     clock: SteadyClock
     started_s: float
     stored: Stored
@@ -66,6 +69,7 @@ async def assemble(
     settings: Settings,
     sources: list[Source],
     faults: BridgeFaults,
+    watchdog: Watchdog,
     clock: Clock | None = None,
 ) -> AsyncIterator[Parts]:
     """Open the database, load the cache from it and wire the parts; nothing runs yet.
@@ -74,6 +78,7 @@ async def assemble(
         settings: The checked settings.
         sources: The opened sources, with unique names.
         faults: The count of errors that reached the asyncio loop of the database.
+        watchdog: The watch over this thread; it spills what is not durable if it ends the process.
         clock: The source of all time; None for the machine's own clocks.
 
     Raises:
@@ -105,31 +110,33 @@ async def assemble(
         limits = Limits(**{name: bounds[name] for name in Limits.__struct_fields__})
         churn = ChurnLimits(**{name: bounds[name] for name in ChurnLimits.__struct_fields__})
         detector = Detector(cache, feed, queue, reconciler, steady, counts, churn, delays)
-        yield Parts(
-            settings=settings,
-            faults=faults,
-            clock=steady,
-            started_s=steady.boot_s(),
-            stored=stored,
-            store=store,
-            feed=feed,
-            cache=cache,
-            queue=queue,
-            writer=Writer(
-                store, queue, feed, dead_letters=stored.dead_letters, log_time=detector.log_time
-            ),
-            reconciler=reconciler,
-            detector=detector,
-            asks=asks,
-            changed_asks=changed,
-            scrapers={
-                source.name: Scraper(
-                    source, send.clone(), steady, listings, counts.of(source.name), limits
-                )
-                for source in sources
-            },
-            delays=delays,
-            sizes=Sizes(),
-            fetched_send=send,
-            fetched=receive,
-        )
+        with watchdog.spilling(partial(spill_rest, store, feed)):
+            yield Parts(
+                settings=settings,
+                faults=faults,
+                watchdog=watchdog,
+                clock=steady,
+                started_s=steady.boot_s(),
+                stored=stored,
+                store=store,
+                feed=feed,
+                cache=cache,
+                queue=queue,
+                writer=Writer(
+                    store, queue, feed, dead_letters=stored.dead_letters, log_time=detector.log_time
+                ),
+                reconciler=reconciler,
+                detector=detector,
+                asks=asks,
+                changed_asks=changed,
+                scrapers={
+                    source.name: Scraper(
+                        source, send.clone(), steady, listings, counts.of(source.name), limits
+                    )
+                    for source in sources
+                },
+                delays=delays,
+                sizes=Sizes(),
+                fetched_send=send,
+                fetched=receive,
+            )

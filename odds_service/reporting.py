@@ -8,6 +8,7 @@ from odds_service import __version__
 from odds_service.assembly import Parts
 from odds_service.clock import later
 from odds_service.delays import Delays
+from odds_service.line_queue import lost_prints
 from odds_service.metrics.families import Readings
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING
 from odds_service.status import (
@@ -53,6 +54,8 @@ def service_status(parts: Parts) -> ServiceStatus:
             holds=log_clock.holds(wall, boot_s),
         ),
         storage=parts.sizes.report,
+        loop=parts.watchdog.report,
+        log_lines_lost=lost_prints(),
     )
 
 

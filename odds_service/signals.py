@@ -5,17 +5,35 @@ import signal
 import structlog
 import trio
 
+from odds_service.early import remembered
+
 log = structlog.get_logger(__name__)
 
 
-async def stop_on_signals(stop: trio.Event, at_once: trio.CancelScope) -> None:
+async def stop_on_signals(
+    stop: trio.Event, at_once: trio.CancelScope, start: trio.CancelScope | None = None
+) -> None:
     """Set `stop` at the first SIGINT or SIGTERM, and cancel `at_once` at the second.
 
-    Returns only when cancelled.
+    Signals that were remembered from before count too. Returns only when cancelled.
+
+    Args:
+        stop: The event that ends the service in order.
+        at_once: The scope of everything.
+        start: The scope of the start alone; the first signal cancels it too.
     """
+
+    def take(number: int) -> None:
+        log.info("signal", signal=signal.Signals(number).name, again=stop.is_set())
+        if stop.is_set():
+            at_once.cancel()
+        stop.set()
+        if start is not None:
+            start.cancel()
+
+    early = remembered()
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        for number in early:
+            take(number)
         async for number in signals:
-            log.info("signal", signal=signal.Signals(number).name, again=stop.is_set())
-            if stop.is_set():
-                at_once.cancel()
-            stop.set()
+            take(number)

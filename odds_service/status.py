@@ -192,10 +192,37 @@ class StorageReport(Struct, frozen=True, kw_only=True):
         return free[0] / growth if free and growth is not None and growth > 0 else None
 
 
+class LoopReport(Struct, frozen=True, kw_only=True):
+    """Stalls of the Trio thread since the start; see watchdog.
+
+    Attributes:
+        stalls: The times that it stood for more than a second.
+        stalls_by_task: The same by the task that ran then.
+        stalled_s: The total length of those that have ended, in seconds.
+        longest_s: The length of the longest, in seconds.
+        last_task: The task of the last stall.
+        last_place: Its innermost function, as `module:function:line`.
+        last_at: The wall clock at the last stall.
+        pauses: The times that the whole process did not run: stopped, or starved of CPU.
+        paused_s: The total length of the pauses, in seconds.
+    """
+
+    stalls: int = 0
+    stalls_by_task: dict[str, int] = {}
+    stalled_s: float = 0.0
+    longest_s: float = 0.0
+    last_task: str = ""
+    last_place: str = ""
+    last_at: datetime | None = None
+    pauses: int = 0
+    paused_s: float = 0.0
+
+
 class ServiceStatus(Struct, frozen=True, kw_only=True):
     """The service as a whole; the gRPC server adds revisions and subscribers.
 
     Attributes:
+        log_lines_lost: The number of log lines, and prints, that no reader took in time.
         log_time: The log's own time, from which ages of changes are measured; None for `now`.
         storage: The size of the database; None if it is not known.
     """
@@ -213,6 +240,8 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
     log_time: datetime | None = None
     clock: ClockReport = ClockReport()
     storage: StorageReport | None = None
+    loop: LoopReport = LoopReport()
+    log_lines_lost: int = 0
 
 
 # Upper bounds in seconds; one more bucket, without a bound, holds the rest.

@@ -16,10 +16,12 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 
 # A part may import parts of earlier layers and its own modules, but no part of its own layer.
 LAYERS: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"secrets", "signals"}),
-    frozenset({"model", "errors", "http"}),
+    frozenset({"secrets", "early"}),
+    frozenset({"signals"}),
+    frozenset({"model", "errors", "http", "line_queue", "stack"}),
     frozenset({"clock", "config_errors"}),
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),
+    frozenset({"watchdog"}),
     frozenset({"feed", "access", "reconcile", "delays"}),
     frozenset({"cache"}),
     frozenset({"filters"}),

@@ -10,7 +10,9 @@ from odds_service.checking import check_start
 from odds_service.commands.options import takes
 from odds_service.commands.service_options import GivenSettings, service_settings
 from odds_service.config import LogSettings, Settings
+from odds_service.early import forget_signals
 from odds_service.errors import OddsServiceError
+from odds_service.line_queue import queue_prints
 from odds_service.logs import configure_logs
 from odds_service.service import run_until_signalled
 
@@ -28,6 +30,8 @@ def serve(
     Settings come from the file, the environment (ODDS_SERVER__LISTEN, …) and these flags; later
     ones take precedence. SIGTERM and ^C shut down gracefully; a second signal stops at once.
     """
+    if check:
+        forget_signals()
     settings = given.load()
     if check:
         configure_logs("error", settings.log.format)
@@ -49,6 +53,7 @@ def run(settings: Settings, log: LogSettings | None = None) -> None:
             groups, so that tracebacks are shown.
     """
     log = log or settings.log
+    queue_prints("stdout")  # a plug-in may print too
     configure_logs(log.level, log.format)
     _run(run_until_signalled, settings)
 

@@ -48,6 +48,8 @@ def status(
         console.print(escape(figures.storage_text(reply.storage)))
     if clock := _clock(reply.clock):
         console.print(clock)
+    if loop := _loop(reply.loop, reply.log_lines_lost):
+        console.print(escape(loop), highlight=False)
     console.print(_sources(reply))
     if figures.has_ages(reply):
         console.print(figures.ages(reply))
@@ -56,6 +58,22 @@ def status(
     if any(source.unmapped for source in reply.sources):
         console.print(_unmapped(reply))
     console.print(_queues(reply))
+
+
+def _loop(loop: pb.LoopStatus, lines_lost: int) -> str:
+    """Return a line about stalls, pauses and lost log lines, empty if there were none."""
+    parts = []
+    if loop.stalls:
+        parts.append(
+            f"{loop.stalls} stalls, {loop.stalled_s:.0f} s in all, the longest"
+            f" {loop.longest_s:.0f} s; the last at {loop.last_at.ToDatetime():%Y-%m-%d %H:%M:%S}"
+            f" UTC in {loop.last_task or 'no task'}, {loop.last_place}"
+        )
+    if loop.pauses:
+        parts.append(f"paused {loop.pauses} times, {loop.paused_s:.0f} s in all")
+    if lines_lost:
+        parts.append(f"{lines_lost} log lines lost")
+    return f"thread: {'; '.join(parts)}" if parts else ""
 
 
 def _sources(reply: pb.GetStatusResponse) -> Table:

@@ -27,6 +27,7 @@ from odds_service.status import (
     CallReport,
     ChannelFill,
     ClockReport,
+    LoopReport,
     RpcReport,
     ServiceStatus,
     SourceReport,
@@ -94,6 +95,9 @@ def families(read: Readings) -> Iterator[Metric]:
     faults = "Errors that reached asyncio's handler: each is a bug."
     yield _counter("odds_asyncio_faults", faults, read.asyncio_faults)
     yield from _clock(status.clock)
+    yield from _loop(status.loop)
+    lost = "Log lines that found the log's reader stalled, and were left out."
+    yield _counter("odds_log_lines_lost", lost, status.log_lines_lost)
 
 
 def _clock(clock: ClockReport) -> Iterator[Metric]:
@@ -105,6 +109,18 @@ def _clock(clock: ClockReport) -> Iterator[Metric]:
     yield _gauge("odds_clock_log_lead_seconds", lead, clock.lead_s)
     holds = "1 while the log's time stands still, because it is over a day ahead."
     yield _gauge("odds_clock_log_holds", holds, clock.holds)
+
+
+def _loop(loop: LoopReport) -> Iterator[Metric]:
+    tasks = {OTHER: 0} | loop.stalls_by_task  # a counter that is there from the start
+    stalls = [((task,), count) for task, count in tasks.items()]
+    text = "Times that the Trio thread stood for over a second, by the task that ran."
+    yield _counter("odds_loop_stalls", text, stalls, "task")
+    stood = "Total time of stalls that have ended."
+    yield _counter("odds_loop_stalled_seconds", stood, loop.stalled_s)
+    yield _counter("odds_loop_pauses", "Times that the whole process did not run.", loop.pauses)
+    paused = "Total time that the whole process did not run."
+    yield _counter("odds_loop_paused_seconds", paused, loop.paused_s)
 
 
 def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric]:

@@ -114,7 +114,9 @@ class Refresher:
         try:
             async with trio.open_nursery() as nursery:
                 for carried in sources.values():
-                    nursery.start_soon(self._refresh_from, carried, flight)
+                    nursery.start_soon(
+                        self._refresh_from, carried, flight, name=f"refresh of {carried.source}"
+                    )
         finally:
             flight.changes.sort(key=lambda change: change.revision)
             flight.revision = max(flight.revision, self._last_known(event_id))

@@ -84,7 +84,7 @@ class Scraper:
                 nursery.start_soon(self._look_regularly)
                 while True:
                     pull = await self._next_pull()
-                    nursery.start_soon(self._pull, pull)
+                    nursery.start_soon(self._pull, pull, name=f"pull of {self.source.name}")
 
     def report(self, state: SourceState) -> SourceReport:
         """Return the source's part of GetStatus."""

@@ -67,6 +67,18 @@ class RpcServer:
         """Set the status that the health service reports."""
         await self._thread.call(self._running.set_serving, serving)
 
+    def set_stalled(self, stalled: bool) -> None:
+        """Report NOT_SERVING while the Trio thread stands. May be called from any thread."""
+        loop = self._thread.loop
+        if loop is None:
+            return
+        work = self._running.set_stalled(stalled)
+        try:
+            asyncio.run_coroutine_threadsafe(work, loop)
+        except RuntimeError:
+            work.close()
+            log.debug("stalled_after_loop_closed")
+
     async def stop(self, grace_s: float) -> None:
         """End streams with a closing message, let calls finish, then close the server.
 
@@ -90,6 +102,7 @@ class _Running:
         )
         self._server.add_generic_rpc_handlers([service_handler(self.context, tokens)])
         self._health = add_standard(self._server, SERVICE)
+        self._serving = self._stalled = False
 
     async def start(self, settings: ServerSettings) -> str:
         """Start to listen, and return the address with its real port. Raises SettingsError."""
@@ -108,8 +121,16 @@ class _Running:
         return f"{host}:{port}"
 
     async def set_serving(self, serving: bool) -> None:
+        self._serving = serving
+        await self._set_health()
+
+    async def set_stalled(self, stalled: bool) -> None:
+        self._stalled = stalled
+        await self._set_health()
+
+    async def _set_health(self) -> None:
         status = health_pb2.HealthCheckResponse.ServingStatus
-        now = status.SERVING if serving else status.NOT_SERVING
+        now = status.SERVING if self._serving and not self._stalled else status.NOT_SERVING
         for name in (health.OVERALL_HEALTH, SERVICE):
             try:
                 async with asyncio.timeout(HEALTH_S):

@@ -13,6 +13,7 @@ from odds_service.rpc.server_context import ServerContext
 from odds_service.status import (
     ClockReport,
     DelayReport,
+    LoopReport,
     ServiceStatus,
     SourceReport,
     StorageReport,
@@ -61,6 +62,8 @@ async def get_status(
         markets=service.markets,
         clock=_clock(service.clock),
         storage=_storage(service.storage),
+        loop=_loop(service.loop),
+        log_lines_lost=service.log_lines_lost,
     ).SerializeToString()
 
 
@@ -79,6 +82,19 @@ def _clock(clock: ClockReport) -> pb.ClockStatus:
         slept_s=state.slept_s,
         log_lead_s=clock.lead_s,
         log_holds=clock.holds,
+    )
+
+
+def _loop(loop: LoopReport) -> pb.LoopStatus:
+    return pb.LoopStatus(
+        stalls=loop.stalls,
+        stalled_s=loop.stalled_s,
+        longest_s=loop.longest_s,
+        last_task=loop.last_task,
+        last_place=loop.last_place,
+        last_at=None if loop.last_at is None else timestamp(loop.last_at),
+        pauses=loop.pauses,
+        paused_s=loop.paused_s,
     )
 
 

@@ -1,5 +1,6 @@
 """The store over a database: runs units of work on the bridge and translates their errors."""
 
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,7 @@ class DatabaseStore:
     ) -> None:
         self._database = database
         self._spill_places = spill_places
+        self._spilling = threading.Lock()
         self._epoch = ""
         self._database_id = ""
 
@@ -84,7 +86,8 @@ class DatabaseStore:
         failed = None
         for path in dict.fromkeys(self._spill_places(self._database_id)):
             try:
-                spill.write_spill(path, self._database_id, self._epoch, batches)
+                with self._spilling:
+                    spill.write_spill(path, self._database_id, self._epoch, batches)
             except OSError as error:  # that disk is full, or away: another may not be
                 failed = failed or error
             else:
@@ -141,7 +144,9 @@ class DatabaseStore:
         return await self._run(retaining.aio_retain, self._database, policy, now)
 
     async def size(self) -> StoreSize:
-        files = {**self._database.files, "spill": self._spill_path(self._database_id)}
+        files = dict(self._database.files)
+        if spills := self._spill_places(self._database_id):
+            files["spill"] = spills[0]  # the preferred one
         parts = await self._run(self._database.aio_size)
         parts |= await trio.to_thread.run_sync(_file_sizes, files)
         places = {part: path.parent for part, path in files.items() if part in _PLACES}

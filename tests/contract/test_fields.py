@@ -35,6 +35,7 @@ from odds_service.status import (
     ClockReport,
     DelayReport,
     Disk,
+    LoopReport,
     ServiceStatus,
     SourceReport,
     StorageReport,
@@ -79,6 +80,7 @@ STREAMED: Final[tuple[type[Message], ...]] = (
 REPORTED: Final[tuple[type[Message], ...]] = (
     pb.FreshnessStatus, pb.SourceStatus, pb.ChannelStatus, pb.WriterStatus, pb.SubscriberStatus,
     pb.GetStatusResponse, pb.ClockStatus, pb.DelayStatus, pb.StorageStatus, pb.DiskStatus,
+    pb.LoopStatus,
 )  # fmt: skip
 
 
@@ -473,6 +475,11 @@ class Told(Bookkeeping):
                 measured_at=self.now, parts={"database": 1}, disks=[Disk("database", 1, 2)],
                 growth_bytes_per_day=1.0, growth_span_s=3_600.0,
             ),
+            loop=LoopReport(
+                stalls=1, stalled_s=2.0, longest_s=3.0, last_task="pull of toa", last_place="m:f:1",
+                last_at=self.now, pauses=4, paused_s=5.0,
+            ),
+            log_lines_lost=6,
         )  # fmt: skip
 
 

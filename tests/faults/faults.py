@@ -1,6 +1,7 @@
 """The faults: each strikes, checks its effect, and leaves everything running."""
 
 import random
+import signal
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -111,6 +112,34 @@ async def network_silent(rig: Rig, rng: random.Random) -> None:
     assert trio.current_time() - began < 3 * STATEMENT_S
 
 
+async def log_reader_stalled(rig: Rig, rng: random.Random) -> None:
+    """Let nobody read the service's log while the database goes and comes: nothing waits for it."""
+    away, back = (len(rig.served.logged(f"storage_{what}")) for what in ("away", "back"))
+    reader = rig.served.reader
+    assert reader is not None
+    with reader.stalled():
+        with rig.proxy.refusing():
+            await rig.until("the outage shows", retries)
+        await rig.recovered()
+        head = (await rig.served.status()).head_revision
+        await rig.until("it goes on", lambda status: status.durable_revision > head)
+    with trio.fail_after(WAIT_S):
+        while len(rig.served.logged("storage_back")) <= back:  # noqa: ASYNC110  # a file
+            await trio.sleep(0.05)
+    assert len(rig.served.logged("storage_away")) > away
+
+
+async def machine_asleep(rig: Rig, rng: random.Random) -> None:
+    """Stop the service's process for some seconds, as a paused virtual machine does."""
+    before = (await rig.served.status()).loop
+    rig.served.signal(signal.SIGSTOP)
+    await trio.sleep(rng.uniform(2.0, 5.0))
+    rig.served.signal(signal.SIGCONT)
+    after = await rig.until("the pause shows", lambda status: status.loop.pauses > before.pauses)
+    assert after.loop.paused_s - before.paused_s > 1.0
+    assert rig.served.logged("process_paused")
+
+
 FAULTS: Final[tuple[Fault, ...]] = (
     database_killed,
     service_killed,
@@ -121,6 +150,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     reply_lost,
     role_barred,
     network_silent,
+    log_reader_stalled,
+    machine_asleep,
 )
 
 

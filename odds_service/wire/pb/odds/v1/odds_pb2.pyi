@@ -2787,6 +2787,8 @@ class GetStatusResponse(_message.Message):
     MARKETS_FIELD_NUMBER: _builtins.int
     CLOCK_FIELD_NUMBER: _builtins.int
     STORAGE_FIELD_NUMBER: _builtins.int
+    LOOP_FIELD_NUMBER: _builtins.int
+    LOG_LINES_LOST_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Of the service's package."""
     epoch: _builtins.str
@@ -2802,6 +2804,8 @@ class GetStatusResponse(_message.Message):
     """In the cache now."""
     bookmakers: _builtins.int
     markets: _builtins.int
+    log_lines_lost: _builtins.int
+    """Lines of the service's log that found its reader stalled, and were left out, since the start."""
     @_builtins.property
     def uptime(self) -> _duration_pb2.Duration: ...
     @_builtins.property
@@ -2818,6 +2822,8 @@ class GetStatusResponse(_message.Message):
     def storage(self) -> Global___StorageStatus:
         """Absent while it is not known, and for a database in memory."""
 
+    @_builtins.property
+    def loop(self) -> Global___LoopStatus: ...
     def __init__(
         self,
         *,
@@ -2837,10 +2843,12 @@ class GetStatusResponse(_message.Message):
         markets: _builtins.int = ...,
         clock: Global___ClockStatus | None = ...,
         storage: Global___StorageStatus | None = ...,
+        loop: Global___LoopStatus | None = ...,
+        log_lines_lost: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "storage", b"storage", "uptime", b"uptime", "writer", b"writer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "loop", b"loop", "storage", b"storage", "uptime", b"uptime", "writer", b"writer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "channels", b"channels", "clock", b"clock", "durable_revision", b"durable_revision", "epoch", b"epoch", "events", b"events", "head_revision", b"head_revision", "markets", b"markets", "oldest_revision", b"oldest_revision", "sources", b"sources", "storage", b"storage", "subscriber_count", b"subscriber_count", "subscribers", b"subscribers", "uptime", b"uptime", "version", b"version", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "channels", b"channels", "clock", b"clock", "durable_revision", b"durable_revision", "epoch", b"epoch", "events", b"events", "head_revision", b"head_revision", "log_lines_lost", b"log_lines_lost", "loop", b"loop", "markets", b"markets", "oldest_revision", b"oldest_revision", "sources", b"sources", "storage", b"storage", "subscriber_count", b"subscriber_count", "subscribers", b"subscribers", "uptime", b"uptime", "version", b"version", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2957,6 +2965,59 @@ class StorageStatus(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__growth_bytes_per_day) -> _WhichOneofReturnType__growth_bytes_per_day | None: ...
 
 Global___StorageStatus: _TypeAlias = StorageStatus  # noqa: Y015
+
+@_typing.final
+class LoopStatus(_message.Message):
+    """How the thread that fetches, detects and writes has run since the start. While it stands, nothing
+    is fetched and nothing is stored; readers and streams get what is there.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STALLS_FIELD_NUMBER: _builtins.int
+    STALLED_S_FIELD_NUMBER: _builtins.int
+    LONGEST_S_FIELD_NUMBER: _builtins.int
+    LAST_TASK_FIELD_NUMBER: _builtins.int
+    LAST_PLACE_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    PAUSES_FIELD_NUMBER: _builtins.int
+    PAUSED_S_FIELD_NUMBER: _builtins.int
+    stalls: _builtins.int
+    """How many times it stood for more than a second."""
+    stalled_s: _builtins.float
+    """How long it stood in all, and the longest time, by stalls that have ended."""
+    longest_s: _builtins.float
+    last_task: _builtins.str
+    """The last stall: its task (that of a plug-in names the source), the innermost function
+    (module:function:line), and its time; absent without one.
+    """
+    last_place: _builtins.str
+    pauses: _builtins.int
+    """How many times the whole process was paused, by a signal or for want of CPU, and for how long in
+    all. A pause is no stall.
+    """
+    paused_s: _builtins.float
+    @_builtins.property
+    def last_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        stalls: _builtins.int = ...,
+        stalled_s: _builtins.float = ...,
+        longest_s: _builtins.float = ...,
+        last_task: _builtins.str = ...,
+        last_place: _builtins.str = ...,
+        last_at: _timestamp_pb2.Timestamp | None = ...,
+        pauses: _builtins.int = ...,
+        paused_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at", "last_place", b"last_place", "last_task", b"last_task", "longest_s", b"longest_s", "paused_s", b"paused_s", "pauses", b"pauses", "stalled_s", b"stalled_s", "stalls", b"stalls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoopStatus: _TypeAlias = LoopStatus  # noqa: Y015
 
 @_typing.final
 class ClockStatus(_message.Message):

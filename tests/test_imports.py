@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 
 # A part may import parts of earlier layers and its own modules, but no part of its own layer.
 LAYERS: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"secrets", "signals"}),
+    frozenset({"secrets", "signals", "file_mark"}),
     frozenset({"model", "errors", "http"}),
     frozenset({"clock", "config_errors"}),
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),

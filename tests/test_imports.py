@@ -21,7 +21,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"clock", "config_errors"}),
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),
     frozenset({"feed", "access", "reconcile"}),
-    frozenset({"cache"}),
+    frozenset({"cache", "certificates"}),
     frozenset({"filters"}),
     frozenset({"stream", "wire", "sources", "storage"}),
     frozenset({"pipeline", "rpc", "metrics", "restore"}),

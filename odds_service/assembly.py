@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from odds_service.bridge import BridgeFaults
 from odds_service.cache import OddsCache
+from odds_service.certificates import Guard
 from odds_service.clock import Clock, SteadyClock, SystemClock
 from odds_service.config import Settings
 from odds_service.detection.withdrawal import doubt
@@ -33,7 +34,9 @@ class Parts(Struct, frozen=True, kw_only=True):
     Attributes:
         started_s: The boot clock at the assembly.
         stored: The state of the database at the assembly.
-        asks: Source -> its asks under the settings.
+        guards: Section -> the access to its port, which a reload can replace.
+        limits: The limits for the answers of one source.
+        asks: Source -> its asks under the settings. A reload changes this table and `scrapers`.
         changed_asks: The asks that differ from the last run's.
     """
 
@@ -49,11 +52,20 @@ class Parts(Struct, frozen=True, kw_only=True):
     writer: Writer
     reconciler: Reconciler
     detector: Detector
+    guards: dict[str, Guard]
+    limits: Limits
+    listings: Listings
     asks: dict[str, Asks]
     changed_asks: dict[str, AsksChange]
     scrapers: dict[str, Scraper]
     fetched_send: trio.MemorySendChannel[Fetched]
     fetched: trio.MemoryReceiveChannel[Fetched]
+
+    def scraper(self, source: Source) -> Scraper:
+        """Return a new scraper for an open source."""
+        counts = self.detector.counts.of(source.name)
+        send = self.fetched_send.clone()
+        return Scraper(source, send, self.clock, self.listings, counts, self.limits)
 
 
 @asynccontextmanager
@@ -72,8 +84,11 @@ async def assemble(
         clock: The source of all time; None for the machine's own clocks.
 
     Raises:
+        SettingsError: The access to a port is set up wrongly.
         StorageError: The database cannot be used; the text names the reason.
     """
+    ports = {"server": settings.server, "metrics": settings.metrics}
+    guards = {section: Guard(port) for section, port in ports.items() if port.listen}
     database, steady = settings.database, SteadyClock(clock or SystemClock())
     async with open_store(
         database.url.get_secret_value(),
@@ -95,10 +110,8 @@ async def assemble(
         queue = WriteQueue(database.queue_changes)
         reconciler = Reconciler(stored.events, stored.ghosts)
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
-        listings, counts = Listings(cache), Counts()
-        limits = Limits(**settings.limits.model_dump())
-        detector = Detector(cache, feed, queue, reconciler, steady, counts)
-        yield Parts(
+        detector = Detector(cache, feed, queue, reconciler, steady, Counts())
+        parts = Parts(
             settings=settings,
             faults=faults,
             clock=steady,
@@ -113,14 +126,14 @@ async def assemble(
             ),
             reconciler=reconciler,
             detector=detector,
+            guards=guards,
+            limits=Limits(**settings.limits.model_dump()),
+            listings=Listings(cache),
             asks=asks,
             changed_asks=changed,
-            scrapers={
-                source.name: Scraper(
-                    source, send.clone(), steady, listings, counts.of(source.name), limits
-                )
-                for source in sources
-            },
+            scrapers={},
             fetched_send=send,
             fetched=receive,
         )
+        parts.scrapers.update({source.name: parts.scraper(source) for source in sources})
+        yield parts

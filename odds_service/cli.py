@@ -1,6 +1,7 @@
 """`odds-service`: the service, its demo, and clients of any server."""
 
 import importlib
+import signal
 import sys
 from importlib.util import find_spec
 from typing import Annotated, Any, Final, NoReturn
@@ -24,6 +25,7 @@ COMMANDS: Final = {
     "status": "Print revisions, sources, queues, storage and subscribers.",
     "history": "Print, export or draw stored changes in order, or print closing odds.",
     "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
+    "reload": "Make the service read its settings again, and print what it did.",
     "health": "Ask whether the service is serving; exit with code 1 if it is not. Needs no token.",
     "config": "Print the effective settings with their origins.",
     "sources": "Report how much of recorded bodies is understood, and contradictions in them.",
@@ -40,6 +42,8 @@ class LateCommands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Replace the placeholder of a command by the command itself."""
         name = args[0]
+        if name == "serve":  # the settings are read after this import, which takes a second
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if name in COMMANDS:
             self.commands[name] = load(name)
         return super().resolve_command(ctx, args)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated
 
 import trio
@@ -14,6 +15,7 @@ from odds_service.config import LogSettings, Settings
 from odds_service.errors import OddsServiceError
 from odds_service.logs import configure_logs
 from odds_service.service import run_until_signalled
+from odds_service.signals import Hangups
 
 
 @takes(given=service_settings)
@@ -27,14 +29,16 @@ def serve(
     """Scrape the configured sources and serve their odds over gRPC.
 
     Settings come from the file, the environment (ODDS_SERVER__LISTEN, …) and these flags; later
-    ones take precedence. SIGTERM and ^C shut down gracefully; a second signal stops at once.
+    ones take precedence. SIGTERM and ^C shut down gracefully; a second signal stops at once. SIGHUP
+    reads the settings again, as `odds-service reload` does.
     """
+    hangups = None if check else Hangups()
     settings = given.load()
     if check:
         configure_logs("error", settings.log.format)
         _run(_check, settings)
     else:
-        run(settings)
+        run(settings, load=given.load, hangups=hangups)
 
 
 async def _check(settings: Settings) -> None:
@@ -44,8 +48,19 @@ async def _check(settings: Settings) -> None:
     typer.echo("ready to start")
 
 
-def run(settings: Settings, log: LogSettings | None = None) -> None:
+def run(
+    settings: Settings,
+    log: LogSettings | None = None,
+    load: Callable[[], Settings] | None = None,
+    hangups: Hangups | None = None,
+) -> None:
     """Configure logging and run the service until a signal.
+
+    Args:
+        settings: The checked settings.
+        log: The form of the log; None for the settings' own.
+        load: Reads the settings again at a SIGHUP; None if nothing can be read again.
+        hangups: Remembers a SIGHUP from before.
 
     Raises:
         OddsServiceError: The only cause of a failure. Other crashes stay in their exception
@@ -53,7 +68,7 @@ def run(settings: Settings, log: LogSettings | None = None) -> None:
     """
     log = log or settings.log
     configure_logs(log.level, log.format)
-    _run(run_until_signalled, settings)
+    _run(partial(run_until_signalled, load=load, hangups=hangups), settings)
 
 
 def _run(work: Callable[[Settings], Awaitable[None]], settings: Settings) -> None:

@@ -34,6 +34,7 @@ class SourceReason:
     NO_SUCCESS: Final = "no_success"  # too long without a success, though nothing failed
     STORAGE_BEHIND: Final = "storage_behind"  # scraping waits for the database
     CRASH: Final = "crash"  # the source raised an unexpected error
+    NO_LONGER_ASKED: Final = "no_longer_asked"  # a reload took the source out of the settings
     FAILED: Final = "failed"  # a failure whose name is not a word
 
 

@@ -23,12 +23,12 @@ from odds_service.detection.departure import purge
 from odds_service.detection.intents import EventIntent
 from odds_service.detection.numbering import Row, number
 from odds_service.detection.source_changes import after_fetch, compare_states, judge
-from odds_service.detection.withdrawal import Changed, due_for_withdrawal, withdraw
+from odds_service.detection.withdrawal import Changed, doubt, due_for_withdrawal, withdraw
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, Commit
 from odds_service.model.observation import Completeness, Observation
 from odds_service.model.scrape_run import ScrapeRun
-from odds_service.model.source import SourceState
+from odds_service.model.source import SourceReason, SourceState, SourceStatus
 from odds_service.model.text import as_text
 from odds_service.pipeline.channels import Fetched, WriteQueue
 from odds_service.pipeline.source_counts import Counts
@@ -86,6 +86,7 @@ class Detector:
         self._clock = clock
         self.log_clock = LogClock(feed.last_detected_at)
         self._times = AnswerTimes(cache.events)
+        self._begins: dict[str, int] = {}  # source -> the first attempt under its present settings
         self.counts = Counts() if counts is None else counts
 
     async def observe(self, observation: Observation) -> Applied:
@@ -95,6 +96,8 @@ class Detector:
             Applied slices remain, in both cache and queue; the rest is lost, as if it had not been
             fetched.
         """
+        if self._is_outdated(observation):
+            return self._ignored(observation)
         observation = self._times.sift(self._dated(observation))
         stale = observation.problems.get(STALE_ANSWER, 0)
         self.counts.of(observation.source).add_problems({STALE_ANSWER: stale})
@@ -110,10 +113,14 @@ class Detector:
     def apply(self, observation: Observation, present: frozenset[str] = frozenset()) -> Applied:
         """Apply an observation at once: compare it, update the cache and publish the changes.
 
+        An observation by settings that a reload has replaced changes nothing.
+
         Args:
             observation: a fetch, or a slice of one.
             present: the source's ids of the events in other slices.
         """
+        if self._is_outdated(observation):
+            return self._ignored(observation)
         observation = self._dated(observation)
         events, at, stamp = self._cache.events, observation.observed_at, self._stamp()
         placement = self._reconciler.place(observation, events)
@@ -177,6 +184,32 @@ class Detector:
             intents = withdraw(self._cache.events, going[:SLICE_EVENTS], changed, _wall(stamp))
             changes += self._let_go(intents, stamp)
 
+    def set_source(self, state: SourceState) -> None:
+        """Add a source, or go on with one under other settings.
+
+        Attempts that began before are ignored from now on, since their settings are replaced.
+        """
+        self._begins[state.source] = self._clock.sequence()
+        self._cache.swap({}, {state.source: state}, None, self.log_time())
+
+    def drop_source(self, name: str) -> None:
+        """Announce the end of a source that a reload took out, and forget its state."""
+        state = replace(
+            self._cache.sources[name],
+            status=SourceStatus.DOWN,
+            reason=SourceReason.NO_LONGER_ASKED,
+            detail="the source was taken out of the settings",
+        )
+        self._commit((), self._stamp(), state)
+        self._cache.drop_source(name)
+
+    def doubt(self, changed: Changed) -> None:
+        """Mark the odds of sources with other asks as stale until they are confirmed."""
+        events = self._cache.events
+        doubted = {event_id: doubt(entry, changed) for event_id, entry in events.items()}
+        fresh = {key: entry for key, entry in doubted.items() if entry is not events[key]}
+        self._cache.swap(fresh, {}, None, self.log_time())
+
     def log_time(self) -> datetime:
         """Return the log's current time, which the ages of its changes are relative to."""
         return self.log_clock.time(self._clock.wall(), self._clock.boot_s())
@@ -229,6 +262,14 @@ class Detector:
                      status=announced.after.status.name, reason=announced.after.reason,
                      detail=announced.after.detail)  # fmt: skip
         return commit
+
+    def _is_outdated(self, observation: Observation) -> bool:
+        source = observation.source
+        begins = self._begins.get(source, 0)
+        return source not in self._cache.sources or observation.sequence < begins
+
+    def _ignored(self, observation: Observation) -> Applied:
+        return Applied((), self._feed.head_revision, 0, observation)
 
     def _judged(self, state: SourceState) -> SourceState:
         return judge(state, self._clock.boot_s(), storage_behind=self._queue.full)

@@ -16,6 +16,7 @@ import structlog
 
 from odds_service.config import ListenSettings
 from odds_service.errors import SettingsError
+from odds_service.file_mark import file_mark
 from odds_service.secrets import hide
 
 REREAD_S: Final = 5.0  # the shortest time between two looks at tokens_file
@@ -41,7 +42,7 @@ class Tokens:
         self._settings = settings
         self._clock = clock
         self._looked_at = clock()
-        self._mark = _mark(settings.tokens_file)
+        self._mark = file_mark(settings.tokens_file)
         self._digests = _digests(settings)
 
     @property
@@ -63,12 +64,16 @@ class Tokens:
             found |= hmac.compare_digest(known, digest)
         return f"token {digest.hex()[:12]}" if found else None
 
+    def adopt(self, other: "Tokens") -> None:
+        """Accept the tokens of another value from now on, and no others."""
+        self._settings, self._mark, self._digests = other._settings, other._mark, other._digests
+
     def _reread(self) -> None:
         now = self._clock()
         if self._settings.tokens_file is None or now < self._looked_at + REREAD_S:
             return
         self._looked_at = now
-        mark = _mark(self._settings.tokens_file)
+        mark = file_mark(self._settings.tokens_file)
         if mark == self._mark:
             return
         try:
@@ -87,14 +92,6 @@ def has_token(authorization: str) -> bool:
 
 def _digests(settings: ListenSettings) -> list[bytes]:
     return [hashlib.sha256(token.encode()).digest() for token in read_tokens(settings)]
-
-
-def _mark(path: Path | None) -> tuple[int, int, int] | None:
-    try:
-        found = None if path is None else path.stat()
-    except OSError:
-        return None
-    return None if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def read_tokens(settings: ListenSettings) -> list[str]:

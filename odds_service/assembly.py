@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from odds_service.bridge import BridgeFaults
 from odds_service.cache import OddsCache
+from odds_service.certificates import Guard
 from odds_service.clock import Clock, SteadyClock, SystemClock
 from odds_service.config import Settings
 from odds_service.delays import Delays
@@ -55,6 +56,9 @@ class Parts(Struct, frozen=True, kw_only=True):
     writer: Writer
     reconciler: Reconciler
     detector: Detector
+    guards: dict[str, Guard]
+    limits: Limits
+    listings: Listings
     asks: dict[str, Asks]
     changed_asks: dict[str, AsksChange]
     scrapers: dict[str, Scraper]
@@ -62,6 +66,12 @@ class Parts(Struct, frozen=True, kw_only=True):
     sizes: Sizes
     fetched_send: trio.MemorySendChannel[Fetched]
     fetched: trio.MemoryReceiveChannel[Fetched]
+
+    def scraper(self, source: Source) -> Scraper:
+        """Return a new scraper for an open source."""
+        counts = self.detector.counts.of(source.name)
+        send = self.fetched_send.clone()
+        return Scraper(source, send, self.clock, self.listings, counts, self.limits)
 
 
 @asynccontextmanager
@@ -84,6 +94,8 @@ async def assemble(
     Raises:
         StorageError: The database cannot be used; the text names the reason.
     """
+    ports = {"server": settings.server, "metrics": settings.metrics}
+    guards = {section: Guard(port) for section, port in ports.items() if port.listen}
     database, steady = settings.database, SteadyClock(clock or SystemClock())
     async with open_store(
         database.url.get_secret_value(),
@@ -105,38 +117,37 @@ async def assemble(
         queue = WriteQueue(database.queue_changes)
         reconciler = Reconciler(stored.events, stored.ghosts)
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
-        listings, counts, delays = Listings(cache), Counts(), Delays()
-        bounds = settings.limits.model_dump()
+        delays, bounds = Delays(), settings.limits.model_dump()
         limits = Limits(**{name: bounds[name] for name in Limits.__struct_fields__})
         churn = ChurnLimits(**{name: bounds[name] for name in ChurnLimits.__struct_fields__})
-        detector = Detector(cache, feed, queue, reconciler, steady, counts, churn, delays)
+        detector = Detector(cache, feed, queue, reconciler, steady, Counts(), churn, delays)
+        parts = Parts(
+            settings=settings,
+            faults=faults,
+            watchdog=watchdog,
+            clock=steady,
+            started_s=steady.boot_s(),
+            stored=stored,
+            store=store,
+            feed=feed,
+            cache=cache,
+            queue=queue,
+            writer=Writer(
+                store, queue, feed, dead_letters=stored.dead_letters, log_time=detector.log_time
+            ),
+            reconciler=reconciler,
+            detector=detector,
+            guards=guards,
+            limits=limits,
+            listings=Listings(cache),
+            asks=asks,
+            changed_asks=changed,
+            scrapers={},
+            delays=delays,
+            sizes=Sizes(),
+            fetched_send=send,
+            fetched=receive,
+        )
+        parts.scrapers.update({source.name: parts.scraper(source) for source in sources})
         with watchdog.spilling(partial(spill_rest, store, feed)):
-            yield Parts(
-                settings=settings,
-                faults=faults,
-                watchdog=watchdog,
-                clock=steady,
-                started_s=steady.boot_s(),
-                stored=stored,
-                store=store,
-                feed=feed,
-                cache=cache,
-                queue=queue,
-                writer=Writer(
-                    store, queue, feed, dead_letters=stored.dead_letters, log_time=detector.log_time
-                ),
-                reconciler=reconciler,
-                detector=detector,
-                asks=asks,
-                changed_asks=changed,
-                scrapers={
-                    source.name: Scraper(
-                        source, send.clone(), steady, listings, counts.of(source.name), limits
-                    )
-                    for source in sources
-                },
-                delays=delays,
-                sizes=Sizes(),
-                fetched_send=send,
-                fetched=receive,
-            )
+            yield parts

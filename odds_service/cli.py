@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "status": "Print revisions, sources, queues, storage and subscribers.",
     "history": "Print, export or draw stored changes in order, or print closing odds.",
     "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
+    "reload": "Make the service read its settings again, and print what it did.",
     "health": "Ask whether the service is serving; exit with code 1 if it is not. Needs no token.",
     "config": "Print the effective settings with their origins.",
     "sources": "Report how much of recorded bodies is understood, and contradictions in them.",

@@ -1,7 +1,8 @@
 """Signals from before the service can act on them, remembered until it can.
 
 The main thread calls `remember_signals` before anything slow is imported. Without a handler, a
-process with the id 1 (the first of a container) ignores SIGTERM; another one ends without order.
+process with the id 1 (the first of a container) ignores SIGTERM; another one ends without order,
+at a SIGHUP too.
 """
 
 import os
@@ -9,7 +10,7 @@ import signal
 from types import FrameType
 from typing import Final
 
-REMEMBERED: Final = (signal.SIGINT, signal.SIGTERM)
+REMEMBERED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class EarlySignals:

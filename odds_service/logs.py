@@ -140,10 +140,15 @@ def configure_logs(level: str, style: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    set_level(level)
     for name in ("httpx", "httpcore", "hpack", "asyncio", "aiosqlite", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     sys.excepthook = _log_crash
     threading.excepthook = _log_thread_crash
     sys.unraisablehook = _log_unraisable
+
+
+def set_level(level: str) -> None:
+    """Log this level and those above it from now on; in upper or lower case."""
+    logging.getLogger().setLevel(level.upper())

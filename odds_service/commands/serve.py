@@ -1,6 +1,7 @@
 """`odds-service serve`: run the service until a signal stops it."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 import trio
@@ -28,7 +29,8 @@ def serve(
     """Scrape the configured sources and serve their odds over gRPC.
 
     Settings come from the file, the environment (ODDS_SERVER__LISTEN, …) and these flags; later
-    ones take precedence. SIGTERM and ^C shut down gracefully; a second signal stops at once.
+    ones take precedence. SIGTERM and ^C shut down gracefully; a second signal stops at once. SIGHUP
+    reads the settings again, as `odds-service reload` does.
     """
     if check:
         forget_signals()
@@ -37,7 +39,7 @@ def serve(
         configure_logs("error", settings.log.format)
         _run(_check, settings)
     else:
-        run(settings)
+        run(settings, load=given.load)
 
 
 async def _check(settings: Settings) -> None:
@@ -45,8 +47,17 @@ async def _check(settings: Settings) -> None:
     typer.echo("ready to start")
 
 
-def run(settings: Settings, log: LogSettings | None = None) -> None:
+def run(
+    settings: Settings,
+    log: LogSettings | None = None,
+    load: Callable[[], Settings] | None = None,
+) -> None:
     """Configure logging and run the service until a signal.
+
+    Args:
+        settings: The checked settings.
+        log: The form of the log; None for the settings' own.
+        load: Reads the settings again at a SIGHUP; None if nothing can be read again.
 
     Raises:
         OddsServiceError: The only cause of a failure. Other crashes stay in their exception
@@ -55,7 +66,7 @@ def run(settings: Settings, log: LogSettings | None = None) -> None:
     log = log or settings.log
     queue_prints("stdout")  # a plug-in may print too
     configure_logs(log.level, log.format)
-    _run(run_until_signalled, settings)
+    _run(partial(run_until_signalled, load=load), settings)
 
 
 def _run(work: Callable[[Settings], Awaitable[None]], settings: Settings) -> None:

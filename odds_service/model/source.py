@@ -36,6 +36,7 @@ class SourceReason:
     TOO_MANY_NEW_EVENTS: Final = "too_many_new_events"  # above limits.max_new_events_per_h
     TOO_MANY_CHANGES: Final = "too_many_changes"  # above limits.max_changes_per_s
     CRASH: Final = "crash"  # the source raised an unexpected error
+    NO_LONGER_ASKED: Final = "no_longer_asked"  # a reload took the source out of the settings
     FAILED: Final = "failed"  # a failure whose name is not a word
 
 

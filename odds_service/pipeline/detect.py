@@ -25,12 +25,12 @@ from odds_service.detection.departure import purge
 from odds_service.detection.intents import EventIntent
 from odds_service.detection.numbering import Row, number
 from odds_service.detection.source_changes import after_fetch, compare_states, judge
-from odds_service.detection.withdrawal import Changed, due_for_withdrawal, withdraw
+from odds_service.detection.withdrawal import Changed, doubt, due_for_withdrawal, withdraw
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, Commit, Timing
 from odds_service.model.observation import Completeness, Observation
 from odds_service.model.scrape_run import ScrapeRun
-from odds_service.model.source import SourceReason, SourceState
+from odds_service.model.source import SourceReason, SourceState, SourceStatus
 from odds_service.model.text import as_text
 from odds_service.pipeline.channels import Fetched, WriteQueue
 from odds_service.pipeline.churn import Churn, ChurnLimits, held_off
@@ -91,6 +91,7 @@ class Detector:
         self._clock = clock
         self.log_clock = LogClock(feed.last_detected_at)
         self._times = AnswerTimes(cache.events)
+        self._begins: dict[str, int] = {}  # source -> the first attempt under its present settings
         self.counts = Counts() if counts is None else counts
         self._limits = limits
         self._churns: dict[str, Churn] = {}
@@ -106,6 +107,8 @@ class Detector:
             Applied slices remain, in both cache and queue; the rest is lost, as if it had not been
             fetched.
         """
+        if self._is_outdated(observation):
+            return self._ignored(observation)
         observation = self._dated(observation)
         if observation.completeness is not Completeness.FAILED:
             if self._churn(observation.source).holds_off(self._clock.boot_s()):
@@ -126,10 +129,14 @@ class Detector:
     def apply(self, observation: Observation, present: frozenset[str] = frozenset()) -> Applied:
         """Apply an observation at once: compare it, update the cache and publish the changes.
 
+        An observation by settings that a reload has replaced changes nothing.
+
         Args:
             observation: a fetch, or a slice of one.
             present: the source's ids of the events in other slices.
         """
+        if self._is_outdated(observation):
+            return self._ignored(observation)
         observation = self._dated(observation)
         events, at, stamp = self._cache.events, observation.observed_at, self._stamp()
         placement = self._reconciler.place(observation, events)
@@ -223,6 +230,33 @@ class Detector:
             intents = withdraw(self._cache.events, going[:SLICE_EVENTS], changed, _wall(stamp))
             changes += self._let_go(intents, stamp)
 
+    def set_source(self, state: SourceState) -> None:
+        """Add a source, or go on with one under other settings.
+
+        Attempts that began before are ignored from now on, since their settings are replaced.
+        """
+        self._begins[state.source] = self._clock.sequence()
+        self._cache.swap({}, {state.source: state}, None, self.log_time())
+
+    def drop_source(self, name: str) -> None:
+        """Announce the end of a source that a reload took out, and forget its state."""
+        state = replace(
+            self._cache.sources[name],
+            status=SourceStatus.DOWN,
+            reason=SourceReason.NO_LONGER_ASKED,
+            detail="the source was taken out of the settings",
+        )
+        self._commit((), self._stamp(), state)
+        self._cache.drop_source(name)
+        self._churns.pop(name, None)
+
+    def doubt(self, changed: Changed) -> None:
+        """Mark the odds of sources with other asks as stale until they are confirmed."""
+        events = self._cache.events
+        doubted = {event_id: doubt(entry, changed) for event_id, entry in events.items()}
+        fresh = {key: entry for key, entry in doubted.items() if entry is not events[key]}
+        self._cache.swap(fresh, {}, None, self.log_time())
+
     def log_time(self) -> datetime:
         """Return the log's current time, which the ages of its changes are relative to."""
         return self.log_clock.time(self._clock.wall(), self._clock.boot_s())
@@ -286,6 +320,14 @@ class Detector:
         now_s = monotonic()
         waited_s = max(0.0, self._clock.boot_s() - observation.observed_boot_s)
         return Timing(observation.source, observation.tier, now_s - waited_s, now_s)
+
+    def _is_outdated(self, observation: Observation) -> bool:
+        source = observation.source
+        begins = self._begins.get(source, 0)
+        return source not in self._cache.sources or observation.sequence < begins
+
+    def _ignored(self, observation: Observation) -> Applied:
+        return Applied((), self._feed.head_revision, 0, observation)
 
     def _judged(self, state: SourceState) -> SourceState:
         churn, boot_s = self._churns.get(state.source), self._clock.boot_s()

@@ -1,9 +1,11 @@
-"""Caller names and TLS credentials for gRPC; see odds_service.access."""
+"""Caller names, their rights and TLS credentials for gRPC; see odds_service.access."""
+
+from urllib.parse import unquote
 
 import grpc
 
-from odds_service.access import Tokens, has_token, read_setting, tls_context
-from odds_service.config import ServerSettings
+from odds_service.access import Tokens, has_token, is_loopback
+from odds_service.certificates import Certificates, Guard, Tls
 from odds_service.rpc.errors import Context, Refused, refused
 
 
@@ -36,15 +38,49 @@ def peer_host(peer: str) -> str:
     return peer.rpartition(":")[0] or peer
 
 
-def credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
-    """Return the TLS credentials of the settings, or None without TLS. Raises SettingsError."""
-    certificate, key = settings.tls_certificate, settings.tls_key
-    if tls_context(settings) is None or certificate is None or key is None:
-        return None
-    pair = read_setting(key, "server.tls_key"), read_setting(certificate, "server.tls_certificate")
-    authority = None
-    if settings.tls_client_ca is not None:
-        authority = read_setting(settings.tls_client_ca, "server.tls_client_ca")
-    return grpc.ssl_server_credentials(
-        [pair], root_certificates=authority, require_client_auth=authority is not None
+def may_reload(guard: Guard, context: Context) -> None:
+    """Check that a caller, whose token is known already, may reload the settings.
+
+    Without tokens and client certificates only callers of this machine may.
+
+    Raises:
+        Refused: It may not (PERMISSION_DENIED).
+    """
+    certificates = guard.certificates
+    if guard.tokens.asked or (certificates and certificates.wants_client_certificates):
+        return
+    if is_this_machine(context.peer()):
+        return
+    text = "only this machine may reload a server without tokens and client certificates"
+    raise refused(grpc.StatusCode.PERMISSION_DENIED, text, "PERMISSION_DENIED")
+
+
+def is_this_machine(peer: str) -> bool:
+    """Return whether gRPC's name of a peer is of this machine: loopback or a Unix socket."""
+    kind, _, address = unquote(peer).partition(":")
+    return kind == "unix" or is_loopback(address.rpartition(":")[0])
+
+
+def credentials(certificates: Certificates) -> grpc.ServerCredentials:
+    """Return TLS credentials that follow the files: each handshake uses the files of its time."""
+    used = certificates.current()
+
+    def changed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal used
+        latest = certificates.current()
+        if latest is used:
+            return None
+        used = latest
+        return _configuration(latest)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(used),
+        changed,  # type: ignore[arg-type]  # the stubs forget None, for unchanged
+        require_client_authentication=certificates.wants_client_certificates,
+    )
+
+
+def _configuration(tls: Tls) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(tls.key, tls.certificate)], root_certificates=tls.authority
     )

@@ -13,7 +13,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from odds_service.access import Tokens
-from odds_service.rpc import calls, closing_odds, history, listing, status
+from odds_service.rpc import calls, closing_odds, history, listing, reload, status
 from odds_service.rpc.auth import caller
 from odds_service.rpc.errors import Context, abort, as_refusal, exhausted, unavailable
 from odds_service.rpc.hub import Subscriber
@@ -69,6 +69,7 @@ SERVICER: Final = Servicer(
     GetClosingOdds=closing_odds.get_closing_odds,
     RefreshEvent=calls.refresh_event,
     GetStatus=status.get_status,
+    Reload=reload.reload,
 )
 
 

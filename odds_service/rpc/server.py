@@ -9,7 +9,7 @@ import trio
 from grpc import aio
 from grpc_health.v1 import health, health_pb2
 
-from odds_service.access import Tokens, check_address
+from odds_service.certificates import Guard
 from odds_service.config import ServerSettings
 from odds_service.errors import SettingsError
 from odds_service.rpc.auth import credentials
@@ -94,24 +94,25 @@ class RpcServer:
 class _Running:
     """The part of the server that lives on its loop."""
 
-    def __init__(self, parts: RpcParts, tokens: Tokens) -> None:
-        self.context = ServerContext(parts, asyncio.get_running_loop())
+    def __init__(self, parts: RpcParts, guard: Guard) -> None:
+        self.context = ServerContext(parts, asyncio.get_running_loop(), guard)
+        self._certificates = guard.certificates
         self._server = aio.server(
             options=channel_options(parts.settings),
             maximum_concurrent_rpcs=parts.settings.max_streams + UNARY_AT_ONCE + PLACES,
         )
-        self._server.add_generic_rpc_handlers([service_handler(self.context, tokens)])
+        self._server.add_generic_rpc_handlers([service_handler(self.context, guard.tokens)])
         self._health = add_standard(self._server, SERVICE)
         self._serving = self._stalled = False
 
     async def start(self, settings: ServerSettings) -> str:
         """Start to listen, and return the address with its real port. Raises SettingsError."""
         host = settings.listen.rpartition(":")[0]
-        secure = credentials(settings)
         try:
-            if secure is None:
+            if self._certificates is None:
                 port = self._server.add_insecure_port(settings.listen)
             else:
+                secure = credentials(self._certificates)
                 port = self._server.add_secure_port(settings.listen, secure)
         except RuntimeError:
             text = f"server.listen: cannot listen on {settings.listen}: in use, or not ours"
@@ -179,15 +180,14 @@ async def serve_grpc(
 
     Cancellation: Takes up to thread.STOP_DEADLINE_S; streams end without a closing message.
     """
-    check_address(parts.settings)
-    tokens = Tokens(parts.settings)
+    guard = parts.guard or Guard(parts.settings)
     thread = LoopThread("grpc")
     token = trio.lowlevel.current_trio_token()
     servers: list[RpcServer] = []
     ready = trio.Event()
 
     async def main(stop: asyncio.Event) -> None:
-        running = _Running(parts, tokens)
+        running = _Running(parts, guard)
         servers.append(RpcServer(await running.start(parts.settings), thread, running))
         with running.context.hub.listening():
             stalled = asyncio.create_task(running.context.hub.watch_stalled())

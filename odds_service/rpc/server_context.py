@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
+from odds_service.certificates import Guard
 from odds_service.filters.selection import Selection
 from odds_service.model.cursor import Cursor, incomplete, plain_epoch
 from odds_service.rpc.deliveries import Deliveries
@@ -31,8 +32,11 @@ REPLAYS_AT_ONCE: Final = 8  # concurrent readers of the database; others wait fo
 class ServerContext:
     """The parts of the service, and the state shared by calls."""
 
-    def __init__(self, parts: RpcParts, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, parts: RpcParts, loop: asyncio.AbstractEventLoop, guard: Guard | None = None
+    ) -> None:
         self.parts = parts
+        self.guard = guard or Guard(parts.settings)
         self.loop = loop
         self.hub = Hub(parts.feed, loop)
         self.reader = LogReader(parts.cache, parts.feed, parts.delays)

@@ -103,7 +103,9 @@ class HttpFetcher:
         self.access = Access(settings.policy())
         self._client = client
         self._site = site
-        self._secret = None if secret is None else secret.encode()
+        self._secrets: tuple[bytes, ...] = ()
+        if secret:
+            self.conceal(secret)
         self._settings = settings
         self._kept = KeptBodies(settings.kept_bytes)
         # No more requests than connections: cancelling while the pool is full leaks its slots.
@@ -113,6 +115,11 @@ class HttpFetcher:
     def kept_bytes(self) -> int:
         """Size of the bodies that are cached for revalidation, in bytes."""
         return self._kept.size_bytes
+
+    def conceal(self, secret: str) -> None:
+        """Mask a new key wherever the server repeats it; the one before is masked too."""
+        hide(secret)
+        self._secrets = (secret.encode(), *self._secrets[:1])
 
     async def get(self, path: str, params: Mapping[str, str]) -> Answer:
         """Send a GET request, with retries while the server is in trouble.
@@ -250,8 +257,9 @@ class HttpFetcher:
             raise SourceError("too_large", f"{path}: the body is over {limit} bytes")
         encoding = headers.get("content-encoding", "").strip().lower()
         body = await decompressed(path, encoding, wire, settings.max_decompressed_bytes)
-        if status >= 400 and self._secret:
-            body = body.replace(self._secret, b"***")  # some servers repeat a rejected key
+        if status >= 400:
+            for secret in self._secrets:
+                body = body.replace(secret, b"***")  # some servers repeat a rejected key
         if status == 200:
             validators = headers.get("etag"), headers.get("last-modified")
             self._kept.keep(request_key, Kept(*validators, encoding, wire))
@@ -314,8 +322,6 @@ async def open_http(
     Raises:
         SettingsError: the address or a header is invalid.
     """
-    if secret is not None:
-        hide(secret)
     site = site_of(
         base_url,
         {

@@ -28,6 +28,7 @@ from odds_service.model.observation import (
 from odds_service.sources.base import Offer, Pace, Pull, steady_tier
 from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
 from odds_service.sources.http_answer import Answer, require_json
+from odds_service.sources.key_file import KeyFile, read_key
 from odds_service.sources.odds_api_body import SHARED_NAMESPACE, BodyReader, PriceFormat, format_of
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 from odds_service.sources.settings import read_settings
@@ -56,6 +57,7 @@ class TheOddsApiSettings(BaseModel):
 
     Attributes:
         api_key: by default read from `api_key_file`, or else from the environment's ODDS_API_KEY.
+        api_key_file: read again when it changes.
         bookmakers: requested instead of `regions`, if given.
         interval_s: seconds between two pulls of one sport.
         by_event: pull each event by itself. This costs more, and is the only way to markets beyond
@@ -112,11 +114,7 @@ class TheOddsApiSettings(BaseModel):
         if self.api_key is not None:
             return self.api_key.get_secret_value()
         if self.api_key_file is not None:
-            try:
-                return self.api_key_file.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "is not text"
-                raise SettingsError(f"api_key_file {self.api_key_file}: {reason}") from None
+            return read_key(self.api_key_file)
         key = os.environ.get("ODDS_API_KEY")
         if not key:
             raise SettingsError(
@@ -145,6 +143,8 @@ class TheOddsApi:
         self.pace = settings.pace()
         self._settings = settings
         self._key = settings.secret()
+        file = settings.api_key_file if settings.api_key is None else None
+        self._key_file = None if file is None else KeyFile(file, name)
         self.access = http.access
         self._http = http
         self._reader = BodyReader()
@@ -192,7 +192,8 @@ class TheOddsApi:
     async def _events_of(self, sport: str, cost: float, problems: Counter[str]) -> tuple[Pull, ...]:
         """Return the events of a sport, which costs no credits; count unreadable ones."""
         path = f"/v4/sports/{sport}/events"
-        answer = await self._http.get(path, {"apiKey": self._key, "dateFormat": "iso"})
+        params = {"apiKey": await self._api_key(), "dateFormat": "iso"}
+        answer = await self._http.get(path, params)
         pulls = []
         raws = _event_bodies(path, answer)[:MOST_EVENTS]
         for raw in raws:
@@ -245,7 +246,7 @@ class TheOddsApi:
 
     async def _observe(self, path: str, scope: Scope, *, whole: bool = True) -> Observation:
         started_at = datetime.now(UTC)
-        answer = await self._http.get(path, self._params())
+        answer = await self._http.get(path, self._params(await self._api_key()))
         observed_at = datetime.now(UTC)
         quota = _credits(answer, "x-requests-remaining")
         events: list[ObservedEvent] = []
@@ -289,10 +290,18 @@ class TheOddsApi:
             text = f"{path}: the prices are American, not decimal as requested"
             raise SourceError("wrong_format", text)
 
-    def _params(self) -> dict[str, str]:
+    async def _api_key(self) -> str:
+        if self._key_file is not None:
+            key = await self._key_file.current()
+            if key != self._key:
+                self._key = key
+                self._http.conceal(key)
+        return self._key
+
+    def _params(self, key: str) -> dict[str, str]:
         settings = self._settings
         params = {
-            "apiKey": self._key,
+            "apiKey": key,
             "markets": ",".join(settings.markets),
             "oddsFormat": settings.odds_format,
             "dateFormat": "iso",

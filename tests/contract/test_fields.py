@@ -72,6 +72,7 @@ CARRIED: Final[tuple[type[Message], ...]] = (
 ASKED: Final[tuple[type[Message], ...]] = (
     pb.Filter, pb.GetOddsRequest, pb.WatchChangesRequest, pb.ListEventsRequest,
     pb.GetHistoryRequest, pb.GetClosingOddsRequest, pb.RefreshEventRequest, pb.GetStatusRequest,
+    pb.ReloadRequest,
 )  # fmt: skip
 STREAMED: Final[tuple[type[Message], ...]] = (
     pb.WatchChangesResponse, pb.Opened, pb.Changes, pb.Heartbeat, pb.ImageBegin, pb.Image,
@@ -290,6 +291,7 @@ READ: Final[dict[type[Message], tuple[Callable[[Any], object], set[Path]]]] = {
     pb.RefreshedSource: (
         lambda message: decode.refreshed(pb.RefreshEventResponse(sources=[message])), set()
     ),
+    pb.ReloadResponse: (decode.reloaded, set()),
     pb.RefreshEventResponse: (
         decode.refreshed,
         {("snapshots", "observed_at"),

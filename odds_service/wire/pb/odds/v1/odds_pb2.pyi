@@ -968,7 +968,8 @@ class SourceState(_message.Message):
     not be read: `html`, `not_json`, `bad_encoding`, `too_large`, `wrong_format`, `wrong_shape`,
     `bad_event`, `wrong_event`, `bad_listing`, `unknown_listing`, `unknown_provider`,
     `bad_observation`, `stale_answer` (older than what it told before). `crash` is a fault of the
-    source's code, `failed` any other failure …
+    source's code, `no_longer_asked` the end of a source that was taken out, `failed` any other
+    failure …
     """
     quota_left: _builtins.int
     """Requests left, as the source tells; absent where it tells none."""
@@ -3071,3 +3072,81 @@ class ClockStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClockStatus: _TypeAlias = ClockStatus  # noqa: Y015
+
+@_typing.final
+class ReloadRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    Reload
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadRequest: _TypeAlias = ReloadRequest  # noqa: Y015
+
+@_typing.final
+class ReloadResponse(_message.Message):
+    """What a reload has done. Sources are named as in the settings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCES_ADDED_FIELD_NUMBER: _builtins.int
+    SOURCES_REMOVED_FIELD_NUMBER: _builtins.int
+    SOURCES_CHANGED_FIELD_NUMBER: _builtins.int
+    SOURCES_UNCHANGED_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
+    NEEDS_RESTART_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    withdrawn: _builtins.int
+    """How many changes withdrew what is no longer asked for, and the place in the log after them."""
+    @_builtins.property
+    def sources_added(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def sources_removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their odds are withdrawn, as changes with reason `no_longer_asked`."""
+
+    @_builtins.property
+    def sources_changed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """They run under other settings now; what these no longer ask for is withdrawn."""
+
+    @_builtins.property
+    def sources_unchanged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def applied(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Other keys of the settings that apply from now on, such as `log.level`."""
+
+    @_builtins.property
+    def needs_restart(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys that differ from what the server runs with, and apply only after a restart."""
+
+    @_builtins.property
+    def cursor(self) -> Global___Cursor: ...
+    def __init__(
+        self,
+        *,
+        sources_added: _abc.Iterable[_builtins.str] | None = ...,
+        sources_removed: _abc.Iterable[_builtins.str] | None = ...,
+        sources_changed: _abc.Iterable[_builtins.str] | None = ...,
+        sources_unchanged: _abc.Iterable[_builtins.str] | None = ...,
+        applied: _abc.Iterable[_builtins.str] | None = ...,
+        needs_restart: _abc.Iterable[_builtins.str] | None = ...,
+        withdrawn: _builtins.int = ...,
+        cursor: Global___Cursor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "cursor", b"cursor", "needs_restart", b"needs_restart", "sources_added", b"sources_added", "sources_changed", b"sources_changed", "sources_removed", b"sources_removed", "sources_unchanged", b"sources_unchanged", "withdrawn", b"withdrawn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadResponse: _TypeAlias = ReloadResponse  # noqa: Y015

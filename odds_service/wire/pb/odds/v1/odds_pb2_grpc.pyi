@@ -58,7 +58,7 @@ class OddsServiceStub:
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
+    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
     @_typing.overload
@@ -122,6 +122,15 @@ class OddsServiceStub:
     """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]
     """The state of the service: revisions, sources, queues, storage, subscribers."""
+    Reload: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ReloadRequest, _odds_pb2.ReloadResponse]
+    """Reads the server's settings again, and applies what can change while it runs; for operators.
+
+    All or nothing: the settings are checked and new sources opened before anything changes.
+    FAILED_PRECONDITION (SETTINGS_ERROR) when they are wrong: the text names the place and the
+    reason, and nothing has changed. PERMISSION_DENIED (PERMISSION_DENIED) when the caller may not.
+    The answer comes once the odds that are no longer asked for are withdrawn. A reload that has
+    begun goes on when the caller leaves.
+    """
 
 @_typing.type_check_only
 class OddsServiceAsyncStub(OddsServiceStub):
@@ -141,7 +150,7 @@ class OddsServiceAsyncStub(OddsServiceStub):
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
+    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -202,6 +211,15 @@ class OddsServiceAsyncStub(OddsServiceStub):
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]  # type: ignore[assignment]
     """The state of the service: revisions, sources, queues, storage, subscribers."""
+    Reload: _aio.UnaryUnaryMultiCallable[_odds_pb2.ReloadRequest, _odds_pb2.ReloadResponse]  # type: ignore[assignment]
+    """Reads the server's settings again, and applies what can change while it runs; for operators.
+
+    All or nothing: the settings are checked and new sources opened before anything changes.
+    FAILED_PRECONDITION (SETTINGS_ERROR) when they are wrong: the text names the place and the
+    reason, and nothing has changed. PERMISSION_DENIED (PERMISSION_DENIED) when the caller may not.
+    The answer comes once the odds that are no longer asked for are withdrawn. A reload that has
+    begun goes on when the caller leaves.
+    """
 
 class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Odds, their changes and their history.
@@ -220,7 +238,7 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
+    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
     @_abc_1.abstractmethod
@@ -321,5 +339,20 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_odds_pb2.GetStatusResponse, _abc.Awaitable[_odds_pb2.GetStatusResponse]]:
         """The state of the service: revisions, sources, queues, storage, subscribers."""
+
+    @_abc_1.abstractmethod
+    def Reload(
+        self,
+        request: _odds_pb2.ReloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_odds_pb2.ReloadResponse, _abc.Awaitable[_odds_pb2.ReloadResponse]]:
+        """Reads the server's settings again, and applies what can change while it runs; for operators.
+
+        All or nothing: the settings are checked and new sources opened before anything changes.
+        FAILED_PRECONDITION (SETTINGS_ERROR) when they are wrong: the text names the place and the
+        reason, and nothing has changed. PERMISSION_DENIED (PERMISSION_DENIED) when the caller may not.
+        The answer comes once the odds that are no longer asked for are withdrawn. A reload that has
+        begun goes on when the caller leaves.
+        """
 
 def add_OddsServiceServicer_to_server(servicer: OddsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

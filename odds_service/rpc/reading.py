@@ -37,6 +37,7 @@ class Piece:
         bodies: The changes as bytes, one body per message. There is none if nothing is selected.
             There are several if one change of the log yields more than fits in a message; then
             only the last body reaches `revision`, and the cursors of the others stay at `start`.
+        changes: The number of changes.
         folded: Whether the bodies are a window. A window is consistent only as a whole: a reader
             that resumed at `start` with a part of it would miss the changes folded away.
         durable_revision: The durable revision in the messages made last.
@@ -46,6 +47,7 @@ class Piece:
         "_messages",
         "_prev_revision",
         "bodies",
+        "changes",
         "durable_revision",
         "folded",
         "revision",
@@ -53,8 +55,15 @@ class Piece:
     )
 
     def __init__(
-        self, start: int, revision: int, bodies: Sequence[bytes], *, folded: bool = False
+        self,
+        start: int,
+        revision: int,
+        bodies: Sequence[bytes],
+        *,
+        changes: int = 0,
+        folded: bool = False,
     ) -> None:
+        self.changes = changes
         self.folded = folded
         self.start = start
         self.revision = revision
@@ -120,7 +129,7 @@ def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
     """
     frames: list[bytes] = []
     bodies: list[bytes] = []
-    size = 0
+    size = sent = 0
     group_at, group_revision = 0, start + 1
     for change, joined in selected:
         if not joined:
@@ -135,12 +144,13 @@ def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
                 end = group_revision - 1
                 break
             bodies.append(b"".join(frames))
+            sent += len(frames)
             frames, size = [], 0
         frames.append(frame)
         size += len(frame)
     if frames:
         bodies.append(b"".join(frames))
-    return Piece(start, end, bodies)
+    return Piece(start, end, bodies, changes=sent + len(frames))
 
 
 def bodies_of(frames: Iterable[bytes]) -> list[bytes]:
@@ -205,6 +215,7 @@ class LogReader:
         if first.revision >= self._feed.head_revision or len(first.bodies) > 1:
             return first
         last, bodies, size = first, list(first.bodies), first.body_bytes
+        changes = first.changes
         made = False
         while last.revision < self._feed.head_revision and not made:
             following = self._pieces.get((selection, last.revision))
@@ -218,10 +229,12 @@ class LogReader:
             if size > _BODY_BYTES or len(following.bodies) > 1:
                 break
             bodies += following.bodies
+            changes += following.changes
             last = following
         if last is first:
             return first
-        piece = Piece(revision, last.revision, [b"".join(bodies)] if bodies else ())
+        joined = [b"".join(bodies)] if bodies else ()
+        piece = Piece(revision, last.revision, joined, changes=changes)
         self._remember((selection, revision), piece)
         return piece
 
@@ -278,7 +291,7 @@ class LogReader:
             if len(frames) % _FRAMES_AT_A_STRETCH == 0:
                 await asyncio.sleep(0)
         self.pieces_made += 1
-        return Piece(after, upto, bodies_of(frames), folded=True)
+        return Piece(after, upto, bodies_of(frames), changes=len(frames), folded=True)
 
     def _made(self, selection: Selection, revision: int) -> Piece:
         """Encode the piece after a revision, and remember it."""

@@ -13,6 +13,7 @@ from odds_service.access import Tokens, check_address
 from odds_service.config import ServerSettings
 from odds_service.errors import SettingsError
 from odds_service.rpc.auth import credentials
+from odds_service.rpc.guard import Revocations
 from odds_service.rpc.handlers import SERVICE, service_handler
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.server_context import ServerContext
@@ -88,7 +89,9 @@ class _Running:
             options=channel_options(parts.settings),
             maximum_concurrent_rpcs=parts.settings.max_streams + UNARY_AT_ONCE + PLACES,
         )
-        self._server.add_generic_rpc_handlers([service_handler(self.context, tokens)])
+        self.revocations = Revocations(self.context, tokens)
+        handler = service_handler(self.context, tokens, revocations=self.revocations)
+        self._server.add_generic_rpc_handlers([handler])
         self._health = add_standard(self._server, SERVICE)
 
     async def start(self, settings: ServerSettings) -> str:
@@ -169,12 +172,16 @@ async def serve_grpc(
         running = _Running(parts, tokens)
         servers.append(RpcServer(await running.start(parts.settings), thread, running))
         with running.context.hub.listening():
-            stalled = asyncio.create_task(running.context.hub.watch_stalled())
+            watchers = [
+                asyncio.create_task(running.context.hub.watch_stalled()),
+                asyncio.create_task(running.revocations.watch()),
+            ]
             token.run_sync_soon(ready.set)
             try:
                 await stop.wait()
             finally:
-                stalled.cancel()
+                for watcher in watchers:
+                    watcher.cancel()
                 await running.stop(0.0)  # noqa: ASYNC102  # asyncio's; it bounds itself
 
     async with trio.open_nursery() as nursery:

@@ -170,11 +170,12 @@ class Watch:
         feed, subscriber, write = self._feed, self._subscriber, self._context.write
         told = self._subscription.told
         durable = feed.durable_revision
-        for message in piece.messages(told, feed.epoch, durable, self._durable):
+        for message in piece.messages(told, self._server.epoch, durable, self._durable):
             subscriber.blocked_since = monotonic()
             await write(message)
         subscriber.blocked_since = None
         if piece.bodies:
+            self._server.usage.changes += piece.changes
             self._durable = max(self._durable, piece.durable_revision)
         subscriber.revision = piece.revision
         self._subscription.reached(piece.revision, monotonic(), not piece.bodies)
@@ -340,7 +341,7 @@ def _resume(server: ServerContext, request: pb.WatchChangesRequest) -> Resume | 
     if not request.HasField("resume"):
         return None
     cursor = request.resume
-    verdict = IntentReason(server.verdict(cursor))
+    verdict = IntentReason(server.resumes(cursor))
     return Resume(Cursor(cursor.epoch, cursor.revision), verdict)
 
 

@@ -277,9 +277,19 @@ class SubscriberReport(Struct, frozen=True):
     replaying: bool
 
 
+class UsageReport(Struct, frozen=True):
+    """The use of the server under one configured name: calls, changes sent, refreshes."""
+
+    name: str
+    calls: int
+    changes: int
+    refreshes: int
+
+
 class RpcReport(Struct, frozen=True):
     """The state of the gRPC server; `encoded` counts pieces of the log, shared ones once."""
 
     calls: list[CallReport]
     subscribers: list[SubscriberReport]
     encoded: int
+    usage: list[UsageReport] = []

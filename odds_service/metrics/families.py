@@ -33,6 +33,7 @@ from odds_service.status import (
     SourceReport,
     StorageReport,
     SubscriberReport,
+    UsageReport,
     WriterReport,
 )
 
@@ -92,6 +93,7 @@ def families(read: Readings) -> Iterator[Metric]:
     encoded = "Pieces of the log encoded, each once for all its readers."
     yield _counter("odds_encoded_pieces", encoded, read.rpc.encoded)
     yield from _calls(read.rpc.calls)
+    yield from _usage(read.rpc.usage)
     faults = "Errors that reached asyncio's handler: each is a bug."
     yield _counter("odds_asyncio_faults", faults, read.asyncio_faults)
     yield from _clock(status.clock)
@@ -331,6 +333,21 @@ def _calls(calls: Sequence[CallReport]) -> Iterator[Metric]:
 
 
 Values = float | Iterable[tuple[Sequence[str], float]]
+
+
+def _usage(usage: Sequence[UsageReport]) -> Iterator[Metric]:
+    yield _counter(
+        "odds_token_calls", "Calls begun, by the name of the token.",
+        [((each.name,), each.calls) for each in usage], "token",
+    )  # fmt: skip
+    yield _counter(
+        "odds_token_changes", "Changes sent, by the name of the token.",
+        [((each.name,), each.changes) for each in usage], "token",
+    )  # fmt: skip
+    yield _counter(
+        "odds_token_refreshes", "Refreshes begun, by the name of the token.",
+        [((each.name,), each.refreshes) for each in usage], "token",
+    )  # fmt: skip
 
 
 def _gauge(name: str, text: str, values: Values, *labels: str) -> Metric:

@@ -42,6 +42,7 @@ class Piece:
         bodies: The changes as bytes, one body per message. There is none if nothing is selected.
             There are several if one change of the log yields more than fits in a message; then
             only the last body reaches `revision`, and the cursors of the others stay at `start`.
+        changes: The number of changes.
         folded: Whether the bodies are a window. A window is consistent only as a whole: a reader
             that resumed at `start` with a part of it would miss the changes folded away.
         durable_revision: The durable revision in the messages made last.
@@ -52,6 +53,7 @@ class Piece:
         "_messages",
         "_prev_revision",
         "bodies",
+        "changes",
         "durable_revision",
         "folded",
         "parcel",
@@ -60,8 +62,15 @@ class Piece:
     )
 
     def __init__(
-        self, start: int, revision: int, bodies: Sequence[bytes], *, folded: bool = False
+        self,
+        start: int,
+        revision: int,
+        bodies: Sequence[bytes],
+        *,
+        changes: int = 0,
+        folded: bool = False,
     ) -> None:
+        self.changes = changes
         self.folded = folded
         self.start = start
         self.revision = revision
@@ -131,7 +140,7 @@ def piece_of(
     """
     frames: list[bytes] = []
     bodies: list[bytes] = []
-    size = 0
+    size = count = 0
     group_at, group_revision = 0, start + 1
     for change, joined in selected:
         if not joined:
@@ -146,6 +155,7 @@ def piece_of(
                 end = group_revision - 1
                 break
             bodies.append(b"".join(frames))
+            count += len(frames)
             frames, size = [], 0
         frames.append(frame)
         size += len(frame)
@@ -153,7 +163,7 @@ def piece_of(
             sent.append(change)
     if frames:
         bodies.append(b"".join(frames))
-    return Piece(start, end, bodies)
+    return Piece(start, end, bodies, changes=count + len(frames))
 
 
 def bodies_of(frames: Iterable[bytes]) -> list[bytes]:
@@ -234,6 +244,7 @@ class LogReader:
             return first
         last, bodies, size = first, list(first.bodies), first.body_bytes
         parcels = [first.parcel]
+        changes = first.changes
         made = False
         while last.revision < self._feed.head_revision and not made:
             following = self._pieces.get((selection, last.revision))
@@ -248,10 +259,12 @@ class LogReader:
                 break
             bodies += following.bodies
             parcels.append(following.parcel)
+            changes += following.changes
             last = following
         if last is first:
             return first
-        piece = Piece(revision, last.revision, [b"".join(bodies)] if bodies else ())
+        joined = [b"".join(bodies)] if bodies else ()
+        piece = Piece(revision, last.revision, joined, changes=changes)
         piece.parcel = joined_parcel(parcels)
         self._remember((selection, revision), piece)
         return piece
@@ -312,7 +325,7 @@ class LogReader:
             if len(frames) % _FRAMES_AT_A_STRETCH == 0:
                 await asyncio.sleep(0)
         self.pieces_made += 1
-        piece = Piece(after, upto, bodies_of(frames), folded=True)
+        piece = Piece(after, upto, bodies_of(frames), changes=len(frames), folded=True)
         piece.parcel = self._delays.parcel(_news(selection, sent), commits, conflated=True)
         return piece
 

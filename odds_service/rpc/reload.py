@@ -2,21 +2,19 @@
 
 from grpc import StatusCode
 
-from odds_service.rpc.auth import may_reload
 from odds_service.rpc.errors import Context, refused
 from odds_service.rpc.server_context import ServerContext
 from odds_service.wire.encode import cursor_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 
-async def reload(server: ServerContext, _request: pb.ReloadRequest, context: Context) -> bytes:
+async def reload(server: ServerContext, _request: pb.ReloadRequest, _context: Context) -> bytes:
     """Read the settings again, and answer with what was done.
 
     Raises:
-        Refused: The caller may not, or nothing can be read again.
+        Refused: Nothing can be read again.
         SettingsError: The settings are wrong; nothing has changed.
     """
-    may_reload(server.guard, context)
     work = server.parts.reload
     if work is None:
         raise refused(StatusCode.UNIMPLEMENTED, "there are no settings to read", "NO_SETTINGS")

@@ -13,6 +13,7 @@ from odds_service.certificates import Guard
 from odds_service.config import ServerSettings
 from odds_service.errors import SettingsError
 from odds_service.rpc.auth import credentials
+from odds_service.rpc.guard import Revocations
 from odds_service.rpc.handlers import SERVICE, service_handler
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.server_context import ServerContext
@@ -95,13 +96,15 @@ class _Running:
     """The part of the server that lives on its loop."""
 
     def __init__(self, parts: RpcParts, guard: Guard) -> None:
-        self.context = ServerContext(parts, asyncio.get_running_loop(), guard)
+        self.context = ServerContext(parts, asyncio.get_running_loop())
         self._certificates = guard.certificates
         self._server = aio.server(
             options=channel_options(parts.settings),
             maximum_concurrent_rpcs=parts.settings.max_streams + UNARY_AT_ONCE + PLACES,
         )
-        self._server.add_generic_rpc_handlers([service_handler(self.context, guard.tokens)])
+        self.revocations = Revocations(self.context, guard.tokens)
+        handler = service_handler(self.context, guard.tokens, revocations=self.revocations)
+        self._server.add_generic_rpc_handlers([handler])
         self._health = add_standard(self._server, SERVICE)
         self._serving = self._stalled = False
 
@@ -190,14 +193,17 @@ async def serve_grpc(
         running = _Running(parts, guard)
         servers.append(RpcServer(await running.start(parts.settings), thread, running))
         with running.context.hub.listening():
-            stalled = asyncio.create_task(running.context.hub.watch_stalled())
-            counting = asyncio.create_task(running.context.deliveries.count_regularly())
+            watchers = [
+                asyncio.create_task(running.context.hub.watch_stalled()),
+                asyncio.create_task(running.context.deliveries.count_regularly()),
+                asyncio.create_task(running.revocations.watch()),
+            ]
             token.run_sync_soon(ready.set)
             try:
                 await stop.wait()
             finally:
-                stalled.cancel()
-                counting.cancel()
+                for watcher in watchers:
+                    watcher.cancel()
                 await running.stop(0.0)  # noqa: ASYNC102  # asyncio's; it bounds itself
 
     async with trio.open_nursery() as nursery:

@@ -1,12 +1,14 @@
 """GetStatus: the state of the service and of the server."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 
+from odds_service.filters.selection import Selection
+from odds_service.model.snapshot import EventOdds
 from odds_service.rpc.errors import Context
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.server_context import ServerContext
@@ -29,20 +31,30 @@ SUBSCRIBERS_LISTED: Final = 100  # those furthest behind
 async def get_status(
     server: ServerContext, _request: pb.GetStatusRequest, _context: Context
 ) -> bytes:
-    """Answer with revisions, sources, queues, storage and subscribers."""
+    """Answer with revisions, sources, queues, storage and subscribers.
+
+    A restricted caller sees its sources, and counts of the odds that it may see. Only operators see
+    who the subscribers are, and the usage of each token.
+    """
     service = await server.ask(_ask, server.parts.status)
     feed = server.parts.feed
     view = server.parts.cache.view()
-    carried = Counter(source for entry in view.events.values() for source in entry.sources)
+    selection = server.selection(pb.Filter())
+    entries = [each for each in view.events.values() if selection.takes_event(each.event)]
+    carried = Counter(source for entry in entries for source in entry.sources)
     subscribers = sorted(server.hub.subscribers, key=lambda each: each.revision)
     return pb.GetStatusResponse(
         version=service.version,
         uptime=_duration(service.now - service.started_at),
-        epoch=feed.epoch,
+        epoch=server.epoch,
         head_revision=view.cursor.revision,
         durable_revision=view.durable_revision,
         oldest_revision=feed.oldest_revision,
-        sources=[_source(report, carried) for report in service.sources],
+        sources=[
+            _source(report, carried)
+            for report in service.sources
+            if selection.takes_source(report.state.source)
+        ],
         channels=[
             pb.ChannelStatus(
                 name=channel.name,
@@ -57,14 +69,36 @@ async def get_status(
         subscribers=[
             _subscriber(server, each, service) for each in subscribers[:SUBSCRIBERS_LISTED]
         ],
-        events=len(view.events),
-        bookmakers=sum(len(entry.bookmakers) for entry in view.events.values()),
-        markets=service.markets,
+        events=len(entries),
+        bookmakers=sum(
+            selection.takes_bookmaker(*key) for entry in entries for key in entry.bookmakers
+        ),
+        markets=_markets(selection, entries) if selection.hides else service.markets,
         clock=_clock(service.clock),
         storage=_storage(service.storage),
         loop=_loop(service.loop),
         log_lines_lost=service.log_lines_lost,
+        usage=_usage(server) if server.grant.admin else (),
     ).SerializeToString()
+
+
+def _markets(selection: Selection, entries: Iterable[EventOdds]) -> int:
+    return sum(
+        len(odds.markets)
+        for entry in entries
+        for key, odds in entry.bookmakers.items()
+        if selection.takes_bookmaker(*key)
+    )
+
+
+def _usage(server: ServerContext) -> list[pb.TokenUsage]:
+    reports = [usage.report() for _, usage in sorted(server.usages.items())]
+    return [
+        pb.TokenUsage(
+            name=each.name, calls=each.calls, changes=each.changes, refreshes=each.refreshes
+        )
+        for each in reports
+    ]
 
 
 async def _ask(status: Callable[[], ServiceStatus]) -> ServiceStatus:  # noqa: ASYNC124  # for the gate
@@ -197,5 +231,5 @@ def _subscriber(
         lag_s=server.hub.lag_s(subscriber.revision, service.log_time or service.now),
         connected_at=timestamp(subscriber.connected_at),
         replaying=subscriber.replaying,
-        peer=subscriber.peer,
+        peer=subscriber.peer if server.grant.admin else "",
     )

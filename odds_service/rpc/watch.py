@@ -171,12 +171,13 @@ class Watch:
         feed, subscriber, write = self._feed, self._subscriber, self._context.write
         told = self._subscription.told
         durable = feed.durable_revision
-        for message in piece.messages(told, feed.epoch, durable, self._durable):
+        for message in piece.messages(told, self._server.epoch, durable, self._durable):
             subscriber.blocked_since = monotonic()
             await write(message)
         subscriber.blocked_since = None
         now = monotonic()
         if piece.bodies:
+            self._server.usage.changes += piece.changes
             self._durable = max(self._durable, piece.durable_revision)
             parcel = piece.parcel
             # A client that was away is late by itself; its first changes show no delay of ours.
@@ -346,7 +347,7 @@ def _resume(server: ServerContext, request: pb.WatchChangesRequest) -> Resume | 
     if not request.HasField("resume"):
         return None
     cursor = request.resume
-    verdict = IntentReason(server.verdict(cursor))
+    verdict = IntentReason(server.resumes(cursor))
     return Resume(Cursor(cursor.epoch, cursor.revision), verdict)
 
 

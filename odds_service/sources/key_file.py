@@ -17,15 +17,15 @@ LOOK_S: Final = 5.0  # the shortest time between two looks at the file
 log = structlog.get_logger(__name__)
 
 
-def read_key(path: Path) -> str:
-    """Return the key in a file. Raises SettingsError, which names `api_key_file`."""
+def read_key(path: Path, setting: str = "api_key_file") -> str:
+    """Return the key in a file. Raises SettingsError, which names the setting and the file."""
     try:
         key = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not text"
-        raise SettingsError(f"api_key_file {path}: {reason}") from None
+        raise SettingsError(f"{setting} {path}: {reason}") from None
     if not key:
-        raise SettingsError(f"api_key_file {path}: is empty")
+        raise SettingsError(f"{setting} {path}: is empty")
     hide(key)
     return key
 
@@ -39,16 +39,26 @@ class KeyFile:
         path: the file.
         source: the name of the source, for the log.
         clock: returns seconds that never step back.
+        setting: the name of its setting, for errors.
+
+    Attributes:
+        key: the key in use.
     """
 
     def __init__(
-        self, path: Path, source: str, clock: Callable[[], float] = time.monotonic
+        self,
+        path: Path,
+        source: str,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        setting: str = "api_key_file",
     ) -> None:
         self._path = path
         self._source = source
         self._clock = clock
         self._mark = file_mark(path)
-        self._key = read_key(path)
+        self._setting = setting
+        self.key = read_key(path, setting)
         self._looked_at = clock()
 
     async def current(self) -> str:
@@ -57,7 +67,7 @@ class KeyFile:
         if now >= self._looked_at + LOOK_S:
             self._looked_at = now
             await trio.to_thread.run_sync(self._look)
-        return self._key
+        return self.key
 
     def _look(self) -> None:
         mark = file_mark(self._path)
@@ -65,7 +75,7 @@ class KeyFile:
             return
         self._mark = mark
         try:
-            self._key = read_key(self._path)
+            self.key = read_key(self._path, self._setting)
         except SettingsError as error:
             log.warning("key_not_read_again", source=self._source, reason=str(error))
         else:

@@ -81,7 +81,7 @@ STREAMED: Final[tuple[type[Message], ...]] = (
 REPORTED: Final[tuple[type[Message], ...]] = (
     pb.FreshnessStatus, pb.SourceStatus, pb.ChannelStatus, pb.WriterStatus, pb.SubscriberStatus,
     pb.GetStatusResponse, pb.ClockStatus, pb.DelayStatus, pb.StorageStatus, pb.DiskStatus,
-    pb.LoopStatus,
+    pb.LoopStatus, pb.TokenUsage,
 )  # fmt: skip
 
 
@@ -494,8 +494,9 @@ async def test_every_field_of_a_status_is_told() -> None:
             await stream.until("image_end")
             status = await client.call("GetStatus", pb.GetStatusRequest())
     # This reader is at the head and reads from memory.
-    at_rest = {"lag_changes", "lag_s", "replaying"}
-    assert set(unset(status)) == {("subscribers", name) for name in at_rest}
+    at_rest = {("subscribers", name) for name in ("lag_changes", "lag_s", "replaying")}
+    at_rest |= {("usage", name) for name in ("changes", "refreshes")}  # nothing was sent or fetched
+    assert set(unset(status)) == at_rest
 
 
 # --- what is asked

@@ -309,7 +309,9 @@ class _IntentReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IntentRe
     INTENT_REASON_TOO_OLD: _IntentReason.ValueType  # 3
     """Changes after the cursor are no longer kept."""
     INTENT_REASON_EPOCH_CHANGED: _IntentReason.ValueType  # 4
-    """The cursor names changes that were lost in a crash, or a database that this one is not."""
+    """The cursor names changes that were lost in a crash, or a database that this one is not. Also
+    where it came with a token that sees other sources or bookmakers.
+    """
     INTENT_REASON_HISTORY_GAP: _IntentReason.ValueType  # 5
     """A change after the cursor could not be stored."""
     INTENT_REASON_AHEAD_OF_SERVER: _IntentReason.ValueType  # 6
@@ -333,7 +335,9 @@ INTENT_REASON_RESUMED: IntentReason.ValueType  # 2
 INTENT_REASON_TOO_OLD: IntentReason.ValueType  # 3
 """Changes after the cursor are no longer kept."""
 INTENT_REASON_EPOCH_CHANGED: IntentReason.ValueType  # 4
-"""The cursor names changes that were lost in a crash, or a database that this one is not."""
+"""The cursor names changes that were lost in a crash, or a database that this one is not. Also
+where it came with a token that sees other sources or bookmakers.
+"""
 INTENT_REASON_HISTORY_GAP: IntentReason.ValueType  # 5
 """A change after the cursor could not be stored."""
 INTENT_REASON_AHEAD_OF_SERVER: IntentReason.ValueType  # 6
@@ -2790,6 +2794,7 @@ class GetStatusResponse(_message.Message):
     STORAGE_FIELD_NUMBER: _builtins.int
     LOOP_FIELD_NUMBER: _builtins.int
     LOG_LINES_LOST_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Of the service's package."""
     epoch: _builtins.str
@@ -2825,6 +2830,10 @@ class GetStatusResponse(_message.Message):
 
     @_builtins.property
     def loop(self) -> Global___LoopStatus: ...
+    @_builtins.property
+    def usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenUsage]:
+        """The use of the server by each token since the start. Only callers with the right `admin` get it."""
+
     def __init__(
         self,
         *,
@@ -2846,10 +2855,11 @@ class GetStatusResponse(_message.Message):
         storage: Global___StorageStatus | None = ...,
         loop: Global___LoopStatus | None = ...,
         log_lines_lost: _builtins.int = ...,
+        usage: _abc.Iterable[Global___TokenUsage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "loop", b"loop", "storage", b"storage", "uptime", b"uptime", "writer", b"writer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "channels", b"channels", "clock", b"clock", "durable_revision", b"durable_revision", "epoch", b"epoch", "events", b"events", "head_revision", b"head_revision", "log_lines_lost", b"log_lines_lost", "loop", b"loop", "markets", b"markets", "oldest_revision", b"oldest_revision", "sources", b"sources", "storage", b"storage", "subscriber_count", b"subscriber_count", "subscribers", b"subscribers", "uptime", b"uptime", "version", b"version", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "channels", b"channels", "clock", b"clock", "durable_revision", b"durable_revision", "epoch", b"epoch", "events", b"events", "head_revision", b"head_revision", "log_lines_lost", b"log_lines_lost", "loop", b"loop", "markets", b"markets", "oldest_revision", b"oldest_revision", "sources", b"sources", "storage", b"storage", "subscriber_count", b"subscriber_count", "subscribers", b"subscribers", "uptime", b"uptime", "usage", b"usage", "version", b"version", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3019,6 +3029,42 @@ class LoopStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LoopStatus: _TypeAlias = LoopStatus  # noqa: Y015
+
+@_typing.final
+class TokenUsage(_message.Message):
+    """The use of the server under one name of `server.access`. Tokens without a name are counted as
+    `plain`, callers without a token as `anonymous`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    REFRESHES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name in the settings, never the token."""
+    calls: _builtins.int
+    """Calls begun, streams included."""
+    changes: _builtins.int
+    """Changes sent by WatchChanges and GetHistory."""
+    refreshes: _builtins.int
+    """Refreshes begun."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        changes: _builtins.int = ...,
+        refreshes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "changes", b"changes", "name", b"name", "refreshes", b"refreshes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenUsage: _TypeAlias = TokenUsage  # noqa: Y015
 
 @_typing.final
 class ClockStatus(_message.Message):

@@ -41,7 +41,8 @@ class OddsServiceStub:
     An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
-    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
+    `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
     (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
@@ -109,7 +110,8 @@ class OddsServiceServicer:
     An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
-    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
+    `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
     (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
@@ -138,7 +140,9 @@ class OddsServiceServicer:
         the last message and pass it as `resume` to go on after a disconnect.
         When the server stops, `closing` is the last message and the status is UNAVAILABLE
         (SERVER_STOPPING). A reader that takes nothing for minutes is ended as UNAVAILABLE
-        (STALLED_READER); resume at the last cursor.
+        (STALLED_READER); resume at the last cursor. A stream whose token is no longer accepted is ended
+        as UNAUTHENTICATED within seconds, one whose token's access has changed as UNAVAILABLE
+        (ACCESS_CHANGED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -279,7 +283,8 @@ class OddsService:
     An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
-    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
+    `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
     (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 

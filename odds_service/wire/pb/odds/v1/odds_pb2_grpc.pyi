@@ -57,7 +57,8 @@ class OddsServiceStub:
     An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
-    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
+    `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
     (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
@@ -86,7 +87,9 @@ class OddsServiceStub:
     the last message and pass it as `resume` to go on after a disconnect.
     When the server stops, `closing` is the last message and the status is UNAVAILABLE
     (SERVER_STOPPING). A reader that takes nothing for minutes is ended as UNAVAILABLE
-    (STALLED_READER); resume at the last cursor.
+    (STALLED_READER); resume at the last cursor. A stream whose token is no longer accepted is ended
+    as UNAUTHENTICATED within seconds, one whose token's access has changed as UNAVAILABLE
+    (ACCESS_CHANGED).
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ListEventsRequest, _odds_pb2.ListEventsResponse]
     """The events that the filter selects, in order of their start, with the bookmakers that price
@@ -149,7 +152,8 @@ class OddsServiceAsyncStub(OddsServiceStub):
     An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
-    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
+    `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
     (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
@@ -175,7 +179,9 @@ class OddsServiceAsyncStub(OddsServiceStub):
     the last message and pass it as `resume` to go on after a disconnect.
     When the server stops, `closing` is the last message and the status is UNAVAILABLE
     (SERVER_STOPPING). A reader that takes nothing for minutes is ended as UNAVAILABLE
-    (STALLED_READER); resume at the last cursor.
+    (STALLED_READER); resume at the last cursor. A stream whose token is no longer accepted is ended
+    as UNAUTHENTICATED within seconds, one whose token's access has changed as UNAVAILABLE
+    (ACCESS_CHANGED).
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_odds_pb2.ListEventsRequest, _odds_pb2.ListEventsResponse]  # type: ignore[assignment]
     """The events that the filter selects, in order of their start, with the bookmakers that price
@@ -237,7 +243,8 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
     An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
-    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
+    `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
     (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
@@ -273,7 +280,9 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         the last message and pass it as `resume` to go on after a disconnect.
         When the server stops, `closing` is the last message and the status is UNAVAILABLE
         (SERVER_STOPPING). A reader that takes nothing for minutes is ended as UNAVAILABLE
-        (STALLED_READER); resume at the last cursor.
+        (STALLED_READER); resume at the last cursor. A stream whose token is no longer accepted is ended
+        as UNAUTHENTICATED within seconds, one whose token's access has changed as UNAVAILABLE
+        (ACCESS_CHANGED).
         """
 
     @_abc_1.abstractmethod

@@ -94,7 +94,8 @@ def test_compose_gives_the_service_its_settings(monkeypatch: pytest.MonkeyPatch)
     assert float(SERVICES["service"]["stop_grace_period"].removesuffix("s")) > longest_stop_s()
     # What a stop spills outlives the container.
     workdir = re.findall(r"^WORKDIR (\S+)$", DOCKERFILE, re.MULTILINE)[-1]
-    assert mounts("service")[str(workdir / settings.database.spill_folder)] in COMPOSE["volumes"]
+    folder = workdir / (settings.database.spill_folder or Path())
+    assert mounts("service")[str(folder)] in COMPOSE["volumes"]
 
 
 def test_compose_s_parts_find_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ class Growing:
 
 async def test_growth_is_unknown_for_an_hour_and_then_the_measured_one(tmp_path: Path) -> None:
     path = tmp_path / "odds.db"
-    async with open_bridge(), open_store(f"sqlite:///{path}", spill_folder=tmp_path) as store:
+    async with open_bridge(), open_store(f"sqlite:///{path}") as store:
         await store.begin()
         growing = Growing(store, path)
         first = await growing.after(0)

@@ -2,12 +2,13 @@
 
 python examples/record_parquet.py [FILE [SERVER [CHANGES]]]
 
-FILE is changes-TIME.parquet without it. It ends by itself after CHANGES changes. The service's own history has the changes of other times:
-`odds-service history --export`.
+FILE is changes-TIME.parquet without it. It ends by itself after CHANGES changes. The service's own
+history has the changes of other times: `odds-service history --export`.
 """
 
 import asyncio
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -82,7 +83,5 @@ def rows_of(change: MarketChange) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    try:
+    with suppress(KeyboardInterrupt):  # the file is complete then: `with` has closed it
         asyncio.run(main(*sys.argv[1:]))
-    except KeyboardInterrupt:  # the file is complete: `with` has closed it
-        pass

@@ -18,6 +18,10 @@ def main() -> NoReturn:
         except OddsServiceError as error:
             sys.exit(f"error: {error}")
         sys.exit(0)
+    if sys.argv[1:2] == ["serve"]:
+        from odds_service.early import remember_signals
+
+        remember_signals()  # before the imports, which take a second or more
     from odds_service import cli
 
     cli.main()

@@ -8,28 +8,62 @@ import hmac
 import ipaddress
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
-from odds_service.config import ListenSettings
+from odds_service.config import AccessSettings, ListenSettings, Right, ServerSettings
 from odds_service.errors import SettingsError
+from odds_service.file_mark import Mark, file_mark
+from odds_service.model.restriction import Restriction
 from odds_service.secrets import hide
 
 REREAD_S: Final = 5.0  # the shortest time between two looks at tokens_file
 _SCHEME: Final = "bearer "
+_BOM: Final = "\ufeff"
+PLAIN: Final = "plain"  # the usage of all tokens without a name is counted under this one
+ANONYMOUS: Final = "anonymous"  # of callers that need no token
 
 log = structlog.get_logger(__name__)
 
 
+class Grant(Struct, frozen=True):
+    """The access of a caller.
+
+    Attributes:
+        name: The configured name, under which usage is counted; never the token.
+        client: The name by which limits tell clients apart; empty for the caller's host.
+        rights: The kinds of calls that it may make.
+        restriction: The sources and bookmakers that it may see.
+    """
+
+    name: str
+    client: str
+    rights: frozenset[Right]
+    restriction: Restriction = Restriction()
+
+    @property
+    def admin(self) -> bool:
+        return Right.ADMIN in self.rights
+
+
+_READ_AND_REFRESH: Final = frozenset({Right.READ, Right.REFRESH})
+EVERYONE: Final = Grant(ANONYMOUS, "", _READ_AND_REFRESH)  # callers of a port without tokens
+OWNER: Final = Grant(ANONYMOUS, "", frozenset(Right))  # such callers, if nobody else can call
+
+
 class Tokens:
-    """The accepted bearer tokens; only their digests are kept.
+    """The accepted bearer tokens and their access; only digests of tokens are kept.
 
     Every token is compared, each in constant time, so the time of an answer reveals nothing. A
-    changed tokens_file is read again by the first call REREAD_S or more after the last look. If it
-    is unreadable or empty, the tokens remain unchanged and a warning is logged.
+    changed tokens_file or token_file is read again by the first call REREAD_S or more after the
+    last look. If one is unreadable or empty, the tokens remain unchanged and a warning is logged.
+
+    Attributes:
+        version: A number that grows whenever the tokens or their access change.
 
     Raises:
         SettingsError: The tokens cannot be read at the start.
@@ -41,43 +75,69 @@ class Tokens:
         self._settings = settings
         self._clock = clock
         self._looked_at = clock()
-        self._mark = _mark(settings.tokens_file)
-        self._digests = _digests(settings)
+        self._marks = _marks(settings)
+        self._grants = _grants(settings)
+        self.version = 0
 
     @property
     def asked(self) -> bool:
         """Return whether callers need a token."""
-        return bool(self._digests)
+        return bool(self._grants)
 
     def holder(self, authorization: str) -> str | None:
         """Return a name for the token in an Authorization header; None for an unknown token.
 
         The name is made from the token's digest, so other tokens do not affect it.
         """
-        self._reread()
+        grant = self.grant(authorization)
+        return None if grant is None else grant.client
+
+    def grant(self, authorization: str) -> Grant | None:
+        """Return the access of the token in an Authorization header; None for an unknown token."""
+        self.look()
         if not has_token(authorization):
             return None
         digest = hashlib.sha256(authorization[len(_SCHEME) :].strip().encode()).digest()
-        found = False
-        for known in self._digests:
-            found |= hmac.compare_digest(known, digest)
-        return f"token {digest.hex()[:12]}" if found else None
+        found = None
+        for known, grant in self._grants:
+            if hmac.compare_digest(known, digest):
+                found = grant
+        return found
 
-    def _reread(self) -> None:
+    def present(self, client: str) -> Grant | None:
+        """Return the present access of a client known by its token; None once the token is gone."""
+        for _, grant in self._grants:
+            if grant.client == client:
+                return grant
+        return None
+
+    def adopt(self, other: "Tokens") -> None:
+        """Accept the tokens of another value from now on, and no others."""
+        self._settings, self._marks = other._settings, other._marks
+        self._replace(other._grants)
+
+    def look(self) -> None:
+        """Read changed files again, if the last look was REREAD_S or more ago."""
         now = self._clock()
-        if self._settings.tokens_file is None or now < self._looked_at + REREAD_S:
+        if not self._marks or now < self._looked_at + REREAD_S:
             return
         self._looked_at = now
-        mark = _mark(self._settings.tokens_file)
-        if mark == self._mark:
+        marks = _marks(self._settings)
+        if marks == self._marks:
             return
         try:
-            self._digests = _digests(self._settings)
+            grants = _grants(self._settings)
         except SettingsError as error:
             log.warning("tokens_not_read_again", reason=str(error))
         else:
-            self._mark = mark
-            log.info("tokens_read_again", tokens=len(self._digests))
+            self._marks = marks
+            self._replace(grants)
+            log.info("tokens_read_again", tokens=len(grants))
+
+    def _replace(self, grants: "list[tuple[bytes, Grant]]") -> None:
+        if grants != self._grants:
+            self.version += 1
+        self._grants = grants
 
 
 def has_token(authorization: str) -> bool:
@@ -85,40 +145,100 @@ def has_token(authorization: str) -> bool:
     return authorization.lower().startswith(_SCHEME)
 
 
-def _digests(settings: ListenSettings) -> list[bytes]:
-    return [hashlib.sha256(token.encode()).digest() for token in read_tokens(settings)]
+def _grants(settings: ListenSettings) -> list[tuple[bytes, Grant]]:
+    """Return the digest of each token with its access. Raises SettingsError."""
+    grants: dict[bytes, Grant] = {}
+    for token in _plain_tokens(settings):
+        digest = hashlib.sha256(token.encode()).digest()
+        grants[digest] = Grant(PLAIN, _client_of(digest), _READ_AND_REFRESH)
+    for entry in _named(settings):
+        digest = hashlib.sha256(_named_token(settings, entry).encode()).digest()
+        if digest in grants:
+            text = f"{settings.section}.access ({entry.name}): {grants[digest].name} has this token"
+            raise SettingsError(text)
+        restriction = Restriction(
+            None if entry.sources is None else frozenset(entry.sources),
+            None if entry.bookmakers is None else frozenset(entry.bookmakers),
+        )
+        rights = frozenset(entry.rights)
+        grants[digest] = Grant(entry.name, _client_of(digest), rights, restriction)
+    return list(grants.items())
 
 
-def _mark(path: Path | None) -> tuple[int, int, int] | None:
-    try:
-        found = None if path is None else path.stat()
-    except OSError:
-        return None
-    return None if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
+def _client_of(digest: bytes) -> str:
+    return f"token {digest.hex()[:12]}"
+
+
+def _named(settings: ListenSettings) -> Sequence[AccessSettings]:
+    return settings.access if isinstance(settings, ServerSettings) else ()
+
+
+def _marks(settings: ListenSettings) -> dict[Path, Mark | None]:
+    paths = [settings.tokens_file, *(entry.token_file for entry in _named(settings))]
+    return {path: file_mark(path) for path in paths if path is not None}
 
 
 def read_tokens(settings: ListenSettings) -> list[str]:
-    """Return all tokens of the settings.
+    """Return all tokens of the settings, those with a name last.
 
     Raises:
-        SettingsError: The file is missing or holds no token, or a token is empty.
+        SettingsError: A file is missing, holds no token or a line that is none, or a token is
+            empty or given twice.
     """
+    _grants(settings)
+    named = [_named_token(settings, entry) for entry in _named(settings)]
+    return [*_plain_tokens(settings), *named]
+
+
+def _plain_tokens(settings: ListenSettings) -> list[str]:
     section = settings.section
     tokens = [token.get_secret_value().strip() for token in settings.tokens]
     if not all(tokens):
         raise SettingsError(f"{section}.tokens: one of them is empty")
     if settings.tokens_file is not None:
-        path = settings.tokens_file
-        try:
-            lines = read_setting(path, f"{section}.tokens_file").decode().splitlines()
-        except UnicodeDecodeError:
-            raise SettingsError(f"{section}.tokens_file: {path} is not text") from None
-        listed = [line.strip() for line in lines if not line.startswith("#")]
-        if not any(listed):
-            raise SettingsError(f"{section}.tokens_file: {path} holds no token")
-        tokens += [token for token in listed if token]
+        tokens += _listed(settings.tokens_file, f"{section}.tokens_file")
     for token in tokens:
         hide(token)
+    return tokens
+
+
+def _named_token(settings: ListenSettings, entry: AccessSettings) -> str:
+    """Return the one token of a table of access. Raises SettingsError."""
+    where = f"{settings.section}.access ({entry.name})"
+    if entry.token_file is not None:
+        token, *more = _listed(entry.token_file, f"{where}.token_file")
+        if more:
+            raise SettingsError(f"{where}.token_file: {entry.token_file} holds several tokens")
+    else:
+        token = "" if entry.token is None else entry.token.get_secret_value().strip()
+        if not token:
+            raise SettingsError(f"{where}: token is empty")
+    hide(token)
+    return token
+
+
+def _listed(path: Path, key: str) -> list[str]:
+    """Return the tokens of a file, one per line, without comment lines and a byte-order mark.
+
+    Raises:
+        SettingsError: The file is unreadable or holds no token, or a line holds more than a token.
+            The text names the line by its number alone.
+    """
+    try:
+        text = read_setting(path, key).decode()
+    except UnicodeDecodeError:
+        raise SettingsError(f"{key}: {path} is not text") from None
+    tokens = []
+    for number, line in enumerate(text.removeprefix(_BOM).splitlines(), 1):
+        token = line.strip()
+        if not token or token.startswith("#"):
+            continue
+        if token.split() != [token] or not token.isprintable():
+            reason = "holds more than a token; a comment needs a line of its own"
+            raise SettingsError(f"{key}: {path}, line {number} {reason}")
+        tokens.append(token)
+    if not tokens:
+        raise SettingsError(f"{key}: {path} holds no token")
     return tokens
 
 

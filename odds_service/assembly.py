@@ -2,29 +2,35 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 from msgspec import Struct
 
 from odds_service.bridge import BridgeFaults
 from odds_service.cache import OddsCache
+from odds_service.certificates import Guard
 from odds_service.clock import Clock, SteadyClock, SystemClock
 from odds_service.config import Settings
+from odds_service.delays import Delays
 from odds_service.detection.withdrawal import doubt
 from odds_service.feed import ChangeFeed
 from odds_service.model.asks import Asks, AsksChange, changed_asks
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
+from odds_service.pipeline.churn import ChurnLimits
 from odds_service.pipeline.detect import Detector
 from odds_service.pipeline.listings import Listings
 from odds_service.pipeline.scrape import Scraper
+from odds_service.pipeline.sizes import Sizes
 from odds_service.pipeline.source_counts import Counts
-from odds_service.pipeline.write import Writer
+from odds_service.pipeline.write import Writer, spill_rest
 from odds_service.reconcile import Reconciler
 from odds_service.restore import odds_on_boot_clock, starting_state
 from odds_service.sources.base import Source, asks_of
 from odds_service.sources.boundary import Limits
 from odds_service.storage import open_store
 from odds_service.store import Store, Stored
+from odds_service.watchdog import Watchdog
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -39,6 +45,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     settings: Settings
     faults: BridgeFaults
+    watchdog: Watchdog
     clock: SteadyClock
     started_s: float
     stored: Stored
@@ -49,11 +56,22 @@ class Parts(Struct, frozen=True, kw_only=True):
     writer: Writer
     reconciler: Reconciler
     detector: Detector
+    guards: dict[str, Guard]
+    limits: Limits
+    listings: Listings
     asks: dict[str, Asks]
     changed_asks: dict[str, AsksChange]
     scrapers: dict[str, Scraper]
+    delays: Delays
+    sizes: Sizes
     fetched_send: trio.MemorySendChannel[Fetched]
     fetched: trio.MemoryReceiveChannel[Fetched]
+
+    def scraper(self, source: Source) -> Scraper:
+        """Return a new scraper for an open source."""
+        counts = self.detector.counts.of(source.name)
+        send = self.fetched_send.clone()
+        return Scraper(source, send, self.clock, self.listings, counts, self.limits)
 
 
 @asynccontextmanager
@@ -61,6 +79,7 @@ async def assemble(
     settings: Settings,
     sources: list[Source],
     faults: BridgeFaults,
+    watchdog: Watchdog,
     clock: Clock | None = None,
 ) -> AsyncIterator[Parts]:
     """Open the database, load the cache from it and wire the parts; nothing runs yet.
@@ -69,11 +88,14 @@ async def assemble(
         settings: The checked settings.
         sources: The opened sources, with unique names.
         faults: The count of errors that reached the asyncio loop of the database.
+        watchdog: The watch over this thread; it spills what is not durable if it ends the process.
         clock: The source of all time; None for the machine's own clocks.
 
     Raises:
         StorageError: The database cannot be used; the text names the reason.
     """
+    ports = {"server": settings.server, "metrics": settings.metrics}
+    guards = {section: Guard(port) for section, port in ports.items() if port.listen}
     database, steady = settings.database, SteadyClock(clock or SystemClock())
     async with open_store(
         database.url.get_secret_value(),
@@ -95,12 +117,14 @@ async def assemble(
         queue = WriteQueue(database.queue_changes)
         reconciler = Reconciler(stored.events, stored.ghosts)
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
-        listings, counts = Listings(cache), Counts()
-        limits = Limits(**settings.limits.model_dump())
-        detector = Detector(cache, feed, queue, reconciler, steady, counts)
-        yield Parts(
+        delays, bounds = Delays(), settings.limits.model_dump()
+        limits = Limits(**{name: bounds[name] for name in Limits.__struct_fields__})
+        churn = ChurnLimits(**{name: bounds[name] for name in ChurnLimits.__struct_fields__})
+        detector = Detector(cache, feed, queue, reconciler, steady, Counts(), churn, delays)
+        parts = Parts(
             settings=settings,
             faults=faults,
+            watchdog=watchdog,
             clock=steady,
             started_s=steady.boot_s(),
             stored=stored,
@@ -113,14 +137,17 @@ async def assemble(
             ),
             reconciler=reconciler,
             detector=detector,
+            guards=guards,
+            limits=limits,
+            listings=Listings(cache),
             asks=asks,
             changed_asks=changed,
-            scrapers={
-                source.name: Scraper(
-                    source, send.clone(), steady, listings, counts.of(source.name), limits
-                )
-                for source in sources
-            },
+            scrapers={},
+            delays=delays,
+            sizes=Sizes(),
             fetched_send=send,
             fetched=receive,
         )
+        parts.scrapers.update({source.name: parts.scraper(source) for source in sources})
+        with watchdog.spilling(partial(spill_rest, store, feed)):
+            yield parts

@@ -29,8 +29,9 @@ class CacheView(Struct, frozen=True):
 class OddsCache:
     """Events by id and sources by name.
 
-    Only detect calls `swap`. The values are immutable, so a view is a shallow copy. It is made
-    under the feed's lock: values, head revision and the feed's entry change together.
+    Only detect calls `swap` and `drop_source`. The values are immutable, so a view is a shallow
+    copy. It is made under the feed's lock: values, head revision and the feed's entry change
+    together.
     """
 
     def __init__(
@@ -83,6 +84,12 @@ class OddsCache:
                 self._feed.append_locked(batch, detected_at)
         if batch is not None:
             self._feed.wake()
+
+    def drop_source(self, name: str) -> None:
+        """Forget the state of a source that has left the settings."""
+        with self._lock:
+            self._sources.pop(name, None)
+            self.version += 1
 
     def view(self, event_ids: Iterable[str] | None = None) -> CacheView:
         """Return a consistent view of all or the given events; unknown ids are left out."""

@@ -1,6 +1,6 @@
 """The check before a start: everything that a start opens is opened, and nothing is changed."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import Callable
 
 from odds_service.access import check_address, read_tokens, tls_context
 from odds_service.bridge import open_bridge
@@ -11,30 +11,31 @@ from odds_service.sources.registry import check_names, open_source
 from odds_service.storage.probing import probe_store
 
 
-async def check_start(settings: Settings) -> AsyncGenerator[str]:
-    """Yield what would run, a line for each part, once that part was found to be in order.
+async def check_start(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Tell what would run, a line for each part, once that part was found to be in order.
 
     No source is asked, and a service that runs on the same settings does not notice.
 
     Args:
         settings: The checked settings.
+        tell: Called with each line.
 
     Raises:
         OddsServiceError: A start would fail; the text is the one that it would end with.
     """
     check_names(settings.sources)
     if not settings.sources:
-        yield "sources: none; only what is stored would be served"
+        tell("sources: none; only what is stored would be served")
     for table in settings.sources:
         async with open_source(table) as source:
-            yield f"source {source.name} ({source.kind}): {_pace(source)}"
+            tell(f"source {source.name} ({source.kind}): {_pace(source)}")
     url = settings.database.url.get_secret_value()
     async with open_bridge():
         found = await probe_store(url, migrate=settings.database.migrate)
-    yield f"database {found}"
+    tell(f"database {found}")
     for name, port in (("gRPC", settings.server), ("metrics", settings.metrics)):
         if port.listen:
-            yield f"{name} at {_port(port)}"
+            tell(f"{name} at {_port(port)}")
 
 
 def _pace(source: Source) -> str:

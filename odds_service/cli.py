@@ -25,11 +25,12 @@ COMMANDS: Final = {
     "status": "Print revisions, sources, queues, storage and subscribers.",
     "history": "Print, export or draw stored changes in order, or print closing odds.",
     "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
+    "reload": "Make the service read its settings again, and print what it did.",
     "health": "Ask whether the service is serving; exit with code 1 if it is not. Needs no token.",
     "config": "Print the effective settings with their origins.",
     "try": "Fetch once from a source, and print what was understood, skipped and unmapped.",
     "sources": "Report how much of recorded bodies is understood, and contradictions in them.",
-    "db": "Upgrade or verify the database, or handle its dead letters; located as for `serve`.",
+    "db": "Upgrade, verify, back up or restore the database, or handle its dead letters.",
 }
 # Commands that need the extra `server`, and modules that come with it alone.
 SERVER_COMMANDS: Final = frozenset({"serve", "demo", "replay", "config", "try", "sources", "db"})

@@ -1,12 +1,21 @@
 """Settings: one TOML file, the environment and flags, checked before anything starts."""
 
+import enum
 import os
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -49,10 +58,48 @@ class ListenSettings(_Section):
     insecure_public: bool = False
 
 
+class Right(enum.StrEnum):
+    """A kind of calls: reads of odds, refreshes, and what only operators may do."""
+
+    READ = "read"
+    REFRESH = "refresh"
+    ADMIN = "admin"
+
+
+class AccessSettings(_Section):
+    """The access of one named token.
+
+    Attributes:
+        name: The name under which its usage is counted.
+        token: The token; or `token_file`, a file that holds it.
+        sources: The only sources that it may see; None for all.
+        bookmakers: The only bookmakers that it may see; None for all.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    rights: list[Right] = Field(default=[Right.READ], min_length=1)
+    sources: list[str] | None = Field(default=None, min_length=1)
+    bookmakers: list[str] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _has_one_token(self) -> Self:
+        if (self.token is None) is (self.token_file is None):
+            raise ValueError("exactly one of token and token_file must be set")
+        if self.name in _TAKEN_NAMES:
+            raise ValueError(f"the name {self.name} stands for callers without a name")
+        return self
+
+
+_TAKEN_NAMES: Final = {"plain", "anonymous"}
+
+
 class ServerSettings(ListenSettings):
     """The gRPC server and its limits, per client and for all clients together.
 
     Attributes:
+        access: Named tokens with rights of their own.
         suspect_below: A combined overround below this is suspect, not an arbitrage (-0.03: a profit
             of over 3 %).
     """
@@ -60,11 +107,21 @@ class ServerSettings(ListenSettings):
     section = "server"
 
     listen: str = DEFAULT_LISTEN
+    access: list[AccessSettings] = []
     max_streams: int = Field(default=2_000, gt=0)
     max_streams_per_client: int = Field(default=1_000, gt=0)
     max_requests_per_s: float = Field(default=5_000.0, gt=0)
     max_refreshes: int = Field(default=8, gt=0)
     suspect_below: float = Field(default=SUSPECT_BELOW, ge=-1, le=0)
+
+    @field_validator("access")
+    @classmethod
+    def _names_differ(cls, access: list[AccessSettings]) -> list[AccessSettings]:
+        names = [entry.name for entry in access]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two entries are named {twice[0]}")
+        return access
 
 
 class MetricsSettings(ListenSettings):
@@ -83,14 +140,14 @@ class DatabaseSettings(_Section):
             loses everything at a restart.
         migrate: Whether to upgrade PostgreSQL's tables at the start (SQLite's always are).
         queue_changes: The capacity of the write queue in changes; scraping holds while it is full.
-        spill_folder: The folder for changes that PostgreSQL did not take before a stop (with
-            SQLite they go beside the file).
+        spill_folder: The folder for changes that the database did not take before a stop. None for
+            the SQLite file's own folder, and for the working folder with PostgreSQL.
     """
 
     url: SecretStr = SecretStr(DEFAULT_DATABASE)
     migrate: bool = False
     queue_changes: int = Field(default=100_000, ge=1)
-    spill_folder: Path = Path()
+    spill_folder: Path | None = None
 
 
 class RetentionSettings(_Section):
@@ -99,6 +156,9 @@ class RetentionSettings(_Section):
     Attributes:
         history_days: The lifetime of changes in the database; None for ever.
         runs_days: The lifetime of the records of fetches.
+        ended_days: The lifetime of an event and its sources after its end; its changes stay for
+            history_days. A start needs the events of the last two days.
+        letters_days: The lifetime of dead letters.
         over_hours: The lifetime of an event after its start or its last confirmation, whichever is
             later.
         unconfirmed_hours: The lifetime of odds after their last confirmation.
@@ -106,6 +166,8 @@ class RetentionSettings(_Section):
 
     history_days: float | None = Field(default=None, gt=0)
     runs_days: float = Field(default=30.0, gt=0)
+    ended_days: float = Field(default=90.0, ge=3)
+    letters_days: float = Field(default=90.0, gt=0)
     over_hours: float = Field(default=6.0, gt=0)
     unconfirmed_hours: float = Field(default=72.0, gt=0)
 
@@ -118,11 +180,16 @@ class LimitSettings(_Section):
         max_markets: The most markets of one bookmaker for one event.
         max_retry_after_s: The longest wait that a source can ask for, in seconds (its own
             `http.max_retry_after_s` may be lower).
+        max_new_events_per_h: The most new events an hour, after as many as max_events at once.
+        max_changes_per_s: The most changes a second in events that are known, on average over ten
+            minutes.
     """
 
     max_events: int = Field(default=20_000, ge=1, le=1_000_000)
     max_markets: int = Field(default=10_000, ge=1, le=100_000)
     max_retry_after_s: float = Field(default=3_600.0, gt=0, le=86_400)
+    max_new_events_per_h: float = Field(default=2_000.0, gt=0, le=1_000_000)
+    max_changes_per_s: float = Field(default=2_000.0, gt=0, le=1_000_000)
 
 
 class ShutdownSettings(_Section):

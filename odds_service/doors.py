@@ -1,5 +1,6 @@
 """The doors of the service: the gRPC API and the metrics, opened onto its parts."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
@@ -7,6 +8,7 @@ import trio
 from odds_service.assembly import Parts
 from odds_service.bridge import TrioGate
 from odds_service.metrics.serve import serve_metrics
+from odds_service.model.reload import Reloaded
 from odds_service.pipeline.refresh import Refresher
 from odds_service.reporting import readings, service_status
 from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
@@ -15,6 +17,7 @@ from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
 async def serve_api(
     parts: Parts,
     core: trio.Nursery,
+    reload: Callable[[], Awaitable[Reloaded]],
     *,
     task_status: trio.TaskStatus[RpcServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -24,6 +27,7 @@ async def serve_api(
         parts: The parts that calls read and refresh.
         core: The nursery for work started by calls in the Trio thread; a crash there ends the
             service.
+        reload: Reads the settings again.
         task_status: Receives the server.
     """
     refresher = Refresher(
@@ -36,11 +40,14 @@ async def serve_api(
             gate=TrioGate(core),
             status=partial(service_status, parts),
             refresh=refresher.refresh,
+            reload=reload,
+            guard=parts.guards["server"],
             store=parts.store,
             epochs=parts.stored.epochs,
             settings=parts.settings.server,
             now=parts.clock.wall,
             clocks=parts.clock.reading,
+            delays=parts.delays,
         ),
         task_status=task_status,
     )
@@ -66,5 +73,6 @@ async def serve_readings(
     await serve_metrics(
         settings,
         lambda: readings(parts, server.report(parts.detector.log_time())),
+        parts.guards["metrics"],
         task_status=task_status,
     )

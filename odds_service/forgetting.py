@@ -29,6 +29,8 @@ def retention(settings: RetentionSettings) -> Retention:
     return Retention(
         history=None if days is None else timedelta(days=days),
         runs=timedelta(days=settings.runs_days),
+        events=timedelta(days=settings.ended_days),
+        letters=timedelta(days=settings.letters_days),
     )
 
 

@@ -2,12 +2,22 @@
 
 from collections import Counter
 
+from msgspec.structs import replace
+
 from odds_service import __version__
 from odds_service.assembly import Parts
 from odds_service.clock import later
+from odds_service.delays import Delays
+from odds_service.line_queue import lost_prints
 from odds_service.metrics.families import Readings
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING
-from odds_service.status import ChannelFill, ClockReport, RpcReport, ServiceStatus
+from odds_service.status import (
+    ChannelFill,
+    ClockReport,
+    RpcReport,
+    ServiceStatus,
+    SourceReport,
+)
 
 
 def service_status(parts: Parts) -> ServiceStatus:
@@ -20,7 +30,10 @@ def service_status(parts: Parts) -> ServiceStatus:
         version=__version__,
         started_at=later(wall, parts.started_s - boot_s),
         now=wall,
-        sources=[scraper.report(view.sources[name]) for name, scraper in parts.scrapers.items()],
+        sources=[
+            _with_delays(scraper.report(view.sources[name]), parts.delays)
+            for name, scraper in parts.scrapers.items()
+        ],
         channels=[
             ChannelFill("fetched", waiting, OBSERVATIONS_WAITING, "observations"),
             ChannelFill("write", parts.queue.pending_changes, parts.queue.capacity, "changes"),
@@ -40,7 +53,19 @@ def service_status(parts: Parts) -> ServiceStatus:
             lead_s=log_clock.lead_s(wall, boot_s),
             holds=log_clock.holds(wall, boot_s),
         ),
+        storage=parts.sizes.report,
+        loop=parts.watchdog.report,
+        log_lines_lost=lost_prints(),
     )
+
+
+def _with_delays(report: SourceReport, delays: Delays) -> SourceReport:
+    source = report.state.source
+    ahead, behind = delays.foreign(source)
+    tiers = [
+        replace(tier, delays=delays.report(source, tier.tier)) for tier in report.freshness
+    ]  # fmt: skip
+    return replace(report, freshness=tiers, clock_ahead=ahead, clock_behind=behind)
 
 
 def readings(parts: Parts, rpc: RpcReport) -> Readings:
@@ -56,4 +81,5 @@ def readings(parts: Parts, rpc: RpcReport) -> Readings:
         source_events=Counter(source for entry in entries for source in entry.sources),
         rpc=rpc,
         asyncio_faults=parts.faults.count,
+        wal_bytes=parts.store.wal_bytes,
     )

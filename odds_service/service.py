@@ -9,7 +9,8 @@ by its scraper; a crash in detect, write or the server ends the service with its
 """
 
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -22,14 +23,15 @@ from odds_service.clock import Clock
 from odds_service.config import Settings
 from odds_service.doors import serve_api, serve_readings
 from odds_service.errors import StorageError
-from odds_service.forgetting import forget
-from odds_service.pipeline.detect import detect_observations, judge_by_clock
-from odds_service.pipeline.watch_clock import watch_clock
-from odds_service.pipeline.withdraw import remember_asks, withdraw_unasked
+from odds_service.intake import Intake, hold_source
+from odds_service.pipeline.detect import detect_observations
 from odds_service.pipeline.write import Writer
+from odds_service.reloading import Reloader
+from odds_service.reloads import Reloads
 from odds_service.rpc.server import RpcServer
 from odds_service.signals import stop_on_signals
-from odds_service.sources.registry import check_names, open_source
+from odds_service.sources.registry import check_names
+from odds_service.watchdog import watched
 
 SWITCH_INTERVAL_S: Final = 0.0005  # p99 of a call beside a busy Trio thread: 18.7 -> 6.8 ms
 
@@ -48,13 +50,26 @@ class Running(Struct, frozen=True):
         return self.server.address
 
 
-async def run_until_signalled(settings: Settings) -> None:
-    """Run the service; stop in order at the first signal, at once at a second."""
-    stop = trio.Event()
+async def run_until_signalled(
+    settings: Settings, load: Callable[[], Settings] | None = None
+) -> None:
+    """Run the service; stop in order at the first signal, at once at a second.
+
+    A signal before the service serves cancels its start, which closes what is open by then.
+
+    Args:
+        settings: The checked settings.
+        load: Reads the settings again at a SIGHUP.
+    """
+    stop, start, reloads = trio.Event(), trio.CancelScope(), Reloads(load)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
-        await run_service(settings, stop)
+        nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope, start, reloads.ask)
+        async with trio.open_nursery() as running:
+            with start:
+                await running.start(partial(run_service, settings, stop, reloads=reloads))
         nursery.cancel_scope.cancel()
+    if start.cancelled_caught:
+        log.info("stopped", while_starting=True)
 
 
 async def run_service(
@@ -62,6 +77,7 @@ async def run_service(
     stop: trio.Event,
     *,
     clock: Clock | None = None,
+    reloads: Reloads | None = None,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run until `stop` is set, then stop in order; started() is called once the service serves.
@@ -70,6 +86,7 @@ async def run_service(
         settings: The checked settings.
         stop: The event that ends the service in order.
         clock: The source of all time; None for the machine's own clocks.
+        reloads: The requests to read the settings again; None to refuse them.
         task_status: Receives the parts and the addresses.
 
     Raises:
@@ -80,28 +97,40 @@ async def run_service(
     cannot be written by then are spilled; see pipeline.write.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    async with open_bridge() as faults, AsyncExitStack() as opened:
-        check_names(settings.sources)
-        if not settings.sources:
-            log.warning("no_sources", hint="only what is stored is served; name [[sources]]")
-        sources = [
-            await opened.enter_async_context(open_source(table)) for table in settings.sources
-        ]
-        async with assemble(settings, sources, faults, clock) as parts:
-            await _supervise(parts, stop, task_status)
+    with watched() as watchdog:
+        async with open_bridge() as faults, trio.open_nursery() as holding:
+            check_names(settings.sources)
+            if not settings.sources:
+                log.warning("no_sources", hint="only what is stored is served; name [[sources]]")
+            held = [await holding.start(hold_source, table) for table in settings.sources]
+            sources = [each.source for each in held]
+            async with assemble(settings, sources, faults, watchdog, clock) as parts:
+                intake, reloads = Intake(parts, held), reloads or Reloads()
+                reloader = Reloader(parts, intake, holding, reloads)
+                await _supervise(parts, intake, reloader, reloads, stop, task_status)
+            intake.release()
+            holding.cancel_scope.deadline = trio.current_time() + settings.shutdown.grace_s
 
 
-async def _supervise(parts: Parts, stop: trio.Event, task_status: trio.TaskStatus[Running]) -> None:
+async def _supervise(
+    parts: Parts,
+    intake: Intake,
+    reloader: Reloader,
+    reloads: Reloads,
+    stop: trio.Event,
+    task_status: trio.TaskStatus[Running],
+) -> None:
     shutdown = parts.settings.shutdown
     writing, scraping = trio.CancelScope(), trio.CancelScope()
     written = trio.Event()
     async with trio.open_nursery() as core:
         core.start_soon(_write, parts.writer, writing, written)
-        server = await core.start(serve_api, parts, core)
+        server = await core.start(serve_api, parts, core, reloads.reload)
+        parts.watchdog.set_stalled = server.set_stalled
         metrics = await core.start(serve_readings, parts, server)
-        async with trio.open_nursery() as intake:
-            intake.start_soon(detect_observations, parts.fetched, parts.detector, parts.queue)
-            intake.start_soon(_scrape, parts, scraping)
+        async with trio.open_nursery() as stages:
+            stages.start_soon(detect_observations, parts.fetched, parts.detector, parts.queue)
+            stages.start_soon(intake.run, scraping, partial(reloads.serve, reloader.reload))
             await server.set_serving(True)
             task_status.started(Running(parts, server, metrics))
             log.info("serving", address=server.address, events=len(parts.cache.events))
@@ -112,7 +141,7 @@ async def _supervise(parts: Parts, stop: trio.Event, task_status: trio.TaskStatu
             # the writer drains. One deadline for all; after it the rest is spilled.
             deadline = trio.current_time() + shutdown.drain_s
             scraping.cancel()
-            intake.cancel_scope.deadline = deadline
+            stages.cancel_scope.deadline = deadline
         parts.queue.close()
         writing.deadline = deadline
         await written.wait()
@@ -123,19 +152,6 @@ async def _supervise(parts: Parts, stop: trio.Event, task_status: trio.TaskStatu
              head_revision=parts.feed.head_revision)  # fmt: skip
     if parts.writer.lost:
         raise StorageError(parts.writer.lost)
-
-
-async def _scrape(parts: Parts, scope: trio.CancelScope) -> None:
-    with scope, parts.fetched_send:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch_clock, parts.clock, list(parts.scrapers.values()))
-            nursery.start_soon(judge_by_clock, parts.detector)
-            nursery.start_soon(forget, parts)
-            withdrawn = await withdraw_unasked(parts.changed_asks, parts.detector)
-            if parts.changed_asks:
-                nursery.start_soon(remember_asks, parts.asks, withdrawn, parts.writer, parts.store)
-            for scraper in parts.scrapers.values():
-                nursery.start_soon(scraper.run)
 
 
 async def _write(writer: Writer, scope: trio.CancelScope, done: trio.Event) -> None:

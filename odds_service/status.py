@@ -8,6 +8,44 @@ from msgspec import Struct
 from odds_service.clock import ClockState
 from odds_service.model.source import SourceState
 
+# Upper bounds in seconds; one more bucket, without a bound, holds the rest.
+DELAY_BUCKETS_S: Final = (
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 21_600.0,
+)  # fmt: skip
+
+
+class DelayReport(Struct, frozen=True):
+    """The delays of one stage, such as `observed_sent`; see delays.STAGES.
+
+    Attributes:
+        buckets: The changes by delay since the start, not cumulative; see DELAY_BUCKETS_S.
+        total_s: The sum of their delays, in seconds.
+        recent: The buckets of the last ten minutes, in which percentiles are looked for.
+    """
+
+    stage: str
+    buckets: list[int]
+    total_s: float
+    recent: list[int]
+
+    def percentile_s(self, percent: float) -> float | None:
+        """Return a percentile of the recent delays in seconds, interpolated within its bucket.
+
+        Beyond the last bound it is that bound, so "at least". None if there is no recent delay.
+        """
+        count = sum(self.recent)
+        if not count:
+            return None
+        rank, below = count * percent / 100, 0
+        lower = 0.0
+        for bound, inside in zip(DELAY_BUCKETS_S, self.recent, strict=False):
+            if inside and below + inside >= rank:
+                return lower + (bound - lower) * (rank - below) / inside
+            below += inside
+            lower = bound
+        return lower
+
 
 class TierFreshness(Struct, frozen=True, kw_only=True):
     """The freshness of one tier: `fresh` of its `pulls` succeeded within the last `target_s`.
@@ -16,6 +54,7 @@ class TierFreshness(Struct, frozen=True, kw_only=True):
         in_time: The successes since the start that came within the target after the previous one.
             A first success is measured from the time at which its pull became known.
         late: The successes since the start that came later than that.
+        delays: The delays of its odds, by stage; stages without any are left out.
     """
 
     tier: str
@@ -24,6 +63,7 @@ class TierFreshness(Struct, frozen=True, kw_only=True):
     fresh: int
     in_time: int
     late: int
+    delays: list[DelayReport] = []
 
 
 class SourceReport(Struct, frozen=True, kw_only=True):
@@ -34,6 +74,14 @@ class SourceReport(Struct, frozen=True, kw_only=True):
         mapped: The number of markets read since the start that have a canonical name.
         unmapped: The number of markets read since the start that have none.
         unmapped_names: The source's most frequent names of unmapped markets -> count.
+        new_events: The number of events new to the source that were taken since the start.
+        new_events_left_out: The number of those that were left out, above the bound, once an
+            answer.
+        changes: The number of changes in known events since the start.
+        answers_left_out: The number of answers left out since the start, above the bound of
+            changes.
+        clock_ahead: The changes that the source dates after their observation.
+        clock_behind: The changes that the source dates over a day before it.
     """
 
     state: SourceState
@@ -47,7 +95,13 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     mapped: int = 0
     unmapped: int = 0
     unmapped_names: dict[str, int] = {}
+    new_events: int = 0
+    new_events_left_out: int = 0
+    changes: int = 0
+    answers_left_out: int = 0
     success_age_s: float | None = None
+    clock_ahead: int = 0
+    clock_behind: int = 0
 
 
 class ChannelFill(Struct, frozen=True):
@@ -96,11 +150,81 @@ class ClockReport(Struct, frozen=True, kw_only=True):
     holds: bool = False
 
 
+class Disk(Struct, frozen=True):
+    """The file system of a place, `database` or `spill`, as far as this machine can see it.
+
+    Attributes:
+        free_bytes: The bytes that this process may still use.
+        size_bytes: The size of the file system.
+    """
+
+    place: str
+    free_bytes: int
+    size_bytes: int
+
+
+class StorageReport(Struct, frozen=True, kw_only=True):
+    """The size of the database, measured once a minute.
+
+    Attributes:
+        parts: Part -> its bytes: files of SQLite, tables of PostgreSQL, and the spill.
+        disks: The file systems that can be seen; that of a PostgreSQL server cannot.
+        growth_bytes_per_day: The growth over `growth_span_s`, scaled to a day; None in the first
+            hour after a start. Negative if the database shrank.
+        growth_span_s: The seconds that the growth was measured over, a day at most.
+    """
+
+    measured_at: datetime
+    parts: dict[str, int]
+    disks: list[Disk]
+    growth_bytes_per_day: float | None = None
+    growth_span_s: float = 0.0
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(self.parts.values())
+
+    @property
+    def full_in_days(self) -> float | None:
+        """Days until the growth fills the database's disk; None if unknown or if it does not."""
+        growth = self.growth_bytes_per_day
+        free = [disk.free_bytes for disk in self.disks if disk.place == "database"]
+        return free[0] / growth if free and growth is not None and growth > 0 else None
+
+
+class LoopReport(Struct, frozen=True, kw_only=True):
+    """Stalls of the Trio thread since the start; see watchdog.
+
+    Attributes:
+        stalls: The times that it stood for more than a second.
+        stalls_by_task: The same by the task that ran then.
+        stalled_s: The total length of those that have ended, in seconds.
+        longest_s: The length of the longest, in seconds.
+        last_task: The task of the last stall.
+        last_place: Its innermost function, as `module:function:line`.
+        last_at: The wall clock at the last stall.
+        pauses: The times that the whole process did not run: stopped, or starved of CPU.
+        paused_s: The total length of the pauses, in seconds.
+    """
+
+    stalls: int = 0
+    stalls_by_task: dict[str, int] = {}
+    stalled_s: float = 0.0
+    longest_s: float = 0.0
+    last_task: str = ""
+    last_place: str = ""
+    last_at: datetime | None = None
+    pauses: int = 0
+    paused_s: float = 0.0
+
+
 class ServiceStatus(Struct, frozen=True, kw_only=True):
     """The service as a whole; the gRPC server adds revisions and subscribers.
 
     Attributes:
+        log_lines_lost: The number of log lines, and prints, that no reader took in time.
         log_time: The log's own time, from which ages of changes are measured; None for `now`.
+        storage: The size of the database; None if it is not known.
     """
 
     version: str
@@ -115,6 +239,9 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
     duplicate_events: int = 0
     log_time: datetime | None = None
     clock: ClockReport = ClockReport()
+    storage: StorageReport | None = None
+    loop: LoopReport = LoopReport()
+    log_lines_lost: int = 0
 
 
 # Upper bounds in seconds; one more bucket, without a bound, holds the rest.
@@ -150,9 +277,19 @@ class SubscriberReport(Struct, frozen=True):
     replaying: bool
 
 
+class UsageReport(Struct, frozen=True):
+    """The use of the server under one configured name: calls, changes sent, refreshes."""
+
+    name: str
+    calls: int
+    changes: int
+    refreshes: int
+
+
 class RpcReport(Struct, frozen=True):
     """The state of the gRPC server; `encoded` counts pieces of the log, shared ones once."""
 
     calls: list[CallReport]
     subscribers: list[SubscriberReport]
     encoded: int
+    usage: list[UsageReport] = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -169,11 +170,16 @@ class Retention(Struct, frozen=True, kw_only=True):
         history: changes, with the snapshots and ended events that they refer to.
         runs: records of pulls.
         ended: last odds of ended events, which the history holds as well.
+        events: events after their end, with their sources. The history keeps their changes, and
+            past odds stay readable, but closing odds of them are not found any more.
+        letters: dead letters. Their placeholders stay, and past odds count them as unknown.
     """
 
     history: timedelta | None = None
     runs: timedelta | None = timedelta(days=30)
     ended: timedelta | None = timedelta(days=1)
+    events: timedelta | None = timedelta(days=90)
+    letters: timedelta | None = timedelta(days=90)
 
 
 class Retained(Struct, kw_only=True):
@@ -185,6 +191,7 @@ class Retained(Struct, kw_only=True):
     snapshots: int = 0
     events: int = 0
     runs: int = 0
+    letters: int = 0
 
 
 class Verified(Struct, frozen=True):
@@ -202,6 +209,18 @@ class Verified(Struct, frozen=True):
     faulty: int
     faults: list[str]
     unstored: int
+
+
+class StoreSize(Struct, frozen=True):
+    """The size of a database, and the room where it grows.
+
+    Attributes:
+        parts: Part -> its bytes; all parts together are the whole database and its spill.
+        folders: Place (`database`, `spill`) -> its folder, for those on this machine.
+    """
+
+    parts: Mapping[str, int]
+    folders: Mapping[str, Path]
 
 
 class Store(Protocol):
@@ -240,6 +259,14 @@ class Store(Protocol):
 
         Raises:
             Superseded: another process took over the database.
+        """
+        ...
+
+    @property
+    def wal_bytes(self) -> int | None:
+        """The size of the write-ahead log that the service keeps (SQLite), after the last write.
+
+        None for a store that keeps none. Thread-safe.
         """
         ...
 
@@ -354,6 +381,10 @@ class Store(Protocol):
         Cancellation:
             Completed transactions stand; the rest is left to the next round.
         """
+        ...
+
+    async def size(self) -> StoreSize | None:
+        """Return the size of the database; None for a store that holds no bytes outside memory."""
         ...
 
     async def verify(self) -> Verified:

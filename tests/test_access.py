@@ -1,16 +1,18 @@
 """Access to ports: the tokens that are accepted, and the addresses that may be bound."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 import structlog.testing
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from odds_service.access import REREAD_S, Tokens, check_address, read_tokens
 from odds_service.client import Address
-from odds_service.config import ServerSettings
+from odds_service.config import AccessSettings, Right, ServerSettings, load_settings
 from odds_service.errors import OddsServiceError, SettingsError
+from odds_service.model.restriction import Restriction
 from tests.support.odds_builders import serving
 from tests.support.refusals import odds_of, small_book
 
@@ -29,12 +31,12 @@ def test_a_tokens_file_that_changes_is_read_again_and_one_that_breaks_changes_no
     kept = tokens.holder("Bearer kept")
     assert kept is not None
     assert tokens.holder("Bearer old")
-    file.write_text("new token\nkept\n")
+    file.write_text("new-token\nkept\n")
     os.utime(file, (1, 1))  # also where a clock is coarse
     assert tokens.holder("Bearer old"), "the file is not read at every call"
     later()
     assert tokens.holder("Bearer old") is None
-    assert tokens.holder("Bearer new token")
+    assert tokens.holder("Bearer new-token")
     assert tokens.holder("Bearer kept") == kept, "the client's limits stay with its token"
     file.write_text("# nobody\n")
     later()
@@ -123,3 +125,102 @@ async def test_a_public_address_is_served_when_told_explicitly() -> None:
     async with serving(small_book(), settings=settings) as server:
         port = server.address.rpartition(":")[2]
         assert await odds_of(Address(f"127.0.0.1:{port}")) == 1
+
+
+def test_a_tokens_file_may_have_indented_comments_and_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_bytes("\ufefffirst\r\n\n  # for whom\n\t# and why\n  second  \n".encode())
+    assert read_tokens(ServerSettings(tokens_file=file)) == ["first", "second"]
+    tokens = Tokens(ServerSettings(tokens_file=file))
+    assert tokens.holder("Bearer first")
+    assert tokens.holder("Bearer \ufefffirst") is None
+    assert tokens.holder("Bearer # for whom") is None
+
+
+@pytest.mark.parametrize("line", ["token-with # a comment", "two tokens", "a\ufeffmark\u200b"])
+def test_a_line_with_more_than_a_token_is_refused_by_its_number(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"# comment\n\ngood\n{line}\n")
+    with pytest.raises(SettingsError) as caught:
+        Tokens(ServerSettings(tokens_file=file))
+    assert "line 4" in str(caught.value)
+    assert line.split()[0] not in str(caught.value)
+
+
+def test_named_tokens_have_the_access_of_their_table(tmp_path: Path) -> None:
+    file = tmp_path / "theirs"
+    file.write_text("# theirs\nthe-token-in-a-file\n")
+    settings = ServerSettings(
+        tokens=[SecretStr("a-plain-token")],
+        access=[
+            AccessSettings(name="ops", token=SecretStr("token-of-ops"), rights=[Right.ADMIN]),
+            AccessSettings(name="acme", token_file=file, sources=["s"], bookmakers=["b"]),
+        ],
+    )
+    tokens = Tokens(settings)
+    plain, ops, acme = (
+        tokens.grant(f"Bearer {token}")
+        for token in ("a-plain-token", "token-of-ops", "the-token-in-a-file")
+    )
+    assert plain is not None
+    assert ops is not None
+    assert acme is not None
+    assert (plain.name, set(plain.rights)) == ("plain", {Right.READ, Right.REFRESH})
+    assert (ops.name, set(ops.rights), ops.admin) == ("ops", {Right.ADMIN}, True)
+    assert (acme.name, set(acme.rights)) == ("acme", {Right.READ})
+    assert acme.restriction == Restriction(frozenset({"s"}), frozenset({"b"}))
+    assert tokens.grant("Bearer another") is None
+    assert "token-of-ops" not in repr(settings)
+
+    replaced = Tokens(ServerSettings(tokens=[SecretStr("the-only-one")]))
+    before = tokens.version
+    tokens.adopt(replaced)
+    assert tokens.version > before
+    assert tokens.grant("Bearer a-plain-token") is None
+    assert tokens.present(acme.client) is None
+    assert tokens.grant("Bearer the-only-one")
+
+
+@pytest.mark.parametrize(
+    ("access", "says"),
+    [
+        ([{"name": "a"}], "exactly one of token and token_file"),
+        ([{"name": "a", "token": "t", "token_file": "f"}], "exactly one of token and token_file"),
+        ([{"name": "plain", "token": "t"}], "stands for callers without a name"),
+        ([{"name": "a b", "token": "t"}], "name"),
+        ([{"name": "a", "token": "t", "rights": []}], "rights"),
+        ([{"name": "a", "token": "t", "rights": ["write"]}], "rights"),
+        ([{"name": "a", "token": "t", "sources": []}], "sources"),
+        ([{"name": "a", "token": "t1"}, {"name": "a", "token": "t2"}], "two entries are named a"),
+    ],
+)
+def test_wrong_tables_of_access_are_refused(
+    access: list[dict[str, object]], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValidationError, match=says):
+        ServerSettings.model_validate({"access": access})
+    monkeypatch.setenv("ODDS_SERVER__ACCESS", json.dumps(access))
+    with pytest.raises(SettingsError, match="ODDS_SERVER__ACCESS"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("access", "says"),
+    [
+        ([AccessSettings(name="a", token=SecretStr(" "))], "token is empty"),
+        (
+            [
+                AccessSettings(name="a", token=SecretStr("the-same-token")),
+                AccessSettings(name="b", token=SecretStr("the-same-token")),
+            ],
+            r"access \(b\): a has this token",
+        ),
+        ([AccessSettings(name="a", token_file=Path("no-such-file"))], "no-such-file"),
+    ],
+)
+def test_named_tokens_that_cannot_be_used_are_refused(
+    access: list[AccessSettings], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says) as caught:
+        check_address(ServerSettings(access=access, listen="0.0.0.0:1"))
+    assert "the-same-token" not in str(caught.value)

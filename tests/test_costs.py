@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import msgspec
+import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -20,7 +21,11 @@ from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation
 from odds_service.sources.odds_api_body import BodyReader, PriceFormat
 from odds_service.storage import open_store
+from odds_service.storage.letters import selecting
+from odds_service.storage.letters.letters import Letter, read_letter
+from odds_service.storage.letters.spill import write_spill
 from odds_service.store import WriteGroup
+from tests.support.databases import SqlitePlace
 from tests.support.observations import Book, Prices, observe, offered
 
 FEW, MANY = 100, 400
@@ -90,6 +95,52 @@ def test_a_known_price_is_read_without_a_call_of_python() -> None:
         read()
         calls[markets] = calls_of(read)
     assert calls[MANY]["call"] == calls[FEW]["call"]
+
+
+@pytest.mark.logs_errors  # refused changes
+@pytest.mark.parametrize("kept", ["refused", "refused and superseded", "misfits"])
+async def test_starts_and_past_odds_decode_no_more_letters_when_more_pile_up(
+    kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[bytes] = []
+    read = read_letter
+
+    def note(letter: bytes) -> Letter | None:
+        decoded.append(letter)
+        return read(letter)
+
+    monkeypatch.setattr(selecting, "read_letter", note)
+    counted: dict[int, list[int]] = {}
+    for polls in (FEW // 10, MANY // 10):
+        place = SqlitePlace(tmp_path / str(polls))
+        place.folder.mkdir()
+        book = Book()
+        first = book.see(shown(4, 0))
+        seen = [book.see(shown(4, poll, price=2.0 + poll % 7 / 10)) for poll in range(1, polls)]
+        commits = [Commit(each.changes, each.snapshots) for each in seen]
+        last = book.see(shown(4, polls, price=9.0))
+        async with place.begun() as (store, stored):
+            await store.write(WriteGroup([Commit(first.changes, first.snapshots)]))
+            if kept == "misfits":
+                lost = place.folder / "odds.db.spill"
+                write_spill(lost, stored.database_id, "another epoch", commits)
+            else:
+                place.refuse("kind = 2")
+                assert await store.write(WriteGroup(commits)) == 4 * (polls - 1)
+                place.accept()
+            if kept == "refused and superseded":
+                await store.write(WriteGroup([Commit(last.changes, last.snapshots)]))
+        async with place.begun() as (store, again):
+            assert again.dead_letters == 4 * (polls - 1)
+            counted[polls] = [len(decoded)]
+            for revision in (1, again.revision // 2, again.revision):
+                decoded.clear()
+                assert (await store.odds_at(revision)).unstored == 0
+                counted[polls].append(len(decoded))
+            decoded.clear()
+    few, many = counted.values()
+    assert few == many
+    assert max(many) <= 8  # of the four markets: the last before, and the first after
 
 
 async def test_statements_do_not_grow_with_the_changes(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from odds_service.cli import load
 from odds_service.config import ShutdownSettings
@@ -95,6 +96,14 @@ async def full_scrape(folder: Path) -> Scrape:
         with connected(running.address) as client, client.watch() as stream:
             await stream.until("image_end")
             await wait_until(lambda: running.parts.writer.groups > 0, "a write")
+            sizes = running.parts.sizes
+            await wait_until(lambda: sizes.report is not None, "a size")
+            assert sizes.report is not None
+            # The growth is known after an hour, and the simulation moves no price.
+            sizes.report = replace(sizes.report, growth_bytes_per_day=1.0)
+            tier = running.parts.delays.of(scraper.source.name, scraper.source.pace.tiers[0].name)
+            for histogram in tier.stages.values():
+                histogram.add(1.0)
             return await scrape(running)
 
 
@@ -174,6 +183,23 @@ def test_the_unit_s_command_is_one() -> None:
     _, name, *arguments = shlex.split(unit()["Service"]["ExecStart"])
     context = load(name).make_context(name, arguments)  # raises for unknown options
     assert context.params["config"].suffix == ".toml"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    # It looks for the program, which is installed on no machine that only runs the tests.
+    program = "/opt/odds-service/bin/odds-service"
+    text = (DEPLOY / "odds-service.service").read_text("utf-8")
+    assert program in text
+    path = tmp_path / "odds-service.service"
+    for extra, complaints in (("", False), ("\n[Service]\nNoNewPrivilege=yes\n", True)):
+        path.write_text(text.replace(program, "/bin/true") + extra)
+        ended = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", path],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        ours = [line for line in ended.stderr.splitlines() if path.name in line]
+        assert bool(ours) == complaints, ended.stderr
 
 
 def test_prometheus_is_told_of_the_rules_and_the_port() -> None:

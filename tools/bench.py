@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from tools.benchmarks import cycle, pipeline, read, start, storage, watch
+from tools.benchmarks import cycle, letters, pipeline, read, start, storage, watch
 from tools.benchmarks.everything import run_all
 from tools.benchmarks.part import Part, command
 from tools.benchmarks.scale import scale
@@ -18,6 +18,7 @@ MEASURED: Final[tuple[Part, ...]] = (
     pipeline.PART,
     storage.PART,
     start.PART,
+    letters.PART,
     read.PART,
     watch.PART,
     cycle.PART,

@@ -56,7 +56,7 @@ def main(folder: str = str(FOLDER)) -> None:
             event = _first_event(server)
             time.sleep(MOVING_S)
             for name, command in pictures(server, event).items():
-                seen = at_terminal(*command, width=WIDTH, ODDS_SERVER=server)
+                seen = at_terminal(*command, width=WIDTH, environment={"ODDS_SERVER": server})
                 if seen.code != 0:
                     raise SystemExit(f"{name}: exit code {seen.code}: {seen.text}")
                 shown = ["odds-service", *(short(each, event) for each in command)]

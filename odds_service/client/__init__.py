@@ -24,6 +24,7 @@ from odds_service.client.requests import (
     history_request,
     odds_request,
     refresh_request,
+    reload_request,
 )
 from odds_service.client.sync import SyncClient, connect, open_sync_client
 from odds_service.client.sync_iterating import SyncWatch
@@ -53,6 +54,7 @@ from odds_service.client.values import (
     Opened,
     Refreshed,
     RefreshedSource,
+    Reloaded,
     SourceChange,
     SourceMatch,
     SourceState,
@@ -109,6 +111,7 @@ __all__ = [
     "Outcome",
     "Refreshed",
     "RefreshedSource",
+    "Reloaded",
     "ServiceError",
     "SourceChange",
     "SourceMatch",
@@ -131,6 +134,7 @@ __all__ = [
     "open_client",
     "open_sync_client",
     "refresh_request",
+    "reload_request",
 ]
 
 

@@ -14,7 +14,7 @@ from odds_service.client.iterating import (
     AsyncWatch,
 )
 from odds_service.client.transport import AsyncTransport
-from odds_service.client.values import EVERYTHING, Filter, Odds, Refreshed
+from odds_service.client.values import EVERYTHING, Filter, Odds, Refreshed, Reloaded
 from odds_service.model.cursor import Cursor
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
@@ -80,6 +80,21 @@ class AsyncCalls:
         """Return the state of the service, as the complete message of the contract."""
         request = pb.GetStatusRequest()
         return await self._transport.call(lambda stub: stub.GetStatus, request, timeout_s)
+
+    async def reload(self, *, timeout_s: float = CALL_S) -> Reloaded:
+        """Make the server read its settings again, and return what it did; for operators.
+
+        Args:
+            timeout_s: The deadline of the call, in seconds.
+
+        Raises:
+            ServiceError: The call failed. With reason SETTINGS_ERROR the settings are wrong, and
+                nothing has changed; after a timeout the reload may still go on.
+        """
+        request = requests.reload_request()
+        return decode.reloaded(
+            await self._transport.call(lambda stub: stub.Reload, request, timeout_s)
+        )
 
     def watch(
         self,

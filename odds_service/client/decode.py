@@ -24,6 +24,7 @@ from odds_service.client.values import (
     OddsFreshness,
     Refreshed,
     RefreshedSource,
+    Reloaded,
     SourceChange,
     SourceMatch,
     SourceState,
@@ -319,6 +320,19 @@ def refreshed(message: pb.RefreshEventResponse) -> Refreshed:
             )
             for each in message.sources
         ),
+    )
+
+
+def reloaded(message: pb.ReloadResponse) -> Reloaded:
+    return Reloaded(
+        added=tuple(message.sources_added),
+        removed=tuple(message.sources_removed),
+        changed=tuple(message.sources_changed),
+        unchanged=tuple(message.sources_unchanged),
+        applied=tuple(message.applied),
+        needs_restart=tuple(message.needs_restart),
+        withdrawn=message.withdrawn,
+        cursor=cursor(message.cursor),
     )
 
 

@@ -147,3 +147,8 @@ def refresh_request(event_id: str, deadline_s: float | None) -> pb.RefreshEventR
     return pb.RefreshEventRequest(
         event_id=event_id, deadline=None if deadline_s is None else duration(deadline_s)
     )
+
+
+def reload_request() -> pb.ReloadRequest:
+    """Build a request for Reload."""
+    return pb.ReloadRequest()

@@ -1,10 +1,11 @@
-"""`odds-service db`: upgrade and verify the database, and handle dead letters.
+"""`odds-service db`: upgrade, verify, back up and restore the database; handle dead letters.
 
-All commands except `upgrade` can run beside a service.
+All commands except `upgrade` and `restore` can run beside a service.
 """
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
@@ -22,8 +23,10 @@ from odds_service.config import Settings, load_settings
 from odds_service.errors import OddsServiceError
 from odds_service.model.change import Change
 from odds_service.storage import open_store
+from odds_service.storage.backups import Copied, back_up
+from odds_service.storage.backups import restore as restore_backup
 from odds_service.storage.migrating import head_version
-from odds_service.store import DeadLetter, Store
+from odds_service.store import DeadLetter, Store, Verified
 from odds_service.wire.encode import change_wire
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
@@ -39,7 +42,7 @@ Letters = Annotated[list[int] | None, typer.Argument(help="Ids from `list`.", me
 Every = Annotated[bool, typer.Option("--all", help="All dead letters, instead of ids.")]
 
 db = typer.Typer(
-    help="Upgrade or verify the database, or handle its dead letters; located as for `serve`.",
+    help="Upgrade, verify, back up or restore the database, or handle its dead letters.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -67,7 +70,47 @@ def upgrade(*, config: Config = None, database: Url = None) -> None:
 @db.command()
 def verify(*, config: Config = None, database: Url = None) -> None:
     """Compare the current odds with the history; exit with code 1 if they differ."""
-    found = _run(_settings(config, database), lambda store: store.verify())
+    _print_verified(_run(_settings(config, database), lambda store: store.verify()))
+
+
+@db.command()
+def backup(path: Path, *, config: Config = None, database: Url = None) -> None:
+    """Write a verified copy of the database to PATH, a new file; the service goes on meanwhile.
+
+    SQLite's copy is a database of its own. PostgreSQL's is an archive by `pg_dump`. Exits with
+    code 1 if the odds and the history of the database differ; the copy is written even then.
+    """
+    url = _settings(config, database).database.url.get_secret_value()
+    _print_copied(f"backup in {path}", _on_bridge(partial(back_up, url, path)))
+
+
+@db.command()
+def restore(
+    path: Path,
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete what it holds now.")] = False,
+    config: Config = None,
+    database: Url = None,
+) -> None:
+    """Put a backup into the database, and verify it. Stop the service first.
+
+    Clients with newer cursors get an image when the service runs again.
+    """
+    url = _settings(config, database).database.url.get_secret_value()
+    work = partial(restore_backup, url, path, replace=replace)
+    _print_copied(f"restored {path}", _on_bridge(work))
+
+
+def _print_copied(what: str, copied: Copied) -> None:
+    typer.echo(f"{what}: {copied.size_bytes:,} bytes, schema {copied.schema}")
+    if copied.verified is None:
+        typer.echo(f"not compared with its history: this version compares {head_version()} only")
+    else:
+        _print_verified(copied.verified)
+
+
+def _print_verified(found: Verified) -> None:
+    """Print the result of a comparison. Raises typer.Exit with code 1 if there are faults."""
     for fault in found.faults:
         typer.echo(fault)
     verdict = f"{found.faulty} faults" if found.faulty else "no fault"
@@ -153,13 +196,28 @@ def _run(
     url = settings.database.url.get_secret_value()
 
     async def run() -> T:
-        async with open_bridge(), open_store(url, owner=owner, migrate=migrate) as store:
+        async with open_store(url, owner=owner, migrate=migrate) as store:
             return await work(store)
 
+    return _on_bridge(run)
+
+
+def _on_bridge(work: Callable[[], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with open_bridge():
+            return await work()
+
+    failed: BaseExceptionGroup[OddsServiceError] | None = None
+    done: list[T] = []
     try:
-        return trio.run(run)
+        done.append(trio.run(run))
     except* OddsServiceError as group:
-        raise only_error(group) from None
+        failed = group
+    except* KeyboardInterrupt:  # comes out of nurseries in a group
+        raise KeyboardInterrupt from None
+    if failed is not None:  # an error raised inside `except*` may come out in a group again
+        raise only_error(failed) from None
+    return done[0]
 
 
 async def _chosen(store: Store, given: list[int] | None, *, every: bool) -> list[int]:

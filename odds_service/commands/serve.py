@@ -1,7 +1,7 @@
 """`odds-service serve`: run the service until a signal stops it."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from functools import partial
 from typing import Annotated
 
 import trio
@@ -11,7 +11,9 @@ from odds_service.checking import check_start
 from odds_service.commands.options import takes
 from odds_service.commands.service_options import GivenSettings, service_settings
 from odds_service.config import LogSettings, Settings
+from odds_service.early import forget_signals
 from odds_service.errors import OddsServiceError
+from odds_service.line_queue import queue_prints
 from odds_service.logs import configure_logs
 from odds_service.service import run_until_signalled
 
@@ -27,40 +29,54 @@ def serve(
     """Scrape the configured sources and serve their odds over gRPC.
 
     Settings come from the file, the environment (ODDS_SERVER__LISTEN, …) and these flags; later
-    ones take precedence. SIGTERM and ^C shut down gracefully; a second signal stops at once.
+    ones take precedence. SIGTERM and ^C shut down gracefully; a second signal stops at once. SIGHUP
+    reads the settings again, as `odds-service reload` does.
     """
+    if check:
+        forget_signals()
     settings = given.load()
     if check:
         configure_logs("error", settings.log.format)
         _run(_check, settings)
     else:
-        run(settings)
+        run(settings, load=given.load)
 
 
 async def _check(settings: Settings) -> None:
-    async with aclosing(check_start(settings)) as found:
-        async for line in found:
-            typer.echo(line)
+    await check_start(settings, typer.echo)
     typer.echo("ready to start")
 
 
-def run(settings: Settings, log: LogSettings | None = None) -> None:
+def run(
+    settings: Settings,
+    log: LogSettings | None = None,
+    load: Callable[[], Settings] | None = None,
+) -> None:
     """Configure logging and run the service until a signal.
+
+    Args:
+        settings: The checked settings.
+        log: The form of the log; None for the settings' own.
+        load: Reads the settings again at a SIGHUP; None if nothing can be read again.
 
     Raises:
         OddsServiceError: The only cause of a failure. Other crashes stay in their exception
             groups, so that tracebacks are shown.
     """
     log = log or settings.log
+    queue_prints("stdout")  # a plug-in may print too
     configure_logs(log.level, log.format)
-    _run(run_until_signalled, settings)
+    _run(partial(run_until_signalled, load=load), settings)
 
 
 def _run(work: Callable[[Settings], Awaitable[None]], settings: Settings) -> None:
+    failed: BaseExceptionGroup[OddsServiceError] | None = None
     try:
         trio.run(work, settings)
     except* OddsServiceError as group:
-        raise only_error(group) from group
+        failed = group
+    if failed is not None:  # an error raised inside `except*` may come out in a group again
+        raise only_error(failed) from failed
 
 
 def only_error(group: BaseExceptionGroup[OddsServiceError]) -> OddsServiceError:

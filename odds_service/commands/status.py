@@ -1,6 +1,6 @@
 """`odds-service status`: the state of a service."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from odds_service.client import Address, connect, enum_word, json_line
+from odds_service.commands import figures
 from odds_service.commands.options import AsJson, connection, takes
 from odds_service.commands.text import why_text
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -18,28 +19,61 @@ SOURCE_ROOM: Final = 20  # least width of a source's name on any terminal
 
 
 @takes(address=connection)
-def status(*, as_json: AsJson = False, address: Address) -> None:
-    """Print revisions, sources, queues, storage and subscribers."""
+def status(
+    *,
+    delays: Annotated[
+        bool, typer.Option("--delays", help="Print the delays of each stage instead.")
+    ] = False,
+    as_json: AsJson = False,
+    address: Address,
+) -> None:
+    """Print revisions, sources, the age of odds, queues, storage and subscribers."""
     with connect(address) as stub:
         reply = stub.GetStatus(pb.GetStatusRequest(), timeout=CALL_S)
     if as_json:
         typer.echo(json_line(reply))
         return
     console = Console()
+    if delays:
+        for table in figures.delays(reply):
+            console.print(table)
+        return
     console.print(
         f"odds-service {reply.version}, up {reply.uptime.seconds} s; "
         f"head {reply.head_revision}, durable {reply.durable_revision}, "
         f"oldest in memory {reply.oldest_revision}\n"
         f"{reply.events} events, {reply.markets} markets, {reply.subscriber_count} subscribers"
     )
+    if reply.HasField("storage"):
+        console.print(escape(figures.storage_text(reply.storage)))
     if clock := _clock(reply.clock):
         console.print(clock)
+    if loop := _loop(reply.loop, reply.log_lines_lost):
+        console.print(escape(loop), highlight=False)
     console.print(_sources(reply))
+    if figures.has_ages(reply):
+        console.print(figures.ages(reply))
     if any(source.problems for source in reply.sources):
         console.print(_left_out(reply))
     if any(source.unmapped for source in reply.sources):
         console.print(_unmapped(reply))
     console.print(_queues(reply))
+
+
+def _loop(loop: pb.LoopStatus, lines_lost: int) -> str:
+    """Return a line about stalls, pauses and lost log lines, empty if there were none."""
+    parts = []
+    if loop.stalls:
+        parts.append(
+            f"{loop.stalls} stalls, {loop.stalled_s:.0f} s in all, the longest"
+            f" {loop.longest_s:.0f} s; the last at {loop.last_at.ToDatetime():%Y-%m-%d %H:%M:%S}"
+            f" UTC in {loop.last_task or 'no task'}, {loop.last_place}"
+        )
+    if loop.pauses:
+        parts.append(f"paused {loop.pauses} times, {loop.paused_s:.0f} s in all")
+    if lines_lost:
+        parts.append(f"{lines_lost} log lines lost")
+    return f"thread: {'; '.join(parts)}" if parts else ""
 
 
 def _sources(reply: pb.GetStatusResponse) -> Table:

@@ -122,6 +122,7 @@ def _see_event(
         match=placed.match,
         told=observed.status,
         seen_boot_s=look.boot_s,
+        tier=observation.tier,
     )
     moved = carried is None or _is_carried_otherwise(carried, fresh)
     event = describe(entry, placed.event_id, observed, look)

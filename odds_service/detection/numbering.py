@@ -27,6 +27,7 @@ from odds_service.model.change import (
     EventChange,
     MarketChange,
     SourceChange,
+    Timing,
 )
 from odds_service.model.difference import Difference
 from odds_service.model.market import Market, MarketKey, Markets, MarketStatus
@@ -71,11 +72,11 @@ class Numbered(Struct, frozen=True):
     departed: Sequence[EventSource] = ()
     took_rows: bool = False
 
-    def commit(self) -> Commit | None:
+    def commit(self, timing: Timing | None = None) -> Commit | None:
         """Return the commit to publish and store, or None if nothing changed."""
         if not self.changes:
             return None
-        return Commit(self.changes, self.snapshots, self.event_sources, self.replaced)
+        return Commit(self.changes, self.snapshots, self.event_sources, self.replaced, timing)
 
 
 def number(

@@ -9,12 +9,14 @@ from odds_service.model.change import ChangeKind
 from odds_service.model.observation import Completeness, Observation
 from odds_service.model.source import (
     UNREADABLE_KINDS,
+    Overload,
     SourceReason,
     SourceState,
     SourceStatus,
     judged_status,
 )
 
+_UP: Final = SourceStatus.UP
 _KINDS: Final = {
     SourceStatus.UP: ChangeKind.SOURCE_UP,
     SourceStatus.STALE: ChangeKind.SOURCE_STALE,
@@ -62,17 +64,23 @@ def after_fetch(state: SourceState, observation: Observation, boot_s: float) -> 
     return state
 
 
-def judge(state: SourceState, boot_s: float, *, storage_behind: bool) -> SourceState:
+def judge(
+    state: SourceState, boot_s: float, *, storage_behind: bool, overload: Overload | None = None
+) -> SourceState:
     """Return a source's state with the status that follows from its age and failures.
 
     Args:
         state: the state with its previous status.
         boot_s: the time by the boot clock, in seconds.
         storage_behind: True while fetching waits for the database.
+        overload: the bound that the source exceeds; it is STALE meanwhile, even if it answers.
     """
     reason, detail = state.reason, state.detail
     status = judged_status(state, boot_s)
-    if status is SourceStatus.STALE and state.last_success_at is not None:
+    overloaded = overload is not None and state.consecutive_failures == 0
+    if overload is not None and overloaded and not (storage_behind and status is not _UP):
+        status, reason, detail = SourceStatus.STALE, overload.reason, overload.detail
+    elif status is SourceStatus.STALE and state.last_success_at is not None:
         if storage_behind:
             reason = SourceReason.STORAGE_BEHIND
             detail = "the write queue is full: fetching waits for the database"

@@ -87,6 +87,26 @@ def select(
             yield from _event_change(selection, change, markets_at)
 
 
+def shown_changes(selection: Selection, changes: Iterable[Change]) -> Iterator[Change]:
+    """Yield the changes of some events and sources that a caller may see, as it may see them.
+
+    Unlike `select`, this does not follow events into and out of the selection.
+    """
+    for change in changes:
+        if isinstance(change, MarketChange):
+            if selection.takes_market(change):
+                yield change
+        elif isinstance(change, SourceChange):
+            if selection.takes_source(change.source):
+                yield change
+        elif selection.takes_event(change.after) or (
+            change.before is not None and selection.takes_event(change.before)
+        ):
+            shown = selection.shown_change(change)
+            if not _is_hidden(change, shown):
+                yield shown
+
+
 def _completes_a_move(change: Change) -> bool:
     return change.kind is ChangeKind.ADDED and change.reason == Reason.LINE_MOVED
 
@@ -97,15 +117,24 @@ def _event_change(
     was_in = change.before is not None and selection.takes_event(change.before)
     if change.kind is ChangeKind.EVENT_ENDED:
         if was_in:
-            yield Selected(change, False)
+            yield Selected(selection.shown_change(change), False)
         return
     is_in = selection.takes_event(change.after)
     if is_in and (was_in or change.before is None):
-        yield Selected(change, False)
+        shown = selection.shown_change(change)
+        if not _is_hidden(change, shown):
+            yield Selected(shown, False)
     elif is_in:
-        yield from _enter(selection, change, markets_at(change.event_id, change.revision))
+        markets = markets_at(change.event_id, change.revision)
+        yield from _enter(selection, selection.shown_change(change), markets)
     elif was_in:
-        yield from _leave(selection, change, markets_at(change.event_id, change.revision))
+        markets = markets_at(change.event_id, change.revision)
+        yield from _leave(selection, selection.shown_change(change), markets)
+
+
+def _is_hidden(change: EventChange, shown: EventChange) -> bool:
+    """Return whether a change concerns only sources that the caller may not see."""
+    return shown is not change and not shown.source and shown.before == shown.after
 
 
 def _enter(

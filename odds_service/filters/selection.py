@@ -5,10 +5,12 @@ from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from odds_service.model.change import MarketChange
+from odds_service.model.change import EventChange, MarketChange
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market
+from odds_service.model.restriction import Restriction
 from odds_service.model.snapshot import BookmakerOdds
 
 
@@ -18,6 +20,9 @@ class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
     Selections compare by identity.
 
     Attributes:
+        only_sources: The sources that the caller may see; an event that none of them carries is
+            not selected.
+        only_bookmakers: The bookmakers that the caller may see.
         size_bytes: The approximate size in memory.
     """
 
@@ -30,13 +35,33 @@ class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
     start_from: datetime | None = None
     start_to: datetime | None = None
     in_play: bool | None = None
+    only_sources: frozenset[str] | None = None
+    only_bookmakers: frozenset[str] | None = None
     size_bytes: int = 0
+
+    def within(self, restriction: Restriction) -> "Selection":
+        """Return the part of the selection that a restricted caller may see.
+
+        A name that the caller may not see selects nothing, like a name that does not exist.
+        """
+        return replace(
+            self,
+            sources=_both(self.sources, restriction.sources),
+            bookmakers=_both(self.bookmakers, restriction.bookmakers),
+            only_sources=restriction.sources,
+            only_bookmakers=restriction.bookmakers,
+        )
 
     @property
     def by_event(self) -> bool:
         """Return whether deciding on an event takes more than its id."""
         fields = (self.sports, self.competitions, self.start_from, self.start_to, self.in_play)
-        return any(field is not None for field in fields)
+        return self.only_sources is not None or any(field is not None for field in fields)
+
+    @property
+    def hides(self) -> bool:
+        """Return whether events are shown without the names that the caller may not see."""
+        return not (self.only_sources is None and self.only_bookmakers is None)
 
     @property
     def of_markets(self) -> bool:
@@ -47,6 +72,11 @@ class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
         return self.event_ids is None or event_id in self.event_ids
 
     def takes_event(self, event: Event) -> bool:
+        only = self.only_sources
+        return (only is None or not only.isdisjoint(event.source_ids)) and self.matches(event)
+
+    def matches(self, event: Event) -> bool:
+        """Return whether an event passes the filter, whoever carries it."""
         return (
             (self.event_ids is None or event.id in self.event_ids)
             and (self.sports is None or event.sport in self.sports)
@@ -77,5 +107,45 @@ class Selection(Struct, frozen=True, eq=False, kw_only=True, weakref=True):
             self.markets is None or change.after.key.market in self.markets
         )
 
+    def may_show(self, source: str, bookmaker: str | None = None) -> bool:
+        """Return whether the caller may see a source, and a bookmaker of it if one is given."""
+        return (self.only_sources is None or source in self.only_sources) and (
+            bookmaker is None or self.only_bookmakers is None or bookmaker in self.only_bookmakers
+        )
+
+    def shown(self, event: Event) -> Event:
+        """Return an event without the names that the caller may not see."""
+        if not self.hides:
+            return event
+        source_ids = {s: each for s, each in event.source_ids.items() if self.may_show(s)}
+        told = {s: status for s, status in event.told.items() if self.may_show(s)}
+        lost = tuple(each for each in event.draws_lost if self.may_show(each[0], each[1]))
+        if (len(source_ids), len(told), len(lost)) == (
+            len(event.source_ids),
+            len(event.told),
+            len(event.draws_lost),
+        ):
+            return event
+        return replace(event, source_ids=source_ids, told=told, draws_lost=lost)
+
+    def shown_change(self, change: EventChange) -> EventChange:
+        """Return an event's change without the names that the caller may not see."""
+        if not self.hides:
+            return change
+        source = change.source if self.may_show(change.source) else ""
+        before = None if change.before is None else self.shown(change.before)
+        after = self.shown(change.after)
+        if source == change.source and before is change.before and after is change.after:
+            return change
+        return replace(change, source=source, before=before, after=after, ended=())
+
 
 EVERYTHING: Final = Selection()
+_NOTHING: Final = frozenset({""})  # no source or bookmaker has this name
+
+
+def _both(asked: frozenset[str] | None, only: frozenset[str] | None) -> frozenset[str] | None:
+    """Return the names that pass two sets, of which None restricts nothing; never an empty set."""
+    if asked is None or only is None:
+        return only if asked is None else asked
+    return asked & only or _NOTHING  # readers of the database take an empty set for no restriction

@@ -7,7 +7,7 @@ bounded.
 
 import ssl
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Final
 
@@ -45,7 +45,7 @@ async def serve_http(
     host: str = "127.0.0.1",
     port: int = 0,
     gzip: bool = False,
-    tls: ssl.SSLContext | None = None,
+    tls: Callable[[], ssl.SSLContext] | None = None,
     limits: HttpLimits | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -59,7 +59,8 @@ async def serve_http(
         host: the address to listen on.
         port: the port; 0 for any free one.
         gzip: compress bodies for clients that accept it.
-        tls: the TLS context; None for plain HTTP.
+        tls: returns the TLS context of the next connection; called in a worker thread, since it may
+            read files. None for plain HTTP.
         limits: limits of sizes and times; None for the defaults.
         task_status: for nursery.start().
 
@@ -87,7 +88,7 @@ class _Server:
     """The state that a server's connections share."""
 
     def __init__(
-        self, app: App, gzip: bool, tls: ssl.SSLContext | None, limits: HttpLimits
+        self, app: App, gzip: bool, tls: Callable[[], ssl.SSLContext] | None, limits: HttpLimits
     ) -> None:
         self._app = app
         self._gzip = gzip
@@ -129,8 +130,11 @@ class _Server:
             finally:
                 self._open -= 1
 
-    async def _serve_encrypted(self, stream: trio.SocketStream, tls: ssl.SSLContext) -> None:
-        encrypted = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
+    async def _serve_encrypted(
+        self, stream: trio.SocketStream, tls: Callable[[], ssl.SSLContext]
+    ) -> None:
+        context = await trio.to_thread.run_sync(tls)
+        encrypted = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
         with trio.fail_after(self._limits.request_s):
             await encrypted.do_handshake()
         await self._serve_requests(encrypted)

@@ -22,14 +22,18 @@ from prometheus_client.core import (
 
 from odds_service.model.source import SourceStatus
 from odds_service.status import (
+    DELAY_BUCKETS_S,
     LATENCY_BUCKETS_S,
     CallReport,
     ChannelFill,
     ClockReport,
+    LoopReport,
     RpcReport,
     ServiceStatus,
     SourceReport,
+    StorageReport,
     SubscriberReport,
+    UsageReport,
     WriterReport,
 )
 
@@ -42,7 +46,12 @@ _WRITER_STATES: Final = ("idle", "writing", "retrying", "draining")
 
 
 class Readings(Struct, frozen=True, kw_only=True):
-    """The input of the metrics; `source_events` maps sources to their numbers of events."""
+    """The input of the metrics.
+
+    Attributes:
+        source_events: Source -> its number of events.
+        wal_bytes: See store.Store.wal_bytes.
+    """
 
     status: ServiceStatus
     head_revision: int
@@ -52,6 +61,7 @@ class Readings(Struct, frozen=True, kw_only=True):
     source_events: dict[str, int]
     rpc: RpcReport
     asyncio_faults: int
+    wal_bytes: int | None = None
 
 
 def families(read: Readings) -> Iterator[Metric]:
@@ -60,11 +70,16 @@ def families(read: Readings) -> Iterator[Metric]:
     yield _gauge("odds_build_info", "The running version.", [((status.version,), 1)], "version")
     yield from _sources(status.sources, read)
     yield from _freshness(status.sources)
+    yield from _delays(status.sources)
     yield from _channels(status.channels)
     yield _counter("odds_detect_late_events", "Outdated events, left out.", status.late_events)
     duplicates = "Events that occur twice in one answer; the first one counts."
     yield _counter("odds_detect_duplicate_events", duplicates, status.duplicate_events)
     yield from _writer(status.writer)
+    wal = [] if read.wal_bytes is None else [((), read.wal_bytes)]
+    text = "Size of SQLite's -wal file; grows while another program reads for long."
+    yield _gauge("odds_storage_wal_bytes", text, wal)
+    yield from _storage(status.storage)
     yield _gauge("odds_head_revision", "The newest change.", read.head_revision)
     durable = "The last change that is stored; its rate is the changes stored a second."
     yield _gauge("odds_durable_revision", durable, read.durable_revision)
@@ -78,9 +93,13 @@ def families(read: Readings) -> Iterator[Metric]:
     encoded = "Pieces of the log encoded, each once for all its readers."
     yield _counter("odds_encoded_pieces", encoded, read.rpc.encoded)
     yield from _calls(read.rpc.calls)
+    yield from _usage(read.rpc.usage)
     faults = "Errors that reached asyncio's handler: each is a bug."
     yield _counter("odds_asyncio_faults", faults, read.asyncio_faults)
     yield from _clock(status.clock)
+    yield from _loop(status.loop)
+    lost = "Log lines that found the log's reader stalled, and were left out."
+    yield _counter("odds_log_lines_lost", lost, status.log_lines_lost)
 
 
 def _clock(clock: ClockReport) -> Iterator[Metric]:
@@ -92,6 +111,18 @@ def _clock(clock: ClockReport) -> Iterator[Metric]:
     yield _gauge("odds_clock_log_lead_seconds", lead, clock.lead_s)
     holds = "1 while the log's time stands still, because it is over a day ahead."
     yield _gauge("odds_clock_log_holds", holds, clock.holds)
+
+
+def _loop(loop: LoopReport) -> Iterator[Metric]:
+    tasks = {OTHER: 0} | loop.stalls_by_task  # a counter that is there from the start
+    stalls = [((task,), count) for task, count in tasks.items()]
+    text = "Times that the Trio thread stood for over a second, by the task that ran."
+    yield _counter("odds_loop_stalls", text, stalls, "task")
+    stood = "Total time of stalls that have ended."
+    yield _counter("odds_loop_stalled_seconds", stood, loop.stalled_s)
+    yield _counter("odds_loop_pauses", "Times that the whole process did not run.", loop.pauses)
+    paused = "Total time that the whole process did not run."
+    yield _counter("odds_loop_paused_seconds", paused, loop.paused_s)
 
 
 def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric]:
@@ -128,6 +159,19 @@ def _sources(sources: Sequence[SourceReport], read: Readings) -> Iterator[Metric
     ]  # fmt: skip
     text = "Markets read, with and without a canonical counterpart; GetStatus has their names."
     yield _counter("odds_source_markets", text, read_markets, "source", "result")
+    new_events = [
+        ((name, result), count) for name, report in named
+        for result, count in (
+            ("taken", report.new_events), ("left_out", report.new_events_left_out)
+        )
+    ]  # fmt: skip
+    text = "Events new to the source, taken or left out above the limit."
+    yield _counter("odds_source_new_events", text, new_events, "source", "result")
+    changes = [((name,), report.changes) for name, report in named]
+    yield _counter("odds_source_changes", "Changes in known events.", changes, "source")
+    left_out = [((name,), report.answers_left_out) for name, report in named]
+    text = "Answers left out, since the source makes too many changes."
+    yield _counter("odds_source_answers_left_out", text, left_out, "source")
     yield gauge(
         "consecutive_failures", "Failures in a row.",
         [(name, report.state.consecutive_failures) for name, report in named],
@@ -172,6 +216,44 @@ def _freshness(sources: Sequence[SourceReport]) -> Iterator[Metric]:
     yield _counter("odds_source_tier_in_time", text, in_time, *labels)
     late = [(key, tier.late) for key, tier in tiers]
     yield _counter("odds_source_tier_late", "Successes past the target.", late, *labels)
+
+
+def _delays(sources: Sequence[SourceReport]) -> Iterator[Metric]:
+    delays = HistogramMetricFamily(
+        "odds_delay_seconds", "Delays of odds from one point of their way to another.",
+        labels=("source", "tier", "stage"),
+    )  # fmt: skip
+    bounds = [*(str(bound) for bound in DELAY_BUCKETS_S), "+Inf"]
+    for report in sources:
+        for tier in report.freshness:
+            for each in tier.delays:
+                counts = zip(bounds, accumulate(each.buckets), strict=True)
+                key = (report.state.source, tier.tier, each.stage)
+                delays.add_metric(key, list(counts), each.total_s)
+    yield delays
+    foreign = [
+        ((report.state.source, way), count)
+        for report in sources
+        for way, count in (("ahead", report.clock_ahead), ("behind", report.clock_behind))
+    ]
+    text = "Changes without a delay, since the source's clock differs from ours."
+    yield _counter("odds_delay_foreign_clock", text, foreign, "source", "clock")
+
+
+def _storage(storage: StorageReport | None) -> Iterator[Metric]:
+    parts = [] if storage is None else [((name,), size) for name, size in storage.parts.items()]
+    text = "Size of the database, by file or table."
+    yield _gauge("odds_storage_bytes", text, parts, "part")
+    growth = None if storage is None else storage.growth_bytes_per_day
+    text = "Growth of the database, told from up to a day; absent in the first hour."
+    grown = [] if growth is None else [((), growth)]
+    yield _gauge("odds_storage_growth_bytes_per_day", text, grown)
+    disks = [] if storage is None else storage.disks
+    text = "Room left where the database grows, or the spill; absent if it cannot be seen."
+    free = [((disk.place,), disk.free_bytes) for disk in disks]
+    yield _gauge("odds_disk_free_bytes", text, free, "place")
+    sizes = [((disk.place,), disk.size_bytes) for disk in disks]
+    yield _gauge("odds_disk_size_bytes", "Size of that file system.", sizes, "place")
 
 
 def _bounded(problems: dict[str, int]) -> dict[str, int]:
@@ -251,6 +333,21 @@ def _calls(calls: Sequence[CallReport]) -> Iterator[Metric]:
 
 
 Values = float | Iterable[tuple[Sequence[str], float]]
+
+
+def _usage(usage: Sequence[UsageReport]) -> Iterator[Metric]:
+    yield _counter(
+        "odds_token_calls", "Calls begun, by the name of the token.",
+        [((each.name,), each.calls) for each in usage], "token",
+    )  # fmt: skip
+    yield _counter(
+        "odds_token_changes", "Changes sent, by the name of the token.",
+        [((each.name,), each.changes) for each in usage], "token",
+    )  # fmt: skip
+    yield _counter(
+        "odds_token_refreshes", "Refreshes begun, by the name of the token.",
+        [((each.name,), each.refreshes) for each in usage], "token",
+    )  # fmt: skip
 
 
 def _gauge(name: str, text: str, values: Values, *labels: str) -> Metric:

@@ -16,7 +16,7 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 from prometheus_client.registry import Collector
 
-from odds_service.access import Tokens, check_address, tls_context
+from odds_service.certificates import Guard
 from odds_service.config import MetricsSettings
 from odds_service.errors import SettingsError
 from odds_service.http.message import Request, Response
@@ -57,6 +57,7 @@ def registry_of(read: Callable[[], Readings]) -> CollectorRegistry:
 async def serve_metrics(
     settings: MetricsSettings,
     read: Callable[[], Readings],
+    guard: Guard | None = None,
     *,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -67,13 +68,15 @@ async def serve_metrics(
     Args:
         settings: the address, tokens and TLS files.
         read: called in this thread, once per scrape.
+        guard: the tokens and certificates, which a reload replaces; None for the settings' own.
         task_status: for nursery.start().
 
     Raises:
         SettingsError: The settings are invalid, or the address cannot be bound.
     """
-    check_address(settings)
-    tokens, tls = Tokens(settings), tls_context(settings)
+    guard = guard or Guard(settings)
+    tokens, certificates = guard.tokens, guard.certificates
+    tls = None if certificates is None else lambda: certificates.current().context
     host, _, port = settings.listen.rpartition(":")
     registry = registry_of(read)
 

@@ -116,6 +116,21 @@ class SourceChange(Struct, Memo, frozen=True, gc=False):
 Change = MarketChange | EventChange | SourceChange
 
 
+class Timing(Struct, frozen=True, gc=False):
+    """The way of a commit's odds until their detection, in seconds of the monotonic clock.
+
+    Attributes:
+        tier: The tier of the pull that observed them.
+        observed_s: The time of the observation.
+        detected_s: The time at which the changes were numbered.
+    """
+
+    source: str
+    tier: str
+    observed_s: float
+    detected_s: float
+
+
 class Commit(Struct, frozen=True, gc=False):
     """The effect of one swap of the cache on the log; model/fold.py applies it and undoes it.
 
@@ -125,12 +140,14 @@ class Commit(Struct, frozen=True, gc=False):
         event_sources: Pairs of an event id and a source of the event that is new, has moved or has
             departed.
         replaced: Snapshot id -> id of the bookmaker's previous snapshot; never stored.
+        timing: The delays so far, for changes that come from a pull of this run; never stored.
     """
 
     changes: Sequence[Change]
     snapshots: Sequence[Snapshot] = ()
     event_sources: Sequence[tuple[str, EventSource]] = ()
     replaced: Mapping[int, int] = {}
+    timing: Timing | None = None
 
     @property
     def first_revision(self) -> int:

@@ -4,6 +4,7 @@ from typing import Final, NamedTuple
 
 _INCOMPLETE: Final = "part-"
 _AMID: Final = "amid-"
+_ACCESS: Final = "~"
 
 
 class Cursor(NamedTuple):
@@ -46,5 +47,19 @@ def is_incomplete(epoch: str) -> bool:
 
 
 def plain_epoch(epoch: str) -> str:
-    """Return the bare epoch, without the marks of incomplete() and amid()."""
-    return epoch.removeprefix(_INCOMPLETE).removeprefix(_AMID)
+    """Return the bare epoch, without the marks of incomplete(), amid() and marked()."""
+    return epoch.removeprefix(_INCOMPLETE).removeprefix(_AMID).partition(_ACCESS)[0]
+
+
+def marked(epoch: str, mark: str) -> str:
+    """Return the epoch of a cursor of a restricted caller; the mark names the restriction.
+
+    A client that resumes with other access holds odds that it may no longer see, or lacks odds
+    that it may see now, so it needs an image.
+    """
+    return f"{epoch}{_ACCESS}{mark}" if mark else epoch
+
+
+def mark_of(epoch: str) -> str:
+    """Return the mark of the restriction under which a cursor was sent; empty without one."""
+    return epoch.partition(_ACCESS)[2]

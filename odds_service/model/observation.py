@@ -110,6 +110,7 @@ class Observation(Struct, frozen=True, kw_only=True):
         sequence: The number of the attempt, stamped by the scraper. An observation with a lower
             number than the last one applied to the same source and event is discarded.
         observed_boot_s: The boot clock at observed_at, in seconds; stamped by the scraper.
+        tier: The tier of the pull, stamped by the scraper; empty if unknown.
     """
 
     source: str
@@ -127,6 +128,7 @@ class Observation(Struct, frozen=True, kw_only=True):
     unmapped: Mapping[str, int] = {}
     sequence: int = 0
     observed_boot_s: float = 0.0
+    tier: str = ""
 
     @property
     def failure(self) -> str:

@@ -117,6 +117,7 @@ class EventSource(Struct, frozen=True):
         told: The status reported in the last look; None if the source reports none.
         departed_at: The time since which the source no longer shows the event; None while it does.
         seen_boot_s: The boot clock when the source last showed it; None if not seen in this run.
+        tier: The tier of the pull that last showed it; empty if not seen in this run.
     """
 
     source: str
@@ -129,6 +130,7 @@ class EventSource(Struct, frozen=True):
     told: EventStatus | None = None
     departed_at: datetime | None = None
     seen_boot_s: float | None = None
+    tier: str = ""
 
 
 def told_statuses(sources: Mapping[str, EventSource]) -> dict[str, EventStatus]:

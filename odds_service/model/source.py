@@ -33,8 +33,18 @@ class SourceReason:
     STARTING: Final = "starting"  # no fetch has ended yet
     NO_SUCCESS: Final = "no_success"  # too long without a success, though nothing failed
     STORAGE_BEHIND: Final = "storage_behind"  # scraping waits for the database
+    TOO_MANY_NEW_EVENTS: Final = "too_many_new_events"  # above limits.max_new_events_per_h
+    TOO_MANY_CHANGES: Final = "too_many_changes"  # above limits.max_changes_per_s
     CRASH: Final = "crash"  # the source raised an unexpected error
+    NO_LONGER_ASKED: Final = "no_longer_asked"  # a reload took the source out of the settings
     FAILED: Final = "failed"  # a failure whose name is not a word
+
+
+class Overload(Struct, frozen=True):
+    """A bound that a source exceeds: a reason for programs, and its numbers for people."""
+
+    reason: str
+    detail: str
 
 
 _WORD: Final = re.compile("[a-z][a-z0-9_]{0,63}")

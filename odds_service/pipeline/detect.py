@@ -8,6 +8,7 @@ changes, and the cache swaps in the new entries.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -17,20 +18,22 @@ from msgspec.structs import replace
 
 from odds_service.cache import OddsCache
 from odds_service.clock import Clock
+from odds_service.delays import Delays
 from odds_service.detection.answer_times import STALE_ANSWER, AnswerTimes
 from odds_service.detection.comparison import compare_observation
 from odds_service.detection.departure import purge
 from odds_service.detection.intents import EventIntent
 from odds_service.detection.numbering import Row, number
 from odds_service.detection.source_changes import after_fetch, compare_states, judge
-from odds_service.detection.withdrawal import Changed, due_for_withdrawal, withdraw
+from odds_service.detection.withdrawal import Changed, doubt, due_for_withdrawal, withdraw
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import Change, Commit
+from odds_service.model.change import Change, Commit, Timing
 from odds_service.model.observation import Completeness, Observation
 from odds_service.model.scrape_run import ScrapeRun
-from odds_service.model.source import SourceState
+from odds_service.model.source import SourceReason, SourceState, SourceStatus
 from odds_service.model.text import as_text
 from odds_service.pipeline.channels import Fetched, WriteQueue
+from odds_service.pipeline.churn import Churn, ChurnLimits, held_off
 from odds_service.pipeline.source_counts import Counts
 from odds_service.reconcile import Reconciler
 from odds_service.reconcile.regrouping import move, rematch
@@ -78,6 +81,8 @@ class Detector:
         reconciler: Reconciler,
         clock: Clock,
         counts: Counts | None = None,
+        limits: ChurnLimits = ChurnLimits(),  # immutable
+        delays: Delays | None = None,
     ) -> None:
         self._cache = cache
         self._feed = feed
@@ -86,16 +91,30 @@ class Detector:
         self._clock = clock
         self.log_clock = LogClock(feed.last_detected_at)
         self._times = AnswerTimes(cache.events)
+        self._begins: dict[str, int] = {}  # source -> the first attempt under its present settings
         self.counts = Counts() if counts is None else counts
+        self._limits = limits
+        self._churns: dict[str, Churn] = {}
+        self._delays = Delays() if delays is None else delays
 
     async def observe(self, observation: Observation) -> Applied:
         """Apply an observation in slices, each once the write queue has room.
+
+        New events beyond the source's bound are left out, and so is the whole answer while the
+        source has made too many changes: the odds held stay as they are, unconfirmed.
 
         Cancellation:
             Applied slices remain, in both cache and queue; the rest is lost, as if it had not been
             fetched.
         """
-        observation = self._times.sift(self._dated(observation))
+        if self._is_outdated(observation):
+            return self._ignored(observation)
+        observation = self._dated(observation)
+        if observation.completeness is not Completeness.FAILED:
+            if self._churn(observation.source).holds_off(self._clock.boot_s()):
+                return self._leave_out(observation)
+            observation = self._bounded(observation)
+        observation = self._times.sift(observation)
         stale = observation.problems.get(STALE_ANSWER, 0)
         self.counts.of(observation.source).add_problems({STALE_ANSWER: stale})
         commits: list[Commit] = []
@@ -110,10 +129,14 @@ class Detector:
     def apply(self, observation: Observation, present: frozenset[str] = frozenset()) -> Applied:
         """Apply an observation at once: compare it, update the cache and publish the changes.
 
+        An observation by settings that a reload has replaced changes nothing.
+
         Args:
             observation: a fetch, or a slice of one.
             present: the source's ids of the events in other slices.
         """
+        if self._is_outdated(observation):
+            return self._ignored(observation)
         observation = self._dated(observation)
         events, at, stamp = self._cache.events, observation.observed_at, self._stamp()
         placement = self._reconciler.place(observation, events)
@@ -127,9 +150,39 @@ class Detector:
         fetched = after_fetch(
             self._cache.sources[observation.source], observation, self._clock.boot_s()
         )
-        commit = self._commit(intents, stamp, self._judged(fetched), placement.rows)
+        commit = self._commit(intents, stamp, self._judged(fetched), placement.rows, observation)
         commits = () if commit is None else (commit,)
+        if commit is not None:
+            churn, boot_s = self._churn(observation.source), self._clock.boot_s()
+            counts.changes += churn.add_changes(commit.changes, boot_s)
         return Applied(commits, self._feed.head_revision, compared.markets, observation)
+
+    def _churn(self, source: str) -> Churn:
+        churn = self._churns.get(source)
+        if churn is None:
+            churn = self._churns[source] = Churn(self._limits)
+        return churn
+
+    def _bounded(self, observation: Observation) -> Observation:
+        """Return an observation without the new events that exceed the source's bound."""
+        source, counts = observation.source, self.counts.of(observation.source)
+        kept, new, left_out = self._churn(source).sift(
+            observation,
+            lambda source_event_id: self._reconciler.knows((source, source_event_id)),
+            self._clock.boot_s(),
+        )
+        counts.new_events += new
+        counts.new_events_left_out += left_out
+        counts.add_problems({SourceReason.TOO_MANY_NEW_EVENTS: left_out})
+        return kept
+
+    def _leave_out(self, observation: Observation) -> Applied:
+        """Leave out an answer of a source that makes too many changes."""
+        counts = self.counts.of(observation.source)
+        counts.answers_left_out += 1
+        counts.add_problems({SourceReason.TOO_MANY_CHANGES: 1})
+        self.judge_sources()
+        return Applied((), self._feed.head_revision, 0, held_off(observation))
 
     def judge_sources(self) -> None:
         """Publish the sources that have become stale with time, or that have recovered."""
@@ -177,6 +230,33 @@ class Detector:
             intents = withdraw(self._cache.events, going[:SLICE_EVENTS], changed, _wall(stamp))
             changes += self._let_go(intents, stamp)
 
+    def set_source(self, state: SourceState) -> None:
+        """Add a source, or go on with one under other settings.
+
+        Attempts that began before are ignored from now on, since their settings are replaced.
+        """
+        self._begins[state.source] = self._clock.sequence()
+        self._cache.swap({}, {state.source: state}, None, self.log_time())
+
+    def drop_source(self, name: str) -> None:
+        """Announce the end of a source that a reload took out, and forget its state."""
+        state = replace(
+            self._cache.sources[name],
+            status=SourceStatus.DOWN,
+            reason=SourceReason.NO_LONGER_ASKED,
+            detail="the source was taken out of the settings",
+        )
+        self._commit((), self._stamp(), state)
+        self._cache.drop_source(name)
+        self._churns.pop(name, None)
+
+    def doubt(self, changed: Changed) -> None:
+        """Mark the odds of sources with other asks as stale until they are confirmed."""
+        events = self._cache.events
+        doubted = {event_id: doubt(entry, changed) for event_id, entry in events.items()}
+        fresh = {key: entry for key, entry in doubted.items() if entry is not events[key]}
+        self._cache.swap(fresh, {}, None, self.log_time())
+
     def log_time(self) -> datetime:
         """Return the log's current time, which the ages of its changes are relative to."""
         return self.log_clock.time(self._clock.wall(), self._clock.boot_s())
@@ -191,6 +271,7 @@ class Detector:
         stamp: Stamp,
         state: SourceState | None = None,
         rows: Sequence[Row] | None = None,
+        observation: Observation | None = None,
     ) -> Commit | None:
         """Number intents, swap in their entries, and publish and enqueue their changes.
 
@@ -199,6 +280,7 @@ class Detector:
             stamp: the time of the changes.
             state: the new state of the source, if it changes.
             rows: rows from the reconciler to store with the changes.
+            observation: the fetch that the changes come from, None without one.
         """
         states = {}
         announced = None
@@ -214,10 +296,11 @@ class Detector:
             rows=rows,
             source=announced,
         )
-        commit = numbered.commit()
+        commit = numbered.commit(None if observation is None else self._timing(observation))
         self._cache.swap(numbered.entries, states, commit, numbered.detected_at)
         if commit is not None:
             self._queue.put(commit)
+            self._delays.detected(commit)
         for odds in numbered.confirmed:
             self._queue.confirm(odds)
         if numbered.took_rows:
@@ -230,8 +313,26 @@ class Detector:
                      detail=announced.after.detail)  # fmt: skip
         return commit
 
+    def _timing(self, observation: Observation) -> Timing | None:
+        """Return the times of an observation and of now; None if no scraper made it."""
+        if not observation.tier:
+            return None
+        now_s = monotonic()
+        waited_s = max(0.0, self._clock.boot_s() - observation.observed_boot_s)
+        return Timing(observation.source, observation.tier, now_s - waited_s, now_s)
+
+    def _is_outdated(self, observation: Observation) -> bool:
+        source = observation.source
+        begins = self._begins.get(source, 0)
+        return source not in self._cache.sources or observation.sequence < begins
+
+    def _ignored(self, observation: Observation) -> Applied:
+        return Applied((), self._feed.head_revision, 0, observation)
+
     def _judged(self, state: SourceState) -> SourceState:
-        return judge(state, self._clock.boot_s(), storage_behind=self._queue.full)
+        churn, boot_s = self._churns.get(state.source), self._clock.boot_s()
+        overload = None if churn is None else churn.overload(boot_s)
+        return judge(state, boot_s, storage_behind=self._queue.full, overload=overload)
 
     def _stamp(self) -> Stamp:
         return self.log_clock.stamp(self._clock.wall(), self._clock.boot_s())

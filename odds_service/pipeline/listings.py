@@ -41,6 +41,10 @@ class Listings:
             shared for pull in pulls for shared in pull.shared_ids.items()
         )
 
+    def drop(self, source: str) -> None:
+        """Forget the listed pulls of a source that has left the settings."""
+        self._listed.pop(source, None)
+
     def sources(self, pull: Pull) -> int:
         """Return the number of sources that list the pull's event, by shared id; 0 without one."""
         return sum(

@@ -16,7 +16,7 @@ from odds_service.model.snapshot import EventSource
 from odds_service.model.source import reason_word
 from odds_service.pipeline.channels import Fetched, WriteQueue
 from odds_service.pipeline.detect import Detector, scrape_run
-from odds_service.pipeline.scrape import Scraper
+from odds_service.pipeline.scrape import Scraper, ScraperRetired
 
 
 class Commits(Protocol):
@@ -114,7 +114,9 @@ class Refresher:
         try:
             async with trio.open_nursery() as nursery:
                 for carried in sources.values():
-                    nursery.start_soon(self._refresh_from, carried, flight)
+                    nursery.start_soon(
+                        self._refresh_from, carried, flight, name=f"refresh of {carried.source}"
+                    )
         finally:
             flight.changes.sort(key=lambda change: change.revision)
             flight.revision = max(flight.revision, self._last_known(event_id))
@@ -123,18 +125,22 @@ class Refresher:
 
     async def _refresh_from(self, carried: EventSource, flight: _Flight) -> None:
         began = trio.current_time()
-        scraper = self._scrapers.get(carried.source)
-        if scraper is None:
-            kind, reason = "not_configured", "this source is not configured any more"
-            flight.sources.append(FetchOutcome(carried.source, kind, reason))
-            return
-        try:
-            observation = await scraper.fetch_event(carried.source_event_id, carried.listing)
-        except SourceError as error:  # nothing was requested, so the source has not failed
-            took_s = trio.current_time() - began
-            kind = reason_word(error.kind)
-            flight.sources.append(FetchOutcome(carried.source, kind, str(error), took_s))
-            return
+        while True:
+            scraper = self._scrapers.get(carried.source)
+            if scraper is None:
+                kind, reason = "not_configured", "this source is not configured any more"
+                flight.sources.append(FetchOutcome(carried.source, kind, reason))
+                return
+            try:
+                observation = await scraper.fetch_event(carried.source_event_id, carried.listing)
+            except ScraperRetired:
+                continue  # a reload has put another scraper, or none, in its place
+            except SourceError as error:  # nothing was requested, so the source has not failed
+                took_s = trio.current_time() - began
+                kind = reason_word(error.kind)
+                flight.sources.append(FetchOutcome(carried.source, kind, str(error), took_s))
+                return
+            break
         took_s = trio.current_time() - began
         applied = await self._detector.observe(observation)
         self._queue.record(scrape_run(Fetched("refresh", observation), applied))

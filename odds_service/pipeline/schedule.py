@@ -185,6 +185,11 @@ class Schedule:
             for tier in self._tiers
         ]
 
+    def tier_of(self, key: str, now: float) -> str:
+        """Return the name of a job's tier; that of the least urgent one for an unknown job."""
+        entry = self._entries.get(key)
+        return (self._tiers[-1] if entry is None else self.tier_at(entry.job, now)).name
+
     def tier_at(self, job: Job, at: float) -> Tier:
         """Return the tier of a job at a time.
 

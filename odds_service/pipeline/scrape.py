@@ -18,7 +18,7 @@ from odds_service.pipeline.containment import SourceFailed, contained
 from odds_service.pipeline.listings import Listings
 from odds_service.pipeline.schedule import Job, Schedule
 from odds_service.pipeline.source_counts import SourceCounts
-from odds_service.sources.access import access_of, discovery_wait_s
+from odds_service.sources.access import Access, access_of, discovery_wait_s
 from odds_service.sources.base import Offer, Pull, Source
 from odds_service.sources.boundary import Gate, Limits
 from odds_service.sources.failures import OVER_BUDGET
@@ -30,6 +30,10 @@ _DISCOVERY: Final = "discovery"
 _LONGEST_WAIT_S: Final = 366 * 86_400.0  # the cap of the wait shown in status
 
 log = structlog.get_logger(__name__)
+
+
+class ScraperRetired(Exception):
+    """The end of a fetch whose scraper was retired by a reload."""
 
 
 class Scraper:
@@ -72,6 +76,9 @@ class Scraper:
         self._planned: dict[str, Pull] = {}
         self._changed = trio.Event()
         self._waiting_refreshes = 0
+        self._refreshes: set[trio.CancelScope] = set()
+        self._retired = False
+        self._predecessor: Access | None = None
 
     async def run(self) -> None:
         """Scrape until cancelled, then close this end of the channel.
@@ -84,7 +91,23 @@ class Scraper:
                 nursery.start_soon(self._look_regularly)
                 while True:
                     pull = await self._next_pull()
-                    nursery.start_soon(self._pull, pull)
+                    nursery.start_soon(self._pull, pull, name=f"pull of {self.source.name}")
+
+    def take_over(self, other: "Scraper") -> None:
+        """Go on with the budget of a scraper of the same account, before the first fetch."""
+        self._predecessor = other.schedule.access
+
+    async def retire(self) -> None:
+        """End the refreshes under way, and refuse others; `run` ends by its own cancel scope."""
+        self._retired = True
+        for scope in tuple(self._refreshes):
+            scope.cancel()
+        while self._refreshes:
+            await self._changed.wait()
+
+    def sending(self) -> trio.MemorySendChannel[Fetched]:
+        """Return this scraper's end of the channel, to close it even if `run` never begins."""
+        return self._send
 
     def report(self, state: SourceState) -> SourceReport:
         """Return the source's part of GetStatus."""
@@ -102,6 +125,10 @@ class Scraper:
             mapped=counts.mapped,
             unmapped=counts.unmapped.total,
             unmapped_names=counts.unmapped.commonest(),
+            new_events=counts.new_events,
+            new_events_left_out=counts.new_events_left_out,
+            changes=counts.changes,
+            answers_left_out=counts.answers_left_out,
             latency_s=counts.latency_s,
             success_age_s=(
                 None
@@ -121,6 +148,8 @@ class Scraper:
                 day_offset_s=self._day_offset_s(),
                 most_wait_s=self._limits.max_retry_after_s,
             )
+            if self._predecessor is not None:
+                self._access.take_over(self._predecessor, trio.current_time())
             self._schedule = Schedule(pace.tiers, self._access)
         return self._schedule
 
@@ -150,18 +179,32 @@ class Scraper:
         Raises:
             SourceError: Of kind over_budget, without a request, if the wait would exceed
                 REFRESH_WAIT_S (because of an exhausted quota or a Retry-After).
+            ScraperRetired: A reload has replaced this scraper or taken its source out.
 
         Cancellation:
             Loses the fetch under way.
         """
+        if self._retired:
+            raise ScraperRetired
+        with trio.CancelScope() as scope:
+            self._refreshes.add(scope)
+            try:
+                return await self._fetch_event(source_event_id, listing)
+            finally:
+                self._refreshes.discard(scope)
+                self._wake()
+        raise ScraperRetired
+
+    async def _fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
         scope = Scope(events=frozenset({source_event_id}))
         like = self._planned.get(source_event_id) or self._planned.get(listing or "")
         cost = 1.0 if like is None else like.cost
+        key = source_event_id if like is None else like.key
         await self._turn(cost)
         started = trio.current_time()
         try:
             observation = await self._observe(
-                lambda: self.source.fetch_event(source_event_id, listing), scope, cost
+                lambda: self.source.fetch_event(source_event_id, listing), scope, cost, key
             )
         finally:
             self.schedule.access.end()
@@ -195,11 +238,12 @@ class Scraper:
         failures, seen = 0, -1
         while True:
             started_at, wait_s = self._clock.wall(), pace.discovery_s
+            sequence = self._clock.sequence()
             try:
                 offer = self._gate.offer(await contained(self.source.discover))
             except (SourceFailed, SourceError) as failure:
                 failures += 1
-                observation = self._failed(failure, started_at, Scope(), Counter())
+                observation = self._failed(failure, started_at, Scope(), Counter(), sequence)
                 await self._send.send(Fetched(_DISCOVERY, observation))
                 wait_s = discovery_wait_s(failures, pace.discovery_s)
             else:
@@ -209,7 +253,8 @@ class Scraper:
                 self._listings.update(self.source.name, offer.pulls)
                 if pace.by_event and (not offer.pulls or seen == self.counts.pulls):
                     # Nothing was due, so only this shows that the source answers.
-                    await self._send.send(Fetched(_DISCOVERY, self._answered(offer, started_at)))
+                    observation = self._answered(offer, started_at, sequence)
+                    await self._send.send(Fetched(_DISCOVERY, observation))
                 seen = self.counts.pulls
             again_at = trio.current_time() + wait_s
             while True:
@@ -284,7 +329,9 @@ class Scraper:
     async def _pull(self, pull: Pull) -> None:
         started = trio.current_time()
         scope = Scope(events=frozenset({pull.key})) if pull.event else Scope(listing=pull.key)
-        observation = await self._observe(lambda: self.source.fetch(pull), scope, pull.cost)
+        observation = await self._observe(
+            lambda: self.source.fetch(pull), scope, pull.cost, pull.key
+        )
         self.counts.latency_s = trio.current_time() - started
         # Back-pressure: the pull keeps its place in the budget until detect has room.
         await self._send.send(Fetched(pull.key, observation))
@@ -293,7 +340,7 @@ class Scraper:
         self._wake()
 
     async def _observe(
-        self, fetch: Callable[[], Awaitable[Observation]], scope: Scope, cost: float
+        self, fetch: Callable[[], Awaitable[Observation]], scope: Scope, cost: float, key: str
     ) -> Observation:
         """Fetch, and return the observation that passed the gate, or that of a failure.
 
@@ -301,8 +348,10 @@ class Scraper:
             fetch: the call into the source.
             scope: the scope of the observation if the fetch fails.
             cost: the credits reserved for the pull; a failed pull may have used fewer.
+            key: the key of the pull whose tier the odds belong to.
         """
         self.counts.pulls += 1
+        tier = self.schedule.tier_of(key, trio.current_time())
         started_at, sequence = self._clock.wall(), self._clock.sequence()
         problems: Counter[str] = Counter()
         try:
@@ -311,7 +360,9 @@ class Scraper:
             boot_s = self._clock.boot_s()
             admitted = await self._gate.admit(given, problems, **times)
             # Replace even plausible times of the source, since its clock may be wrong.
-            observation = replace(admitted, sequence=sequence, observed_boot_s=boot_s, **times)
+            observation = replace(
+                admitted, sequence=sequence, observed_boot_s=boot_s, tier=tier, **times
+            )
         except (SourceFailed, SourceError) as failure:
             return self._failed(failure, started_at, scope, problems, sequence)
         self.counts.add_observation(observation)
@@ -320,7 +371,7 @@ class Scraper:
         )
         return observation
 
-    def _answered(self, offer: Offer, started_at: datetime) -> Observation:
+    def _answered(self, offer: Offer, started_at: datetime, sequence: int) -> Observation:
         """Return an empty observation, for a source that answered while nothing was due."""
         return Observation(
             source=self.source.name,
@@ -329,6 +380,7 @@ class Scraper:
             started_at=started_at,
             observed_at=self._clock.wall(),
             observed_boot_s=self._clock.boot_s(),
+            sequence=sequence,
             problems=dict(offer.problems),
         )
 
@@ -338,7 +390,7 @@ class Scraper:
         started_at: datetime,
         scope: Scope,
         problems: Counter[str],
-        sequence: int = 0,
+        sequence: int,
     ) -> Observation:
         """Return the observation of a failed fetch.
 
@@ -347,7 +399,7 @@ class Scraper:
             started_at: the time at which the fetch began.
             scope: the intended scope of the fetch.
             problems: other problems of the answer.
-            sequence: the number of the attempt; 0 for a discovery.
+            sequence: the number of the attempt.
         """
         self.counts.failures += 1
         error = raised.error if isinstance(raised, SourceFailed) else raised

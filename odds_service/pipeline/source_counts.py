@@ -18,6 +18,8 @@ class SourceCounts:
     `late_events` were discarded because a newer observation was applied before. `duplicate_events`
     occurred more than once in an observation. `mapped` and `unmapped` count the markets read with
     and without a canonical counterpart. `latency_s` is the duration of the last pull in seconds.
+    `new_events` and `changes` (those of known events) are bounded, see pipeline.churn; beyond the
+    bounds, `new_events_left_out` and `answers_left_out` count what was not applied.
     """
 
     def __init__(self) -> None:
@@ -27,6 +29,10 @@ class SourceCounts:
         self.problems: Counter[str] = Counter()
         self.late_events = 0
         self.duplicate_events = 0
+        self.new_events = 0
+        self.new_events_left_out = 0
+        self.changes = 0
+        self.answers_left_out = 0
         self.mapped = 0
         self.unmapped = Unmapped()
 

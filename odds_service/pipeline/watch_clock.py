@@ -1,6 +1,6 @@
 """A watch on the wall clock and the boot clock, which reports jumps and sleeps to schedules."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 import structlog
@@ -21,14 +21,14 @@ class Planned(Protocol):
         ...
 
 
-async def watch_clock(clock: SteadyClock, planned: Sequence[Planned]) -> None:
+async def watch_clock(clock: SteadyClock, planned: Iterable[Planned]) -> None:
     """Check the clocks every TICK_S seconds, until cancelled.
 
     Moves found by another caller of `clock.look` are reported at the next tick.
 
     Args:
         clock: the two clocks.
-        planned: the components to notify of each move.
+        planned: the components to notify of each move; iterated anew each time.
     """
     seen, moves = clock.state, clock.moves
     while True:

@@ -20,9 +20,23 @@ FLUSH_S: Final = 1.0  # between writes of confirmations and scrape runs while no
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
 SPILL_S: Final = 10.0  # time limit for spilling the rest; a full queue takes about 2 s
+ALL_BATCHES: Final = 2**62
 _PACE_S: Final = 60.0  # the window over which the pace of changes is measured
 
 log = structlog.get_logger(__name__)
+
+
+def spill_rest(store: Store, feed: ChangeFeed) -> str:
+    """Spill all that the feed holds beyond the durable revision; return where, empty for nothing.
+
+    For the end of a process whose Trio thread stands. May be called from any thread. The group in
+    the writer's hand may be committed at the same time; the next start finds out.
+
+    Raises:
+        OSError: The spill file cannot be written.
+    """
+    rest = feed.read_after(feed.durable_revision, ALL_BATCHES)
+    return store.spill(rest) if rest else ""
 
 
 class Writer:

@@ -78,6 +78,10 @@ class Reconciler:
         """Return the place of a source event of the last observation."""
         return self._places.placed[ref]
 
+    def knows(self, ref: SourceRef) -> bool:
+        """Return whether a source event is one of the current ones."""
+        return ref in self._places.placed
+
     def place(self, observation: Observation, events: Mapping[str, EventOdds]) -> Placement:
         """Process an observation, and return its places and the resulting moves.
 

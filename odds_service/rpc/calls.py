@@ -2,15 +2,20 @@
 
 import asyncio
 from datetime import timedelta
+from time import monotonic
 from typing import Final
 
 from grpc import StatusCode
 
+from odds_service.errors import NotFetchedYet, UnknownEvent
+from odds_service.filters.filtering import shown_changes
+from odds_service.filters.selection import Selection
 from odds_service.model.change import Change
 from odds_service.model.overround import BestMarket, best_markets
 from odds_service.model.refresh import RefreshOutcome
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.rpc.as_of import view_as_of
+from odds_service.rpc.deliveries import AnswerAges
 from odds_service.rpc.errors import (
     Context,
     Refused,
@@ -23,7 +28,7 @@ from odds_service.rpc.errors import (
 from odds_service.rpc.odds import OddsView
 from odds_service.rpc.replies import Asked
 from odds_service.rpc.server_context import ServerContext
-from odds_service.wire.encode import change_wire, cursor_message, key_message, reply_end
+from odds_service.wire.encode import change_wire, key_message, reply_end
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, delimited, timestamp, varint
 
@@ -43,17 +48,20 @@ async def get_odds(server: ServerContext, asked: Asked, context: Context) -> byt
     stamp = server.replies.stamp()
     known = server.replies.known(asked, stamp)
     if known is not None:
+        if asked.ages is not None:
+            server.deliveries.delivered(asked.ages, monotonic())
         return known
     request, selection, parts = asked.message, asked.selection, server.parts
     if request.HasField("min_cursor"):
         await _reach(server, request.min_cursor, context)
     if request.WhichOneof("as_of") is not None:
         cached, then, states = await view_as_of(server, request, selection.event_ids)
-        now = Reading(then)
+        now, ages = Reading(then), None
     else:
         cached, now = parts.cache.view(selection.event_ids), parts.reading()
         states = list(cached.sources.values())
-    view = OddsView(cached, selection, now, server.wires)
+        ages = AnswerAges(parts.delays, now)
+    view = OddsView(cached, selection, now, server.wires, ages)
     fields: list[bytes] = []
     size = 0
     yield_at = server.loop.time() + _STRETCH_S
@@ -70,9 +78,14 @@ async def get_odds(server: ServerContext, asked: Asked, context: Context) -> byt
             yield_at = server.loop.time() + _STRETCH_S
     wires = server.wires
     fields += [wires.source(state) for state in states if selection.takes_source(state.source)]
-    fields.append(reply_end(view.cached.cursor, view.cached.durable_revision))
+    cursor = server.own(*view.cached.cursor)
+    fields.append(reply_end(cursor, view.cached.durable_revision))
     reply = b"".join(fields)
-    server.replies.keep(asked, stamp, now.wall, reply)
+    answered_s = monotonic()
+    parcel = None if ages is None else ages.parcel(answered_s)
+    if parcel is not None:
+        server.deliveries.delivered(parcel, answered_s)
+    server.replies.keep(asked, stamp, now.wall, reply, parcel)
     return reply
 
 
@@ -159,23 +172,35 @@ async def refresh_event(
     wait_s = min(asked_s or REFRESH_S, MAX_REFRESH_S)
     if left_s is not None:
         wait_s = min(wait_s, before_deadline_s(left_s))
+    selection = server.selection(pb.Filter())
+    if selection.hides:
+        entry = server.parts.cache.view([request.event_id]).events.get(request.event_id)
+        if entry is None or not selection.takes_event(entry.event):
+            raise UnknownEvent(f"event {request.event_id!r} is not known")
     with server.limits.refresh():
-        outcome = await server.ask(refresh, request.event_id, wait_s)
-    return _refreshed(server, request.event_id, outcome).SerializeToString()
+        server.usage.refreshes += 1
+        try:
+            outcome = await server.ask(refresh, request.event_id, wait_s)
+        except NotFetchedYet as error:
+            late = [source for source in error.sources if selection.takes_source(source)]
+            raise NotFetchedYet(*server.own(error.epoch, error.revision), late) from None
+    return _refreshed(server, request.event_id, outcome, selection).SerializeToString()
 
 
 def _refreshed(
-    server: ServerContext, event_id: str, outcome: RefreshOutcome
+    server: ServerContext, event_id: str, outcome: RefreshOutcome, selection: Selection
 ) -> pb.RefreshEventResponse:
     view = server.parts.cache.view([event_id])
     reply = pb.RefreshEventResponse(
-        cursor=cursor_message(view.cursor), durable_revision=view.durable_revision
+        cursor=server.cursor(view.cursor.revision), durable_revision=view.durable_revision
     )
-    for change in outcome.changes:
+    for change in shown_changes(selection, outcome.changes):
         reply.changes.append(_change_message(change))
     made = {change.revision for change in outcome.changes}
     entry = view.events.get(event_id)
     for (source, bookmaker), snapshot_id in sorted(outcome.snapshot_ids.items()):
+        if not selection.takes_bookmaker(source, bookmaker):
+            continue
         snapshot = reply.snapshots.add(
             source=source,
             bookmaker=bookmaker,
@@ -187,6 +212,8 @@ def _refreshed(
             snapshot.observed_at.CopyFrom(timestamp(odds.observed_at))
             snapshot.confirmed_at.CopyFrom(timestamp(odds.confirmed_at))
     for each in outcome.sources:
+        if not selection.takes_source(each.source):
+            continue
         reply.sources.add(
             source=each.source,
             ok=not each.error_kind,

@@ -34,11 +34,12 @@ async def get_closing_odds(
         async with server.replays:
             events = await server.ask(store.started_events, only, after, EVENTS_AT_ONCE)
         for event in events:
-            if not selection.takes_event(event):
+            if not selection.matches(event):  # its sources may have left it since
                 continue
             async with server.replays:
                 closing = await server.ask(store.closing_odds, [event.id])
-            for page in _pages(event, [odds for odds in closing if _takes(selection, odds)]):
+            shown = selection.shown(event)
+            for page in _pages(shown, [odds for odds in closing if _takes(selection, odds)]):
                 await context.write(page.SerializeToString())
         if len(events) < EVENTS_AT_ONCE:
             return

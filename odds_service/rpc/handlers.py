@@ -6,16 +6,18 @@ of interceptors, three of which cost an eighth of a unary call even if they do n
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from odds_service.access import Tokens
-from odds_service.rpc import calls, closing_odds, history, listing, status
-from odds_service.rpc.auth import caller
+from odds_service.access import OWNER, Tokens
+from odds_service.rpc import calls, closing_odds, history, listing, reload, status
+from odds_service.rpc.auth import RIGHTS, Caller, caller, is_closed
 from odds_service.rpc.errors import Context, abort, as_refusal, exhausted, unavailable
+from odds_service.rpc.guard import Revocations
 from odds_service.rpc.hub import Subscriber
 from odds_service.rpc.meter import Meter
 from odds_service.rpc.server_context import ServerContext
@@ -37,9 +39,15 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Reads(Protocol[R_co]):
-    """A parser of requests, such as a message type."""
+    """A parser of a caller's requests."""
 
-    def FromString(self, request: bytes, /) -> R_co: ...
+    def __call__(self, server: ServerContext, request: bytes, /) -> R_co: ...
+
+
+class Admits(Protocol):
+    """A check of the caller of a method. Raises Refused."""
+
+    def __call__(self, context: Context, /) -> Caller: ...
 
 
 async def watch_changes(
@@ -69,39 +77,70 @@ SERVICER: Final = Servicer(
     GetClosingOdds=closing_odds.get_closing_odds,
     RefreshEvent=calls.refresh_event,
     GetStatus=status.get_status,
+    Reload=reload.reload,
 )
 
 
 def service_handler(
-    server: ServerContext, tokens: Tokens, servicer: Servicer = SERVICER
+    server: ServerContext,
+    tokens: Tokens,
+    servicer: Servicer = SERVICER,
+    revocations: Revocations | None = None,
 ) -> "grpc.GenericRpcHandler[bytes, bytes]":
-    """Return the handler of all calls of odds.v1.OddsService."""
+    """Return the handler of all calls of odds.v1.OddsService.
+
+    Args:
+        server: The state shared by calls.
+        tokens: The accepted tokens.
+        servicer: The function behind each call.
+        revocations: Ends the streams of tokens that are gone, while its `watch` runs.
+    """
+    closing = Revocations(server, tokens) if revocations is None else revocations
     table = {
-        method.name: _method_handler(server, tokens, servicer, method)
+        method.name: _method_handler(server, tokens, closing, servicer, method)
         for method in _DESCRIPTOR.methods
     }
     return grpc.method_handlers_generic_handler(SERVICE, table)
 
 
 def _method_handler(
-    server: ServerContext, tokens: Tokens, servicer: Servicer, method: MethodDescriptor
+    server: ServerContext,
+    tokens: Tokens,
+    revocations: Revocations,
+    servicer: Servicer,
+    method: MethodDescriptor,
 ) -> "grpc.RpcMethodHandler[bytes, bytes]":
     call = getattr(servicer, method.name)
     meter = server.meter(method.name, streams=method.server_streaming)
-    reads = server.replies if call is servicer.GetOdds else GetMessageClass(method.input_type)
+    right, closed = RIGHTS[method.name], is_closed(server.parts.settings)
+
+    def admit(context: Context) -> Caller:
+        return caller(tokens, context, right, closed=closed)
+
+    message = GetMessageClass(method.input_type)
+
+    def parsed(_: ServerContext, request: bytes) -> Message:
+        return message.FromString(request)
+
+    reads: Reads[Any] = ServerContext.asked if call is servicer.GetOdds else parsed
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_streaming(server, tokens, meter, reads, call))
-    return grpc.unary_unary_rpc_method_handler(_answering(server, tokens, meter, reads, call))
+        return grpc.unary_stream_rpc_method_handler(
+            _streaming(server, admit, revocations, meter, reads, call)
+        )
+    return grpc.unary_unary_rpc_method_handler(_answering(server, admit, meter, reads, call))
 
 
 def _answering(
-    server: ServerContext, tokens: Tokens, meter: Meter, reads: Reads[R], call: Unary[R]
+    server: ServerContext, admit: Admits, meter: Meter, reads: Reads[R], call: Unary[R]
 ) -> Callable[[bytes, Context], Awaitable[bytes]]:
     async def handle(request: bytes, context: Context) -> bytes:
         began = meter.begin()
         try:
-            server.limits.request(caller(tokens, context))
-            reply = await call(server, _read(reads, request), context)
+            client, grant = admit(context)
+            server.limits.request(client)
+            theirs = server if grant is OWNER else server.seen_by(grant)
+            theirs.usage.calls += 1
+            reply = await call(theirs, _read(theirs, reads, request), context)
         except asyncio.CancelledError:
             meter.end(_CANCELLED, began)
             raise
@@ -116,15 +155,22 @@ def _answering(
 
 
 def _streaming(
-    server: ServerContext, tokens: Tokens, meter: Meter, reads: Reads[R], call: Streaming[R]
+    server: ServerContext,
+    admit: Admits,
+    revocations: Revocations,
+    meter: Meter,
+    reads: Reads[R],
+    call: Streaming[R],
 ) -> Callable[[bytes, Context], Awaitable[None]]:
     async def handle(request: bytes, context: Context) -> None:
         began = meter.begin()
         try:
-            client = caller(tokens, context)
+            client, grant = admit(context)
             server.limits.request(client)
-            with server.limits.stream(client):
-                await call(server, _read(reads, request), context)
+            theirs = server if grant is OWNER else server.seen_by(grant)
+            theirs.usage.calls += 1
+            with server.limits.stream(client), revocations.open(grant):
+                await call(theirs, _read(theirs, reads, request), context)
         except asyncio.CancelledError:
             meter.end(_CANCELLED, began)
             raise
@@ -140,9 +186,9 @@ def _streaming(
     return handle
 
 
-def _read(reads: Reads[R], request: bytes) -> R:
+def _read(server: ServerContext, reads: Reads[R], request: bytes) -> R:
     """Parse a request. Raises Refused if it is too large, DecodeError if it is malformed."""
     if len(request) > MAX_REQUEST_BYTES:
         text = f"the request has {len(request):,} bytes; at most {MAX_REQUEST_BYTES:,} are allowed"
         raise exhausted("request size", text)
-    return reads.FromString(request)
+    return reads(server, request)

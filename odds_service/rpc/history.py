@@ -51,6 +51,7 @@ async def _send(
     log = StoredLog(server, store, selection, reached)
     while reached < upto:
         page = await log.next_page(upto)
+        server.usage.changes += len(page.selected)
         for body, revision in bodies(page, reached):
             tail = pb.HistoryPage(
                 cursor=server.cursor(revision),

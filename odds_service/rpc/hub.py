@@ -69,6 +69,7 @@ class Subscriber(Waiter):
         replaying: Whether it reads the database.
         given_up: Whether the hub ended it because its reader stalled.
         blocked_since: The loop time at which the pending write began; None if there is none.
+        opened_s: The loop time at which it was opened.
     """
 
     def __init__(self, peer: str, connected_at: datetime, revision: int) -> None:
@@ -79,6 +80,7 @@ class Subscriber(Waiter):
         self.replaying = False
         self.given_up = False
         self.blocked_since: float | None = None
+        self.opened_s = monotonic()
         self.task = asyncio.current_task()
 
 

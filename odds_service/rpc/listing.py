@@ -17,7 +17,7 @@ from odds_service.rpc.errors import Context, Refused, bad_request
 from odds_service.rpc.odds import OddsView
 from odds_service.rpc.server_context import ServerContext
 from odds_service.store import HistoryFilter
-from odds_service.wire.encode import cursor_message, event_message, match_message
+from odds_service.wire.encode import event_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
 
@@ -74,7 +74,7 @@ async def list_events(server: ServerContext, request: pb.ListEventsRequest, _: C
         reached = after.start_time, after.event_id
         entries = [entry for entry in entries if place(entry) > reached]
     reply = pb.ListEventsResponse(
-        cursor=cursor_message(view.cached.cursor),
+        cursor=server.cursor(view.cached.cursor.revision),
         events=[_listed(view, entry) for entry in entries[:size]],
     )
     if len(entries) > size:
@@ -139,10 +139,7 @@ async def _event_changes(server: ServerContext, after: int) -> AsyncIterator[Eve
 
 
 def _listed(view: OddsView, entry: EventOdds) -> pb.ListedEvent:
-    row = pb.ListedEvent(
-        event=event_message(entry.event),
-        matches=[match_message(carried) for _, carried in sorted(entry.sources.items())],
-    )
+    row = pb.ListedEvent(event=event_message(view.shown(entry)), matches=view.matches(entry))
     for odds in view.bookmakers(entry):
         types = [market.key.market for market in view.markets_of(odds)]
         if types:

@@ -5,18 +5,22 @@ from typing import Final, NamedTuple
 
 from odds_service.cache import CacheView
 from odds_service.filters.selection import EVERYTHING, Selection
-from odds_service.model.event import EventStatus
+from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market
 from odds_service.model.overround import Standing, standing
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, Reading, as_last_seen
+from odds_service.rpc.deliveries import AnswerAges
 from odds_service.wire.encode import (
     Wires,
     bookmaker_field,
     bookmaker_head,
+    event_field,
     join_markets,
     market_wire,
     markets_wire,
+    match_message,
 )
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import varint
 
 # A piece is encoded without a pause, which takes the loop about 10 ms at first and less later.
@@ -38,10 +42,21 @@ class Part(NamedTuple):
 
 
 class OddsView:
-    """The selected part of a view of the cache, with staleness judged at `now`."""
+    """The selected part of a view of the cache, with staleness judged at `now`.
 
-    def __init__(self, cached: CacheView, selection: Selection, now: Reading, wires: Wires) -> None:
+    `ages` receives the age of all odds that are encoded; None to count none.
+    """
+
+    def __init__(
+        self,
+        cached: CacheView,
+        selection: Selection,
+        now: Reading,
+        wires: Wires,
+        ages: AnswerAges | None = None,
+    ) -> None:
         self.cached = cached
+        self._ages = ages
         self.now = now
         self._selection = selection
         self._wires = wires
@@ -68,6 +83,26 @@ class OddsView:
         """Return the selected markets of a selected bookmaker."""
         return self._selection.markets_of(odds)
 
+    def shown(self, entry: EventOdds) -> Event:
+        """Return an event without the names that the caller may not see."""
+        return self._selection.shown(entry.event)
+
+    def matches(self, entry: EventOdds) -> list[pb.SourceMatch]:
+        """Return the views of an event by the sources that the caller may see, by name.
+
+        A reason can name any source, so a caller that may not see all gets none.
+        """
+        may_show = self._selection.may_show
+        found = [
+            match_message(carried)
+            for source, carried in sorted(entry.sources.items())
+            if may_show(source)
+        ]
+        if self._selection.only_sources is not None:
+            for match in found:
+                match.ClearField("reason")
+        return found
+
     def standing(self, odds: BookmakerOdds) -> Standing:
         """Return the standing of a bookmaker's odds at `now`."""
         event = self.cached.events[odds.event_id].event
@@ -80,14 +115,19 @@ class OddsView:
     def event_odds(self, entry: EventOdds, best: bytes = b"") -> bytes:
         """Return a whole selected event as bytes, without tag and length."""
         fields = [field for field, _ in self._bookmaker_fields(entry)]
-        return b"".join((self._wires.event(entry.event), *fields, best))
+        return b"".join((self._event(entry), *fields, best))
+
+    def _event(self, entry: EventOdds) -> bytes:
+        """Return an event without the names that the caller may not see, as a field."""
+        shown = self._selection.shown(entry.event)
+        return self._wires.event(shown) if shown is entry.event else event_field(shown)
 
     def parts(self, entry: EventOdds, limit_bytes: int) -> Iterator[Part]:
         """Yield a selected event in parts of about `limit_bytes`, each with the event itself.
 
         A bookmaker is split only if it alone exceeds the limit.
         """
-        event = self._wires.event(entry.event)
+        event = self._event(entry)
         fields = [event]
         size, markets, first = len(event), 0, True
         for field, count in self._bookmaker_fields(entry, limit_bytes):
@@ -112,6 +152,8 @@ class OddsView:
                     continue
                 markets = join_markets(chosen)
             seen = as_seen(odds, chosen)
+            if self._ages is not None:
+                self._ages.add(entry.sources.get(seen.source), seen.confirmed_boot_s)
             stale = self.standing(seen) is not Standing.LIVE
             head = bookmaker_head(seen, self.cached.durable_revision, stale)
             if limit_bytes is None or len(markets) <= limit_bytes:

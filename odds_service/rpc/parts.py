@@ -4,15 +4,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
+from odds_service.certificates import Guard
 from odds_service.config import ServerSettings
+from odds_service.delays import Delays
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change
 from odds_service.model.event import Event
 from odds_service.model.refresh import RefreshOutcome
+from odds_service.model.reload import Reloaded
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.status import ServiceStatus
@@ -109,12 +112,17 @@ class RpcParts(Struct, frozen=True, kw_only=True):
         status: Returns the state of the service; called in the Trio thread.
         refresh: A Trio function of an event id and a deadline in seconds. Without it, RefreshEvent
             answers UNIMPLEMENTED.
+        guard: The tokens and certificates of the port, which a reload replaces; None for those of
+            the settings.
+        reload: A Trio function that reads the settings again. Without it, Reload answers
+            UNIMPLEMENTED.
         store: The stored log. Without it, calls that read history answer UNIMPLEMENTED, and a
             reader that memory cannot serve gets an image.
         epochs: Each epoch with its first revision, in order, the present one last; empty if only
             the feed's own epoch is known.
         now: The wall clock.
         clocks: Reads all clocks; None to use `now` alone.
+        delays: Receives the delays of what is sent.
     """
 
     cache: OddsCache
@@ -123,10 +131,13 @@ class RpcParts(Struct, frozen=True, kw_only=True):
     settings: ServerSettings
     status: Callable[[], ServiceStatus]
     refresh: Callable[[str, float], Awaitable[RefreshOutcome]] | None = None
+    reload: Callable[[], Awaitable[Reloaded]] | None = None
+    guard: Guard | None = None
     store: History | None = None
     epochs: Sequence[tuple[str, int]] = ()
     now: Callable[[], datetime] = utc_now
     clocks: Callable[[], Reading] | None = None
+    delays: Delays = field(default_factory=Delays)
 
     def reading(self) -> Reading:
         """Read the clocks, or the wall clock alone if there is no other."""

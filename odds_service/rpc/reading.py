@@ -7,9 +7,11 @@ from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
 from odds_service.cache import OddsCache
+from odds_service.delays import Delays, Parcel, joined_parcel
 from odds_service.feed import ChangeFeed
-from odds_service.filters.filtering import Selected
-from odds_service.filters.selection import Selection
+from odds_service.filters.filtering import ENTERED_FILTER, Selected
+from odds_service.filters.selection import EVERYTHING, Selection
+from odds_service.model.change import Change, Commit, Reason
 from odds_service.model.cursor import amid, incomplete
 from odds_service.stream.conflation import Window
 from odds_service.stream.memory_log import LeftMemory, MemoryLog
@@ -25,6 +27,9 @@ _FRAMES_AT_A_STRETCH: Final = 500  # changes of a window encoded without a pause
 # A piece is known by the revision before it; a window also by its last revision.
 _PieceKey: TypeAlias = tuple[Selection, int] | tuple[Selection, int, int]
 
+# Of changes that only tell a filter's reader about an event: their odds may be old.
+_DERIVED: Final = frozenset({ENTERED_FILTER, Reason.LEFT_FILTER})
+
 _CHANGES: Final = bytes_tag(pb.WatchChangesResponse.CHANGES_FIELD_NUMBER)
 
 
@@ -37,24 +42,35 @@ class Piece:
         bodies: The changes as bytes, one body per message. There is none if nothing is selected.
             There are several if one change of the log yields more than fits in a message; then
             only the last body reaches `revision`, and the cursors of the others stay at `start`.
+        changes: The number of changes.
         folded: Whether the bodies are a window. A window is consistent only as a whole: a reader
             that resumed at `start` with a part of it would miss the changes folded away.
         durable_revision: The durable revision in the messages made last.
+        parcel: The delays that end when the piece is sent; None for changes that no pull made.
     """
 
     __slots__ = (
         "_messages",
         "_prev_revision",
         "bodies",
+        "changes",
         "durable_revision",
         "folded",
+        "parcel",
         "revision",
         "start",
     )
 
     def __init__(
-        self, start: int, revision: int, bodies: Sequence[bytes], *, folded: bool = False
+        self,
+        start: int,
+        revision: int,
+        bodies: Sequence[bytes],
+        *,
+        changes: int = 0,
+        folded: bool = False,
     ) -> None:
+        self.changes = changes
         self.folded = folded
         self.start = start
         self.revision = revision
@@ -62,6 +78,7 @@ class Piece:
         self._prev_revision = -1
         self.durable_revision = -1
         self._messages: list[bytes] = []
+        self.parcel: Parcel | None = None
 
     @property
     def body_bytes(self) -> int:
@@ -105,7 +122,9 @@ class Piece:
         return self._messages
 
 
-def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
+def piece_of(
+    selected: Iterable[Selected], start: int, end: int, sent: list[Change] | None = None
+) -> Piece:
     """Encode as many changes as fit in one message, keeping joined changes together.
 
     A group of joined changes that is too large by itself is spread over several bodies.
@@ -114,13 +133,14 @@ def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
         selected: The changes, in the order of their revisions.
         start: The revision before the stretch that they come from.
         end: The last revision of that stretch.
+        sent: Receives the changes, and perhaps some beyond the end of the piece.
 
     Returns:
         A piece that begins after `start` and reaches `end` or an earlier revision.
     """
     frames: list[bytes] = []
     bodies: list[bytes] = []
-    size = 0
+    size = count = 0
     group_at, group_revision = 0, start + 1
     for change, joined in selected:
         if not joined:
@@ -135,12 +155,15 @@ def piece_of(selected: Iterable[Selected], start: int, end: int) -> Piece:
                 end = group_revision - 1
                 break
             bodies.append(b"".join(frames))
+            count += len(frames)
             frames, size = [], 0
         frames.append(frame)
         size += len(frame)
+        if sent is not None:
+            sent.append(change)
     if frames:
         bodies.append(b"".join(frames))
-    return Piece(start, end, bodies)
+    return Piece(start, end, bodies, changes=count + len(frames))
 
 
 def bodies_of(frames: Iterable[bytes]) -> list[bytes]:
@@ -159,10 +182,17 @@ def bodies_of(frames: Iterable[bytes]) -> list[bytes]:
     return bodies
 
 
-def window_frames(window: Window) -> Iterator[bytes]:
-    """Yield the changes of a window as fields of Changes; the halves of a move are one frame."""
+def window_frames(window: Window, sent: list[Change] | None = None) -> Iterator[bytes]:
+    """Yield the changes of a window as fields of Changes; the halves of a move are one frame.
+
+    Args:
+        window: The complete window.
+        sent: Receives the changes.
+    """
     held = b""
     for change, count, suspended_meanwhile, joined in window.changes():
+        if sent is not None:
+            sent.append(change)
         frame = conflated_wire(change, count, suspended_meanwhile)
         if joined:
             held += frame
@@ -174,6 +204,13 @@ def window_frames(window: Window) -> Iterator[bytes]:
         yield held
 
 
+def _news(selection: Selection, sent: list[Change]) -> list[Change]:
+    """Return the changes of the log itself, without those that a filter derived."""
+    if selection is EVERYTHING:
+        return sent
+    return [change for change in sent if change.reason not in _DERIVED]
+
+
 class LogReader:
     """An encoder of the log in memory for all streams; for use on the server's loop only.
 
@@ -181,8 +218,9 @@ class LogReader:
         pieces_made: The number of pieces and windows encoded; shared ones count once.
     """
 
-    def __init__(self, cache: OddsCache, feed: ChangeFeed) -> None:
+    def __init__(self, cache: OddsCache, feed: ChangeFeed, delays: Delays | None = None) -> None:
         self._feed = feed
+        self._delays = Delays() if delays is None else delays
         self._log = MemoryLog(cache, feed)
         self._pieces: OrderedDict[_PieceKey, Piece] = OrderedDict()
         self._folding: WeakValueDictionary[_PieceKey, asyncio.Lock] = WeakValueDictionary()
@@ -205,6 +243,8 @@ class LogReader:
         if first.revision >= self._feed.head_revision or len(first.bodies) > 1:
             return first
         last, bodies, size = first, list(first.bodies), first.body_bytes
+        parcels = [first.parcel]
+        changes = first.changes
         made = False
         while last.revision < self._feed.head_revision and not made:
             following = self._pieces.get((selection, last.revision))
@@ -218,10 +258,14 @@ class LogReader:
             if size > _BODY_BYTES or len(following.bodies) > 1:
                 break
             bodies += following.bodies
+            parcels.append(following.parcel)
+            changes += following.changes
             last = following
         if last is first:
             return first
-        piece = Piece(revision, last.revision, [b"".join(bodies)] if bodies else ())
+        joined = [b"".join(bodies)] if bodies else ()
+        piece = Piece(revision, last.revision, joined, changes=changes)
+        piece.parcel = joined_parcel(parcels)
         self._remember((selection, revision), piece)
         return piece
 
@@ -266,26 +310,35 @@ class LogReader:
         Raises:
             LeftMemory: The rest is no longer in memory; the window keeps the changes folded so far.
         """
+        commits: list[Commit] = []
         while window.upto < upto:
-            selected, reached = self._log.after(selection, window.upto, upto)
+            selected, reached, read = self._log.after(selection, window.upto, upto)
+            commits += read
             changes = [each.change for each in selected]
             window.add(changes, reached)
             if reached < upto:
                 await asyncio.sleep(0)
         frames: list[bytes] = []
-        for frame in window_frames(window):
+        sent: list[Change] = []
+        for frame in window_frames(window, sent):
             frames.append(frame)
             if len(frames) % _FRAMES_AT_A_STRETCH == 0:
                 await asyncio.sleep(0)
         self.pieces_made += 1
-        return Piece(after, upto, bodies_of(frames), folded=True)
+        piece = Piece(after, upto, bodies_of(frames), changes=len(frames), folded=True)
+        piece.parcel = self._delays.parcel(_news(selection, sent), commits, conflated=True)
+        return piece
 
     def _made(self, selection: Selection, revision: int) -> Piece:
         """Encode the piece after a revision, and remember it."""
-        selected, reached = self._log.after(selection, revision)
+        selected, reached, commits = self._log.after(selection, revision)
         if reached == revision:
             return Piece(revision, revision, ())
-        piece = piece_of(selected, revision, reached)
+        sent: list[Change] = []
+        piece = piece_of(selected, revision, reached, sent)
+        if piece.revision < reached:
+            sent = [change for change in sent if change.revision <= piece.revision]
+        piece.parcel = self._delays.parcel(_news(selection, sent), commits)
         self.pieces_made += 1
         self._remember((selection, revision), piece)
         return piece

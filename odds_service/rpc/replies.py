@@ -3,11 +3,12 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from odds_service.cache import OddsCache
+from odds_service.delays import Parcel
 from odds_service.feed import ChangeFeed
 from odds_service.filters.selection import Selection
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -23,20 +24,25 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 Stamp = tuple[int, int]  # the cache's version and the durable revision
 
 
+AskedKey: TypeAlias = bytes | tuple[str, bytes]  # a request, of a restricted caller with its mark
+
+
 class Asked(Struct, eq=False):
     """A parsed request with its last reply.
 
     Attributes:
         plain: Whether the reply depends only on the selection, the cache and the durable revision.
+        ages: The ages of the odds in the reply, to be counted at each answer.
     """
 
-    request: bytes
+    key: AskedKey
     message: pb.GetOddsRequest
     selection: Selection
     plain: bool
     reply: bytes = b""
     stamp: Stamp = (-1, -1)
     made_at: datetime = _NEVER
+    ages: Parcel | None = None
 
 
 class Replies:
@@ -56,19 +62,27 @@ class Replies:
         self._feed = feed
         self._select = select
         self._now = now
-        self._asked: OrderedDict[bytes, Asked] = OrderedDict()
+        self._asked: OrderedDict[AskedKey, Asked] = OrderedDict()
         self._bytes = 0
 
-    def FromString(self, request: bytes) -> Asked:
+    def FromString(
+        self, request: bytes, mark: str = "", select: Callable[[pb.Filter], Selection] | None = None
+    ) -> Asked:
         """Parse a request, like the method of a message type.
+
+        Args:
+            request: The message as bytes.
+            mark: The mark of the caller's restriction; empty without one.
+            select: Checks the filter of a restricted caller.
 
         Raises:
             DecodeError: The request is malformed.
             Refused: Its filter is malformed.
         """
-        asked = self._asked.get(request)
+        key = (mark, request) if mark else request
+        asked = self._asked.get(key)
         if asked is not None:
-            self._asked.move_to_end(request)
+            self._asked.move_to_end(key)
             return asked
         message = pb.GetOddsRequest.FromString(request)
         plain = not (
@@ -76,9 +90,9 @@ class Replies:
             or message.HasField("min_cursor")
             or message.WhichOneof("as_of") is not None
         )
-        asked = Asked(request, message, self._select(message.filter), plain)
+        asked = Asked(key, message, (select or self._select)(message.filter), plain)
         if len(request) <= MOST_REQUEST_BYTES:
-            self._asked[request] = asked
+            self._asked[key] = asked
             if len(self._asked) > MOST_REQUESTS:
                 self._drop_oldest()
         return asked
@@ -93,7 +107,14 @@ class Replies:
             return asked.reply
         return None
 
-    def keep(self, asked: Asked, stamp: Stamp, made_at: datetime, reply: bytes) -> None:
+    def keep(
+        self,
+        asked: Asked,
+        stamp: Stamp,
+        made_at: datetime,
+        reply: bytes,
+        ages: Parcel | None = None,
+    ) -> None:
         """Remember a reply.
 
         Args:
@@ -101,11 +122,12 @@ class Replies:
             stamp: The stamp taken before the view behind the reply.
             made_at: The time at which its staleness was judged.
             reply: The message as bytes.
+            ages: The ages of its odds.
         """
-        if not asked.plain or self._asked.get(asked.request) is not asked:
+        if not asked.plain or self._asked.get(asked.key) is not asked:
             return  # it depends on more, is too long, or was dropped meanwhile
         self._bytes += len(reply) - len(asked.reply)
-        asked.reply, asked.stamp, asked.made_at = reply, stamp, made_at
+        asked.reply, asked.stamp, asked.made_at, asked.ages = reply, stamp, made_at, ages
         while self._bytes > MOST_REPLY_BYTES:
             self._drop_oldest()
 

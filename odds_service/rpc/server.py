@@ -9,11 +9,12 @@ import trio
 from grpc import aio
 from grpc_health.v1 import health, health_pb2
 
-from odds_service.access import Tokens, check_address
+from odds_service.certificates import Guard
 from odds_service.config import ServerSettings
 from odds_service.errors import SettingsError
 from odds_service.ports import offer_free
 from odds_service.rpc.auth import credentials
+from odds_service.rpc.guard import Revocations
 from odds_service.rpc.handlers import SERVICE, service_handler
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.server_context import ServerContext
@@ -68,6 +69,18 @@ class RpcServer:
         """Set the status that the health service reports."""
         await self._thread.call(self._running.set_serving, serving)
 
+    def set_stalled(self, stalled: bool) -> None:
+        """Report NOT_SERVING while the Trio thread stands. May be called from any thread."""
+        loop = self._thread.loop
+        if loop is None:
+            return
+        work = self._running.set_stalled(stalled)
+        try:
+            asyncio.run_coroutine_threadsafe(work, loop)
+        except RuntimeError:
+            work.close()
+            log.debug("stalled_after_loop_closed")
+
     async def stop(self, grace_s: float) -> None:
         """End streams with a closing message, let calls finish, then close the server.
 
@@ -83,23 +96,27 @@ class RpcServer:
 class _Running:
     """The part of the server that lives on its loop."""
 
-    def __init__(self, parts: RpcParts, tokens: Tokens) -> None:
+    def __init__(self, parts: RpcParts, guard: Guard) -> None:
         self.context = ServerContext(parts, asyncio.get_running_loop())
+        self._certificates = guard.certificates
         self._server = aio.server(
             options=channel_options(parts.settings),
             maximum_concurrent_rpcs=parts.settings.max_streams + UNARY_AT_ONCE + PLACES,
         )
-        self._server.add_generic_rpc_handlers([service_handler(self.context, tokens)])
+        self.revocations = Revocations(self.context, guard.tokens)
+        handler = service_handler(self.context, guard.tokens, revocations=self.revocations)
+        self._server.add_generic_rpc_handlers([handler])
         self._health = add_standard(self._server, SERVICE)
+        self._serving = self._stalled = False
 
     async def start(self, settings: ServerSettings) -> str:
         """Start to listen, and return the address with its real port. Raises SettingsError."""
         host = settings.listen.rpartition(":")[0]
-        secure = credentials(settings)
         try:
-            if secure is None:
+            if self._certificates is None:
                 port = self._server.add_insecure_port(settings.listen)
             else:
+                secure = credentials(self._certificates)
                 port = self._server.add_secure_port(settings.listen, secure)
         except RuntimeError:
             text = f"server.listen: cannot listen on {settings.listen}: in use, or not ours"
@@ -110,8 +127,16 @@ class _Running:
         return f"{host}:{port}"
 
     async def set_serving(self, serving: bool) -> None:
+        self._serving = serving
+        await self._set_health()
+
+    async def set_stalled(self, stalled: bool) -> None:
+        self._stalled = stalled
+        await self._set_health()
+
+    async def _set_health(self) -> None:
         status = health_pb2.HealthCheckResponse.ServingStatus
-        now = status.SERVING if serving else status.NOT_SERVING
+        now = status.SERVING if self._serving and not self._stalled else status.NOT_SERVING
         for name in (health.OVERALL_HEALTH, SERVICE):
             try:
                 async with asyncio.timeout(HEALTH_S):
@@ -160,23 +185,27 @@ async def serve_grpc(
 
     Cancellation: Takes up to thread.STOP_DEADLINE_S; streams end without a closing message.
     """
-    check_address(parts.settings)
-    tokens = Tokens(parts.settings)
+    guard = parts.guard or Guard(parts.settings)
     thread = LoopThread("grpc")
     token = trio.lowlevel.current_trio_token()
     servers: list[RpcServer] = []
     ready = trio.Event()
 
     async def main(stop: asyncio.Event) -> None:
-        running = _Running(parts, tokens)
+        running = _Running(parts, guard)
         servers.append(RpcServer(await running.start(parts.settings), thread, running))
         with running.context.hub.listening():
-            stalled = asyncio.create_task(running.context.hub.watch_stalled())
+            watchers = [
+                asyncio.create_task(running.context.hub.watch_stalled()),
+                asyncio.create_task(running.context.deliveries.count_regularly()),
+                asyncio.create_task(running.revocations.watch()),
+            ]
             token.run_sync_soon(ready.set)
             try:
                 await stop.wait()
             finally:
-                stalled.cancel()
+                for watcher in watchers:
+                    watcher.cancel()
                 await running.stop(0.0)  # noqa: ASYNC102  # asyncio's; it bounds itself
 
     async with trio.open_nursery() as nursery:

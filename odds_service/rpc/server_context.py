@@ -1,22 +1,26 @@
 """The state shared by all calls of one server; for use on the server's loop only."""
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from hashlib import sha256
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
+from odds_service.access import OWNER, Grant
 from odds_service.filters.selection import Selection
-from odds_service.model.cursor import Cursor, incomplete, plain_epoch
+from odds_service.model.cursor import Cursor, incomplete, mark_of, marked, plain_epoch
+from odds_service.rpc.deliveries import Deliveries
 from odds_service.rpc.freshness import FreshnessLogs
 from odds_service.rpc.hub import Hub
 from odds_service.rpc.limits import ClientLimits
 from odds_service.rpc.meter import Meter
 from odds_service.rpc.parts import RpcParts
 from odds_service.rpc.reading import LogReader
-from odds_service.rpc.replies import Replies
+from odds_service.rpc.replies import Asked, Replies
 from odds_service.rpc.selection import selection
+from odds_service.rpc.usage import Usage
 from odds_service.status import RpcReport
 from odds_service.stream.shared_windows import SharedWindows
 from odds_service.wire.encode import Wires
@@ -28,22 +32,55 @@ REPLAYS_AT_ONCE: Final = 8  # concurrent readers of the database; others wait fo
 
 
 class ServerContext:
-    """The parts of the service, and the state shared by calls."""
+    """The parts of the service, and the state shared by calls, as one caller may use them.
+
+    `seen_by` returns the context of another caller. All contexts share every part but the grant, so
+    no attribute is assigned after `__init__` except there.
+
+    Attributes:
+        grant: The caller's access.
+        usage: The caller's counts.
+        epoch: The epoch in the caller's cursors.
+    """
 
     def __init__(self, parts: RpcParts, loop: asyncio.AbstractEventLoop) -> None:
         self.parts = parts
         self.loop = loop
         self.hub = Hub(parts.feed, loop)
-        self.reader = LogReader(parts.cache, parts.feed)
+        self.reader = LogReader(parts.cache, parts.feed, parts.delays)
+        self.deliveries = Deliveries()
         self.windows = SharedWindows()
         self.wires = Wires()
         self.freshness = FreshnessLogs(parts.cache, parts.feed, self.wires, parts.reading)
         self.limits = ClientLimits(parts.settings)
+        self.grant = OWNER
+        self.usages: dict[str, Usage] = {}
+        self.usage = self.usages.setdefault(OWNER.name, Usage(OWNER.name))
+        self.epoch = parts.feed.epoch
+        self._mark = ""
         self.replies = Replies(parts.cache, parts.feed, self.selection, parts.now)
         self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self.meters: list[Meter] = []
         self._epochs = list(parts.epochs) or [(parts.feed.epoch, 0)]
         self._selections: WeakValueDictionary[bytes, Selection] = WeakValueDictionary()
+        self._seen_by: dict[Grant, ServerContext] = {OWNER: self}
+
+    def seen_by(self, grant: Grant) -> "ServerContext":
+        """Return the context of a caller with other access."""
+        found = self._seen_by.get(grant)
+        if found is None:
+            found = copy.copy(self)
+            found.grant = grant
+            found.usage = self.usages.setdefault(grant.name, Usage(grant.name))
+            found._mark = grant.restriction.mark
+            found.epoch = marked(self.parts.feed.epoch, found._mark)
+            self._seen_by[grant] = found
+        return found
+
+    def keep_grants(self, keeps: Callable[[Grant], bool]) -> None:
+        """Forget the contexts of grants that no caller has any more; their counts remain."""
+        for grant in [grant for grant in self._seen_by if not (grant is OWNER or keeps(grant))]:
+            del self._seen_by[grant]
 
     def meter(self, method: str, *, streams: bool) -> Meter:
         """Add a meter for one method."""
@@ -57,19 +94,42 @@ class ServerContext:
             calls=[meter.report() for meter in self.meters],
             subscribers=self.hub.report(now),
             encoded=self.reader.pieces_made,
+            usage=[usage.report() for usage in tuple(self.usages.values())],
         )
 
     def selection(self, request: pb.Filter) -> Selection:
-        """Return a filter as a checked selection.
+        """Return the part of a filter that the caller may see, as a checked selection.
 
-        Equal filters yield the same object while any call uses it, so that readers share bytes.
-        Raises Refused.
+        Equal filters of callers with equal restrictions yield the same object while any call uses
+        it, so that readers share bytes. Raises Refused.
         """
-        key = sha256(request.SerializeToString(deterministic=True)).digest()
+        filter_bytes = request.SerializeToString(deterministic=True)
+        key = sha256(filter_bytes).digest() + self._mark.encode()
         chosen = self._selections.get(key)
         if chosen is None:
-            chosen = self._selections[key] = selection(request)
+            chosen = selection(request)
+            if self._mark:
+                chosen = chosen.within(self.grant.restriction)
+            self._selections[key] = chosen
         return chosen
+
+    def asked(self, request: bytes) -> Asked:
+        """Parse a request for GetOdds of the caller. Raises Refused or DecodeError."""
+        return self.replies.FromString(request, self._mark, self.selection)
+
+    def own(self, epoch: str, revision: int) -> Cursor:
+        """Return a place in the log as a cursor for the caller."""
+        return Cursor(marked(epoch, self._mark), revision)
+
+    def resumes(self, cursor: pb.Cursor) -> pb.IntentReason.ValueType:
+        """Return the verdict on a cursor to resume at.
+
+        One that came with other access is not good: its client holds odds that it may no longer
+        see, or lacks odds that it may see now.
+        """
+        if mark_of(cursor.epoch) != self._mark:
+            return pb.INTENT_REASON_EPOCH_CHANGED
+        return self.verdict(cursor)
 
     def verdict(self, cursor: pb.Cursor) -> pb.IntentReason.ValueType:
         """Return INTENT_REASON_RESUMED for a good cursor, or the reason why it is not good.
@@ -97,7 +157,7 @@ class ServerContext:
             revision: The place in the log.
             whole: False inside an image, which begins anew on a resume.
         """
-        epoch = self.parts.feed.epoch
+        epoch = self.epoch
         return pb.Cursor(epoch=epoch if whole else incomplete(epoch), revision=revision)
 
     def head(self) -> Cursor:

@@ -44,3 +44,4 @@ class Servicer(NamedTuple):
     GetClosingOdds: Streaming[pb.GetClosingOddsRequest]
     RefreshEvent: Unary[pb.RefreshEventRequest]
     GetStatus: Unary[pb.GetStatusRequest]
+    Reload: Unary[pb.ReloadRequest]

@@ -55,6 +55,7 @@ class Watch:
     ) -> None:
         self._server = server
         self._feed = server.parts.feed
+        self._deliveries = server.deliveries
         self._options = options
         self._context = context
         self._subscriber = subscriber
@@ -170,14 +171,20 @@ class Watch:
         feed, subscriber, write = self._feed, self._subscriber, self._context.write
         told = self._subscription.told
         durable = feed.durable_revision
-        for message in piece.messages(told, feed.epoch, durable, self._durable):
+        for message in piece.messages(told, self._server.epoch, durable, self._durable):
             subscriber.blocked_since = monotonic()
             await write(message)
         subscriber.blocked_since = None
+        now = monotonic()
         if piece.bodies:
+            self._server.usage.changes += piece.changes
             self._durable = max(self._durable, piece.durable_revision)
+            parcel = piece.parcel
+            # A client that was away is late by itself; its first changes show no delay of ours.
+            if parcel is not None and parcel.begun_s >= subscriber.opened_s:
+                self._deliveries.delivered(parcel, now)
         subscriber.revision = piece.revision
-        self._subscription.reached(piece.revision, monotonic(), not piece.bodies)
+        self._subscription.reached(piece.revision, now, not piece.bodies)
         if self._stretch is not None:
             self._leave_database()
 
@@ -340,7 +347,7 @@ def _resume(server: ServerContext, request: pb.WatchChangesRequest) -> Resume | 
     if not request.HasField("resume"):
         return None
     cursor = request.resume
-    verdict = IntentReason(server.verdict(cursor))
+    verdict = IntentReason(server.resumes(cursor))
     return Resume(Cursor(cursor.epoch, cursor.revision), verdict)
 
 

@@ -77,6 +77,16 @@ class Access:
         if most_wait_s is not None:
             self.most_wait_s = min(self.most_wait_s, most_wait_s)
 
+    def take_over(self, other: "Access", now: float) -> None:
+        """Go on with the credits and the pauses of another access to the same account.
+
+        Args:
+            other: the access under the settings before a reload.
+            now: seconds on the monotonic clock.
+        """
+        self._budget.take_over(other._budget, now)
+        self._breaker.hold(self._budget.held_until)
+
     # -- pulls: used by the scraper ----------------------------------------------------------------
 
     @property

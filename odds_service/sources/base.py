@@ -160,6 +160,9 @@ class Source(Protocol):
     def open(cls, name: str, table: dict[str, Any]) -> AbstractAsyncContextManager[Self]:
         """Open a source with its HTTP client.
 
+        A reload opens a changed source beside the one that it will replace, which has the same
+        name. One task opens and closes a source.
+
         Args:
             name: the source's name.
             table: its settings table, without `kind` and `name`.

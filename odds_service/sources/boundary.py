@@ -39,7 +39,7 @@ _STRETCH: Final = 16  # events between two checkpoints: keeps pauses short
 
 _OBSERVATION: Final = checks_of(
     Observation,
-    walked=frozenset({"events", "unreadable", "reason", "started_at", "observed_at"}),
+    walked=frozenset({"events", "unreadable", "reason", "started_at", "observed_at", "tier"}),
 )
 _EVENT: Final = checks_of(
     ObservedEvent,
@@ -169,6 +169,7 @@ class Gate:
                 problems["bad_time"] += 1
             changes[field] = ours if at is None else at
         changes["reason"] = told(given.reason, MOST_REASON_CHARS)
+        changes["tier"] = ""  # the scraper's to tell
         problems.update(changes.get("problems", given.problems))
         cost: float | None = changes.get("cost", given.cost)
         if cost is not None and cost > MOST_COST:

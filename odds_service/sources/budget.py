@@ -37,10 +37,25 @@ class Budget:
         self._offset_s = day_offset_s
         self._next_pull = float("-inf")
         self._next_request = float("-inf")
-        self._held_until = float("-inf")
+        self.held_until = float("-inf")
         self._day: int | None = None
         self._day_left = 0.0
         self._told_at = float("-inf")
+
+    def take_over(self, other: "Budget", now: float) -> None:
+        """Go on with another budget of the same account: its credits, pauses and places.
+
+        Under another daily quota the same share of it is left.
+        """
+        self.quota_left, self._told_at = other.quota_left, other._told_at
+        self.held_until = other.held_until
+        self._next_request = other._next_request
+        if self._per_day == other._per_day:
+            self._next_pull = other._next_pull
+        if self._per_day is not None and other._per_day is not None:
+            left = other._left_today(now)
+            self._day = other._day
+            self._day_left = left * self._per_day / other._per_day
 
     @property
     def full(self) -> bool:
@@ -52,7 +67,7 @@ class Budget:
 
         The number of pulls under way is not considered: see `full`.
         """
-        at = max(self._next_pull, self._held_until)
+        at = max(self._next_pull, self.held_until)
         if self.quota_left is not None and self.quota_left < cost:
             at = max(at, self._told_at + RENEWAL_S)
         if self._per_day is not None and self._left_today(now) < cost and cost <= self._per_day:
@@ -102,7 +117,7 @@ class Budget:
 
     def hold(self, until: float) -> None:
         """Block all pulls until a time."""
-        self._held_until = max(self._held_until, until)
+        self.held_until = max(self.held_until, until)
 
     def moved(self, now: float, day_offset_s: float, slept_s: float) -> None:
         """Adjust to a jump of the wall clock or a sleep of the machine.
@@ -120,7 +135,7 @@ class Budget:
         self._offset_s = day_offset_s
         self._next_pull -= slept_s
         self._next_request -= slept_s
-        self._held_until -= slept_s
+        self.held_until -= slept_s
         self._told_at -= slept_s
 
     def told(self, now: float, left: float) -> None:

@@ -4,8 +4,9 @@ The only importer of httpx. Each source has its own client. It raises nothing bu
 text never holds a query, because API keys travel there.
 """
 
+import importlib.util
 import logging
-from collections.abc import AsyncIterator, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
@@ -15,11 +16,11 @@ import httpx
 import msgspec
 import stamina
 import trio
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from odds_service import __version__
-from odds_service.errors import SourceError
-from odds_service.secrets import hide
+from odds_service.errors import SettingsError, SourceError
+from odds_service.secrets import hide, hide_in_url
 from odds_service.sources.access import Access, AccessPolicy
 from odds_service.sources.failures import TROUBLE, status_kind
 from odds_service.sources.http_answer import Answer, status_error
@@ -27,6 +28,7 @@ from odds_service.sources.http_body import Kept, KeptBodies, decompressed
 from odds_service.sources.http_site import Site, site_of
 
 USER_AGENT: Final = f"odds-service/{__version__}"
+MOST_SECRETS: Final = 64  # keys that are masked; the oldest ones of a file that changes are dropped
 _REASON_BYTES: Final = 2**16  # 64 KiB: limit of an error's body, which is only shown
 _CONNECTION_ERRORS: Final = (
     httpx.NetworkError,
@@ -54,6 +56,8 @@ class HttpSettings(BaseModel):
         breaker_cool_s: time for which it is left alone.
         kept_bytes: size of the cache of bodies for servers that answer 304.
         max_retry_after_s: upper bound of a `Retry-After`.
+        proxy: address of the proxy that all requests go through, with or without a name and a
+            password; `http://` or `https://`, and `socks5://` if the package socksio is there.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,6 +76,7 @@ class HttpSettings(BaseModel):
     breaker_cool_s: float = Field(default=30.0, gt=0)
     kept_bytes: int = Field(default=32 * 2**20, ge=0)  # 32 MiB
     max_retry_after_s: float = Field(default=3_600.0, gt=0, le=86_400)
+    proxy: SecretStr | None = None
 
     def policy(self) -> AccessPolicy:
         """Return the access policy that these settings describe."""
@@ -91,7 +96,11 @@ class HttpFetcher:
 
     Attributes:
         access: the source's policy, which its scraper shares if the source exposes it.
+        returns: chooses answers that `get` and `post` return although their status says that the
+            server is in trouble; None for none.
     """
+
+    returns: Callable[[Answer], bool] | None = None
 
     def __init__(
         self,
@@ -103,7 +112,9 @@ class HttpFetcher:
         self.access = Access(settings.policy())
         self._client = client
         self._site = site
-        self._secret = None if secret is None else secret.encode()
+        self._secrets: tuple[bytes, ...] = ()
+        if secret:
+            self.conceal(secret)
         self._settings = settings
         self._kept = KeptBodies(settings.kept_bytes)
         # No more requests than connections: cancelling while the pool is full leaks its slots.
@@ -113,6 +124,11 @@ class HttpFetcher:
     def kept_bytes(self) -> int:
         """Size of the bodies that are cached for revalidation, in bytes."""
         return self._kept.size_bytes
+
+    def conceal(self, secret: str) -> None:
+        """Mask one more key wherever the server repeats it."""
+        hide(secret)
+        self._secrets = tuple(dict.fromkeys((secret.encode(), *self._secrets)))[:MOST_SECRETS]
 
     async def get(self, path: str, params: Mapping[str, str]) -> Answer:
         """Send a GET request, with retries while the server is in trouble.
@@ -228,7 +244,7 @@ class HttpFetcher:
         if 300 <= answer.status < 400:
             to = _without_query(answer.headers.get("location", ""))
             raise SourceError("redirect", f"{path}: redirected to {to} (a login, or moved?)")
-        if status_kind(answer.status) in TROUBLE:
+        if status_kind(answer.status) in TROUBLE and not (self.returns and self.returns(answer)):
             raise status_error(path, answer, self.access.most_wait_s)
         return answer
 
@@ -250,8 +266,9 @@ class HttpFetcher:
             raise SourceError("too_large", f"{path}: the body is over {limit} bytes")
         encoding = headers.get("content-encoding", "").strip().lower()
         body = await decompressed(path, encoding, wire, settings.max_decompressed_bytes)
-        if status >= 400 and self._secret:
-            body = body.replace(self._secret, b"***")  # some servers repeat a rejected key
+        if status >= 400:
+            for secret in self._secrets:
+                body = body.replace(secret, b"***")  # some servers repeat a rejected key
         if status == 200:
             validators = headers.get("etag"), headers.get("last-modified")
             self._kept.keep(request_key, Kept(*validators, encoding, wire))
@@ -294,6 +311,28 @@ def _without_query(location: str) -> str:
         return "nowhere"
 
 
+def _proxy_of(settings: HttpSettings) -> httpx.Proxy | None:
+    """Return the proxy of a source. Raises SettingsError, whose text holds no password."""
+    if settings.proxy is None:
+        return None
+    url = settings.proxy.get_secret_value()
+    hide_in_url(url)
+    try:
+        parts = urlsplit(url)
+        good = bool(parts.hostname) and parts.port != 0 and parts.path in {"", "/"}
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment:
+        raise SettingsError("http.proxy: not of the form http://[name:password@]host:port")
+    if parts.scheme in {"socks5", "socks5h"}:
+        if importlib.util.find_spec("socksio") is None:
+            text = f"http.proxy: {parts.scheme} needs the package socksio: pip install httpx[socks]"
+            raise SettingsError(text)
+    elif parts.scheme not in {"http", "https"}:
+        raise SettingsError(f"http.proxy: {parts.scheme!r} is not http, https or socks5")
+    return httpx.Proxy(url)
+
+
 @asynccontextmanager
 async def open_http(
     base_url: str,
@@ -303,7 +342,8 @@ async def open_http(
 ) -> AsyncIterator[HttpFetcher]:
     """Open the HTTP client of one source.
 
-    It follows no redirects, keeps no cookies and ignores the environment's proxies.
+    It follows no redirects, keeps no cookies and ignores the environment's proxies; a proxy is used
+    only if the settings name one.
 
     Args:
         base_url: the source's address, with or without a path.
@@ -312,10 +352,8 @@ async def open_http(
         secret: masked wherever the server repeats it.
 
     Raises:
-        SettingsError: the address or a header is invalid.
+        SettingsError: the address, the proxy or a header is invalid.
     """
-    if secret is not None:
-        hide(secret)
     site = site_of(
         base_url,
         {
@@ -334,6 +372,7 @@ async def open_http(
             max_connections=settings.concurrency,
             max_keepalive_connections=settings.concurrency,
         ),
+        proxy=_proxy_of(settings),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     ) as client:
         yield HttpFetcher(client, site, settings, secret)

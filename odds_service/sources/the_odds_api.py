@@ -28,6 +28,8 @@ from odds_service.model.observation import (
 from odds_service.sources.base import Offer, Pace, Pull, steady_tier
 from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
 from odds_service.sources.http_answer import Answer, require_json
+from odds_service.sources.key_file import KeyFile, read_key
+from odds_service.sources.key_ring import KeyRing
 from odds_service.sources.odds_api_body import SHARED_NAMESPACE, BodyReader, PriceFormat, format_of
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 from odds_service.sources.settings import read_settings
@@ -56,6 +58,8 @@ class TheOddsApiSettings(BaseModel):
 
     Attributes:
         api_key: by default read from `api_key_file`, or else from the environment's ODDS_API_KEY.
+        api_keys: further keys, each used when the quota of the one before it is used up.
+        api_key_files: files with one such key each.
         bookmakers: requested instead of `regions`, if given.
         interval_s: seconds between two pulls of one sport.
         by_event: pull each event by itself. This costs more, and is the only way to markets beyond
@@ -69,6 +73,8 @@ class TheOddsApiSettings(BaseModel):
     url: str = "https://api.the-odds-api.com"
     api_key: SecretStr | None = None
     api_key_file: Path | None = None
+    api_keys: list[SecretStr] = []
+    api_key_files: list[Path] = []
     sports: list[str] = Field(min_length=1)
     regions: list[str] = ["uk", "eu"]
     markets: list[str] = Field(default=["h2h", "spreads", "totals"], min_length=1)
@@ -103,8 +109,28 @@ class TheOddsApiSettings(BaseModel):
         named = -(-len(set(self.bookmakers)) // BOOKMAKERS_A_REGION)
         return float((named or len(set(self.regions))) * len(set(self.markets)))
 
+    def secrets(self) -> list[str]:
+        """Return the API keys in the order of their use, each once.
+
+        Raises:
+            SettingsError: there is none, or one cannot be read.
+        """
+        more = [key.get_secret_value() for key in self.api_keys]
+        if not all(more):
+            raise SettingsError("the-odds-api: one of `api_keys` is empty")
+        more += [read_key(path, "api_key_files") for path in self.api_key_files]
+        alone = self.api_key is None and self.api_key_file is None
+        return list(dict.fromkeys(more if more and alone else [self.secret(), *more]))
+
+    def key_files(self) -> dict[Path, str]:
+        """Return the files that hold keys, with the names of their settings."""
+        files = dict.fromkeys(self.api_key_files, "api_key_files")
+        if self.api_key is None and self.api_key_file is not None:
+            files[self.api_key_file] = "api_key_file"
+        return files
+
     def secret(self) -> str:
-        """Return the API key.
+        """Return the first API key.
 
         Raises:
             SettingsError: there is none.
@@ -112,11 +138,7 @@ class TheOddsApiSettings(BaseModel):
         if self.api_key is not None:
             return self.api_key.get_secret_value()
         if self.api_key_file is not None:
-            try:
-                return self.api_key_file.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "is not text"
-                raise SettingsError(f"api_key_file {self.api_key_file}: {reason}") from None
+            return read_key(self.api_key_file)
         key = os.environ.get("ODDS_API_KEY")
         if not key:
             raise SettingsError(
@@ -144,7 +166,12 @@ class TheOddsApi:
         self.name = name
         self.pace = settings.pace()
         self._settings = settings
-        self._key = settings.secret()
+        self._keys = KeyRing(name, settings.secrets())
+        self._key_files = [
+            KeyFile(path, name, setting=setting) for path, setting in settings.key_files().items()
+        ]
+        self._cost = settings.cost()
+        http.returns = _is_of_key
         self.access = http.access
         self._http = http
         self._reader = BodyReader()
@@ -156,7 +183,10 @@ class TheOddsApi:
     async def open(cls, name: str, table: dict[str, Any]) -> AsyncIterator[Self]:
         """Open the source; see sources.base.Source.open."""
         settings = read_settings(TheOddsApiSettings, name, table)
-        async with open_http(settings.url, settings.http, secret=settings.secret()) as http:
+        first, *more = settings.secrets()
+        async with open_http(settings.url, settings.http, secret=first) as http:
+            for secret in more:
+                http.conceal(secret)
             yield cls(name, settings, http)
 
     def asks(self) -> Asks:
@@ -192,7 +222,7 @@ class TheOddsApi:
     async def _events_of(self, sport: str, cost: float, problems: Counter[str]) -> tuple[Pull, ...]:
         """Return the events of a sport, which costs no credits; count unreadable ones."""
         path = f"/v4/sports/{sport}/events"
-        answer = await self._http.get(path, {"apiKey": self._key, "dateFormat": "iso"})
+        answer = await self._get(path, {"dateFormat": "iso"}, 0.0)
         pulls = []
         raws = _event_bodies(path, answer)[:MOST_EVENTS]
         for raw in raws:
@@ -245,9 +275,9 @@ class TheOddsApi:
 
     async def _observe(self, path: str, scope: Scope, *, whole: bool = True) -> Observation:
         started_at = datetime.now(UTC)
-        answer = await self._http.get(path, self._params())
+        answer = await self._get(path, self._params(), self._cost)
         observed_at = datetime.now(UTC)
-        quota = _credits(answer, "x-requests-remaining")
+        quota = self._keys.left(trio.current_time(), self._cost)
         events: list[ObservedEvent] = []
         problems: Counter[str] = Counter()
         unreadable: set[str] = set()
@@ -283,6 +313,33 @@ class TheOddsApi:
             cost=_credits(answer, "x-requests-last"),
         )
 
+    async def _get(self, path: str, params: dict[str, str], cost: float) -> Answer:
+        """Send a request with the first key that the source does not refuse.
+
+        If it refuses all, return its answer to the last one.
+        """
+        await self._renew_keys()
+        for place in range(1, len(self._keys) + 1):
+            key = self._keys.choose(trio.current_time(), cost)
+            answer = await self._http.get(path, {"apiKey": key.secret} | params)
+            now = trio.current_time()
+            if not _is_of_key(answer):
+                self._keys.told(key, now, _credits(answer, "x-requests-remaining"), self._cost)
+                return answer
+            self._keys.refused(key, now)
+            if place == len(self._keys) or self._keys.choose(now, cost) is key:
+                return answer
+        raise AssertionError("there is a key")
+
+    async def _renew_keys(self) -> None:
+        """Use the keys of files that have changed in the place of the ones before."""
+        for file in self._key_files:
+            before = file.key
+            key = await file.current()
+            if key != before:
+                self._keys.renew(before, key)
+                self._http.conceal(key)
+
     def _refuse_american(self, path: str, raws: list[msgspec.Raw]) -> None:
         """Raise SourceError for American prices where decimal ones were requested."""
         if self._reader.guess_format(raws) is PriceFormat.AMERICAN:
@@ -292,7 +349,6 @@ class TheOddsApi:
     def _params(self) -> dict[str, str]:
         settings = self._settings
         params = {
-            "apiKey": self._key,
             "markets": ",".join(settings.markets),
             "oddsFormat": settings.odds_format,
             "dateFormat": "iso",
@@ -303,6 +359,13 @@ class TheOddsApi:
 
     def _asked_bookmakers(self) -> frozenset[str] | None:
         return frozenset(self._settings.bookmakers) or None
+
+
+def _is_of_key(answer: Answer) -> bool:
+    """Return whether a key is refused, for itself or for its quota: another one may be taken."""
+    if answer.status == 401:
+        return True
+    return answer.status == 429 and _error(answer).error_code == "OUT_OF_USAGE_CREDITS"
 
 
 def _credits(answer: Answer, header: str) -> float | None:

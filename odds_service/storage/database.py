@@ -1,9 +1,10 @@
 """The interface of a database engine; storage.sqlite and storage.postgres implement it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, Table
@@ -22,12 +23,19 @@ class Database(ABC):
     """
 
     name: str
+    running = False  # a service has begun on it: from now on errors are waited out, not refusals
     locks_rows: bool  # whether SELECT … FOR UPDATE exists; if not, a writer locks the whole file
+    files: Mapping[str, Path] = {}  # part -> its file, for a database that this process writes
 
     def __init__(self, engine: AsyncEngine, insert: Insert) -> None:
         self.engine = engine
         self.insert = insert
         self.statements = Statements(insert, distinct=self.name == "postgresql")
+
+    @property
+    def wal_bytes(self) -> int | None:
+        """The size of a write-ahead log that this process must keep small; None without one."""
+        return None
 
     @asynccontextmanager
     @abstractmethod
@@ -86,6 +94,10 @@ class Database(ABC):
         An engine without partitions returns 0; its rows must be deleted instead.
         """
 
+    async def aio_size(self) -> dict[str, int]:
+        """Return the parts of the database beside `files` with their bytes."""
+        return {}
+
     @abstractmethod
     def refusal(self, error: Exception) -> str | None:
         """Return the reason for which a row was refused; None for any other error."""
@@ -101,6 +113,25 @@ class Database(ABC):
     async def aio_dispose(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+
+
+@asynccontextmanager
+async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Open a part of a transaction that is undone alone if it fails.
+
+    A full disk makes SQLite undo the whole transaction, with its savepoints. Then undoing this one
+    fails too; the first error is raised, as it is the one that tells the reason.
+    """
+    nested = await connection.begin_nested()
+    try:
+        yield
+    except BaseException as error:
+        try:
+            await nested.rollback()
+        except Exception as later:
+            raise error from later
+        raise
+    await nested.commit()
 
 
 def days_between(begin: datetime, end: datetime) -> list[datetime]:

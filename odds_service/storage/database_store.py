@@ -1,10 +1,12 @@
 """The store over a database: runs units of work on the bridge and translates their errors."""
 
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+import trio
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +30,7 @@ from odds_service.store import (
     Retention,
     StartedEvents,
     Stored,
+    StoreSize,
     Verified,
     WriteGroup,
 )
@@ -36,32 +39,40 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _EVERYTHING = HistoryFilter()
+_PLACES = frozenset({"database", "spill"})  # files whose file systems are looked at
 
 
 class DatabaseStore:
     """See store.Store.
 
-    Attributes:
-        spill_path: path of the spill file, by the database's id.
+    Args:
+        spill_places: paths of the spill file by the database's id, the preferred one first; a tool
+            has none.
     """
 
-    def __init__(self, database: Database, spill_path: Callable[[str], Path]) -> None:
+    def __init__(
+        self, database: Database, spill_places: Callable[[str], Sequence[Path]] = lambda _: ()
+    ) -> None:
         self._database = database
-        self._spill_path = spill_path
+        self._spill_places = spill_places
+        self._spilling = threading.Lock()
         self._epoch = ""
         self._database_id = ""
 
     async def begin(self) -> Stored:
         stored = await self._run(self._aio_begin)
         self._epoch, self._database_id = stored.epoch, stored.database_id
+        self._database.running = True
         return stored
 
     async def _aio_begin(self) -> Stored:
         now = datetime.now(UTC)
         async with self._database.writing() as connection:
             state = await load.aio_state(self._database, connection)
-        path = self._spill_path(state.database_id)
-        replayed, misfits = await spill.aio_replay(self._database, path, now)
+        replayed = misfits = 0
+        for path in dict.fromkeys(self._spill_places(state.database_id)):
+            stored_now, unfit = await spill.aio_replay(self._database, path, now)
+            replayed, misfits = replayed + stored_now, misfits + unfit
         stored = await load.aio_warm(self._database, now)
         return replace(stored, replayed=replayed, misfits=misfits)
 
@@ -72,9 +83,20 @@ class DatabaseStore:
         await self._run(stored_asks.aio_put_asks, self._database, self._epoch, asks)
 
     def spill(self, batches: Sequence[Commit]) -> str:
-        path = self._spill_path(self._database_id)
-        spill.write_spill(path, self._database_id, self._epoch, batches)
-        return str(path)
+        failed = None
+        for path in dict.fromkeys(self._spill_places(self._database_id)):
+            try:
+                with self._spilling:
+                    spill.write_spill(path, self._database_id, self._epoch, batches)
+            except OSError as error:  # that disk is full, or away: another may not be
+                failed = failed or error
+            else:
+                return str(path)
+        raise failed or OSError("no folder for spills")
+
+    @property
+    def wal_bytes(self) -> int | None:
+        return self._database.wal_bytes
 
     async def history(self, after: int, upto: int, limit: int) -> list[Change]:
         return await self._read(pages.aio_history, after, upto, limit)
@@ -121,6 +143,15 @@ class DatabaseStore:
     async def retain(self, policy: Retention, now: datetime) -> Retained:
         return await self._run(retaining.aio_retain, self._database, policy, now)
 
+    async def size(self) -> StoreSize:
+        files = dict(self._database.files)
+        if spills := self._spill_places(self._database_id):
+            files["spill"] = spills[0]  # the preferred one
+        parts = await self._run(self._database.aio_size)
+        parts |= await trio.to_thread.run_sync(_file_sizes, files)
+        places = {part: path.parent for part, path in files.items() if part in _PLACES}
+        return StoreSize(parts, places)
+
     async def verify(self) -> Verified:
         return await self._read(verifying.aio_verify)
 
@@ -140,6 +171,17 @@ class DatabaseStore:
 
     async def _run(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         return await run(self._database, work, *args, **kwargs)
+
+
+def _file_sizes(files: Mapping[str, Path]) -> dict[str, int]:
+    """Return the sizes of files, 0 for those that are not there. Blocks."""
+    sizes = {}
+    for part, path in files.items():
+        try:
+            sizes[part] = path.stat().st_size
+        except FileNotFoundError:
+            sizes[part] = 0
+    return sizes
 
 
 async def run(
@@ -165,7 +207,7 @@ async def check_schema(database: Database, *, migrate: bool) -> None:
     """
 
     async def aio_check() -> None:
-        async with database.writing() as connection:
+        async with database.writing() if migrate else database.reading() as connection:
             await connection.run_sync(lambda sync: database.check_schema(sync, migrate=migrate))
 
     await run(database, aio_check)

@@ -198,13 +198,20 @@ class Memory:
 
     def drop(self, letter_id: int) -> bool:
         """Delete a letter; return whether it existed."""
-        letter = self.letters.pop(letter_id, None)
-        if letter is None:
-            return False
-        if self.refused.get(letter.revision) == letter_id:
-            self.refused[letter.revision] = None
+        known = letter_id in self.letters
+        self.drop_all([letter_id] if known else [])
+        return known
+
+    def drop_all(self, letter_ids: Iterable[int]) -> None:
+        """Delete letters; their changes are unknown from now on."""
+        lost = False
+        for letter_id in letter_ids:
+            letter = self.letters.pop(letter_id)
+            if self.refused.get(letter.revision) == letter_id:
+                self.refused[letter.revision] = None
+                lost = True
+        if lost:
             self.now = self.folded(self.commits)
-        return True
 
     def epoch_of(self, revision: int) -> str | None:
         """Return the epoch that numbered a revision."""

@@ -96,6 +96,10 @@ class MemoryStore:
         self._check_epoch()
         self._memory.asks = dict(asks)
 
+    @property
+    def wal_bytes(self) -> int | None:
+        return None
+
     def spill(self, batches: Sequence[Commit]) -> str:
         self._memory.spilled.append((self._epoch, list(batches)))
         return "memory"
@@ -221,6 +225,9 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return retain(self._memory, policy, now)
 
+    async def size(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def verify(self) -> Verified:
         """Compare the odds built up commit by commit with a fold of the whole log."""
         await trio.lowlevel.checkpoint()
@@ -319,7 +326,7 @@ class MemoryStore:
 
 def _stored(carried: EventSource) -> EventSource:
     """Return a source event without the fields that only one run knows."""
-    return replace(carried, applied=None, absences=0, seen_boot_s=None)
+    return replace(carried, applied=None, absences=0, seen_boot_s=None, tier="")
 
 
 def _markets(state: OddsState, event_id: str) -> object:

@@ -1,28 +1,34 @@
 """PostgreSQL: COPY for bulk rows, history partitioned by day, single ownership by a lock."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
 import sqlalchemy.exc
-from sqlalchemy import URL, Connection, Select, Table, func, literal, select, text
+import structlog
+from sqlalchemy import URL, Connection, Select, Table, event, select, text
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from odds_service.errors import OddsServiceError, StorageError, StorageUnavailable
 from odds_service.storage import migrating
 from odds_service.storage.database import Database
-from odds_service.storage.schema import NaiveTime
+from odds_service.storage.pooler import aio_check_pooler
+from odds_service.storage.postgres_sessions import Sessions, broken
+from odds_service.storage.postgres_url import CONNECT_S, limit_s, read_target
+from odds_service.storage.schema import NaiveTime, metadata
 
-CONNECT_S: Final = 10.0
 STATEMENT_S: Final = 60.0  # limit of a statement; it also detects a dead network
 LOCK_S: Final = 5.0  # wait for a lock that somebody else holds; then the statement fails
 OWNER_WAIT_S: Final = 5.0  # wait until the server notices that a former owner was killed
 POOL: Final = 6
 
+_GOODBYE_S: Final = 2.0  # limit for ending the owner's session
 _CHUNK: Final = 10_000  # rows of a large result that are fetched at once
 _PREFIX: Final = "odds_history_p"
 _LOCK_SPACE: Final = 0x6F646473  # 'odds': the first half of the advisory lock's key
@@ -30,11 +36,32 @@ _LOCK_SPACE: Final = 0x6F646473  # 'odds': the first half of the advisory lock's
 # SQLSTATE classes of errors caused by a row: data exception, integrity constraint, program limit
 # (an index entry too long), and an exception raised by a trigger.
 _REFUSED: Final = ("22", "23", "54", "P0001")
-# Errors that waiting at a start does not fix: wrong role or password, unknown database, no rights.
-_WRONG: Final = ("28", "3D", "42501")
+# Errors that waiting at a start does not fix: wrong role or password, unknown database, no rights,
+# a read-only database.
+_WRONG: Final = ("28", "3D", "42501", "25006")
+_WRONG_ERRORS: Final = (
+    ssl.SSLError,
+    asyncpg.ClientConfigurationError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
 _NO_SUCH_TABLE: Final = "42P01"
 # The driver's errors for values that it cannot encode; the server never sees them.
 _UNFIT: Final = (NaiveTime, UnicodeEncodeError, OverflowError, asyncpg.exceptions.DataError)
+
+log = structlog.get_logger(__name__)
+
+
+# A partition counts for its table; sizes include indexes and TOAST.
+_TABLE_SIZES: Final = """
+SELECT coalesce(parent.relname, own.relname), sum(pg_total_relation_size(own.oid))
+FROM pg_class own
+LEFT JOIN pg_inherits ON inhrelid = own.oid
+LEFT JOIN pg_class parent ON parent.oid = inhparent
+WHERE own.relkind IN ('r', 'p')
+AND own.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('odds_history'))
+AND CAST(coalesce(parent.relname, own.relname) AS text) = ANY(CAST(:names AS text[]))
+GROUP BY 1
+"""
 
 
 class Postgres(Database):
@@ -44,6 +71,7 @@ class Postgres(Database):
     locks_rows = True
 
     def __init__(self, url: URL) -> None:
+        target = read_target(url)
         settings = {
             "application_name": "odds-service",
             "statement_timeout": f"{STATEMENT_S * 1000:.0f}",
@@ -54,27 +82,30 @@ class Postgres(Database):
             "tcp_keepalives_interval": "5",
             "tcp_keepalives_count": "3",
             "client_connection_check_interval": "5s",
+            **target.settings,
         }
-        arguments = {
-            "timeout": CONNECT_S, "command_timeout": STATEMENT_S, "server_settings": settings
-        }  # fmt: skip
+        own_s = limit_s(target.settings, "statement_timeout")
+        self._sessions = Sessions(target, settings, min(own_s or STATEMENT_S, STATEMENT_S))
         engine = create_async_engine(
-            url.set(drivername="postgresql+asyncpg"),
-            connect_args=arguments,
+            "postgresql+asyncpg://",
+            async_creator=self._sessions.aio_connect,
             pool_size=POOL,
             max_overflow=POOL,
             pool_timeout=CONNECT_S,
         )
         super().__init__(engine, postgresql.insert)
-        self._place = f"PostgreSQL at {url.host or 'its usual socket'}:{url.port or 5432}"
+        event.listen(engine.sync_engine, "handle_error", self._failed)
+        self._place = target.place
         self._reading = engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
-        self._owner: AsyncConnection | None = None
+        self._owner: Any = None  # the driver's session that holds the lock, outside the pool
         self._days: set[datetime] = set()  # with a known partition
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
+        if self._owner is not None and self._owner.is_closed():
+            await self._aio_own_again()
         async with self.engine.begin() as connection:
             yield connection
 
@@ -87,9 +118,10 @@ class Postgres(Database):
         self, connection: AsyncConnection, table: Table, listed: Iterable[Sequence[Any]]
     ) -> None:
         driver = await _aio_driver(connection)
-        await driver.copy_records_to_table(
-            table.name, records=listed, columns=[column.name for column in table.columns]
-        )
+        async with self._direct(connection):
+            await driver.copy_records_to_table(
+                table.name, records=listed, columns=[column.name for column in table.columns]
+            )
 
     async def chunks(
         self, connection: AsyncConnection, query: Select[Any]
@@ -98,8 +130,14 @@ class Postgres(Database):
             dialect=self.engine.dialect, compile_kwargs={"literal_binds": True}
         )
         await connection.execute(select(1))  # begins the transaction that the cursor needs
-        cursor = await (await _aio_driver(connection)).cursor(str(compiled))
-        while rows := await cursor.fetch(_CHUNK):
+        driver = await _aio_driver(connection)
+        async with self._direct(connection):
+            cursor = await driver.cursor(str(compiled))
+        while True:
+            async with self._direct(connection):
+                rows = await cursor.fetch(_CHUNK)
+            if not rows:
+                return
             yield rows
 
     def stored_time(self, time: datetime) -> Any:
@@ -144,6 +182,14 @@ class Postgres(Database):
             await connection.execute(text(f"DROP TABLE {_PREFIX}{day:%Y%m%d}"))
         return len(old)
 
+    async def aio_size(self) -> dict[str, int]:
+        async with self.reading() as connection:
+            whole = await connection.scalar(text("SELECT pg_database_size(current_database())"))
+            rows = await connection.execute(text(_TABLE_SIZES), {"names": list(metadata.tables)})
+            parts = {str(name): int(size) for name, size in rows}
+        # The database also holds the catalogue, and perhaps tables of others.
+        return {**parts, "other": max(0, int(whole or 0) - sum(parts.values()))}
+
     def refusal(self, error: Exception) -> str | None:
         cause = _cause(error)
         if isinstance(cause, _UNFIT):
@@ -159,11 +205,19 @@ class Postgres(Database):
     def trouble(self, error: Exception) -> OddsServiceError | None:
         self._days = set()  # the database may have been replaced, and lack partitions
         cause = _cause(error)
+        if broken(cause):
+            self._discard()
         state = _state(cause)
-        if state.startswith(_WRONG):
-            return StorageError(f"{self._place}: {cause}")
+        wrong = state.startswith(_WRONG) or (
+            # A plain ConnectionError is asyncpg's own: the server has no TLS.
+            isinstance(cause, _WRONG_ERRORS) or type(cause) is ConnectionError
+        )
+        if wrong and not self.running:
+            return StorageError(f"{self._place}: {_one_line(cause)}")
         if state == _NO_SUCH_TABLE:
-            return StorageUnavailable(f"{self._place}: {cause}; was the database replaced?")
+            return StorageUnavailable(
+                f"{self._place}: {_one_line(cause)}; was the database replaced?"
+            )
         if isinstance(
             cause,
             asyncpg.PostgresError
@@ -173,8 +227,30 @@ class Postgres(Database):
             | asyncio.TimeoutError
             | sqlalchemy.exc.TimeoutError,
         ):
-            return StorageUnavailable(f"{self._place}: {str(cause) or type(cause).__name__}")
+            return StorageUnavailable(f"{self._place}: {_one_line(cause)}")
         return None
+
+    def _failed(self, context: ExceptionContext) -> None:
+        """Throw the pool away before a rollback waits for a dead connection, and each other too."""
+        if broken(_cause(context.original_exception)):
+            self._discard()
+            context.is_disconnect = True
+
+    @asynccontextmanager
+    async def _direct(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """Like _failed(), for calls of the driver that SQLAlchemy does not see."""
+        try:
+            yield
+        except Exception as error:
+            if broken(error):
+                self._discard()
+                await connection.invalidate(error)
+            raise
+
+    def _discard(self) -> None:
+        """Give up all connections without a word to the server; the next ones are new."""
+        self.engine.sync_engine.dispose(close=False)
+        self._sessions.discard()
 
     def check_schema(self, connection: Connection, *, migrate: bool) -> None:
         version, wanted = migrating.version_of(connection), migrating.head_version()
@@ -190,30 +266,54 @@ class Postgres(Database):
             "run `odds-service db upgrade`, or start with --migrate"
         )
 
+    async def aio_check_pooler(self) -> None:
+        """Refuse a pooler that shares sessions between transactions. Raises StorageError."""
+        await aio_check_pooler(self._sessions)
+
     async def aio_own(self) -> None:
         """Become the only owner of the database, until `aio_dispose`. Raises StorageError.
 
-        The lock belongs to a separate session. If that session is lost (the server was restarted),
-        the epoch keeps a second owner from writing; see storage.log.writing.
+        The lock belongs to a session of its own. If that is lost (the server was restarted), the
+        next transaction takes the lock again; meanwhile the epoch keeps a second owner from
+        writing, see storage.log.writing.
         """
-        connection = await self.engine.connect()
+        session = await self._sessions.aio_connect()
         try:
-            connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            key = literal(_LOCK_SPACE), func.hashtext(func.current_schema())
             deadline = asyncio.get_running_loop().time() + OWNER_WAIT_S
-            while not await connection.scalar(select(func.pg_try_advisory_lock(*key))):
+            while not await _aio_lock(session):
                 if asyncio.get_running_loop().time() > deadline:
-                    raise StorageError(await _aio_who_owns(connection))
+                    raise StorageError(await _aio_who_owns(session))
                 await asyncio.sleep(0.2)
         except BaseException:
-            await connection.close()
+            session.terminate()
             raise
-        self._owner = connection
+        self._owner = session
+
+    async def _aio_own_again(self) -> None:
+        """Take the lock again after its session was lost.
+
+        Somebody else may hold it: our own former session, as long as the server has not noticed,
+        or a service that is starting. The epoch decides, so writing goes on.
+        """
+        session = await self._sessions.aio_connect()
+        try:
+            taken = await _aio_lock(session)
+        except BaseException:
+            session.terminate()
+            raise
+        if taken:
+            self._owner = session
+            log.info("database_lock_taken_again")
+        else:
+            session.terminate()
 
     async def aio_dispose(self) -> None:
         if self._owner is not None:
-            await self._owner.invalidate()  # ends the session, and with it the lock
-            await self._owner.close()
+            owner, self._owner = self._owner, None
+            with suppress(
+                OSError, asyncio.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError
+            ):
+                await owner.close(timeout=_GOODBYE_S)  # ends the session, and with it the lock
         await super().aio_dispose()
 
 
@@ -239,15 +339,24 @@ async def _aio_partitions(connection: AsyncConnection) -> set[datetime]:
     }
 
 
-async def _aio_who_owns(connection: AsyncConnection) -> str:
-    found = await connection.execute(
-        text("SELECT pid, coalesce(client_addr::text, 'this machine') AS place, backend_start "
-             "FROM pg_locks JOIN pg_stat_activity USING (pid) "
-             "WHERE locktype = 'advisory' AND granted AND classid = :space"),
-        {"space": _LOCK_SPACE},
-    )  # fmt: skip
+async def _aio_lock(session: Any) -> bool:
+    """Try to take the lock of the database's owner."""
+    return bool(
+        await session.fetchval(
+            "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))", _LOCK_SPACE
+        )
+    )
+
+
+async def _aio_who_owns(session: Any) -> str:
+    found = await session.fetch(
+        "SELECT pid, coalesce(client_addr::text, 'this machine') AS place, backend_start "
+        "FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "WHERE locktype = 'advisory' AND granted AND classid = $1",
+        _LOCK_SPACE,
+    )
     owners = [
-        f"from {row.place} since {row.backend_start:%Y-%m-%d %H:%M:%S}Z (pid {row.pid})"
+        f"from {row['place']} since {row['backend_start']:%Y-%m-%d %H:%M:%S}Z (pid {row['pid']})"
         for row in found
     ]
     return f"the database is in use by another odds-service, {', '.join(owners) or 'just gone'}"
@@ -266,3 +375,9 @@ def _cause(error: BaseException) -> BaseException:
 
 def _state(cause: BaseException) -> str:
     return getattr(cause, "sqlstate", None) or ""
+
+
+def _one_line(cause: BaseException) -> str:
+    if isinstance(cause, asyncpg.TargetServerAttributeNotMatched):
+        return "no server is what target_session_attrs wants"
+    return "; ".join(str(cause).split("\n")) or type(cause).__name__

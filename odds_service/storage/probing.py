@@ -32,8 +32,9 @@ async def probe_store(text: str, *, migrate: bool) -> str:
     if url.drivername == "sqlite":
         return await _probe_file(url)
     async with disposing(Postgres(url)) as database:
+        await run(database, database.aio_check_pooler)
         version = await _version(database, migrate=migrate)
-    return f"{url.render_as_string()}: {_fate(version)}"
+    return f"{_shown(url)}: {_fate(version)}"
 
 
 async def _probe_file(url: URL) -> str:
@@ -67,6 +68,11 @@ async def _version(database: Database, *, migrate: bool) -> str | None:
             return await connection.run_sync(look)
 
     return await run(database, aio_look)
+
+
+def _shown(url: URL) -> str:
+    """Return a URL without its passwords; SQLAlchemy hides only that of the user."""
+    return url.difference_update_query(["password", "sslpassword"]).render_as_string()
 
 
 def _fate(version: str | None) -> str:

@@ -234,4 +234,23 @@ dead_letters = Table(
     Column("kept_at", UtcTime, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("letter", LargeBinary, nullable=False),
+    # 1: the placeholder at the revision stands for this change, and the letter can be decoded.
+    Column("applies", SmallInteger, nullable=False),
+    Column("subject", SmallInteger, nullable=False),  # a letters.Subject
+    Column("kind", SmallInteger, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("bookmaker", Text, nullable=False),
+    Column("market", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("participant", Text, nullable=False),
+    Column("place", Text, nullable=False),  # digest of the six names, which an index can hold
+    Column("carries", SmallInteger, nullable=False),  # number of sources that the letter carries
+)
+
+# Placeholders that no letter explains any more: the change was dropped, or its text is lost.
+lost_changes = Table(
+    "lost_changes",
+    metadata,
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
 )

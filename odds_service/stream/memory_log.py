@@ -8,7 +8,7 @@ from odds_service.feed import ChangeFeed
 from odds_service.filters.filtering import Captured, Place, Selected, select
 from odds_service.filters.selection import Selection
 from odds_service.filters.timeline import Timeline
-from odds_service.model.change import Change, SourceChange
+from odds_service.model.change import Change, Commit, SourceChange
 
 _BATCHES: Final = 64  # the most commits per read
 
@@ -26,7 +26,7 @@ class MemoryLog:
 
     def after(
         self, selection: Selection, revision: int, upto: int | None = None
-    ) -> tuple[Iterator[Selected], int]:
+    ) -> tuple[Iterator[Selected], int, Sequence[Commit]]:
         """Read a bounded stretch of the log.
 
         Args:
@@ -35,8 +35,8 @@ class MemoryLog:
             upto: The last revision wanted; None for the newest.
 
         Returns:
-            The selected changes, to be consumed at once, and the last revision of the stretch
-            (`revision` itself at the end of the log).
+            The selected changes, to be consumed at once, the last revision of the stretch
+            (`revision` itself at the end of the log), and the commits that the stretch touches.
 
         Raises:
             LeftMemory: The ring no longer reaches back so far.
@@ -50,7 +50,7 @@ class MemoryLog:
         if upto is not None and changes and changes[-1].revision > upto:
             changes = [change for change in changes if change.revision <= upto]
         reached = changes[-1].revision if changes else revision
-        return self._select(selection, changes, revision), reached
+        return self._select(selection, changes, revision), reached, batches
 
     def _select(
         self, selection: Selection, changes: Sequence[Change], revision: int

@@ -220,6 +220,11 @@ def event_message(event: Event) -> pb.Event:
     )
 
 
+def event_field(event: Event) -> bytes:
+    """Return an event as a field of EventOdds."""
+    return _EVENT_ODDS_EVENT + delimited(event_message(event).SerializeToString())
+
+
 def match_message(carried: EventSource) -> pb.SourceMatch:
     """Return a source's view of an event, and the reason for the match, as a message."""
     message = pb.SourceMatch(
@@ -250,7 +255,7 @@ class Wires:
             return kept[1]
         if len(self._events) >= _EVENTS_REMEMBERED:
             self._events.clear()
-        wire = _EVENT_ODDS_EVENT + delimited(event_message(event).SerializeToString())
+        wire = event_field(event)
         self._events[event.id] = event, wire
         return wire
 

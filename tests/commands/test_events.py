@@ -50,7 +50,7 @@ async def test_a_pipe_gets_whole_cells_between_tabs_and_no_remarks() -> None:
 @pytest.mark.parametrize("width", [80, 100, 160])
 async def test_at_a_terminal_the_id_shrinks_and_stays_unique(width: int) -> None:
     async with serving(three()) as server:
-        shown = await seen("events", width=width, ODDS_SERVER=server.address)
+        shown = await seen("events", width=width, environment={"ODDS_SERVER": server.address})
         ids = [
             word for line in shown.lines for word in line.split() if word[:6] in {"a" * 6, "b" * 6}
         ]

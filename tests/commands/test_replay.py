@@ -33,7 +33,7 @@ async def test_its_settings_are_ready_and_its_end_is_told(tmp_path: Path) -> Non
     stdout, stderr = process.stdout, process.stderr
 
     def told() -> str:
-        lines = []
+        lines: list[str] = []
         while not lines or not lines[-1].startswith("interval_s"):
             lines.append(stdout.readline())
         return "".join(lines)

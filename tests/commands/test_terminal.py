@@ -65,7 +65,9 @@ async def test_names_from_outside_do_nothing_at_a_terminal(command: str) -> None
     options = {"watch": ["--image-only"], "get": ["--best"]}.get(command, [])
     async with serving(hostile_book()) as server:
         plain = await ran(command, *options, ODDS_SERVER=server.address)
-        shown = await seen(command, *options, width=160, ODDS_SERVER=server.address)
+        shown = await seen(
+            command, *options, width=160, environment={"ODDS_SERVER": server.address}
+        )
     assert plain.returncode == shown.code == 0, plain.stderr
     for text in ("\x1b", "\x07", "\u202e", "\x9b", "\u2028"):
         assert text not in plain.stdout
@@ -131,7 +133,9 @@ async def test_an_interrupt_ends_the_line_and_the_command() -> None:
     async with serving(book_of()) as server:
         ended = await trio.to_thread.run_sync(
             lambda: at_terminal(
-                "watch", interrupt_when=lambda raw: "image:" in raw, ODDS_SERVER=server.address
+                "watch",
+                interrupt_when=lambda raw: "image:" in raw,
+                environment={"ODDS_SERVER": server.address},
             )
         )
     assert ended.code == 128 + signal.SIGINT
@@ -141,7 +145,9 @@ async def test_an_interrupt_ends_the_line_and_the_command() -> None:
 
 async def test_watch_shows_a_live_table_at_a_terminal_and_refuses_one_in_a_pipe() -> None:
     async with serving(book_of()) as server:
-        shown = await seen("watch", "--table", "--seconds", "1", ODDS_SERVER=server.address)
+        shown = await seen(
+            "watch", "--table", "--seconds", "1", environment={"ODDS_SERVER": server.address}
+        )
         refused = await ran("watch", "--table", ODDS_SERVER=server.address)
     assert shown.code == 0
     assert "odds as they change" in shown.text

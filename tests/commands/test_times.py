@@ -57,8 +57,9 @@ def test_what_is_no_time_is_refused_with_the_forms(text: str) -> None:
 async def test_the_zone_is_shown_and_local_at_a_terminal() -> None:
     async with serving(book_of()) as server:
         address = {"ODDS_SERVER": server.address}
-        piped = await ran("events", TZ="Asia/Tokyo", **address)
-        shown = await seen("events", TZ="Asia/Tokyo", **address)
+        tokyo = address | {"TZ": "Asia/Tokyo"}
+        piped = await ran("events", **tokyo)
+        shown = await seen("events", environment=tokyo)
         chosen = await ran("events", "--tz", "America/New_York", **address)
         day = await ran("events", "--start-from", "2026-08-04T18:00Z", "--start-to", "+1000d",
                         **address)  # fmt: skip

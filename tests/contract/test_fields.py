@@ -30,10 +30,15 @@ from odds_service.model.match import Match, ShownEvent
 from odds_service.model.snapshot import EventSource
 from odds_service.model.source import SourceState
 from odds_service.status import (
+    DELAY_BUCKETS_S,
     ChannelFill,
     ClockReport,
+    DelayReport,
+    Disk,
+    LoopReport,
     ServiceStatus,
     SourceReport,
+    StorageReport,
     TierFreshness,
     WriterReport,
 )
@@ -67,6 +72,7 @@ CARRIED: Final[tuple[type[Message], ...]] = (
 ASKED: Final[tuple[type[Message], ...]] = (
     pb.Filter, pb.GetOddsRequest, pb.WatchChangesRequest, pb.ListEventsRequest,
     pb.GetHistoryRequest, pb.GetClosingOddsRequest, pb.RefreshEventRequest, pb.GetStatusRequest,
+    pb.ReloadRequest,
 )  # fmt: skip
 STREAMED: Final[tuple[type[Message], ...]] = (
     pb.WatchChangesResponse, pb.Opened, pb.Changes, pb.Heartbeat, pb.ImageBegin, pb.Image,
@@ -74,7 +80,8 @@ STREAMED: Final[tuple[type[Message], ...]] = (
 )  # fmt: skip
 REPORTED: Final[tuple[type[Message], ...]] = (
     pb.FreshnessStatus, pb.SourceStatus, pb.ChannelStatus, pb.WriterStatus, pb.SubscriberStatus,
-    pb.GetStatusResponse, pb.ClockStatus,
+    pb.GetStatusResponse, pb.ClockStatus, pb.DelayStatus, pb.StorageStatus, pb.DiskStatus,
+    pb.LoopStatus, pb.TokenUsage,
 )  # fmt: skip
 
 
@@ -284,6 +291,7 @@ READ: Final[dict[type[Message], tuple[Callable[[Any], object], set[Path]]]] = {
     pb.RefreshedSource: (
         lambda message: decode.refreshed(pb.RefreshEventResponse(sources=[message])), set()
     ),
+    pb.ReloadResponse: (decode.reloaded, set()),
     pb.RefreshEventResponse: (
         decode.refreshed,
         {("snapshots", "observed_at"),
@@ -439,11 +447,17 @@ class Told(Bookkeeping):
     """A book with a status in which no field has its default."""
 
     def status(self) -> ServiceStatus:
-        tier = TierFreshness(tier="day", target_s=60.0, pulls=9, fresh=8, in_time=7, late=6)
+        counts = [1] * (len(DELAY_BUCKETS_S) + 1)
+        tier = TierFreshness(
+            tier="day", target_s=60.0, pulls=9, fresh=8, in_time=7, late=6,
+            delays=[DelayReport("observed_sent", counts, 1.0, counts)],
+        )  # fmt: skip
         source = SourceReport(
             state=model_state(filled(pb.SourceState)), kind="k", next_due_at=self.now,
             pulls=5, failures=4, problems={"bad_price": 3}, latency_s=0.5, freshness=[tier],
             mapped=2, unmapped=1, unmapped_names={"own name": 1},
+            new_events=11, new_events_left_out=12, changes=13, answers_left_out=14,
+            clock_ahead=1, clock_behind=2,
         )  # fmt: skip
         source = replace(source, state=replace(source.state, source="toa"))
         return replace(
@@ -459,6 +473,15 @@ class Told(Bookkeeping):
             clock=ClockReport(
                 state=ClockState(1, 2.0, self.now, True, 3, 4.0), lead_s=5.0, holds=True
             ),
+            storage=StorageReport(
+                measured_at=self.now, parts={"database": 1}, disks=[Disk("database", 1, 2)],
+                growth_bytes_per_day=1.0, growth_span_s=3_600.0,
+            ),
+            loop=LoopReport(
+                stalls=1, stalled_s=2.0, longest_s=3.0, last_task="pull of toa", last_place="m:f:1",
+                last_at=self.now, pauses=4, paused_s=5.0,
+            ),
+            log_lines_lost=6,
         )  # fmt: skip
 
 
@@ -471,8 +494,9 @@ async def test_every_field_of_a_status_is_told() -> None:
             await stream.until("image_end")
             status = await client.call("GetStatus", pb.GetStatusRequest())
     # This reader is at the head and reads from memory.
-    at_rest = {"lag_changes", "lag_s", "replaying"}
-    assert set(unset(status)) == {("subscribers", name) for name in at_rest}
+    at_rest = {("subscribers", name) for name in ("lag_changes", "lag_s", "replaying")}
+    at_rest |= {("usage", name) for name in ("changes", "refreshes")}  # nothing was sent or fetched
+    assert set(unset(status)) == at_rest
 
 
 # --- what is asked

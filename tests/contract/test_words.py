@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from odds_service.delays import STAGES
 from odds_service.filters.filtering import ENTERED_FILTER
 from odds_service.model.change import Reason
 from odds_service.model.source import SourceReason
@@ -19,7 +20,12 @@ NEVER_SENT = {"SOURCE_FAILED"}
 WORD = re.compile(r"[a-z][a-z0-9_]*")
 IN_PROTO = {
     place: set(re.findall(r"`(\w+)`", " ".join(s.text for s in spoken)))
-    for place in ("Change.reason", "SourceState.reason", "RefreshedSource.error_code")
+    for place in (
+        "Change.reason",
+        "SourceState.reason",
+        "RefreshedSource.error_code",
+        "DelayStatus.stage",
+    )
     for spoken in [[s for s in sentences(PROTO.read_text("utf-8")) if s.place == place]]
 }
 
@@ -81,6 +87,10 @@ def test_every_reason_of_a_source_is_told() -> None:
     assert all(WORD.fullmatch(kind) for kind in kinds)
     told = IN_PROTO["SourceState.reason"] | IN_PROTO["RefreshedSource.error_code"]
     assert kinds - told == set()
+
+
+def test_every_stage_of_a_delay_is_told() -> None:
+    assert set(STAGES) == IN_PROTO["DelayStatus.stage"]
 
 
 def test_every_word_of_an_error_is_told() -> None:

@@ -60,7 +60,6 @@ async def outlive(folder: Path, *command: str) -> str:
                 text=True,
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
             )
-            nursery.start_soon(trio.to_thread.run_sync, process.wait)
             text = await read_until(process, lambda text: text.count("\n") > 5)
         again = settings.model_copy(
             update={"server": settings.server.model_copy(update={"listen": address})}

@@ -1,9 +1,13 @@
 """The simulated bookmaker and the service, each a process of its own."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +45,46 @@ class Bookmaker:
         self._process.stdout.close()
 
 
+class LogReader:
+    """A reader of the service's log, from a pipe into a file, that can stand still."""
+
+    def __init__(self, path: Path) -> None:
+        self._reads = threading.Event()
+        self._reads.set()
+        self._reader, self.writer = os.pipe()
+        self._thread = threading.Thread(target=self._copy, args=(path,))
+        self._thread.start()
+
+    def _copy(self, path: Path) -> None:
+        with path.open("wb") as log:
+            while piece := os.read(self._reader, 1 << 16):
+                log.write(piece)
+                log.flush()
+                self._reads.wait()
+
+    @contextmanager
+    def stalled(self) -> Iterator[None]:
+        """Read nothing during a block; the pipe is full, so the next line finds no room."""
+        self._reads.clear()
+        # Opened anew, so that the service's own end still blocks.
+        filling = os.open(f"/proc/self/fd/{self.writer}", os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            with suppress(BlockingIOError):
+                os.write(filling, b"\n")  # what the reader still takes before it stands
+                while True:
+                    os.write(filling, b"\n" * 512)
+            yield
+        finally:
+            os.close(filling)
+            self._reads.set()
+
+    def close(self) -> None:
+        """Read to the end, which the service's end makes."""
+        os.close(self.writer)
+        self._thread.join(STOP_S)
+        os.close(self._reader)
+
+
 class Served:
     """`odds-service serve`, restarted with the same settings; each run logs to a file."""
 
@@ -52,6 +96,7 @@ class Served:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._told = 0
+        self.reader: LogReader | None = None
 
     @property
     def log(self) -> Path:
@@ -73,8 +118,9 @@ class Served:
                 await trio.sleep(0.05)
 
     def _spawn(self, command: list[str]) -> "subprocess.Popen[bytes]":
-        with self.log.open("wb") as log:
-            return subprocess.Popen(command, stderr=log, cwd=self._folder)
+        self.log.touch()
+        self.reader = LogReader(self.log)
+        return subprocess.Popen(command, stderr=self.reader.writer, cwd=self._folder)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return this run's log entries of an event."""
@@ -95,14 +141,27 @@ class Served:
     def _end(self, number: signal.Signals, code: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
-        assert self._process.wait(STOP_S) == code, self.log.read_text()[-3_000:]
+        ended = self._process.wait(STOP_S)
+        self._read_on()
+        assert ended == code, self.log.read_text()[-3_000:]
         self._process = None
+
+    def _read_on(self) -> None:
+        if self.reader is not None:
+            self.reader.close()
+            self.reader = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal that does not end the service."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def discard(self) -> None:
         """Kill the service if it runs."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(STOP_S)
+        self._read_on()
 
     async def status(self) -> pb.GetStatusResponse:
         """Call GetStatus."""

@@ -38,6 +38,7 @@ class _Connection:
         self.client = client
         self.server = server
         self.scope = trio.CancelScope()
+        self.swallowed = False  # nothing of it arrives any more
         self.copied = False  # the open transaction has sent rows
 
 
@@ -53,6 +54,8 @@ class Proxy:
         self.struck_open = 0  # connections cut while a transaction had rows in flight
         self._server_port = server_port
         self._refusing = False
+        self._heard = trio.Event()  # set while what is sent arrives
+        self._heard.set()
         self._connections: set[_Connection] = set()
         self._trap: Trap | None = None
 
@@ -81,6 +84,21 @@ class Proxy:
             self._refusing = False
 
     @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Swallow what the present connections send, for ever, and new ones' inside the block.
+
+        So does a firewall that has lost its table of connections: it closes none of them.
+        """
+        lost, self._heard = self._heard, trio.Event()
+        for connection in self._connections:
+            connection.swallowed = True
+        try:
+            yield
+        finally:
+            heard, self._heard = self._heard, lost
+            heard.set()
+
+    @contextmanager
     def trap(self, moment: Moment) -> Iterator[Trap]:
         """Set a trap for a moment; release what it holds at the end of the block."""
         trap = self._trap = Trap(moment)
@@ -92,6 +110,10 @@ class Proxy:
 
     async def _serve(self, client: trio.SocketStream) -> None:
         if self._refusing:
+            await trio.aclose_forcefully(client)
+            return
+        if not self._heard.is_set():
+            await self._heard.wait()
             await trio.aclose_forcefully(client)
             return
         try:
@@ -133,7 +155,8 @@ class Proxy:
             if message[:1] == b"d":
                 connection.copied = True
                 await self._spring(Moment.ROWS_SENT)
-            await connection.server.send_all(message)
+            if not connection.swallowed:
+                await connection.server.send_all(message)
 
     async def _backend(self, connection: _Connection) -> None:
         messages = _Messages(connection.server)
@@ -145,7 +168,8 @@ class Proxy:
                     self.lost_replies += 1
                     trap.sprung.set()
                     return
-            await connection.client.send_all(message)
+            if not connection.swallowed:
+                await connection.client.send_all(message)
 
     async def _spring(self, moment: Moment) -> None:
         trap = self._laid(moment)

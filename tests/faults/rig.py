@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, closing
@@ -24,21 +25,32 @@ REFUSED_EVERY: Final = 701  # the database refuses every revision divisible by t
 QUEUE_CHANGES: Final = 4_000
 DRAIN_S: Final = 3.0
 WAIT_S: Final = 120.0
+STATEMENT_S: Final = 8  # more than a wait for a lock, which ends by an error of its own
+_URL: Final = (
+    "postgresql://odds@127.0.0.1:{port}/postgres"
+    f"?connect_timeout=5&options=-c%20statement_timeout%3D{STATEMENT_S}s"
+)
 
 
-class Rig:
-    """The parts of one run, and the counts of the faults."""
+class Run(ABC):
+    """The parts of one run on any database, and the counts of the faults."""
 
-    def __init__(
-        self, postgres: StruckPostgres, proxy: Proxy, bookmaker: Bookmaker, served: Served
-    ) -> None:
-        self.postgres = postgres
-        self.proxy = proxy
+    url: str  # of the database, past any proxy
+
+    def __init__(self, bookmaker: Bookmaker, served: Served) -> None:
         self.bookmaker = bookmaker
         self.served = served
         self.witness = Witness(served.address)
         self.counts: Counter[str] = Counter()
         self.ends: list[str] = []  # how each run of the service ended: killed, stopped
+
+    @abstractmethod
+    def rows(self, query: str) -> list[list[str]]:
+        """Return a query's rows as text; NULL reads like the empty text."""
+
+    @abstractmethod
+    def struck(self) -> dict[str, int]:
+        """Return further counts of strikes."""
 
     async def until(
         self, what: str, shows: Callable[[pb.GetStatusResponse], bool]
@@ -57,14 +69,39 @@ class Rig:
         """Wait until every revision so far is durable and seen by the witness."""
         head = (await self.served.status()).head_revision
         await self.until(f"{head} is durable", lambda status: status.durable_revision >= head)
+        await self.seen(head)
+
+    async def seen(self, revision: int) -> None:
+        """Wait until the witness has seen a revision."""
         with trio.fail_after(WAIT_S):
-            while not self._seen(head):  # noqa: ASYNC110  # the witness is a thread
+            while not self._has_seen(revision):  # noqa: ASYNC110  # the witness is a thread
                 self.witness.check()
                 await trio.sleep(0.05)
 
-    def _seen(self, revision: int) -> bool:
+    def _has_seen(self, revision: int) -> bool:
         cursor = self.witness.cursor
         return self.witness.whole and cursor is not None and cursor.revision >= revision
+
+
+class Rig(Run):
+    """The parts of one run on PostgreSQL."""
+
+    def __init__(
+        self, postgres: StruckPostgres, proxy: Proxy, bookmaker: Bookmaker, served: Served
+    ) -> None:
+        super().__init__(bookmaker, served)
+        self.postgres = postgres
+        self.proxy = proxy
+        self.url = f"postgresql://postgres@127.0.0.1:{postgres.port}/postgres"
+
+    def rows(self, query: str) -> list[list[str]]:
+        return self.postgres.rows(query)
+
+    def struck(self) -> dict[str, int]:
+        return {
+            "database kills": self.postgres.kills,
+            "commit replies lost": self.proxy.lost_replies,
+        }
 
 
 def retries(status: pb.GetStatusResponse) -> bool:
@@ -111,6 +148,7 @@ def _refusing(postgres: StruckPostgres) -> None:
         capture_output=True, text=True, check=False, timeout=WAIT_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    postgres.psql("CREATE ROLE odds LOGIN SUPERUSER")
     postgres.psql(
         "ALTER TABLE odds_history ADD CONSTRAINT refused_by_the_test"
         f" CHECK (kind = 0 OR revision % {REFUSED_EVERY} <> 0)"
@@ -124,7 +162,7 @@ def _settings(folder: Path, address: str, port: int, bookmaker: Bookmaker) -> Pa
         [server]
         listen = "{address}"
         [database]
-        url = "postgresql://postgres@127.0.0.1:{port}/postgres"
+        url = "{_URL.format(port=port)}"
         queue_changes = {QUEUE_CHANGES}
         [shutdown]
         drain_s = {DRAIN_S}

@@ -21,15 +21,22 @@ import trio
 from odds_service.model.change import ChangeKind
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.faults.faults import FAULTS, Fault
-from tests.faults.rig import REFUSED_EVERY, Rig, rigged
+from tests.faults.rig import REFUSED_EVERY, Run, rigged
+from tests.faults.sqlite_faults import OF_DISKS, SQLITE_FAULTS
+from tests.faults.sqlite_rig import rigged_sqlite
 from tests.faults.witness import told
+from tests.support.disks import no_disks
 from tests.support.watching import odds_in
 
 log = logging.getLogger(__name__)
 
 
 @pytest.mark.parametrize(
-    "times", [pytest.param(3, id="short"), pytest.param(100, id="long", marks=pytest.mark.long)]
+    "times",
+    [
+        pytest.param(2, id="short", marks=pytest.mark.timeout(900)),  # time-outs take their time
+        pytest.param(100, id="long", marks=pytest.mark.long),
+    ],
 )
 async def test_every_fault_in_random_order(times: int, tmp_path: Path) -> None:
     rng = random.Random(times)
@@ -46,18 +53,52 @@ async def test_every_fault_in_random_order(times: int, tmp_path: Path) -> None:
             rig.counts[fault.__name__] += 1
             took_s = trio.current_time() - began
             log.info("%d/%d %s %.1f s", number, len(order), fault.__name__, took_s)
-        await _equal_at_rest(rig)
-        await rig.served.stop()
-        rig.ends.append("stopped")
-        rig.witness.close()
-        checked = _check(rig)
+        checked = await _stopped_and_checked(rig)
     assert rig.counts["open transactions struck"] >= times
-    assert rig.counts["stops that drained"] > 0
+    if times >= 100:  # on a busy machine each of a few stops may spill
+        assert rig.counts["stops that drained"] > 0
     assert rig.served.retries > 0
     log.info("%s", json.dumps(dict(rig.counts) | checked, indent=1))
 
 
-async def _equal_at_rest(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    "times", [pytest.param(1, id="short"), pytest.param(100, id="long", marks=pytest.mark.long)]
+)
+async def test_every_fault_of_files_in_random_order(times: int, tmp_path: Path) -> None:
+    rng = random.Random(times)
+    async with rigged_sqlite(tmp_path) as rig:
+        faults = [f for f in SQLITE_FAULTS if rig.disk is not None or f not in OF_DISKS]
+        order = [fault for fault in faults for _ in range(times)]
+        rng.shuffle(order)
+        await rig.recovered()
+        for number, fault in enumerate(order, 1):
+            await trio.sleep(rng.uniform(0.0, 0.3))
+            log.info("%s", fault.__name__)
+            began = trio.current_time()
+            await fault(rig, rng)
+            await rig.recovered()
+            rig.counts[fault.__name__] += 1
+            took_s = trio.current_time() - began
+            log.info("%d/%d %s %.1f s", number, len(order), fault.__name__, took_s)
+        checked = await _stopped_and_checked(rig)
+    assert rig.counts["stops that spilled"] >= times
+    log.info("%s", json.dumps(dict(rig.counts) | checked, indent=1))
+    if rig.disk is None:
+        pytest.skip(f"{no_disks()}: all faults but those of a full disk were struck")
+
+
+async def _stopped_and_checked(rig: Run) -> dict[str, int]:
+    """Stop the service and check everything; return what was counted."""
+    await _equal_at_rest(rig)
+    await rig.served.stop()
+    rig.ends.append("stopped")
+    rig.witness.close()
+    checked = _check(rig)
+    assert rig.served.retries > 0
+    return checked
+
+
+async def _equal_at_rest(rig: Run) -> None:
     """Stop the bookmaker; then the witness's map must equal the reply of GetOdds."""
     rig.bookmaker.stop()
     await trio.sleep(1.0)  # pending changes are applied
@@ -70,14 +111,14 @@ async def _equal_at_rest(rig: Rig) -> None:
     assert rig.witness.odds == odds_in(iter(served.events))
 
 
-def _check(rig: Rig) -> dict[str, int]:
+def _check(rig: Run) -> dict[str, int]:
     """Check the stored rows against the witness's record."""
-    (state,) = rig.postgres.rows("SELECT durable_revision FROM feed_state")
+    (state,) = rig.rows("SELECT durable_revision FROM feed_state")
     durable = int(state[0])
     _verified(rig)
     history: dict[int, int] = {}
     unstored: set[int] = set()
-    for row in rig.postgres.rows(
+    for row in rig.rows(
         "SELECT revision, kind, event_id, source, bookmaker, market, line, participant, before,"
         " after FROM odds_history ORDER BY revision"
     ):
@@ -90,7 +131,7 @@ def _check(rig: Rig) -> dict[str, int]:
     assert len(history) + len(unstored) == durable
     expected = {r for r in range(1, durable + 1) if r % REFUSED_EVERY == 0}
     assert unstored == expected
-    letters = rig.postgres.rows("SELECT revision, reason FROM dead_letters")
+    letters = rig.rows("SELECT revision, reason FROM dead_letters")
     assert sorted(int(revision) for revision, _ in letters) == sorted(expected)
     assert all("refused_by_the_test" in reason for _, reason in letters)
     checked = 0
@@ -104,17 +145,14 @@ def _check(rig: Rig) -> dict[str, int]:
         "changes told durable and found": checked,
         "refused": len(letters),
         "service starts": rig.served.starts,
-        "database kills": rig.postgres.kills,
         "streams reopened": len(rig.witness.reopened),
         "writer retries seen": rig.served.retries,
-        "commit replies lost": rig.proxy.lost_replies,
-    }
+    } | rig.struck()
 
 
-def _verified(rig: Rig) -> None:
-    url = f"postgresql://postgres@127.0.0.1:{rig.postgres.port}/postgres"
+def _verified(rig: Run) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "odds_service", "db", "verify", "--database", url],
+        [sys.executable, "-m", "odds_service", "db", "verify", "--database", rig.url],
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -138,13 +176,11 @@ def _prices(odds: str) -> Any:
     return status, tuple((key, price, active) for key, _name, price, active in outcomes)
 
 
-def _check_cursors(rig: Rig) -> None:
+def _check_cursors(rig: Run) -> None:
     """Check that each cursor resumed as the rule of epochs demands."""
     epochs = [
         (epoch, int(first))
-        for epoch, first in rig.postgres.rows(
-            "SELECT epoch, first_revision FROM epochs ORDER BY place"
-        )
+        for epoch, first in rig.rows("SELECT epoch, first_revision FROM epochs ORDER BY place")
     ]
     first_after = {epoch: later[1] for (epoch, _), later in pairwise(epochs)}
     assert len(epochs) == rig.served.starts == len(rig.ends)

@@ -67,7 +67,7 @@ def fold_selected(
 def read_all(reader: MemoryLog, selection: Selection, revision: int, head: int) -> list[Change]:
     changes: list[Change] = []
     while revision < head:
-        selected, revision = reader.after(selection, revision)
+        selected, revision, _ = reader.after(selection, revision)
         changes += [each.change for each in selected]
     return changes
 

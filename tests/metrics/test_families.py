@@ -10,11 +10,15 @@ from odds_service.metrics.families import MAX_PROBLEMS, Readings
 from odds_service.metrics.serve import ServiceCollector
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.status import (
+    DELAY_BUCKETS_S,
     LATENCY_BUCKETS_S,
     ChannelFill,
+    DelayReport,
+    Disk,
     RpcReport,
     ServiceStatus,
     SourceReport,
+    StorageReport,
     SubscriberReport,
     TierFreshness,
     WriterReport,
@@ -95,6 +99,8 @@ def test_what_is_not_known_is_absent_and_not_0() -> None:
     ):
         assert (name, frozenset({("source", source)})) not in scrape.samples
     assert "odds_writer_bridged_seconds" not in scrape.names
+    assert "odds_storage_wal_bytes" not in scrape.names
+    assert shown(replace(READ, wal_bytes=0)).value("odds_storage_wal_bytes") == 0
 
 
 def test_no_text_of_others_and_no_peer_is_shown() -> None:
@@ -163,3 +169,40 @@ def test_lag_is_a_distribution_of_all_streams_and_a_maximum() -> None:
 
 def test_latency_buckets_ascend() -> None:
     assert list(LATENCY_BUCKETS_S) == sorted(set(LATENCY_BUCKETS_S))
+
+
+def test_delays_are_cumulative_histograms_by_tier_and_stage() -> None:
+    buckets = [0] * (len(DELAY_BUCKETS_S) + 1)
+    buckets[0], buckets[2], buckets[-1] = 5, 3, 1
+    delay = DelayReport("observed_sent", buckets, 90_000.0, [0] * len(buckets))
+    tier = TierFreshness(
+        tier="hour", target_s=60.0, pulls=1, fresh=1, in_time=1, late=0, delays=[delay]
+    )
+    source = replace(SOURCE, freshness=[tier], clock_ahead=7)
+    scrape = shown(replace(READ, status=replace(READ.status, sources=[source, NEWCOMER])))
+    where = {"source": "toa", "tier": "hour", "stage": "observed_sent"}
+    name = "odds_delay_seconds"
+    assert scrape.value(f"{name}_bucket", le=str(DELAY_BUCKETS_S[0]), **where) == 5
+    assert scrape.value(f"{name}_bucket", le=str(DELAY_BUCKETS_S[-1]), **where) == 8
+    assert scrape.value(f"{name}_bucket", le="+Inf", **where) == 9
+    assert scrape.value(f"{name}_count", **where) == 9
+    assert scrape.value(f"{name}_sum", **where) == 90_000
+    assert not any(
+        key[0].startswith(name) and ("source", "new") in key[1] for key in scrape.samples
+    )
+    foreign = "odds_delay_foreign_clock_total"
+    assert scrape.value(foreign, source="toa", clock="ahead") == 7
+
+
+def test_a_size_that_is_not_known_is_absent() -> None:
+    names = shown(READ).names
+    assert not {name for name in names if name.startswith(("odds_storage", "odds_disk"))}
+    storage = StorageReport(
+        measured_at=NOON, parts={"database": 7, "wal": 0}, disks=[Disk("spill", 3, 9)]
+    )
+    scrape = shown(replace(READ, status=replace(READ.status, storage=storage)))
+    assert scrape.value("odds_storage_bytes", part="database") == 7
+    assert scrape.value("odds_storage_bytes", part="wal") == 0
+    assert scrape.value("odds_disk_free_bytes", place="spill") == 3
+    assert scrape.value("odds_disk_size_bytes", place="spill") == 9
+    assert "odds_storage_growth_bytes_per_day" not in scrape.names

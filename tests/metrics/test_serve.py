@@ -72,6 +72,7 @@ async def test_counters_agree_with_what_was_done(tmp_path: Path) -> None:
     assert after.value("odds_oldest_revision") == 1
     assert 0 < after.value("odds_writer_groups_total") <= running.parts.writer.groups
     assert after.value("odds_dead_letters") == after.value("odds_writer_retries_total") == 0
+    assert after.value("odds_storage_wal_bytes") > 0
     assert after.value("odds_cache_events") == len(cut.events)
     bookmakers = [odds for entry in cut.events.values() for odds in entry.bookmakers.values()]
     assert after.value("odds_cache_bookmakers") == len(bookmakers)

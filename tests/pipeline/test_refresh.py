@@ -2,19 +2,21 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 import trio
 import trio.testing
 
 from odds_service.clock import DrivenClock
 from odds_service.errors import SourceError
-from odds_service.model.change import ChangeKind, MarketChange
+from odds_service.model.change import ChangeKind, MarketChange, SourceChange
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation, Scope
+from odds_service.model.refresh import RefreshOutcome
 from odds_service.pipeline.refresh import Refresher
-from odds_service.pipeline.scrape import Scraper
+from odds_service.pipeline.scrape import Scraper, ScraperRetired
 from tests.pipeline.test_detect import Stage
-from tests.pipeline.test_scrape import Scripted, listings_of
+from tests.pipeline.test_scrape import Scripted, hang, listings_of
 from tests.support.observations import NOON, Offer, cached, fold, observe, offered
 
 H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
@@ -88,3 +90,61 @@ async def test_a_refresh_that_fails_removes_nothing_and_is_named(
     assert [(each.source, each.error_kind) for each in reply.sources] == [("toa", "html")]
     assert cached(stage.cache.events) == before
     assert stage.feed.head_revision == head
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_a_refresh_goes_on_with_the_scraper_that_a_reload_put_there(
+    stage: Stage, autojump_clock: trio.testing.MockClock, replaced: bool
+) -> None:
+    await stage.detector.observe(observe(offered(WHOLE), 0))
+    asked = trio.Event()
+
+    async def stuck() -> Observation:
+        asked.set()
+        return await hang()
+
+    async def fetched() -> Observation:  # noqa: ASYNC124  # a step is awaited
+        return observe(offered(only_e(LESS)), 2, scope=ONE)
+
+    send, _ = trio.open_memory_channel[object](1)
+    clock = DrivenClock(lambda: NOON + timedelta(minutes=2))
+    old, new = (Scraper(Scripted(step), send, clock, listings_of()) for step in (stuck, fetched))
+    scrapers = {"toa": old}
+    replies: list[RefreshOutcome] = []
+    async with trio.open_nursery() as nursery:
+        refresher = Refresher(
+            stage.cache, stage.detector, Committed(), stage.queue, scrapers, nursery
+        )
+
+        async def refresh() -> None:
+            replies.append(await refresher.refresh("toa:e", 5.0))
+
+        nursery.start_soon(refresh)
+        await asked.wait()
+        del scrapers["toa"]
+        if replaced:
+            scrapers["toa"] = new
+        await old.retire()
+    (reply,) = replies
+    (source,) = reply.sources
+    assert source.error_kind == ("" if replaced else "not_configured")
+    assert bool(reply.changes) is replaced
+    with pytest.raises(ScraperRetired):
+        await old.fetch_event("e", None)
+
+
+async def test_a_fetch_under_replaced_settings_changes_nothing(stage: Stage) -> None:
+    early = msgspec.structs.replace(observe(offered(WHOLE), 1), sequence=1)
+    state = stage.cache.sources["toa"]
+    stage.detector.set_source(state)
+    ignored = await stage.detector.observe(early)
+    assert (ignored.changes, stage.cache.events) == ([], {})
+    late = msgspec.structs.replace(early, sequence=10**12)
+    assert (await stage.detector.observe(late)).changes
+    stage.detector.drop_source("toa")
+    head = stage.feed.head_revision
+    assert (await stage.detector.observe(late)).changes == []
+    assert stage.feed.head_revision == head
+    last = stage.published()[-1]
+    assert isinstance(last, SourceChange)
+    assert (last.kind, last.after.reason) == (ChangeKind.SOURCE_DOWN, "no_longer_asked")

@@ -160,7 +160,9 @@ def giving(value: Any) -> Step:
 
 
 def unstamped(observation: Observation) -> Observation:
-    return replace(observation, sequence=0, started_at=NOON, observed_at=NOON, observed_boot_s=0.0)
+    return replace(
+        observation, sequence=0, started_at=NOON, observed_at=NOON, observed_boot_s=0.0, tier=""
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from odds_service.certificates import certificates_of
 from odds_service.client import Address, open_client
 from odds_service.config import ServerSettings, load_settings
 from odds_service.errors import OddsServiceError, SettingsError
-from odds_service.rpc.auth import credentials, peer_host
+from odds_service.rpc.auth import peer_host
 from tests.support.certificates import make_certificates
 from tests.support.odds_builders import serving
 from tests.support.refusals import odds_of, refusal_of, small_book
@@ -97,11 +98,11 @@ def test_tls_files_that_are_wrong_are_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("# none\n")
     with pytest.raises(OddsServiceError, match="must both be set"):
-        credentials(ServerSettings(tls_certificate=file))
+        certificates_of(ServerSettings(tls_certificate=file))
     with pytest.raises(OddsServiceError, match="not a PEM"):
-        credentials(ServerSettings(tls_certificate=file, tls_key=file))
+        certificates_of(ServerSettings(tls_certificate=file, tls_key=file))
     with pytest.raises(OddsServiceError, match="cannot be read"):
-        credentials(ServerSettings(tls_certificate=tmp_path / "no", tls_key=file))
+        certificates_of(ServerSettings(tls_certificate=tmp_path / "no", tls_key=file))
 
 
 async def test_tokens_come_from_a_file_or_the_environment(

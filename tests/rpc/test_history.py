@@ -8,7 +8,7 @@ import random
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from typing import Any
 import psutil
 import pytest
 import trio
+from google.protobuf.message import Message
+from pydantic import SecretStr
 
 from odds_service.bridge import open_bridge
 from odds_service.client import (
@@ -27,13 +29,21 @@ from odds_service.client import (
     open_client,
     open_sync_client,
 )
+from odds_service.config import AccessSettings, ServerSettings
 from odds_service.model.market import MarketKey, MarketStatus
 from odds_service.rpc import stored
 from odds_service.storage import open_store
 from odds_service.store import HistoryFilter, HistoryPage, Retention, Store, WriteGroup
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import NOON, Prices, fold, observe, observed_event
-from tests.support.odds_builders import EPOCH, Bookkeeping, random_observations, serving
+from tests.support.odds_builders import (
+    EPOCH,
+    Bookkeeping,
+    Client,
+    connected,
+    random_observations,
+    serving,
+)
 from tests.support.postgres import PostgresServer, postgres_server
 
 
@@ -55,12 +65,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @asynccontextmanager
-async def kept(book: Bookkeeping, url: str) -> AsyncIterator[tuple[Store, str]]:
+async def kept(
+    book: Bookkeeping, url: str, settings: ServerSettings | None = None
+) -> AsyncIterator[tuple[Store, str]]:
     """Serve the book with a real store; yield the store and the address."""
     async with open_bridge(), open_store(url, migrate=True) as store:
         await store.begin()
         await store.write(WriteGroup(book.batches))
-        async with serving(book, store=store) as server:
+        async with serving(book, store=store, settings=settings) as server:
             yield store, server.address
 
 
@@ -267,6 +279,47 @@ async def test_closing_odds_are_the_last_open_ones_before_the_start(url: str) ->
     assert second.age_s == 120
     assert second.confirmed_at == NOON + timedelta(minutes=8)
     assert only.odds == (second,)
+
+
+async def test_closing_odds_and_history_of_a_restricted_token(url: str) -> None:
+    book = Bookkeeping(sources=("ours", "hidden"))
+    start = NOON + timedelta(minutes=10)
+    offer: dict[str, dict[MarketKey, Prices]] = {
+        name: {H2H: {"home": 2.0, "away": 1.9}} for name in ("b1", "b2")
+    }
+    both = observed_event("e", offer, start_time=start)
+    alone = observed_event("theirs", offer, start_time=start)
+    book.see(observe([both], 0, source="ours"))
+    book.see(observe([both, alone], 1, source="hidden"))
+    book.now = NOON + timedelta(hours=1)
+    token = "token-of-a-restricted-caller"
+    entry = AccessSettings(name="ours", token=SecretStr(token), sources=["ours"], bookmakers=["b1"])
+    settings = ServerSettings(listen="127.0.0.1:0", access=[entry])
+    async with kept(book, url, settings) as (_, address):
+        with connected(address, authorization=f"Bearer {token}") as client:
+            closed, pages = [
+                await all_of(client, name, request)
+                for name, request in (
+                    ("GetClosingOdds", pb.GetClosingOddsRequest()),
+                    ("GetHistory", pb.GetHistoryRequest()),
+                )
+            ]
+    (event,) = [event for page in closed for event in page.events]
+    assert event.event.id == "e"
+    assert [(each.source, each.bookmaker) for each in event.odds] == [("ours", "b1")]
+    changes = [change for page in pages for change in page.changes]
+    assert [(each.event_id, each.bookmaker) for each in changes] == [("e", ""), ("e", "b1")]
+    for hidden in ('"hidden"', '"b2"', '"theirs"'):
+        assert hidden not in f"{closed} {pages}"
+
+
+async def all_of(client: Client, name: str, request: Message) -> list[Any]:
+    """Return the messages of a server stream."""
+    messages: list[Any] = []
+    with client.stream(name, request) as stream, suppress(EOFError):
+        while True:
+            messages.append(await stream.next())
+    return messages
 
 
 async def test_closing_odds_of_many_events_come_in_pages(tmp_path: Path) -> None:

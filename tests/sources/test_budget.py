@@ -117,3 +117,29 @@ def test_no_day_has_more_than_its_credits(
         day = int((now + offset_s) // DAY_S)
         spent[day] = spent.get(day, 0.0) + cost
     assert all(of_day <= per_day + 1e-6 for of_day in spent.values())
+
+
+def test_a_budget_goes_on_under_other_settings() -> None:
+    old = Budget(concurrency=1, requests_per_s=1, quota_per_day=100)
+    for _ in range(50):
+        old.start(0.0, 1)
+        old.end()
+    old.told(0.0, 40)
+    old.hold(120.0)
+    new = Budget(concurrency=2, quota_per_day=200)
+    new.take_over(old, 0.0)
+    assert new.quota_left == 40
+    assert new.opens_at(0.0, 1) == 120.0
+    assert new.opens_at(0.0, 41) == RENEWAL_S
+    spent, fresh = Budget(concurrency=1, quota_per_day=10), Budget(concurrency=1, quota_per_day=20)
+    for _ in range(10):
+        spent.start(0.0, 1)
+        spent.end()
+    fresh.take_over(spent, 0.0)
+    assert fresh.opens_at(0.0, 1) == DAY_S  # nothing of the day's credits is left
+
+
+def test_a_raised_quota_is_used_at_once() -> None:
+    old, new = Budget(concurrency=1, quota_per_day=1), Budget(concurrency=1, quota_per_day=10)
+    new.take_over(old, 0.0)
+    assert new.opens_at(0.0, 1) <= 0.0

@@ -14,6 +14,7 @@ from odds_service.demo.settings import SimulationSettings
 from odds_service.errors import SettingsError, SourceError
 from odds_service.http.message import App, Request, Response
 from odds_service.model.observation import ANY, Completeness, Observation
+from odds_service.sources import key_file
 from odds_service.sources.base import Offer, Pull
 from odds_service.sources.registry import open_source
 from odds_service.sources.the_odds_api import TheOddsApi
@@ -259,6 +260,25 @@ async def test_wrong_settings_are_named(table: dict[str, Any], said: str) -> Non
     assert said in str(caught.value)
     assert "mine" in str(caught.value)
     assert KEY not in str(caught.value)
+
+
+async def test_a_key_file_that_changes_is_used_by_the_next_fetch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_file, "LOOK_S", 0.0)
+    path = tmp_path / "key"
+    path.write_text("first-key")
+    app = Scripted(json_of([]), json_of([]), Response(401, b'{"message": "no: second-key"}'))
+    async with source_of(app, api_key=None, api_key_file=path) as source:
+        await source.fetch(PULL)
+        path.write_text("second-key")
+        await source.fetch(PULL)
+        with pytest.raises(SourceError) as caught:
+            await source.fetch(PULL)
+    assert [each.first("apiKey") for each in app.requests] == [
+        "first-key", "second-key", "second-key",
+    ]  # fmt: skip
+    assert "second-key" not in str(caught.value)
 
 
 async def test_where_the_key_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -367,3 +367,37 @@ async def test_nothing_is_left_open(place: Place) -> None:
     if isinstance(place, PostgresPlace):
         query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'odds-service'"
         assert place.value(f"{query} AND datname = '{place.name}'") == "0"
+
+
+async def test_its_size_is_that_of_its_files_or_tables(place: Place) -> None:
+    story = Story(SERIES)
+    async with place.begun() as (store, _):
+        before = await store.size()
+        await write_all(store, story)
+        size = await store.size()
+        if not isinstance(place, DatabasePlace):
+            assert size is None
+            return
+        assert before is not None
+        assert size is not None
+        assert size.parts["spill"] == 0
+        assert sum(size.parts.values()) > sum(before.parts.values())
+        if isinstance(place, SqlitePlace):
+            assert size.parts == {
+                "database": place.path.stat().st_size,
+                "wal": place.path.with_name("odds.db-wal").stat().st_size,
+                "spill": 0,
+            }
+            assert size.folders == {"database": place.folder, "spill": place.folder}
+        else:
+            whole = int(place.value("SELECT pg_database_size(current_database())"))
+            assert sum(size.parts.values()) == pytest.approx(whole, rel=0.05)
+            assert size.parts["odds_history"] > before.parts["odds_history"]  # its partitions
+            assert {"odds_current", "snapshots", "events", "other"} <= size.parts.keys()
+            assert size.folders == {"spill": place.folder}  # the server's disk is out of sight
+        store.spill(story.batches)
+        spilled = place.spill()
+        assert spilled is not None
+        after = await store.size()
+        assert after is not None
+        assert after.parts["spill"] == spilled.stat().st_size > 0

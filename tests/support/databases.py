@@ -95,12 +95,13 @@ class DatabasePlace(Place):
     """A database that a test can also read and change beside the program."""
 
     url: str
+    spill_folder: Path | None = None
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def opened(self, *, owner: bool = True) -> AbstractAsyncContextManager[Store]:
-        return open_store(self.url, migrate=True, owner=owner, spill_folder=self.folder)
+        return open_store(self.url, migrate=True, owner=owner, spill_folder=self.spill_folder)
 
     @abstractmethod
     def sql(self, statement: str) -> list[tuple[str, ...]]:
@@ -161,6 +162,7 @@ class PostgresPlace(DatabasePlace):
 
     def __init__(self, folder: Path, server: PostgresServer) -> None:
         super().__init__(folder)
+        self.spill_folder = folder
         self.server = server
         self.name = f"test{next(_numbers)}"
         self.url = server.url(self.name)

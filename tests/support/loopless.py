@@ -229,7 +229,7 @@ class Reader:
             if isinstance(action, actions.SendStored):
                 changes, upto = one_message(action.selected, action.upto)
             elif isinstance(action, actions.SendChanges):
-                changes, upto = one_message(*service.log.after(selection, action.after))
+                changes, upto = one_message(*service.log.after(selection, action.after)[:2])
             else:
                 changes, upto = self._folded(action), action.upto
         except LeftMemory:
@@ -247,7 +247,7 @@ class Reader:
         service, selection = self.service, self.options.selection
         window = Window(action.after) if action.begun is None else action.begun
         while window.upto < action.upto:
-            selected, reached = service.log.after(selection, window.upto, action.upto)
+            selected, reached, _ = service.log.after(selection, window.upto, action.upto)
             window.add([each.change for each in selected], reached)
         if action.begun is None:
             service.encoded.add((selection, action.after, action.upto))

@@ -1,7 +1,7 @@
 """A cache and a feed that take small observations, and a gRPC server over them."""
 
 import random
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from odds_service.model.change import (
 from odds_service.model.fold import OddsState, backwards
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation
+from odds_service.model.refresh import RefreshOutcome
 from odds_service.model.snapshot import EventOdds
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc.parts import History, RpcParts
@@ -214,6 +215,7 @@ async def serving(
     stored: bool = True,
     settings: ServerSettings | None = None,
     store: History | None = None,
+    refresh: Callable[[str, float], Awaitable[RefreshOutcome]] | None = None,
 ) -> AsyncIterator[RpcServer]:
     """Serve the book on a free port; stop the server in order at the end.
 
@@ -222,6 +224,7 @@ async def serving(
         stored: Whether the server has a store at all.
         settings: The server's settings; by default any free port of loopback.
         store: A real store, in place of the book.
+        refresh: The function behind RefreshEvent, if there is one.
     """
     async with trio.open_nursery() as nursery:
         parts = RpcParts(
@@ -230,6 +233,7 @@ async def serving(
             gate=TrioGate(nursery),
             settings=settings or ServerSettings(listen="127.0.0.1:0"),
             status=book.status,
+            refresh=refresh,
             store=(store or book) if stored else None,
             epochs=[(EPOCH, 1)],
             now=lambda: book.now,

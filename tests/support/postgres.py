@@ -29,7 +29,10 @@ _FAST: Final = ("-c", "fsync=off")
 class PostgresServer:
     """A cluster in a folder of its own, at a port of 127.0.0.1 that survives restarts."""
 
-    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, fsync: bool = False, programs: Path = POSTGRES_BIN_PATH
+    ) -> None:
+        self._programs = programs
         self._data = folder / "data"
         self._log = folder / "log"
         self._as: list[str] = []
@@ -43,7 +46,7 @@ class PostgresServer:
             # By a program, not by subprocess: that would fork this process, and a fork of one in
             # which gRPC runs can crash before it becomes PostgreSQL (without, it is a vfork).
             self._as = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--"]
-        self.port = _free_port()
+        self.port = free_port()
         self._run("initdb", "-D", str(self._data), "--auth=trust", "--encoding=utf8",
                   "--locale=C", "-U", "postgres", "--no-sync", "--no-instructions")  # fmt: skip
 
@@ -51,7 +54,7 @@ class PostgresServer:
         """Start the server and wait until it answers."""
         assert self._process is None
         deadline = time.monotonic() + START_S
-        while not self._answers():
+        while not self.answers():
             # After a kill, children of the old server may outlive the first attempt.
             if self._process is None or self._process.poll() is not None:
                 self._launch()
@@ -62,7 +65,7 @@ class PostgresServer:
     def _launch(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._as, POSTGRES_BIN_PATH / "postgres", "-D", self._data, "-h", "127.0.0.1",
+                [*self._as, self._programs / "postgres", "-D", self._data, "-h", "127.0.0.1",
                  "-p", str(self.port), "-k", "", *self._options],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
@@ -93,14 +96,15 @@ class PostgresServer:
             "-c", statement,
         )  # fmt: skip
 
-    def _answers(self) -> bool:
+    def answers(self, port: int | None = None) -> bool:
+        """Return whether a server answers, at its own port or at a pooler's."""
         program = str(POSTGRES_BIN_PATH / "pg_isready")
-        asked = [program, "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        asked = [program, "-q", "-h", "127.0.0.1", "-p", str(port or self.port)]
         return subprocess.run(asked, check=False).returncode == 0
 
     def _run(self, program: str, *arguments: str) -> str:
         done: subprocess.CompletedProcess[str] = subprocess.run(
-            [*self._as, POSTGRES_BIN_PATH / program, *arguments],
+            [*self._as, self._programs / program, *arguments],
             capture_output=True, text=True, check=False, cwd="/",
         )  # fmt: skip
         if done.returncode:
@@ -109,10 +113,12 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
+def postgres_server(
+    *, fsync: bool = False, programs: Path = POSTGRES_BIN_PATH
+) -> Iterator[PostgresServer]:
     """Start a server in a temporary folder; remove both at the end."""
     folder = Path(tempfile.mkdtemp(prefix="odds-postgres-"))
-    server = PostgresServer(folder, fsync=fsync)
+    server = PostgresServer(folder, fsync=fsync, programs=programs)
     try:
         server.start()
         yield server
@@ -121,7 +127,8 @@ def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nothing listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

@@ -11,6 +11,7 @@ import trio
 
 from odds_service.clock import Clock
 from odds_service.config import Settings, load_settings
+from odds_service.reloads import Reloads
 from odds_service.service import Running, run_service
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
@@ -32,11 +33,14 @@ def settings_for(folder: Path, source_port: int, sports: list[str], **table: Any
 
 
 @asynccontextmanager
-async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
+async def service(
+    settings: Settings, clock: Clock | None = None, reloads: Reloads | None = None
+) -> AsyncIterator[Running]:
     """Start the service, on a clock of its own if one is given; stop it in order at the end."""
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(partial(run_service, settings, stop, clock=clock))
+        run = partial(run_service, settings, stop, clock=clock, reloads=reloads)
+        running: Running = await nursery.start(run)
         try:
             yield running
         finally:

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import pyte
@@ -50,7 +50,7 @@ def at_terminal(
     *arguments: str,
     width: int = 80,
     interrupt_when: Callable[[str], bool] | None = None,
-    **environment: str,
+    environment: Mapping[str, str] = {},
 ) -> Seen:
     """Run a command at a terminal; with `interrupt_when`, press ^C once its output fulfils it."""
     ours, theirs = pty.openpty()
@@ -59,7 +59,7 @@ def at_terminal(
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        env=variables | {"TERM": "xterm-256color", "TZ": "UTC"} | environment,
+        env=variables | {"TERM": "xterm-256color", "TZ": "UTC"} | dict(environment),
     )  # fmt: skip
     os.close(theirs)
     received = b""
@@ -92,8 +92,8 @@ def at_terminal(
     return Seen(code, lines, raw, screen)
 
 
-async def seen(*arguments: str, width: int = 80, **environment: str) -> Seen:
+async def seen(*arguments: str, width: int = 80, environment: Mapping[str, str] = {}) -> Seen:
     """Run a command at a terminal, from Trio."""
     return await trio.to_thread.run_sync(
-        lambda: at_terminal(*arguments, width=width, **environment)
+        lambda: at_terminal(*arguments, width=width, environment=environment)
     )

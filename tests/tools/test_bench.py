@@ -30,6 +30,7 @@ SMALL = {
     "storage": ["--events", "12", "--bookmakers", "2", "--markets", "5"],
     "cycle": ["--events", "6", "--markets", "10", "--sports", "2"],
     "start": ["--markets", "500"],
+    "letters": ["--markets", "4000", "--letters", "500"],
     "watch": ["--stretch", "1", "--most", "1"],
     "read": ["--events", "6", "--markets", "10", "--leagues", "2", "--ingest", "2000"],
 }

@@ -79,6 +79,7 @@ class Load:
     def observation(self, sport: str, events: Sequence[ObservedEvent]) -> Observation:
         """Return the observation of a fetch that has just ended."""
         return Observation(
+            tier="all",
             source=SOURCE,
             scope=Scope(listing=sport),
             completeness=Completeness.COMPLETE,

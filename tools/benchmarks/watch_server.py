@@ -26,7 +26,7 @@ from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.logs import configure_logs
-from odds_service.model.change import Change, ChangeKind, Commit, MarketChange
+from odds_service.model.change import Change, ChangeKind, Commit, MarketChange, Timing
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey, Markets, MarketStatus, Outcome
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
@@ -110,7 +110,7 @@ def _events() -> Iterable[EventOdds]:
                 markets[key] = Market(key, MarketStatus.OPEN, outcomes, 1, _NOON)
             odds = BookmakerOdds(0, event.id, "sim", bookmaker, _NOON, _NOON, None, markets)
             bookmakers["sim", bookmaker] = odds
-        carried = {"sim": EventSource("sim", str(number), "soccer_epl", None)}
+        carried = {"sim": EventSource("sim", str(number), "soccer_epl", None, tier="all")}
         yield EventOdds(event, carried, bookmakers)
 
 
@@ -152,7 +152,9 @@ class Ours:
 
     def publish(self, count: int) -> None:
         entries, changes = self.odds.move(count, self.feed.head_revision + 1)
-        self.cache.swap(entries, {}, Commit(changes), changes[-1].detected_at)
+        now_s = time.monotonic()
+        commit = Commit(changes, timing=Timing("sim", "all", now_s, now_s))
+        self.cache.swap(entries, {}, commit, changes[-1].detected_at)
         self.feed.advance_durable(self.feed.head_revision)
 
     def subscribers(self) -> int:

@@ -1,22 +1,30 @@
 """Dead letters: changes that are missing from the history, with the reasons."""
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from contextlib import suppress
+import enum
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import ColumnElement, Row, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from odds_service.model.change import Change
+from odds_service.model.change import Change, EventChange, MarketChange
 from odds_service.model.snapshot import EventSource, Snapshot
 from odds_service.storage.database import Database
-from odds_service.storage.rows import Unreadable
-from odds_service.storage.rows.history import HistoryRow, change_from, changes_from, history_row
-from odds_service.storage.schema import dead_letters, epochs
+from odds_service.storage.rows.history import HistoryRow, changes_from, history_row
+from odds_service.storage.schema import MARKET_COLUMNS, dead_letters, lost_changes
 from odds_service.store import DeadLetter
+
+
+class Subject(enum.IntEnum):
+    """The subject of a letter's change."""
+
+    MARKET = 1
+    EVENT = 2
+    SOURCE = 3
+
 
 _REASON_CHARS: Final = 500  # of a database's message, which may quote a whole row
 
@@ -40,6 +48,8 @@ async def aio_keep(
     listed: Sequence[Entry],
     reason: str,
     now: datetime,
+    *,
+    applies: bool,
 ) -> None:
     """Keep changes as dead letters.
 
@@ -49,6 +59,7 @@ async def aio_keep(
         listed: each change with its snapshot and sources.
         reason: why they are not stored.
         now: the time to record.
+        applies: whether their revisions are theirs, so that past odds depend on them.
     """
     values = [
         {
@@ -57,23 +68,43 @@ async def aio_keep(
             "reason": reason[:_REASON_CHARS].replace("\0", " "),
             "kept_at": now,
             "attempts": 1,
-            "letter": _written(change, snapshot, carried),
         }
+        | _written(change, snapshot, carried, applies=applies)
         for change, snapshot, carried in listed
     ]
     await connection.execute(dead_letters.insert(), values)
+    lost = [{"revision": each["revision"]} for each in values if applies and not each["letter"]]
+    if lost:
+        await connection.execute(lost_changes.insert(), lost)
 
 
 def _written(
-    change: Change,
-    snapshot: Snapshot | None,
-    carried: tuple[EventSource, ...],
-) -> bytes:
-    """Return a letter as JSON; empty for invalid Unicode, which no database accepts."""
+    change: Change, snapshot: Snapshot | None, carried: tuple[EventSource, ...], *, applies: bool
+) -> dict[str, Any]:
+    """Return the columns of a letter and its place; empty for text that no database accepts."""
     try:
-        return msgspec.json.encode(Letter(history_row(change), snapshot, carried))
+        row = history_row(change)
+        letter = msgspec.json.encode(Letter(row, snapshot, carried))
     except UnicodeEncodeError:
-        return b""
+        nowhere = dict.fromkeys(MARKET_COLUMNS, "")
+        counts = {"applies": 0, "subject": _subject(change), "kind": int(change.kind)}
+        return {"letter": b"", "carries": 0, "place": ""} | counts | nowhere
+    # PostgreSQL's text cannot hold NUL.
+    names = {name: getattr(row, name).replace("\0", "\ufffd") for name in MARKET_COLUMNS}
+    counts = {"applies": int(applies), "subject": _subject(change), "kind": row.kind}
+    place = digest(names.values())
+    return {"letter": letter, "carries": len(carried), "place": place} | counts | names
+
+
+def digest(names: Iterable[str]) -> str:
+    """Return a short text for the names of a market, each of which may fill a kilobyte."""
+    return blake2b("\x1f".join(names).encode(), digest_size=12).hexdigest()
+
+
+def _subject(change: Change) -> int:
+    if isinstance(change, MarketChange):
+        return int(Subject.MARKET)
+    return int(Subject.EVENT if isinstance(change, EventChange) else Subject.SOURCE)
 
 
 def read_letter(letter: bytes) -> Letter | None:
@@ -106,33 +137,6 @@ def _shown(row: Row[Any]) -> DeadLetter:
     )
 
 
-async def aio_kept(
-    connection: AsyncConnection, after: int, upto: int
-) -> list[tuple[Change, tuple[EventSource, ...]]]:
-    """Return the changes of letters that still own their revisions in (after, upto], in order.
-
-    A letter does not own its revision if the log continued without it (see storage.letters.spill).
-    """
-    opened = [
-        (row.first_revision, row.epoch)
-        for row in await connection.execute(select(epochs).order_by(epochs.c.place))
-    ]
-    firsts = [first for first, _ in opened]
-    query = (
-        select(dead_letters)
-        .where(dead_letters.c.revision > after, dead_letters.c.revision <= upto)
-        .order_by(dead_letters.c.revision, dead_letters.c.letter_id)
-    )
-    kept = []
-    for row in await connection.execute(query):
-        place = bisect_right(firsts, row.revision) - 1
-        letter = read_letter(row.letter)
-        if letter is not None and place >= 0 and opened[place][1] == row.epoch:
-            with suppress(Unreadable):
-                kept.append((change_from(letter.row), letter.carried))
-    return kept
-
-
 async def aio_count(connection: AsyncConnection) -> int:
     count: int | None = await connection.scalar(select(func.count()).select_from(dead_letters))
     return count or 0
@@ -141,7 +145,11 @@ async def aio_count(connection: AsyncConnection) -> int:
 async def aio_drop(database: Database, letter_id: int) -> bool:
     """See store.Store.drop_dead_letter."""
     async with database.writing() as connection:
-        found = await connection.execute(
-            delete(dead_letters).where(dead_letters.c.letter_id == letter_id)
-        )
-        return found.rowcount > 0
+        return await aio_give_up(connection, dead_letters.c.letter_id == letter_id) > 0
+
+
+async def aio_give_up(connection: AsyncConnection, which: ColumnElement[bool]) -> int:
+    """Delete letters; the changes of those that applied are lost. Return the number of letters."""
+    applied = select(dead_letters.c.revision).where(which, dead_letters.c.applies == 1)
+    await connection.execute(lost_changes.insert().from_select(["revision"], applied))
+    return (await connection.execute(delete(dead_letters).where(which))).rowcount

@@ -4,24 +4,32 @@ The current tables lack them. A start, and a reading as of a revision, must ther
 the odds from those tables. Dropped letters are given up, so their changes are not applied.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from odds_service.model.change import (
-    Change,
-    ChangeKind,
-    EventChange,
-    MarketChange,
-    SourceChange,
-)
+from odds_service.model.change import Change, EventChange, MarketChange, SourceChange
 from odds_service.model.market import Market, MarketKey, MarketStatus
 from odds_service.model.snapshot import EventSource
-from odds_service.storage.letters.letters import aio_kept
+from odds_service.storage.letters.letters import Letter
+from odds_service.storage.letters.selecting import (
+    EVENT,
+    IS_END,
+    MARKET,
+    OF_EVENT,
+    OF_MARKET,
+    OF_SOURCE,
+    decoded,
+    each,
+    letters_at,
+    within,
+)
 from odds_service.storage.schema import (
+    MARKET_COLUMNS,
+    dead_letters,
     events,
     feed_state,
     odds_current,
@@ -29,8 +37,6 @@ from odds_service.storage.schema import (
 )
 
 MarketRef = tuple[str, str, str, MarketKey]  # event, source, bookmaker, market
-
-_AT_ONCE: Final = 500  # ids per query
 
 
 class RefusedChanges(Struct):
@@ -74,69 +80,100 @@ class RefusedChanges(Struct):
                 current[place] = change.after
 
 
-async def aio_refused_changes(connection: AsyncConnection, upto: int) -> RefusedChanges:
-    """Return the refused changes that are in force at revision `upto`."""
+async def aio_refused_changes(
+    connection: AsyncConnection, upto: int, event_ids: Sequence[str] = ()
+) -> RefusedChanges:
+    """Return the refused changes that are in force at revision `upto`.
+
+    Args:
+        connection: inside a transaction.
+        upto: the revision.
+        event_ids: the events of interest; empty for all.
+    """
     found = RefusedChanges()
-    changes: list[Change] = []
     # Skip letters below the floor: their events may be gone from the tables as well.
     floor = await connection.scalar(select(feed_state.c.floor_revision)) or 0
-    for change, carried in await aio_kept(connection, floor, upto):
-        changes.append(change)
-        if isinstance(change, EventChange):
-            found.carried |= {(change.event_id, each.source): each for each in carried}
-    if not changes:
+    letters = within(floor, upto, event_ids)
+    kept = select(dead_letters.c.revision).where(within(floor, upto)).limit(1)
+    if await connection.scalar(kept) is None:
         return found
-    event_ids = {change.event_id for change in changes if not isinstance(change, SourceChange)}
-    known = {row.event_id: row for row in await _aio_events(connection, event_ids)}
-    states = await connection.execute(select(source_states.c.source, source_states.c.revision))
-    told = {row.source: row.revision for row in states}
-    ended = {event_id: row.ended_revision for event_id, row in known.items()}
-    for change in changes:
+    ends = each(func.max, and_(letters, IS_END), EVENT)
+    ended = select(ends).join(events, events.c.event_id == ends.c.event_id)
+    for row in await connection.execute(ended.where(events.c.ended_revision < ends.c.revision)):
+        found.ended[row.event_id] = row.revision
+    for change, _ in await _aio_decoded(connection, _events_in_force(letters)):
         if isinstance(change, EventChange):
-            row = known.get(change.event_id)
-            if change.kind is ChangeKind.EVENT_ENDED and change.revision > ended.get(
-                change.event_id, 0
-            ):
-                ended[change.event_id] = found.ended[change.event_id] = change.revision
-            if row is None or change.revision > row.revision:
-                found.events[change.event_id] = change
-        elif isinstance(change, SourceChange) and change.revision > told.get(change.source, 0):
-            found.sources[change.source] = change
-    markets = [
-        change
-        for change in changes
-        if isinstance(change, MarketChange) and change.revision > ended.get(change.event_id, 0)
-    ]
-    overtaken = await _aio_market_revisions(connection, {each.event_id for each in markets})
-    for change in markets:
-        place = change.event_id, change.source, change.bookmaker, change.after.key
-        if change.revision > overtaken.get(place, 0):
+            found.events[change.event_id] = change
+    for change, _ in await _aio_decoded(connection, _markets_in_force(letters, ends)):
+        if isinstance(change, MarketChange):
+            place = change.event_id, change.source, change.bookmaker, change.after.key
             found.markets[place] = change
+    for change, letter in await _aio_decoded(connection, _carriers(letters, ends, upto)):
+        if isinstance(change, EventChange):
+            found.carried |= {(change.event_id, one.source): one for one in letter.carried}
+    for change, _ in await _aio_decoded(connection, _sources_in_force(within(floor, upto))):
+        if isinstance(change, SourceChange):
+            found.sources[change.source] = change
     return found
 
 
-async def _aio_events(connection: AsyncConnection, event_ids: Iterable[str]) -> list[Row[Any]]:
-    query = select(events.c.event_id, events.c.revision, events.c.ended_revision)
-    found: list[Row[Any]] = []
-    for some in _chunks(event_ids):
-        found += await connection.execute(query.where(events.c.event_id.in_(some)))
-    return found
+async def _aio_decoded(
+    connection: AsyncConnection, query: Select[Any]
+) -> list[tuple[Change, Letter]]:
+    letters = [decoded(letter) for letter in await connection.scalars(query)]
+    return [letter for letter in letters if letter is not None]
 
 
-async def _aio_market_revisions(
-    connection: AsyncConnection, event_ids: Iterable[str]
-) -> dict[MarketRef, int]:
-    """Return the revisions of all markets of some events, tombstones included."""
-    query = select(odds_current)
-    return {
-        (row.event_id, row.source, row.bookmaker, MarketKey(row.market, row.line, row.participant)):
-        row.revision
-        for some in _chunks(event_ids)
-        for row in await connection.execute(query.where(odds_current.c.event_id.in_(some)))
-    }  # fmt: skip
+def _events_in_force(letters: ColumnElement[bool]) -> Select[Any]:
+    """Return the query of each event's last letter, unless a stored change supersedes it.
+
+    Events that only letters know, and whose last letter is their end, are left out: nothing is to
+    be seen of them.
+    """
+    revision = dead_letters.c.revision
+    return (
+        letters_at(each(func.max, and_(letters, OF_EVENT), EVENT))
+        .outerjoin(events, events.c.event_id == dead_letters.c.event_id)
+        .where(or_(events.c.revision < revision, and_(events.c.event_id.is_(None), ~IS_END)))
+    )
 
 
-def _chunks(event_ids: Iterable[str]) -> Iterator[Sequence[str]]:
-    listed = sorted(event_ids)
-    for start in range(0, len(listed), _AT_ONCE):
-        yield listed[start : start + _AT_ONCE]
+def _markets_in_force(letters: ColumnElement[bool], ends: FromClause) -> Select[Any]:
+    """Return the query of each market's last letter, unless something stored supersedes it."""
+    revision = dead_letters.c.revision
+    same = (odds_current.c[name] == dead_letters.c[name] for name in MARKET_COLUMNS)
+    return (
+        letters_at(each(func.max, and_(letters, OF_MARKET), MARKET))
+        .outerjoin(events, events.c.event_id == dead_letters.c.event_id)
+        .outerjoin(ends, ends.c.event_id == dead_letters.c.event_id)
+        .outerjoin(odds_current, and_(*same))
+        .where(
+            func.coalesce(events.c.ended_revision, 0) < revision,
+            func.coalesce(ends.c.revision, 0) < revision,
+            func.coalesce(odds_current.c.revision, 0) < revision,
+        )
+    )
+
+
+def _carriers(letters: ColumnElement[bool], ends: FromClause, upto: int) -> Select[Any]:
+    """Return the query of the letters that carry sources of events that are alive at `upto`."""
+    revision, ended = dead_letters.c.revision, func.coalesce(events.c.ended_revision, 0)
+    carrying = and_(letters, OF_EVENT, dead_letters.c.carries > 0)
+    return (
+        letters_at(each(func.max, carrying, ("event_id", "source", "carries")))
+        .outerjoin(events, events.c.event_id == dead_letters.c.event_id)
+        .outerjoin(ends, ends.c.event_id == dead_letters.c.event_id)
+        .where(
+            or_(ended < revision, ended > upto),
+            func.coalesce(ends.c.revision, 0) < revision,
+        )
+    )
+
+
+def _sources_in_force(letters: ColumnElement[bool]) -> Select[Any]:
+    """Return the query of each source's last letter, unless its stored state is newer."""
+    return (
+        letters_at(each(func.max, and_(letters, OF_SOURCE), ("source",)))
+        .outerjoin(source_states, source_states.c.source == dead_letters.c.source)
+        .where(func.coalesce(source_states.c.revision, 0) < dead_letters.c.revision)
+    )

@@ -3,7 +3,7 @@
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from odds_service.storage.database import Database
+from odds_service.storage.database import Database, savepoint
 from odds_service.storage.letters.letters import read_letter
 from odds_service.storage.log.writing import Stretch, aio_insert, aio_locked_state
 from odds_service.storage.rows.history import UNSTORED, change_from
@@ -30,7 +30,7 @@ async def aio_retry(database: Database, letter_id: int) -> str:
             {event_id: letter.carried},
         )
         try:
-            async with connection.begin_nested():
+            async with savepoint(connection):
                 place = delete(odds_history).where(
                     odds_history.c.revision == row.revision, odds_history.c.kind == UNSTORED
                 )

@@ -5,6 +5,7 @@ It holds JSON lines: a header, then one batch per line. It is created whole or n
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -22,10 +23,12 @@ from odds_service.storage.letters.letters import aio_keep
 from odds_service.storage.log.writing import aio_write_batches, by_days, stretch_of
 from odds_service.storage.reads.load import aio_state
 from odds_service.storage.rows.history import HistoryRow, change_from, history_row
-from odds_service.storage.schema import dead_letters
+from odds_service.storage.schema import dead_letters, epochs
 
+PRIVATE: Final = 0o600  # mode of the spill: it holds what the database holds
 _FORMAT: Final = 1
 _GROUP_CHANGES: Final = 5_000  # per transaction of the replay
+_LAST_EPOCH: Final = select(epochs.c.epoch).order_by(epochs.c.place.desc()).limit(1)
 
 log = structlog.get_logger(__name__)
 
@@ -72,16 +75,29 @@ def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Comm
         last=batches[-1].last_revision,
     )
     begun = path.with_name(path.name + ".part")
-    with begun.open("wb") as file:
-        file.write(msgspec.json.encode(header) + b"\n")
-        for batch in batches:
-            changes = [history_row(change) for change in batch.changes]
-            line = _Line(changes, list(batch.snapshots), list(batch.event_sources))
-            file.write(msgspec.json.encode(line) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    begun.replace(path)
-    _sync_folder(path)
+    try:
+        with os.fdopen(_open_private(begun), "wb") as file:
+            file.write(msgspec.json.encode(header) + b"\n")
+            for batch in batches:
+                changes = [history_row(change) for change in batch.changes]
+                line = _Line(changes, list(batch.snapshots), list(batch.event_sources))
+                file.write(msgspec.json.encode(line) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        begun.replace(path)
+        _sync_folder(path)
+    except BaseException:
+        with suppress(OSError):  # the first error is the one to tell
+            begun.unlink()
+        raise
+
+
+def _open_private(path: Path) -> int:
+    """Make or empty a file for its owner only, under any umask."""
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+    with suppress(OSError):  # a file system without modes
+        os.fchmod(opened, PRIVATE)
+    return opened
 
 
 def read_spill(path: Path) -> tuple[SpillHeader, Iterator[Commit]] | None:
@@ -160,17 +176,19 @@ async def aio_replay(database: Database, path: Path, now: datetime) -> tuple[int
     header, batches = found
     async with database.writing() as connection:
         state = await aio_state(database, connection)
+        # Not that of feed_state: a restore puts another one there, and opens none.
+        last_epoch = await connection.scalar(_LAST_EPOCH)
     if header.database_id != state.database_id:
         log.error("spill_of_another_database", moved_to=_set_aside(path, header))
         return 0, 0
     changes = header.last - header.first + 1
-    fits = header.epoch == state.epoch and header.first <= state.durable_revision + 1
+    fits = header.epoch == last_epoch and header.first <= state.durable_revision + 1
     if fits:
         for group in _groups(batches):
             for piece in by_days(group):
                 async with database.writing() as connection:
                     state = await aio_state(database, connection)
-                    await aio_write_batches(database, connection, state, piece)
+                    await aio_write_batches(database, connection, state, piece, header.epoch)
         log.info("spill_stored", first=header.first, last=header.last)
     else:
         reason = f"spilled at a stop; the log went on without it (epoch {header.epoch})"
@@ -208,4 +226,4 @@ async def _aio_keep_all(
             entry for entry in stretch_of([batch]).entries() if entry[0].revision not in kept
         ]
         if entries:
-            await aio_keep(connection, epoch, entries, reason, now)
+            await aio_keep(connection, epoch, entries, reason, now, applies=False)

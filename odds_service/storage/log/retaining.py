@@ -3,21 +3,26 @@
 The floor is raised before the rows below it are deleted, so that nobody reads a part of them.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Delete, Table, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Delete, Table, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.errors import BelowFloor
 from odds_service.model.event import EventStatus
 from odds_service.storage.database import Database, days_between
+from odds_service.storage.letters.letters import aio_give_up
+from odds_service.storage.letters.selecting import APPLIES
 from odds_service.storage.log.pages import aio_last_detected
 from odds_service.storage.log.writing import aio_locked_state
 from odds_service.storage.schema import (
+    dead_letters,
     event_sources,
     events,
     feed_state,
+    lost_changes,
     odds_current,
     odds_history,
     scrape_runs,
@@ -42,16 +47,25 @@ async def aio_retain(database: Database, policy: Retention, now: datetime) -> Re
         floor = await _aio_move_floor(database, now - policy.history, done)
         while deleted := await _aio_slice(database, _oldest(floor)):
             done.history += deleted
-        await _aio_forget_ended(database, floor, done)
-        while deleted := await _aio_slice(database, _superseded(floor)):
-            done.snapshots += deleted
+        await _aio_forget_ended(database, _ended(floor), done, (odds_current, snapshots))
+        await _aio_slice(database, delete(lost_changes).where(lost_changes.c.revision <= floor))
+        for old in (_superseded(floor), _orphans(floor)):
+            while deleted := await _aio_slice(database, old):
+                done.snapshots += deleted
+    if policy.events is not None:
+        upto = await _aio_last_before(database, now - policy.events)
+        going = and_(_ended(upto), ~_has_letters())
+        await _aio_forget_ended(database, going, done, (odds_current,))
+    if policy.letters is not None:
+        while given_up := await _aio_give_up_letters(database, now - policy.letters):
+            done.letters += given_up
     if policy.ended is not None:
         upto = await _aio_last_before(database, now - policy.ended)
         while deleted := await _aio_slice(database, _current_of_ended(upto)):
             done.current += deleted
     if policy.runs is not None:
-        old = scrape_runs.c.started_at < now - policy.runs
-        done.runs = await _aio_slice(database, delete(scrape_runs).where(old))
+        begun = scrape_runs.c.started_at < now - policy.runs
+        done.runs = await _aio_slice(database, delete(scrape_runs).where(begun))
     return done
 
 
@@ -130,9 +144,58 @@ def _current_of_ended(upto: int) -> Delete:
     return delete(odds_current).where(odds_current.c.event_id.in_(some))
 
 
-async def _aio_forget_ended(database: Database, floor: int, done: Retained) -> None:
-    """Delete all data of events that ended below the floor."""
-    query = select(events.c.event_id).where(_ended(floor)).limit(SLICE_EVENTS)
+def _has_letters() -> ColumnElement[bool]:
+    """Return the condition of an event to which letters belong, which would revive it."""
+    return (
+        select(dead_letters.c.letter_id)
+        .where(APPLIES, dead_letters.c.event_id == events.c.event_id)
+        .exists()
+    )
+
+
+def _orphans(floor: int) -> Delete:
+    """Return the statement that deletes snapshots of forgotten events that history left too."""
+    mine = snapshots.c.event_id
+    kept = (
+        select(events.c.event_id).where(events.c.event_id == mine).exists(),
+        select(odds_current.c.event_id).where(odds_current.c.event_id == mine).exists(),
+        select(odds_history.c.event_id)
+        .where(odds_history.c.event_id == mine, odds_history.c.revision > floor)
+        .exists(),
+    )
+    old = (
+        select(snapshots.c.snapshot_id)
+        .where(snapshots.c.snapshot_id <= floor, ~or_(*kept))
+        .limit(SLICE_REVISIONS)
+    )
+    return delete(snapshots).where(snapshots.c.snapshot_id.in_(old))
+
+
+async def _aio_give_up_letters(database: Database, cutoff: datetime) -> int:
+    """Delete some of the letters kept before a time; return their number."""
+    async with database.writing() as connection:
+        state = await aio_locked_state(database, connection)
+        old = select(dead_letters.c.letter_id).where(dead_letters.c.kept_at < cutoff)
+        oldest = old.order_by(dead_letters.c.letter_id).limit(SLICE_REVISIONS)
+        deleted = await aio_give_up(connection, dead_letters.c.letter_id.in_(oldest))
+        # The history has left these behind already.
+        below = lost_changes.c.revision <= state.floor_revision
+        await connection.execute(delete(lost_changes).where(below))
+        return deleted
+
+
+async def _aio_forget_ended(
+    database: Database, going: ColumnElement[bool], done: Retained, tables: Sequence[Table]
+) -> None:
+    """Delete ended events.
+
+    Args:
+        database: the engine.
+        going: the condition of the events.
+        done: counts the deleted rows.
+        tables: the tables of odds from which to delete what belongs to them.
+    """
+    query = select(events.c.event_id).where(going).limit(SLICE_EVENTS)
     while True:
         async with database.writing() as connection:
             await aio_locked_state(database, connection)
@@ -140,8 +203,12 @@ async def _aio_forget_ended(database: Database, floor: int, done: Retained) -> N
             if not some:
                 return
             done.events += len(some)
-            done.current += await _aio_delete(connection, odds_current, some)
-            done.snapshots += await _aio_delete(connection, snapshots, some)
+            for table in tables:
+                deleted = await _aio_delete(connection, table, some)
+                if table is odds_current:
+                    done.current += deleted
+                else:
+                    done.snapshots += deleted
             await _aio_delete(connection, event_sources, some)
             await _aio_delete(connection, events, some)
 

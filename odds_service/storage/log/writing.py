@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.errors import StorageUnavailable, Superseded
 from odds_service.model.change import Change, Commit, EventChange, MarketChange, SourceChange
 from odds_service.model.snapshot import BookmakerOdds, EventSource, Snapshot
-from odds_service.storage.database import Database
+from odds_service.storage.database import Database, savepoint
 from odds_service.storage.letters.letters import Entry, aio_keep
 from odds_service.storage.rows import Values
 from odds_service.storage.rows.events import carried_row, event_row
@@ -80,10 +80,10 @@ async def aio_write(database: Database, epoch: str, group: WriteGroup) -> int:
     for batches in earlier:
         async with database.writing() as connection:
             state = await _aio_own_state(database, connection, epoch)
-            refused += await aio_write_batches(database, connection, state, batches)
+            refused += await aio_write_batches(database, connection, state, batches, epoch)
     async with database.writing() as connection:
         state = await _aio_own_state(database, connection, epoch)
-        refused += await aio_write_batches(database, connection, state, last)
+        refused += await aio_write_batches(database, connection, state, last, epoch)
         await _aio_each(
             database,
             connection,
@@ -135,7 +135,11 @@ async def aio_locked_state(database: Database, connection: AsyncConnection) -> R
 
 
 async def aio_write_batches(
-    database: Database, connection: AsyncConnection, state: Row[Any], batches: Sequence[Commit]
+    database: Database,
+    connection: AsyncConnection,
+    state: Row[Any],
+    batches: Sequence[Commit],
+    epoch: str,
 ) -> int:
     """Store changes that are not stored yet, and advance the durable revision.
 
@@ -146,6 +150,7 @@ async def aio_write_batches(
         connection: inside a writing transaction.
         state: the locked row of feed_state.
         batches: consecutive commits.
+        epoch: the epoch that numbered them.
 
     Returns:
         The number of refused changes.
@@ -157,7 +162,7 @@ async def aio_write_batches(
     if first.revision != state.durable_revision + 1:
         raise AssertionError(f"revision {first.revision} follows {state.durable_revision}")
     await database.aio_make_room(connection, (change.detected_at for change in stretch.changes))
-    refused = await _aio_store(database, connection, state.epoch, stretch)
+    refused = await _aio_store(database, connection, epoch, stretch)
     await connection.execute(
         update(feed_state).values(durable_revision=last.revision, detected_at=last.detected_at)
     )
@@ -177,7 +182,7 @@ async def _aio_store(
     The refused change becomes a dead letter, and history gets a placeholder.
     """
     try:
-        async with connection.begin_nested():
+        async with savepoint(connection):
             await aio_insert(database, connection, stretch, again=again)
     except Exception as error:
         reason = database.refusal(error)
@@ -202,7 +207,8 @@ async def _aio_store(
         reason=reason[:_REASON_CHARS],
     )
     try:
-        await aio_keep(connection, epoch, stretch.entries(), reason, datetime.now(UTC))
+        entries, now = stretch.entries(), datetime.now(UTC)
+        await aio_keep(connection, epoch, entries, reason, now, applies=True)
         held = placeholder(change, database.stored_time)
         await database.aio_append(connection, odds_history, [held])
     except Exception as error:
@@ -337,7 +343,7 @@ async def _aio_each(
     if not values:
         return
     try:
-        async with connection.begin_nested():
+        async with savepoint(connection):
             await connection.execute(statement, list(values))
     except Exception as error:
         reason = database.refusal(error)

@@ -26,12 +26,12 @@ from odds_service.model.snapshot import (
     Snapshot,
     odds_as_known,
 )
-from odds_service.storage.letters.letters import aio_kept
-from odds_service.storage.letters.refused import MarketRef, aio_refused_changes
+from odds_service.storage.letters.refused import MarketRef, RefusedChanges, aio_refused_changes
+from odds_service.storage.letters.selecting import aio_first_refused
 from odds_service.storage.log.pages import aio_detected_at
 from odds_service.storage.rows import Unreadable
 from odds_service.storage.rows.events import carried_from, event_from
-from odds_service.storage.rows.history import UNSTORED, changes_from
+from odds_service.storage.rows.history import changes_from
 from odds_service.storage.rows.odds import market_from
 from odds_service.storage.rows.snapshots import snapshot_from
 from odds_service.storage.schema import (
@@ -47,27 +47,43 @@ from odds_service.store import PastOdds
 
 
 async def aio_odds_at(
-    connection: AsyncConnection, revision: int, event_ids: Sequence[str], at: datetime | None
+    connection: AsyncConnection,
+    revision: int,
+    event_ids: Sequence[str],
+    at: datetime | None,
+    refused: RefusedChanges | None = None,
 ) -> PastOdds:
-    """See store.Store.odds_at."""
+    """See store.Store.odds_at.
+
+    Args:
+        connection: inside a transaction.
+        revision: the last revision that counts.
+        event_ids: the events to return; empty for all.
+        at: the time up to which confirmations count; None for the time of the revision.
+        refused: the refused changes in force at the revision, if the caller has read them.
+    """
     state = (await connection.execute(select(feed_state))).one()
     if not state.floor_revision <= revision <= state.durable_revision:
         raise BelowFloor(state.floor_revision)
     at = at or await aio_detected_at(connection, revision) or state.floor_at
-    refused = await aio_refused_changes(connection, revision)
+    if refused is None:
+        refused = await aio_refused_changes(connection, revision, event_ids)
     later: list[Change] = []
     unknown = 0
     if revision < state.durable_revision:
-        kept, unknown = await _aio_unstored(connection, revision, state.durable_revision)
+        kept, unknown = await aio_first_refused(
+            connection, revision, state.durable_revision, event_ids
+        )
         firsts, unreadable = await _aio_first_changes(connection, revision, event_ids)
         unknown += unreadable
         later = sorted([*firsts, *kept], key=lambda change: change.revision)
+    chosen = frozenset(event_ids)
     described = await _aio_events(connection, event_ids)
     for event_id, change in refused.events.items():
-        if not event_ids or event_id in event_ids:
+        if not chosen or event_id in chosen:
             described[event_id] = change.after
     current = await _aio_current(connection, revision, event_ids)
-    refused.lay_over(current, event_ids)
+    refused.lay_over(current, chosen)
     folds = _undone(described, current, later)
     carried = await _aio_carried(connection, event_ids) | refused.carried
     captured = await _aio_snapshots(connection, revision, event_ids)
@@ -77,7 +93,7 @@ async def aio_odds_at(
         # An event whose row was refused cannot be described, so its odds cannot be shown either.
         if event is None or event.status is EventStatus.ENDED:
             continue
-        if event_ids and event_id not in event_ids:
+        if chosen and event_id not in chosen:
             continue
         sources = {
             source: carried[event_id, source]
@@ -157,21 +173,6 @@ async def _aio_first_changes(
         changes += found
         unreadable += len(lost)
     return changes, unreadable
-
-
-async def _aio_unstored(
-    connection: AsyncConnection, revision: int, durable: int
-) -> tuple[list[Change], int]:
-    """Return the refused changes after a revision that letters hold, and the number of others."""
-    query = select(odds_history.c.revision).where(
-        odds_history.c.revision > revision, odds_history.c.kind == UNSTORED
-    )
-    unstored = set(await connection.scalars(query))
-    if not unstored:
-        return [], 0
-    letters = await aio_kept(connection, revision, durable)
-    kept = {each.revision: each for each, _ in letters if each.revision in unstored}
-    return list(kept.values()), len(unstored) - len(kept)
 
 
 async def _aio_events(connection: AsyncConnection, event_ids: Sequence[str]) -> dict[str, Event]:

@@ -3,7 +3,7 @@
 import uuid
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import Row, func, select, update
@@ -34,6 +34,8 @@ from odds_service.storage.schema import (
 from odds_service.store import GHOSTS_SINCE, MOST_GHOSTS, Stored
 
 log = structlog.get_logger(__name__)
+
+_IDS_AT_ONCE: Final = 1_000  # of events that refused changes affect, before all are read
 
 Shown = dict[str, dict[BookmakerKey, dict[MarketKey, Market]]]  # event -> bookmaker -> market
 
@@ -71,12 +73,12 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
                 states[row.source] = state_from(row.state)
         live = await aio_live_events(database, connection)
         refused = await aio_refused_changes(connection, state.durable_revision)
-        if refused.event_ids:
-            as_served = await aio_odds_at(
-                connection, state.durable_revision, sorted(refused.event_ids), now
-            )
-            live = [entry for entry in live if entry.event.id not in refused.event_ids]
-            live += as_served.events
+        if affected := refused.event_ids:
+            # A query takes a limited number of ids.
+            ids = sorted(affected) if len(affected) <= _IDS_AT_ONCE else ()
+            as_served = await aio_odds_at(connection, state.durable_revision, ids, now, refused)
+            live = [entry for entry in live if entry.event.id not in affected]
+            live += [entry for entry in as_served.events if entry.event.id in affected]
         states |= {source: change.after for source, change in refused.sources.items()}
         return Stored(
             events=live,

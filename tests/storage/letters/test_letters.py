@@ -1,10 +1,14 @@
 """Changes that the database refuses: found, kept, tried again, dropped."""
 
+import random
+
 import pytest
 
+from odds_service.model.change import Commit
+from odds_service.model.market import MarketKey
 from odds_service.store import Store, WriteGroup
 from tests.support.databases import Place
-from tests.support.observations import cached
+from tests.support.observations import Book, cached, observe, offered
 from tests.support.stories import SERIES, Story, random_series
 
 pytestmark = pytest.mark.logs_errors  # a refused change is an error to be looked at
@@ -118,3 +122,18 @@ async def test_a_dropped_letter_leaves_its_place_open(place: Place) -> None:
         assert not await store.drop_dead_letter(letter.letter_id)
         page = await store.history_page(0, ALL, ALL)
         assert page.unstored == refused == [4]
+
+
+async def test_letters_hold_names_of_any_length_that_a_source_may_send(place: Place) -> None:
+    rng = random.Random(5)
+    names = ["".join(chr(rng.randrange(0x10000, 0x1F000)) for _ in range(256)) for _ in range(4)]
+    event_id, bookmaker, line, participant = names
+    book = Book()
+    key = MarketKey("player_points", line, participant)
+    seen = book.see(observe(offered({event_id: {bookmaker: {key: {"over": 1.9, "under": 1.8}}}})))
+    async with place.begun() as (store, _):
+        place.refuse("kind > 0")
+        commit = Commit(seen.changes, seen.snapshots, seen.event_sources)
+        assert await store.write(WriteGroup([commit])) == len(seen.changes)
+        past = await store.odds_at(len(seen.changes))
+    assert cached({e.event.id: e for e in past.events}) == cached(book.events)

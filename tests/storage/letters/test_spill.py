@@ -1,14 +1,21 @@
 """The spill file of a stop, and the start that reads it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+
 import pytest
 
+from odds_service.bridge import open_bridge
 from odds_service.errors import StorageError
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change, Commit
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.write import Writer
-from odds_service.store import WriteGroup
+from odds_service.storage import open_store
+from odds_service.store import Store, Stored, WriteGroup
 from tests.support.databases import DatabasePlace, Place, PostgresPlace
+from tests.support.disks import small_disk
 from tests.support.places import on_databases
 from tests.support.stories import SERIES, Story, random_series
 
@@ -120,3 +127,93 @@ async def test_the_writers_spill_is_what_the_store_reads(place: Place) -> None:
     place.hand_back()
     async with place.begun() as (_, again):
         assert again.replayed == len(story.log)
+
+
+@asynccontextmanager
+async def begun(file: Path, spill_folder: Path | None) -> AsyncIterator[tuple[Store, Stored]]:
+    async with open_bridge(), open_store(f"sqlite:///{file}", spill_folder=spill_folder) as store:
+        yield store, await store.begin()
+
+
+def spills_in(folder: Path) -> list[Path]:
+    return list(folder.glob("*.spill*"))
+
+
+async def test_sqlite_spills_into_the_folder_of_the_settings(tmp_path: Path) -> None:
+    story = Story(SERIES)
+    file, folder = tmp_path / "odds.db", tmp_path / "spills"
+    folder.mkdir()
+    async with begun(file, folder) as (store, _):
+        assert Path(store.spill(story.batches)).parent == folder
+    assert not spills_in(tmp_path)
+    async with begun(file, folder) as (store, again):
+        assert again.replayed == len(story.log)
+        assert await store.history(0, ALL, ALL) == story.log
+    assert not spills_in(folder)
+
+
+async def test_a_spill_from_before_the_setting_is_found(tmp_path: Path) -> None:
+    story = Story(SERIES)
+    file, folder = tmp_path / "odds.db", tmp_path / "spills"
+    folder.mkdir()
+    async with begun(file, None) as (store, _):
+        assert store.spill(story.batches) == f"{file}.spill"
+    async with begun(file, folder) as (store, again):
+        assert again.replayed == len(story.log)
+    assert not spills_in(tmp_path)
+
+
+async def test_a_spill_beside_a_symbolic_link_is_found(tmp_path: Path) -> None:
+    """Earlier versions spilled beside the name of the settings, not beside the file."""
+    story = Story(SERIES)
+    (tmp_path / "folder").mkdir()
+    file, link = tmp_path / "folder" / "odds.db", tmp_path / "link.db"
+    link.symlink_to(file)
+    async with begun(link, None) as (store, _):
+        assert store.spill(story.batches) == f"{file}.spill"
+    (tmp_path / "folder" / "odds.db.spill").rename(tmp_path / "link.db.spill")
+    async with begun(link, None) as (store, again):
+        assert again.replayed == len(story.log)
+
+
+async def test_a_spill_that_its_folder_has_no_room_for_goes_beside_the_file(
+    tmp_path: Path,
+) -> None:
+    story = Story(SERIES + random_series(9, 30))
+    file = tmp_path / "odds.db"
+    with small_disk(tmp_path / "full", 2**16) as disk:
+        async with begun(file, disk.folder) as (store, _):
+            disk.fill()
+            assert store.spill(story.batches) == f"{file}.spill"
+        assert not spills_in(disk.folder), "a part was left"
+        async with begun(file, disk.folder) as (store, again):
+            assert again.replayed == len(story.log)
+            assert await store.history(0, ALL, ALL) == story.log
+
+
+async def test_a_failed_spill_leaves_no_part(tmp_path: Path) -> None:
+    story = Story(SERIES + random_series(9, 30))
+    with small_disk(tmp_path / "disk", 2**22) as disk:
+        async with begun(disk.folder / "odds.db", None) as (store, _):
+            disk.fill()
+            with pytest.raises(OSError, match="No space left"):
+                store.spill(story.batches)
+            assert not spills_in(disk.folder)
+            disk.free()
+            store.spill(story.batches)
+
+
+@pytest.mark.parametrize("kind", ["missing", "a file", "read-only"])
+async def test_a_folder_that_cannot_take_a_spill_is_refused_at_the_start(
+    tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / "spills"
+    if kind == "a file":
+        folder.write_text("")
+    async with open_bridge():
+        with small_disk(folder, 2**16) if kind == "read-only" else nullcontext() as disk:
+            if disk is not None:
+                disk.make_read_only()
+            with pytest.raises(StorageError, match=r"database\.spill_folder: .* cannot be"):
+                async with open_store(f"sqlite:///{tmp_path / 'odds.db'}", spill_folder=folder):
+                    pytest.fail("it opened")

@@ -309,7 +309,9 @@ class _IntentReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IntentRe
     INTENT_REASON_TOO_OLD: _IntentReason.ValueType  # 3
     """Changes after the cursor are no longer kept."""
     INTENT_REASON_EPOCH_CHANGED: _IntentReason.ValueType  # 4
-    """The cursor names changes that were lost in a crash, or a database that this one is not."""
+    """The cursor names changes that were lost in a crash, or a database that this one is not. Also
+    where it came with a token that sees other sources or bookmakers.
+    """
     INTENT_REASON_HISTORY_GAP: _IntentReason.ValueType  # 5
     """A change after the cursor could not be stored."""
     INTENT_REASON_AHEAD_OF_SERVER: _IntentReason.ValueType  # 6
@@ -333,7 +335,9 @@ INTENT_REASON_RESUMED: IntentReason.ValueType  # 2
 INTENT_REASON_TOO_OLD: IntentReason.ValueType  # 3
 """Changes after the cursor are no longer kept."""
 INTENT_REASON_EPOCH_CHANGED: IntentReason.ValueType  # 4
-"""The cursor names changes that were lost in a crash, or a database that this one is not."""
+"""The cursor names changes that were lost in a crash, or a database that this one is not. Also
+where it came with a token that sees other sources or bookmakers.
+"""
 INTENT_REASON_HISTORY_GAP: IntentReason.ValueType  # 5
 """A change after the cursor could not be stored."""
 INTENT_REASON_AHEAD_OF_SERVER: IntentReason.ValueType  # 6
@@ -959,14 +963,17 @@ class SourceState(_message.Message):
     reason: _builtins.str
     """Why it is not up, or why its last fetch failed while it still is: a word for programs. Empty
     after a success. `starting` (no fetch has ended yet), `no_success` (nothing failed, and nothing
-    succeeded for three intervals), `storage_behind` (fetching waits for the database), or the name
-    of the last failure. On the way: `timeout`, `connection`, `truncated`, `redirect`, `deadline`,
+    succeeded for three intervals), `storage_behind` (fetching waits for the database),
+    `too_many_new_events` (it shows more new events than allowed; the rest is left out),
+    `too_many_changes` (its known events change more often than allowed; answers are left out), or
+    the name of the last failure. On the way: `timeout`, `connection`, `truncated`, `redirect`, `deadline`,
     `circuit_open` (not asked, after many failures). As answered: `rate_limited`, `server_error`,
     `unauthorized`, `forbidden`, `not_found`, `bad_request`, `refused`, `error_body`. What came could
     not be read: `html`, `not_json`, `bad_encoding`, `too_large`, `wrong_format`, `wrong_shape`,
     `bad_event`, `wrong_event`, `bad_listing`, `unknown_listing`, `unknown_provider`,
     `bad_observation`, `stale_answer` (older than what it told before). `crash` is a fault of the
-    source's code, `failed` any other failure …
+    source's code, `no_longer_asked` the end of a source that was taken out, `failed` any other
+    failure …
     """
     quota_left: _builtins.int
     """Requests left, as the source tells; absent where it tells none."""
@@ -2394,6 +2401,7 @@ class FreshnessStatus(_message.Message):
     FRESH_FIELD_NUMBER: _builtins.int
     IN_TIME_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
+    DELAYS_FIELD_NUMBER: _builtins.int
     tier: _builtins.str
     """As the source's settings name it: `in_play`, `hour`, `six_hours`, `day` and `later` unless they
     say otherwise; `all` where all events of the source have one pace.
@@ -2412,6 +2420,10 @@ class FreshnessStatus(_message.Message):
     def target(self) -> _duration_pb2.Duration:
         """How old the odds of its events may get."""
 
+    @_builtins.property
+    def delays(self) -> _containers.RepeatedCompositeFieldContainer[Global___DelayStatus]:
+        """One for each stage that has counted anything since the start."""
+
     def __init__(
         self,
         *,
@@ -2421,14 +2433,77 @@ class FreshnessStatus(_message.Message):
         fresh: _builtins.int = ...,
         in_time: _builtins.int = ...,
         late: _builtins.int = ...,
+        delays: _abc.Iterable[Global___DelayStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fresh", b"fresh", "in_time", b"in_time", "late", b"late", "pulls", b"pulls", "target", b"target", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delays", b"delays", "fresh", b"fresh", "in_time", b"in_time", "late", b"late", "pulls", b"pulls", "target", b"target", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FreshnessStatus: _TypeAlias = FreshnessStatus  # noqa: Y015
+
+@_typing.final
+class DelayStatus(_message.Message):
+    """How long odds take from one point of their way to another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    RECENT_FIELD_NUMBER: _builtins.int
+    P50_S_FIELD_NUMBER: _builtins.int
+    P90_S_FIELD_NUMBER: _builtins.int
+    P99_S_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """`source_observed`: from the source's own time of a price, where it tells one, to the end of the
+    fetch that saw it. `observed_detected`: from there to a numbered change. `detected_sent`: from
+    there until a stream of WatchChanges took the message. `observed_sent`: the last two together,
+    the age of a change when a client gets it. `source_sent`: the same from the source's own time.
+    `observed_sent_conflated`: that age in conflated streams, which ask to wait.
+    `confirmed_answered`: the age of odds in an answer of GetOdds, since they were last seen true.
+    A newer server may tell others.
+    """
+    count: _builtins.int
+    """Counted since the start: changes, or a bookmaker's odds of an event in `confirmed_answered`;
+    each as often as it was sent.
+    """
+    recent: _builtins.int
+    """Counted in the last ten minutes."""
+    p50_s: _builtins.float
+    """Percentiles of the last ten minutes in seconds; absent while `recent` is 0. Above 21,600 they
+    say 21,600.
+    """
+    p90_s: _builtins.float
+    p99_s: _builtins.float
+    def __init__(
+        self,
+        *,
+        stage: _builtins.str = ...,
+        count: _builtins.int = ...,
+        recent: _builtins.int = ...,
+        p50_s: _builtins.float | None = ...,
+        p90_s: _builtins.float | None = ...,
+        p99_s: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_p50_s", b"_p50_s", "_p90_s", b"_p90_s", "_p99_s", b"_p99_s", "p50_s", b"p50_s", "p90_s", b"p90_s", "p99_s", b"p99_s"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p50_s", b"_p50_s", "_p90_s", b"_p90_s", "_p99_s", b"_p99_s", "count", b"count", "p50_s", b"p50_s", "p90_s", b"p90_s", "p99_s", b"p99_s", "recent", b"recent", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__p50_s: _TypeAlias = _typing.Literal["p50_s"]  # noqa: Y015
+    _WhichOneofArgType__p50_s: _TypeAlias = _typing.Literal["_p50_s", b"_p50_s"]  # noqa: Y015
+    _WhichOneofReturnType__p90_s: _TypeAlias = _typing.Literal["p90_s"]  # noqa: Y015
+    _WhichOneofArgType__p90_s: _TypeAlias = _typing.Literal["_p90_s", b"_p90_s"]  # noqa: Y015
+    _WhichOneofReturnType__p99_s: _TypeAlias = _typing.Literal["p99_s"]  # noqa: Y015
+    _WhichOneofArgType__p99_s: _TypeAlias = _typing.Literal["_p99_s", b"_p99_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p50_s) -> _WhichOneofReturnType__p50_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p90_s) -> _WhichOneofReturnType__p90_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p99_s) -> _WhichOneofReturnType__p99_s | None: ...
+
+Global___DelayStatus: _TypeAlias = DelayStatus  # noqa: Y015
 
 @_typing.final
 class SourceStatus(_message.Message):
@@ -2488,6 +2563,12 @@ class SourceStatus(_message.Message):
     MARKETS_MAPPED_FIELD_NUMBER: _builtins.int
     MARKETS_UNMAPPED_FIELD_NUMBER: _builtins.int
     UNMAPPED_FIELD_NUMBER: _builtins.int
+    NEW_EVENTS_FIELD_NUMBER: _builtins.int
+    NEW_EVENTS_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    ANSWERS_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    CLOCK_AHEAD_FIELD_NUMBER: _builtins.int
+    CLOCK_BEHIND_FIELD_NUMBER: _builtins.int
     pulls: _builtins.int
     """Since the start of the service."""
     failures: _builtins.int
@@ -2498,6 +2579,21 @@ class SourceStatus(_message.Message):
     nothing says what they are; both 0 for a source whose names are the canonical ones.
     """
     markets_unmapped: _builtins.int
+    new_events: _builtins.int
+    """Events new to the source that were taken since the start of the service, and those above
+    `limits.max_new_events_per_h` that were left out, counted in each answer.
+    """
+    new_events_left_out: _builtins.int
+    changes: _builtins.int
+    """Changes in events that were known, since the start of the service, and whole answers left out
+    since they were above `limits.max_changes_per_s`.
+    """
+    answers_left_out: _builtins.int
+    clock_ahead: _builtins.int
+    """Changes since the start that the source dates after they were observed, or more than a day
+    before: its clock differs from ours, so they are in no delay.
+    """
+    clock_behind: _builtins.int
     @_builtins.property
     def state(self) -> Global___SourceState: ...
     @_builtins.property
@@ -2539,10 +2635,16 @@ class SourceStatus(_message.Message):
         markets_mapped: _builtins.int = ...,
         markets_unmapped: _builtins.int = ...,
         unmapped: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        new_events: _builtins.int = ...,
+        new_events_left_out: _builtins.int = ...,
+        changes: _builtins.int = ...,
+        answers_left_out: _builtins.int = ...,
+        clock_ahead: _builtins.int = ...,
+        clock_behind: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "latency", b"latency", "next_due", b"next_due", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "failures", b"failures", "freshness", b"freshness", "interval", b"interval", "latency", b"latency", "markets_mapped", b"markets_mapped", "markets_unmapped", b"markets_unmapped", "next_due", b"next_due", "problems", b"problems", "pulls", b"pulls", "state", b"state", "unmapped", b"unmapped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers_left_out", b"answers_left_out", "changes", b"changes", "clock_ahead", b"clock_ahead", "clock_behind", b"clock_behind", "events", b"events", "failures", b"failures", "freshness", b"freshness", "interval", b"interval", "latency", b"latency", "markets_mapped", b"markets_mapped", "markets_unmapped", b"markets_unmapped", "new_events", b"new_events", "new_events_left_out", b"new_events_left_out", "next_due", b"next_due", "problems", b"problems", "pulls", b"pulls", "state", b"state", "unmapped", b"unmapped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2689,6 +2791,10 @@ class GetStatusResponse(_message.Message):
     BOOKMAKERS_FIELD_NUMBER: _builtins.int
     MARKETS_FIELD_NUMBER: _builtins.int
     CLOCK_FIELD_NUMBER: _builtins.int
+    STORAGE_FIELD_NUMBER: _builtins.int
+    LOOP_FIELD_NUMBER: _builtins.int
+    LOG_LINES_LOST_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Of the service's package."""
     epoch: _builtins.str
@@ -2704,6 +2810,8 @@ class GetStatusResponse(_message.Message):
     """In the cache now."""
     bookmakers: _builtins.int
     markets: _builtins.int
+    log_lines_lost: _builtins.int
+    """Lines of the service's log that found its reader stalled, and were left out, since the start."""
     @_builtins.property
     def uptime(self) -> _duration_pb2.Duration: ...
     @_builtins.property
@@ -2716,6 +2824,16 @@ class GetStatusResponse(_message.Message):
     def subscribers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriberStatus]: ...
     @_builtins.property
     def clock(self) -> Global___ClockStatus: ...
+    @_builtins.property
+    def storage(self) -> Global___StorageStatus:
+        """Absent while it is not known, and for a database in memory."""
+
+    @_builtins.property
+    def loop(self) -> Global___LoopStatus: ...
+    @_builtins.property
+    def usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenUsage]:
+        """The use of the server by each token since the start. Only callers with the right `admin` get it."""
+
     def __init__(
         self,
         *,
@@ -2734,14 +2852,219 @@ class GetStatusResponse(_message.Message):
         bookmakers: _builtins.int = ...,
         markets: _builtins.int = ...,
         clock: Global___ClockStatus | None = ...,
+        storage: Global___StorageStatus | None = ...,
+        loop: Global___LoopStatus | None = ...,
+        log_lines_lost: _builtins.int = ...,
+        usage: _abc.Iterable[Global___TokenUsage] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "uptime", b"uptime", "writer", b"writer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "loop", b"loop", "storage", b"storage", "uptime", b"uptime", "writer", b"writer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "channels", b"channels", "clock", b"clock", "durable_revision", b"durable_revision", "epoch", b"epoch", "events", b"events", "head_revision", b"head_revision", "markets", b"markets", "oldest_revision", b"oldest_revision", "sources", b"sources", "subscriber_count", b"subscriber_count", "subscribers", b"subscribers", "uptime", b"uptime", "version", b"version", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "channels", b"channels", "clock", b"clock", "durable_revision", b"durable_revision", "epoch", b"epoch", "events", b"events", "head_revision", b"head_revision", "log_lines_lost", b"log_lines_lost", "loop", b"loop", "markets", b"markets", "oldest_revision", b"oldest_revision", "sources", b"sources", "storage", b"storage", "subscriber_count", b"subscriber_count", "subscribers", b"subscribers", "uptime", b"uptime", "usage", b"usage", "version", b"version", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class DiskStatus(_message.Message):
+    """A file system that the database grows on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_FIELD_NUMBER: _builtins.int
+    FREE_BYTES_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    place: _builtins.str
+    """`database` or `spill` (the folder for changes that a stop could not store)."""
+    free_bytes: _builtins.int
+    """What is left of it for the service."""
+    size_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        place: _builtins.str = ...,
+        free_bytes: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["free_bytes", b"free_bytes", "place", b"place", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiskStatus: _TypeAlias = DiskStatus  # noqa: Y015
+
+@_typing.final
+class StorageStatus(_message.Message):
+    """The size of the database, measured once a minute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class PartsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MEASURED_AT_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    GROWTH_BYTES_PER_DAY_FIELD_NUMBER: _builtins.int
+    GROWTH_SPAN_FIELD_NUMBER: _builtins.int
+    DISKS_FIELD_NUMBER: _builtins.int
+    FULL_IN_DAYS_FIELD_NUMBER: _builtins.int
+    bytes: _builtins.int
+    """All parts together."""
+    growth_bytes_per_day: _builtins.float
+    """Told from what was measured since the start; absent in the first hour. Below 0 when it shrank."""
+    full_in_days: _builtins.float
+    """When the growth fills the disk of the database; absent while that cannot be told, and when it
+    does not grow.
+    """
+    @_builtins.property
+    def measured_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def parts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """By name: `database`, `wal` and `spill` are files, others tables of PostgreSQL; `other` is the
+        rest of its database.
+        """
+
+    @_builtins.property
+    def growth_span(self) -> _duration_pb2.Duration:
+        """What the growth is told from, a day at most."""
+
+    @_builtins.property
+    def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiskStatus]:
+        """Those that the service can see: not that of a PostgreSQL server."""
+
+    def __init__(
+        self,
+        *,
+        measured_at: _timestamp_pb2.Timestamp | None = ...,
+        bytes: _builtins.int = ...,
+        parts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        growth_bytes_per_day: _builtins.float | None = ...,
+        growth_span: _duration_pb2.Duration | None = ...,
+        disks: _abc.Iterable[Global___DiskStatus] | None = ...,
+        full_in_days: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_full_in_days", b"_full_in_days", "_growth_bytes_per_day", b"_growth_bytes_per_day", "full_in_days", b"full_in_days", "growth_bytes_per_day", b"growth_bytes_per_day", "growth_span", b"growth_span", "measured_at", b"measured_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_full_in_days", b"_full_in_days", "_growth_bytes_per_day", b"_growth_bytes_per_day", "bytes", b"bytes", "disks", b"disks", "full_in_days", b"full_in_days", "growth_bytes_per_day", b"growth_bytes_per_day", "growth_span", b"growth_span", "measured_at", b"measured_at", "parts", b"parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__full_in_days: _TypeAlias = _typing.Literal["full_in_days"]  # noqa: Y015
+    _WhichOneofArgType__full_in_days: _TypeAlias = _typing.Literal["_full_in_days", b"_full_in_days"]  # noqa: Y015
+    _WhichOneofReturnType__growth_bytes_per_day: _TypeAlias = _typing.Literal["growth_bytes_per_day"]  # noqa: Y015
+    _WhichOneofArgType__growth_bytes_per_day: _TypeAlias = _typing.Literal["_growth_bytes_per_day", b"_growth_bytes_per_day"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__full_in_days) -> _WhichOneofReturnType__full_in_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__growth_bytes_per_day) -> _WhichOneofReturnType__growth_bytes_per_day | None: ...
+
+Global___StorageStatus: _TypeAlias = StorageStatus  # noqa: Y015
+
+@_typing.final
+class LoopStatus(_message.Message):
+    """How the thread that fetches, detects and writes has run since the start. While it stands, nothing
+    is fetched and nothing is stored; readers and streams get what is there.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STALLS_FIELD_NUMBER: _builtins.int
+    STALLED_S_FIELD_NUMBER: _builtins.int
+    LONGEST_S_FIELD_NUMBER: _builtins.int
+    LAST_TASK_FIELD_NUMBER: _builtins.int
+    LAST_PLACE_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    PAUSES_FIELD_NUMBER: _builtins.int
+    PAUSED_S_FIELD_NUMBER: _builtins.int
+    stalls: _builtins.int
+    """How many times it stood for more than a second."""
+    stalled_s: _builtins.float
+    """How long it stood in all, and the longest time, by stalls that have ended."""
+    longest_s: _builtins.float
+    last_task: _builtins.str
+    """The last stall: its task (that of a plug-in names the source), the innermost function
+    (module:function:line), and its time; absent without one.
+    """
+    last_place: _builtins.str
+    pauses: _builtins.int
+    """How many times the whole process was paused, by a signal or for want of CPU, and for how long in
+    all. A pause is no stall.
+    """
+    paused_s: _builtins.float
+    @_builtins.property
+    def last_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        stalls: _builtins.int = ...,
+        stalled_s: _builtins.float = ...,
+        longest_s: _builtins.float = ...,
+        last_task: _builtins.str = ...,
+        last_place: _builtins.str = ...,
+        last_at: _timestamp_pb2.Timestamp | None = ...,
+        pauses: _builtins.int = ...,
+        paused_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at", "last_place", b"last_place", "last_task", b"last_task", "longest_s", b"longest_s", "paused_s", b"paused_s", "pauses", b"pauses", "stalled_s", b"stalled_s", "stalls", b"stalls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoopStatus: _TypeAlias = LoopStatus  # noqa: Y015
+
+@_typing.final
+class TokenUsage(_message.Message):
+    """The use of the server under one name of `server.access`. Tokens without a name are counted as
+    `plain`, callers without a token as `anonymous`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    REFRESHES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name in the settings, never the token."""
+    calls: _builtins.int
+    """Calls begun, streams included."""
+    changes: _builtins.int
+    """Changes sent by WatchChanges and GetHistory."""
+    refreshes: _builtins.int
+    """Refreshes begun."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        changes: _builtins.int = ...,
+        refreshes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "changes", b"changes", "name", b"name", "refreshes", b"refreshes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenUsage: _TypeAlias = TokenUsage  # noqa: Y015
 
 @_typing.final
 class ClockStatus(_message.Message):
@@ -2795,3 +3118,81 @@ class ClockStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClockStatus: _TypeAlias = ClockStatus  # noqa: Y015
+
+@_typing.final
+class ReloadRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    Reload
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadRequest: _TypeAlias = ReloadRequest  # noqa: Y015
+
+@_typing.final
+class ReloadResponse(_message.Message):
+    """What a reload has done. Sources are named as in the settings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCES_ADDED_FIELD_NUMBER: _builtins.int
+    SOURCES_REMOVED_FIELD_NUMBER: _builtins.int
+    SOURCES_CHANGED_FIELD_NUMBER: _builtins.int
+    SOURCES_UNCHANGED_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
+    NEEDS_RESTART_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    withdrawn: _builtins.int
+    """How many changes withdrew what is no longer asked for, and the place in the log after them."""
+    @_builtins.property
+    def sources_added(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def sources_removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their odds are withdrawn, as changes with reason `no_longer_asked`."""
+
+    @_builtins.property
+    def sources_changed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """They run under other settings now; what these no longer ask for is withdrawn."""
+
+    @_builtins.property
+    def sources_unchanged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def applied(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Other keys of the settings that apply from now on, such as `log.level`."""
+
+    @_builtins.property
+    def needs_restart(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys that differ from what the server runs with, and apply only after a restart."""
+
+    @_builtins.property
+    def cursor(self) -> Global___Cursor: ...
+    def __init__(
+        self,
+        *,
+        sources_added: _abc.Iterable[_builtins.str] | None = ...,
+        sources_removed: _abc.Iterable[_builtins.str] | None = ...,
+        sources_changed: _abc.Iterable[_builtins.str] | None = ...,
+        sources_unchanged: _abc.Iterable[_builtins.str] | None = ...,
+        applied: _abc.Iterable[_builtins.str] | None = ...,
+        needs_restart: _abc.Iterable[_builtins.str] | None = ...,
+        withdrawn: _builtins.int = ...,
+        cursor: Global___Cursor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "cursor", b"cursor", "needs_restart", b"needs_restart", "sources_added", b"sources_added", "sources_changed", b"sources_changed", "sources_removed", b"sources_removed", "sources_unchanged", b"sources_unchanged", "withdrawn", b"withdrawn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadResponse: _TypeAlias = ReloadResponse  # noqa: Y015

@@ -41,8 +41,9 @@ class OddsServiceStub:
     An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
-    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
+    is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
+    `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
     def __init__(self, channel):
@@ -86,6 +87,11 @@ class OddsServiceStub:
                 request_serializer=odds_dot_v1_dot_odds__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=odds_dot_v1_dot_odds__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.Reload = channel.unary_unary(
+                '/odds.v1.OddsService/Reload',
+                request_serializer=odds_dot_v1_dot_odds__pb2.ReloadRequest.SerializeToString,
+                response_deserializer=odds_dot_v1_dot_odds__pb2.ReloadResponse.FromString,
+                _registered_method=True)
 
 
 class OddsServiceServicer:
@@ -104,8 +110,9 @@ class OddsServiceServicer:
     An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
-    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
+    is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
+    `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
     def GetOdds(self, request, context):
@@ -133,7 +140,9 @@ class OddsServiceServicer:
         the last message and pass it as `resume` to go on after a disconnect.
         When the server stops, `closing` is the last message and the status is UNAVAILABLE
         (SERVER_STOPPING). A reader that takes nothing for minutes is ended as UNAVAILABLE
-        (STALLED_READER); resume at the last cursor.
+        (STALLED_READER); resume at the last cursor. A stream whose token is no longer accepted is ended
+        as UNAUTHENTICATED within seconds, one whose token's access has changed as UNAVAILABLE
+        (ACCESS_CHANGED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,6 +203,19 @@ class OddsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Reload(self, request, context):
+        """Reads the server's settings again, and applies what can change while it runs; for operators.
+
+        All or nothing: the settings are checked and new sources opened before anything changes.
+        FAILED_PRECONDITION (SETTINGS_ERROR) when they are wrong: the text names the place and the
+        reason, and nothing has changed. PERMISSION_DENIED (PERMISSION_DENIED) when the caller may not.
+        The answer comes once the odds that are no longer asked for are withdrawn. A reload that has
+        begun goes on when the caller leaves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OddsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -232,6 +254,11 @@ def add_OddsServiceServicer_to_server(servicer, server):
                     request_deserializer=odds_dot_v1_dot_odds__pb2.GetStatusRequest.FromString,
                     response_serializer=odds_dot_v1_dot_odds__pb2.GetStatusResponse.SerializeToString,
             ),
+            'Reload': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reload,
+                    request_deserializer=odds_dot_v1_dot_odds__pb2.ReloadRequest.FromString,
+                    response_serializer=odds_dot_v1_dot_odds__pb2.ReloadResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'odds.v1.OddsService', rpc_method_handlers)
@@ -256,8 +283,9 @@ class OddsService:
     An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
-    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
+    is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
+    `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
     @staticmethod
@@ -439,6 +467,33 @@ class OddsService:
             '/odds.v1.OddsService/GetStatus',
             odds_dot_v1_dot_odds__pb2.GetStatusRequest.SerializeToString,
             odds_dot_v1_dot_odds__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/odds.v1.OddsService/Reload',
+            odds_dot_v1_dot_odds__pb2.ReloadRequest.SerializeToString,
+            odds_dot_v1_dot_odds__pb2.ReloadResponse.FromString,
             options,
             channel_credentials,
             insecure,

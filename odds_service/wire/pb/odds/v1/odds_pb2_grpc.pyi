@@ -57,8 +57,9 @@ class OddsServiceStub:
     An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
-    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
+    is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
+    `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
     @_typing.overload
@@ -86,7 +87,9 @@ class OddsServiceStub:
     the last message and pass it as `resume` to go on after a disconnect.
     When the server stops, `closing` is the last message and the status is UNAVAILABLE
     (SERVER_STOPPING). A reader that takes nothing for minutes is ended as UNAVAILABLE
-    (STALLED_READER); resume at the last cursor.
+    (STALLED_READER); resume at the last cursor. A stream whose token is no longer accepted is ended
+    as UNAUTHENTICATED within seconds, one whose token's access has changed as UNAVAILABLE
+    (ACCESS_CHANGED).
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ListEventsRequest, _odds_pb2.ListEventsResponse]
     """The events that the filter selects, in order of their start, with the bookmakers that price
@@ -122,6 +125,15 @@ class OddsServiceStub:
     """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]
     """The state of the service: revisions, sources, queues, storage, subscribers."""
+    Reload: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ReloadRequest, _odds_pb2.ReloadResponse]
+    """Reads the server's settings again, and applies what can change while it runs; for operators.
+
+    All or nothing: the settings are checked and new sources opened before anything changes.
+    FAILED_PRECONDITION (SETTINGS_ERROR) when they are wrong: the text names the place and the
+    reason, and nothing has changed. PERMISSION_DENIED (PERMISSION_DENIED) when the caller may not.
+    The answer comes once the odds that are no longer asked for are withdrawn. A reload that has
+    begun goes on when the caller leaves.
+    """
 
 @_typing.type_check_only
 class OddsServiceAsyncStub(OddsServiceStub):
@@ -140,8 +152,9 @@ class OddsServiceAsyncStub(OddsServiceStub):
     An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
-    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
+    is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
+    `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -166,7 +179,9 @@ class OddsServiceAsyncStub(OddsServiceStub):
     the last message and pass it as `resume` to go on after a disconnect.
     When the server stops, `closing` is the last message and the status is UNAVAILABLE
     (SERVER_STOPPING). A reader that takes nothing for minutes is ended as UNAVAILABLE
-    (STALLED_READER); resume at the last cursor.
+    (STALLED_READER); resume at the last cursor. A stream whose token is no longer accepted is ended
+    as UNAUTHENTICATED within seconds, one whose token's access has changed as UNAVAILABLE
+    (ACCESS_CHANGED).
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_odds_pb2.ListEventsRequest, _odds_pb2.ListEventsResponse]  # type: ignore[assignment]
     """The events that the filter selects, in order of their start, with the bookmakers that price
@@ -202,6 +217,15 @@ class OddsServiceAsyncStub(OddsServiceStub):
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]  # type: ignore[assignment]
     """The state of the service: revisions, sources, queues, storage, subscribers."""
+    Reload: _aio.UnaryUnaryMultiCallable[_odds_pb2.ReloadRequest, _odds_pb2.ReloadResponse]  # type: ignore[assignment]
+    """Reads the server's settings again, and applies what can change while it runs; for operators.
+
+    All or nothing: the settings are checked and new sources opened before anything changes.
+    FAILED_PRECONDITION (SETTINGS_ERROR) when they are wrong: the text names the place and the
+    reason, and nothing has changed. PERMISSION_DENIED (PERMISSION_DENIED) when the caller may not.
+    The answer comes once the odds that are no longer asked for are withdrawn. A reload that has
+    begun goes on when the caller leaves.
+    """
 
 class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Odds, their changes and their history.
@@ -219,8 +243,9 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
     An unexpected error is INTERNAL (INTERNAL) with an id, ErrorInfo's `error_id`, that the server's
     log has too. Any call can end as UNAVAILABLE with reason STOPPING (the server stops) or
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
-    is wanted), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST) or has no sources (NO_SOURCES).
+    is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
+    `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
+    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
     """
 
     @_abc_1.abstractmethod
@@ -255,7 +280,9 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         the last message and pass it as `resume` to go on after a disconnect.
         When the server stops, `closing` is the last message and the status is UNAVAILABLE
         (SERVER_STOPPING). A reader that takes nothing for minutes is ended as UNAVAILABLE
-        (STALLED_READER); resume at the last cursor.
+        (STALLED_READER); resume at the last cursor. A stream whose token is no longer accepted is ended
+        as UNAUTHENTICATED within seconds, one whose token's access has changed as UNAVAILABLE
+        (ACCESS_CHANGED).
         """
 
     @_abc_1.abstractmethod
@@ -321,5 +348,20 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_odds_pb2.GetStatusResponse, _abc.Awaitable[_odds_pb2.GetStatusResponse]]:
         """The state of the service: revisions, sources, queues, storage, subscribers."""
+
+    @_abc_1.abstractmethod
+    def Reload(
+        self,
+        request: _odds_pb2.ReloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_odds_pb2.ReloadResponse, _abc.Awaitable[_odds_pb2.ReloadResponse]]:
+        """Reads the server's settings again, and applies what can change while it runs; for operators.
+
+        All or nothing: the settings are checked and new sources opened before anything changes.
+        FAILED_PRECONDITION (SETTINGS_ERROR) when they are wrong: the text names the place and the
+        reason, and nothing has changed. PERMISSION_DENIED (PERMISSION_DENIED) when the caller may not.
+        The answer comes once the odds that are no longer asked for are withdrawn. A reload that has
+        begun goes on when the caller leaves.
+        """
 
 def add_OddsServiceServicer_to_server(servicer: OddsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,238 @@
+"""Dumps of PostgreSQL's tables by pg_dump, and their restore in one transaction."""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+from sqlalchemy import func, inspect, select, text
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from odds_service.bridge import aio
+from odds_service.errors import StorageError
+from odds_service.storage import migrating
+from odds_service.storage.backups.part_file import Part
+from odds_service.storage.backups.programs import (
+    complaint,
+    connection_of,
+    find_programs,
+    run_program,
+    running,
+)
+from odds_service.storage.database_store import run
+from odds_service.storage.log import verifying
+from odds_service.storage.postgres import Postgres
+from odds_service.storage.schema import feed_state, metadata
+from odds_service.store import Verified
+
+_LOCK_S: Final = 30  # wait for a lock that the service or a reader holds
+_CHUNK_BYTES: Final = 2**16
+_VERSION_TABLE: Final = "alembic_version"
+_DUMPED_TABLE: Final = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) (\S+) ", re.MULTILINE)
+
+
+async def dump(url: URL, database: Postgres, part: Part) -> tuple[str, Verified | None]:
+    """Write a dump of a database as it is at one moment, beside its service.
+
+    The comparison reads the same snapshot as pg_dump, so it holds for the content of the file.
+
+    Args:
+        url: The database.
+        database: Its engine.
+        part: The file.
+
+    Returns:
+        The schema version, and the comparison; None for an older schema.
+
+    Raises:
+        StorageError: pg_dump is absent or failed, or there are no tables.
+        StorageUnavailable: The server does not answer.
+    """
+    pg_dump, pg_restore = find_programs("pg_dump", "pg_restore")
+    address, environment = connection_of(url)
+    connection = await run(database, _aio_connect, database)
+    try:
+        snapshot = await run(database, _aio_export, connection)
+        version = await run(database, _aio_version, connection)
+        if version is None:
+            raise StorageError("the database has no tables yet; there is nothing to copy")
+        schema, tables = await run(database, _aio_tables, connection)
+        command = [
+            pg_dump, "--format=custom", "--no-password", f"--snapshot={snapshot}",
+            f"--lock-wait-timeout={_LOCK_S}s", f"--file={part.path}", f"--dbname={address}",
+        ]  # fmt: skip
+        command += [f'--table="{schema}"."{table}"' for table in tables]
+        await run_program(command, environment, part)
+        verified = None
+        if version == migrating.head_version():
+            verified = await run(database, verifying.aio_verify, connection)
+    finally:
+        with trio.move_on_after(_LOCK_S, shield=True):
+            await aio(connection.close)
+    # Reads and decompresses all of it.
+    await _read(pg_restore, part.path, "--file=/dev/null")
+    return version, verified
+
+
+async def _read(pg_restore: str, path: Path, option: str) -> str:
+    """Run pg_restore on a dump without a database. Raises StorageError."""
+    try:
+        return await run_program([pg_restore, option, str(path)])
+    except StorageError as error:
+        raise StorageError(f"{path}: {error}") from None
+
+
+async def _aio_connect(database: Postgres) -> AsyncConnection:
+    connection = await database.engine.connect()
+    return await connection.execution_options(
+        isolation_level="REPEATABLE READ", postgresql_readonly=True
+    )
+
+
+async def _aio_export(connection: AsyncConnection) -> str:
+    # It stands idle as long as pg_dump runs.
+    await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    return str(await connection.scalar(select(func.pg_export_snapshot())))
+
+
+async def _aio_version(connection: AsyncConnection) -> str | None:
+    return await connection.run_sync(migrating.version_of)
+
+
+async def _aio_tables(connection: AsyncConnection) -> tuple[str, list[str]]:
+    """Return the schema, and the tables in it that are ours, partitions included."""
+
+    def listed(sync: Any) -> list[str]:
+        there = set(inspect(sync).get_table_names())
+        return sorted(there & {*metadata.tables, _VERSION_TABLE})
+
+    names = await connection.run_sync(listed)
+    partitions = await connection.scalars(
+        text("SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
+             "WHERE inhparent = to_regclass('odds_history') ORDER BY relname")
+    )  # fmt: skip
+    names += partitions
+    return str(await connection.scalar(select(func.current_schema()))), names
+
+
+async def load_dump(
+    url: URL, database: Postgres, path: Path, epoch: str, *, replace: bool
+) -> tuple[str, Verified | None]:
+    """Replace a database's tables by those of a dump, in one transaction.
+
+    Args:
+        url: The database.
+        database: Its engine, which owns it.
+        path: The dump.
+        epoch: What to put into feed_state, so that no earlier owner can write.
+        replace: Whether the database may hold something.
+
+    Returns:
+        The schema version, and the comparison; None for an older schema.
+
+    Raises:
+        StorageError: A program is absent or failed, the file is no dump of these tables, or the
+            database is not empty. The database is then as it was.
+        StorageUnavailable: The server does not answer.
+    """
+    pg_restore, psql = find_programs("pg_restore", "psql")
+    dumped = _DUMPED_TABLE.findall(await _read(pg_restore, path, "--list"))
+    schemas = {schema for schema, table in dumped if table == feed_state.name}
+    if not schemas:
+        raise StorageError(f"{path}: no backup of odds-service's tables")
+    await _read(pg_restore, path, "--file=/dev/null")
+    used, schema, tables = await run(database, _aio_look, database)
+    if schemas != {schema}:
+        raise StorageError(
+            f"{path} holds the schema {', '.join(schemas)}, and the role's schema is {schema}"
+        )
+    if used and not replace:
+        raise StorageError("the database is not empty; say --replace to delete what it holds")
+    before = f"BEGIN; SET lock_timeout = '{_LOCK_S}s'; SET client_min_messages = warning;\n"
+    before += "".join(f'DROP TABLE IF EXISTS "{schema}"."{table}";\n' for table in tables)
+    # Without the last word, as when this process is killed, the server undoes all of it.
+    after = f"""UPDATE "{schema}".feed_state SET epoch = '{epoch}';\nCOMMIT;\n"""  # noqa: S608  # ours
+    address, environment = connection_of(url)
+    await _pipe(
+        [pg_restore, "--no-owner", "--no-privileges", "--file=-", str(path)],
+        [psql, "-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-f", "-", address],
+        environment,
+        (before.encode(), after.encode()),
+    )
+    return await run(database, _aio_verify, database)
+
+
+async def _aio_look(database: Postgres) -> tuple[bool, str, list[str]]:
+    """Return whether anything is stored, the schema, and its tables, partitioned ones first."""
+    async with database.reading() as connection:
+        schema, tables = await _aio_tables(connection)
+        used = False
+        if feed_state.name in tables:
+            query = select(func.count()).select_from(feed_state)
+            used = bool(await connection.scalar(query))
+        # Dropping odds_history drops its partitions.
+        return used, schema, tables
+
+
+async def _aio_verify(database: Postgres) -> tuple[str, Verified | None]:
+    async with database.reading() as connection:
+        version = await connection.run_sync(migrating.version_of)
+        if version is None:
+            raise StorageError("the restored database has no tables")
+        if version != migrating.head_version():
+            return version, None
+        return version, await verifying.aio_verify(connection)
+
+
+async def _pipe(
+    reader: list[str], writer: list[str], environment: dict[str, str], around: tuple[bytes, bytes]
+) -> None:
+    """Pass the output of a program to another one, with a text before and after it.
+
+    Args:
+        reader: The program that is read.
+        writer: The program that gets everything.
+        environment: The variables of both.
+        around: The texts. The last is sent only once the reader has succeeded.
+
+    Raises:
+        StorageError: One of them failed.
+    """
+    failed = False
+    said: dict[str, bytes] = {}
+    async with (
+        running(reader, environment) as source,
+        running(writer, environment) as target,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(_collect, source.stderr, "source", said)
+        nursery.start_soon(_collect, target.stderr, "target", said)
+        nursery.start_soon(_collect, target.stdout, "output", said)
+        await source.stdin.aclose()
+        try:
+            await target.stdin.send_all(around[0])
+            while chunk := await source.stdout.receive_some(_CHUNK_BYTES):
+                await target.stdin.send_all(chunk)
+            failed = await source.process.wait() != 0
+            if not failed:
+                await target.stdin.send_all(around[1])
+        except trio.BrokenResourceError:  # the target has ended, and says why
+            source.process.kill()
+        if failed:
+            target.process.kill()
+        else:
+            await target.stdin.aclose()
+        await target.process.wait()
+    if failed:
+        raise complaint(reader[0], said.get("source", b""))
+    if target.process.returncode:
+        raise complaint(writer[0], said.get("target", b""))
+
+
+async def _collect(pipe: trio.abc.ReceiveStream, name: str, said: dict[str, bytes]) -> None:
+    """Read a pipe to its end, and keep the beginning."""
+    said[name] = b""
+    async for chunk in pipe:
+        if len(said[name]) < _CHUNK_BYTES:
+            said[name] += chunk

@@ -41,20 +41,19 @@ async def probe_store(text: str, *, migrate: bool, spill_folder: Path | None = N
 
 async def _probe_file(url: URL, spill_folder: Path | None) -> str:
     path = Path(url.database or "")
-    there = _there(path)
-    check_folder(spill_folder or path.resolve().parent)
-    if not there:
+    if not _there(path, spill_folder):
         return f"{path}: new, will be made"
     async with disposing(Sqlite(path)) as database:
         version = await _version(database, migrate=True)
     return f"{path}: {_fate(version)}"
 
 
-def _there(path: Path) -> bool:
+def _there(path: Path, spill_folder: Path | None) -> bool:
     """Return whether the file exists. Raises StorageError if it could not be used or made."""
     check_path(path, owner=True)
     if not os.access(path.parent, os.W_OK):
         raise StorageError(f"database {path}: no right to write to the folder {path.parent}")
+    check_folder(spill_folder or path.resolve().parent)
     return path.exists()
 
 

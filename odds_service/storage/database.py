@@ -127,7 +127,7 @@ async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
         yield
     except BaseException as error:
         try:
-            await nested.rollback()
+            await nested.rollback()  # noqa: ASYNC102  # asyncio's, which cancels once
         except Exception as later:
             raise error from later
         raise

@@ -244,7 +244,7 @@ class Postgres(Database):
         except Exception as error:
             if broken(error):
                 self._discard()
-                await connection.invalidate(error)
+                await connection.invalidate(error)  # noqa: ASYNC120  # asyncio's
             raise
 
     def _discard(self) -> None:

@@ -225,7 +225,8 @@ class Postgres(Database):
             | asyncpg.InternalClientError
             | OSError
             | asyncio.TimeoutError
-            | sqlalchemy.exc.TimeoutError,
+            | sqlalchemy.exc.TimeoutError
+            | sqlalchemy.exc.PendingRollbackError,  # the connection was lost in the transaction
         ):
             return StorageUnavailable(f"{self._place}: {_one_line(cause)}")
         return None

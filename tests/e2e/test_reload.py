@@ -218,7 +218,10 @@ async def test_other_keys_are_applied_or_named(tmp_path: Path) -> None:
     async with reloadable(tmp_path, {"one": wide}) as (file, running):
         level = logging.getLogger().level
         file.write({"one": wide}, '[log]\nlevel = "error"\n[retention]\nruns_days = 3')
-        named = '[[server.access]]\nname = "operator"\ntoken = "new-token"\nrights = ["read", "admin"]\n'
+        named = (
+            '[[server.access]]\nname = "operator"\ntoken = "new-token"\n'
+            'rights = ["read", "admin"]\n'
+        )
         file.path.write_text(
             file.path.read_text().replace("[server]", '[server]\ntokens = ["plain-token"]') + named
         )

@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "get": "Print the current or past odds, with bookmakers side by side.",
     "watch": "Print changes until ^C, resuming by itself after a lost connection.",
     "events": "List events in the order of their start.",
-    "status": "Print revisions, sources, queues, storage and subscribers.",
+    "status": "Print revisions, sources, the age of odds, queues, storage and subscribers.",
     "history": "Print, export or draw stored changes in order, or print closing odds.",
     "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
     "reload": "Make the service read its settings again, and print what it did.",
@@ -121,4 +121,20 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         end_line()
         sys.exit(130)
+    except BaseExceptionGroup as group:  # an end comes out of nurseries in a group
+        ends, others = group.split((KeyboardInterrupt, SystemExit))
+        if ends is None or others is not None:
+            raise
+        _end_with(ends)
     sys.exit(0)
+
+
+def _end_with(group: BaseExceptionGroup[BaseException]) -> NoReturn:
+    """End with the first of a group of KeyboardInterrupt and SystemExit."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    if isinstance(first, SystemExit):
+        raise first from None
+    end_line()
+    sys.exit(130)

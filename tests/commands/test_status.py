@@ -143,7 +143,7 @@ async def test_a_pipe_gets_whole_lines_with_tabs_and_times_in_the_zone_that_was_
     assert "last success" not in bare.stdout
     assert "age of odds" not in bare.stdout
     assert "the-odds-api\tdown\t2026-08-04 21:00:00\t" in bare.stdout
-    assert len(delays.stdout.strip().splitlines()) == 1 + 2 * 3 * 3
+    assert len(delays.stdout.splitlines()) == 1 + 2 * 3 * 3
 
 
 async def test_what_is_not_there_is_left_out() -> None:

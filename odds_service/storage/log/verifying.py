@@ -95,7 +95,9 @@ async def aio_verify(connection: AsyncConnection, report: Report = unreported) -
     Odds that have not changed since retention cut the history cannot be folded. For these it checks
     only that there are no later changes.
     """
-    state = (await connection.execute(select(feed_state))).one()
+    state = (await connection.execute(select(feed_state))).one_or_none()
+    if state is None:  # no service has begun on it yet
+        return Verified(0, 0, 0, [], 0)
     findings = _Findings()
     unstored = await _aio_count(connection, state, findings, report)
     markets = 0

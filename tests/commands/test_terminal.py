@@ -115,8 +115,6 @@ async def test_a_reader_that_leaves_ends_a_command_quietly() -> None:
             ["events", "--json"],
             ["get", "--csv"],
             ["get"],
-            ["history"],
-            ["watch"],
         ):
             process = subprocess.Popen(  # noqa: ASYNC220  # returns at once
                 [*COMMAND, *command],

@@ -121,4 +121,20 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         end_line()
         sys.exit(130)
+    except BaseExceptionGroup as group:  # an end comes out of nurseries in a group
+        ends, others = group.split((KeyboardInterrupt, SystemExit))
+        if ends is None or others is not None:
+            raise
+        _end_with(ends)
     sys.exit(0)
+
+
+def _end_with(group: BaseExceptionGroup[BaseException]) -> NoReturn:
+    """End with the first of a group of KeyboardInterrupt and SystemExit."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    if isinstance(first, SystemExit):
+        raise first from None
+    end_line()
+    sys.exit(130)

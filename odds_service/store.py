@@ -1,6 +1,6 @@
 """The contract of a store, whatever the database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
@@ -19,6 +19,14 @@ from odds_service.model.source import SourceState
 # ghost's own start can differ from its event's; the reconciler judges by the ghost's.
 GHOSTS_SINCE: Final = timedelta(days=2)
 MOST_GHOSTS: Final = 50_000
+
+# Called with the progress of long work: what is counted, in the plural, the number so far, and the
+# number in all if that is known. Work in stages counts one thing after another.
+Report = Callable[[str, int, int | None], None]
+
+
+def unreported(what: str, done: int, total: int | None) -> None:
+    """Ignore progress."""
 
 
 class Stored(Struct, frozen=True, kw_only=True):
@@ -387,6 +395,6 @@ class Store(Protocol):
         """Return the size of the database; None for a store that holds no bytes outside memory."""
         ...
 
-    async def verify(self) -> Verified:
-        """Compare odds_current with the fold of odds_history."""
+    async def verify(self, report: Report = unreported) -> Verified:
+        """Compare odds_current with the fold of odds_history; `report` gets the progress."""
         ...

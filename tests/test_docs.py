@@ -261,3 +261,12 @@ def options_in(words: Iterable[str]) -> set[str]:
 
 def options_of(command: Any) -> set[str]:
     return {option for parameter in command.params for option in parameter.opts} | {"--help"}
+
+
+def test_the_reference_has_every_command_with_its_line_and_the_exit_codes() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    rows = {names_in(name)[0]: line for name, line in rows_after(text, "lists the options")}
+    assert rows == COMMANDS
+    assert [code for code, _ in rows_after(text, "## Exit codes")] == ["0", "1", "2", "3", "130"]
+    for name in ("db", "config"):
+        assert all(f"`{each}`" in text for each in load(name).commands)

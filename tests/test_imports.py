@@ -67,7 +67,13 @@ OWNERS: Final = {
     "pyarrow": {"commands"},
     "matplotlib": {"commands"},
     "typer": {"cli", "commands", "demo.__main__"},
-    "rich": {"cli", "commands"},
+    # Text from outside reaches a terminal through commands.output alone.
+    "rich": {
+        "commands.output",
+        "commands.streams",
+        "commands.progress",
+        "commands.live_table",
+    },
     "rapidfuzz": {"reconcile"},
     "pydantic_settings": {"config"},
 }
@@ -242,3 +248,20 @@ def test_a_right_import_is_let_pass(module: str, text: str) -> None:
     known = dict.fromkeys(("", "model.market", "model.price", "feed", "service"), "")
     placed = [said for said in violations(known | {module: text}) if "in no layer" not in said]
     assert placed == []
+
+
+def test_commands_print_through_their_output_alone() -> None:
+    """A terminal obeys what it is told; only Output makes text from outside harmless."""
+    printers = {"print", "echo", "secho", "Console"}
+    found = []
+    for module, text in package_sources().items():
+        if not within(module, "commands") or module in {"commands.output", "commands.streams"}:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                if called.rpartition(".")[2] in printers or called.startswith(
+                    ("sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer")
+                ):
+                    found.append(f"{module}: {called}")
+    assert not found

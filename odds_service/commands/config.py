@@ -8,8 +8,10 @@ from typing import Any
 import typer
 from pydantic import BaseModel, SecretStr
 
-from odds_service.commands.options import takes
+from odds_service.commands.options import plain_output, takes
+from odds_service.commands.output import Output
 from odds_service.commands.service_options import GivenSettings, service_settings
+from odds_service.commands.visible import is_foreign
 from odds_service.config import Settings
 from odds_service.config_errors import SECRET_KEY, sections
 from odds_service.secrets import HIDDEN, redact
@@ -28,8 +30,8 @@ def _commands() -> None:
 
 
 @config.command()
-@takes(given=service_settings)
-def show(*, given: GivenSettings) -> None:
+@takes(given=service_settings, out=plain_output)
+def show(*, given: GivenSettings, out: Output) -> None:
     """Print the effective settings as TOML, each with its origin; secrets are hidden.
 
     A source's own defaults belong to its kind and are not shown.
@@ -39,13 +41,14 @@ def show(*, given: GivenSettings) -> None:
         for key in model.model_fields:
             value = _bare(getattr(getattr(settings, section), key), key)
             name, origin = f"{section}.{key}", given.origin(section, key)
-            typer.echo(
+            out.line(
                 f"# {name} is not set" if value is None else f"{name} = {_toml(value)}  # {origin}"
             )
     for table in settings.sources:
-        typer.echo(f"\n[[sources]]  # {given.origin('sources', '')}")
+        out.line("")
+        out.line(f"[[sources]]  # {given.origin('sources', '')}")
         for key, value in table.items():
-            typer.echo(f"{_key(key)} = {_toml(_bare(value, key))}")
+            out.line(f"{_key(key)} = {_toml(_bare(value, key))}")
 
 
 def _bare(value: Any, key: str) -> Any:
@@ -77,7 +80,8 @@ def _toml(value: Any) -> str:
         case list():
             return "[" + ", ".join(map(_toml, value)) + "]"
         case str():
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+            quoted = json.dumps(value, ensure_ascii=False)
+            return "".join(f"\\U{ord(c):08x}" if is_foreign(c) else c for c in quoted)
         case bool():
             return str(value).lower()
     return str(value)  # numbers, dates and times, which TOML writes like Python

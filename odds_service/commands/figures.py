@@ -1,17 +1,17 @@
-"""Figures of a status for people: the size of the database, and the delays of odds."""
+"""Figures of a status for people: the database, the clocks, the thread, and the delays of odds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from rich.markup import escape
-from rich.table import Column, Table
-
-from odds_service.commands.text import age_text
+from odds_service.commands.output import Column, Grid
+from odds_service.commands.text import age_text, counted
+from odds_service.commands.times import Times
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 _LONGEST_S: Final = 21_600.0  # the server tells no longer delay; see DelayStatus
 _AGES: Final = ("observed_sent", "source_sent", "confirmed_answered")
+_PERCENTILES: Final = ("p50", "p90", "p99")
 _UNKNOWN: Final = "–"
 
 
@@ -26,8 +26,8 @@ def bytes_text(count: float) -> str:
     )  # fmt: skip
 
 
-def storage_text(storage: pb.StorageStatus) -> str:
-    """Return lines about the size, the growth and the room of the database."""
+def storage_lines(storage: pb.StorageStatus) -> Iterator[str]:
+    """Yield lines about the size, the growth and the room of the database."""
     parts = sorted(storage.parts.items(), key=lambda part: -part[1])
     inside = ", ".join(f"{name} {bytes_text(size)}" for name, size in parts if size)
     growth = "growth not known yet"
@@ -44,7 +44,8 @@ def storage_text(storage: pb.StorageStatus) -> str:
         room.insert(0, "the server's free space is not visible from here")
     if storage.HasField("full_in_days"):
         room.append(f"full in {storage.full_in_days:,.0f} days")
-    return f"database {bytes_text(storage.bytes)} ({inside}), {growth}\n{', '.join(room)}"
+    yield f"database {bytes_text(storage.bytes)}{f' ({inside})' if inside else ''}, {growth}"
+    yield ", ".join(room)
 
 
 def _same_room(disk: pb.DiskStatus, storage: pb.StorageStatus) -> bool:
@@ -54,55 +55,92 @@ def _same_room(disk: pb.DiskStatus, storage: pb.StorageStatus) -> bool:
     )
 
 
-def ages(reply: pb.GetStatusResponse) -> Table:
-    """Return a table of the ages of odds when clients get them: half of them, and 99 of 100."""
-    table = Table(
-        Column("source", overflow="fold"), "tier", "target", "change sent\np50 / p99",
-        "from source\np50 / p99", "answer\np50 / p99",
-        title="age of odds when clients get them",
-    )  # fmt: skip
-    for source, tier in _tiers(reply):
-        by_stage = {delay.stage: delay for delay in tier.delays}
-        if not by_stage.keys() & set(_AGES):
-            continue
-        table.add_row(
-            escape(source),
-            escape(tier.tier),
-            _short(tier.target.ToTimedelta().total_seconds()),
-            *(_both(by_stage.get(stage)) for stage in _AGES),
+def clock_text(clock: pb.ClockStatus, shown: Times) -> str:
+    """Return a line about irregularities of the machine's clocks, empty if there are none."""
+    parts = []
+    if clock.jumps:
+        at = f"{shown.full(clock.last_jump_at.ToDatetime())} {shown.zone}"
+        parts.append(
+            f"{counted(clock.jumps, 'jump')}, the last of {clock.last_jump_s:+.0f} s, to {at}"
         )
-    return table
+    if clock.waiting:
+        parts.append("not followed yet")
+    if clock.sleeps:
+        parts.append(f"slept {counted(clock.sleeps, 'time')}, {clock.slept_s:.0f} s in all")
+    if clock.log_lead_s > 0:
+        stands = " and stands still" if clock.log_holds else ""
+        parts.append(f"the log's time is {clock.log_lead_s:.0f} s ahead{stands}")
+    return f"clock: {'; '.join(parts)}" if parts else ""
 
 
-def delays(reply: pb.GetStatusResponse) -> Iterator[Table]:
-    """Yield a table of all delays for each source that has any."""
-    for source in reply.sources:
-        table = Table(
-            "tier", "delay", "times", "p50", "p90", "p99", title=escape(source.state.source)
+def thread_text(loop: pb.LoopStatus, lines_lost: int, shown: Times) -> str:
+    """Return a line about stalls, pauses and lost log lines, empty if there were none."""
+    parts = []
+    if loop.stalls:
+        parts.append(
+            f"{counted(loop.stalls, 'stall')}, {loop.stalled_s:.0f} s in all, the longest"
+            f" {loop.longest_s:.0f} s; the last at {shown.full(loop.last_at.ToDatetime())}"
+            f" {shown.zone} in {loop.last_task or 'no task'}, {loop.last_place}"
         )
+    if loop.pauses:
+        parts.append(f"paused {counted(loop.pauses, 'time')}, {loop.paused_s:.0f} s in all")
+    if lines_lost:
+        parts.append(f"{counted(lines_lost, 'log line')} lost")
+    return f"thread: {'; '.join(parts)}" if parts else ""
+
+
+def ages(sources: Iterable[pb.SourceStatus], *, named: bool) -> Grid:
+    """Return a table of the ages of odds when clients get them: half of them / 99 of 100.
+
+    Args:
+        sources: The sources.
+        named: Whether a column has their names.
+    """
+    grid = Grid(
+        *([Column(name="source", folds=True)] if named else []),
+        Column(name="tier"),
+        Column(name="target", right=True),
+        Column(name="change sent", right=True),
+        Column(name="from source", right=True),
+        Column(name="answer", right=True),
+    )
+    for source in sources:
+        name = [source.state.source] if named else []
+        for tier in source.freshness:
+            by_stage = {delay.stage: delay for delay in tier.delays}
+            if by_stage.keys() & set(_AGES):
+                target = _short(tier.target.ToTimedelta().total_seconds())
+                told = (_both(by_stage.get(stage)) for stage in _AGES)
+                grid.add(*name, tier.tier, target, *told)
+    return grid
+
+
+def delays(sources: Iterable[pb.SourceStatus], *, named: bool) -> Grid:
+    """Return a table of all delays of sources, with their names if `named`."""
+    grid = Grid(
+        *([Column(name="source", folds=True)] if named else []),
+        Column(name="tier", folds=True),
+        Column(name="delay", folds=True),
+        Column(name="times", right=True),
+        *(Column(name=name, right=True) for name in _PERCENTILES),
+    )
+    for source in sources:
+        name = [source.state.source] if named else []
         for tier in source.freshness:
             for delay in tier.delays:
-                told = (
-                    _percentile(delay, name) for name in ("p50_s", "p90_s", "p99_s")
-                )  # fmt: skip
-                table.add_row(escape(tier.tier), escape(delay.stage), f"{delay.count:,}", *told)
+                told = (_percentile(delay, f"{each}_s") for each in _PERCENTILES)
+                grid.add(*name, tier.tier, delay.stage, f"{delay.count:,}", *told)
+    return grid
+
+
+def foreign_clocks(reply: pb.GetStatusResponse) -> Iterator[str]:
+    """Yield a line for each source whose clock differs from ours."""
+    for source in reply.sources:
         if source.clock_ahead or source.clock_behind:
-            table.caption = (
-                f"its clock: {source.clock_ahead:,} changes ahead of ours, "
+            yield (
+                f"{source.state.source}, its clock: {source.clock_ahead:,} changes ahead of ours, "
                 f"{source.clock_behind:,} over a day behind; in no delay"
             )
-        if table.row_count or table.caption:
-            yield table
-
-
-def has_ages(reply: pb.GetStatusResponse) -> bool:
-    return any(delay.stage in _AGES for _, tier in _tiers(reply) for delay in tier.delays)
-
-
-def _tiers(reply: pb.GetStatusResponse) -> Iterator[tuple[str, pb.FreshnessStatus]]:
-    for source in reply.sources:
-        for tier in source.freshness:
-            yield source.state.source, tier
 
 
 def _both(delay: pb.DelayStatus | None) -> str:

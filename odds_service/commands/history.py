@@ -11,6 +11,8 @@ from odds_service.client import (
     Address,
     Cursor,
     Filter,
+    HistoricalChange,
+    ServiceError,
     SyncClient,
     closing_request,
     connect,
@@ -116,12 +118,39 @@ def history(
         )
         _draw(_collected(address, where, start, end, collector, outcome), chart, out, shown)
     elif export_to is not None:
-        with open_sync_client(address) as client, counting("changes", out) as count:
-            changes = count(client.history(where, start=start, end=end))
-            rows = export(changes, export_to)
+        with open_sync_client(address) as client:
+            place = _Place(start, _last_revision(client, end))
+            with counting("revisions", out, place.of) as count:
+                changes = count(client.history(where, start=start, end=end))
+                rows = export(changes, export_to)
         out.remark(f"{counted(rows, 'row')} in {export_to}")
     else:
         _print_changes(address, where, (start, end), prices, as_json, out, shown)
+
+
+class _Place:
+    """The place of a change between the first revision and the last one, if that is known."""
+
+    def __init__(self, start: Cursor | datetime | None, last: int | None) -> None:
+        self._before = start.revision if isinstance(start, Cursor) else None
+        self._last = last
+
+    def of(self, change: HistoricalChange) -> tuple[int, int | None]:
+        """Return the revisions up to a change, and all of them."""
+        if self._before is None:
+            self._before = change.revision - 1
+        last = self._last
+        return change.revision - self._before, None if last is None else last - self._before
+
+
+def _last_revision(client: SyncClient, end: Cursor | datetime | None) -> int | None:
+    """Return the revision at which the history ends; None if that cannot be told yet."""
+    if end is not None:
+        return end.revision if isinstance(end, Cursor) else None
+    try:
+        return client.status().durable_revision
+    except ServiceError:  # the token may not ask for it
+        return None
 
 
 def _print_changes(

@@ -136,6 +136,11 @@ def output(
     return Output(header=not no_header)
 
 
+def plain_output() -> Output:
+    """Return the output of a command without tables."""
+    return Output()
+
+
 def times(*, tz: Zone = None) -> Times:
     """Return the form of times."""
     return Times(tz)

@@ -4,8 +4,10 @@ Names of teams, bookmakers and markets come from outside, and a terminal obeys w
 text passes `visible`; nothing is read as markup; a table becomes tab-separated lines in a pipe.
 """
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -18,6 +20,7 @@ from odds_service.client import json_line
 from odds_service.commands.visible import escaped, visible
 
 LEAST_ID: Final = 6  # characters of an id that are shown at least
+LONG_WORD: Final = 20  # characters; longer words are broken where a table is too wide
 
 Cell: TypeAlias = str | tuple[str, str]  # text, or text and a style
 
@@ -63,17 +66,32 @@ class Grid:
             [Text(visible(_text(cell)), style=_style(cell)) for cell in row] for row in self.rows
         ]
         self._shorten(shown, width)
+        least = self._least(shown, width, header=header)
         table = Table(box=SIMPLE_HEAD if header else None, pad_edge=False, show_header=header)
-        for column in self.columns:
+        for place, column in enumerate(self.columns):
             table.add_column(
                 column.name,
                 justify="right" if column.right else "left",
                 no_wrap=not column.folds,
                 overflow="fold" if column.folds else "ellipsis",
+                min_width=least[place] if column.folds else None,
             )
         for row in shown:
             table.add_row(*row)
         return table
+
+    def _least(self, shown: list[list[Text]], width: int, *, header: bool) -> Sequence[int | None]:
+        """Return the width of each column below which words are broken; None if all is too wide."""
+        least = []
+        for place, column in enumerate(self.columns):
+            cells = [row[place] for row in shown] + [Text(column.name if header else "")]
+            if column.folds:
+                words = [len(word) for cell in cells for word in cell.plain.split()]
+                least.append(min(max(words, default=0), LONG_WORD))
+            else:
+                least.append(max(cell.cell_len for cell in cells))
+        fits = sum(least) + 3 * (len(least) - 1) <= width
+        return least if fits else [None] * len(least)
 
     def _shorten(self, shown: list[list[Text]], width: int) -> None:
         """Shorten ids to unique prefixes, as far as the width asks for it."""
@@ -159,22 +177,36 @@ class Output:
         else:
             self._write(styled(*parts).plain)
 
+    def sentence(self, text: str, style: str = "") -> None:
+        """Print a longer line, which a terminal breaks between words only."""
+        if self.on_terminal:
+            self._console.print(Text(visible(text), style=style), soft_wrap=False)
+        else:
+            self._write(visible(text))
+
     def remark(self, text: str, style: str = "") -> None:
         """Print one line to standard error, so that a pipe does not receive it."""
         self._remarks.print(Text(visible(text), style=style))
 
-    def grid(self, grid: Grid) -> None:
-        """Print a table."""
+    def heading(self, text: str) -> None:
+        """Print the line above a table, unless headings are left out."""
+        if self._header:
+            self.sentence(text, style="bold")
+
+    def grid(self, grid: Grid, *, continued: bool = False) -> None:
+        """Print a table; without a heading, if it continues the last one."""
+        header = self._header and not continued
         if self.on_terminal:
-            self._console.print(grid.table(self.width, header=self._header), soft_wrap=False)
+            self._console.print(grid.table(self.width, header=header), soft_wrap=False)
         else:
-            for line in grid.lines(header=self._header):
+            for line in grid.lines(header=header):
                 self._write(line)
 
     def _write(self, line: str) -> None:
         """Write a line to a pipe as it is: rich would replace its tabs."""
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        with _until_the_reader_leaves():
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
 
     def show(self, drawn: RenderableType) -> None:
         """Print what rich draws; its text must be `visible`."""
@@ -182,7 +214,11 @@ class Output:
 
     def json(self, message: Any) -> None:
         """Print a message of the contract as one line of JSON, in UTF-8 always."""
-        write_utf8(escaped(json_line(message)) + "\n")
+        self.raw_json(json_line(message))
+
+    def raw_json(self, text: str) -> None:
+        """Print JSON that has no line breaks, in UTF-8 always."""
+        write_utf8(escaped(text) + "\n")
 
 
 def styled(*parts: Cell) -> Text:
@@ -192,6 +228,21 @@ def styled(*parts: Cell) -> Text:
 
 def write_utf8(text: str) -> None:
     """Write text to standard output as UTF-8."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
-    sys.stdout.flush()
+    with _until_the_reader_leaves():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stdout.flush()
+
+
+@contextmanager
+def _until_the_reader_leaves() -> Iterator[None]:
+    """Raise SystemExit with code 1 when the pipe's reader has gone, as rich does.
+
+    It leaves nurseries in a group, which cli.main() takes apart.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        # The interpreter flushes what is left at its end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None

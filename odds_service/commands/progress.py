@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, TypeVar
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from rich.progress import (
 )
 
 from odds_service.commands.output import Output
+from odds_service.store import Report
 
 T = TypeVar("T")
 
@@ -27,67 +29,109 @@ Step = Callable[[int, int | None], None]  # done so far, and in all if that is k
 
 
 @contextmanager
+def stages(out: Output, clock: Callable[[], float] = time.monotonic) -> Iterator[Report]:
+    """Show the progress of stages, one after another, on standard error until the block ends.
+
+    The function that the block gets may be called from any thread.
+
+    Args:
+        out: The output.
+        clock: A clock in seconds.
+    """
+    if out.remarks_on_terminal:
+        with _bar(out.remarks_console) as bar:
+            yield _Bars(bar).report
+    else:
+        yield _Lines(out, clock).report
+
+
+@contextmanager
 def progress(what: str, out: Output) -> Iterator[Step]:
-    """Show progress on standard error until the end of the block.
+    """Show the progress of one stage, as stages() does.
 
     Args:
         what: The things that are counted, in the plural.
         out: The output.
     """
-    if out.remarks_on_terminal:
-        with _bar(out.remarks_console) as bar:
-            task = bar.add_task(what, total=None, rate="")
-            yield lambda done, total: _update(bar, task, done, total)
-        return
-    begun = said = time.monotonic()
-
-    def step(done: int, total: int | None) -> None:
-        nonlocal said
-        now = time.monotonic()
-        if now < said + LINE_EVERY_S:
-            return
-        said = now
-        rate = done / (now - begun)
-        of = "" if total is None else f" of {total:,}"
-        left = "" if total is None or not rate else f", {max(total - done, 0) / rate:,.0f} s left"
-        out.remark(f"{done:,}{of} {what}, {rate:,.0f} a second{left}")
-
-    yield step
+    with stages(out) as report:
+        report(what, 0, None)
+        yield partial(report, what)
 
 
 @contextmanager
-def counting(what: str, out: Output) -> Iterator[Callable[[Iterable[T]], Iterator[T]]]:
-    """Show how many items pass through; the block gets a function that counts an iterable.
+def counting(
+    what: str, out: Output, place: Callable[[T], tuple[int, int | None]]
+) -> Iterator[Callable[[Iterable[T]], Iterator[T]]]:
+    """Show how far the items are that pass through the function that the block gets.
 
     Args:
-        what: The items, in the plural.
+        what: The things that are counted, in the plural.
         out: The output.
+        place: Returns how far an item is, and how far the last one will be if that is known.
     """
     with progress(what, out) as step:
 
         def count(items: Iterable[T]) -> Iterator[T]:
-            for done, item in enumerate(items, 1):
+            for number, item in enumerate(items):
                 yield item
-                if done % 256 == 0:
-                    step(done, None)
+                if number % 256 == 0:
+                    step(*place(item))
 
         yield count
+
+
+class _Lines:
+    """Progress as lines, for a pipe."""
+
+    def __init__(self, out: Output, clock: Callable[[], float]) -> None:
+        self._out = out
+        self._clock = clock
+        self._what = ""
+        self._begun = self._said = clock()
+
+    def report(self, what: str, done: int, total: int | None) -> None:
+        now = self._clock()
+        if what != self._what:
+            self._what, self._begun = what, now
+        if now < self._said + LINE_EVERY_S:
+            return
+        self._said = now
+        of = "" if total is None else f" of {total:,}"
+        told = f"{done:,}{of} {what}"
+        if rate := done / (now - self._begun) if now > self._begun else 0.0:
+            told += f", {rate:,.0f} a second"
+            told += "" if total is None else f", {max(total - done, 0) / rate:,.0f} s left"
+        self._out.remark(told)
+
+
+class _Bars:
+    """Progress as a bar, which is replaced by the next stage's."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._what = ""
+        self._task = TaskID(0)
+
+    def report(self, what: str, done: int, total: int | None) -> None:
+        if what != self._what:
+            if self._what:
+                self._bar.remove_task(self._task)
+            self._what = what
+            self._task = self._bar.add_task(what, total=None, rate="")
+        speed = next(task.speed for task in self._bar.tasks if task.id == self._task)
+        rate = f"{speed:,.0f}/s" if speed else ""
+        self._bar.update(self._task, completed=done, total=total, rate=rate)
 
 
 def _bar(console: Console) -> Progress:
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
         transient=True,
     )
-
-
-def _update(bar: Progress, task: TaskID, done: int, total: int | None) -> None:
-    speed = bar.tasks[0].speed
-    bar.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")

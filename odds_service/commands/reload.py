@@ -2,16 +2,16 @@
 
 from typing import Final
 
-import typer
-
-from odds_service.client import Address, connect, json_line, reload_request
-from odds_service.commands.options import AsJson, connection, takes
+from odds_service.client import Address, connect, reload_request
+from odds_service.commands.options import AsJson, connection, plain_output, takes
+from odds_service.commands.output import Output
+from odds_service.commands.text import counted
 
 CALL_S: Final = 120.0  # new sources have to open, and odds to be withdrawn
 
 
-@takes(address=connection)
-def reload(*, as_json: AsJson = False, address: Address) -> None:
+@takes(address=connection, out=plain_output)
+def reload(*, as_json: AsJson = False, address: Address, out: Output) -> None:
     """Make the service read its settings again, and print what it did.
 
     When the settings are wrong, nothing changes, and the exit code is 1.
@@ -19,7 +19,7 @@ def reload(*, as_json: AsJson = False, address: Address) -> None:
     with connect(address) as stub:
         done = stub.Reload(reload_request(), timeout=CALL_S)
     if as_json:
-        typer.echo(json_line(done))
+        out.json(done)
         return
     for word, names in (
         ("source added", done.sources_added),
@@ -30,5 +30,6 @@ def reload(*, as_json: AsJson = False, address: Address) -> None:
         ("needs a restart", done.needs_restart),
     ):
         for name in names:
-            typer.echo(f"{word}: {name}")
-    typer.echo(f"{done.withdrawn} changes withdrew odds that are no longer asked for")
+            out.line(f"{word}: {name}")
+    withdrew = counted(done.withdrawn, "change")
+    out.sentence(f"{withdrew} withdrew odds that are no longer asked for")

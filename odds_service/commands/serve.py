@@ -8,7 +8,8 @@ import trio
 import typer
 
 from odds_service.checking import check_start
-from odds_service.commands.options import takes
+from odds_service.commands.options import plain_output, takes
+from odds_service.commands.output import Output
 from odds_service.commands.service_options import GivenSettings, service_settings
 from odds_service.config import LogSettings, Settings
 from odds_service.early import forget_signals
@@ -18,13 +19,14 @@ from odds_service.logs import configure_logs
 from odds_service.service import run_until_signalled
 
 
-@takes(given=service_settings)
+@takes(given=service_settings, out=plain_output)
 def serve(
     *,
     given: GivenSettings,
     check: Annotated[
         bool, typer.Option("--check", help="Check the settings, print what would run, and exit.")
     ] = False,
+    out: Output,
 ) -> None:
     """Scrape the configured sources and serve their odds over gRPC.
 
@@ -37,14 +39,14 @@ def serve(
     settings = given.load()
     if check:
         configure_logs("error", settings.log.format)
-        _run(_check, settings)
+        _run(partial(_check, out), settings)
     else:
         run(settings, load=given.load)
 
 
-async def _check(settings: Settings) -> None:
-    await check_start(settings, typer.echo)
-    typer.echo("ready to start")
+async def _check(out: Output, settings: Settings) -> None:
+    await check_start(settings, out.line)
+    out.line("ready to start")
 
 
 def run(

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from msgspec import Struct
-from rich.console import Console
-from rich.markup import escape
 
+from odds_service.commands.options import plain_output, takes
+from odds_service.commands.output import Output
+from odds_service.commands.text import counted
 from odds_service.errors import SourceError
 from odds_service.model.observation import ObservedEvent
 from odds_service.sources.markets.agreement import Disagreement, disagreements
@@ -44,6 +45,7 @@ class _UnreadFile(Struct, frozen=True):
     reason: str
 
 
+@takes(out=plain_output)
 def sources(
     *,
     action: Annotated[Action, typer.Argument(help="check: report the share that is understood.")],
@@ -51,6 +53,7 @@ def sources(
         list[Path], typer.Argument(help="Recorded bodies of SportyBet, BetPawa or Bet9ja.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    out: Output,
 ) -> None:
     """Report how much of recorded bodies is understood, and contradictions in them.
 
@@ -63,9 +66,9 @@ def sources(
     wrong = _disagreements(one for one in results if isinstance(one, _ReadFile))
     if as_json:
         report = {"files": [_json(one) for one in results], "disagreements": wrong}
-        typer.echo(msgspec.json.encode(report))
+        out.raw_json(msgspec.json.encode(report).decode())
     else:
-        _print(results, wrong)
+        _print(results, wrong, out)
     if any(isinstance(one, _UnreadFile) for one in results):
         raise typer.Exit(1)
 
@@ -114,11 +117,10 @@ def _json(one: _ReadFile | _UnreadFile) -> dict[str, Any]:
     }
 
 
-def _print(results: list[_ReadFile | _UnreadFile], wrong: list[Disagreement]) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+def _print(results: list[_ReadFile | _UnreadFile], wrong: list[Disagreement], out: Output) -> None:
     for one in results:
         if isinstance(one, _UnreadFile):
-            console.print(f"[red]{escape(f'{one.file}: {one.kind}: {one.reason}')}[/red]")
+            out.sentence(f"{one.file}: {one.kind}: {one.reason}", style="red")
             continue
         event, coverage = one.event, one.coverage
         share = f"{coverage.mapped} of {coverage.markets} markets mapped ({coverage.share:.1%})"
@@ -126,13 +128,13 @@ def _print(results: list[_ReadFile | _UnreadFile], wrong: list[Disagreement]) ->
             share = "no markets"
         canonical = f"{len(event.bookmakers[0].markets)} canonical"
         name = f"{event.home} – {event.away}"
-        console.print(f"{one.file}: {one.provider}, {name}: {share}, {canonical}", markup=False)
+        out.sentence(f"{one.file}: {one.provider}, {name}: {share}, {canonical}")
         for market, times in coverage.unmapped.most_common():
-            console.print(f"  unmapped {times} × {market}", markup=False)
+            out.sentence(f"  unmapped {times} × {market}")
         for problem, times in one.problems.most_common():
-            console.print(f"  problem {times} × {problem}", markup=False)
+            out.sentence(f"  problem {times} × {problem}", style="yellow")
     for item in wrong:
         parts = filter(None, (item.key.market, item.key.line, item.key.participant))
         place = f"{' '.join(parts)}, {', '.join(item.bookmakers)}"
-        console.print(f"{item.reason}: {place}: {item.text}", markup=False)
-    console.print(f"{len(wrong)} disagreements")
+        out.sentence(f"{item.reason}: {place}: {item.text}", style="yellow")
+    out.line(counted(len(wrong), "disagreement"))

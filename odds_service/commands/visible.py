@@ -16,17 +16,18 @@ def visible(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(HIDDEN if _is_foreign(each) else each for each in text)
+    return "".join(HIDDEN if is_foreign(each) else each for each in text)
 
 
 def escaped(text: str) -> str:
     r"""Return JSON with the same characters as JSON's own escapes: `\u202e`."""
-    if text.isascii():  # JSON has no raw control characters below that
+    if text.isascii() and text.isprintable():
         return text
-    return "".join(_escape(each) if _is_foreign(each) else each for each in text)
+    return "".join(_escape(each) if is_foreign(each) else each for each in text)
 
 
-def _is_foreign(character: str) -> bool:
+def is_foreign(character: str) -> bool:
+    """Return whether a terminal would obey a character, or shows nothing for it."""
     return unicodedata.category(character) in _FOREIGN
 
 

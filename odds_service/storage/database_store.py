@@ -26,6 +26,7 @@ from odds_service.store import (
     HistoryFilter,
     HistoryPage,
     PastOdds,
+    Report,
     Retained,
     Retention,
     StartedEvents,
@@ -33,6 +34,7 @@ from odds_service.store import (
     StoreSize,
     Verified,
     WriteGroup,
+    unreported,
 )
 
 P = ParamSpec("P")
@@ -152,8 +154,8 @@ class DatabaseStore:
         places = {part: path.parent for part, path in files.items() if part in _PLACES}
         return StoreSize(parts, places)
 
-    async def verify(self) -> Verified:
-        return await self._read(verifying.aio_verify)
+    async def verify(self, report: Report = unreported) -> Verified:
+        return await self._read(verifying.aio_verify, report)
 
     async def _read(
         self,

@@ -59,8 +59,13 @@ async def test_the_command_line_upgrades_verifies_and_tends_the_dead_letters(
         assert (told.code, told.stdout.startswith("no fault: ")) == (0, True), told
         assert "2 changes of it refused" in told.stdout
         shown = await ran("dead-letters", "list")
-        assert "1  revision 2  " in shown.stdout
-        assert "1 try: " in shown.stdout
+        heading, first, second = shown.stdout.splitlines()
+        assert heading.split("\t") == ["id", "revision", "kept (UTC)", "tries", "reason", "change"]
+        assert first.split("\t")[:2] == ["1", "2"]
+        assert second.split("\t")[3] == "1"
+        assert "refused" in second.split("\t")[4]
+        bare = await ran("dead-letters", "list", "--no-header", "--tz", "Asia/Tokyo")
+        assert len(bare.stdout.splitlines()) == 2
         lines = (await ran("dead-letters", "list", "--json")).stdout.splitlines()
         assert [json.loads(line)["revision"] for line in lines] == [2, 4]
         assert json.loads(lines[0])["change"]["revision"] == "2"
@@ -77,4 +82,4 @@ async def test_the_command_line_upgrades_verifies_and_tends_the_dead_letters(
               "(SELECT max(revision) FROM odds_current)")  # fmt: skip
     damaged = await ran("verify")
     assert damaged.code == 1
-    assert "1 faults" in damaged.stdout
+    assert "1 fault:" in damaged.stdout

@@ -8,15 +8,15 @@ from google.protobuf.duration_pb2 import Duration
 from rich.console import Console
 
 from odds_service.commands import figures
+from odds_service.commands.output import Grid
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 HOUR = Duration(seconds=3_600)
 
 
-def printed(*tables: object) -> str:
+def printed(grid: Grid) -> str:
     console = Console(file=io.StringIO(), width=80, no_color=True)
-    for table in tables:
-        console.print(table)
+    console.print(grid.table(80, header=True))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -41,23 +41,23 @@ def test_a_size_is_told_with_its_growth_and_room() -> None:
             pb.DiskStatus(place="spill", free_bytes=4 * 10**10, size_bytes=10**11),
         ],
     )  # fmt: skip
-    assert figures.storage_text(storage) == (
-        "database 3.0 MB (database 2.0 MB, wal 1.0 MB), 500 MB more a day (from 60 min)\n"
-        "40.0 GB of 100 GB free for the database, full in 80 days"
-    )
+    assert list(figures.storage_lines(storage)) == [
+        "database 3.0 MB (database 2.0 MB, wal 1.0 MB), 500 MB more a day (from 60 min)",
+        "40.0 GB of 100 GB free for the database, full in 80 days",
+    ]
     del storage.disks[:]
     storage.disks.add(place="spill", free_bytes=10**9, size_bytes=10**10)
     for field in ("growth_bytes_per_day", "full_in_days"):
         storage.ClearField(field)
-    assert figures.storage_text(storage) == (
-        "database 3.0 MB (database 2.0 MB, wal 1.0 MB), growth not known yet\n"
-        "the server's free space is not visible from here, 1.0 GB of 10.0 GB free for the spill"
-    )
+    assert list(figures.storage_lines(storage)) == [
+        "database 3.0 MB (database 2.0 MB, wal 1.0 MB), growth not known yet",
+        "the server's free space is not visible from here, 1.0 GB of 10.0 GB free for the spill",
+    ]
 
 
 def test_a_database_that_shrank_is_told_so() -> None:
     storage = pb.StorageStatus(bytes=1, growth_bytes_per_day=-2e6, growth_span=HOUR)
-    assert "2.0 MB less a day" in figures.storage_text(storage)
+    assert "2.0 MB less a day" in next(figures.storage_lines(storage))
 
 
 def test_ages_and_delays_fit_a_terminal_and_leave_out_what_was_not_counted() -> None:
@@ -74,14 +74,19 @@ def test_ages_and_delays_fit_a_terminal_and_leave_out_what_was_not_counted() -> 
     source = pb.SourceStatus(freshness=tiers, clock_behind=1_234)
     source.state.source = "a-source-with-a-long-name"
     reply = pb.GetStatusResponse(sources=[source])
-    assert figures.has_ages(reply)
-    text = printed(figures.ages(reply))
+    text = printed(figures.ages([source], named=False))
     assert max(map(len, text.splitlines())) <= 80
     for part in ("six_hours", "20m", "4ms / over 6h", "–"):
         assert part in text
     assert "later" not in text
-    text = printed(*figures.delays(reply))
+    text = printed(figures.delays([source], named=False))
     assert max(map(len, text.splitlines())) <= 80
-    for part in ("a-source-with-a-long-name", "7,000,000", "3.1s", "1,234 over a day behind"):
+    for part in ("observed_sent", "7,000,000", "3.1s"):
         assert part in text
-    assert not figures.has_ages(pb.GetStatusResponse())
+    assert figures.delays([source], named=True).lines(header=False)[0].split("\t") == [
+        "a-source-with-a-long-name", "six_hours", "observed_sent", "7,000,000", "4ms", "3.1s",
+        "over 6h",
+    ]  # fmt: skip
+    (told_clock,) = figures.foreign_clocks(reply)
+    assert "1,234 over a day behind" in told_clock
+    assert not figures.ages([pb.SourceStatus()], named=True).rows

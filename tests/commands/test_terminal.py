@@ -1,8 +1,10 @@
 """Text from outside at a terminal, in pipes and in other encodings, and the ways a command ends."""
 
+import os
 import signal
 import subprocess
 import unicodedata
+from pathlib import Path
 
 import pytest
 import trio
@@ -14,7 +16,7 @@ from odds_service.commands.output import Column, Grid, unique_length
 from odds_service.commands.visible import HIDDEN, visible
 from odds_service.model.market import MarketKey
 from tests.commands.books import book_of
-from tests.support.command_line import COMMAND, ENVIRONMENT, ran
+from tests.support.command_line import COMMAND, ENVIRONMENT, ran, run
 from tests.support.examples import examples
 from tests.support.observations import observe, observed_event
 from tests.support.odds_builders import Bookkeeping, serving
@@ -108,7 +110,12 @@ async def test_a_reader_that_leaves_ends_a_command_quietly() -> None:
     offer = {"b1": {MarketKey("h2h"): {"home": 2.0}}}
     book.see(observe([observed_event(f"e{n:05}", offer) for n in range(3_000)]))
     async with serving(book) as server:
-        for command in (["events"], ["events", "--json"], ["get", "--csv"], ["get"]):
+        for command in (
+            ["events"],
+            ["events", "--json"],
+            ["get", "--csv"],
+            ["get"],
+        ):
             process = subprocess.Popen(  # noqa: ASYNC220  # returns at once
                 [*COMMAND, *command],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -153,3 +160,24 @@ async def test_watch_shows_a_live_table_at_a_terminal_and_refuses_one_in_a_pipe(
     assert "odds as they change" in shown.text
     assert "connected at revision" in shown.text
     assert refused.returncode == 2
+
+
+def test_every_way_to_print_ends_quietly_when_the_reader_has_gone(tmp_path: Path) -> None:
+    """Also inside nurseries, whose errors come in groups."""
+    letters = tmp_path / "odds.db"
+    upgraded = run("db", "upgrade", "--database", f"sqlite:///{letters}")
+    assert upgraded.returncode == 0, upgraded.stderr
+    for command in (
+        ["config", "show"], ["serve", "--check"], ["db", "verify", "--database", f"sqlite:///{letters}"],
+        ["sources", "check", str(letters), "--json"], ["sources", "check", str(letters)],
+    ):  # fmt: skip
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            ended = subprocess.run(
+                [*COMMAND, *command], stdout=writing, stderr=subprocess.PIPE, check=False,
+                text=True, env=ENVIRONMENT, cwd=tmp_path,
+            )  # fmt: skip
+        finally:
+            os.close(writing)
+        assert (ended.returncode, ended.stderr) == (1, ""), command

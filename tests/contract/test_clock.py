@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from odds_service.clock import ClockState
-from odds_service.commands.status import _clock
+from odds_service.commands.figures import clock_text
+from odds_service.commands.times import Times
 from odds_service.status import ClockReport, ServiceStatus
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.metrics.test_families import READ, shown
@@ -43,8 +44,8 @@ async def test_a_status_tells_what_the_clocks_did() -> None:
     assert clock.last_jump_at.ToMilliseconds() == (NOON + timedelta(hours=1)).timestamp() * 1000
     assert (clock.sleeps, clock.slept_s) == (1, 288_000.0)
     assert (clock.log_lead_s, clock.log_holds) == (90_000.0, True)
-    line = _clock(clock)
-    for told in ("2 jumps", "-3600 s", "not followed yet", "slept 1 times", "stands still"):
+    line = clock_text(clock, Times())
+    for told in ("2 jumps", "-3600 s", "not followed yet", "slept 1 time,", "stands still"):
         assert told in line
 
 
@@ -54,7 +55,7 @@ async def test_a_status_of_undisturbed_clocks_tells_none() -> None:
             reply = await client.call("GetStatus", pb.GetStatusRequest())
     assert not reply.clock.HasField("last_jump_at")
     assert (reply.clock.jumps, reply.clock.last_jump_s, reply.clock.log_lead_s) == (0, 0.0, 0.0)
-    assert _clock(reply.clock) == ""
+    assert clock_text(reply.clock, Times()) == ""
 
 
 @pytest.mark.parametrize(

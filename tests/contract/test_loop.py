@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from odds_service.commands.status import _loop
+from odds_service.commands.figures import thread_text
+from odds_service.commands.times import Times
 from odds_service.status import LoopReport, ServiceStatus
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.metrics.test_families import READ, shown
@@ -41,7 +42,7 @@ async def test_a_status_tells_of_stalls_pauses_and_lost_lines() -> None:
     assert (loop.last_task, loop.last_place) == ("pull of toa", "toa.reading:decode:7")
     assert loop.last_at.ToMilliseconds() == (NOON + timedelta(hours=1)).timestamp() * 1000
     assert (loop.pauses, loop.paused_s, reply.log_lines_lost) == (2, 60.0, 9)
-    line = _loop(loop, reply.log_lines_lost)
+    line = thread_text(loop, reply.log_lines_lost, Times())
     for told in ("3 stalls, 14 s", "in pull of toa, toa.reading:decode:7", "paused 2 times, 60 s",
                  "9 log lines lost"):  # fmt: skip
         assert told in line
@@ -52,7 +53,7 @@ async def test_a_status_without_any_tells_none() -> None:
         with connected(server.address) as client:
             reply = await client.call("GetStatus", pb.GetStatusRequest())
     assert not reply.loop.HasField("last_at")
-    assert _loop(reply.loop, reply.log_lines_lost) == ""
+    assert thread_text(reply.loop, reply.log_lines_lost, Times()) == ""
 
 
 @pytest.mark.parametrize(

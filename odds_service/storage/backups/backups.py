@@ -20,7 +20,7 @@ from odds_service.storage.opening import MEMORY_URL, check_path, disposing, pars
 from odds_service.storage.postgres import Postgres
 from odds_service.storage.sqlite_file import owned
 from odds_service.storage.sqlite_reading import ReadOnlySqlite
-from odds_service.store import Verified
+from odds_service.store import Report, Verified, unreported
 
 
 class Copied(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class Copied(msgspec.Struct, frozen=True, kw_only=True):
     verified: Verified | None
 
 
-async def back_up(text: str, path: Path) -> Copied:
+async def back_up(text: str, path: Path, report: Report = unreported) -> Copied:
     """Write a verified copy of a database, as it is at one moment, beside its running service.
 
     A copy with faults of the odds is kept, since it is a true copy. Call it in an open bridge.
@@ -46,6 +46,7 @@ async def back_up(text: str, path: Path) -> Copied:
     Args:
         text: The URL of the database.
         path: The file to make: a SQLite database, or an archive of pg_dump.
+        report: Gets the progress, from any thread.
 
     Raises:
         StorageError: The file exists or cannot be written, the database or the copy is damaged, or
@@ -57,14 +58,14 @@ async def back_up(text: str, path: Path) -> Copied:
     url = _parse(text)
     with part_file(path) as part:
         if url.drivername == "sqlite":
-            schema, verified = await _copy_file(Path(url.database or ""), part)
+            schema, verified = await _copy_file(Path(url.database or ""), part, report)
         else:
             async with disposing(Postgres(url)) as database:
-                schema, verified = await dump(url, database, part)
+                schema, verified = await dump(url, database, part, report)
     return Copied(size_bytes=_size(path), schema=schema, verified=verified)
 
 
-async def restore(text: str, path: Path, *, replace: bool) -> Copied:
+async def restore(text: str, path: Path, report: Report = unreported, *, replace: bool) -> Copied:
     """Put the content of a backup into a database that no service uses.
 
     The next start opens a new epoch after the last revision of the backup, so cursors beyond it get
@@ -73,6 +74,7 @@ async def restore(text: str, path: Path, *, replace: bool) -> Copied:
     Args:
         text: The URL of the database.
         path: The backup. It stays as it is.
+        report: Gets the progress, from any thread.
         replace: Whether to delete what the database holds.
 
     Raises:
@@ -89,11 +91,13 @@ async def restore(text: str, path: Path, *, replace: bool) -> Copied:
     # spilled still fits to the epoch that was opened last. See decision 55.
     epoch = f"restored-{uuid.uuid4().hex}"
     if url.drivername == "sqlite":
-        schema, verified = await _put_file(path, Path(url.database or ""), epoch, replace=replace)
+        schema, verified = await _put_file(
+            path, Path(url.database or ""), epoch, report, replace=replace
+        )
     else:
         async with disposing(Postgres(url)) as database:
             await run(database, database.aio_own)
-            schema, verified = await load_dump(url, database, path, epoch, replace=replace)
+            schema, verified = await load_dump(url, database, path, epoch, report, replace=replace)
     return Copied(size_bytes=_size(path), schema=schema, verified=verified)
 
 
@@ -122,14 +126,14 @@ def _target(path: Path, backup: Path) -> Path:
     return path.resolve()
 
 
-async def _copy_file(source: Path, part: Part) -> tuple[str, Verified | None]:
+async def _copy_file(source: Path, part: Part, report: Report) -> tuple[str, Verified | None]:
     check_path(source, owner=False)
-    await _in_thread(partial(sqlite_files.copy_database, source, part.path))
-    return await _check_file(part.path)
+    await _in_thread(partial(sqlite_files.copy_database, source, part.path, report=report))
+    return await _check_file(part.path, report)
 
 
 async def _put_file(
-    backup: Path, path: Path, epoch: str, *, replace: bool
+    backup: Path, path: Path, epoch: str, report: Report, *, replace: bool
 ) -> tuple[str, Verified | None]:
     path = _target(path, backup)
     with owned(path):
@@ -138,17 +142,17 @@ async def _put_file(
                 f"database {path} is not empty; say --replace to delete what it holds"
             )
         with part_file(path, replace=True) as part:
-            await _in_thread(partial(sqlite_files.copy_database, backup, part.path))
-            found = await _check_file(part.path)
+            await _in_thread(partial(sqlite_files.copy_database, backup, part.path, report=report))
+            found = await _check_file(part.path, report)
             sqlite_files.execute(part.path, f"UPDATE feed_state SET epoch = '{epoch}'")  # noqa: S608  # ours
             remove_side_files(part.path)
             await trio.to_thread.run_sync(sqlite_files.retire, path)
     return found
 
 
-async def _check_file(path: Path) -> tuple[str, Verified | None]:
+async def _check_file(path: Path, report: Report) -> tuple[str, Verified | None]:
     """Check pages and odds of a copy. Raises StorageError."""
-    await _in_thread(partial(sqlite_files.check_pages, path))
+    await _in_thread(partial(sqlite_files.check_pages, path, report=report))
     async with disposing(ReadOnlySqlite(path)) as database:
 
         async def aio_check() -> tuple[str, Verified | None]:
@@ -158,7 +162,7 @@ async def _check_file(path: Path) -> tuple[str, Verified | None]:
                     raise StorageError(f"{path}: no database of odds-service")
                 if version != migrating.head_version():
                     return version, None
-                return version, await verifying.aio_verify(connection)
+                return version, await verifying.aio_verify(connection, report)
 
         return await run(database, aio_check)
 

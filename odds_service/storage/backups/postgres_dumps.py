@@ -1,6 +1,8 @@
 """Dumps of PostgreSQL's tables by pg_dump, and their restore in one transaction."""
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,15 +26,19 @@ from odds_service.storage.database_store import run
 from odds_service.storage.log import verifying
 from odds_service.storage.postgres import Postgres
 from odds_service.storage.schema import feed_state, metadata
-from odds_service.store import Verified
+from odds_service.store import Report, Verified
 
 _LOCK_S: Final = 30  # wait for a lock that the service or a reader holds
 _CHUNK_BYTES: Final = 2**16
+_AS_TEXT: Final = ("--no-owner", "--no-privileges", "--file=-")  # pg_restore's own output, as SQL
+_LOOK_S: Final = 0.5  # between two looks at the size of a dump
 _VERSION_TABLE: Final = "alembic_version"
 _DUMPED_TABLE: Final = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) (\S+) ", re.MULTILINE)
 
 
-async def dump(url: URL, database: Postgres, part: Part) -> tuple[str, Verified | None]:
+async def dump(
+    url: URL, database: Postgres, part: Part, report: Report
+) -> tuple[str, Verified | None]:
     """Write a dump of a database as it is at one moment, beside its service.
 
     The comparison reads the same snapshot as pg_dump, so it holds for the content of the file.
@@ -41,6 +47,7 @@ async def dump(url: URL, database: Postgres, part: Part) -> tuple[str, Verified 
         url: The database.
         database: Its engine.
         part: The file.
+        report: Gets the progress.
 
     Returns:
         The schema version, and the comparison; None for an older schema.
@@ -64,18 +71,63 @@ async def dump(url: URL, database: Postgres, part: Part) -> tuple[str, Verified 
         ]  # fmt: skip
         command += [f'--table="{schema}"."{table}"' for table in tables]
         try:
-            await run_program(command, environment, part)
+            await _dump(command, environment, part, report)
         except StorageError as error:
             raise StorageError(f"{part.path}: {error}") from None
         verified = None
         if version == migrating.head_version():
-            verified = await run(database, verifying.aio_verify, connection)
+            verified = await run(database, verifying.aio_verify, connection, report)
     finally:
         with trio.move_on_after(_LOCK_S, shield=True):
             await aio(connection.close)
-    # Reads and decompresses all of it.
-    await _read(pg_restore, part.path, "--file=/dev/null")
+    await _read_through(pg_restore, part.path, report)
     return version, verified
+
+
+async def _dump(
+    command: list[str], environment: dict[str, str], part: Part, report: Report
+) -> None:
+    """Run pg_dump and report the size of its file meanwhile. Raises StorageError."""
+    failed: StorageError | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_report_size, part, report)
+        try:
+            await run_program(command, environment, part)
+        except StorageError as error:  # raised below, outside of a group
+            failed = error
+        nursery.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
+
+
+async def _report_size(part: Part, report: Report) -> None:
+    """Report the size of a file that a program writes. Returns only when cancelled."""
+    while True:
+        report("bytes dumped", os.fstat(part.lock).st_size, None)
+        await trio.sleep(_LOOK_S)
+
+
+async def _read_through(pg_restore: str, path: Path, report: Report) -> int:
+    """Read and decompress all of a dump; return its size in bytes.
+
+    Raises:
+        StorageError: It is damaged.
+    """
+    said: dict[str, bytes] = {}
+    count = 0
+    async with (
+        running([pg_restore, *_AS_TEXT, str(path)], dict(os.environ)) as source,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(_collect, source.stderr, "source", said)
+        await source.stdin.aclose()
+        while chunk := await source.stdout.receive_some(_CHUNK_BYTES):
+            count += len(chunk)
+            report("bytes read back", count, None)
+        await source.process.wait()
+    if source.process.returncode:
+        raise StorageError(f"{path}: {complaint(pg_restore, said.get('source', b''))}")
+    return count
 
 
 async def _read(pg_restore: str, path: Path, option: str) -> str:
@@ -120,7 +172,7 @@ async def _aio_tables(connection: AsyncConnection) -> tuple[str, list[str]]:
 
 
 async def load_dump(
-    url: URL, database: Postgres, path: Path, epoch: str, *, replace: bool
+    url: URL, database: Postgres, path: Path, epoch: str, report: Report, *, replace: bool
 ) -> tuple[str, Verified | None]:
     """Replace a database's tables by those of a dump, in one transaction.
 
@@ -129,6 +181,7 @@ async def load_dump(
         database: Its engine, which owns it.
         path: The dump.
         epoch: What to put into feed_state, so that no earlier owner can write.
+        report: Gets the progress.
         replace: Whether the database may hold something.
 
     Returns:
@@ -144,7 +197,7 @@ async def load_dump(
     schemas = {schema for schema, table in dumped if table == feed_state.name}
     if not schemas:
         raise StorageError(f"{path}: no backup of odds-service's tables")
-    await _read(pg_restore, path, "--file=/dev/null")
+    size = await _read_through(pg_restore, path, report)
     used, schema, tables = await run(database, _aio_look, database)
     if schemas != {schema}:
         raise StorageError(
@@ -158,12 +211,13 @@ async def load_dump(
     after = f"""UPDATE "{schema}".feed_state SET epoch = '{epoch}';\nCOMMIT;\n"""  # noqa: S608  # ours
     address, environment = connection_of(url)
     await _pipe(
-        [pg_restore, "--no-owner", "--no-privileges", "--file=-", str(path)],
+        [pg_restore, *_AS_TEXT, str(path)],
         [psql, "-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-f", "-", address],
         environment,
         (before.encode(), after.encode()),
+        lambda count: report("bytes restored", count, size),
     )
-    return await run(database, _aio_verify, database)
+    return await run(database, _aio_verify, database, report)
 
 
 async def _aio_look(database: Postgres) -> tuple[bool, str, list[str]]:
@@ -178,18 +232,22 @@ async def _aio_look(database: Postgres) -> tuple[bool, str, list[str]]:
         return used, schema, tables
 
 
-async def _aio_verify(database: Postgres) -> tuple[str, Verified | None]:
+async def _aio_verify(database: Postgres, report: Report) -> tuple[str, Verified | None]:
     async with database.reading() as connection:
         version = await connection.run_sync(migrating.version_of)
         if version is None:
             raise StorageError("the restored database has no tables")
         if version != migrating.head_version():
             return version, None
-        return version, await verifying.aio_verify(connection)
+        return version, await verifying.aio_verify(connection, report)
 
 
 async def _pipe(
-    reader: list[str], writer: list[str], environment: dict[str, str], around: tuple[bytes, bytes]
+    reader: list[str],
+    writer: list[str],
+    environment: dict[str, str],
+    around: tuple[bytes, bytes],
+    count: Callable[[int], None],
 ) -> None:
     """Pass the output of a program to another one, with a text before and after it.
 
@@ -198,11 +256,13 @@ async def _pipe(
         writer: The program that gets everything.
         environment: The variables of both.
         around: The texts. The last is sent only once the reader has succeeded.
+        count: Called with the number of bytes passed so far.
 
     Raises:
         StorageError: One of them failed.
     """
     failed = False
+    passed = 0
     said: dict[str, bytes] = {}
     async with (
         running(reader, environment) as source,
@@ -217,6 +277,8 @@ async def _pipe(
             await target.stdin.send_all(around[0])
             while chunk := await source.stdout.receive_some(_CHUNK_BYTES):
                 await target.stdin.send_all(chunk)
+                passed += len(chunk)
+                count(passed)
             failed = await source.process.wait() != 0
             if not failed:
                 await target.stdin.send_all(around[1])

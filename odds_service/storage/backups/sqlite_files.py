@@ -1,5 +1,6 @@
 """Copies of a SQLite file, made while a service writes to it. All functions block: use a thread."""
 
+import itertools
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -10,22 +11,32 @@ from urllib.parse import quote
 from odds_service.errors import StorageError
 from odds_service.storage.backups.part_file import remove_side_files, sync_folder
 from odds_service.storage.sqlite_reading import may_write, reading_uri
+from odds_service.store import Report, unreported
 
 _PAGES: Final = 2_000  # copied between two looks for a cancellation: 8 MB
+_STEPS: Final = 1_000_000  # of SQLite's machine between two looks at a check
 _BUSY_S: Final = 10.0  # wait for another program's lock on the file
 
 
-def copy_database(source: Path, target: Path, between: Callable[[], None]) -> None:
+def copy_database(
+    source: Path, target: Path, between: Callable[[], None], report: Report = unreported
+) -> None:
     """Copy a database as it is at one moment; its owner and readers go on meanwhile.
 
     Args:
         source: The database. Nobody changes it, except that SQLite may make files beside it.
         target: An empty file. It gets all content, without a -wal, in no WAL mode.
         between: Called several times a second; may raise to end the copy.
+        report: Gets the progress, in this thread.
 
     Raises:
         StorageError: One of the two cannot be used.
     """
+
+    def copied(_: int, remaining: int, total: int) -> None:
+        between()
+        report("pages copied", total - remaining, total)
+
     try:
         with (
             closing(_connect(_source_uri(source))) as reading,
@@ -36,7 +47,7 @@ def copy_database(source: Path, target: Path, between: Callable[[], None]) -> No
             reading.execute("BEGIN")
             reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
             writing.execute("PRAGMA journal_mode=OFF")  # half a copy is of no use
-            reading.backup(writing, pages=_PAGES, progress=lambda *_: between(), sleep=0.05)
+            reading.backup(writing, pages=_PAGES, progress=copied, sleep=0.05)
             # WAL mode needs files beside it; a copy must be readable from a read-only disk.
             writing.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:
@@ -44,21 +55,25 @@ def copy_database(source: Path, target: Path, between: Callable[[], None]) -> No
     remove_side_files(target)
 
 
-def check_pages(path: Path, between: Callable[[], None]) -> None:
+def check_pages(path: Path, between: Callable[[], None], report: Report = unreported) -> None:
     """Read a whole file and compare its structures.
 
     Args:
         path: The file, which nobody writes to.
         between: Called often; may raise to end the check.
+        report: Gets the progress, in this thread.
 
     Raises:
         StorageError: The file is damaged, or no SQLite database.
     """
     stopped: list[BaseException] = []
+    rounds = itertools.count(1)
 
     def look() -> int:
         try:
             between()
+            # SQLite tells no more of its progress than the steps of its machine.
+            report("steps of the check of pages", next(rounds) * _STEPS, None)
         except BaseException as error:  # noqa: ASYNC103  # raised below; SQLite would swallow it
             stopped.append(error)
             return 1  # noqa: ASYNC104  # as above
@@ -66,7 +81,7 @@ def check_pages(path: Path, between: Callable[[], None]) -> None:
 
     try:
         with closing(_connect(reading_uri(path))) as reading:
-            reading.set_progress_handler(look, 1_000_000)
+            reading.set_progress_handler(look, _STEPS)
             ((found, *_), *_) = reading.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.Error as error:
         if stopped:

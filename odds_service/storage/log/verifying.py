@@ -20,7 +20,7 @@ from odds_service.storage.schema import (
     odds_current,
     odds_history,
 )
-from odds_service.store import Verified
+from odds_service.store import Report, Verified, unreported
 
 _EVENTS: Final = 50  # folded at once: bounds memory
 _REVISIONS: Final = 500_000  # counted at once
@@ -89,15 +89,17 @@ class _Findings:
             self.faults.append(fault)
 
 
-async def aio_verify(connection: AsyncConnection) -> Verified:
+async def aio_verify(connection: AsyncConnection, report: Report = unreported) -> Verified:
     """See store.Store.verify.
 
     Odds that have not changed since retention cut the history cannot be folded. For these it checks
     only that there are no later changes.
     """
-    state = (await connection.execute(select(feed_state))).one()
+    state = (await connection.execute(select(feed_state))).one_or_none()
+    if state is None:  # no service has begun on it yet
+        return Verified(0, 0, 0, [], 0)
     findings = _Findings()
-    unstored = await _aio_count(connection, state, findings)
+    unstored = await _aio_count(connection, state, findings, report)
     markets = 0
     listed = sorted(
         {
@@ -106,16 +108,24 @@ async def aio_verify(connection: AsyncConnection) -> Verified:
         }
     )
     for start in range(0, len(listed), _EVENTS):
+        report("events compared", start, len(listed))
         some = listed[start : start + _EVENTS]
         markets += await _aio_compare(connection, some, state.floor_revision, findings)
     return Verified(markets, state.durable_revision, findings.faulty, findings.faults, unstored)
 
 
-async def _aio_count(connection: AsyncConnection, state: Row[Any], findings: _Findings) -> int:
+async def _aio_count(
+    connection: AsyncConnection, state: Row[Any], findings: _Findings, report: Report
+) -> int:
     """Check that each revision above the floor occurs once; return the number of placeholders."""
     unstored = 0
     after = state.floor_revision
     while after < state.durable_revision:
+        report(
+            "revisions counted",
+            after - state.floor_revision,
+            state.durable_revision - state.floor_revision,
+        )
         upto = min(after + _REVISIONS, state.durable_revision)
         within = odds_history.c.revision > after, odds_history.c.revision <= upto
         revision = odds_history.c.revision

@@ -1,6 +1,8 @@
 """The load at a start: live odds, states of sources, and the position of the log."""
 
+import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
@@ -31,13 +33,34 @@ from odds_service.storage.schema import (
     snapshots,
     source_states,
 )
-from odds_service.store import GHOSTS_SINCE, MOST_GHOSTS, Stored
+from odds_service.store import GHOSTS_SINCE, MOST_GHOSTS, Report, Stored
 
 log = structlog.get_logger(__name__)
 
+LOG_EVERY_S: Final = 10.0  # while a large database is loaded
 _IDS_AT_ONCE: Final = 1_000  # of events that refused changes affect, before all are read
 
 Shown = dict[str, dict[BookmakerKey, dict[MarketKey, Market]]]  # event -> bookmaker -> market
+
+
+class LoadLog:
+    """Log lines about the progress of a load, one every LOG_EVERY_S.
+
+    Args:
+        clock: A clock in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begun = self._said = clock()
+
+    def __call__(self, what: str, done: int, total: int | None = None) -> None:
+        """Log how many things were read, in the form of store.Report."""
+        now = self._clock()
+        if now >= self._said + LOG_EVERY_S:
+            self._said = now
+            of_all = {} if total is None else {"total": total}
+            log.info("loading", what=what, read=done, **of_all, seconds=round(now - self._begun, 1))
 
 
 async def aio_state(database: Database, connection: AsyncConnection) -> Row[Any]:
@@ -57,7 +80,11 @@ async def aio_state(database: Database, connection: AsyncConnection) -> Row[Any]
 
 
 async def aio_warm(database: Database, now: datetime) -> Stored:
-    """Open a new epoch after the durable revision, and return the stored state."""
+    """Open a new epoch after the durable revision, and return the stored state.
+
+    A long load is logged as it proceeds.
+    """
+    report = LoadLog()
     async with database.writing() as connection:
         state = await aio_state(database, connection)
         epoch = uuid.uuid4().hex
@@ -71,7 +98,7 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
         for row in await connection.execute(select(source_states)):
             with suppress(Unreadable):
                 states[row.source] = state_from(row.state)
-        live = await aio_live_events(database, connection)
+        live = await aio_live_events(database, connection, report)
         refused = await aio_refused_changes(connection, state.durable_revision)
         if affected := refused.event_ids:
             # A query takes a limited number of ids.
@@ -94,8 +121,10 @@ async def aio_warm(database: Database, now: datetime) -> Stored:
         )
 
 
-async def aio_live_events(database: Database, connection: AsyncConnection) -> list[EventOdds]:
-    """Return the events that have not ended, with their live odds."""
+async def aio_live_events(
+    database: Database, connection: AsyncConnection, report: Report
+) -> list[EventOdds]:
+    """Return the events that have not ended, with their live odds; report the progress."""
     live: dict[str, Event] = {}
     query = select(events.c.event_id, events.c.event).where(
         events.c.status != int(EventStatus.ENDED)
@@ -113,9 +142,10 @@ async def aio_live_events(database: Database, connection: AsyncConnection) -> li
     for row in await connection.execute(of_live):
         if row.event_id in live and row.source in live[row.event_id].source_ids:
             carried[row.event_id][row.source] = carried_from(row)
-    markets = await _aio_live_markets(database, connection)
+    markets = await _aio_live_markets(database, connection, report)
     shown: dict[str, dict[BookmakerKey, BookmakerOdds]] = {event_id: {} for event_id in live}
-    for snapshot in await connection.execute(_LATEST_SNAPSHOTS):
+    for done, snapshot in enumerate(await connection.execute(_LATEST_SNAPSHOTS)):
+        report("snapshots", done, None)
         whose = snapshot.source, snapshot.bookmaker
         alive = markets.get(snapshot.event_id, {}).get(whose)
         if alive and snapshot.event_id in live:
@@ -195,11 +225,16 @@ _LIVE_MARKETS = (
 )
 
 
-async def _aio_live_markets(database: Database, connection: AsyncConnection) -> Shown:
+async def _aio_live_markets(
+    database: Database, connection: AsyncConnection, report: Report
+) -> Shown:
     markets: Shown = {}
+    done = 0
     keys: dict[tuple[str, str, str], MarketKey] = {}  # one shared object per key for all bookmakers
     read_time = database.read_time
     async for chunk in database.chunks(connection, _LIVE_MARKETS):
+        report("markets", done, None)
+        done += len(chunk)
         for event_id, source, bookmaker, *parts, odds, revision, changed_at in chunk:
             named = tuple(parts)
             key = keys.get(named)

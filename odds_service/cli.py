@@ -1,13 +1,12 @@
 """`odds-service`: the service, its demo, and clients of any server."""
 
 import importlib
-import re
 import sys
 from importlib.util import find_spec
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperGroup
 
 from odds_service import __version__
 from odds_service.commands.extras import missing_extra
@@ -55,11 +54,11 @@ class _ReadsItself(TyperCommand):
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
         """Return the options that begin so, in the form of click."""
-        from odds_service.health import parser
+        from odds_service.commands.health import listed
 
-        names = re.findall(r"--\w+", parser().format_usage())
-        self.params += [TyperOption(param_decls=[name]) for name in ("--help", *names)]
-        return super().shell_complete(ctx, incomplete)
+        named = typer.Typer(add_completion=False)
+        named.command()(listed)
+        return typer.main.get_command(named).shell_complete(ctx, incomplete)
 
 
 def load(name: str) -> Any:

@@ -58,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("ODDS_SERVER", "127.0.0.1:50051"),
         help="host:port of the service (or the variable ODDS_SERVER)",
     )
-    options.add_argument("--tls", action="store_true", help="use TLS, with the system's authorities")
+    options.add_argument(
+        "--tls", action="store_true", help="use TLS, with the system's authorities"
+    )
     options.add_argument("--ca", type=Path, help="use TLS, with the authorities in this PEM file")
     options.add_argument("--cert", type=Path, help="client certificate, for mutual TLS")
     options.add_argument("--key", type=Path, help="private key of --cert")

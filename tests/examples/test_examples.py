@@ -113,7 +113,11 @@ async def read_until(process: "subprocess.Popen[str]", done: Callable[[str], boo
         return await trio.to_thread.run_sync(read, abandon_on_cancel=True)
 
 
-PYTHON_EXAMPLES = [("best_prices.py",), ("alert_on_move.py", "0.1"), ("record_parquet.py", "{file}")]
+PYTHON_EXAMPLES = [
+    ("best_prices.py",),
+    ("alert_on_move.py", "0.1"),
+    ("record_parquet.py", "{file}"),
+]
 
 
 @pytest.mark.parametrize("example", PYTHON_EXAMPLES, ids=lambda example: example[0])
@@ -148,7 +152,7 @@ async def test_an_example_is_quiet_when_its_reader_leaves(
 
 async def left_alone(*command: str, cwd: Path | None = None) -> str:
     """Return what a program prints to standard error once the reader of its output has left."""
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: ASYNC220  # returns at once
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -8,7 +8,7 @@ history has the changes of other times: `odds-service history --export`.
 
 import asyncio
 import sys
-from contextlib import suppress
+import time
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from odds_service.client import (
     open_client,
 )
 
+TELL_S = 5.0  # between two lines about the progress
 SCHEMA = pa.schema(
     {
         "revision": pa.uint64(),
@@ -41,14 +42,14 @@ async def main(
     file: str = "", server: str = "127.0.0.1:50051", changes: str = "1000000000"
 ) -> None:
     """Append every price change to a Parquet file."""
-    left, recorded = int(changes), 0
+    left, recorded, told_s = int(changes), 0, 0.0
     file = file or f"changes-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.parquet"
     print(f"recording to {file}", flush=True)
     with parquet.ParquetWriter(file, SCHEMA) as writer:
         async with open_client(server) as client, client.watch(wait_for_server=True) as watch:
             async for step in watch.steps():  # one message at a time, each a row group
                 if isinstance(step, Disconnected):
-                    print(f"— {step.error}; {recorded} changes so far", flush=True)
+                    print(f"— {step.error}; trying again in {step.retry_in_s:.1f} s", flush=True)
                 elif isinstance(step, Opened):
                     print(f"— {step.reason} at revision {step.cursor.revision}", flush=True)
                 elif isinstance(step, Lagged):
@@ -63,6 +64,9 @@ async def main(
                 left -= len(moved)
                 if left <= 0:
                     return
+                if time.monotonic() - told_s >= TELL_S:
+                    told_s = time.monotonic()
+                    print(f"{recorded} changes so far", flush=True)
 
 
 def rows_of(change: MarketChange) -> list[dict[str, object]]:
@@ -83,5 +87,9 @@ def rows_of(change: MarketChange) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):  # the file is complete then: `with` has closed it
+    try:
         asyncio.run(main(*sys.argv[1:]))
+    except KeyboardInterrupt:
+        pass  # the file is complete: `with` has closed it
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone: no complaint at the end

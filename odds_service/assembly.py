@@ -118,7 +118,7 @@ async def assemble(
         reconciler = Reconciler(stored.events, stored.ghosts)
         send, receive = trio.open_memory_channel[Fetched](OBSERVATIONS_WAITING)
         delays, bounds = Delays(), settings.limits.model_dump()
-        limits = Limits(**{name: bounds[name] for name in Limits.__struct_fields__})
+        limits = Limits.among(bounds)
         churn = ChurnLimits(**{name: bounds[name] for name in ChurnLimits.__struct_fields__})
         detector = Detector(cache, feed, queue, reconciler, steady, Counts(), churn, delays)
         parts = Parts(

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from odds_service import __version__
 from odds_service.commands.extras import missing_extra
@@ -49,6 +49,18 @@ class LateCommands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+class _ReadsItself(TyperCommand):
+    """`health`: its options are not the command line's, but completion lists them."""
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Return the options that begin so, in the form of click."""
+        from odds_service.commands.health import listed
+
+        named = typer.Typer(add_completion=False)
+        named.command()(listed)
+        return typer.main.get_command(named).shell_complete(ctx, incomplete)
+
+
 def load(name: str) -> Any:
     """Import a command and return it in the form that typer runs.
 
@@ -67,7 +79,8 @@ def load(name: str) -> Any:
     # `health` reads its own arguments.
     own = name == "health"
     settings = {"ignore_unknown_options": True, "allow_extra_args": True} if own else {}
-    single.command(name, context_settings=settings, add_help_option=not own)(found)
+    cls = _ReadsItself if own else TyperCommand
+    single.command(name, cls=cls, context_settings=settings, add_help_option=not own)(found)
     return typer.main.get_command(single)
 
 

@@ -30,7 +30,7 @@ def ask_health(arguments: Sequence[str]) -> None:
         OddsServiceError: It is not serving, does not answer, or cannot be asked.
         SystemExit: The arguments are wrong, or ask for help.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     host, _, port = options.server.rpartition(":")
     if not host or not port.isdigit():
         raise OddsServiceError(f"{options.server!r} is not host:port")
@@ -50,21 +50,24 @@ def ask_health(arguments: Sequence[str]) -> None:
     print("serving")  # noqa: T201  # its output
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("odds-service health", description=DESCRIPTION)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the options, for completion too."""
+    options = argparse.ArgumentParser("odds-service health", description=DESCRIPTION)
+    options.add_argument(
         "--server",
         default=os.environ.get("ODDS_SERVER", "127.0.0.1:50051"),
         help="host:port of the service (or the variable ODDS_SERVER)",
     )
-    parser.add_argument("--tls", action="store_true", help="use TLS, with the system's authorities")
-    parser.add_argument("--ca", type=Path, help="use TLS, with the authorities in this PEM file")
-    parser.add_argument("--cert", type=Path, help="client certificate, for mutual TLS")
-    parser.add_argument("--key", type=Path, help="private key of --cert")
-    parser.add_argument(
+    options.add_argument(
+        "--tls", action="store_true", help="use TLS, with the system's authorities"
+    )
+    options.add_argument("--ca", type=Path, help="use TLS, with the authorities in this PEM file")
+    options.add_argument("--cert", type=Path, help="client certificate, for mutual TLS")
+    options.add_argument("--key", type=Path, help="private key of --cert")
+    options.add_argument(
         "--within", type=_seconds, default=3.0, help="seconds to wait for the answer (3)"
     )
-    return parser
+    return options
 
 
 def _seconds(text: str) -> float:

@@ -21,9 +21,15 @@ def is_taken(host: str, port: int) -> bool:
 def offer_free(host: str, port: int) -> str:
     """Return the end of an error about a port that is taken: `; 127.0.0.1:50052 is free`.
 
-    Empty if none of the next ports is free; another program may take the one that is.
+    Empty if none of the next ports is free.
     """
+    near = next_free(host, port)
+    return "" if near is None else f"; {host}:{near} is free"
+
+
+def next_free(host: str, port: int) -> int | None:
+    """Return the next port that is free; another program may take it meanwhile."""
     for near in range(port + 1, min(port + TRIED, 65_535) + 1):
         if not is_taken(host, near):
-            return f"; {host}:{near} is free"
-    return ""
+            return near
+    return None

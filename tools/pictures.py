@@ -6,13 +6,13 @@ Starts the demo on a free port, runs each command at a pseudo-terminal, and writ
 shows as SVG to docs/pictures. Run it when the output of a command has changed.
 """
 
-import os
 import re
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from io import StringIO
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +28,9 @@ FOLDER: Final = ROOT / "docs" / "pictures"
 READY_S: Final = 60.0
 MOVING_S: Final = 25.0  # so that charts and moves have something to show
 WIDTH: Final = 110
-# Without the fonts that rich would load from elsewhere; the reader's own monospace is used.
-FORM: Final = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+# Without outside addresses: the fonts that rich would load, where the reader's own monospace does,
+# and its comment.
+FORM: Final = re.sub(r"@font-face \{\{.*?\}\}|<!--.*?-->", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
 def pictures(server: str, event: str) -> dict[str, list[str]]:
@@ -88,7 +89,7 @@ def short(argument: str, event: str) -> str:
 
 def drawn(raw: str, title: str) -> str:
     """Return what a terminal was sent as SVG, under the command that printed it."""
-    console = Console(record=True, width=WIDTH, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115  # as long as the tool
+    console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True)
     console.print(Text.from_ansi(raw.replace("\r", "")))
     return console.export_svg(title=f"$ {title}", code_format=FORM, unique_id="terminal")
 

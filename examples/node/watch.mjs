@@ -21,6 +21,7 @@ const definition = protoLoader.loadSync(proto, as);
 const { odds } = grpc.loadPackageDefinition(definition);
 const client = new odds.v1.OddsService(server, grpc.credentials.createInsecure());
 
+process.on("SIGINT", () => process.exit(0));
 // The reader of a pipe may leave; that is no fault.
 process.stdout.on("error", (error) => process.exit(error.code === "EPIPE" ? 0 : 1));
 

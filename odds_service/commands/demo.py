@@ -13,23 +13,28 @@ import typer
 
 from odds_service.client import Address, ServiceError, connect
 from odds_service.commands.change_lines import ChangeLines
+from odds_service.commands.first_steps import demo_at, next_commands, typed
 from odds_service.commands.live_table import LiveTable
-from odds_service.commands.output import Output
+from odds_service.commands.output import Output, unique_length
 from odds_service.commands.serve import only_error
 from odds_service.commands.times import Times
 from odds_service.config import Settings, load_settings
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
-from odds_service.errors import OddsServiceError
+from odds_service.errors import OddsServiceError, SettingsError
 from odds_service.logs import configure_logs
+from odds_service.ports import is_taken, next_free
 from odds_service.service import Running, run_service
 from odds_service.signals import stop_on_signals
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
+# Events stay for as long as real matches, so that an id that was seen can be asked for later.
 SIMULATION: Final = SimulationSettings(
-    sports=2, events=12, bookmakers=4, markets_per_bookmaker=5, pace="clock", step_s=1.0
-)
+    sports=2, events=12, bookmakers=4, markets_per_bookmaker=5, pace="clock", step_s=1.0,
+    lead_s=2_400.0, in_play_s=5_400.0, event_absence_share=0.000_1, in_play_change_share=0.1,
+)  # fmt: skip
 REAL_INTERVAL_S: Final = 60.0  # for the real API, where each pull costs quota
+GO_ON: Final = "go on with docs/tutorial.md: from here to a source of your own and a back-test"
 
 
 def demo(
@@ -57,7 +62,16 @@ def demo(
         place = database or str(Path(folder or "") / "odds.db")
         url = place if "://" in place else f"sqlite:///{place}"
         settings = load_settings(server={"listen": listen}, database={"url": url, "migrate": True})
+        _check_port(settings.server.listen)
         trio.run(_demo, settings, sport or ["soccer_epl"], seconds, table)
+
+
+def _check_port(listen: str) -> None:
+    """Raise SettingsError, with a command for the next free port, if this one is taken."""
+    host, _, port = listen.rpartition(":")
+    if is_taken(host, int(port)) and (near := next_free(host, int(port))) is not None:
+        instead = demo_at(typed(), f"{host}:{near}")
+        raise SettingsError(f"{listen} is in use; the next port is free: {instead}")
 
 
 async def _demo(
@@ -103,13 +117,14 @@ async def _show(running: Running, with_table: bool) -> None:
     lines = ChangeLines(times, name_of=lambda event_id: names.get(event_id, event_id),
                         aligned=out.on_terminal)  # fmt: skip
     title = f"odds as they change · gRPC at {running.address} · ^C ends"
-    table = LiveTable(times, lines, title, lambda: _summary(running, table))
+    hints = _Hints(running.address)
+    table = LiveTable(times, lines, title, lambda: _summary(running, table), hints.lines)
 
     def take(message: pb.WatchChangesResponse) -> None:
-        names.update({entry.event.id: entry.event.name for entry in message.image.events})
-        for change in message.changes.changes:
-            if change.HasField("event"):
-                names[change.event_id] = change.event.name
+        events = [entry.event for entry in message.image.events]
+        events += [each.event for each in message.changes.changes if each.HasField("event")]
+        names.update({event.id: event.name for event in events})
+        hints.starts.update({event.id: event.start_time.ToNanoseconds() for event in events})
         table.take(message)
 
     if with_table and out.on_terminal:
@@ -120,15 +135,45 @@ async def _show(running: Running, with_table: bool) -> None:
                 redraw()
 
             await trio.to_thread.run_sync(partial(_follow, running.address, draw))
+            hints.over = True  # what stays on the screen
+            redraw()
     else:
 
         def write(message: pb.WatchChangesResponse) -> None:
             take(message)
             for line in lines.message(message):
                 out.parts(*line)
+            for hint in hints.once():
+                out.remark(hint)
 
         await trio.to_thread.run_sync(partial(_follow, running.address, write))
-    out.line(_summary(running, table))
+        out.line(_summary(running, table))
+    out.remark(GO_ON)
+
+
+class _Hints:
+    """The commands to type in a second terminal, once there are odds to look at."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._program = typed()
+        self.starts: dict[str, int] = {}  # events with their starts, in nanoseconds
+        self.over = False
+
+    def lines(self) -> list[str]:
+        """Return the lines; none before the first odds and after the end."""
+        if self.over or not self.starts:
+            return []
+        last = max(self.starts, key=self.starts.__getitem__)  # it stays for longest
+        beginning = last[: unique_length(list(self.starts))]
+        commands = next_commands(self._program, self._address, beginning)
+        return ["type in a second terminal:", *(f"  {command}" for command in commands)]
+
+    def once(self) -> list[str]:
+        """Return the lines the first time that there are any."""
+        lines = self.lines()
+        self.over = self.over or bool(lines)
+        return lines
 
 
 def _summary(running: Running, table: LiveTable) -> str:

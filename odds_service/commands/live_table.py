@@ -20,7 +20,7 @@ from odds_service.commands.visible import visible
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 ROWS: Final = 100  # changes kept, enough for any terminal
-AROUND: Final = 7  # lines of the table besides its rows
+AROUND: Final = 7  # lines of the table besides its rows and hints
 WHOLE_FROM: Final = 100  # the width from which the time and the odds before are shown
 REFRESH_PER_S: Final = 4
 NAMED_FROM: Final = 150  # the width from which outcomes are named
@@ -39,15 +39,22 @@ class LiveTable:
         lines: The form of changes.
         title: The line above the table.
         summary: Returns the line below it.
+        hints: Returns further lines below that, such as commands to type.
     """
 
     def __init__(
-        self, times: Times, lines: ChangeLines, title: str, summary: Callable[[], str]
+        self,
+        times: Times,
+        lines: ChangeLines,
+        title: str,
+        summary: Callable[[], str],
+        hints: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._times = times
         self._lines = lines
         self._title = title
         self._summary = summary
+        self._hints = hints
         self._rows: deque[tuple[pb.Change, str]] = deque(maxlen=ROWS)
         self.changes = 0
 
@@ -60,9 +67,11 @@ class LiveTable:
 
     def render(self, width: int, height: int) -> Table:
         """Return the table of the changes that fit."""
-        table = changes_table(tuple(self._rows), self._times, self._lines.prices, width, height)
+        rows, hints = tuple(self._rows), self._hints()
+        left = height - len(hints)
+        table = changes_table(rows, self._times, self._lines.prices, width, left)
         table.title = visible(self._title)
-        table.caption = visible(self._summary())
+        table.caption = "\n".join(visible(line) for line in (self._summary(), *hints))
         return table
 
     @contextmanager

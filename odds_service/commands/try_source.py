@@ -86,7 +86,7 @@ def _table(settings: Settings, source: str) -> dict[str, Any]:
 async def _try(
     settings: Settings, table: dict[str, Any], wanted: str | None
 ) -> tuple[_Tried, Source]:
-    limits = Limits(**settings.limits.model_dump())
+    limits = Limits.among(settings.limits.model_dump())
     async with open_bridge(), open_source(table) as source:
         gate = Gate(source.name, limits)
         with trio.fail_after(WITHIN_S):

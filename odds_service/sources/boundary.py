@@ -7,9 +7,9 @@ was left out is not gone: it is marked `unreadable` one level up.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import trio
 from msgspec import Struct
@@ -55,6 +55,11 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_events: int = 20_000
     max_markets: int = 10_000
     max_retry_after_s: float = 3_600.0
+
+    @classmethod
+    def among(cls, bounds: Mapping[str, Any]) -> "Limits":
+        """Return these limits from a table that holds others too, such as `limits` of settings."""
+        return cls(**{name: bounds[name] for name in cls.__struct_fields__})
 
 
 class Gate:

@@ -1,6 +1,7 @@
 """Each example, run by its documented command against the service and the simulated bookmaker."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -40,10 +41,18 @@ async def live(folder: Path) -> AsyncIterator[str]:
         nursery.cancel_scope.cancel()
 
 
-async def outlive(folder: Path, *command: str) -> str:
-    """Run a program that watches, restart the service under it; return its output up to then.
+async def outlive(folder: Path, *command: str, lines: int) -> tuple[str, int]:
+    """Run a program that watches, and restart the service under it.
 
-    The program must say that it resumed, and print more after that.
+    The program must say that it resumed, print more after that, and end at ^C.
+
+    Args:
+        folder: For the database.
+        command: The program and its arguments; the address of the service is added.
+        lines: How many lines it prints until it is known to follow the odds.
+
+    Returns:
+        Its whole output, and its exit code.
     """
     offer = SimulatedBookmaker(LIVELY)
     table = {"regions": list(LIVELY.regions), "markets": list(offer.market_keys)}
@@ -53,26 +62,40 @@ async def outlive(folder: Path, *command: str) -> str:
         async with service(settings) as running:
             await wait_until(lambda: running.parts.cache.events != {}, "odds")
             address = running.address
-            process = subprocess.Popen(  # noqa: ASYNC220  # returns at once
-                [*command, address],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-            )
-            text = await read_until(process, lambda text: text.count("\n") > 5)
+            process = started(*command, address)
+            try:
+                text = await read_until(process, lambda text: text.count("\n") >= lines)
+            except trio.TooSlowError:
+                process.kill()
+                raise
         again = settings.model_copy(
             update={"server": settings.server.model_copy(update={"listen": address})}
         )
-        async with service(again):
-            text += await read_until(process, lambda text: "— resumed" in text)
-            text += await read_until(process, lambda text: text.count("\n") > 5)
-            process.send_signal(signal.SIGINT)
-            text += await read_until(process, lambda _: False)
+        try:
+            async with service(again):
+                text += await read_until(process, lambda text: "— resumed" in text)
+                text += await read_until(process, lambda text: text.count("\n") >= lines)
+                process.send_signal(signal.SIGINT)
+                text += await read_until(process, lambda _: False)
+                code = await trio.to_thread.run_sync(process.wait)
+        finally:
+            process.kill()
+            process.wait()
         nursery.cancel_scope.cancel()
     assert process.stdout is not None
     process.stdout.close()
-    return text
+    return text, code
+
+
+def started(*command: str) -> "subprocess.Popen[str]":
+    """Start a program whose errors go where its output goes."""
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
 
 
 async def read_until(process: "subprocess.Popen[str]", done: Callable[[str], bool]) -> str:
@@ -87,23 +110,72 @@ async def read_until(process: "subprocess.Popen[str]", done: Callable[[str], boo
         return text
 
     with trio.fail_after(WITHIN_S):
-        return await trio.to_thread.run_sync(read)
+        return await trio.to_thread.run_sync(read, abandon_on_cancel=True)
 
 
-@pytest.mark.parametrize(
-    "example", [("best_prices.py",), ("alert_on_move.py", "0.1"), ("record_parquet.py", "{file}")]
-)
+PYTHON_EXAMPLES = [
+    ("best_prices.py",),
+    ("alert_on_move.py", "0.1"),
+    ("record_parquet.py", "{file}"),
+]
+
+
+@pytest.mark.parametrize("example", PYTHON_EXAMPLES, ids=lambda example: example[0])
 async def test_an_example_outlives_its_server_and_says_that_it_resumed(
     tmp_path: Path, example: tuple[str, ...]
 ) -> None:
     name, *arguments = example
     file = str(tmp_path / "odds.parquet")
     given = [each.format(file=file) for each in arguments]
-    text = await outlive(tmp_path, sys.executable, "-u", str(EXAMPLES / name), *given)
-    assert "— resumed at revision" in text
+    lines = 3 if name == "record_parquet.py" else 6
+    program = (sys.executable, "-u", str(EXAMPLES / name), *given)
+    text, code = await outlive(tmp_path, *program, lines=lines)
+    assert "; trying again in " in text
+    assert text.count("— resumed at revision") == 1
     assert "Traceback" not in text
-    if name == "record_parquet.py":
-        assert parquet.read_table(file).num_rows > 0  # ^C closed it
+    assert code == 0
+    if name == "record_parquet.py":  # ^C closed it
+        revisions = parquet.read_table(file)["revision"].to_pylist()
+        resumed_at = int(text.partition("— resumed at revision ")[2].split()[0])
+        assert min(revisions) <= resumed_at < max(revisions)
+
+
+@pytest.mark.parametrize("example", PYTHON_EXAMPLES, ids=lambda example: example[0])
+async def test_an_example_is_quiet_when_its_reader_leaves(
+    tmp_path: Path, example: tuple[str, ...]
+) -> None:
+    name, *arguments = example
+    given = [each.format(file=tmp_path / "odds.parquet") for each in arguments]
+    async with live(tmp_path) as address:
+        assert await left_alone(sys.executable, str(EXAMPLES / name), *given, address) == ""
+
+
+async def left_alone(*command: str, cwd: Path | None = None) -> str:
+    """Return what a program prints to standard error once the reader of its output has left."""
+    process = subprocess.Popen(  # noqa: ASYNC220  # returns at once
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+    def leave() -> str:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        with process.stderr:
+            return process.stderr.read()
+
+    try:
+        with trio.fail_after(WITHIN_S):
+            text = await trio.to_thread.run_sync(leave, abandon_on_cancel=True)
+    finally:
+        process.kill()
+        process.wait()
+    return text
 
 
 async def run(*command: str, cwd: Path | None = None) -> str:
@@ -154,15 +226,26 @@ async def test_a_move_is_told(tmp_path: Path) -> None:
         assert float(after) > 1
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
-async def test_a_client_in_another_language_from_the_proto_alone(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the example for Node, with its packages installed from the proto alone."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    root = tmp_path_factory.mktemp("node")
     for part in ("examples/node", "proto"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("node_modules"))
-    folder = tmp_path / "examples" / "node"
-    await run("npm", "install", "--no-audit", "--no-fund", "--prefer-offline", cwd=folder)
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("node_modules"))
+    folder = root / "examples" / "node"
+    command = ("npm", "install", "--no-audit", "--no-fund", "--prefer-offline")
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=WITHIN_S)
     assert not (folder / "package-lock.json").exists()
+    return folder
+
+
+async def test_a_client_in_another_language_from_the_proto_alone(
+    node: Path, tmp_path: Path
+) -> None:
     async with live(tmp_path) as address:
-        text = await run("node", "watch.mjs", address, "30", cwd=folder)
+        text = await run("node", "watch.mjs", address, "30", cwd=node)
     lines = text.splitlines()
     assert lines[0].startswith("read ")
     assert int(lines[0].split()[1]) > 0
@@ -170,7 +253,22 @@ async def test_a_client_in_another_language_from_the_proto_alone(tmp_path: Path)
     assert lines[1].startswith("— resumed at revision ")
     told = [line.split("  ") for line in lines[2:-1]]
     assert any(" – " in change[2] and change[4].startswith("h2h") for change in told)
+    assert any(re.fullmatch(r"totals \d+\.5", change[4]) for change in told)
     revisions = [int(change[0]) for change in told]
     assert len(revisions) >= 30
     assert revisions == list(range(revisions[0], revisions[0] + len(revisions)))
     assert revisions[0] == int(lines[0].split()[-1]) + 1
+
+
+async def test_node_outlives_its_server_and_misses_nothing(node: Path, tmp_path: Path) -> None:
+    text, code = await outlive(tmp_path, "node", str(node / "watch.mjs"), lines=6)
+    assert "; trying again" in text
+    assert text.count("— resumed at revision") == 2  # after the reading, and after the restart
+    assert code == 0
+    revisions = [int(line.split()[0]) for line in text.splitlines() if line[0].isdigit()]
+    assert revisions == list(range(revisions[0], revisions[0] + len(revisions)))
+
+
+async def test_node_is_quiet_when_its_reader_leaves(node: Path, tmp_path: Path) -> None:
+    async with live(tmp_path) as address:
+        assert await left_alone("node", str(node / "watch.mjs"), address) == ""

@@ -31,7 +31,8 @@ async def check_start(settings: Settings, tell: Callable[[str], None]) -> None:
             tell(f"source {source.name} ({source.kind}): {_pace(source)}")
     url = settings.database.url.get_secret_value()
     async with open_bridge():
-        found = await probe_store(url, migrate=settings.database.migrate)
+        database = settings.database
+        found = await probe_store(url, migrate=database.migrate, spill_folder=database.spill_folder)
     tell(f"database {found}")
     for name, port in (("gRPC", settings.server), ("metrics", settings.metrics)):
         if port.listen:

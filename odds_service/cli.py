@@ -21,7 +21,7 @@ COMMANDS: Final = {
     "get": "Print the current or past odds, with bookmakers side by side.",
     "watch": "Print changes until ^C, resuming by itself after a lost connection.",
     "events": "List events in the order of their start.",
-    "status": "Print revisions, sources, queues, storage and subscribers.",
+    "status": "Print revisions, sources, the age of odds, queues, storage and subscribers.",
     "history": "Print, export or draw stored changes in order, or print closing odds.",
     "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
     "reload": "Make the service read its settings again, and print what it did.",

@@ -266,7 +266,7 @@ def _account(table: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in table.items()
-        if key in {"kind", "url"} or SECRET_KEY.search(key.removesuffix("_file"))
+        if key in {"kind", "url"} or SECRET_KEY.search(key.removesuffix("s").removesuffix("_file"))
     }
 
 

@@ -18,7 +18,7 @@ from odds_service.sources.registry import check_names
 
 OPEN_S: Final = 30.0  # for a new source to open
 _TLS: Final = ("tls_certificate", "tls_key", "tls_client_ca")
-_TOKENS: Final = ("tokens", "tokens_file")
+_TOKENS: Final = ("tokens", "tokens_file", "access")
 
 log = structlog.get_logger(__name__)
 
@@ -138,6 +138,7 @@ def _live(settings: Settings, running: Settings) -> tuple[Settings, dict[str, Gu
         present: ListenSettings = getattr(running, section)
         if present.listen:
             keys = (*_TOKENS, *(_TLS if _same_tls(present, new) else ()))
+            keys = tuple(key for key in keys if key in type(present).model_fields)
             ports[section] = present.model_copy(update={key: getattr(new, key) for key in keys})
             guards[section] = Guard(ports[section])
     level = running.log.model_copy(update={"level": settings.log.level})

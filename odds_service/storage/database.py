@@ -120,15 +120,18 @@ async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
     """Open a part of a transaction that is undone alone if it fails.
 
     A full disk makes SQLite undo the whole transaction, with its savepoints. Then undoing this one
-    fails too; the first error is raised, as it is the one that tells the reason.
+    fails too; the first error is raised, as it is the one that tells the reason. If the connection
+    was lost meanwhile, that is raised: nothing else can be done on it, whatever failed before.
     """
     nested = await connection.begin_nested()
     try:
         yield
     except BaseException as error:
         try:
-            await nested.rollback()
+            await nested.rollback()  # noqa: ASYNC102  # asyncio's, which cancels once
         except Exception as later:
+            if connection.invalidated:
+                raise
             raise error from later
         raise
     await nested.commit()

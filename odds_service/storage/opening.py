@@ -97,7 +97,7 @@ async def open_store(
         return
     folder = spill_folder or Path()
     if owner:
-        _check_folder(folder)
+        check_folder(folder)
     async with disposing(Postgres(url)) as database:
         if owner:
             await run(database, database.aio_check_pooler)
@@ -111,7 +111,7 @@ async def _open_owned(path: Path, spill_folder: Path | None) -> AsyncIterator[St
     """Own, check and open a SQLite file; see open_store()."""
     with owned(path) as file:
         file.check_halves()
-        _check_folder(spill_folder or file.path.parent)
+        check_folder(spill_folder or file.path.parent)
         file.lock()
         if file.ended_uncleanly():
             await _check_content(file)
@@ -139,7 +139,7 @@ def _spill_in(folder: Path, id_: str) -> Path:
     return folder / f"odds-service-{id_[:12]}.spill"
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Make and remove a file in the folder for spills. Raises StorageError."""
     try:
         with tempfile.TemporaryFile(dir=folder):

@@ -225,7 +225,8 @@ class Postgres(Database):
             | asyncpg.InternalClientError
             | OSError
             | asyncio.TimeoutError
-            | sqlalchemy.exc.TimeoutError,
+            | sqlalchemy.exc.TimeoutError
+            | sqlalchemy.exc.PendingRollbackError,  # the connection was lost in the transaction
         ):
             return StorageUnavailable(f"{self._place}: {_one_line(cause)}")
         return None
@@ -244,7 +245,7 @@ class Postgres(Database):
         except Exception as error:
             if broken(error):
                 self._discard()
-                await connection.invalidate(error)
+                await connection.invalidate(error)  # noqa: ASYNC120  # asyncio's
             raise
 
     def _discard(self) -> None:

@@ -10,17 +10,18 @@ from odds_service.errors import StorageError
 from odds_service.storage import migrating
 from odds_service.storage.database import Database
 from odds_service.storage.database_store import run
-from odds_service.storage.opening import MEMORY_URL, check_path, disposing, parse_url
+from odds_service.storage.opening import MEMORY_URL, check_folder, check_path, disposing, parse_url
 from odds_service.storage.postgres import Postgres
 from odds_service.storage.sqlite import Sqlite
 
 
-async def probe_store(text: str, *, migrate: bool) -> str:
+async def probe_store(text: str, *, migrate: bool, spill_folder: Path | None = None) -> str:
     """Return what a service would find and do at its start, in words; call it in an open bridge.
 
     Args:
         text: The URL.
         migrate: Whether the service would upgrade PostgreSQL's tables.
+        spill_folder: The folder for spills; None for its default.
 
     Raises:
         StorageError: The URL, the file, its folder or the schema is wrong.
@@ -30,27 +31,29 @@ async def probe_store(text: str, *, migrate: bool) -> str:
         return "memory: a restart will lose everything"
     url = parse_url(text)
     if url.drivername == "sqlite":
-        return await _probe_file(url)
+        return await _probe_file(url, spill_folder)
+    check_folder(spill_folder or Path())
     async with disposing(Postgres(url)) as database:
         await run(database, database.aio_check_pooler)
         version = await _version(database, migrate=migrate)
     return f"{_shown(url)}: {_fate(version)}"
 
 
-async def _probe_file(url: URL) -> str:
+async def _probe_file(url: URL, spill_folder: Path | None) -> str:
     path = Path(url.database or "")
-    if not _there(path):
+    if not _there(path, spill_folder):
         return f"{path}: new, will be made"
     async with disposing(Sqlite(path)) as database:
         version = await _version(database, migrate=True)
     return f"{path}: {_fate(version)}"
 
 
-def _there(path: Path) -> bool:
+def _there(path: Path, spill_folder: Path | None) -> bool:
     """Return whether the file exists. Raises StorageError if it could not be used or made."""
     check_path(path, owner=True)
     if not os.access(path.parent, os.W_OK):
         raise StorageError(f"database {path}: no right to write to the folder {path.parent}")
+    check_folder(spill_folder or path.resolve().parent)
     return path.exists()
 
 

@@ -58,6 +58,7 @@ def test_each_fault_of_a_start_is_found(tmp_path: Path) -> None:
         ("interval_s", "interval", "did you mean `interval_s`?"),
         ("{folder}/odds.db", "{folder}/none/odds.db", "does not exist"),
         ("127.0.0.1:{port}", "0.0.0.0:50051", "can be reached by others"),
+        ("[database]", '[database]\nspill_folder = "{folder}/none"', "spill_folder"),
     ):
         config = written(tmp_path, FILE.replace(old, new))
         assert says in complaint(run("serve", "--check", "--config", config))

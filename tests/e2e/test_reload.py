@@ -218,18 +218,25 @@ async def test_other_keys_are_applied_or_named(tmp_path: Path) -> None:
     async with reloadable(tmp_path, {"one": wide}) as (file, running):
         level = logging.getLogger().level
         file.write({"one": wide}, '[log]\nlevel = "error"\n[retention]\nruns_days = 3')
+        named = (
+            '[[server.access]]\nname = "operator"\ntoken = "new-token"\n'
+            'rights = ["read", "admin"]\n'
+        )
         file.path.write_text(
-            file.path.read_text().replace("[server]", '[server]\ntokens = ["new-token"]')
+            file.path.read_text().replace("[server]", '[server]\ntokens = ["plain-token"]') + named
         )
         try:
             async with open_client(running.address) as client:
                 done = await client.reload()
-            assert set(done.applied) == {"server.tokens", "log.level"}
+            assert set(done.applied) == {"server.tokens", "server.access", "log.level"}
             assert done.needs_restart == ("retention.runs_days",)
             assert logging.getLogger().level == logging.ERROR
         finally:
             logging.getLogger().setLevel(level)
         assert (await refused(running.address)).code == "UNAUTHENTICATED"
+        async with open_client(Address(running.address, token="plain-token")) as client:
+            with pytest.raises(ServiceError, match="needs the right admin"):
+                await client.reload()
         async with open_client(Address(running.address, token="new-token")) as client:
             again = await client.reload()
         assert (again.applied, again.needs_restart) == ((), ("retention.runs_days",))

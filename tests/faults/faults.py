@@ -97,7 +97,8 @@ async def role_barred(rig: Rig, rng: random.Random) -> None:
         await rig.until("the role is still barred", lambda now: _retried(now, status))
         await rig.served.odds()  # readers go on
     finally:
-        await trio.to_thread.run_sync(rig.postgres.psql, "ALTER ROLE odds LOGIN")
+        with trio.move_on_after(WAIT_S, shield=True):
+            await trio.to_thread.run_sync(rig.postgres.psql, "ALTER ROLE odds LOGIN")
 
 
 async def network_silent(rig: Rig, rng: random.Random) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import trio
+from sqlalchemy import event
 
 from odds_service.bridge import open_bridge
 from odds_service.errors import StorageError, StorageUnavailable, Superseded
 from odds_service.storage import open_store
 from odds_service.storage import postgres_sessions as sessions
+from odds_service.storage.database_store import DatabaseStore
 from odds_service.store import Store, WriteGroup
 from tests.faults.proxy import Proxy
 from tests.support.databases import PostgresPlace
@@ -234,3 +236,28 @@ async def test_the_url_sets_parameters_of_the_session(
         named = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'odds of mine'"
         assert place.value(named) == "t"
         assert place.value("SELECT count(*) FROM odds.feed_state") == "1"
+
+
+@pytest.mark.logs_errors  # the refused changes
+async def test_a_connection_lost_while_a_refused_row_is_isolated_is_an_outage(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """The row's refusal must not hide that nothing can be isolated on a lost connection."""
+    place = RolePlace(tmp_path, postgres)
+    story = Story(SERIES)
+    killed: list[str] = []
+
+    def kill(*_: object) -> None:
+        if not killed:
+            killed.append(postgres.psql(_OTHERS))
+
+    async with place.begun() as (store, _):
+        place.sql("ALTER TABLE odds_history ADD CHECK (kind = 0 OR revision % 7 <> 0)")
+        assert isinstance(store, DatabaseStore)
+        event.listen(store._database.engine.sync_engine, "rollback_savepoint", kill)
+        with pytest.raises(StorageUnavailable):
+            await store.write(WriteGroup(story.batches))
+        assert killed
+        await _stored_at_last(store, WriteGroup(story.batches))
+        refused = sum(change.revision % 7 == 0 for change in story.log)
+        assert await store.count_dead_letters() == refused > 0

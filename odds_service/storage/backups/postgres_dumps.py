@@ -63,7 +63,10 @@ async def dump(url: URL, database: Postgres, part: Part) -> tuple[str, Verified 
             f"--lock-wait-timeout={_LOCK_S}s", f"--file={part.path}", f"--dbname={address}",
         ]  # fmt: skip
         command += [f'--table="{schema}"."{table}"' for table in tables]
-        await run_program(command, environment, part)
+        try:
+            await run_program(command, environment, part)
+        except StorageError as error:
+            raise StorageError(f"{part.path}: {error}") from None
         verified = None
         if version == migrating.head_version():
             verified = await run(database, verifying.aio_verify, connection)

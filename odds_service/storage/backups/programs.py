@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -67,7 +68,7 @@ async def run_program(
         pass_fds=() if part is None else (part.lock,),
     )
     if done.returncode:
-        raise complaint(command[0], done.stderr)
+        raise complaint(command[0], done.stderr, done.returncode)
     return done.stdout.decode(errors="replace")
 
 
@@ -101,8 +102,14 @@ async def running(command: Sequence[str], environment: dict[str, str]) -> AsyncI
             await trio.aclose_forcefully(stream)
 
 
-def complaint(program: str, said: bytes) -> StorageError:
-    """Return the error of a program that failed, in one line."""
+def complaint(program: str, said: bytes, code: int = 1) -> StorageError:
+    """Return the error of a program that failed, in one line.
+
+    Args:
+        program: Its path.
+        said: Its standard error.
+        code: Its exit code; below 0, the signal that ended it.
+    """
     name = program.rpartition("/")[2]
     lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
     told = " ".join(line.removeprefix(f"{name}: ").removeprefix("error: ") for line in lines)[
@@ -111,4 +118,5 @@ def complaint(program: str, said: bytes) -> StorageError:
     hint = ""
     if "version mismatch" in told or "unsupported version" in told:
         hint = "; put programs no older than the server first in PATH"
-    return StorageError(f"{name}: {told or 'failed'}{hint}")
+    ended = f"ended by {signal.Signals(-code).name}" if code < 0 else "failed"
+    return StorageError(f"{name}: {told or ended}{hint}")

@@ -110,6 +110,7 @@ async def test_starts_and_past_odds_decode_no_more_letters_when_more_pile_up(
         return read(letter)
 
     monkeypatch.setattr(selecting, "read_letter", note)
+    monkeypatch.setattr(selecting, "_AT_ONCE", 3)  # the letters of four markets take two queries
     counted: dict[int, list[int]] = {}
     for polls in (FEW // 10, MANY // 10):
         place = SqlitePlace(tmp_path / str(polls))

@@ -56,36 +56,27 @@ class AnswerAges:
         self._delays = delays
         self._boot_s = now.boot_s
         self._ages: dict[Histogram, tuple[list[int], list[float]]] = {}
-        self._carried: EventSource | None = None
-        self._confirmed_s = 0.0
-        self._bucket = 0
-        self._age_s = 0.0
-        self._counts: tuple[list[int], list[float]] = [], []
 
-    def add(self, carried: EventSource | None, confirmed_boot_s: float) -> None:
-        """Count one bookmaker's odds of an event.
+    def add(self, carried: EventSource | None, confirmed_boot_s: float, bookmakers: int) -> None:
+        """Count odds of an event that were confirmed at once.
 
         Args:
             carried: The event at the source of the odds.
             confirmed_boot_s: The boot clock at their confirmation.
+            bookmakers: The number of bookmakers whose odds they are.
         """
-        # The bookmakers of one pull follow each other.
-        if carried is not self._carried or confirmed_boot_s != self._confirmed_s:
-            if carried is None or not carried.tier or self._boot_s is None:
-                return
-            self._carried, self._confirmed_s = carried, confirmed_boot_s
-            self._age_s = max(0.0, self._boot_s - confirmed_boot_s)
-            self._bucket = bisect_left(DELAY_BUCKETS_S, self._age_s)
-            stages = self._delays.of(carried.source, carried.tier).stages
-            histogram = stages[CONFIRMED_ANSWERED]
-            held = self._ages.get(histogram)
-            if held is None:
-                buckets = len(DELAY_BUCKETS_S) + 1
-                held = self._ages[histogram] = [0] * buckets, [0.0] * buckets
-            self._counts = held
-        times, ages_s = self._counts
-        times[self._bucket] += 1
-        ages_s[self._bucket] += self._age_s
+        if carried is None or not carried.tier or self._boot_s is None:
+            return
+        age_s = max(0.0, self._boot_s - confirmed_boot_s)
+        bucket = bisect_left(DELAY_BUCKETS_S, age_s)
+        histogram = self._delays.of(carried.source, carried.tier).stages[CONFIRMED_ANSWERED]
+        held = self._ages.get(histogram)
+        if held is None:
+            buckets = len(DELAY_BUCKETS_S) + 1
+            held = self._ages[histogram] = [0] * buckets, [0.0] * buckets
+        times, ages_s = held
+        times[bucket] += bookmakers
+        ages_s[bucket] += bookmakers * age_s
 
     def parcel(self, now_s: float) -> Parcel | None:
         """Return the ages as delays that end with the answer, at a time of the monotonic clock.

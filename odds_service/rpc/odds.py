@@ -59,6 +59,7 @@ class OddsView:
         self._ages = ages
         self.now = now
         self._selection = selection
+        self._hides = selection.hides
         self._wires = wires
 
     def events(self) -> list[EventOdds]:
@@ -119,6 +120,8 @@ class OddsView:
 
     def _event(self, entry: EventOdds) -> bytes:
         """Return an event without the names that the caller may not see, as a field."""
+        if not self._hides:
+            return self._wires.event(entry.event)
         shown = self._selection.shown(entry.event)
         return self._wires.event(shown) if shown is entry.event else event_field(shown)
 
@@ -142,6 +145,8 @@ class OddsView:
     def _bookmaker_fields(
         self, entry: EventOdds, limit_bytes: int | None = None
     ) -> Iterator[tuple[bytes, int]]:
+        # The bookmakers of one pull follow each other, so their ages are counted at once.
+        source, confirmed_s, alike = "", 0.0, 0
         for odds in self.bookmakers(entry):
             if self._selection.markets is None:
                 chosen: Collection[Market] = odds.markets.values()
@@ -152,8 +157,11 @@ class OddsView:
                     continue
                 markets = join_markets(chosen)
             seen = as_seen(odds, chosen)
-            if self._ages is not None:
-                self._ages.add(entry.sources.get(seen.source), seen.confirmed_boot_s)
+            if seen.confirmed_boot_s == confirmed_s and seen.source == source:
+                alike += 1
+            else:
+                self._count(entry, source, confirmed_s, alike)
+                source, confirmed_s, alike = seen.source, seen.confirmed_boot_s, 1
             stale = self.standing(seen) is not Standing.LIVE
             head = bookmaker_head(seen, self.cached.durable_revision, stale)
             if limit_bytes is None or len(markets) <= limit_bytes:
@@ -161,6 +169,12 @@ class OddsView:
                 continue
             for some in _groups(chosen, limit_bytes):
                 yield bookmaker_field(head, join_markets(some)), len(some)
+        self._count(entry, source, confirmed_s, alike)
+
+    def _count(self, entry: EventOdds, source: str, confirmed_s: float, times: int) -> None:
+        """Count the ages of odds of one source that were confirmed at one time."""
+        if times and self._ages is not None:
+            self._ages.add(entry.sources.get(source), confirmed_s, times)
 
 
 def as_seen(odds: BookmakerOdds, chosen: Iterable[Market]) -> BookmakerOdds:

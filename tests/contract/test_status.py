@@ -83,7 +83,8 @@ async def test_a_service_tells_its_sources_queues_storage_and_readers(tmp_path: 
             ]  # fmt: skip
             assert all(c.fill <= c.capacity for c in status.channels)
             assert status.writer.state in (pb.WRITER_STATE_IDLE, pb.WRITER_STATE_WRITING)
-            assert (status.writer.lag_s, status.writer.reason) == (0, "")
+            assert status.writer.reason == ""
+            assert 0 <= status.writer.lag_s < 60  # a busy machine may be writing still
             before = events.sources[0].last_success_at.ToDatetime(UTC)
             assert datetime.now(UTC) - before < timedelta(minutes=5)
 

@@ -26,18 +26,20 @@ CARRIED: Final = {
 @given(
     looks=st.lists(
         st.tuples(
-            st.sampled_from(sorted(CARRIED)), st.sampled_from([0.0, 4_000.0, 4_999.9, 5_000.5])
+            st.sampled_from(sorted(CARRIED)),
+            st.sampled_from([0.0, 4_000.0, 4_999.9, 5_000.5]),
+            st.integers(1, 3),
         )
     )
 )
 @settings(max_examples=examples(100))
 def test_odds_are_counted_by_tier_and_age_and_those_without_a_tier_are_not(
-    looks: list[tuple[tuple[str, str], float]],
+    looks: list[tuple[tuple[str, str], float, int]],
 ) -> None:
     delays, deliveries = Delays(), Deliveries()
     ages = AnswerAges(delays, Reading(NOON, NOW_S))
-    for place, confirmed_s in looks:
-        ages.add(CARRIED[place], confirmed_s)
+    for place, confirmed_s, bookmakers in looks:
+        ages.add(CARRIED[place], confirmed_s, bookmakers)
     parcel = ages.parcel(70.0)
     for _ in range(3):
         if parcel is not None:
@@ -45,11 +47,11 @@ def test_odds_are_counted_by_tier_and_age_and_those_without_a_tier_are_not(
     deliveries.count()
     for source, tier in CARRIED:
         buckets, total_s = [0] * (len(DELAY_BUCKETS_S) + 1), 0.0
-        for place, confirmed_s in looks:
+        for place, confirmed_s, bookmakers in looks:
             if place == (source, tier) and tier:
                 age_s = max(0.0, NOW_S - confirmed_s)
-                buckets[bisect_left(DELAY_BUCKETS_S, age_s)] += 3
-                total_s += 3 * age_s
+                buckets[bisect_left(DELAY_BUCKETS_S, age_s)] += 3 * bookmakers
+                total_s += 3 * bookmakers * age_s
         told = delays.report(source, tier)
         if not any(buckets):
             assert told == []
@@ -61,10 +63,10 @@ def test_odds_are_counted_by_tier_and_age_and_those_without_a_tier_are_not(
 
 def test_odds_of_an_event_that_nobody_carries_and_of_the_past_are_not_counted() -> None:
     ages = AnswerAges(Delays(), Reading(NOON, NOW_S))
-    ages.add(None, 4_000.0)
+    ages.add(None, 4_000.0, 1)
     assert ages.parcel(70.0) is None
     past = AnswerAges(Delays(), Reading(NOON))
-    past.add(CARRIED["one", "day"], 4_000.0)
+    past.add(CARRIED["one", "day"], 4_000.0, 1)
     assert past.parcel(70.0) is None
 
 

@@ -5,6 +5,7 @@ the odds from those tables. Dropped letters are given up, so their changes are n
 """
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -16,15 +17,17 @@ from odds_service.model.market import Market, MarketKey, MarketStatus
 from odds_service.model.snapshot import EventSource
 from odds_service.storage.letters.letters import Letter
 from odds_service.storage.letters.selecting import (
+    CARRIER,
     EVENT,
     IS_END,
     MARKET,
     OF_EVENT,
     OF_MARKET,
     OF_SOURCE,
+    Narrow,
+    aio_letters,
     decoded,
     each,
-    letters_at,
     within,
 )
 from odds_service.storage.schema import (
@@ -97,54 +100,55 @@ async def aio_refused_changes(
     kept = select(dead_letters.c.revision).where(within(floor, upto)).limit(1)
     if await connection.scalar(kept) is None:
         return found
-    ends = each(func.max, and_(letters, IS_END), EVENT)
+    ends = each(func.max, and_(letters, IS_END), EVENT).subquery()
     ended = select(ends).join(events, events.c.event_id == ends.c.event_id)
     for row in await connection.execute(ended.where(events.c.ended_revision < ends.c.revision)):
         found.ended[row.event_id] = row.revision
-    for change, _ in await _aio_decoded(connection, _events_in_force(letters)):
+
+    async def aio_last(
+        condition: ColumnElement[bool], group: Sequence[str], narrow: Narrow
+    ) -> list[tuple[Change, Letter]]:
+        last = each(func.max, condition, group)
+        read = [decoded(letter) for letter in await aio_letters(connection, last, narrow)]
+        return [each for each in read if each is not None]
+
+    of_events, of_markets = and_(letters, OF_EVENT), and_(letters, OF_MARKET)
+    carrying = and_(of_events, dead_letters.c.carries > 0)
+    of_sources = and_(within(floor, upto), OF_SOURCE)
+    for change, _ in await aio_last(of_events, EVENT, _events_in_force):
         if isinstance(change, EventChange):
             found.events[change.event_id] = change
-    for change, _ in await _aio_decoded(connection, _markets_in_force(letters, ends)):
+    for change, _ in await aio_last(of_markets, MARKET, partial(_markets_in_force, ends)):
         if isinstance(change, MarketChange):
             place = change.event_id, change.source, change.bookmaker, change.after.key
             found.markets[place] = change
-    for change, letter in await _aio_decoded(connection, _carriers(letters, ends, upto)):
+    for change, letter in await aio_last(carrying, CARRIER, partial(_carriers, ends, upto)):
         if isinstance(change, EventChange):
             found.carried |= {(change.event_id, one.source): one for one in letter.carried}
-    for change, _ in await _aio_decoded(connection, _sources_in_force(within(floor, upto))):
+    for change, _ in await aio_last(of_sources, ("source",), _sources_in_force):
         if isinstance(change, SourceChange):
             found.sources[change.source] = change
     return found
 
 
-async def _aio_decoded(
-    connection: AsyncConnection, query: Select[Any]
-) -> list[tuple[Change, Letter]]:
-    letters = [decoded(letter) for letter in await connection.scalars(query)]
-    return [letter for letter in letters if letter is not None]
-
-
-def _events_in_force(letters: ColumnElement[bool]) -> Select[Any]:
-    """Return the query of each event's last letter, unless a stored change supersedes it.
+def _events_in_force(last: Select[Any]) -> Select[Any]:
+    """Narrow each event's last letter to those that no stored change supersedes.
 
     Events that only letters know, and whose last letter is their end, are left out: nothing is to
     be seen of them.
     """
     revision = dead_letters.c.revision
-    return (
-        letters_at(each(func.max, and_(letters, OF_EVENT), EVENT))
-        .outerjoin(events, events.c.event_id == dead_letters.c.event_id)
-        .where(or_(events.c.revision < revision, and_(events.c.event_id.is_(None), ~IS_END)))
+    return last.outerjoin(events, events.c.event_id == dead_letters.c.event_id).where(
+        or_(events.c.revision < revision, and_(events.c.event_id.is_(None), ~IS_END))
     )
 
 
-def _markets_in_force(letters: ColumnElement[bool], ends: FromClause) -> Select[Any]:
-    """Return the query of each market's last letter, unless something stored supersedes it."""
+def _markets_in_force(ends: FromClause, last: Select[Any]) -> Select[Any]:
+    """Narrow each market's last letter to those that nothing stored supersedes."""
     revision = dead_letters.c.revision
     same = (odds_current.c[name] == dead_letters.c[name] for name in MARKET_COLUMNS)
     return (
-        letters_at(each(func.max, and_(letters, OF_MARKET), MARKET))
-        .outerjoin(events, events.c.event_id == dead_letters.c.event_id)
+        last.outerjoin(events, events.c.event_id == dead_letters.c.event_id)
         .outerjoin(ends, ends.c.event_id == dead_letters.c.event_id)
         .outerjoin(odds_current, and_(*same))
         .where(
@@ -155,13 +159,11 @@ def _markets_in_force(letters: ColumnElement[bool], ends: FromClause) -> Select[
     )
 
 
-def _carriers(letters: ColumnElement[bool], ends: FromClause, upto: int) -> Select[Any]:
-    """Return the query of the letters that carry sources of events that are alive at `upto`."""
+def _carriers(ends: FromClause, upto: int, last: Select[Any]) -> Select[Any]:
+    """Narrow letters that carry sources to those of events that are alive at `upto`."""
     revision, ended = dead_letters.c.revision, func.coalesce(events.c.ended_revision, 0)
-    carrying = and_(letters, OF_EVENT, dead_letters.c.carries > 0)
     return (
-        letters_at(each(func.max, carrying, ("event_id", "source", "carries")))
-        .outerjoin(events, events.c.event_id == dead_letters.c.event_id)
+        last.outerjoin(events, events.c.event_id == dead_letters.c.event_id)
         .outerjoin(ends, ends.c.event_id == dead_letters.c.event_id)
         .where(
             or_(ended < revision, ended > upto),
@@ -170,10 +172,8 @@ def _carriers(letters: ColumnElement[bool], ends: FromClause, upto: int) -> Sele
     )
 
 
-def _sources_in_force(letters: ColumnElement[bool]) -> Select[Any]:
-    """Return the query of each source's last letter, unless its stored state is newer."""
-    return (
-        letters_at(each(func.max, and_(letters, OF_SOURCE), ("source",)))
-        .outerjoin(source_states, source_states.c.source == dead_letters.c.source)
-        .where(func.coalesce(source_states.c.revision, 0) < dead_letters.c.revision)
+def _sources_in_force(last: Select[Any]) -> Select[Any]:
+    """Narrow each source's last letter to those that are newer than its stored state."""
+    return last.outerjoin(source_states, source_states.c.source == dead_letters.c.source).where(
+        func.coalesce(source_states.c.revision, 0) < dead_letters.c.revision
     )

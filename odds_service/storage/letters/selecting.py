@@ -5,12 +5,11 @@ after a revision or the last one before it counts. A letter that does not apply 
 its revision belongs to another change, or its text is lost.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
-    FromClause,
     Integer,
     Select,
     and_,
@@ -37,6 +36,11 @@ IS_END: Final = and_(OF_EVENT, dead_letters.c.kind == int(ChangeKind.EVENT_ENDED
 
 EVENT: Final = ("event_id",)
 MARKET: Final = ("event_id", "place")
+CARRIER: Final = ("event_id", "source", "carries")
+
+Narrow: TypeAlias = Callable[[Select[Any]], Select[Any]]  # leaves letters out of a query of letters
+
+_AT_ONCE: Final = 1_000  # revisions in a query, whose number of parameters is limited
 
 
 def within(after: int, upto: int, event_ids: Sequence[str] = ()) -> ColumnElement[bool]:
@@ -52,21 +56,44 @@ def within(after: int, upto: int, event_ids: Sequence[str] = ()) -> ColumnElemen
     return and_(APPLIES, revision > after, revision <= upto, *chosen)
 
 
-def each(which: Any, condition: ColumnElement[bool], group: Sequence[str]) -> FromClause:
-    """Return the revision of one letter for each group, chosen by func.min or func.max."""
+def each(which: Any, condition: ColumnElement[bool], group: Sequence[str]) -> Select[Any]:
+    """Return the query of one revision for each group of letters, by func.min or func.max."""
     columns = [dead_letters.c[name] for name in group]
     revision = which(dead_letters.c.revision).label("revision")
-    return select(*columns, revision).where(condition).group_by(*columns).subquery()
+    return select(*columns, revision).where(condition).group_by(*columns)
 
 
-def letters_at(chosen: FromClause) -> Select[Any]:
-    """Return the query of the letters at the revisions of a subquery."""
-    return (
-        select(dead_letters.c.letter)
-        .select_from(dead_letters)
-        .join(chosen, and_(APPLIES, chosen.c.revision == dead_letters.c.revision))
-        .order_by(dead_letters.c.revision)
-    )
+def _all(query: Select[Any]) -> Select[Any]:
+    return query
+
+
+async def aio_letters(
+    connection: AsyncConnection,
+    chosen: Select[Any],
+    narrow: Narrow = _all,
+) -> list[bytes]:
+    """Return letters in the order of their revisions.
+
+    The letters are read by their revisions, not by a join: PostgreSQL cannot tell how few groups
+    there are, and would read and sort the texts of all letters instead.
+
+    Args:
+        connection: inside a transaction.
+        chosen: a query by `each`.
+        narrow: leaves out those that do not count.
+    """
+    revisions = sorted(row.revision for row in await connection.execute(chosen))
+    letters: list[bytes] = []
+    for first in range(0, len(revisions), _AT_ONCE):
+        some = revisions[first : first + _AT_ONCE]
+        query: Select[Any] = (
+            select(dead_letters.c.letter)
+            .select_from(dead_letters)
+            .where(APPLIES, dead_letters.c.revision.in_(some))
+            .order_by(dead_letters.c.revision)
+        )
+        letters += await connection.scalars(narrow(query))
+    return letters
 
 
 def decoded(letter: bytes) -> tuple[Change, Letter] | None:
@@ -111,7 +138,7 @@ async def aio_first_refused(
         (IS_END, EVENT),
     ):
         first = each(func.min, and_(chosen, condition), group)
-        for letter in await connection.scalars(letters_at(first)):
+        for letter in await aio_letters(connection, first):
             found = decoded(letter)
             if found is None:
                 unknown += 1

@@ -40,7 +40,7 @@ async def test_a_pipe_gets_whole_cells_between_tabs_and_no_remarks() -> None:
         "start (UTC)", "event", "competition", "id", "bookmakers", "markets"
     ]  # fmt: skip
     assert [row.split("\t")[1:] for row in rows] == [
-        ["Port Vesper Mariners – Kestrel Point Wolves ", "soccer_arvenia", each, "1", "1"]
+        ["Port Vesper Mariners – Kestrel Point Wolves", "soccer_arvenia", each, "1", "1"]
         for each in IDS
     ]
     assert bare.stdout.splitlines() == rows

@@ -138,9 +138,10 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                 (head,) = (line for line in table.splitlines() if "sportybet" in line)
                 assert head.index("bet9ja") < head.index("betpawa") < head.index("sportybet")
                 rows = table.splitlines()
-                (first,) = (place for place, row in enumerate(rows) if row.startswith("h2h\tdraw\t"))
-                outcomes = [row.split("\t")[1:] for row in rows[first - 1 : first + 2]]
-                assert outcomes[1][0] == "draw"
+                (draw,) = (n for n, row in enumerate(rows) if row.startswith("h2h\tdraw\t"))
+                outcomes = [row.split("\t")[1:] for row in rows[draw - 1 : draw + 2]]
+                event = cache.events[event_id].event
+                assert [row[0] for row in outcomes] == [event.home, "draw", event.away]
                 for row in outcomes:
                     assert len([float(price) for price in row[1:]]) == len(SHELVES)
 

@@ -156,13 +156,18 @@ def _refusing(postgres: StruckPostgres) -> None:
 
 
 def _settings(folder: Path, address: str, port: int, bookmaker: Bookmaker) -> Path:
+    return write_settings(folder, address, f'url = "{_URL.format(port=port)}"', bookmaker)
+
+
+def write_settings(folder: Path, address: str, database: str, bookmaker: Bookmaker) -> Path:
+    """Write the settings of the service; `database` has the keys that say where it stores."""
     path = folder / "odds.toml"
     path.write_text(
         f"""
         [server]
         listen = "{address}"
         [database]
-        url = "{_URL.format(port=port)}"
+        {database}
         queue_changes = {QUEUE_CHANGES}
         [shutdown]
         drain_s = {DRAIN_S}

@@ -1,6 +1,5 @@
 """The targets of the faults of files: a service on a SQLite file, on a disk of its own."""
 
-import json
 import socket
 import sqlite3
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults.processes import Bookmaker, Served
-from tests.faults.rig import DRAIN_S, QUEUE_CHANGES, REFUSED_EVERY, WAIT_S, Run
+from tests.faults.rig import REFUSED_EVERY, WAIT_S, Run, write_settings
 from tests.support.disks import SmallDisk, no_disks, small_disk
 
 DISK_BYTES: Final = 4 * 2**30  # memory is taken only as the database grows
@@ -89,27 +88,7 @@ def _refusing(path: Path) -> None:
 
 
 def _settings(folder: Path, address: str, path: Path, bookmaker: Bookmaker) -> Path:
-    settings, spills = folder / "odds.toml", folder / "spills"
+    spills = folder / "spills"
     spills.mkdir()
-    settings.write_text(
-        f"""
-        [server]
-        listen = "{address}"
-        [database]
-        url = "sqlite:///{path}"
-        queue_changes = {QUEUE_CHANGES}
-        spill_folder = "{spills}"
-        [shutdown]
-        drain_s = {DRAIN_S}
-        [log]
-        format = "json"
-        [[sources]]
-        kind = "the-odds-api"
-        url = "http://127.0.0.1:{bookmaker.port}"
-        api_key = "secret"
-        sports = {json.dumps(bookmaker.sports)}
-        markets = {json.dumps(bookmaker.markets)}
-        interval_s = 0.3
-        """
-    )
-    return settings
+    where = f'url = "sqlite:///{path}"\nspill_folder = "{spills}"'
+    return write_settings(folder, address, where, bookmaker)

@@ -11,9 +11,10 @@ import logging
 import random
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import trio
@@ -30,33 +31,24 @@ from tests.support.watching import odds_in
 
 log = logging.getLogger(__name__)
 
+R = TypeVar("R", bound=Run)
+
 
 @pytest.mark.parametrize(
     "times",
     [
-        pytest.param(2, id="short", marks=pytest.mark.timeout(900)),  # time-outs take their time
+        pytest.param(3, id="short", marks=pytest.mark.timeout(900)),  # time-outs take their time
         pytest.param(100, id="long", marks=pytest.mark.long),
     ],
 )
 async def test_every_fault_in_random_order(times: int, tmp_path: Path) -> None:
     rng = random.Random(times)
     order: list[Fault] = [fault for fault in FAULTS for _ in range(times)]
-    rng.shuffle(order)
     async with rigged(tmp_path) as rig:
-        await rig.recovered()
-        for number, fault in enumerate(order, 1):
-            await trio.sleep(rng.uniform(0.0, 0.3))  # so that faults come at different moments
-            log.info("%s", fault.__name__)
-            began = trio.current_time()
-            await fault(rig, rng)
-            await rig.recovered()
-            rig.counts[fault.__name__] += 1
-            took_s = trio.current_time() - began
-            log.info("%d/%d %s %.1f s", number, len(order), fault.__name__, took_s)
+        await _struck(rig, order, rng)
         checked = await _stopped_and_checked(rig)
     assert rig.counts["open transactions struck"] >= times
-    if times >= 100:  # on a busy machine each of a few stops may spill
-        assert rig.counts["stops that drained"] > 0
+    assert rig.counts["stops that drained"] > 0
     assert rig.served.retries > 0
     log.info("%s", json.dumps(dict(rig.counts) | checked, indent=1))
 
@@ -69,22 +61,29 @@ async def test_every_fault_of_files_in_random_order(times: int, tmp_path: Path) 
     async with rigged_sqlite(tmp_path) as rig:
         faults = [f for f in SQLITE_FAULTS if rig.disk is not None or f not in OF_DISKS]
         order = [fault for fault in faults for _ in range(times)]
-        rng.shuffle(order)
-        await rig.recovered()
-        for number, fault in enumerate(order, 1):
-            await trio.sleep(rng.uniform(0.0, 0.3))
-            log.info("%s", fault.__name__)
-            began = trio.current_time()
-            await fault(rig, rng)
-            await rig.recovered()
-            rig.counts[fault.__name__] += 1
-            took_s = trio.current_time() - began
-            log.info("%d/%d %s %.1f s", number, len(order), fault.__name__, took_s)
+        await _struck(rig, order, rng)
         checked = await _stopped_and_checked(rig)
     assert rig.counts["stops that spilled"] >= times
     log.info("%s", json.dumps(dict(rig.counts) | checked, indent=1))
     if rig.disk is None:
         pytest.skip(f"{no_disks()}: all faults but those of a full disk were struck")
+
+
+async def _struck(
+    rig: R, faults: list[Callable[[R, random.Random], Awaitable[None]]], rng: random.Random
+) -> None:
+    """Strike with faults in random order; after each the service must catch up."""
+    rng.shuffle(faults)
+    await rig.recovered()
+    for number, fault in enumerate(faults, 1):
+        await trio.sleep(rng.uniform(0.0, 0.3))  # so that faults come at different moments
+        log.info("%s", fault.__name__)
+        began = trio.current_time()
+        await fault(rig, rng)
+        await rig.recovered()
+        rig.counts[fault.__name__] += 1
+        took_s = trio.current_time() - began
+        log.info("%d/%d %s %.1f s", number, len(faults), fault.__name__, took_s)
 
 
 async def _stopped_and_checked(rig: Run) -> dict[str, int]:

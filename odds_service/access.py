@@ -80,6 +80,11 @@ class Tokens:
         self.version = 0
 
     @property
+    def count(self) -> int:
+        """The number of tokens."""
+        return len(self._grants)
+
+    @property
     def asked(self) -> bool:
         """Return whether callers need a token."""
         return bool(self._grants)
@@ -147,22 +152,20 @@ def has_token(authorization: str) -> bool:
 
 def _grants(settings: ListenSettings) -> list[tuple[bytes, Grant]]:
     """Return the digest of each token with its access. Raises SettingsError."""
-    grants: dict[bytes, Grant] = {}
-    for token in _plain_tokens(settings):
+    grants = []
+    for token, entry in _tokens(settings).items():
         digest = hashlib.sha256(token.encode()).digest()
-        grants[digest] = Grant(PLAIN, _client_of(digest), _READ_AND_REFRESH)
-    for entry in _named(settings):
-        digest = hashlib.sha256(_named_token(settings, entry).encode()).digest()
-        if digest in grants:
-            text = f"{settings.section}.access ({entry.name}): {grants[digest].name} has this token"
-            raise SettingsError(text)
-        restriction = Restriction(
-            None if entry.sources is None else frozenset(entry.sources),
-            None if entry.bookmakers is None else frozenset(entry.bookmakers),
-        )
-        rights = frozenset(entry.rights)
-        grants[digest] = Grant(entry.name, _client_of(digest), rights, restriction)
-    return list(grants.items())
+        if entry is None:
+            grant = Grant(PLAIN, _client_of(digest), _READ_AND_REFRESH)
+        else:
+            restriction = Restriction(
+                None if entry.sources is None else frozenset(entry.sources),
+                None if entry.bookmakers is None else frozenset(entry.bookmakers),
+            )
+            rights = frozenset(entry.rights)
+            grant = Grant(entry.name, _client_of(digest), rights, restriction)
+        grants.append((digest, grant))
+    return grants
 
 
 def _client_of(digest: bytes) -> str:
@@ -185,9 +188,21 @@ def read_tokens(settings: ListenSettings) -> list[str]:
         SettingsError: A file is missing, holds no token or a line that is none, or a token is
             empty or given twice.
     """
-    _grants(settings)
-    named = [_named_token(settings, entry) for entry in _named(settings)]
-    return [*_plain_tokens(settings), *named]
+    return list(_tokens(settings))
+
+
+def _tokens(settings: ListenSettings) -> dict[str, AccessSettings | None]:
+    """Return all tokens with their tables of access; each file is read once. See read_tokens."""
+    tokens: dict[str, AccessSettings | None] = dict.fromkeys(_plain_tokens(settings))
+    for entry in _named(settings):
+        token = _named_token(settings, entry)
+        if token in tokens:
+            other = tokens[token]
+            name = PLAIN if other is None else other.name
+            text = f"{settings.section}.access ({entry.name}): {name} has this token"
+            raise SettingsError(text)
+        tokens[token] = entry
+    return tokens
 
 
 def _plain_tokens(settings: ListenSettings) -> list[str]:

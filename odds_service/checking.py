@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from odds_service.access import check_address, read_tokens, tls_context
 from odds_service.bridge import open_bridge
+from odds_service.certificates import Guard
 from odds_service.config import ListenSettings, Settings
 from odds_service.ports import is_taken
 from odds_service.sources.base import Source
@@ -47,9 +47,9 @@ def _pace(source: Source) -> str:
 
 
 def _port(settings: ListenSettings) -> str:
-    check_address(settings)
-    secure, tokens = tls_context(settings) is not None, len(read_tokens(settings))
-    guards = [*(["TLS"] if secure else []), *([f"{tokens} tokens"] if tokens else [])]
+    guard = Guard(settings)
+    tokens = guard.tokens.count
+    guards = [*(["TLS"] if guard.certificates else []), *([f"{tokens} tokens"] if tokens else [])]
     guarded = f" ({', '.join(guards)})" if guards else ""
     host, _, port = settings.listen.rpartition(":")
     taken = is_taken(host, int(port))

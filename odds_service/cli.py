@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from odds_service import __version__
 from odds_service.commands.extras import missing_extra
 from odds_service.commands.streams import complain, end_line, tolerate_encodings
-from odds_service.errors import OddsServiceError
+from odds_service.errors import OddsServiceError, first_in
 
 # Command -> its line in the overview. A command's module, with gRPC or all of the service, is
 # imported when the command runs; a test holds these lines to the commands' own docstrings.
@@ -144,9 +144,7 @@ def main() -> NoReturn:
 
 def _end_with(group: BaseExceptionGroup[BaseException]) -> NoReturn:
     """End with the first of a group of KeyboardInterrupt and SystemExit."""
-    first: BaseException = group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
+    first = first_in(group)
     if isinstance(first, SystemExit):
         raise first from None
     end_line()

@@ -1,9 +1,17 @@
 """Errors that users see: each text names the fault, its place and the remedy."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from odds_service.secrets import redact
+
+E = TypeVar("E", bound=BaseException)
+
+
+def first_in(group: BaseExceptionGroup[E]) -> E:
+    """Return the first error in a group of errors and groups."""
+    first = group.exceptions[0]
+    return first_in(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 class OddsServiceError(Exception):

@@ -54,7 +54,6 @@ from odds_service.client.values import (
     Opened,
     Refreshed,
     RefreshedSource,
-    Reloaded,
     SourceChange,
     SourceMatch,
     SourceState,
@@ -66,6 +65,7 @@ from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.overround import SUSPECT_BELOW, BestMarket, BestPrice, Exclusion, Suspicion
+from odds_service.model.reload import Reloaded
 from odds_service.model.source import SourceStatus
 
 __all__ = [

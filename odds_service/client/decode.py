@@ -24,7 +24,6 @@ from odds_service.client.values import (
     OddsFreshness,
     Refreshed,
     RefreshedSource,
-    Reloaded,
     SourceChange,
     SourceMatch,
     SourceState,
@@ -35,6 +34,7 @@ from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import NO_LINE, Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.overround import BestMarket, BestPrice, Exclusion
 from odds_service.model.price import canonical_line
+from odds_service.model.reload import Reloaded
 from odds_service.model.source import SourceStatus
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 

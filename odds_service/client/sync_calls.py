@@ -15,8 +15,9 @@ from odds_service.client.sync_iterating import (
     SyncWatch,
 )
 from odds_service.client.sync_transport import SyncTransport
-from odds_service.client.values import EVERYTHING, Filter, Odds, Refreshed, Reloaded
+from odds_service.client.values import EVERYTHING, Filter, Odds, Refreshed
 from odds_service.model.cursor import Cursor
+from odds_service.model.reload import Reloaded
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 CALL_S: Final = 60.0  # the default deadline of a call

@@ -2,24 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
-
-import trio
-import typer
+from typing import TypeVar
 
 from odds_service.bridge import open_bridge
-from odds_service.commands.serve import only_error
+from odds_service.commands.running import run_in_trio
+from odds_service.commands.service_options import Config, Url
 from odds_service.config import Settings, load_settings
-from odds_service.errors import OddsServiceError
 from odds_service.storage import open_store
 from odds_service.store import Store
 
 T = TypeVar("T")
 
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file, TOML.")]
-Url = Annotated[
-    str | None, typer.Option("--database", help="sqlite:///file.db or postgresql://user@host/name")
-]
+__all__ = ["Config", "Url", "database_settings", "on_bridge", "with_store"]
 
 
 def database_settings(config: Path | None, url: str | None) -> Settings:
@@ -65,12 +59,4 @@ def on_bridge(work: Callable[[], Awaitable[T]]) -> T:
         async with open_bridge():
             return await work()
 
-    failed: BaseExceptionGroup[OddsServiceError] | None = None
-    done: list[T] = []
-    try:
-        done.append(trio.run(run))
-    except* OddsServiceError as group:
-        failed = group
-    if failed is not None:  # an error raised inside `except*` may come out in a group again
-        raise only_error(failed) from None
-    return done[0]
+    return run_in_trio(run)

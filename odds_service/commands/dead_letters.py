@@ -1,7 +1,7 @@
 """`odds-service db dead-letters`: changes that the database refused."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Final
 
 import typer
@@ -13,6 +13,7 @@ from odds_service.commands.options import output, plain_output, takes, times
 from odds_service.commands.output import Column, Grid, Output, styled
 from odds_service.commands.text import counted
 from odds_service.commands.times import Times
+from odds_service.config import Settings
 from odds_service.errors import OddsServiceError
 from odds_service.model.change import Change
 from odds_service.store import DeadLetter, Store
@@ -74,16 +75,12 @@ def retry(
 ) -> None:
     """Store dead letters at their places in history; exit with code 1 if any is refused again."""
 
-    async def store_again(store: Store) -> int:
-        refused = 0
-        for letter_id in await _chosen(store, letters, every=every):
-            why = await store.retry_dead_letter(letter_id)
-            out.sentence(f"{letter_id}: {why or 'stored'}", style="red" if why else "")
-            refused += bool(why)
-        return refused
+    async def store_again(store: Store, letter_id: int) -> bool:
+        why = await store.retry_dead_letter(letter_id)
+        out.sentence(f"{letter_id}: {why or 'stored'}", style="red" if why else "")
+        return not why
 
-    if with_store(database_settings(config, database), store_again):
-        raise typer.Exit(1)
+    _each(store_again, letters, every, database_settings(config, database))
 
 
 @dead_letters.command()
@@ -98,15 +95,27 @@ def drop(
 ) -> None:
     """Delete dead letters; history keeps their placeholders, so readers see the gap."""
 
-    async def forget(store: Store) -> int:
-        missing = 0
-        for letter_id in await _chosen(store, letters, every=every):
-            there = await store.drop_dead_letter(letter_id)
-            out.line(f"{letter_id}: {'dropped' if there else 'there is no such letter'}")
-            missing += not there
-        return missing
+    async def forget(store: Store, letter_id: int) -> bool:
+        there = await store.drop_dead_letter(letter_id)
+        out.line(f"{letter_id}: {'dropped' if there else 'there is no such letter'}")
+        return there
 
-    if with_store(database_settings(config, database), forget):
+    _each(forget, letters, every, database_settings(config, database))
+
+
+def _each(
+    work: Callable[[Store, int], Awaitable[bool]],
+    letters: list[int] | None,
+    every: bool,
+    settings: Settings,
+) -> None:
+    """Do some work on each of the chosen letters; exit with code 1 if it failed for any."""
+
+    async def all_of_them(store: Store) -> bool:
+        chosen = await _chosen(store, letters, every=every)
+        return all([await work(store, letter_id) for letter_id in chosen])
+
+    if not with_store(settings, all_of_them):
         raise typer.Exit(1)
 
 

@@ -16,7 +16,7 @@ from odds_service.commands.change_lines import ChangeLines
 from odds_service.commands.first_steps import demo_at, next_commands, typed
 from odds_service.commands.live_table import LiveTable
 from odds_service.commands.output import Output, unique_length
-from odds_service.commands.serve import only_error
+from odds_service.commands.running import run_in_trio
 from odds_service.commands.times import Times
 from odds_service.config import Settings, load_settings
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
@@ -63,7 +63,7 @@ def demo(
         url = place if "://" in place else f"sqlite:///{place}"
         settings = load_settings(server={"listen": listen}, database={"url": url, "migrate": True})
         _check_port(settings.server.listen)
-        trio.run(_demo, settings, sport or ["soccer_epl"], seconds, table)
+        run_in_trio(_demo, settings, sport or ["soccer_epl"], seconds, table)
 
 
 def _check_port(listen: str) -> None:
@@ -78,24 +78,21 @@ async def _demo(
     settings: Settings, sports: list[str], seconds: float | None, with_table: bool
 ) -> None:
     stop = trio.Event()
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
-            if os.environ.get("ODDS_API_KEY"):
-                source = {"sports": sports, "interval_s": REAL_INTERVAL_S}
-            else:
-                source = await _simulated(nursery)
-            table = {"kind": "the-odds-api"} | source
-            chosen = settings.model_copy(update={"sources": [table]})
-            async with trio.open_nursery() as serving:
-                running: Running = await serving.start(run_service, chosen, stop)
-                serving.start_soon(_show, running, with_table)
-                with trio.move_on_after(float("inf") if seconds is None else seconds):
-                    await stop.wait()
-                stop.set()
-            nursery.cancel_scope.cancel()
-    except* OddsServiceError as group:
-        raise only_error(group) from group
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
+        if os.environ.get("ODDS_API_KEY"):
+            source = {"sports": sports, "interval_s": REAL_INTERVAL_S}
+        else:
+            source = await _simulated(nursery)
+        table = {"kind": "the-odds-api"} | source
+        chosen = settings.model_copy(update={"sources": [table]})
+        async with trio.open_nursery() as serving:
+            running: Running = await serving.start(run_service, chosen, stop)
+            serving.start_soon(_show, running, with_table)
+            with trio.move_on_after(float("inf") if seconds is None else seconds):
+                await stop.wait()
+            stop.set()
+        nursery.cancel_scope.cancel()
 
 
 async def _simulated(nursery: trio.Nursery) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from odds_service.client import Address, Filter, connect, filter_message
-from odds_service.commands.finding import explain_nothing, listed_events, resolved
+from odds_service.commands.finding import explain_nothing, listed_events, resolved, with_odds
 from odds_service.commands.options import AsJson, connection, output, selection, takes, times
 from odds_service.commands.output import Cell, Column, Grid, Output
 from odds_service.commands.text import counted
@@ -33,10 +33,7 @@ def events(
     """List events in the order of their start."""
     with connect(address) as stub:
         where = resolved(stub, where)
-        found = list(listed_events(stub, filter_message(where)))
-        if where.bookmakers or where.markets or where.sources:
-            # The filter leaves nothing to show of an event without bookmakers.
-            found = [each for each in found if each.bookmakers]
+        found = with_odds(listed_events(stub, filter_message(where)), where)
         if not found and where != Filter():
             raise explain_nothing(stub, where)
     if as_json:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -10,6 +10,8 @@ from odds_service.client import Filter
 from odds_service.errors import OddsServiceError
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+
+E = TypeVar("E", pb.EventOdds, pb.ListedEvent)
 
 CALL_S: Final = 60  # for each page
 NEAR: Final = 3  # names offered for one that is unknown
@@ -75,6 +77,17 @@ def _named(text: str, events: Iterable[pb.Event]) -> list[pb.Event]:
     """Return the events that have the text in their names."""
     found = [each for each in events if text.casefold() in each.name.casefold()]
     return found[:NEAR]
+
+
+def with_odds(entries: Iterable[E], where: Filter) -> list[E]:
+    """Return the entries of which a selection leaves something to show.
+
+    An event has no bookmaker left where a filter on bookmakers, markets or sources takes none.
+    """
+    listed = list(entries)
+    if where.bookmakers or where.markets or where.sources:
+        return [entry for entry in listed if entry.bookmakers]
+    return listed
 
 
 def explain_nothing(

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from odds_service.commands.options import DEFAULT_SERVER
+
 PROGRAM: Final = "odds-service"
-USUAL_SERVER: Final = "127.0.0.1:50051"  # that commands ask without --server
 
 
 def typed(arguments: Sequence[str] = sys.argv) -> str:
@@ -38,7 +39,7 @@ def next_commands(program: str, server: str, event_id: str | None) -> list[str]:
         server: The address of the running service.
         event_id: An event to look at, or the beginning of its id; None while there is none.
     """
-    at = "" if server == USUAL_SERVER else f" --server {server}"
+    at = "" if server == DEFAULT_SERVER else f" --server {server}"
     event = event_id or "EVENT"
     return [
         f"{program} events{at}",

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from odds_service.client import Address, Filter, connect, odds_request
-from odds_service.commands.finding import explain_nothing, resolved, whole_ids
+from odds_service.commands.finding import explain_nothing, resolved, whole_ids, with_odds
 from odds_service.commands.odds_csv import write_csv
 from odds_service.commands.odds_table import (
     Shown,
@@ -81,11 +81,9 @@ def get(
         request = odds_request(where, include_best=best, as_of=at)
         request.filter.event_ids.extend(chosen)
         reply = stub.GetOdds(request, timeout=CALL_S)
-        if where.bookmakers or where.markets or where.sources:
-            # The filter leaves nothing to show of an event without bookmakers.
-            shown_events = [entry for entry in reply.events if entry.bookmakers]
-            del reply.events[:]
-            reply.events.extend(shown_events)
+        kept = with_odds(reply.events, where)
+        del reply.events[:]
+        reply.events.extend(kept)
         if not reply.events and (chosen or where != Filter()):
             raise explain_nothing(stub, where, chosen, past=past)
         before = {} if moves is None else _before(stub, request, moves)

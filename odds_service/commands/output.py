@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -207,10 +207,6 @@ class Output:
         with _until_the_reader_leaves():
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
-
-    def show(self, drawn: RenderableType) -> None:
-        """Print what rich draws; its text must be `visible`."""
-        self._console.print(drawn, soft_wrap=False)
 
     def json(self, message: Any) -> None:
         """Print a message of the contract as one line of JSON, in UTF-8 always."""

@@ -12,10 +12,11 @@ import typer
 from odds_service.commands.options import output, takes
 from odds_service.commands.output import Output
 from odds_service.commands.progress import progress
+from odds_service.commands.running import run_in_trio
 from odds_service.commands.text import counted
 from odds_service.demo.replay import Replay
 from odds_service.demo.series import ReplayError, Series
-from odds_service.errors import SettingsError
+from odds_service.errors import SettingsError, first_in
 from odds_service.http.server import serve_http
 from odds_service.ports import offer_free
 
@@ -38,7 +39,7 @@ def replay(
 
     Prints a table of settings for a source that reads them; any API key works.
     """
-    trio.run(_replay, path, host, port, speed, out)
+    run_in_trio(_replay, path, host, port, speed, out)
 
 
 async def _replay(path: Path, host: str, port: int, speed: float | None, out: Output) -> None:
@@ -60,7 +61,7 @@ async def _serve(app: Replay, series: Series, host: str, port: int, out: Output)
                 async for _ in signals:
                     nursery.cancel_scope.cancel()
     except* OSError as group:
-        reason = f"{_first(group)}{offer_free(host, port)}"
+        reason = f"{first_in(group)}{offer_free(host, port)}"
         raise SettingsError(f"cannot listen on {host}:{port}: {reason}") from group
 
 
@@ -95,8 +96,3 @@ async def _watch(app: Replay, out: Output) -> None:
             step(app.sent, app.bodies)
             await trio.sleep(LOOK_S)
     out.remark("the replay is over: every body was sent; the last ones are sent again, until ^C")
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,19 +1,18 @@
 """`odds-service serve`: run the service until a signal stops it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
-import trio
 import typer
 
 from odds_service.checking import check_start
 from odds_service.commands.options import plain_output, takes
 from odds_service.commands.output import Output
+from odds_service.commands.running import run_in_trio
 from odds_service.commands.service_options import GivenSettings, service_settings
 from odds_service.config import LogSettings, Settings
 from odds_service.early import forget_signals
-from odds_service.errors import OddsServiceError
 from odds_service.line_queue import queue_prints
 from odds_service.logs import configure_logs
 from odds_service.service import run_until_signalled
@@ -39,7 +38,7 @@ def serve(
     settings = given.load()
     if check:
         configure_logs("error", settings.log.format)
-        _run(partial(_check, out), settings)
+        run_in_trio(partial(_check, out), settings)
     else:
         run(settings, load=given.load)
 
@@ -68,20 +67,4 @@ def run(
     log = log or settings.log
     queue_prints("stdout")  # a plug-in may print too
     configure_logs(log.level, log.format)
-    _run(partial(run_until_signalled, load=load), settings)
-
-
-def _run(work: Callable[[Settings], Awaitable[None]], settings: Settings) -> None:
-    failed: BaseExceptionGroup[OddsServiceError] | None = None
-    try:
-        trio.run(work, settings)
-    except* OddsServiceError as group:
-        failed = group
-    if failed is not None:  # an error raised inside `except*` may come out in a group again
-        raise only_error(failed) from failed
-
-
-def only_error(group: BaseExceptionGroup[OddsServiceError]) -> OddsServiceError:
-    """Return the first error in a nested group."""
-    first = group.exceptions[0]
-    return only_error(first) if isinstance(first, BaseExceptionGroup) else first
+    run_in_trio(partial(run_until_signalled, load=load), settings)

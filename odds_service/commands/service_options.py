@@ -8,6 +8,11 @@ from msgspec import Struct
 
 from odds_service.config import Settings, load_settings, origin_of
 
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file, TOML.")]
+Url = Annotated[
+    str | None, typer.Option("--database", help="sqlite:///file.db or postgresql://user@host/name")
+]
+
 
 class GivenSettings(Struct, frozen=True):
     """The settings as the command line gave them.
@@ -33,18 +38,14 @@ class GivenSettings(Struct, frozen=True):
 
 def service_settings(
     *,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Settings file, TOML.")
-    ] = None,
+    config: Config = None,
     listen: Annotated[
         str | None, typer.Option(help="host:port of the gRPC server; port 0 takes a free one.")
     ] = None,
     metrics: Annotated[
         str | None, typer.Option(help="host:port of Prometheus metrics; default: off.")
     ] = None,
-    database: Annotated[
-        str | None, typer.Option(help="sqlite:///file.db or postgresql://user@host/name")
-    ] = None,
+    database: Url = None,
     migrate: Annotated[
         bool | None, typer.Option("--migrate", help="Upgrade PostgreSQL's tables first.")
     ] = None,

@@ -16,9 +16,8 @@ import msgspec
 import trio
 import typer
 
-from odds_service.commands.serve import only_error
 from odds_service.config import Settings, load_settings
-from odds_service.errors import OddsServiceError
+from odds_service.errors import OddsServiceError, first_in
 from odds_service.logs import configure_logs
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.pipeline.channels import WriteQueue
@@ -178,7 +177,7 @@ async def _serve(settings: Settings, stages: bool) -> None:
                 tell({"address": running.address})
             nursery.cancel_scope.cancel()
     except* OddsServiceError as group:
-        raise only_error(group) from group
+        raise first_in(group) from group
 
 
 async def _answer(running: Running, times: StageTimes, stop: trio.Event) -> None:

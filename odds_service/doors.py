@@ -11,7 +11,9 @@ from odds_service.metrics.serve import serve_metrics
 from odds_service.model.reload import Reloaded
 from odds_service.pipeline.refresh import Refresher
 from odds_service.reporting import readings, service_status
-from odds_service.rpc.server import RpcParts, RpcServer, serve_grpc
+from odds_service.rpc.server import serve_grpc
+from odds_service.serving.parts import ServingParts
+from odds_service.serving.server import Server
 
 
 async def serve_api(
@@ -19,7 +21,7 @@ async def serve_api(
     core: trio.Nursery,
     reload: Callable[[], Awaitable[Reloaded]],
     *,
-    task_status: trio.TaskStatus[RpcServer] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve gRPC until the server is stopped; started() hands over a server that takes calls.
 
@@ -34,7 +36,7 @@ async def serve_api(
         parts.cache, parts.detector, parts.writer, parts.queue, parts.scrapers, core
     )
     await serve_grpc(
-        RpcParts(
+        ServingParts(
             cache=parts.cache,
             feed=parts.feed,
             gate=TrioGate(core),
@@ -55,7 +57,7 @@ async def serve_api(
 
 async def serve_readings(
     parts: Parts,
-    server: RpcServer,
+    server: Server,
     *,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:

@@ -28,7 +28,7 @@ from odds_service.pipeline.detect import detect_observations
 from odds_service.pipeline.write import Writer
 from odds_service.reloading import Reloader
 from odds_service.reloads import Reloads
-from odds_service.rpc.server import RpcServer
+from odds_service.serving.server import Server
 from odds_service.signals import stop_on_signals
 from odds_service.sources.registry import check_names
 from odds_service.watchdog import watched
@@ -42,7 +42,7 @@ class Running(Struct, frozen=True):
     """A started service and its addresses; `metrics` is empty if metrics are off."""
 
     parts: Parts
-    server: RpcServer
+    server: Server
     metrics: str = ""
 
     @property

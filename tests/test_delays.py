@@ -24,7 +24,7 @@ from odds_service.delays import (
 )
 from odds_service.model.change import ChangeKind, Commit, MarketChange, Timing
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
-from odds_service.rpc.deliveries import Deliveries
+from odds_service.serving.deliveries import Deliveries
 from odds_service.status import DELAY_BUCKETS_S, DelayReport
 from tests.support.examples import examples
 from tests.support.observations import NOON

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from odds_service.cli import load
 from odds_service.config import ShutdownSettings
 from odds_service.pipeline.write import SPILL_S
-from odds_service.rpc.thread import STOP_DEADLINE_S
+from odds_service.serving.thread import STOP_DEADLINE_S
 from odds_service.storage.database import CLOSE_S
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.e2e.test_life import STILL

@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"secrets", "early", "file_mark", "ports"}),
     frozenset({"signals"}),
-    frozenset({"model", "errors", "http", "line_queue", "stack"}),
+    frozenset({"model", "errors", "http_server", "line_queue", "stack"}),
     frozenset({"clock", "config_errors"}),
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),
     frozenset({"watchdog"}),
@@ -26,7 +26,8 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"cache", "certificates"}),
     frozenset({"filters"}),
     frozenset({"stream", "wire", "sources", "storage"}),
-    frozenset({"pipeline", "rpc", "metrics", "restore"}),
+    frozenset({"pipeline", "serving", "metrics", "restore"}),
+    frozenset({"rpc", "http"}),
     frozenset({"assembly"}),
     frozenset({"forgetting", "reporting"}),
     frozenset({"doors", "intake"}),
@@ -51,11 +52,14 @@ ONLY: Final = {
 
 # Library -> the parts, or single modules, that may import it.
 OWNERS: Final = {
-    "grpc": {"wire.pb", "rpc", "client", "health"},  # health has no time for the client
+    # Its status codes are the contract's; health has no time for the client.
+    "grpc": {"wire.pb", "serving.errors", "rpc", "client", "health"},
     "grpc_health": {"rpc", "client"},
     "grpc_reflection": {"rpc"},
     "grpc_status": {"rpc", "client"},
-    "google": {"wire", "rpc", "client"},
+    "google": {"wire", "serving", "rpc", "http", "client"},
+    "starlette": {"http"},
+    "hypercorn": {"http"},
     "sqlalchemy": {"storage"},
     "asyncpg": {"storage"},
     "aiosqlite": {"storage"},
@@ -63,7 +67,7 @@ OWNERS: Final = {
     "httpx": {"sources.http"},
     "prometheus_client": {"metrics"},
     "trio_asyncio": {"bridge"},
-    "asyncio": {"bridge", "rpc", "client", "storage"},
+    "asyncio": {"bridge", "serving", "rpc", "http", "client", "storage"},
     "pyarrow": {"commands"},
     "matplotlib": {"commands"},
     "typer": {"cli", "commands", "demo.__main__"},

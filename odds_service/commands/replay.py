@@ -17,7 +17,7 @@ from odds_service.commands.text import counted
 from odds_service.demo.replay import Replay
 from odds_service.demo.series import ReplayError, Series
 from odds_service.errors import SettingsError, first_in
-from odds_service.http.server import serve_http
+from odds_service.http_server.server import serve_http
 from odds_service.ports import offer_free
 
 LOOK_S: Final = 0.5  # between two looks at the position

@@ -16,7 +16,7 @@ import typer
 
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.settings import SimulationSettings
-from odds_service.http.server import serve_http
+from odds_service.http_server.server import serve_http
 
 _DEFAULT = SimulationSettings()
 

@@ -15,8 +15,8 @@ import trio
 from odds_service.demo import names
 from odds_service.demo.settings import SimulationSettings
 from odds_service.demo.simulation import SimulatedSport, Wanted
-from odds_service.http.message import Request, Response
-from odds_service.http.server import serve_http
+from odds_service.http_server.message import Request, Response
+from odds_service.http_server.server import serve_http
 
 DETAILS_URL: Final = "https://the-odds-api.com/liveapi/guides/v4/api-error-codes.html"
 REGIONS: Final = frozenset({"us", "us2", "uk", "eu", "au", "fr", "se"})

@@ -14,8 +14,8 @@ import msgspec
 import trio
 
 from odds_service.demo.series import Body, ReplayError, Series
-from odds_service.http.message import Request, Response
-from odds_service.http.server import serve_http
+from odds_service.http_server.message import Request, Response
+from odds_service.http_server.server import serve_http
 
 
 class Position(msgspec.Struct):

@@ -19,8 +19,8 @@ from prometheus_client.registry import Collector
 from odds_service.certificates import Guard
 from odds_service.config import MetricsSettings
 from odds_service.errors import SettingsError
-from odds_service.http.message import Request, Response
-from odds_service.http.server import HttpLimits, serve_http
+from odds_service.http_server.message import Request, Response
+from odds_service.http_server.server import HttpLimits, serve_http
 from odds_service.metrics.families import Readings, families
 
 PATH: Final = "/metrics"

@@ -1,1 +1,1 @@
-"""The gRPC side: the only place, with the client, that knows protobuf."""
+"""The gRPC door."""

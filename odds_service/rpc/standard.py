@@ -17,7 +17,8 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
-from odds_service.rpc.errors import Context, abort, exhausted
+from odds_service.rpc.handlers import Context, abort
+from odds_service.serving.errors import exhausted
 
 PLACES: Final = 200  # streams of both services together, apart from the limits of other calls
 REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"

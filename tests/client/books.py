@@ -14,7 +14,7 @@ from odds_service.client import (
     Odds,
     Outcome,
 )
-from odds_service.rpc.server import RpcServer
+from odds_service.serving.server import Server
 from tests.client.faces import WITHIN_S
 from tests.support.observations import observe, observed_event
 from tests.support.odds_builders import Bookkeeping
@@ -67,7 +67,7 @@ def move(book: Bookkeeping, minute: int) -> None:
     book.see(observe([observed_event("e", offer)], minute))
 
 
-async def let_go(server: RpcServer) -> None:
+async def let_go(server: Server) -> None:
     """Wait until the server has no subscriber and this process has no reading thread."""
     with trio.fail_after(WITHIN_S):
         while server.subscribers or readers():  # noqa: ASYNC110  # of other threads

@@ -11,7 +11,7 @@ from odds_service.client.decode import historical_change
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.overround import BestMarket, BestPrice, Exclusion
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, Reading
-from odds_service.rpc.calls import _best_message
+from odds_service.serving.calls import _best_message
 from odds_service.wire.encode import event_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import NOON

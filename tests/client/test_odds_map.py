@@ -27,8 +27,8 @@ from odds_service.filters.selection import EVERYTHING
 from odds_service.model.event import EventStatus
 from odds_service.model.overround import SUSPECT_BELOW, best_markets
 from odds_service.model.snapshot import Reading
-from odds_service.rpc.calls import _best_fields
-from odds_service.rpc.odds import OddsView
+from odds_service.serving.calls import _best_fields
+from odds_service.serving.odds import OddsView
 from odds_service.wire.encode import Wires, source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.client.contract import BOOKMAKERS, EPOCH, EVENTS, LINES, Log, MarketId, Server, held

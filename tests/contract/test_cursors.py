@@ -8,8 +8,9 @@ import trio
 from odds_service.bridge import TrioGate
 from odds_service.config import ServerSettings
 from odds_service.model.market import MarketKey
-from odds_service.rpc.parts import RpcParts
-from odds_service.rpc.server import RpcServer, serve_grpc
+from odds_service.rpc.server import serve_grpc
+from odds_service.serving.parts import ServingParts
+from odds_service.serving.server import Server
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.calling import eventful, history, refused
 from tests.support.observations import observe, observed_event
@@ -20,12 +21,12 @@ from tests.support.odds_builders import EPOCH, Bookkeeping, Client, changes_of, 
 async def served(book: Bookkeeping, epochs: list[tuple[str, int]]) -> AsyncIterator[Client]:
     """Yield a client of a server whose log several runs have numbered."""
     async with trio.open_nursery() as nursery:
-        parts = RpcParts(
+        parts = ServingParts(
             cache=book.cache, feed=book.feed, gate=TrioGate(nursery), status=book.status,
             settings=ServerSettings(listen="127.0.0.1:0"), store=book, epochs=epochs,
             now=lambda: book.now,
         )  # fmt: skip
-        server: RpcServer = await nursery.start(serve_grpc, parts)
+        server: Server = await nursery.start(serve_grpc, parts)
         with connected(server.address) as client:
             yield client
         await server.stop(2.0)

@@ -2,7 +2,7 @@
 
 import trio
 
-from odds_service.rpc.server import RpcServer
+from odds_service.serving.server import Server
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.calling import Refusal, eventful, refused
 from tests.support.observations import NOON
@@ -10,7 +10,7 @@ from tests.support.odds_builders import EPOCH, connected, serving
 from tests.support.serving import wait_until
 
 
-def begun(server: RpcServer) -> int:
+def begun(server: Server) -> int:
     """Return the number of calls of GetOdds that have begun."""
     (odds,) = [call for call in server.report(NOON).calls if call.method == "GetOdds"]
     return odds.started

@@ -9,7 +9,7 @@ import trio
 
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Scope
-from odds_service.rpc import calls
+from odds_service.serving import calls
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
 from tests.contract.calling import eventful, refused, refused_in_time

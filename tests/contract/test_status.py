@@ -8,8 +8,8 @@ from pathlib import Path
 import trio
 
 from odds_service import __version__
-from odds_service.http.message import Request, Response
-from odds_service.http.server import serve_http
+from odds_service.http_server.message import Request, Response
+from odds_service.http_server.server import serve_http
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.offer import Offer
 from tests.support.serving import LONG_S, call, service, settings_for, status_of, wait_until

@@ -7,8 +7,8 @@ from typing import Any
 
 import trio
 
-from odds_service.http.message import Request, Response
-from odds_service.http.server import serve_http
+from odds_service.http_server.message import Request, Response
+from odds_service.http_server.server import serve_http
 from odds_service.service import Running
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.command_line import ran

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from odds_service.model.market import MarketKey
-from odds_service.rpc import reading, stored
+from odds_service.serving import reading, stored
 from odds_service.stream import conflation
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import LiteralWatcher, bettable

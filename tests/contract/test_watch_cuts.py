@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odds_service.model.market import MarketKey
-from odds_service.rpc import odds
+from odds_service.serving import odds
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import Held, LiteralWatcher, bettable, held_in
 from tests.support.examples import examples
@@ -129,7 +129,7 @@ async def test_a_stop_inside_an_image_tells_where_it_begins_anew(
                 book.feed.close()
             yield piece
 
-    monkeypatch.setattr("odds_service.rpc.pending_image.image_pieces", stopping)
+    monkeypatch.setattr("odds_service.serving.pending_image.image_pieces", stopping)
     async with serving(book) as server:
         with connected(server.address) as client:
             watcher = LiteralWatcher()
@@ -141,7 +141,7 @@ async def test_a_stop_inside_an_image_tells_where_it_begins_anew(
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             assert "image_end" not in kinds
             inside = watcher.cursor
-    monkeypatch.setattr("odds_service.rpc.pending_image.image_pieces", made)
+    monkeypatch.setattr("odds_service.serving.pending_image.image_pieces", made)
     again = eventful(3, 20)
     async with serving(again) as server:
         with connected(server.address) as client:

@@ -19,8 +19,8 @@ from odds_service.model.market import MarketKey
 from odds_service.model.observation import Completeness
 from odds_service.model.snapshot import Reading
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.rpc import freshness, reading
-from odds_service.rpc.freshness import FreshnessLogs
+from odds_service.serving import freshness, reading
+from odds_service.serving.freshness import FreshnessLogs
 from odds_service.wire.encode import Wires
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import LiteralWatcher

@@ -7,13 +7,13 @@ from functools import partial
 import pytest
 import trio
 
-from odds_service.rpc import watch
-from odds_service.rpc.pending_image import PendingImage
-from odds_service.rpc.server import RpcServer
+from odds_service.serving import watch
+from odds_service.serving.pending_image import PendingImage
+from odds_service.serving.server import Server
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.literal import LiteralWatcher
 from tests.contract.test_watch_cuts import current, reach
-from tests.rpc.test_slow_readers import LINES, move, stalled
+from tests.serving.test_slow_readers import LINES, move, stalled
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import Bookkeeping, connected, serving
 from tests.support.stalled import StalledReader
@@ -38,7 +38,7 @@ async def read_until(
     return kinds
 
 
-async def streaming(server: RpcServer) -> None:
+async def streaming(server: Server) -> None:
     with trio.fail_after(30):
         while not server.subscribers:  # noqa: ASYNC110  # the server has no event for it
             await trio.sleep(0.01)

@@ -34,9 +34,15 @@ def constants(of: type) -> set[str]:
     return {value for name, value in vars(of).items() if name.isupper()}
 
 
+def served() -> Iterator[Path]:
+    """Yield the modules of the calls and of their doors."""
+    for room in ("serving", "rpc", "http"):
+        yield from sorted((ROOT / "odds_service" / room).rglob("*.py"))
+
+
 def words_of_errors() -> Iterator[str]:
     """Yield the reasons of ErrorInfo, the upper-case words in the server's code."""
-    for path in sorted((ROOT / "odds_service" / "rpc").rglob("*.py")):
+    for path in served():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             text = node.value if isinstance(node, ast.Constant) else None
             if isinstance(text, str) and re.fullmatch(r"[A-Z]{2,}(_[A-Z]+)*", text):
@@ -45,7 +51,7 @@ def words_of_errors() -> Iterator[str]:
 
 def subjects() -> Iterator[str]:
     """Yield the limits named with RESOURCE_EXHAUSTED in the server's code."""
-    for path in sorted((ROOT / "odds_service" / "rpc").rglob("*.py")):
+    for path in served():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if (
                 isinstance(node, ast.Call)

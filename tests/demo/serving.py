@@ -10,8 +10,8 @@ import httpx
 import pytest
 import trio
 
-from odds_service.http.message import App
-from odds_service.http.server import HttpLimits, serve_http
+from odds_service.http_server.message import App
+from odds_service.http_server.server import HttpLimits, serve_http
 
 RECORDED = (
     Path(

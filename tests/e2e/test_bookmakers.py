@@ -19,7 +19,7 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-from odds_service.http.message import Response
+from odds_service.http_server.message import Response
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support import payloads
 from tests.support.bookmakers import (

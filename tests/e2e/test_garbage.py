@@ -24,8 +24,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from odds_service.config import MetricsSettings, Settings, load_settings
-from odds_service.http.message import App
-from odds_service.http.server import serve_http
+from odds_service.http_server.message import App
+from odds_service.http_server.server import serve_http
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.metrics.scraping import scrape
 from tests.support import payloads

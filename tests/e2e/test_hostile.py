@@ -21,7 +21,7 @@ import trio
 from odds_service.config import load_settings
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
-from odds_service.http.message import App, Request, Response
+from odds_service.http_server.message import App, Request, Response
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support import payloads
 from tests.support.hostile import FAULTS, SPOILT_PRICES, HostileSite, hostile

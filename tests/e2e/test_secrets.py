@@ -22,7 +22,7 @@ import httpx
 import pytest
 import trio
 
-from odds_service.http.message import Request, Response
+from odds_service.http_server.message import Request, Response
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tests.demo.serving import listening

@@ -12,8 +12,8 @@ from google.rpc.error_details_pb2 import ErrorInfo
 
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.settings import SimulationSettings
-from odds_service.http.message import Request, Response
-from odds_service.http.server import serve_http
+from odds_service.http_server.message import Request, Response
+from odds_service.http_server.server import serve_http
 from odds_service.model.refresh import RefreshOutcome
 from odds_service.pipeline.refresh import Refresher
 from odds_service.service import Running

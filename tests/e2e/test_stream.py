@@ -34,7 +34,7 @@ from hypothesis.stateful import (
 
 from odds_service.feed import ChangeFeed
 from odds_service.model.cursor import Cursor, is_incomplete, plain_epoch
-from odds_service.rpc import odds, reading, stored, watch_options
+from odds_service.serving import odds, reading, stored, watch_options
 from odds_service.stream import memory_log
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.offer import Offer, hours_from_now

@@ -10,7 +10,7 @@ from odds_service.filters.filtering import ENTERED_FILTER
 from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.change import Change, ChangeKind, EventChange, MarketChange, Reason
 from odds_service.model.market import MarketStatus
-from odds_service.rpc.reading import LogReader, window_frames
+from odds_service.serving.reading import LogReader, window_frames
 from odds_service.stream.conflation import Window
 from odds_service.stream.memory_log import MemoryLog
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from odds_service.config import MetricsSettings
 from odds_service.errors import SettingsError
 from odds_service.metrics.serve import serve_metrics
-from odds_service.rpc.meter import Meter
+from odds_service.serving.meter import Meter
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.e2e.test_life import STILL
 from tests.metrics.scraping import LOCAL, measured, scrape
@@ -192,7 +192,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
 
 def test_a_meter_puts_calls_where_they_belong(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([10.0, 10.001, 20.0, 120.0])
-    monkeypatch.setattr("odds_service.rpc.meter.perf_counter", lambda: next(times))
+    monkeypatch.setattr("odds_service.serving.meter.perf_counter", lambda: next(times))
     meter = Meter("M", streams=False)
     meter.end("OK", meter.begin())
     meter.end("INTERNAL", meter.begin())

@@ -25,7 +25,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from odds_service.config import ServerSettings
-from odds_service.rpc.handlers import SERVICE
+from odds_service.serving.admission import SERVICE
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import Bookkeeping, connected, random_observations, serving
@@ -45,7 +45,7 @@ ANSWERS = {
     "DEADLINE_EXCEEDED", "FAILED_PRECONDITION", "UNAVAILABLE",  # a cursor ahead of the server
 }  # fmt: skip
 SETTINGS = ServerSettings(listen="127.0.0.1:0", max_requests_per_s=1e6)
-WATCH = f"/{SERVICE}/WatchChanges"
+WATCH = f"/{SERVICE.full_name}/WatchChanges"
 
 
 def random_bytes(rng: random.Random, method: str) -> bytes:
@@ -139,7 +139,7 @@ def hostile(rng: random.Random, method: str) -> bytes:
 
 def call(channel: grpc.Channel, method: str, request: bytes) -> str:
     """Make a call and return its status; drop a stream after some messages."""
-    path = f"/{SERVICE}/{method}"
+    path = f"/{SERVICE.full_name}/{method}"
     try:
         if method in ("WatchChanges", "GetHistory"):
             replies: Any = channel.unary_stream(path)(request, timeout=0.2)  # type: ignore[call-arg]  # bytes

@@ -12,9 +12,10 @@ from pydantic import SecretStr
 from odds_service.bridge import TrioGate, open_bridge
 from odds_service.config import ServerSettings
 from odds_service.errors import OddsServiceError
-from odds_service.rpc.parts import RpcParts
-from odds_service.rpc.server import RpcServer, serve_grpc
-from odds_service.rpc.thread import LoopThread
+from odds_service.rpc.server import serve_grpc
+from odds_service.serving.parts import ServingParts
+from odds_service.serving.server import Server
+from odds_service.serving.thread import LoopThread
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.odds_builders import Bookkeeping, connected, serving
 from tests.support.refusals import small_book
@@ -22,8 +23,8 @@ from tests.support.refusals import small_book
 LOCAL = ServerSettings(listen="127.0.0.1:0")
 
 
-def parts_of(book: Bookkeeping, nursery: trio.Nursery, settings: ServerSettings) -> RpcParts:
-    return RpcParts(
+def parts_of(book: Bookkeeping, nursery: trio.Nursery, settings: ServerSettings) -> ServingParts:
+    return ServingParts(
         cache=book.cache,
         feed=book.feed,
         gate=TrioGate(nursery),
@@ -58,7 +59,7 @@ async def test_cancelling_stops_it_within_its_deadline() -> None:
     book = small_book()
     async with trio.open_nursery() as nursery:
         server = await nursery.start(serve_grpc, parts_of(book, nursery, LOCAL))
-        assert isinstance(server, RpcServer)
+        assert isinstance(server, Server)
         with connected(server.address) as client, client.watch() as stream:
             await stream.until("image_end")
             with trio.fail_after(30):

@@ -7,8 +7,8 @@ from typing import Any
 
 import trio
 
-from odds_service.http.message import App, Request, Response
-from odds_service.http.server import serve_http
+from odds_service.http_server.message import App, Request, Response
+from odds_service.http_server.server import serve_http
 
 # (stream, request line and headers) -> True when the connection may carry another request
 Answer = Callable[[trio.SocketStream, bytes], Awaitable[None]]

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from odds_service.errors import SourceError
-from odds_service.http.message import Response
+from odds_service.http_server.message import Response
 from odds_service.sources.access import (
     MAX_RETRY_WAIT_S,
     Access,

@@ -14,7 +14,7 @@ import trio
 from msgspec.structs import replace
 
 from odds_service.errors import SettingsError, SourceError
-from odds_service.http.message import Request, Response
+from odds_service.http_server.message import Request, Response
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Completeness

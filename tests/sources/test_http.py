@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from odds_service.errors import SettingsError, SourceError
-from odds_service.http.message import Response
+from odds_service.http_server.message import Response
 from odds_service.sources.http import HttpSettings, open_http
 from tests.sources.serving import Scripted, answering, head_of, json_of, listening
 

@@ -9,7 +9,7 @@ import structlog.testing
 import trio
 
 from odds_service.errors import SettingsError, SourceError
-from odds_service.http.message import Request, Response
+from odds_service.http_server.message import Request, Response
 from odds_service.sources.base import Pull
 from odds_service.sources.budget import RENEWAL_S
 from odds_service.sources.key_ring import KeyRing

@@ -12,7 +12,7 @@ import pytest
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.settings import SimulationSettings
 from odds_service.errors import SettingsError, SourceError
-from odds_service.http.message import App, Request, Response
+from odds_service.http_server.message import App, Request, Response
 from odds_service.model.observation import ANY, Completeness, Observation
 from odds_service.sources import key_file
 from odds_service.sources.base import Offer, Pull

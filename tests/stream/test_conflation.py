@@ -9,7 +9,7 @@ from odds_service.filters.filtering import Captured, Selected, select
 from odds_service.filters.selection import Selection
 from odds_service.model.change import Change, ChangeKind, Reason
 from odds_service.model.market import MarketKey
-from odds_service.rpc.reading import window_frames
+from odds_service.serving.reading import window_frames
 from odds_service.stream.conflation import Window
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import NOON, Book, Prices, observe, observed_event, offered

@@ -10,8 +10,8 @@ from typing import Any, Final
 import trio
 
 from odds_service.config import Settings, load_settings
-from odds_service.http.message import Request, Response
-from odds_service.http.server import serve_http
+from odds_service.http_server.message import Request, Response
+from odds_service.http_server.server import serve_http
 from tests.support.providers import (
     Bet9jaShelf,
     BetPawaShelf,

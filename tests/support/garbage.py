@@ -14,7 +14,7 @@ from typing import Any, Final
 import trio
 from hypothesis import strategies as st
 
-from odds_service.http.message import Request, Response
+from odds_service.http_server.message import Request, Response
 from tests.support.providers import ProviderShelf
 
 # A part to spoil, and its new value, by shares from 0 to 1: (the name of a field, the field among

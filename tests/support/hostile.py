@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import trio
 
-from odds_service.http.message import App, Request, Response
+from odds_service.http_server.message import App, Request, Response
 
 Fault = Callable[[trio.SocketStream, bytes], Awaitable[None]]
 

@@ -29,8 +29,9 @@ from odds_service.model.observation import Observation
 from odds_service.model.refresh import RefreshOutcome
 from odds_service.model.snapshot import EventOdds
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.rpc.parts import History, RpcParts
-from odds_service.rpc.server import RpcServer, serve_grpc
+from odds_service.rpc.server import serve_grpc
+from odds_service.serving.parts import History, ServingParts
+from odds_service.serving.server import Server
 from odds_service.status import ServiceStatus, WriterReport
 from odds_service.store import HistoryFilter, HistoryPage
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -216,7 +217,7 @@ async def serving(
     settings: ServerSettings | None = None,
     store: History | None = None,
     refresh: Callable[[str, float], Awaitable[RefreshOutcome]] | None = None,
-) -> AsyncIterator[RpcServer]:
+) -> AsyncIterator[Server]:
     """Serve the book on a free port; stop the server in order at the end.
 
     Args:
@@ -227,7 +228,7 @@ async def serving(
         refresh: The function behind RefreshEvent, if there is one.
     """
     async with trio.open_nursery() as nursery:
-        parts = RpcParts(
+        parts = ServingParts(
             cache=book.cache,
             feed=book.feed,
             gate=TrioGate(nursery),
@@ -239,7 +240,7 @@ async def serving(
             now=lambda: book.now,
         )
         server = await nursery.start(serve_grpc, parts)
-        assert isinstance(server, RpcServer)
+        assert isinstance(server, Server)
         await server.set_serving(True)
         yield server
         await server.stop(2.0)

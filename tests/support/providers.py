@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 
 import trio
 
-from odds_service.http.message import Request, Response
+from odds_service.http_server.message import Request, Response
 
 SPORTYBET_SUCCESS: Final = 10_000
 BETPAWA_PAGE_LIMIT: Final = 100

@@ -14,8 +14,9 @@ from odds_service.bridge import TrioGate
 from odds_service.client import Address, ServiceError, open_sync_client
 from odds_service.config import ServerSettings
 from odds_service.model.market import MarketKey
-from odds_service.rpc.parts import RpcParts
-from odds_service.rpc.server import RpcServer, serve_grpc
+from odds_service.rpc.server import serve_grpc
+from odds_service.serving.parts import ServingParts
+from odds_service.serving.server import Server
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import Bookkeeping, Client
 
@@ -96,10 +97,10 @@ async def refreshing(
         raise LookupError(f"a library's message about {event_id}")
 
     async with trio.open_nursery() as nursery:
-        parts = RpcParts(
+        parts = ServingParts(
             cache=book.cache, feed=book.feed, gate=TrioGate(nursery), settings=settings,
             status=book.status, store=book, refresh=refresh, now=lambda: book.now,
         )  # fmt: skip
-        server: RpcServer = await nursery.start(serve_grpc, parts)
+        server: Server = await nursery.start(serve_grpc, parts)
         yield server.address
         await server.stop(2.0)

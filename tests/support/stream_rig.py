@@ -26,8 +26,8 @@ from odds_service.client.requests import cursor_message
 from odds_service.client.values import Changes, Heartbeat, ImageLoaded, Lagged, Opened
 from odds_service.config import Settings
 from odds_service.errors import StorageUnavailable
-from odds_service.http.message import Request, Response
-from odds_service.http.server import serve_http
+from odds_service.http_server.message import Request, Response
+from odds_service.http_server.server import serve_http
 from odds_service.model.cursor import Cursor
 from odds_service.service import Running, run_service
 from odds_service.store import Retention

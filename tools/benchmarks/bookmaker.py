@@ -21,8 +21,8 @@ import typer
 
 from odds_service.demo import names
 from odds_service.demo.settings import SimulationSettings
-from odds_service.http.message import Request, Response
-from odds_service.http.server import HttpLimits, serve_http
+from odds_service.http_server.message import Request, Response
+from odds_service.http_server.server import HttpLimits, serve_http
 from odds_service.model.observation import Observation
 from tools.benchmarks.load import Load, markets_of, settings_of
 from tools.benchmarks.processes import tell

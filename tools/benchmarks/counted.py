@@ -27,8 +27,11 @@ from odds_service.pipeline.detect import Detector
 from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
 from odds_service.rpc.handlers import service_handler
-from odds_service.rpc.parts import RpcParts
-from odds_service.rpc.server_context import ServerContext
+from odds_service.serving.admission import entrances
+from odds_service.serving.guard import Revocations
+from odds_service.serving.parts import ServingParts
+from odds_service.serving.server_context import ServerContext
+from odds_service.serving.table import SERVICER
 from odds_service.storage import open_store
 from tools.benchmarks.load import SOURCE, Load, settings_of
 from tools.benchmarks.watch_server import Ours
@@ -108,12 +111,14 @@ def served() -> Served:
     """Wire cache, feed and calls; call it on the loop."""
     ours = Ours(RING_CHANGES)
     unused: Any = None  # by these calls
-    parts = RpcParts(
+    parts = ServingParts(
         cache=ours.cache, feed=ours.feed, gate=unused, settings=SETTINGS, status=unused,
         epochs=[(EPOCH, 1)],
     )  # fmt: skip
     context = ServerContext(parts, asyncio.get_running_loop())
-    handlers = service_handler(context, Tokens(SETTINGS))
+    tokens = Tokens(SETTINGS)
+    ways = entrances(context, tokens, Revocations(context, tokens), SERVICER)
+    handlers = service_handler(ways.values(), closed=True)
 
     def method(name: str) -> Any:
         call: Any = Call(SERVICE + name, ())

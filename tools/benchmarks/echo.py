@@ -17,8 +17,8 @@ from grpc import aio
 
 from odds_service.config import ServerSettings
 from odds_service.rpc.server import channel_options
-from odds_service.rpc.thread import LoopThread
 from odds_service.service import SWITCH_INTERVAL_S
+from odds_service.serving.thread import LoopThread
 from tools.benchmarks.processes import tell
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.settings import SimulationSettings
-from odds_service.http.message import Request
+from odds_service.http_server.message import Request
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
 from odds_service.sources.odds_api_body import BodyReader, PriceFormat
 

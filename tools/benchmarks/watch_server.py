@@ -31,8 +31,9 @@ from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey, Markets, MarketStatus, Outcome
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.rpc.server import RpcParts, channel_options, serve_grpc
+from odds_service.rpc.server import channel_options, serve_grpc
 from odds_service.service import SWITCH_INTERVAL_S
+from odds_service.serving.parts import ServingParts
 from odds_service.status import ServiceStatus
 from odds_service.wire.encode import change_wire
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -140,7 +141,7 @@ class Ours:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         async with trio.open_nursery() as nursery:
-            parts = RpcParts(
+            parts = ServingParts(
                 cache=self.cache, feed=self.feed, gate=TrioGate(nursery), settings=SETTINGS,
                 status=_no_status, epochs=[(EPOCH, 1)],
             )  # fmt: skip

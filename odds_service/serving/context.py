@@ -1,0 +1,20 @@
+"""A call in progress, as its door shows it to the call's function."""
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+
+class Context(Protocol):
+    """The caller's side of one call; gRPC's own context is one."""
+
+    def peer(self) -> str:
+        """Return the address in gRPC's form: `ipv4:127.0.0.1:50123`, `ipv6:%5B::1%5D:50123`."""
+        ...
+
+    def time_remaining(self) -> float | None:
+        """Return the seconds until the caller's deadline; None without one."""
+        ...
+
+    def write(self, message: bytes, /) -> Awaitable[None]:
+        """Hand over a message of a stream, waiting while the reader is slow."""
+        ...

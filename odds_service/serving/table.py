@@ -1,0 +1,45 @@
+"""The function behind each call of the contract."""
+
+import asyncio
+from typing import Final
+
+from odds_service.serving import calls, closing_odds, history, listing, reload, status
+from odds_service.serving.context import Context
+from odds_service.serving.errors import unavailable
+from odds_service.serving.hub import Subscriber
+from odds_service.serving.server_context import ServerContext
+from odds_service.serving.servicer import Servicer
+from odds_service.serving.watch import Watch
+from odds_service.serving.watch_options import watch_options
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+
+
+async def watch_changes(
+    server: ServerContext, request: pb.WatchChangesRequest, context: Context
+) -> None:
+    """Stream changes; see serving.watch."""
+    options = watch_options(server, request)
+    parts = server.parts
+    subscriber = Subscriber(context.peer(), parts.now(), parts.feed.head_revision)
+    try:
+        with server.hub.subscribed(subscriber):
+            await Watch(server, options, request, context, subscriber).run()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not subscriber.given_up or task is None:
+            raise
+        task.uncancel()  # the hub cancelled this call; end it with a reason instead
+        gone = unavailable("the client read nothing for too long", "STALLED_READER")
+        raise gone from None  # noqa: ASYNC104  # the hub's own cancellation becomes a status
+
+
+SERVICER: Final = Servicer(
+    GetOdds=calls.get_odds,
+    WatchChanges=watch_changes,
+    ListEvents=listing.list_events,
+    GetHistory=history.get_history,
+    GetClosingOdds=closing_odds.get_closing_odds,
+    RefreshEvent=calls.refresh_event,
+    GetStatus=status.get_status,
+    Reload=reload.reload,
+)

@@ -132,6 +132,24 @@ class MetricsSettings(ListenSettings):
     listen: str = ""
 
 
+class HttpSettings(_Section):
+    """The HTTP door: JSON, events and the board; not served while `listen` is empty.
+
+    Its tokens, certificates and limits are those of `[server]`.
+
+    Attributes:
+        listen: `host:port`; port 0 takes a free one. The rules of `server.listen` hold here too.
+        hosts: The names under which callers reach a listener on loopback, beside `localhost` and
+            the loopback addresses. Requests that name another are refused, since a web page could
+            have sent them.
+        origins: The web pages of other hosts that may read, such as `https://desk.example.com`.
+    """
+
+    listen: str = ""
+    hosts: list[str] = []
+    origins: list[str] = []
+
+
 class DatabaseSettings(_Section):
     """The database, and the queue in front of it.
 
@@ -218,6 +236,7 @@ class Settings(BaseSettings):
     )
 
     server: ServerSettings = ServerSettings()
+    http: HttpSettings = HttpSettings()
     database: DatabaseSettings = DatabaseSettings()
     retention: RetentionSettings = RetentionSettings()
     limits: LimitSettings = LimitSettings()

@@ -7,13 +7,14 @@ import trio
 
 from odds_service.assembly import Parts
 from odds_service.bridge import TrioGate
+from odds_service.http.door import open_http
 from odds_service.metrics.serve import serve_metrics
 from odds_service.model.reload import Reloaded
 from odds_service.pipeline.refresh import Refresher
 from odds_service.reporting import readings, service_status
-from odds_service.rpc.server import serve_grpc
+from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import ServingParts
-from odds_service.serving.server import Server
+from odds_service.serving.server import Opens, Server, serve
 
 
 async def serve_api(
@@ -23,7 +24,7 @@ async def serve_api(
     *,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve gRPC until the server is stopped; started() hands over a server that takes calls.
+    """Serve until the server is stopped; started() hands over one that takes calls.
 
     Args:
         parts: The parts that calls read and refresh.
@@ -35,7 +36,10 @@ async def serve_api(
     refresher = Refresher(
         parts.cache, parts.detector, parts.writer, parts.queue, parts.scrapers, core
     )
-    await serve_grpc(
+    opens: list[Opens] = [GrpcDoor]
+    if parts.settings.http.listen:
+        opens.append(open_http(parts.settings.http))
+    await serve(
         ServingParts(
             cache=parts.cache,
             feed=parts.feed,
@@ -51,6 +55,7 @@ async def serve_api(
             clocks=parts.clock.reading,
             delays=parts.delays,
         ),
+        opens,
         task_status=task_status,
     )
 

@@ -1,0 +1,120 @@
+"""The calls of the contract at their paths; docs/http.md and the OpenAPI document list them."""
+
+from collections.abc import Callable
+from typing import Final
+
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from odds_service.http.context import Caller
+from odds_service.http.errors import error_response
+from odds_service.http.lines import page_encoder
+from odds_service.http.queries import fill, from_body, parse_cursor
+from odds_service.http.streaming import Events, Runs, StreamContext, StreamResponse, failed_event
+from odds_service.serving.admission import SERVICE, Entrance
+from odds_service.serving.errors import Refused
+from odds_service.serving.server import Room
+from odds_service.wire.json_mapping import to_json
+
+
+class Path(Struct, frozen=True):
+    """The place of a call.
+
+    Attributes:
+        verb: The HTTP method.
+        path: The path, with the request's field in braces.
+        call: The call's name in the contract.
+    """
+
+    verb: str
+    path: str
+    call: str
+
+
+PATHS: Final = (
+    Path("GET", "/v1/odds", "GetOdds"),
+    Path("GET", "/v1/changes", "WatchChanges"),
+    Path("GET", "/v1/events", "ListEvents"),
+    Path("GET", "/v1/history", "GetHistory"),
+    Path("GET", "/v1/closing", "GetClosingOdds"),
+    Path("POST", "/v1/events/{event_id}:refresh", "RefreshEvent"),
+    Path("GET", "/v1/status", "GetStatus"),
+    Path("POST", "/v1/reload", "Reload"),
+)
+
+EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+LINES: Final = "application/x-ndjson; charset=utf-8"
+JSON: Final = "application/json"
+
+Endpoint = Callable[[Scope, Receive, Send], object]
+
+
+def call_routes(room: Room, closed: bool) -> list[Route]:
+    """Return a route for each call. `closed`: see Entrance.answer."""
+    events = Events()
+    routes = []
+    for path in PATHS:
+        entrance = room.entrances[path.call]
+        endpoint = _endpoint(entrance, events, closed)
+        routes.append(Route(path.path, endpoint, methods=[path.verb]))
+    return routes
+
+
+def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[..., object]:
+    method = entrance.method
+    asks = GetMessageClass(method.input_type)
+    answers = GetMessageClass(method.output_type)
+
+    async def answer(request: Request) -> Response | StreamResponse:
+        try:
+            message = await _message(request, asks())
+            wire, given = message.SerializeToString(), authorization(request)
+            if not method.server_streaming:
+                reply = await entrance.answer(wire, Caller(request), given, closed=closed)
+                text = to_json(answers.FromString(reply))
+                return Response(text, media_type=JSON, headers={"cache-control": "no-cache"})
+        except Refused as refusal:
+            return error_response(refusal)
+        runs = _runs(entrance, wire, given, closed)
+        if method.name == "WatchChanges":
+            return StreamResponse(runs, EVENT_STREAM, events.event, failed_event)
+        encode, failed = page_encoder(answers)
+        return StreamResponse(runs, LINES, encode, failed)
+
+    return answer
+
+
+def _runs(entrance: Entrance, wire: bytes, given: str, closed: bool) -> Runs:
+    async def run(context: StreamContext) -> None:
+        await entrance.stream(wire, context, given, closed=closed)
+
+    return run
+
+
+async def _message(request: Request, message: Message) -> Message:
+    """Return the call's request, from path, query, headers and body. Raises Refused."""
+    if request.method == "POST":
+        from_body(message, await request.body())
+    fill(message, request.query_params.multi_items())
+    for name, value in request.path_params.items():
+        setattr(message, name, value)
+    last = request.headers.get("last-event-id", "")
+    if last and message.DESCRIPTOR.name == "WatchChangesRequest":
+        # A browser's own reconnect repeats the address, so its header is the later place.
+        message.resume.CopyFrom(parse_cursor("Last-Event-ID", last))  # type: ignore[attr-defined]
+    return message
+
+
+def authorization(request: Request) -> str:
+    """Return the caller's token, `Bearer …`, from the header or the session's cookie."""
+    return request.headers.get("authorization", "")
+
+
+def check_complete() -> set[str]:
+    """Return the calls of the contract that have no path."""
+    return {method.name for method in SERVICE.methods} - {path.call for path in PATHS}

@@ -1,0 +1,147 @@
+"""Streams of a call as HTTP bodies: Server-Sent Events and lines of JSON."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from odds_service.http.context import peer_of
+from odds_service.http.errors import error_response, status_json
+from odds_service.http.queries import cursor_text
+from odds_service.serving.admission import Entrance
+from odds_service.serving.errors import Refused
+from odds_service.wire.json_mapping import to_json
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+
+_REMEMBERED_BYTES: Final = 8 * 2**20  # 8 MiB of events kept for several streams
+
+# Runs a call with a context; raises Refused.
+Runs = Callable[["StreamContext"], Awaitable[None]]
+
+
+class StreamContext:
+    """The context of a call that streams: each message becomes a piece of the body."""
+
+    def __init__(
+        self, scope: Scope, send: Send, kind: str, encode: Callable[[bytes], bytes]
+    ) -> None:
+        self._peer = peer_of(scope)
+        self._send = send
+        self._kind = kind
+        self._encode = encode
+        self.begun = False
+
+    def peer(self) -> str:
+        return self._peer
+
+    def time_remaining(self) -> float | None:
+        return None
+
+    async def write(self, message: bytes) -> None:
+        """Send a message, waiting while the reader is slow."""
+        await self.send_text(self._encode(message))
+
+    async def send_text(self, text: bytes) -> None:
+        if not self.begun:
+            self.begun = True
+            await self._send({
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [
+                    (b"content-type", self._kind.encode("ascii")),
+                    (b"cache-control", b"no-store"),
+                    (b"x-accel-buffering", b"no"),  # nginx would hold a stream back
+                ],
+            })  # fmt: skip
+        await self._send({"type": "http.response.body", "body": text, "more_body": True})
+
+
+class StreamResponse:
+    """An ASGI response that runs a call until it ends or its reader leaves."""
+
+    def __init__(
+        self,
+        runs: Runs,
+        kind: str,
+        encode: Callable[[bytes], bytes],
+        failed: Callable[[bytes], bytes],
+    ) -> None:
+        self._runs = runs
+        self._kind = kind
+        self._encode = encode
+        self._failed = failed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        context = StreamContext(scope, send, self._kind, self._encode)
+        call = asyncio.ensure_future(self._runs(context))
+        leaving = asyncio.create_task(_left(receive))
+        try:
+            await asyncio.wait({call, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            call.cancel()
+        try:
+            await call
+        except asyncio.CancelledError:
+            return  # the reader has left, or the server cancels its last calls
+        except Refused as refusal:
+            if not context.begun:
+                await error_response(refusal)(scope, receive, send)
+                return
+            await context.send_text(self._failed(status_json(refusal)))
+        if not context.begun:
+            await context.send_text(b"")
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class Events:
+    """Messages of WatchChanges as Server-Sent Events, encoded once for all streams.
+
+    Streams that share a message's bytes share its event too. For use on the server's loop only.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self._bytes = 0
+        self.made = 0
+
+    def event(self, message: bytes) -> bytes:
+        """Return a message as an event: its cursor as id, its kind, and the message in JSON."""
+        known = self._kept.get(message)
+        if known is not None:
+            return known
+        response = pb.WatchChangesResponse.FromString(message)
+        kind = response.WhichOneof("message") or "opened"  # the server sets one always
+        inner = getattr(response, kind)
+        at = cursor_text(inner.cursor)
+        made = b"id: %b\nevent: %b\ndata: %b\n\n" % (at.encode(), kind.encode(), to_json(inner))
+        self.made += 1
+        if kind != "changes":  # the other kinds are one stream's own
+            return made
+        self._kept[message] = made
+        self._bytes += len(message) + len(made)
+        while self._bytes > _REMEMBERED_BYTES and len(self._kept) > 1:
+            old, dropped = self._kept.popitem(last=False)
+            self._bytes -= len(old) + len(dropped)
+        return made
+
+
+def failed_event(status: bytes) -> bytes:
+    """Return the event that ends a stream with an error; it has no id."""
+    return b"event: error\ndata: %b\n\n" % status
+
+
+def runs_of(entrance: Entrance, message: bytes, authorization: str, *, closed: bool) -> Runs:
+    """Return a call of the contract, to run with the context of its stream."""
+
+    async def run(context: StreamContext) -> None:
+        await entrance.stream(message, context, authorization, closed=closed, gone=(OSError,))
+
+    return run

@@ -20,7 +20,6 @@ from hypercorn.typing import ConnectionState
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from typing_extensions import override
 
 SEND_BYTES: Final = 2**18  # 256 KiB, the most per send
 GZIP_LEVEL: Final = 1  # the fastest level already shrinks odds tenfold
@@ -193,7 +192,6 @@ class _Client(trio.abc.HalfCloseableStream):
         self._stream.socket.close()
         self.scope.cancel()
 
-    @override
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         if self._holds:
             self._holds, self._held = False, self._held + data
@@ -215,19 +213,15 @@ class _Client(trio.abc.HalfCloseableStream):
             self.broken = True
             raise
 
-    @override
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
 
-    @override
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         return await self._stream.receive_some(max_bytes)
 
-    @override
     async def send_eof(self) -> None:
         await self._stream.send_eof()
 
-    @override
     async def aclose(self) -> None:
         await self._stream.aclose()
 
@@ -286,10 +280,9 @@ class _Requests:
 
         try:
             await self._app(scope, receive, tell)
-            if ended:  # only now, or the next request would overtake a background task
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
         except ClientGone:
             log.debug("http_response_cut")
+            return
         except Exception:
             # Leave out the query, which contains the API key.
             log.exception("http_app_failed", method=scope["method"], path=scope["path"])
@@ -297,6 +290,8 @@ class _Requests:
                 await self._refuse(
                     scope, receive, send, 500, "the application failed; the log says how"
                 )
+        if ended:  # only now, or the next request would overtake a background task
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, status: int, why: str

@@ -5,6 +5,7 @@ take. It does without hypercorn's own Trio worker, which shields each send witho
 stalled reader would hold up a stop for ever) and has no limit of connections.
 """
 
+import logging
 import ssl
 import sys
 from collections.abc import Callable
@@ -157,7 +158,7 @@ class _Server:
 
 def _config(limits: Limits) -> Config:
     config = Config()
-    config.accesslog = config.errorlog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
     config.h11_max_incomplete_size = limits.head_bytes
     config.keep_alive_timeout = limits.idle_s

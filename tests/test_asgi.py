@@ -8,6 +8,7 @@ import httpx
 import pytest
 import structlog.testing
 import trio
+import trio.testing
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
@@ -42,7 +43,8 @@ class Sent:
         await trio.lowlevel.checkpoint()
         path = request.url.path
 
-        async def count() -> None:  # noqa: ASYNC124  # or it would run in a thread
+        async def count() -> None:
+            await trio.testing.wait_all_tasks_blocked()  # whatever could overtake it has done so
             self.counted.append(path)
 
         return Response(self._body, background=BackgroundTask(count))

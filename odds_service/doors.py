@@ -81,5 +81,6 @@ async def serve_readings(
         settings,
         lambda: readings(parts, server.report(parts.detector.log_time())),
         parts.guards["metrics"],
+        ready=lambda: server.ready,
         task_status=task_status,
     )

@@ -10,6 +10,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from odds_service.http.openapi import show_document
+from odds_service.http.reference import reference_routes
 from odds_service.http.routes import call_routes
 from odds_service.serving.server import Room
 
@@ -39,6 +41,8 @@ def application(room: Room, *, closed: bool, middleware: list[Middleware]) -> St
             *call_routes(room, closed),
             Route("/healthz", alive),
             Route("/readyz", ready),
+            Route("/openapi.json", show_document),
+            *reference_routes(),
             Mount("/", StaticFiles(directory=BOARD, html=True)),
         ],
         middleware=middleware,

@@ -1,5 +1,6 @@
 """The calls of the contract at their paths; docs/http.md and the OpenAPI document list them."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -14,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from odds_service.http.context import Caller
 from odds_service.http.errors import error_response
 from odds_service.http.lines import page_encoder
-from odds_service.http.queries import fill, from_body, parse_cursor
+from odds_service.http.queries import fill, from_body, in_parameters, parse_cursor
 from odds_service.http.streaming import Events, Runs, StreamContext, StreamResponse, failed_event
 from odds_service.serving.admission import SERVICE, Entrance
 from odds_service.serving.errors import Refused
@@ -61,7 +62,8 @@ def call_routes(room: Room, closed: bool) -> list[Route]:
     for path in PATHS:
         entrance = room.entrances[path.call]
         endpoint = _endpoint(entrance, events, closed)
-        routes.append(Route(path.path, endpoint, methods=[path.verb]))
+        place = re.sub(r"{(\w+)}", r"{\1:path}", path.path)  # an id may hold a slash
+        routes.append(Route(place, endpoint, methods=[path.verb]))
     return routes
 
 
@@ -79,7 +81,7 @@ def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[...,
                 text = to_json(answers.FromString(reply))
                 return Response(text, media_type=JSON, headers={"cache-control": "no-cache"})
         except Refused as refusal:
-            return error_response(refusal)
+            return error_response(in_parameters(refusal, method.input_type))
         runs = _runs(entrance, wire, given, closed)
         if method.name == "WatchChanges":
             return StreamResponse(runs, EVENT_STREAM, events.event, failed_event)
@@ -91,7 +93,10 @@ def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[...,
 
 def _runs(entrance: Entrance, wire: bytes, given: str, closed: bool) -> Runs:
     async def run(context: StreamContext) -> None:
-        await entrance.stream(wire, context, given, closed=closed)
+        try:
+            await entrance.stream(wire, context, given, closed=closed)
+        except Refused as refusal:
+            raise in_parameters(refusal, entrance.method.input_type) from None
 
     return run
 

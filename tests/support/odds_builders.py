@@ -13,10 +13,11 @@ from google.protobuf.message import Message
 
 from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
-from odds_service.config import ServerSettings
+from odds_service.config import HttpSettings, ServerSettings
 from odds_service.detection.numbering import Numbered
 from odds_service.errors import BelowFloor
 from odds_service.feed import RING_CHANGES, ChangeFeed
+from odds_service.http.door import open_http
 from odds_service.model.change import (
     Change,
     Commit,
@@ -29,9 +30,9 @@ from odds_service.model.observation import Observation
 from odds_service.model.refresh import RefreshOutcome
 from odds_service.model.snapshot import EventOdds
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.rpc.server import serve_grpc
+from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import History, ServingParts
-from odds_service.serving.server import Server
+from odds_service.serving.server import Opens, Server, serve
 from odds_service.status import ServiceStatus, WriterReport
 from odds_service.store import HistoryFilter, HistoryPage
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -217,6 +218,7 @@ async def serving(
     settings: ServerSettings | None = None,
     store: History | None = None,
     refresh: Callable[[str, float], Awaitable[RefreshOutcome]] | None = None,
+    http: HttpSettings | None = None,
 ) -> AsyncIterator[Server]:
     """Serve the book on a free port; stop the server in order at the end.
 
@@ -226,6 +228,7 @@ async def serving(
         settings: The server's settings; by default any free port of loopback.
         store: A real store, in place of the book.
         refresh: The function behind RefreshEvent, if there is one.
+        http: The settings of an HTTP door beside the gRPC door; its address is the second.
     """
     async with trio.open_nursery() as nursery:
         parts = ServingParts(
@@ -239,7 +242,8 @@ async def serving(
             epochs=[(EPOCH, 1)],
             now=lambda: book.now,
         )
-        server = await nursery.start(serve_grpc, parts)
+        opens: list[Opens] = [GrpcDoor] if http is None else [GrpcDoor, open_http(http)]
+        server = await nursery.start(serve, parts, opens)
         assert isinstance(server, Server)
         await server.set_serving(True)
         yield server

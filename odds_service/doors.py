@@ -4,18 +4,18 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
-from starlette.responses import Response
 
 from odds_service.assembly import Parts
 from odds_service.bridge import TrioGate
-from odds_service.http.door import Scrape, open_http
-from odds_service.metrics.serve import exposition, registry_of, serve_metrics
+from odds_service.http.door import open_http
+from odds_service.http.scraping import scrape_of
+from odds_service.metrics.serve import serve_metrics
 from odds_service.model.reload import Reloaded
 from odds_service.pipeline.refresh import Refresher
 from odds_service.reporting import readings, service_status
 from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import ServingParts
-from odds_service.serving.server import Opens, Room, Server, serve
+from odds_service.serving.server import Opens, Server, serve
 
 
 async def serve_api(
@@ -39,7 +39,9 @@ async def serve_api(
     )
     opens: list[Opens] = [GrpcDoor]
     if parts.settings.http.listen:
-        opens.append(open_http(parts.settings.http, partial(_scrape, parts)))
+        read, now = partial(readings, parts), parts.detector.log_time
+        scrapes = partial(scrape_of, read=read, now=now)
+        opens.append(open_http(parts.settings.http, scrapes))
     await serve(
         ServingParts(
             cache=parts.cache,
@@ -59,19 +61,6 @@ async def serve_api(
         opens,
         task_status=task_status,
     )
-
-
-def _scrape(parts: Parts, room: Room) -> Scrape:
-    """Return the reader of the metrics at the HTTP door; it reads them in the Trio thread."""
-    registry = registry_of(lambda: readings(parts, room.context.report(parts.detector.log_time())))
-
-    async def read(accept: str) -> Response:  # noqa: ASYNC124  # the gate takes async functions
-        return exposition(registry, accept)
-
-    async def scrape(accept: str) -> Response:
-        return await room.context.ask(read, accept)
-
-    return scrape
 
 
 async def serve_readings(

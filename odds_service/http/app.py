@@ -1,8 +1,5 @@
 """The HTTP door's application: its routes and what stands before them."""
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -20,13 +17,11 @@ from odds_service.http.guarding import Guarding
 from odds_service.http.openapi import show_document
 from odds_service.http.reference import reference_routes
 from odds_service.http.routes import call_routes
+from odds_service.http.scraping import Scrape
 from odds_service.http.session import authorization, session_routes
 from odds_service.serving.auth import caller
 from odds_service.serving.errors import Refused, StatusCode, refused
 from odds_service.serving.server import Room
-
-# Returns the metrics in the format that an Accept header asks for.
-Scrape: TypeAlias = Callable[[str], Awaitable[Response]]
 
 
 def application(

@@ -5,13 +5,12 @@ from typing import TypeAlias
 
 from odds_service.config import HttpSettings
 from odds_service.errors import SettingsError
-from odds_service.http.app import Scrape, application
+from odds_service.http.app import application
 from odds_service.http.connections import Connections
+from odds_service.http.scraping import Scrape
 from odds_service.ports import offer_free
 from odds_service.serving.auth import is_closed
 from odds_service.serving.server import Room
-
-__all__ = ["HttpDoor", "Scrape", "open_http"]
 
 # Returns the reader of the metrics of a room.
 Scrapes: TypeAlias = Callable[[Room], Scrape]

@@ -3,7 +3,6 @@
 import logging
 import ssl
 import time
-from contextlib import aclosing
 from pathlib import Path
 
 import httpx
@@ -319,11 +318,9 @@ async def test_tls_speaks_http_2_and_follows_the_files(tmp_path: Path) -> None:
             assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
             begun = await http.post("/v1/session")
             assert "secure" in begun.headers["set-cookie"].lower()
-            async with http.stream("GET", "/v1/changes") as stream:
-                async with aclosing(stream.aiter_lines()) as lines:
-                    async for line in lines:
-                        if line == "event: image_end":
-                            break
+            image = await http.get("/v1/changes", params={"image": "only"})
+            assert image.http_version == "HTTP/2"
+            assert "event: image_end" in image.text
         async with httpx.AsyncClient(base_url=base, verify=trusting, timeout=30) as http:
             assert (await http.get("/healthz")).http_version == "HTTP/1.1"
         # A new authority signs a new certificate; nothing is started anew.

@@ -32,7 +32,7 @@ async def test_metrics_need_a_token_where_others_can_ask(
             assert "odds_head_revision" in scraped.text
             assert (await client.get(f"{base}/readyz")).status_code == 200
             counted = await client.get(f"{base}/v1/status", headers=bearer)
-            assert counted.json()["usage"]
+            assert counted.json()["version"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ PATHS: Final = (
     Path("GET", "/v1/history", "GetHistory"),
     Path("GET", "/v1/closing", "GetClosingOdds"),
     Path("POST", "/v1/events/{event_id}:refresh", "RefreshEvent"),
+    Path("GET", "/v1/series", "GetSeries"),
     Path("GET", "/v1/status", "GetStatus"),
     Path("POST", "/v1/reload", "Reload"),
 )

@@ -23,6 +23,7 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GetHistory": Right.READ,
     "GetClosingOdds": Right.READ,
     "RefreshEvent": Right.REFRESH,
+    "GetSeries": Right.READ,
     "GetStatus": Right.READ,
     "Reload": Right.ADMIN,
 }

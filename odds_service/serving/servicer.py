@@ -43,5 +43,6 @@ class Servicer(NamedTuple):
     GetHistory: Streaming[pb.GetHistoryRequest]
     GetClosingOdds: Streaming[pb.GetClosingOddsRequest]
     RefreshEvent: Unary[pb.RefreshEventRequest]
+    GetSeries: Unary[pb.GetSeriesRequest]
     GetStatus: Unary[pb.GetStatusRequest]
     Reload: Unary[pb.ReloadRequest]

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from odds_service.serving import calls, closing_odds, history, listing, reload, status
+from odds_service.serving import calls, closing_odds, history, listing, reload, series, status
 from odds_service.serving.context import Context
 from odds_service.serving.errors import unavailable
 from odds_service.serving.hub import Subscriber
@@ -40,6 +40,7 @@ SERVICER: Final = Servicer(
     GetHistory=history.get_history,
     GetClosingOdds=closing_odds.get_closing_odds,
     RefreshEvent=calls.refresh_event,
+    GetSeries=series.get_series,
     GetStatus=status.get_status,
     Reload=reload.reload,
 )

@@ -3196,3 +3196,194 @@ class ReloadResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReloadResponse: _TypeAlias = ReloadResponse  # noqa: Y015
+
+@_typing.final
+class GetSeriesRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    GetSeries
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    MARKET_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    PARTICIPANT_FIELD_NUMBER: _builtins.int
+    BOOKMAKERS_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    FROM_TIME_FIELD_NUMBER: _builtins.int
+    TO_TIME_FIELD_NUMBER: _builtins.int
+    MAX_POINTS_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    market: _builtins.str
+    """The market, as in MarketKey; markets whose line moved are others."""
+    line: _builtins.float
+    participant: _builtins.str
+    max_points: _builtins.int
+    """The most points of a bookmaker: 500 unless set, from 10 to 5,000."""
+    @_builtins.property
+    def bookmakers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all."""
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """Without it, from the first change that is kept."""
+
+    @_builtins.property
+    def to_time(self) -> _timestamp_pb2.Timestamp:
+        """Without it, up to the odds of now."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        market: _builtins.str = ...,
+        line: _builtins.float | None = ...,
+        participant: _builtins.str = ...,
+        bookmakers: _abc.Iterable[_builtins.str] | None = ...,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
+        from_time: _timestamp_pb2.Timestamp | None = ...,
+        to_time: _timestamp_pb2.Timestamp | None = ...,
+        max_points: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_line", b"_line", "from_time", b"from_time", "line", b"line", "to_time", b"to_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_line", b"_line", "bookmakers", b"bookmakers", "event_id", b"event_id", "from_time", b"from_time", "line", b"line", "market", b"market", "max_points", b"max_points", "participant", b"participant", "sources", b"sources", "to_time", b"to_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__line: _TypeAlias = _typing.Literal["line"]  # noqa: Y015
+    _WhichOneofArgType__line: _TypeAlias = _typing.Literal["_line", b"_line"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__line) -> _WhichOneofReturnType__line | None: ...
+
+Global___GetSeriesRequest: _TypeAlias = GetSeriesRequest  # noqa: Y015
+
+@_typing.final
+class GetSeriesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
+    gaps: _builtins.bool
+    """Some changes in the span were not kept, or not stored, so a line may lack a step."""
+    @_builtins.property
+    def event(self) -> Global___Event:
+        """The event as of the end of the span."""
+
+    @_builtins.property
+    def key(self) -> Global___MarketKey: ...
+    @_builtins.property
+    def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___Series]:
+        """In the order of bookmaker and source."""
+
+    @_builtins.property
+    def cursor(self) -> Global___Cursor:
+        """The place in the log that the series reach."""
+
+    def __init__(
+        self,
+        *,
+        event: Global___Event | None = ...,
+        key: Global___MarketKey | None = ...,
+        series: _abc.Iterable[Global___Series] | None = ...,
+        cursor: Global___Cursor | None = ...,
+        gaps: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "event", b"event", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "event", b"event", "gaps", b"gaps", "key", b"key", "series", b"series"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSeriesResponse: _TypeAlias = GetSeriesResponse  # noqa: Y015
+
+@_typing.final
+class Series(_message.Message):
+    """The odds of one bookmaker over time; a point holds until the next one. Columns of equal length."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKMAKER_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    AT_S_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
+    OFFERED_FIELD_NUMBER: _builtins.int
+    OVERROUND_FIELD_NUMBER: _builtins.int
+    CLOSING_FIELD_NUMBER: _builtins.int
+    THINNED_FIELD_NUMBER: _builtins.int
+    bookmaker: _builtins.str
+    source: _builtins.str
+    closing: _builtins.int
+    """The index of the point that held at the event's start, once it has started."""
+    thinned: _builtins.bool
+    """Points were left out; the first, the last, the closing one, and highs and lows remain."""
+    @_builtins.property
+    def at_s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """When the change was detected, in seconds since 1970, in UTC. GetOdds as of that time has the
+        same prices. With from_time, the first point may be that time, with the odds that held then.
+        """
+
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceColumn]: ...
+    @_builtins.property
+    def offered(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
+        """Whether one could bet at that price: false while suspended, removed, or ended."""
+
+    @_builtins.property
+    def overround(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """NaN where it cannot be told: a price is missing, or the outcomes are no complete set."""
+
+    def __init__(
+        self,
+        *,
+        bookmaker: _builtins.str = ...,
+        source: _builtins.str = ...,
+        at_s: _abc.Iterable[_builtins.float] | None = ...,
+        prices: _abc.Iterable[Global___PriceColumn] | None = ...,
+        offered: _abc.Iterable[_builtins.bool] | None = ...,
+        overround: _abc.Iterable[_builtins.float] | None = ...,
+        closing: _builtins.int | None = ...,
+        thinned: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_closing", b"_closing", "closing", b"closing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_closing", b"_closing", "at_s", b"at_s", "bookmaker", b"bookmaker", "closing", b"closing", "offered", b"offered", "overround", b"overround", "prices", b"prices", "source", b"source", "thinned", b"thinned"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__closing: _TypeAlias = _typing.Literal["closing"]  # noqa: Y015
+    _WhichOneofArgType__closing: _TypeAlias = _typing.Literal["_closing", b"_closing"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__closing) -> _WhichOneofReturnType__closing | None: ...
+
+Global___Series: _TypeAlias = Series  # noqa: Y015
+
+@_typing.final
+class PriceColumn(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
+    outcome: _builtins.str
+    """As in Outcome."""
+    name: _builtins.str
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """NaN where there is none."""
+
+    def __init__(
+        self,
+        *,
+        outcome: _builtins.str = ...,
+        name: _builtins.str = ...,
+        prices: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "outcome", b"outcome", "prices", b"prices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriceColumn: _TypeAlias = PriceColumn  # noqa: Y015

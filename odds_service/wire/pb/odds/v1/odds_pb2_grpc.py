@@ -82,6 +82,11 @@ class OddsServiceStub:
                 request_serializer=odds_dot_v1_dot_odds__pb2.RefreshEventRequest.SerializeToString,
                 response_deserializer=odds_dot_v1_dot_odds__pb2.RefreshEventResponse.FromString,
                 _registered_method=True)
+        self.GetSeries = channel.unary_unary(
+                '/odds.v1.OddsService/GetSeries',
+                request_serializer=odds_dot_v1_dot_odds__pb2.GetSeriesRequest.SerializeToString,
+                response_deserializer=odds_dot_v1_dot_odds__pb2.GetSeriesResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/odds.v1.OddsService/GetStatus',
                 request_serializer=odds_dot_v1_dot_odds__pb2.GetStatusRequest.SerializeToString,
@@ -196,6 +201,16 @@ class OddsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSeries(self, request, context):
+        """The prices and the overround of one market over time, for charts: each bookmaker's as columns.
+
+        NOT_FOUND (UNKNOWN_EVENT) when neither the odds of now nor history know the event;
+        UNIMPLEMENTED (NO_STORE, NO_PAST) when this server keeps no history.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """The state of the service: revisions, sources, queues, storage, subscribers.
         """
@@ -248,6 +263,11 @@ def add_OddsServiceServicer_to_server(servicer, server):
                     servicer.RefreshEvent,
                     request_deserializer=odds_dot_v1_dot_odds__pb2.RefreshEventRequest.FromString,
                     response_serializer=odds_dot_v1_dot_odds__pb2.RefreshEventResponse.SerializeToString,
+            ),
+            'GetSeries': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSeries,
+                    request_deserializer=odds_dot_v1_dot_odds__pb2.GetSeriesRequest.FromString,
+                    response_serializer=odds_dot_v1_dot_odds__pb2.GetSeriesResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -440,6 +460,33 @@ class OddsService:
             '/odds.v1.OddsService/RefreshEvent',
             odds_dot_v1_dot_odds__pb2.RefreshEventRequest.SerializeToString,
             odds_dot_v1_dot_odds__pb2.RefreshEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSeries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/odds.v1.OddsService/GetSeries',
+            odds_dot_v1_dot_odds__pb2.GetSeriesRequest.SerializeToString,
+            odds_dot_v1_dot_odds__pb2.GetSeriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

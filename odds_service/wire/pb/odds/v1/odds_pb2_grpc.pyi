@@ -123,6 +123,12 @@ class OddsServiceStub:
     durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
     joined by commas); the fetch goes on, and what it will give comes after the cursor.
     """
+    GetSeries: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetSeriesRequest, _odds_pb2.GetSeriesResponse]
+    """The prices and the overround of one market over time, for charts: each bookmaker's as columns.
+
+    NOT_FOUND (UNKNOWN_EVENT) when neither the odds of now nor history know the event;
+    UNIMPLEMENTED (NO_STORE, NO_PAST) when this server keeps no history.
+    """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]
     """The state of the service: revisions, sources, queues, storage, subscribers."""
     Reload: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ReloadRequest, _odds_pb2.ReloadResponse]
@@ -214,6 +220,12 @@ class OddsServiceAsyncStub(OddsServiceStub):
     NOT_DURABLE_YET: the changes are served already and stay queued; they are stored once
     durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
     joined by commas); the fetch goes on, and what it will give comes after the cursor.
+    """
+    GetSeries: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetSeriesRequest, _odds_pb2.GetSeriesResponse]  # type: ignore[assignment]
+    """The prices and the overround of one market over time, for charts: each bookmaker's as columns.
+
+    NOT_FOUND (UNKNOWN_EVENT) when neither the odds of now nor history know the event;
+    UNIMPLEMENTED (NO_STORE, NO_PAST) when this server keeps no history.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]  # type: ignore[assignment]
     """The state of the service: revisions, sources, queues, storage, subscribers."""
@@ -339,6 +351,18 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_DURABLE_YET: the changes are served already and stay queued; they are stored once
         durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
         joined by commas); the fetch goes on, and what it will give comes after the cursor.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSeries(
+        self,
+        request: _odds_pb2.GetSeriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_odds_pb2.GetSeriesResponse, _abc.Awaitable[_odds_pb2.GetSeriesResponse]]:
+        """The prices and the overround of one market over time, for charts: each bookmaker's as columns.
+
+        NOT_FOUND (UNKNOWN_EVENT) when neither the odds of now nor history know the event;
+        UNIMPLEMENTED (NO_STORE, NO_PAST) when this server keeps no history.
         """
 
     @_abc_1.abstractmethod

@@ -24,6 +24,9 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GetClosingOdds": Right.READ,
     "RefreshEvent": Right.REFRESH,
     "GetStatus": Right.READ,
+    "ListMarkets": Right.READ,
+    "GetCoverage": Right.READ,
+    "ListUnmapped": Right.READ,
     "Reload": Right.ADMIN,
 }
 

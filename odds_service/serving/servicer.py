@@ -44,4 +44,7 @@ class Servicer(NamedTuple):
     GetClosingOdds: Streaming[pb.GetClosingOddsRequest]
     RefreshEvent: Unary[pb.RefreshEventRequest]
     GetStatus: Unary[pb.GetStatusRequest]
+    ListMarkets: Unary[pb.ListMarketsRequest]
+    GetCoverage: Unary[pb.GetCoverageRequest]
+    ListUnmapped: Unary[pb.ListUnmappedRequest]
     Reload: Unary[pb.ReloadRequest]

@@ -3,7 +3,17 @@
 import asyncio
 from typing import Final
 
-from odds_service.serving import calls, closing_odds, history, listing, reload, status
+from odds_service.serving import (
+    calls,
+    closing_odds,
+    coverage,
+    history,
+    listing,
+    markets,
+    reload,
+    status,
+    unmapped,
+)
 from odds_service.serving.context import Context
 from odds_service.serving.errors import unavailable
 from odds_service.serving.hub import Subscriber
@@ -41,5 +51,8 @@ SERVICER: Final = Servicer(
     GetClosingOdds=closing_odds.get_closing_odds,
     RefreshEvent=calls.refresh_event,
     GetStatus=status.get_status,
+    ListMarkets=markets.list_markets,
+    GetCoverage=coverage.get_coverage,
+    ListUnmapped=unmapped.list_unmapped,
     Reload=reload.reload,
 )

@@ -36,6 +36,9 @@ METHODS = {
     "ListEvents": pb.ListEventsRequest,
     "RefreshEvent": pb.RefreshEventRequest,
     "GetStatus": pb.GetStatusRequest,
+    "ListMarkets": pb.ListMarketsRequest,
+    "GetCoverage": pb.GetCoverageRequest,
+    "ListUnmapped": pb.ListUnmappedRequest,
     "WatchChanges": pb.WatchChangesRequest,
     "GetHistory": pb.GetHistoryRequest,
 }

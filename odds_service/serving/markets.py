@@ -119,8 +119,6 @@ async def _seen(view: CacheView, selection: Selection, table: _Table) -> list[Ma
     found: dict[Place, _Seen] = {}
     stretches = Stretches()
     for entry in view.events.values():
-        if not selection.takes_event(entry.event):
-            continue
         for key, odds in entry.bookmakers.items():
             if selection.takes_bookmaker(*key):
                 _look(entry.event.sport, selection.markets_of(odds), table, found)

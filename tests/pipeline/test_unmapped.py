@@ -44,11 +44,11 @@ def sample(event_id: str, sport: str = "soccer") -> UnmappedSample:
 
 def test_the_latest_samples_of_three_events_are_kept() -> None:
     unmapped = Unmapped()
-    for minute, event_id in enumerate("abcda"):
+    for minute, event_id in enumerate("abcbd"):
         at = NOON + timedelta(minutes=minute)
         unmapped.add({"Corners": 1}, at, samples={"Corners": sample(event_id)})
     (told,) = unmapped.report("ours")
-    assert [each.event_id for each in told.samples] == ["a", "d", "c"]
+    assert [each.event_id for each in told.samples] == ["d", "b", "c"]
     assert (told.source, told.sport, told.count) == ("ours", "soccer", 5)
     assert told.last_seen_at == NOON + timedelta(minutes=4)
 

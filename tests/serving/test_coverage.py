@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec.structs import replace
 
 from odds_service.model.market import MarketKey
+from odds_service.model.observation import Scope
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.client.faces import Face, faces
 from tests.contract.calling import refused
@@ -123,6 +124,24 @@ async def test_a_gap_is_a_bookmaker_that_lacks_events_of_a_competition() -> None
             book.now += timedelta(days=1)
             found = await counted(client)
             assert found["soccer", "soccer_epl"][1]["b1", "toa"] == (2, 4, 2)
+
+
+async def test_odds_are_as_old_as_the_oldest_of_the_types_that_are_counted() -> None:
+    book = Bookkeeping()
+    event = observed_event("a", {"b1": PRICES})
+    book.see(observe([event]))
+    for minute in range(1, 40):
+        h2h = observed_event("a", {"b1": {MarketKey("h2h"): PRICES[MarketKey("h2h")]}})
+        scope = Scope(listing="soccer_epl", markets=frozenset({"h2h"}))
+        book.see(observe([h2h], minute, scope=scope))
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            for markets, stale in ((["h2h"], 0), (["totals"], 1), ([], 1)):
+                ((_, rows),) = (await counted(client, markets=markets)).values()
+                assert rows["b1", "toa"][2] == stale
+                assert await counted(client, markets=markets) == await by_hand(
+                    client, markets=markets
+                )
 
 
 async def test_a_malformed_filter_is_refused() -> None:

@@ -103,6 +103,16 @@ async def test_a_restricted_caller_learns_no_type_of_hidden_odds() -> None:
             assert {each.market for each in reply.markets} - {each for _, each in PLAIN} == expected
 
 
+async def test_a_caller_restricted_to_a_bookmaker_learns_no_type_of_others() -> None:
+    book = book_of(MarketKey("h2h"))
+    shared = {"f": {name: {MarketKey(f"of_{name}"): {"yes": 1.5}} for name in ("b1", "b2")}}
+    book.see(observe(offered(shared), source="ours"))
+    async with serving(book, settings=settings()) as server:
+        with client_of(server.address, "token-of-b1") as client:
+            reply = await client.call("ListMarkets", pb.ListMarketsRequest())
+    assert {each.market for each in reply.markets} - {each for _, each in PLAIN} == {"of_b1"}
+
+
 async def test_made_up_types_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(markets, "MOST_SEEN", 3)
     reply = await listed(book_of(*(MarketKey(f"made_up_{n}") for n in range(9))))

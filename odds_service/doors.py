@@ -12,10 +12,11 @@ from odds_service.http.scraping import scrape_of
 from odds_service.metrics.serve import serve_metrics
 from odds_service.model.reload import Reloaded
 from odds_service.pipeline.refresh import Refresher
-from odds_service.reporting import readings, service_status
+from odds_service.reporting import readings, service_status, unmapped_markets
 from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import ServingParts
 from odds_service.serving.server import Opens, Server, serve
+from odds_service.sources.markets.types import market_types
 
 
 async def serve_api(
@@ -57,6 +58,8 @@ async def serve_api(
             now=parts.clock.wall,
             clocks=parts.clock.reading,
             delays=parts.delays,
+            market_types=market_types(),
+            unmapped=partial(unmapped_markets, parts),
         ),
         opens,
         task_status=task_status,

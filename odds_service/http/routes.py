@@ -48,6 +48,9 @@ PATHS: Final = (
     Path("POST", "/v1/events/{event_id}:refresh", "RefreshEvent"),
     Path("GET", "/v1/series", "GetSeries"),
     Path("GET", "/v1/status", "GetStatus"),
+    Path("GET", "/v1/markets", "ListMarkets"),
+    Path("GET", "/v1/coverage", "GetCoverage"),
+    Path("GET", "/v1/unmapped", "ListUnmapped"),
     Path("POST", "/v1/reload", "Reload"),
 )
 

@@ -25,6 +25,9 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "RefreshEvent": Right.REFRESH,
     "GetSeries": Right.READ,
     "GetStatus": Right.READ,
+    "ListMarkets": Right.READ,
+    "GetCoverage": Right.READ,
+    "ListUnmapped": Right.READ,
     "Reload": Right.ADMIN,
 }
 

@@ -45,4 +45,7 @@ class Servicer(NamedTuple):
     RefreshEvent: Unary[pb.RefreshEventRequest]
     GetSeries: Unary[pb.GetSeriesRequest]
     GetStatus: Unary[pb.GetStatusRequest]
+    ListMarkets: Unary[pb.ListMarketsRequest]
+    GetCoverage: Unary[pb.GetCoverageRequest]
+    ListUnmapped: Unary[pb.ListUnmappedRequest]
     Reload: Unary[pb.ReloadRequest]

@@ -26,6 +26,7 @@ from odds_service.model.change import (
 )
 from odds_service.model.fold import OddsState, backwards
 from odds_service.model.market import MarketKey
+from odds_service.model.market_types import MarketType
 from odds_service.model.observation import Observation
 from odds_service.model.refresh import RefreshOutcome
 from odds_service.model.snapshot import EventOdds
@@ -33,7 +34,7 @@ from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import History, ServingParts
 from odds_service.serving.server import Opens, Server, serve
-from odds_service.status import ServiceStatus, WriterReport
+from odds_service.status import ServiceStatus, UnmappedReport, WriterReport
 from odds_service.store import HistoryFilter, HistoryPage
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
@@ -91,6 +92,8 @@ class Bookkeeping:
         self.reads = 0
         self.replaced: dict[int, int] = {}
         self.noted: dict[int, dict[str, EventOdds]] = {}
+        self.market_types: Sequence[MarketType] = ()
+        self.unmapped: Sequence[UnmappedReport] = ()
 
     def see(self, observation: Observation, *, durable: bool = True) -> Numbered:
         """Apply, publish and (if `durable`) store an observation."""
@@ -241,6 +244,8 @@ async def serving(
             store=(store or book) if stored else None,
             epochs=[(EPOCH, 1)],
             now=lambda: book.now,
+            market_types=book.market_types,
+            unmapped=lambda: book.unmapped,
         )
         opens: list[Opens] = [GrpcDoor] if http is None else [GrpcDoor, open_http(http)]
         server = await nursery.start(serve, parts, opens)

@@ -3120,6 +3120,422 @@ class ClockStatus(_message.Message):
 Global___ClockStatus: _TypeAlias = ClockStatus  # noqa: Y015
 
 @_typing.final
+class ListMarketsRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    ListMarkets
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MARKETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def markets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all. A type that nothing is known about gets a name and a group by rule."""
+
+    def __init__(
+        self,
+        *,
+        markets: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["markets", b"markets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMarketsRequest: _TypeAlias = ListMarketsRequest  # noqa: Y015
+
+@_typing.final
+class OutcomeLabel(_message.Message):
+    """An outcome of a market type."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """As in Outcome.key."""
+    name: _builtins.str
+    """For people, in English."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutcomeLabel: _TypeAlias = OutcomeLabel  # noqa: Y015
+
+@_typing.final
+class MarketType(_message.Message):
+    """A market type, for people who look at its odds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MARKET_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    SETTLES_FIELD_NUMBER: _builtins.int
+    HAS_LINE_FIELD_NUMBER: _builtins.int
+    HAS_PARTICIPANT_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    SPORT_FIELD_NUMBER: _builtins.int
+    market: _builtins.str
+    """As in MarketKey.market."""
+    name: _builtins.str
+    """In English."""
+    group: _builtins.str
+    """The key of one of `groups`."""
+    settles: _builtins.str
+    """For people: `full time`, `full time, extra time included`, `1st half`, `corners in full time`.
+    Empty where it is not known.
+    """
+    has_line: _builtins.bool
+    """Its markets have a line, or may have one."""
+    has_participant: _builtins.bool
+    """Its markets have a participant, or may have one."""
+    sport: _builtins.str
+    """Each sport that has the type has a row, since it may be settled in another way there. Empty
+    where no sport is known to have it.
+    """
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeLabel]:
+        """In canonical order. Empty where they are names, such as players, or not known."""
+
+    def __init__(
+        self,
+        *,
+        market: _builtins.str = ...,
+        name: _builtins.str = ...,
+        group: _builtins.str = ...,
+        settles: _builtins.str = ...,
+        has_line: _builtins.bool = ...,
+        has_participant: _builtins.bool = ...,
+        outcomes: _abc.Iterable[Global___OutcomeLabel] | None = ...,
+        sport: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "has_line", b"has_line", "has_participant", b"has_participant", "market", b"market", "name", b"name", "outcomes", b"outcomes", "settles", b"settles", "sport", b"sport"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarketType: _TypeAlias = MarketType  # noqa: Y015
+
+@_typing.final
+class MarketGroup(_message.Message):
+    """A group of market types."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    group: _builtins.str
+    """A word for programs, such as `totals`; more may be added."""
+    name: _builtins.str
+    """For people, in English."""
+    def __init__(
+        self,
+        *,
+        group: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarketGroup: _TypeAlias = MarketGroup  # noqa: Y015
+
+@_typing.final
+class ListMarketsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MARKETS_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def markets(self) -> _containers.RepeatedCompositeFieldContainer[Global___MarketType]:
+        """By group; within one, those of the market table first, in its order."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___MarketGroup]:
+        """All groups, in the order to show them."""
+
+    def __init__(
+        self,
+        *,
+        markets: _abc.Iterable[Global___MarketType] | None = ...,
+        groups: _abc.Iterable[Global___MarketGroup] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "markets", b"markets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMarketsResponse: _TypeAlias = ListMarketsResponse  # noqa: Y015
+
+@_typing.final
+class GetCoverageRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    GetCoverage
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filter(self) -> Global___Filter: ...
+    def __init__(
+        self,
+        *,
+        filter: Global___Filter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCoverageRequest: _TypeAlias = GetCoverageRequest  # noqa: Y015
+
+@_typing.final
+class BookmakerCoverage(_message.Message):
+    """The odds that one bookmaker has for a competition."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKMAKER_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    MARKETS_FIELD_NUMBER: _builtins.int
+    STALE_EVENTS_FIELD_NUMBER: _builtins.int
+    bookmaker: _builtins.str
+    source: _builtins.str
+    events: _builtins.int
+    """The events of the competition for which it has a market."""
+    markets: _builtins.int
+    """The markets of all of them."""
+    stale_events: _builtins.int
+    """The events whose odds are stale."""
+    def __init__(
+        self,
+        *,
+        bookmaker: _builtins.str = ...,
+        source: _builtins.str = ...,
+        events: _builtins.int = ...,
+        markets: _builtins.int = ...,
+        stale_events: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmaker", b"bookmaker", "events", b"events", "markets", b"markets", "source", b"source", "stale_events", b"stale_events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BookmakerCoverage: _TypeAlias = BookmakerCoverage  # noqa: Y015
+
+@_typing.final
+class Coverage(_message.Message):
+    """A competition, and who prices it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPORT_FIELD_NUMBER: _builtins.int
+    COMPETITION_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    BOOKMAKERS_FIELD_NUMBER: _builtins.int
+    sport: _builtins.str
+    competition: _builtins.str
+    events: _builtins.int
+    """All its events that the filter selects, also those that no bookmaker prices."""
+    @_builtins.property
+    def bookmakers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookmakerCoverage]:
+        """By bookmaker, then by source. One that prices none of the events has no row."""
+
+    def __init__(
+        self,
+        *,
+        sport: _builtins.str = ...,
+        competition: _builtins.str = ...,
+        events: _builtins.int = ...,
+        bookmakers: _abc.Iterable[Global___BookmakerCoverage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "competition", b"competition", "events", b"events", "sport", b"sport"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Coverage: _TypeAlias = Coverage  # noqa: Y015
+
+@_typing.final
+class GetCoverageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITIONS_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def competitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Coverage]:
+        """By sport, then by competition."""
+
+    @_builtins.property
+    def cursor(self) -> Global___Cursor:
+        """The place in the log that the counts are of."""
+
+    def __init__(
+        self,
+        *,
+        competitions: _abc.Iterable[Global___Coverage] | None = ...,
+        cursor: Global___Cursor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competitions", b"competitions", "cursor", b"cursor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCoverageResponse: _TypeAlias = GetCoverageResponse  # noqa: Y015
+
+@_typing.final
+class ListUnmappedRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    ListUnmapped
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCES_FIELD_NUMBER: _builtins.int
+    SPORTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all."""
+
+    @_builtins.property
+    def sports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all."""
+
+    def __init__(
+        self,
+        *,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
+        sports: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sources", b"sources", "sports", b"sports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnmappedRequest: _TypeAlias = ListUnmappedRequest  # noqa: Y015
+
+@_typing.final
+class UnmappedSample(_message.Message):
+    """One event whose market was not mapped, in the words of the source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    EVENT_NAME_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The source's own id."""
+    event_name: _builtins.str
+    """Cut to 200 characters."""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 10 texts, each cut to 60 characters."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        event_name: _builtins.str = ...,
+        outcomes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "event_name", b"event_name", "outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnmappedSample: _TypeAlias = UnmappedSample  # noqa: Y015
+
+@_typing.final
+class UnmappedMarket(_message.Message):
+    """A name that a source gives to markets that no table maps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SPORT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_AT_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    sport: _builtins.str
+    """Empty where the source does not tell."""
+    name: _builtins.str
+    """Cut to 100 characters; `other` for all names beyond the first 1,000 of the source."""
+    count: _builtins.int
+    """How many such markets were read: each poll counts them again."""
+    @_builtins.property
+    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnmappedSample]:
+        """The latest 3 events, the latest first. Empty where the source gives none."""
+
+    @_builtins.property
+    def last_seen_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        sport: _builtins.str = ...,
+        name: _builtins.str = ...,
+        count: _builtins.int = ...,
+        samples: _abc.Iterable[Global___UnmappedSample] | None = ...,
+        last_seen_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_seen_at", b"last_seen_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "last_seen_at", b"last_seen_at", "name", b"name", "samples", b"samples", "source", b"source", "sport", b"sport"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnmappedMarket: _TypeAlias = UnmappedMarket  # noqa: Y015
+
+@_typing.final
+class ListUnmappedResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MARKETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def markets(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnmappedMarket]:
+        """The commonest first, then by source, sport and name."""
+
+    def __init__(
+        self,
+        *,
+        markets: _abc.Iterable[Global___UnmappedMarket] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["markets", b"markets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnmappedResponse: _TypeAlias = ListUnmappedResponse  # noqa: Y015
+
+@_typing.final
 class ReloadRequest(_message.Message):
     """---------------------------------------------------------------------------------------------
     Reload

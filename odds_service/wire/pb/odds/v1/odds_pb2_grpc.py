@@ -92,6 +92,21 @@ class OddsServiceStub:
                 request_serializer=odds_dot_v1_dot_odds__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=odds_dot_v1_dot_odds__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.ListMarkets = channel.unary_unary(
+                '/odds.v1.OddsService/ListMarkets',
+                request_serializer=odds_dot_v1_dot_odds__pb2.ListMarketsRequest.SerializeToString,
+                response_deserializer=odds_dot_v1_dot_odds__pb2.ListMarketsResponse.FromString,
+                _registered_method=True)
+        self.GetCoverage = channel.unary_unary(
+                '/odds.v1.OddsService/GetCoverage',
+                request_serializer=odds_dot_v1_dot_odds__pb2.GetCoverageRequest.SerializeToString,
+                response_deserializer=odds_dot_v1_dot_odds__pb2.GetCoverageResponse.FromString,
+                _registered_method=True)
+        self.ListUnmapped = channel.unary_unary(
+                '/odds.v1.OddsService/ListUnmapped',
+                request_serializer=odds_dot_v1_dot_odds__pb2.ListUnmappedRequest.SerializeToString,
+                response_deserializer=odds_dot_v1_dot_odds__pb2.ListUnmappedResponse.FromString,
+                _registered_method=True)
         self.Reload = channel.unary_unary(
                 '/odds.v1.OddsService/Reload',
                 request_serializer=odds_dot_v1_dot_odds__pb2.ReloadRequest.SerializeToString,
@@ -218,6 +233,33 @@ class OddsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMarkets(self, request, context):
+        """The market types: their names, the group that each is shown in, and what settles it.
+
+        Those of the market table, and any other that the odds of now have.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCoverage(self, request, context):
+        """How many events and markets of each competition each bookmaker has now, under the filter: the
+        gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUnmapped(self, request, context):
+        """The markets that no table maps, by the names that their sources give them, the commonest first.
+
+        They have been counted since the start of the service; a source that a reload removed is gone.
+        RESOURCE_EXHAUSTED when the reply would exceed 4 MiB: name sources or sports.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reload(self, request, context):
         """Reads the server's settings again, and applies what can change while it runs; for operators.
 
@@ -273,6 +315,21 @@ def add_OddsServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=odds_dot_v1_dot_odds__pb2.GetStatusRequest.FromString,
                     response_serializer=odds_dot_v1_dot_odds__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'ListMarkets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMarkets,
+                    request_deserializer=odds_dot_v1_dot_odds__pb2.ListMarketsRequest.FromString,
+                    response_serializer=odds_dot_v1_dot_odds__pb2.ListMarketsResponse.SerializeToString,
+            ),
+            'GetCoverage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCoverage,
+                    request_deserializer=odds_dot_v1_dot_odds__pb2.GetCoverageRequest.FromString,
+                    response_serializer=odds_dot_v1_dot_odds__pb2.GetCoverageResponse.SerializeToString,
+            ),
+            'ListUnmapped': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnmapped,
+                    request_deserializer=odds_dot_v1_dot_odds__pb2.ListUnmappedRequest.FromString,
+                    response_serializer=odds_dot_v1_dot_odds__pb2.ListUnmappedResponse.SerializeToString,
             ),
             'Reload': grpc.unary_unary_rpc_method_handler(
                     servicer.Reload,
@@ -514,6 +571,87 @@ class OddsService:
             '/odds.v1.OddsService/GetStatus',
             odds_dot_v1_dot_odds__pb2.GetStatusRequest.SerializeToString,
             odds_dot_v1_dot_odds__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMarkets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/odds.v1.OddsService/ListMarkets',
+            odds_dot_v1_dot_odds__pb2.ListMarketsRequest.SerializeToString,
+            odds_dot_v1_dot_odds__pb2.ListMarketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCoverage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/odds.v1.OddsService/GetCoverage',
+            odds_dot_v1_dot_odds__pb2.GetCoverageRequest.SerializeToString,
+            odds_dot_v1_dot_odds__pb2.GetCoverageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnmapped(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/odds.v1.OddsService/ListUnmapped',
+            odds_dot_v1_dot_odds__pb2.ListUnmappedRequest.SerializeToString,
+            odds_dot_v1_dot_odds__pb2.ListUnmappedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -91,7 +91,7 @@ class Connections:
         state = LifespanState({})
         try:
             await _Connection(app, loop, self._config, self._context, state, reader, writer)
-        except (OSError, asyncio.CancelledError):
+        except OSError:
             log.debug("http_connection_ended")
         except Exception:  # as a client can cause them, no error of ours
             log.warning("http_connection_failed", exc_info=True)

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from odds_service.http.context import Caller
 from odds_service.http.errors import error_response
-from odds_service.http.lines import page_encoder
+from odds_service.http.lines import Lines
 from odds_service.http.queries import fill, from_body, in_parameters, parse_cursor
 from odds_service.http.session import authorization
 from odds_service.http.streaming import Events, Runs, StreamContext, StreamResponse, failed_event
@@ -93,8 +93,8 @@ def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[...,
         runs = _runs(entrance, wire, given, closed)
         if method.name == "WatchChanges":
             return StreamResponse(runs, EVENT_STREAM, events.event, failed_event)
-        encode, failed = page_encoder(answers)
-        return StreamResponse(runs, LINES, encode, failed)
+        lines = Lines(answers)
+        return StreamResponse(runs, LINES, lines.encode, lines.failed, lines.ended)
 
     return answer
 

@@ -120,16 +120,25 @@ class _Connection(TCPServer):
     nothing, without end.
     """
 
+    async def run(self) -> None:
+        self._socket = self.writer.get_extra_info("socket")
+        await super().run()
+
     async def _read_data(self) -> None:
         await super()._read_data()
         await self.idle_task.stop()
 
     async def _close(self) -> None:
-        cut = self.loop.call_later(LINGER_S, self.writer.transport.abort)
+        cut = self.loop.call_later(LINGER_S, self._cut)
         try:
             await super()._close()
         finally:
             cut.cancel()
+
+    def _cut(self) -> None:
+        # Under TLS, a transport that was closed twice ignores abort(), and hypercorn does that.
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def _config() -> Config:

@@ -30,7 +30,7 @@ def large_book() -> Bookkeeping:
 
 
 @asynccontextmanager
-async def stalled(address: str, path: str) -> AsyncIterator[socket.socket]:
+async def stalled(address: str, path: str) -> AsyncIterator[None]:
     """Send a request, read the beginning of the answer, and no more."""
     host, _, port = address.rpartition(":")
     with trio.socket.socket() as reader:
@@ -38,7 +38,7 @@ async def stalled(address: str, path: str) -> AsyncIterator[socket.socket]:
         await reader.connect((host, int(port)))
         await reader.send(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         assert (await reader.recv(100)).startswith(b"HTTP/1.1 200")
-        yield reader
+        yield
 
 
 @pytest.mark.parametrize("path", ["/v1/changes", "/v1/odds"])

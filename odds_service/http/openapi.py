@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from odds_service import __version__
+from odds_service.http.answers import JSON
 from odds_service.http.errors import HTTP_STATUS
 from odds_service.http.openapi_parameters import parameters
 from odds_service.http.openapi_schemas import Schema, Schemas
-from odds_service.http.routes import EVENT_STREAM, JSON, LINES, PATHS, Path
+from odds_service.http.routes import EVENT_STREAM, LINES, PATHS, Path
 from odds_service.http.session import SESSION
 from odds_service.serving.admission import SERVICE
 from odds_service.serving.auth import RIGHTS

@@ -31,7 +31,7 @@ def series(query: Query) -> dict[str, Any]:
     def one(name: str, ages_s: list[int], prices: list[Any], **more: Any) -> dict[str, Any]:
         return {
             "bookmaker": name,
-            "source": "the-odds-api",
+            "source": "site-0",
             "atS": [now - age for age in ages_s],
             "offered": [price != "NaN" for price in prices],
             "overround": ["NaN" if price == "NaN" else 0.05 for price in prices],
@@ -46,8 +46,8 @@ def series(query: Query) -> dict[str, Any]:
         "event": {"id": query["eventId"][0], "name": "A v B", "startTime": rfc3339(now - 300)},
         "key": key,
         "series": [
-            one("alpha", [900, 600, 400, 200], [1.8, 1.9, "NaN", 2.1], closing=2),
-            one("beta", [900, 500], [1.7, 1.75], closing=1, thinned=True),
+            one("alfa", [900, 600, 400, 200], [1.8, 1.9, "NaN", 2.1], closing=1),
+            one("bravo", [900, 500], [1.7, 1.75], closing=1, thinned=True),
             one(HOSTILE, [120], [2.5]),
         ],
         "fromTime": rfc3339(now - 900),

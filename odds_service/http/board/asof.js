@@ -41,7 +41,7 @@ class AsOf {
       h("div", { class: "asofline" }, h("b", { class: "pastmark" }, "Past"), this.when, h("span", { class: "asofsteps" }, this.steps), this.live),
       h("div", { class: "asofline" }, this.bounds[0], this.slider, this.bounds[1]));
     match.bar.append(this.bar);
-    this.root.classList.add("past");
+    for (const node of [this.root, document.body]) node.classList.add("past");
     this.key = (event) => {
       if (event.key !== "Escape" || event.defaultPrevented || event.target.closest?.("input[type=search], dialog, .chart")) return;
       event.preventDefault();
@@ -66,7 +66,7 @@ class AsOf {
     this.asking?.abort();
     this.beginning?.abort();
     document.removeEventListener("keydown", this.key, true);
-    this.root.classList.remove("past");
+    for (const node of [this.root, document.body]) node.classList.remove("past");
     this.bar.remove();
     if (route().has("at")) queueMicrotask(() => { if (route().get("tool") !== "asof") go({ at: null }, { replace: true }); });
   }

@@ -9,7 +9,7 @@ import { debounced, fill, h, perFrame, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { clock, day, percent, price, seconds } from "./format.js";
 import { onCell } from "./hooks.js";
-import { marketTitle, outcomeName } from "./markets.js";
+import { compareOutcomes, marketTitle, outcomeName } from "./markets.js";
 import { plot, svg } from "./plot.js";
 import { go, onRoute, route } from "./router.js";
 import { extend, holding, placeAt, pricesOf, readSeries } from "./series.js";
@@ -77,6 +77,7 @@ class Chart {
         h("button", { class: "chip", "aria-label": "Close the chart", on: { click: () => this.#leave() } }, "×")),
       this.outcomes, this.note, this.stage, this.readout, this.legend, this.details);
     aside.append(this.node);
+    this.node.scrollIntoView({ block: "nearest" });
     this.draw = perFrame(() => this.#draw());
     this.read = debounced(() => this.#read(), READ_MS, 2 * READ_MS);
     this.resizing = new ResizeObserver(() => this.draw());
@@ -185,7 +186,7 @@ class Chart {
   }
 
   #drawOutcomes() {
-    const keys = [...new Set(this.series.flatMap((each) => [...each.prices.keys()]))];
+    const keys = [...new Set(this.series.flatMap((each) => [...each.prices.keys()]))].sort(compareOutcomes);
     const focused = this.outcomes.contains(document.activeElement);
     fill(this.outcomes, keys.map((key) => h("button", {
       class: "chip", "data-outcome": key, "aria-pressed": String(key === this.outcome),
@@ -238,9 +239,9 @@ class Chart {
     const line = (each, values) => ({ name: each.label, colour: each.colour, at_s: each.at_s, offered: each.offered, values });
     const common = { width, from_s, to_s, marks, ticks };
     this.prices = plot({ ...common, height: 200, label: `Price of ${this.#name(this.outcome)} over time`,
-      format: (value) => price(Math.round(value * 100) / 100, format),
+      least: 0.08, format: (value) => price(Math.round(value * 100) / 100, format),
       lines: shown.map((each) => ({ ...line(each, pricesOf(each, this.outcome) ?? []), closing: each.closing })) });
-    this.margins = plot({ ...common, height: 110, label: "Margin over time", format: (value) => percent(value),
+    this.margins = plot({ ...common, height: 110, label: "Margin over time", least: 0.008, format: (value) => percent(value),
       lines: shown.map((each) => line(each, each.margin)) });
     for (const each of [this.prices, this.margins]) {
       each.cross = svg("line", { class: "cross", y1: 12, y2: each === this.prices ? 180 : 90, x1: -9, x2: -9 });

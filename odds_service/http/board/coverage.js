@@ -26,6 +26,8 @@ export function bytes(value) {
   return `${number.toFixed(unit && Math.abs(number) < 100 ? 1 : 0).replace("-", "−")} ${units[unit]}`;
 }
 
+const many = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
+
 // A Duration of the contract: "1.250s".
 export const duration_s = (text) => (text ? Number(text.replace(/s$/, "")) : 0);
 const shortly = (text) => {
@@ -116,7 +118,7 @@ class CoverageView {
             one.staleEvents ? h("span", { class: "staled" }, ` ${one.staleEvents} stale`) : null);
         }));
     });
-    const text = !all.length ? "No matches yet." : `${all.length} competitions, ${columns.length} bookmakers, ${gaps} gaps${all.length > MOST_ROWS ? `; the first ${MOST_ROWS} are shown` : ""}. A cell has matches · markets.`;
+    const text = !all.length ? "No matches yet." : `${many(all.length, "competition")}, ${many(columns.length, "bookmaker")}, ${many(gaps, "gap")}${all.length > MOST_ROWS ? `; the first ${MOST_ROWS} are shown` : ""}. A cell has matches · markets.`;
     return { text, nodes: [all.length ? scrolled(h("table", { class: "plain grid", "aria-label": "Coverage" },
       h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "first" }, "Competition"), h("th", { scope: "col" }, "Matches"),
         columns.map(({ name }) => h("th", { scope: "col" }, name[0], twice(name) ? h("span", { class: "soft" }, ` ${name[1]}`) : null)))),
@@ -127,7 +129,7 @@ class CoverageView {
 
   #unmapped(reply) {
     const all = [...(reply.markets ?? [])].sort((a, b) => Number(b.count ?? 0) - Number(a.count ?? 0));
-    const text = all.length ? `${all.length} names${all.length > MOST_ROWS ? `; the most frequent ${MOST_ROWS} are shown` : ""}.` : "Every market that came has a name here.";
+    const text = all.length ? `${many(all.length, "name")}${all.length > MOST_ROWS ? `; the most frequent ${MOST_ROWS} are shown` : ""}.` : "Every market that came has a name here.";
     return { text, nodes: [all.length ? table("Unmapped markets", ["Source", "Sport", "Name there", "Seen", "Last", "Sample"], all.slice(0, MOST_ROWS).map((each) => {
       const sample = each.samples?.[0];
       return h("tr", {}, h("td", {}, each.source ?? ""), h("td", {}, sportName(each.sport)), h("th", { scope: "row" }, each.name ?? ""),
@@ -153,7 +155,7 @@ class CoverageView {
         h("td", {}, `${day(each.startedAt, zone)} ${seconds(each.startedAt, zone)}`), h("td", {}, shortly(each.duration)),
         h("td", {}, each.outcome ?? "–", each.reason ? h("span", { class: "soft" }, ` ${each.reason}`) : null),
         h("td", {}, count(each.events)), h("td", {}, count(each.markets)), h("td", {}, count(each.changes)),
-        h("td", { class: "long" }, problems.length ? problems.map(([name, many]) => `${name} ${count(many)}`).join(", ") : "nothing"));
+        h("td", { class: "long" }, problems.length ? problems.map(([name, times]) => `${name} ${count(times)}`).join(", ") : "nothing"));
     });
     const text = all.length ? `The last ${all.length} runs${reply.nextPageToken ? "; older ones are kept" : ""}, newest first.` : "No runs are kept yet.";
     return { text, nodes: [chips, all.length ? table("Runs", ["Source", "Listing", "Began", "Length", "End", "Matches", "Markets", "Changes", "Skipped"], rows) : null] };

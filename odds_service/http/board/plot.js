@@ -1,8 +1,9 @@
 // One plot of step lines over time, drawn in SVG.
 //
 // svg(tag, attributes, ...children) -> element
-// plot({width, height, from_s, to_s, lines, marks, format, ticks, label}) -> {node, x(t_s), t_s(x)}
-//   lines: [{name, colour, at_s, values, offered, closing, unit}]   values hold until the next point
+// plot({width, height, from_s, to_s, lines, marks, format, ticks, label, least}) -> {node, x(t_s), t_s(x)}
+//   lines: [{name, colour, at_s, values, offered, closing}]   values hold until the next point
+//   least: the span of values that is shown at least, so that equal values stay readable
 //   marks: [{at_s, text, kind}]       vertical lines; format(value), ticks(t_s) -> text
 // A value that no longer can be bet on goes on dashed.
 
@@ -17,10 +18,10 @@ export function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
-export function plot({ width, height, from_s, to_s, lines, marks = [], format, ticks, label }) {
+export function plot({ width, height, from_s, to_s, lines, marks = [], format, ticks, label, least = 0 }) {
   const span_s = Math.max(1, to_s - from_s);
   const inner = Math.max(40, width - LEFT - RIGHT);
-  const [low, high] = bounds(lines);
+  const [low, high] = bounds(lines, least);
   const x = (t_s) => LEFT + ((t_s - from_s) / span_s) * inner;
   const y = (value) => TOP + (1 - (value - low) / (high - low)) * (height - TOP - BOTTOM);
   const node = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "plot", role: "img", "aria-label": label });
@@ -43,7 +44,7 @@ export function plot({ width, height, from_s, to_s, lines, marks = [], format, t
   return { node, x, t_s: (at) => Math.min(to_s, Math.max(from_s, from_s + ((at - LEFT) / inner) * span_s)) };
 }
 
-function bounds(lines) {
+function bounds(lines, least) {
   let low = Infinity, high = -Infinity;
   for (const { values } of lines) {
     for (const value of values) {
@@ -52,7 +53,7 @@ function bounds(lines) {
     }
   }
   if (!(low <= high)) return [0, 1];
-  const pad = Math.max((high - low) * 0.08, Math.abs(high) * 0.005, 1e-6);
+  const pad = Math.max((high - low) * 0.08, (least - (high - low)) / 2, 1e-6);
   return [low - pad, high + pad];
 }
 

@@ -18,7 +18,8 @@ settings.load_profile("odds")
 _SLOW: Final = (
     "tests/e2e/", "tests/faults/", "tests/examples/", "tests/tools/", "tests/commands/",
     "tests/storage/", "tests/upgrade/", "tests/demo/", "tests/test_cli.py",
-    "tests/rpc/test_fuzz.py", "tests/serving/test_history.py",
+    "tests/http/test_openapi_service.py", "tests/http/test_reference.py", "tests/rpc/test_fuzz.py",
+    "tests/serving/test_history.py",
     "tests/serving/test_slow_readers.py", "tests/serving/test_watch.py",
     "tests/client/test_iterating.py", "tests/client/test_odds_map_freshness.py",
     "tests/contract/test_watch_cuts.py", "tests/contract/test_watch_freshness.py",

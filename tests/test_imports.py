@@ -16,9 +16,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 
 # A part may import parts of earlier layers and its own modules, but no part of its own layer.
 LAYERS: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"secrets", "early", "file_mark", "ports"}),
+    frozenset({"secrets", "early", "file_mark", "ports", "asgi"}),
     frozenset({"signals"}),
-    frozenset({"model", "errors", "http_server", "line_queue", "stack"}),
+    frozenset({"model", "errors", "line_queue", "stack"}),
     frozenset({"clock", "config_errors"}),
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),
     frozenset({"watchdog"}),
@@ -58,8 +58,8 @@ OWNERS: Final = {
     "grpc_reflection": {"rpc"},
     "grpc_status": {"rpc", "client"},
     "google": {"wire", "serving", "rpc", "http", "client"},
-    "starlette": {"http"},
-    "hypercorn": {"http"},
+    "starlette": {"asgi", "http", "metrics.serve", "demo", "commands.replay"},
+    "hypercorn": {"asgi", "http"},
     "sqlalchemy": {"storage"},
     "asyncpg": {"storage"},
     "aiosqlite": {"storage"},

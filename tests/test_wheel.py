@@ -11,6 +11,7 @@ from tests.test_imports import PACKAGE, imported, package_sources
 wheel = pytest.importorskip("hatchling.builders.wheel", reason="the build backend is missing")
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+PAGE: Final = ("index.html", "reference.css", "reference.js")  # of /docs
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,8 @@ def test_files_that_modules_read_are_there(packed: list[PurePosixPath]) -> None:
         str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE / "sources/markets").glob("*.toml")
     }
     assert tables
-    assert tables | {f"{PACKAGE}/py.typed"} <= names
+    http = {"comments.json", *(f"reference/page/{name}" for name in PAGE)}
+    assert tables | {f"{PACKAGE}/py.typed"} | {f"{PACKAGE}/http/{name}" for name in http} <= names
 
 
 def test_bookmakers_that_only_tests_simulate_are_not_there(packed: list[PurePosixPath]) -> None:

@@ -1,7 +1,8 @@
 """Make the generated code: `python -m tools.codegen`.
 
-Without options it writes the Python code for proto/ to odds_service/wire/pb, and the synchronous
-client, which is made from the asynchronous one. `--check` writes nothing and fails when committed
+Without options it writes the Python code for proto/ to odds_service/wire/pb, the proto's comments
+to odds_service/http/comments.json, and the synchronous client, which is made from the asynchronous
+one. `--check` writes nothing and fails when committed
 code is stale, when buf finds fault with the proto's style, or when the proto breaks the released
 one (proto/buf.yaml has the rules). `--release` stores the present proto as the released one, once
 for each release.
@@ -16,7 +17,7 @@ from typing import Annotated, Final
 import typer
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from tools import sync_client
+from tools import proto_comments, sync_client
 from tools.codegen_environment import codegen_python
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -24,6 +25,7 @@ PROTO: Final = ROOT / "proto"
 RELEASED: Final = PROTO / "released" / "odds-v1.binpb"
 GENERATED: Final = ROOT / "odds_service" / "wire" / "pb"
 PACKAGE: Final = "odds_service.wire.pb"
+CONTRACT: Final = "odds.v1"
 RULES: Final = PROTO / "buf.yaml"
 
 
@@ -49,16 +51,17 @@ def run_protoc(proto: Path, *outputs: str) -> None:
         raise SystemExit("protoc failed; its message is above")
 
 
-def descriptor_set(proto: Path) -> FileDescriptorSet:
-    """Compile the files below `proto` and those that they import, without comments.
+def descriptor_set(proto: Path, *, with_comments: bool = False) -> FileDescriptorSet:
+    """Compile the files below `proto` and those that they import.
 
     Raises:
         SystemExit: A file does not compile.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "set.binpb"
-        output = ["--as-file-descriptor-set", "--exclude-source-info", "-o", str(path)]
-        faults = run_buf("build", str(proto), *output)
+        output = ["--as-file-descriptor-set", "-o", str(path)]
+        bare = [] if with_comments else ["--exclude-source-info"]
+        faults = run_buf("build", str(proto), *bare, *output)
         if faults:
             raise SystemExit("\n".join(["the proto does not compile:", *faults]))
         return FileDescriptorSet.FromString(path.read_bytes())
@@ -166,11 +169,17 @@ def main(
 ) -> None:
     """Make the generated code, or check it."""
     if check:
-        found = [*problems(PROTO, GENERATED, RELEASED), *sync_client.problems()]
+        found = [
+            *problems(PROTO, GENERATED, RELEASED),
+            *proto_comments.problems(descriptor_set(PROTO, with_comments=True), CONTRACT),
+            *sync_client.problems(),
+        ]
         for line in found:
             print(line)
         raise typer.Exit(1 if found else 0)
     for name in write(generate(PROTO), GENERATED):
+        print(f"wrote {name}")
+    for name in proto_comments.write(descriptor_set(PROTO, with_comments=True), CONTRACT):
         print(f"wrote {name}")
     for name in sync_client.write():
         print(f"wrote {name}")

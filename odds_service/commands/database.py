@@ -1,13 +1,15 @@
 """Options of the commands that open the database, and the loop that these run in."""
 
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 from odds_service.bridge import open_bridge
-from odds_service.commands.running import run_in_trio
+from odds_service.commands.running import run_interruptible
 from odds_service.commands.service_options import Config, Url
 from odds_service.config import Settings, load_settings
+from odds_service.logs import configure_logs
 from odds_service.storage import open_store
 from odds_service.store import Store
 
@@ -51,6 +53,8 @@ def with_store(
 def on_bridge(work: Callable[[], Awaitable[T]]) -> T:
     """Run an async function in an open bridge and return its result.
 
+    Log lines go to stderr, from warnings on: stdout belongs to the answer.
+
     Raises:
         OddsServiceError: The only cause of a failure.
     """
@@ -59,4 +63,6 @@ def on_bridge(work: Callable[[], Awaitable[T]]) -> T:
         async with open_bridge():
             return await work()
 
-    return run_in_trio(run)
+    if threading.current_thread() is threading.main_thread():  # else the process is not ours
+        configure_logs("warning", "auto")
+    return run_interruptible(run)

@@ -8,7 +8,9 @@ from typing import Annotated, Final
 
 import trio
 import typer
+from starlette.routing import request_response
 
+from odds_service.asgi import serve_app
 from odds_service.commands.options import output, takes
 from odds_service.commands.output import Output
 from odds_service.commands.progress import progress
@@ -17,7 +19,6 @@ from odds_service.commands.text import counted
 from odds_service.demo.replay import Replay
 from odds_service.demo.series import ReplayError, Series
 from odds_service.errors import SettingsError, first_in
-from odds_service.http_server.server import serve_http
 from odds_service.ports import offer_free
 
 LOOK_S: Final = 0.5  # between two looks at the position
@@ -72,7 +73,7 @@ async def _listen(
     *,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    await serve_http(app, host=host, port=port, task_status=task_status)
+    await serve_app(request_response(app), host=host, port=port, task_status=task_status)
 
 
 def _told(series: Series, url: str) -> Iterator[str]:

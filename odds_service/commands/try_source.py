@@ -12,7 +12,7 @@ from msgspec import Struct
 from odds_service.bridge import open_bridge
 from odds_service.commands.options import output, takes, times
 from odds_service.commands.output import Column, Grid, Output
-from odds_service.commands.running import run_in_trio
+from odds_service.commands.running import run_interruptible
 from odds_service.commands.service_options import GivenSettings, service_settings
 from odds_service.commands.text import counted
 from odds_service.commands.times import Times
@@ -58,7 +58,7 @@ def try_source(
     configure_logs("error", settings.log.format)
     table = _table(settings, source)
     try:
-        tried, opened = run_in_trio(_try, settings, table, pull)
+        tried, opened = run_interruptible(_try, settings, table, pull)
     except OddsServiceError as error:  # the crash of a plug-in keeps its traceback
         kind = f"{error.kind}: " if isinstance(error, SourceError) else ""
         raise OddsServiceError(f"{source}: {kind}{error}") from None

@@ -13,10 +13,11 @@ from typing import Annotated, Literal
 import msgspec
 import trio
 import typer
+from starlette.routing import request_response
 
+from odds_service.asgi import serve_app
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.settings import SimulationSettings
-from odds_service.http_server.server import serve_http
 
 _DEFAULT = SimulationSettings()
 
@@ -96,7 +97,7 @@ async def _serve(bookmaker: SimulatedBookmaker, host: str, port: int, gzip: bool
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             bound = await nursery.start(
-                partial(serve_http, bookmaker, host=host, port=port, gzip=gzip)
+                partial(serve_app, request_response(bookmaker), host=host, port=port, gzip=gzip)
             )
             ready = {
                 "port": bound,

@@ -5,23 +5,27 @@ player markets too, so that large loads need few requests. `dateFormat` is alway
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 import trio
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import request_response
 
+from odds_service.asgi import serve_app
 from odds_service.demo import names
 from odds_service.demo.settings import SimulationSettings
 from odds_service.demo.simulation import SimulatedSport, Wanted
-from odds_service.http_server.message import Request, Response
-from odds_service.http_server.server import serve_http
 
 DETAILS_URL: Final = "https://the-odds-api.com/liveapi/guides/v4/api-error-codes.html"
 REGIONS: Final = frozenset({"us", "us2", "uk", "eu", "au", "fr", "se"})
 BOOKMAKERS_A_REGION: Final = 10  # named bookmakers that cost as much as one region
 FREQUENCY_WINDOW: Final = timedelta(seconds=1)
+JSON: Final = "application/json; charset=utf-8"
 
 OnServed = Callable[[str, bytes], None]
 
@@ -56,7 +60,7 @@ class SportFields(msgspec.Struct, frozen=True):
 
 
 class SimulatedBookmaker:
-    """The HTTP application of the simulated bookmaker.
+    """The simulated bookmaker, as an endpoint that answers every path.
 
     Building a body blocks the thread, so large loads need a separate process
     (``python -m odds_service.demo``).
@@ -123,11 +127,12 @@ class SimulatedBookmaker:
         except _ApiError as error:
             anchor = error.code.lower().replace("_", "-")
             body = ApiErrorBody(error.message, error.code, f"{DETAILS_URL}#{anchor}")
-            return Response(error.status, msgspec.json.encode(body), self._quota_headers(0))
+            headers = self._quota_headers(0)
+            return Response(msgspec.json.encode(body), error.status, headers, JSON)
 
     def _admit(self, request: Request) -> None:
         """Check key, rate and credits, before anything else."""
-        key = request.first("apiKey")
+        key = _first(request, "apiKey")
         if not key:
             raise _ApiError(401, "MISSING_KEY", "API key is missing")
         if self._settings.api_key is not None and key != self._settings.api_key:
@@ -147,7 +152,7 @@ class SimulatedBookmaker:
         self._recent.append(now)
 
     def _route(self, request: Request) -> Response:
-        match request.path.strip("/").split("/"):
+        match request.scope["path"].strip("/").split("/"):
             case ["v4", "sports"]:
                 return self._free([self._fields(sport.sport) for sport in self._sports.values()])
             case ["v4", "sports", key, "events"]:
@@ -184,26 +189,22 @@ class SimulatedBookmaker:
             )
 
     def _charged(self, request: Request, pieces: list[bytes], cost: int) -> Response:
+        body, sent = b"".join(pieces), None
         if request.method == "GET":
             self._used += cost
-        on_sent = None
-        if (on_served := self._on_served) is not None:
-            path = request.path
-
-            def on_sent() -> None:
-                on_served(path, b"".join(pieces))
-
-        return Response(200, pieces, self._quota_headers(cost), on_sent=on_sent)
+            if (on_served := self._on_served) is not None:
+                sent = BackgroundTask(_served, on_served, request.scope["path"], body)
+        return Response(body, 200, self._quota_headers(cost), JSON, sent)
 
     def _free(self, listing: Sequence[msgspec.Struct]) -> Response:
-        return Response(200, msgspec.json.encode(listing), self._quota_headers(0))
+        return Response(msgspec.json.encode(listing), 200, self._quota_headers(0), JSON)
 
-    def _quota_headers(self, cost: int) -> list[tuple[str, str]]:
-        return [
-            ("x-requests-remaining", str(self._settings.quota - self._used)),
-            ("x-requests-used", str(self._used)),
-            ("x-requests-last", str(cost)),
-        ]
+    def _quota_headers(self, cost: int) -> Mapping[str, str]:
+        return {
+            "x-requests-remaining": str(self._settings.quota - self._used),
+            "x-requests-used": str(self._used),
+            "x-requests-last": str(cost),
+        }
 
     def _sport(self, key: str) -> SimulatedSport:
         sport = self._sports.get(key)
@@ -217,16 +218,16 @@ class SimulatedBookmaker:
 
     def _wanted(self, request: Request) -> tuple[Wanted, int]:
         """Parse an odds request; return its filter and its cost in credits."""
-        markets = request.listed("markets") or ["h2h"]
+        markets = _listed(request, "markets") or ["h2h"]
         for market in markets:
             if not all(c.isascii() and (c.isalnum() or c == "_") for c in market):
                 raise _ApiError(422, "INVALID_MARKET", "Invalid markets parameter")
-        odds_format = request.first("oddsFormat") or "decimal"
+        odds_format = _first(request, "oddsFormat") or "decimal"
         if odds_format not in {"decimal", "american"}:
             raise _ApiError(422, "INVALID_ODDS_FORMAT", "Invalid oddsFormat parameter")
-        if (request.first("dateFormat") or "iso") != "iso":
+        if (_first(request, "dateFormat") or "iso") != "iso":
             raise _ApiError(422, "INVALID_DATE_FORMAT", "Invalid dateFormat parameter: only iso")
-        asked, regions = request.listed("bookmakers"), request.listed("regions")
+        asked, regions = _listed(request, "bookmakers"), _listed(request, "regions")
         if not asked and not regions:
             raise _ApiError(422, "MISSING_REGION", "Missing regions parameter")
         for region in regions:
@@ -235,7 +236,7 @@ class SimulatedBookmaker:
         # As documented: bookmakers take priority where both are given.
         bookmakers = asked or [key for key, region in self._region.items() if region in regions]
         units = -(-len(set(asked)) // BOOKMAKERS_A_REGION) if asked else len(set(regions))
-        event_ids = request.listed("eventIds")
+        event_ids = _listed(request, "eventIds")
         for event_id in event_ids:
             if not event_id.isalnum():
                 raise _ApiError(422, "INVALID_EVENT_IDS", "Invalid eventIds parameter")
@@ -256,8 +257,24 @@ class SimulatedBookmaker:
         return wanted, units * len(set(markets))
 
 
+async def _served(on_served: OnServed, path: str, body: bytes) -> None:  # noqa: ASYNC124
+    """Call `on_served` in this thread; Starlette runs plain functions in another."""
+    on_served(path, body)
+
+
+def _first(request: Request, parameter: str) -> str | None:
+    """Return the first value of a query parameter, or None if it is absent."""
+    return next(iter(request.query_params.getlist(parameter)), None)
+
+
+def _listed(request: Request, parameter: str) -> list[str]:
+    """Return the non-blank parts of a comma-separated query parameter."""
+    values = request.query_params.getlist(parameter)
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
 def _time(request: Request, parameter: str, code: str) -> datetime | None:
-    text = request.first(parameter)
+    text = _first(request, parameter)
     if not text:
         return None
     try:
@@ -293,4 +310,6 @@ async def run_bookmaker(
         OSError: The address cannot be bound.
     """
     bookmaker = SimulatedBookmaker(settings, now=now, on_served=on_served)
-    await serve_http(bookmaker, host=host, port=port, gzip=gzip, task_status=task_status)
+    await serve_app(
+        request_response(bookmaker), host=host, port=port, gzip=gzip, task_status=task_status
+    )

@@ -5,17 +5,22 @@ header ``x-odds-format`` gives the format of the prices. Requests for some `even
 single event are answered from the last body, and do not advance the replay.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import trio
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import request_response
 
+from odds_service.asgi import serve_app
 from odds_service.demo.series import Body, ReplayError, Series
-from odds_service.http_server.message import Request, Response
-from odds_service.http_server.server import serve_http
+
+JSON: Final = "application/json; charset=utf-8"
 
 
 class Position(msgspec.Struct):
@@ -42,7 +47,7 @@ class _Sequence:
         """Return the index of the body sent last, or of the first one if none was sent."""
         return max(0, self._sent - 1)
 
-    def sent(self, index: int) -> None:
+    async def sent(self, index: int) -> None:  # noqa: ASYNC124  # or it would run in a thread
         """Advance after a body was sent completely; simultaneous pulls of it advance once."""
         self._sent = max(self._sent, index + 1)
         self._ended = self._ended or index == len(self.bodies) - 1
@@ -64,7 +69,7 @@ class _Sequence:
 
 
 class Replay:
-    """The HTTP application of a replay.
+    """A replay, as an endpoint that answers every path.
 
     Without ``speed``, each pull of a sport returns its next body. A body counts as pulled once the
     socket has accepted the whole answer; an answer that was cut off is repeated. With ``speed``,
@@ -116,30 +121,33 @@ class Replay:
         """Answer one request."""
         if request.method not in {"GET", "HEAD"}:
             return _error(405, "METHOD_NOT_ALLOWED", "Only GET and HEAD are answered")
-        path = request.path.strip("/").split("/")
+        path = request.scope["path"].strip("/").split("/")
         if path == ["replay"]:
             state = {key: sequence.position() for key, sequence in self._sequences.items()}
-            return Response(body=msgspec.json.encode(state))
+            return _json(state)
         if path[:2] != ["v4", "sports"]:
             return _error(404, "NOT_FOUND", "There is no such path")
-        if not request.first("apiKey"):
+        if not request.query_params.get("apiKey"):
             return _error(401, "MISSING_KEY", "API key is missing; any will do")
         if len(path) == 2:
-            return Response(body=msgspec.json.encode(list(self._series.sports.values())))
+            return _json(list(self._series.sports.values()))
         sequence = self._sequences.get(path[2])
         if sequence is None:
             return _error(404, "UNKNOWN_SPORT", "Unknown sport: the series has none of its events")
         match path[3:]:
             case ["odds"]:
-                wanted = request.listed("eventIds")
-                return await (self._some(sequence, wanted) if wanted else self._pull(sequence))
+                values = request.query_params.getlist("eventIds")
+                wanted = [part.strip() for value in values for part in value.split(",")]
+                if any(wanted):
+                    return await self._some(sequence, wanted)
+                return await self._pull(sequence, counts=request.method == "GET")
             case ["events"]:
                 return await self._events(sequence)
             case ["events", event_id, "odds"]:
                 return await self._event(sequence, event_id)
         return _error(404, "NOT_FOUND", "There is no such path")
 
-    async def _pull(self, sequence: _Sequence) -> Response:
+    async def _pull(self, sequence: _Sequence, *, counts: bool) -> Response:
         if self._speed is None:
             index = sequence.next()
         else:
@@ -148,29 +156,26 @@ class Replay:
                 self._began = now
             index = sequence.current(timedelta(seconds=(now - self._began) * self._speed))
         content = await self._read(sequence.bodies[index])
-        return Response(
-            body=content,
-            headers=_headers(sequence, index),
-            on_sent=partial(sequence.sent, index),
-        )
+        sent = BackgroundTask(sequence.sent, index) if counts else None
+        return Response(content, 200, _headers(sequence, index), JSON, sent)
 
     async def _some(self, sequence: _Sequence, event_ids: list[str]) -> Response:
         index = sequence.last()
         events = await self._recorded(sequence, index, event_ids)
-        return Response(body=msgspec.json.encode(events), headers=_headers(sequence, index))
+        return _json(events, headers=_headers(sequence, index))
 
     async def _event(self, sequence: _Sequence, event_id: str) -> Response:
         index = sequence.last()
         events = await self._recorded(sequence, index, [event_id])
         if not events:
             return _error(404, "EVENT_NOT_FOUND", "Event not found in the body last pulled")
-        return Response(body=bytes(events[0]), headers=_headers(sequence, index))
+        return Response(bytes(events[0]), 200, _headers(sequence, index), JSON)
 
     async def _events(self, sequence: _Sequence) -> Response:
         index = sequence.last()
         content = await self._read(sequence.bodies[index])
         events = msgspec.json.decode(content, type=list[_EventHead])
-        return Response(body=msgspec.json.encode(events), headers=_headers(sequence, index))
+        return _json(events, headers=_headers(sequence, index))
 
     async def _recorded(
         self, sequence: _Sequence, index: int, event_ids: list[str]
@@ -198,11 +203,11 @@ class _EventHead(_Id):
     away_team: str | None = None
 
 
-def _headers(sequence: _Sequence, index: int) -> list[tuple[str, str]]:
-    return [
-        ("x-odds-format", sequence.bodies[index].odds_format),
-        ("x-replay-body", f"{index + 1}/{len(sequence.bodies)}"),
-    ]
+def _headers(sequence: _Sequence, index: int) -> Mapping[str, str]:
+    return {
+        "x-odds-format": sequence.bodies[index].odds_format,
+        "x-replay-body": f"{index + 1}/{len(sequence.bodies)}",
+    }
 
 
 def _check_times(series: Series) -> None:
@@ -215,7 +220,11 @@ def _check_times(series: Series) -> None:
 
 
 def _error(status: int, code: str, message: str) -> Response:
-    return Response(status, msgspec.json.encode({"message": message, "error_code": code}))
+    return _json({"message": message, "error_code": code}, status)
+
+
+def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), status, headers, JSON)
 
 
 async def run_replay(
@@ -245,4 +254,4 @@ async def run_replay(
     series = await trio.to_thread.run_sync(Series, path)
     with series:
         app = Replay(series, speed=speed)
-        await serve_http(app, host=host, port=port, task_status=task_status)
+        await serve_app(request_response(app), host=host, port=port, task_status=task_status)

@@ -1,6 +1,7 @@
-"""The HTTP server of the metrics, on a separate address."""
+"""The HTTP server of the metrics and probes, on a separate address."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -15,17 +16,20 @@ from prometheus_client import (
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
+from odds_service.access import Tokens
+from odds_service.asgi import Limits, serve_app
 from odds_service.certificates import Guard
 from odds_service.config import MetricsSettings
 from odds_service.errors import SettingsError
-from odds_service.http_server.message import Request, Response
-from odds_service.http_server.server import HttpLimits, serve_http
 from odds_service.metrics.families import Readings, families
 
 PATH: Final = "/metrics"
-LIMITS: Final = HttpLimits(connections=64, body_bytes=0)
-_TEXT: Final = "text/plain; charset=utf-8"
+LIMITS: Final = Limits(connections=64, body_bytes=0)
 
 log = structlog.get_logger(__name__)
 
@@ -54,14 +58,49 @@ def registry_of(read: Callable[[], Readings]) -> CollectorRegistry:
     return registry
 
 
+def exposition(registry: CollectorRegistry, accept: str) -> Response:
+    """Return a scrape in the format that the Accept header asks for."""
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # the version is not a number
+        encode, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
+    return Response(encode(registry), headers={"content-type": content_type})
+
+
+def _application(
+    registry: CollectorRegistry, tokens: Tokens, ready: Callable[[], bool]
+) -> Starlette:
+    """Return the metrics, and the probes, which need no token: they tell one bit each."""
+
+    async def scrape(request: Request) -> Response:  # noqa: ASYNC124  # a route is async
+        authorization = request.headers.get("authorization", "")
+        if tokens.asked and tokens.holder(authorization) is None:
+            asked = {"www-authenticate": "Bearer"}
+            return PlainTextResponse("send a bearer token\n", 401, asked)
+        return exposition(registry, request.headers.get("accept", ""))
+
+    async def alive(_: Request) -> Response:  # noqa: ASYNC124
+        return PlainTextResponse("ok\n")  # a Trio thread that stalls would not answer
+
+    async def is_ready(_: Request) -> Response:  # noqa: ASYNC124
+        if ready():
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse("not serving\n", 503)
+
+    return Starlette(
+        routes=[Route(PATH, scrape), Route("/healthz", alive), Route("/readyz", is_ready)]
+    )
+
+
 async def serve_metrics(
     settings: MetricsSettings,
     read: Callable[[], Readings],
     guard: Guard | None = None,
     *,
+    ready: Callable[[], bool] = lambda: True,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve metrics until cancelled; started() passes the bound address.
+    """Serve metrics and probes until cancelled; started() passes the bound address.
 
     A failed scrape is logged, and the client gets a 500.
 
@@ -69,39 +108,28 @@ async def serve_metrics(
         settings: the address, tokens and TLS files.
         read: called in this thread, once per scrape.
         guard: the tokens and certificates, which a reload replaces; None for the settings' own.
+        ready: returns whether the service takes calls.
         task_status: for nursery.start().
 
     Raises:
         SettingsError: The settings are invalid, or the address cannot be bound.
     """
     guard = guard or Guard(settings)
-    tokens, certificates = guard.tokens, guard.certificates
+    certificates = guard.certificates
     tls = None if certificates is None else lambda: certificates.current().context
     host, _, port = settings.listen.rpartition(":")
-    registry = registry_of(read)
-
-    async def answer(request: Request) -> Response:  # noqa: ASYNC124  # an App is async
-        if tokens.asked and tokens.holder(request.header("authorization")) is None:
-            asked = [("www-authenticate", "Bearer")]
-            return Response(401, b"send a bearer token\n", asked, content_type=_TEXT)
-        if request.path != PATH:
-            return Response(404, f"metrics are at {PATH}\n".encode(), content_type=_TEXT)
-        if request.method not in {"GET", "HEAD"}:
-            return Response(405, b"", [("allow", "GET, HEAD")], content_type=_TEXT)
-        try:
-            encode, content_type = choose_encoder(request.header("accept"))
-        except (TypeError, ValueError):  # the version is not a number
-            encode, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
-        return Response(body=encode(registry), content_type=content_type)
-
+    serve = partial(
+        serve_app,
+        _application(registry_of(read), guard.tokens, ready),
+        host=host.strip("[]"),
+        port=int(port),
+        gzip=True,
+        tls=tls,
+        limits=LIMITS,
+    )
     async with trio.open_nursery() as nursery:
         try:
-            bound: int = await nursery.start(
-                lambda *, task_status: serve_http(
-                    answer, host=host.strip("[]"), port=int(port), gzip=True, tls=tls,
-                    limits=LIMITS, task_status=task_status,
-                )
-            )  # fmt: skip
+            bound: int = await nursery.start(serve)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             text = f"metrics.listen: cannot listen on {settings.listen}: {reason}"

@@ -185,10 +185,14 @@ class Detector:
         return Applied((), self._feed.head_revision, 0, held_off(observation))
 
     def judge_sources(self) -> None:
-        """Publish the sources that have become stale with time, or that have recovered."""
+        """Publish the sources that have become stale with time, or that have recovered.
+
+        A source that stays stale for another reason shows the new reason, without a change in the
+        log: the database may have fallen behind after the source.
+        """
         for state in tuple(self._cache.sources.values()):
             judged = self._judged(state)
-            if judged.status is not state.status:
+            if (judged.status, judged.reason) != (state.status, state.reason):
                 self._commit((), self._stamp(), judged)
 
     async def purge(self, due: Callable[[], Mapping[str, AbstractSet[str]]]) -> int:

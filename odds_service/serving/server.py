@@ -92,6 +92,11 @@ class Server:
         return self._thread.loop
 
     @property
+    def ready(self) -> bool:
+        """Return whether callers should come. May be read from any thread."""
+        return self._running.room.ready
+
+    @property
     def subscribers(self) -> int:
         """The number of open streams of changes."""
         return len(self._running.room.context.hub.subscribers)

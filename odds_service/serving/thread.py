@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import CancelledError
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -96,7 +97,7 @@ class LoopThread:
         """Await an asyncio function on the loop, from Trio, and raise its error.
 
         Raises:
-            ConnectionAbortedError: The loop has ended.
+            ConnectionAbortedError: The loop has ended, or ended before the function did.
 
         Cancellation: Cancels the function and does not wait for its end.
         """
@@ -114,7 +115,10 @@ class LoopThread:
             await done.wait()
         finally:
             future.cancel()
-        return future.result()
+        try:
+            return future.result()
+        except CancelledError:  # the loop cancels what is left when it ends
+            raise ConnectionAbortedError(f"{self.name} has ended") from None
 
 
 def _set_soon(token: trio.lowlevel.TrioToken, done: trio.Event) -> None:

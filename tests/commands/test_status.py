@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 from pydantic import SecretStr
 
+from odds_service.client import open_client
 from odds_service.config import ServerSettings
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.status import (
@@ -158,3 +159,23 @@ async def test_what_is_not_there_is_left_out() -> None:
         assert absent not in told.stdout
     assert "refreshes" not in told.stdout  # the token may not see the use of others
     assert (delays.stdout, delays.stderr) == ("", "no delays are known yet\n")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_a_subscriber_is_listed_with_its_place_and_lag(width: int) -> None:
+    async with serving(book_of()) as server, open_client(server.address) as client:
+        watch = client.watch()
+        await anext(watch)
+        shown = await seen("status", "--server", server.address, width=width)
+        message = await ran("status", "--server", server.address, "--json")
+        await watch.aclose()
+    (reply,) = messages(message.stdout, pb.GetStatusResponse)
+    assert isinstance(reply, pb.GetStatusResponse)
+    (subscriber,) = reply.subscribers
+    assert "1 subscriber" in shown.text
+    words = " ".join(shown.text.split())
+    assert "subscriber revision behind lag since (UTC) reads" in words
+    assert f"{subscriber.revision} 0 " in words
+    assert subscriber.peer.rpartition(":")[0] in shown.text.replace("\n", "").replace(" ", "")
+    assert "memory" in words
+    assert max(map(len, shown.lines)) <= width

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trio
+from starlette.requests import Request
+from starlette.responses import Response
 
 from odds_service import __version__
-from odds_service.http_server.message import Request, Response
-from odds_service.http_server.server import serve_http
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.offer import Offer
 from tests.support.serving import LONG_S, call, service, settings_for, status_of, wait_until
+from tests.support.sites import serve_site
 
 SPORT = "soccer_epl"
 
@@ -29,10 +30,10 @@ class Site:
     async def __call__(self, request: Request) -> Response:
         await trio.lowlevel.checkpoint()
         if self.failing:
-            return Response(503, b"{}")
+            return Response(b"{}", 503)
         body = sorted(json.loads(self.offer.body(self._rng)), key=lambda event: str(event["id"]))
         body[0]["bookmakers"][0]["markets"].append({"key": "h2h", "outcomes": "none"})
-        return Response(200, json.dumps(body).encode(), [("x-requests-remaining", "77")])
+        return Response(json.dumps(body).encode(), headers={"x-requests-remaining": "77"})
 
 
 async def settled(address: str) -> pb.GetStatusResponse:
@@ -49,7 +50,7 @@ async def settled(address: str) -> pb.GetStatusResponse:
 async def test_a_service_tells_its_sources_queues_storage_and_readers(tmp_path: Path) -> None:
     site = Site()
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(serve_http, site)
+        port = await nursery.start(serve_site, site)
         settings = settings_for(
             tmp_path, port, [SPORT], interval_s=0.2, http={"attempts": 1, "breaker_failures": 1000}
         )

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from starlette.requests import Request
+from starlette.responses import Response
 
-from odds_service.http_server.message import Request, Response
-from odds_service.http_server.server import serve_http
 from odds_service.service import Running
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.command_line import ran
 from tests.support.odds_builders import Stream, changes_of, connected
 from tests.support.serving import LONG_S, service, settings_for, status_of, wait_until
+from tests.support.sites import serve_site
 
 SPORT = "soccer_epl"
 BOOKMAKERS = ("alfa", "bravo", "carol")
@@ -47,7 +48,7 @@ class Site:
                 for name in BOOKMAKERS
             ],
         }  # fmt: skip
-        return Response(200, json.dumps([event]).encode())
+        return Response(json.dumps([event]).encode())
 
 
 async def received(stream: Stream, count: int) -> list[pb.Change]:
@@ -74,7 +75,7 @@ async def counted(running: Running, stage: str, least: int) -> dict[str, pb.Dela
 async def test_delays_are_counted_from_the_site_to_each_client(tmp_path: Path) -> None:
     site = Site()
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(serve_http, site)
+        port = await nursery.start(serve_site, site)
         settings = settings_for(tmp_path, port, [SPORT], interval_s=0.2)
         async with service(settings) as running:
             feed = running.parts.feed
@@ -135,7 +136,7 @@ async def test_delays_are_counted_from_the_site_to_each_client(tmp_path: Path) -
 async def test_the_size_of_the_database_is_told_and_growth_not_at_once(tmp_path: Path) -> None:
     site = Site()
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(serve_http, site)
+        port = await nursery.start(serve_site, site)
         async with service(settings_for(tmp_path, port, [SPORT])) as running:
             await wait_until(lambda: running.parts.sizes.report is not None, "a size")
             status = await status_of(running.address)

@@ -10,8 +10,8 @@ import httpx
 import pytest
 import trio
 
-from odds_service.http_server.message import App
-from odds_service.http_server.server import HttpLimits, serve_http
+from odds_service.asgi import Limits
+from tests.support.sites import Site, serve_site
 
 RECORDED = (
     Path(
@@ -27,17 +27,17 @@ needs_recorded = pytest.mark.skipif(
 
 @asynccontextmanager
 async def listening(
-    app: App, *, gzip: bool = False, limits: HttpLimits | None = None
+    app: Site, *, gzip: bool = False, limits: Limits | None = None
 ) -> AsyncIterator[int]:
     """Serve ``app``, and yield its port; stops at the end."""
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(partial(serve_http, app, gzip=gzip, limits=limits))
+        port = await nursery.start(partial(serve_site, app, gzip=gzip, limits=limits))
         yield port
         nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
-async def client_of(app: App, *, gzip: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(app: Site, *, gzip: bool = False) -> AsyncIterator[httpx.AsyncClient]:
     """Serve ``app``, and yield a client of it that sends no Accept-Encoding of its own."""
     async with listening(app, gzip=gzip) as port:
         async with httpx.AsyncClient(

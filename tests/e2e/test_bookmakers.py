@@ -18,8 +18,8 @@ import pytest
 import structlog
 import trio
 from msgspec.structs import replace
+from starlette.responses import Response
 
-from odds_service.http_server.message import Response
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support import payloads
 from tests.support.bookmakers import (
@@ -180,10 +180,10 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                 # Another one fails, in discovery too: it goes down, but keeps all its odds.
                 before = kinds_of(watcher, "betpawa")
                 faults = {
-                    "server_error": Response(500),
-                    "html": Response(200, b"<html>Are you human?</html>"),
-                    "wrong_shape": Response(200, b"[]"),
-                    "redirect": Response(302, headers=[("Location", "/login")]),
+                    "server_error": Response(status_code=500),
+                    "html": Response(b"<html>Are you human?</html>"),
+                    "wrong_shape": Response(b"[]"),
+                    "redirect": Response(status_code=302, headers={"Location": "/login"}),
                 }
                 counted = running.parts.scrapers["betpawa"].counts.problems
                 for kind, fault in faults.items():
@@ -197,7 +197,7 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                 assert kinds_of(watcher, "betpawa") == before
                 assert bookmakers() == set(SHELVES)
             known = running.parts.scrapers["sportybet"].counts.unmapped
-            known.add({"A market of [brackets]": 10**9})
+            known.add({"A market of [brackets]": 10**9}, datetime.now(UTC))
             status = await status_of(running.address)
             shown = await printed(running.address, "status")
             assert "A market of [brackets] (1000000000)" in shown

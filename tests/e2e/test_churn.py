@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from starlette.requests import Request
+from starlette.responses import Response
 
-from odds_service.http_server.message import Request, Response
-from odds_service.http_server.server import serve_http
 from odds_service.model.source import SourceStatus
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.databases import SqlitePlace
 from tests.support.offer import hours_from_now
 from tests.support.serving import service, settings_for, status_of, wait_until
+from tests.support.sites import serve_site
 
 EVENTS = 30  # in each answer
 FIRST, AN_HOUR = 50, 10  # the bounds
@@ -28,9 +29,9 @@ class Both:
 
     async def __call__(self, request: Request) -> Response:
         await trio.lowlevel.checkpoint()
-        sport = request.path.split("/")[3]
-        if not request.path.endswith("/odds"):
-            return Response(404)
+        sport = request.url.path.split("/")[3]
+        if not request.url.path.endswith("/odds"):
+            return Response(status_code=404)
         self.polls[sport] += 1
         poll = self.polls[sport]
         churns = sport == "soccer_epl"
@@ -38,7 +39,7 @@ class Both:
             event(sport, f"{poll if churns else 'same'}-{each}", each, 1.5 + poll % 50 / 100)
             for each in range(EVENTS)
         ]
-        return Response(200, json.dumps(listed).encode(), (("content-type", "application/json"),))
+        return Response(json.dumps(listed).encode(), headers={"content-type": "application/json"})
 
 
 def event(sport: str, source_event_id: str, number: int, price: float) -> dict[str, Any]:
@@ -65,7 +66,7 @@ async def test_a_bookmaker_with_ever_new_ids_is_bounded_beside_a_healthy_one(
 ) -> None:
     place, site = SqlitePlace(tmp_path), Both()
     async with trio.open_nursery() as nursery:
-        port: int = await nursery.start(partial(serve_http, site))
+        port: int = await nursery.start(partial(serve_site, site))
         settings = settings_for(tmp_path, port, ["soccer_epl"], name="churns", interval_s=0.05)
         (churns,) = settings.sources
         healthy = churns | {"name": "healthy", "sports": ["icehockey_nhl"]}

@@ -24,8 +24,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from odds_service.config import MetricsSettings, Settings, load_settings
-from odds_service.http_server.message import App
-from odds_service.http_server.server import serve_http
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.metrics.scraping import scrape
 from tests.support import payloads
@@ -41,6 +39,7 @@ from tests.support.garbage import (
 )
 from tests.support.payloads import Match
 from tests.support.serving import call, service, status_of, wait_until
+from tests.support.sites import Site, serve_site
 from tests.support.watching import Odds, odds_in, watching
 
 BODIES: Final = 50  # of one service, over all four providers
@@ -81,11 +80,11 @@ def made_sites() -> dict[str, SpoiltShelf | SpoiltListing]:
 
 
 @asynccontextmanager
-async def served(apps: dict[str, App]) -> AsyncIterator[dict[str, str]]:
+async def served(apps: dict[str, Site]) -> AsyncIterator[dict[str, str]]:
     async with trio.open_nursery() as nursery:
         urls = {}
         for name, app in apps.items():
-            port = await nursery.start(lambda app=app, **kw: serve_http(app, **kw))
+            port = await nursery.start(lambda app=app, **kw: serve_site(app, **kw))
             urls[name] = f"http://127.0.0.1:{port}"
         yield urls
         nursery.cancel_scope.cancel()

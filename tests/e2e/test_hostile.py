@@ -17,17 +17,19 @@ import psutil
 import pytest
 import structlog
 import trio
+from starlette.requests import Request
+from starlette.responses import Response
 
 from odds_service.config import load_settings
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
-from odds_service.http_server.message import App, Request, Response
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support import payloads
 from tests.support.hostile import FAULTS, SPOILT_PRICES, HostileSite, hostile
 from tests.support.payloads import Match
 from tests.support.providers import Bet9jaShelf, BetPawaShelf, SportyBetShelf
 from tests.support.serving import service, status_of
+from tests.support.sites import Site
 from tests.support.watching import watching
 
 SHORT_S = 25.0
@@ -87,7 +89,7 @@ def events_of_the_odds_api(request: Request) -> Any:
 
 async def the_odds_api(request: Request) -> Response:
     await trio.lowlevel.checkpoint()
-    return Response(200, json.dumps(events_of_the_odds_api(request)).encode())
+    return Response(json.dumps(events_of_the_odds_api(request)).encode())
 
 
 def spoilt(body: bytes, turn: int) -> bytes:
@@ -97,7 +99,7 @@ def spoilt(body: bytes, turn: int) -> bytes:
     return body if turn % 2 else re.sub(pattern, lambda found: found[1] + bad, body, count=1)
 
 
-def apps() -> dict[str, App]:
+def apps() -> dict[str, Site]:
     shelves = {
         "sportybet": SportyBetShelf(*map(payloads.sportybet, matches())),
         "betpawa": BetPawaShelf(*map(payloads.betpawa, matches())),

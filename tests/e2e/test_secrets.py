@@ -21,8 +21,9 @@ import grpc
 import httpx
 import pytest
 import trio
+from starlette.requests import Request
+from starlette.responses import Response
 
-from odds_service.http_server.message import Request, Response
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tests.demo.serving import listening
@@ -56,30 +57,30 @@ EVENT: Final = {
 
 async def hostile(request: Request) -> Response:  # noqa: ASYNC124  # an App is async
     """Answer with the caller's API key in the reply, in a different way for each sport."""
-    key = request.first("apiKey") or ""
-    sport = request.path.split("/")[3]
+    key = request.query_params.get("apiKey") or ""
+    sport = request.url.path.split("/")[3]
     quoted = json.dumps({"message": f"no: {key}", "error_code": key}).encode()
-    if "events" in request.path:
-        return Response(500, quoted)
+    if "events" in request.url.path:
+        return Response(quoted, 500)
     match sport:
         case "ok":
-            return Response(body=json.dumps([EVENT]).encode())
+            return Response(json.dumps([EVENT]).encode())
         case "unauthorized":
-            return Response(401, quoted)
+            return Response(quoted, 401)
         case "redirect":
             where = f"http://u:{key}@127.0.0.1/login?apiKey={key}"
-            return Response(302, b"", [("location", where)])
+            return Response(status_code=302, headers={"location": where})
         case "page":
-            return Response(body=f"<html>{key}</html>".encode(), content_type="text/html")
+            return Response(f"<html>{key}</html>".encode(), media_type="text/html")
         case "garbage":
-            return Response(body=f'[{{"id": "{key}", "bookmakers": "{key}"}}]'.encode())
+            return Response(f'[{{"id": "{key}", "bookmakers": "{key}"}}]'.encode())
         case "type":
-            return Response(body=quoted)
+            return Response(quoted)
         case "encoding":
-            return Response(body=quoted, headers=[("content-encoding", "gzip"), ("x-key", key)])
+            return Response(quoted, headers={"content-encoding": "gzip", "x-key": key})
         case "quota":
-            return Response(429, quoted, [("retry-after", "0"), ("x-requests-remaining", key)])
-    return Response(500, quoted)
+            return Response(quoted, 429, headers={"retry-after": "0", "x-requests-remaining": key})
+    return Response(quoted, 500)
 
 
 FAILING: Final = (

@@ -72,6 +72,10 @@ async def run_twice(
     async with bookmaker(STILL) as (port, _table):
         async with service(settings_of(folder, port, first)) as running:
             await scraped(running)
+            wanted = len(running.parts.scrapers)
+            await wait_until(
+                lambda: rows_of(folder / "odds.db")["source_asks"] == wanted, "asks stored"
+            )
             held = {name: entry.bookmakers for name, entry in running.parts.cache.events.items()}
         before = rows_of(folder / "odds.db")
         async with service(settings_of(folder, port, second)) as running:

@@ -9,11 +9,11 @@ import grpc
 import pytest
 import trio
 from google.rpc.error_details_pb2 import ErrorInfo
+from starlette.requests import Request
+from starlette.responses import Response
 
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.settings import SimulationSettings
-from odds_service.http_server.message import Request, Response
-from odds_service.http_server.server import serve_http
 from odds_service.model.refresh import RefreshOutcome
 from odds_service.pipeline.refresh import Refresher
 from odds_service.service import Running
@@ -23,6 +23,7 @@ from tests.support.databases import DatabasePlace
 from tests.support.places import on_databases
 from tests.support.refusals import details
 from tests.support.serving import call, service, settings_for, wait_until
+from tests.support.sites import serve_site
 
 pytestmark = on_databases
 
@@ -39,7 +40,7 @@ class Gated:
         self.asked = 0
 
     async def __call__(self, request: Request) -> Response:
-        if "/events/" in request.path:
+        if "/events/" in request.url.path:
             self.asked += 1
             await self.gate.wait()
         return await self._bookmaker(request)
@@ -51,7 +52,7 @@ async def running(place: DatabasePlace) -> AsyncIterator[tuple[Running, Gated, s
     bookmaker = Gated()
     offer = SimulatedBookmaker(STEPS)
     async with trio.open_nursery() as nursery:
-        port: int = await nursery.start(partial(serve_http, bookmaker))
+        port: int = await nursery.start(partial(serve_site, bookmaker))
         settings = settings_for(
             place.folder, port, offer.sport_keys, interval_s=3600,
             markets=list(offer.market_keys), regions=list(STEPS.regions),

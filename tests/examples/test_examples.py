@@ -15,6 +15,7 @@ import pyarrow.parquet as parquet
 import pytest
 import trio
 
+from odds_service.config import HttpSettings, Settings
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
 from tests.support.serving import service, settings_for, wait_until
@@ -27,21 +28,36 @@ LIVELY = SimulationSettings(
 )
 
 
+GRPC, HTTP = 0, 1  # the doors, in the order of their addresses
+
+
 @asynccontextmanager
-async def live(folder: Path) -> AsyncIterator[str]:
+async def live(folder: Path, door: int = GRPC) -> AsyncIterator[str]:
     """Yield the address of a service whose odds are there and keep moving."""
     offer = SimulatedBookmaker(LIVELY)
     table = {"regions": list(LIVELY.regions), "markets": list(offer.market_keys)}
     async with trio.open_nursery() as nursery:
         port = await nursery.start(partial(run_bookmaker, LIVELY))
-        settings = settings_for(folder, port, offer.sport_keys, interval_s=0.2, **table)
+        settings = both_doors(settings_for(folder, port, offer.sport_keys, interval_s=0.2, **table))
         async with service(settings) as running:
             await wait_until(lambda: running.parts.cache.events != {}, "odds")
-            yield running.address
+            yield running.server.addresses[door]
         nursery.cancel_scope.cancel()
 
 
-async def outlive(folder: Path, *command: str, lines: int) -> tuple[str, int]:
+def both_doors(
+    settings: Settings, grpc: str = "127.0.0.1:0", http: str = "127.0.0.1:0"
+) -> Settings:
+    """Return settings whose doors are at these addresses."""
+    return settings.model_copy(
+        update={
+            "server": settings.server.model_copy(update={"listen": grpc}),
+            "http": HttpSettings(listen=http),
+        }
+    )
+
+
+async def outlive(folder: Path, *command: str, lines: int, door: int = GRPC) -> tuple[str, int]:
     """Run a program that watches, and restart the service under it.
 
     The program must say that it resumed, print more after that, and end at ^C.
@@ -50,6 +66,7 @@ async def outlive(folder: Path, *command: str, lines: int) -> tuple[str, int]:
         folder: For the database.
         command: The program and its arguments; the address of the service is added.
         lines: How many lines it prints until it is known to follow the odds.
+        door: The door whose address it is.
 
     Returns:
         Its whole output, and its exit code.
@@ -58,19 +75,17 @@ async def outlive(folder: Path, *command: str, lines: int) -> tuple[str, int]:
     table = {"regions": list(LIVELY.regions), "markets": list(offer.market_keys)}
     async with trio.open_nursery() as nursery:
         port = await nursery.start(partial(run_bookmaker, LIVELY))
-        settings = settings_for(folder, port, offer.sport_keys, interval_s=0.2, **table)
+        settings = both_doors(settings_for(folder, port, offer.sport_keys, interval_s=0.2, **table))
         async with service(settings) as running:
             await wait_until(lambda: running.parts.cache.events != {}, "odds")
-            address = running.address
-            process = started(*command, address)
+            addresses = running.server.addresses
+            process = started(*command, addresses[door])
             try:
                 text = await read_until(process, lambda text: text.count("\n") >= lines)
             except trio.TooSlowError:
                 process.kill()
                 raise
-        again = settings.model_copy(
-            update={"server": settings.server.model_copy(update={"listen": address})}
-        )
+        again = both_doors(settings, *addresses)
         try:
             async with service(again):
                 text += await read_until(process, lambda text: "— resumed" in text)
@@ -117,7 +132,9 @@ PYTHON_EXAMPLES = [
     ("best_prices.py",),
     ("alert_on_move.py", "0.1"),
     ("record_parquet.py", "{file}"),
+    ("server_sent_events.py",),
 ]
+DOOR = {"server_sent_events.py": HTTP}
 
 
 @pytest.mark.parametrize("example", PYTHON_EXAMPLES, ids=lambda example: example[0])
@@ -129,11 +146,14 @@ async def test_an_example_outlives_its_server_and_says_that_it_resumed(
     given = [each.format(file=file) for each in arguments]
     lines = 3 if name == "record_parquet.py" else 6
     program = (sys.executable, "-u", str(EXAMPLES / name), *given)
-    text, code = await outlive(tmp_path, *program, lines=lines)
+    text, code = await outlive(tmp_path, *program, lines=lines, door=DOOR.get(name, GRPC))
     assert "; trying again in " in text
     assert text.count("— resumed at revision") == 1
     assert "Traceback" not in text
     assert code == 0
+    if name == "server_sent_events.py":
+        told = [int(line.split()[0]) for line in text.splitlines() if line[0].isdigit()]
+        assert told == sorted(set(told))  # none came twice
     if name == "record_parquet.py":  # ^C closed it
         revisions = parquet.read_table(file)["revision"].to_pylist()
         resumed_at = int(text.partition("— resumed at revision ")[2].split()[0])
@@ -146,7 +166,7 @@ async def test_an_example_is_quiet_when_its_reader_leaves(
 ) -> None:
     name, *arguments = example
     given = [each.format(file=tmp_path / "odds.parquet") for each in arguments]
-    async with live(tmp_path) as address:
+    async with live(tmp_path, DOOR.get(name, GRPC)) as address:
         assert await left_alone(sys.executable, str(EXAMPLES / name), *given, address) == ""
 
 
@@ -224,6 +244,29 @@ async def test_a_move_is_told(tmp_path: Path) -> None:
         before, after = line.rpartition(": ")[2].split(" → ")
         assert float(before) > 1
         assert float(after) > 1
+
+
+async def test_changes_come_by_http_alone(tmp_path: Path) -> None:
+    async with live(tmp_path, HTTP) as address:
+        example = str(EXAMPLES / "server_sent_events.py")
+        text = await run(sys.executable, example, address, "20")
+    opened, *lines = text.splitlines()
+    assert opened.startswith("— no_cursor at revision ")
+    revisions = [int(line.split()[0]) for line in lines]
+    assert len(revisions) >= 20
+    assert revisions == sorted(set(revisions))
+    assert any(re.search(r": prices home \d+\.\d\d, ", line) for line in lines)
+
+
+async def test_an_address_that_is_no_door_ends_the_example_of_http(tmp_path: Path) -> None:
+    async with live(tmp_path, HTTP) as address:
+        program = (sys.executable, str(EXAMPLES / "server_sent_events.py"), f"{address}/elsewhere")
+        process = started(*program)
+        text = await read_until(process, lambda _: False)
+        assert await trio.to_thread.run_sync(process.wait) == 1
+    assert process.stdout is not None
+    process.stdout.close()
+    assert text.startswith("404: ")
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ the stored log get an image.
 
 import json
 import logging
+import os
 import random
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
 import trio
@@ -33,12 +34,14 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Run)
 
+LONG: Final = int(os.environ.get("ODDS_FAULT_TIMES", "100"))  # times each fault strikes
+
 
 @pytest.mark.parametrize(
     "times",
     [
         pytest.param(3, id="short", marks=pytest.mark.timeout(900)),  # time-outs take their time
-        pytest.param(100, id="long", marks=pytest.mark.long),
+        pytest.param(LONG, id="long", marks=pytest.mark.long),
     ],
 )
 async def test_every_fault_in_random_order(times: int, tmp_path: Path) -> None:
@@ -54,7 +57,7 @@ async def test_every_fault_in_random_order(times: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "times", [pytest.param(1, id="short"), pytest.param(100, id="long", marks=pytest.mark.long)]
+    "times", [pytest.param(1, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.long)]
 )
 async def test_every_fault_of_files_in_random_order(times: int, tmp_path: Path) -> None:
     rng = random.Random(times)

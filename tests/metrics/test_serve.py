@@ -1,6 +1,7 @@
 """Metrics of a running service, over HTTP."""
 
 import ssl
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -115,6 +116,32 @@ async def test_what_else_is_asked_is_answered_so_and_ends_nothing(tmp_path: Path
         names = {family.name for family in text_string_to_metric_families(om.text)}  # type: ignore[no-untyped-call]
         assert "odds_head_revision" in names
         assert (await scrape(running)).value("odds_build_info") == 1
+
+
+async def test_probes_need_no_token_and_tell_whether_the_service_takes_calls() -> None:
+    ready = [True]
+    guarded = MetricsSettings(listen="127.0.0.1:0", tokens=[SecretStr("scraper")])
+    async with trio.open_nursery() as nursery:
+        serve = partial(serve_metrics, guarded, lambda: READ, ready=lambda: bool(ready))
+        address = await nursery.start(serve)
+        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+            assert (await client.get("/metrics")).status_code == 401
+            assert (await client.get("/healthz")).text == "ok\n"
+            assert (await client.get("/readyz")).status_code == 200
+            ready.clear()
+            assert (await client.get("/readyz")).status_code == 503
+            assert (await client.get("/healthz")).status_code == 200
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_running_service_is_ready_and_answers_while_it_drains(tmp_path: Path) -> None:
+    async with measured(tmp_path, STILL) as running:
+        async with httpx.AsyncClient(base_url=f"http://{running.metrics}") as client:
+            assert (await client.get("/readyz")).status_code == 200
+            await running.server.set_serving(False)  # the first step of a stop
+            assert (await client.get("/readyz")).status_code == 503
+            assert (await client.get("/healthz")).status_code == 200
+            assert (await scrape(running)).value("odds_build_info") == 1
 
 
 @pytest.mark.logs_errors

@@ -201,6 +201,21 @@ async def test_with_a_full_queue_a_source_turns_stale_and_says_why() -> None:
     stage.agrees()
 
 
+async def test_a_stale_source_says_when_it_is_the_database_that_holds_it() -> None:
+    stage = Stage(capacity=1_000)
+    await stage.detector.observe(observe(offered(big(1)), 0))
+    stage.now += timedelta(seconds=10 * INTERVAL_S)
+    stage.detector.judge_sources()
+    assert stage.cache.sources["toa"].reason == "no_success"
+    kinds = source_kinds(stage)
+    stage.queue.capacity = stage.queue.pending_changes
+    assert stage.queue.full
+    stage.detector.judge_sources()
+    assert stage.cache.sources["toa"].reason == "storage_behind"
+    assert source_kinds(stage) == kinds  # the same status: no change in the log
+    stage.agrees()
+
+
 async def test_after_a_restart_the_same_state_is_no_change() -> None:
     stage = Stage(announced=SourceStatus.UP)
     before = stage.cache.sources["toa"]

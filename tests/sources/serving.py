@@ -6,19 +6,20 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
+from starlette.requests import Request
+from starlette.responses import Response
 
-from odds_service.http_server.message import App, Request, Response
-from odds_service.http_server.server import serve_http
+from tests.support.sites import Site, serve_site
 
 # (stream, request line and headers) -> True when the connection may carry another request
 Answer = Callable[[trio.SocketStream, bytes], Awaitable[None]]
 
 
 @asynccontextmanager
-async def listening(app: App, *, gzip: bool = False) -> AsyncIterator[str]:
+async def listening(app: Site, *, gzip: bool = False) -> AsyncIterator[str]:
     """Serve a well-behaved application, and yield its base URL."""
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(lambda **kw: serve_http(app, gzip=gzip, **kw))
+        port = await nursery.start(lambda **kw: serve_site(app, gzip=gzip, **kw))
         yield f"http://127.0.0.1:{port}"
         nursery.cancel_scope.cancel()
 
@@ -59,7 +60,7 @@ def head_of(status: int, *headers: str, length: int | None = None) -> bytes:
 
 def json_of(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return a well-formed JSON answer."""
-    return Response(status, json.dumps(value).encode(), headers=list((headers or {}).items()))
+    return Response(json.dumps(value).encode(), status, headers)
 
 
 class Scripted:
@@ -70,6 +71,6 @@ class Scripted:
         self.requests: list[Request] = []
 
     async def __call__(self, request: Request) -> Response:
-        await trio.lowlevel.checkpoint()
+        await request.body()  # kept for the test
         self.requests.append(request)
         return self.answers[min(len(self.requests), len(self.answers)) - 1]

@@ -2,9 +2,9 @@
 
 import pytest
 import trio
+from starlette.responses import Response
 
 from odds_service.errors import SourceError
-from odds_service.http_server.message import Response
 from odds_service.sources.access import (
     MAX_RETRY_WAIT_S,
     Access,
@@ -116,7 +116,7 @@ def test_pulls_and_discovery_back_off_to_a_bound() -> None:
 
 async def test_the_scrapers_policy_is_that_of_the_http_client() -> None:
     """A 429 that the HTTP client met holds the pulls too, within the service's own bound."""
-    app = Scripted(Response(429, headers=[("Retry-After", "600")]))
+    app = Scripted(Response(status_code=429, headers={"Retry-After": "600"}))
     async with listening(app) as url, open_http(url, HttpSettings(attempts=1)) as http:
         source = Sharing(http.access)
         access = access_of(source)  # type: ignore[arg-type]  # a part of one

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import trio
 from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import Response
 
 from odds_service.errors import SettingsError, SourceError
-from odds_service.http_server.message import Request, Response
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
-from odds_service.model.observation import Completeness
+from odds_service.model.observation import Completeness, UnmappedSample
 from odds_service.sources.base import Source
 from odds_service.sources.registry import open_source, source_kinds
 from tests.sources.serving import Scripted, json_of, listening
@@ -121,14 +122,14 @@ async def test_a_tournament_that_fails_keeps_its_events(kind: str) -> None:
     broken: set[str] = set()
 
     async def app(request: Request) -> Response:
-        asked = f"{request.query}{request.body.decode()}"
+        asked = f"{list(request.query_params.values())}{(await request.body()).decode()}"
         if any(word in asked for word in broken):
-            return Response(200, b"<html>Just a moment</html>")
+            return Response(b"<html>Just a moment</html>")
         return await shelf(request)
 
     async with source_of(kind, app) as source:
         whole = await source.discover()
-        broken.add({"sportybet": "sr:tournament:2", "betpawa": '["2"]}', "bet9ja": "['2']"}[kind])
+        broken.add({"sportybet": "sr:tournament:2", "betpawa": '["2"]}', "bet9ja": "'2'"}[kind])
         part = await source.discover()
         assert part.problems == {"html": 1}
         assert {pull.key for pull in part.pulls} == {pull.key for pull in whole.pulls}
@@ -191,6 +192,14 @@ async def test_a_market_that_no_table_knows_is_counted_by_its_name(kind: str) ->
     assert list(seen.unmapped.values()) == [1]
     (name,) = seen.unmapped
     assert "99999" in name or "S_NEVERSEEN" in name
+    outcomes = ("1", "2") if kind == "bet9ja" else ("1",)
+    sample = UnmappedSample(
+        sport="soccer",
+        event_id=event_id,
+        event_name="Wuhan Three Towns – Qingdao Hainiu",
+        outcomes=outcomes,
+    )
+    assert seen.unmapped_samples == {name: sample}
 
 
 @each
@@ -215,16 +224,16 @@ ENVELOPES: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (Response(200, b"<html>Just a moment</html>"), "html"),
-        (Response(404, b"<html>Not here</html>"), None),
-        (Response(403), "forbidden"),
-        (Response(500), "server_error"),
-        (Response(429), "rate_limited"),
-        (Response(302, headers=[("Location", "/login")]), "redirect"),
-        (Response(200, b"[]"), "wrong_shape"),
-        (Response(200, b"{}"), "wrong_shape"),
-        (Response(200, b'{"bizCode": 1, "R": "X"}'), None),
-        (Response(200, b'{"id": "1", "R": "OK", "bizCode'), "wrong_shape"),
+        (Response(b"<html>Just a moment</html>"), "html"),
+        (Response(b"<html>Not here</html>", 404), None),
+        (Response(status_code=403), "forbidden"),
+        (Response(status_code=500), "server_error"),
+        (Response(status_code=429), "rate_limited"),
+        (Response(status_code=302, headers={"Location": "/login"}), "redirect"),
+        (Response(b"[]"), "wrong_shape"),
+        (Response(b"{}"), "wrong_shape"),
+        (Response(b'{"bizCode": 1, "R": "X"}'), None),
+        (Response(b'{"id": "1", "R": "OK", "bizCode'), "wrong_shape"),
     ],
 )
 async def test_a_failure_is_never_taken_for_gone(
@@ -276,15 +285,15 @@ async def test_they_say_who_they_are_and_no_more() -> None:
     async def app(request: Request) -> Response:
         await trio.lowlevel.checkpoint()
         requests.append(request)
-        return Response(404, b"{}")
+        return Response(b"{}", 404)
 
     http = {"user_agent": "me/1.0 (me@example.org)"}
     async with source_of("betpawa", app, http=http, headers={"x-more": "1"}) as source:
         await source.fetch_event("1", None)
     (request,) = requests
-    assert request.header("user-agent") == "me/1.0 (me@example.org)"
-    assert request.header("x-pawa-brand") == "betpawa-nigeria"
-    assert request.header("x-more") == "1"
+    assert request.headers["user-agent"] == "me/1.0 (me@example.org)"
+    assert request.headers["x-pawa-brand"] == "betpawa-nigeria"
+    assert request.headers["x-more"] == "1"
 
 
 @pytest.mark.parametrize(

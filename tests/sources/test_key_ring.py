@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import structlog.testing
 import trio
+from starlette.requests import Request
+from starlette.responses import Response
 
 from odds_service.errors import SettingsError, SourceError
-from odds_service.http_server.message import Request, Response
 from odds_service.sources.base import Pull
 from odds_service.sources.budget import RENEWAL_S
 from odds_service.sources.key_ring import KeyRing
@@ -32,7 +33,7 @@ class Account:
 
     async def __call__(self, request: Request) -> Response:
         await trio.lowlevel.checkpoint()
-        key = request.first("apiKey") or ""
+        key = request.query_params.get("apiKey") or ""
         self.asked.append(key)
         left = self.credits.get(key)
         if left is None:
@@ -89,7 +90,7 @@ async def test_a_limit_of_calls_a_second_changes_no_key() -> None:
 
     async def app(request: Request) -> Response:
         await trio.lowlevel.checkpoint()
-        asked.append(request.first("apiKey"))
+        asked.append(request.query_params.get("apiKey"))
         return json_of(said, 429)
 
     async with listening(app) as url:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.settings import SimulationSettings
 from odds_service.errors import SettingsError, SourceError
-from odds_service.http_server.message import App, Request, Response
 from odds_service.model.observation import ANY, Completeness, Observation
 from odds_service.sources import key_file
 from odds_service.sources.base import Offer, Pull
@@ -20,6 +21,7 @@ from odds_service.sources.registry import open_source
 from odds_service.sources.the_odds_api import TheOddsApi
 from tests.sources.serving import Scripted, json_of, listening
 from tests.support.recorded import ODDS_API, bodies_of, needs_recorded
+from tests.support.sites import Site
 
 KEY: Final = "key-of-the-test"
 RECORDED_ERRORS: Final = sorted(set(bodies_of(ODDS_API / "errors"))) if ODDS_API.is_dir() else [b""]
@@ -27,7 +29,7 @@ PULL: Final = Pull(key="soccer_epl")
 
 
 @asynccontextmanager
-async def source_of(app: App, **table: Any) -> AsyncIterator[TheOddsApi]:
+async def source_of(app: Site, **table: Any) -> AsyncIterator[TheOddsApi]:
     """Open a source that fetches from `app`."""
     settings = {"sports": ["soccer_epl"], "api_key": KEY, "http": {"attempts": 1}} | table
     async with listening(app) as url:
@@ -115,11 +117,11 @@ async def test_what_is_asked() -> None:
         with pytest.raises(SourceError):
             await source.fetch_event("e1", None)
     (request,) = app.requests
-    assert request.path == "/v4/sports/soccer_epl/odds"
-    assert request.query == {
-        "apiKey": [KEY], "markets": ["totals"], "bookmakers": ["x,y"], "oddsFormat": ["decimal"],
-        "dateFormat": ["iso"],
-    }  # fmt: skip
+    assert request.url.path == "/v4/sports/soccer_epl/odds"
+    assert sorted(request.query_params.multi_items()) == [
+        ("apiKey", KEY), ("bookmakers", "x,y"), ("dateFormat", "iso"), ("markets", "totals"),
+        ("oddsFormat", "decimal"),
+    ]  # fmt: skip
     assert (seen.scope.bookmakers, seen.scope.markets) == (
         frozenset({"x", "y"}),
         frozenset({"totals"}),
@@ -154,11 +156,11 @@ async def test_the_answer_says_what_its_prices_are(
 
 async def test_american_prices_are_not_taken_for_decimal_ones() -> None:
     body = json.dumps([listed()]).replace("2.5", "-170").encode()
-    async with source_of(Scripted(Response(200, body))) as source:
+    async with source_of(Scripted(Response(body))) as source:
         with pytest.raises(SourceError) as caught:
             await source.fetch(PULL)
     assert caught.value.kind == "wrong_format"
-    async with source_of(Scripted(Response(200, body)), odds_format="american") as source:
+    async with source_of(Scripted(Response(body)), odds_format="american") as source:
         assert prices(await source.fetch(PULL)) == pytest.approx([2.5, 1 + 100 / 170])
 
 
@@ -208,7 +210,7 @@ async def test_too_many_calls_a_second() -> None:
 async def test_a_body_that_is_none_is_a_failure_and_not_an_empty_list(
     body: bytes, kind: str
 ) -> None:
-    async with source_of(Scripted(Response(200, body))) as source:
+    async with source_of(Scripted(Response(body))) as source:
         with pytest.raises(SourceError) as caught:
             await source.fetch(PULL)
     assert caught.value.kind == kind
@@ -218,7 +220,7 @@ async def test_a_body_that_is_none_is_a_failure_and_not_an_empty_list(
 @pytest.mark.parametrize("body", RECORDED_ERRORS)
 async def test_recorded_errors(body: bytes) -> None:
     status = 401 if b"KEY" in body else 422
-    async with source_of(Scripted(Response(status, body))) as source:
+    async with source_of(Scripted(Response(body, status))) as source:
         with pytest.raises(SourceError) as caught:
             await source.fetch(PULL)
     assert caught.value.kind in {"missing_key", "invalid_market_combo"}
@@ -228,13 +230,13 @@ async def test_recorded_errors(body: bytes) -> None:
 @needs_recorded
 async def test_recorded_upcoming_events_and_player_markets() -> None:
     upcoming = (ODDS_API / "upcoming_odds.json").read_bytes()
-    async with source_of(Scripted(Response(200, upcoming)), sports=["upcoming"]) as source:
+    async with source_of(Scripted(Response(upcoming)), sports=["upcoming"]) as source:
         seen = await source.fetch(Pull(key="upcoming"))
     assert len(seen.events) == 10
     assert len({event.sport for event in seen.events}) > 1
     players = (ODDS_API / "event_odds_player_points.json").read_bytes()
     table: dict[str, Any] = {"odds_format": "american", "markets": ["player_points"]}
-    async with source_of(Scripted(Response(200, players)), **table) as source:
+    async with source_of(Scripted(Response(players)), **table) as source:
         one = await source.fetch_event(json.loads(players)["id"], "basketball_nba")
     (event,) = one.events
     keys = {key for bookmaker in event.bookmakers for key in bookmaker.markets}
@@ -268,14 +270,14 @@ async def test_a_key_file_that_changes_is_used_by_the_next_fetch(
     monkeypatch.setattr(key_file, "LOOK_S", 0.0)
     path = tmp_path / "key"
     path.write_text("first-key")
-    app = Scripted(json_of([]), json_of([]), Response(401, b'{"message": "no: second-key"}'))
+    app = Scripted(json_of([]), json_of([]), Response(b'{"message": "no: second-key"}', 401))
     async with source_of(app, api_key=None, api_key_file=path) as source:
         await source.fetch(PULL)
         path.write_text("second-key")
         await source.fetch(PULL)
         with pytest.raises(SourceError) as caught:
             await source.fetch(PULL)
-    assert [each.first("apiKey") for each in app.requests] == [
+    assert [each.query_params.get("apiKey") for each in app.requests] == [
         "first-key", "second-key", "second-key",
     ]  # fmt: skip
     assert "second-key" not in str(caught.value)
@@ -286,7 +288,7 @@ async def test_where_the_key_comes_from(tmp_path: Path, monkeypatch: pytest.Monk
         app = Scripted(json_of([]))
         async with source_of(app, api_key=None, **table) as source:
             await source.fetch(PULL)
-        return app.requests[0].first("apiKey") or ""
+        return app.requests[0].query_params.get("apiKey") or ""
 
     async def refused(**table: Any) -> str:
         with pytest.raises(SettingsError) as caught:
@@ -316,8 +318,8 @@ async def test_by_event_each_event_is_a_pull_and_a_sport_that_fails_keeps_its_ow
     broken: set[str] = set()
 
     async def app(request: Request) -> Response:
-        if any(sport in request.path for sport in broken):
-            return Response(200, b"<html>Just a moment</html>")
+        if any(sport in request.url.path for sport in broken):
+            return Response(b"<html>Just a moment</html>")
         return await bookmaker(request)
 
     async with source_of(app, sports=[one, other], by_event=True, markets=["h2h"]) as source:

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import trio
+from starlette.requests import Request
+from starlette.responses import Response
 
 from odds_service.config import Settings, load_settings
-from odds_service.http_server.message import Request, Response
-from odds_service.http_server.server import serve_http
 from tests.support.providers import (
     Bet9jaShelf,
     BetPawaShelf,
     ProviderShelf,
     SportyBetShelf,
 )
+from tests.support.sites import serve_site
 
 SHELVES: Final[dict[str, type[ProviderShelf]]] = {
     "sportybet": SportyBetShelf,
@@ -51,7 +52,7 @@ async def sites(*shelves: ProviderShelf) -> AsyncIterator[tuple[dict[str, Site],
     urls = {}
     async with trio.open_nursery() as nursery:
         for name, site in made.items():
-            port = await nursery.start(lambda site=site, **kw: serve_http(site, gzip=True, **kw))
+            port = await nursery.start(lambda site=site, **kw: serve_site(site, gzip=True, **kw))
             urls[name] = f"http://127.0.0.1:{port}"
         yield made, urls
         nursery.cancel_scope.cancel()

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import trio
 from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.responses import Response
 
-from odds_service.http_server.message import Request, Response
 from tests.support.providers import ProviderShelf
 
 # A part to spoil, and its new value, by shares from 0 to 1: (the name of a field, the field among
@@ -114,19 +115,19 @@ class SpoiltShelf:
 
     async def __call__(self, request: Request) -> Response:
         await trio.lowlevel.checkpoint()
-        response = self._shelf.answer(request)
-        if response.status != 200 or not self.spoilt:
+        response = self._shelf.answer(request, await request.body())
+        if response.status_code != 200 or not self.spoilt:
             return response
-        asked = request.path.rpartition("/")[2] == self._event_id or self._event_id in {
-            request.first("eventId"), request.first("EVENTID")
+        asked = request.url.path.rpartition("/")[2] == self._event_id or self._event_id in {
+            request.query_params.get("eventId"), request.query_params.get("EVENTID")
         }  # fmt: skip
         if not asked:
             return response
         self._clean = not self._clean
         if self._clean:
             return response  # each spoilt answer is followed by a whole one
-        body = json.loads(b"".join(response.pieces))
-        return Response(200, json.dumps(spoil(body, self.spoilt.popleft())).encode())
+        body = json.loads(bytes(response.body))
+        return Response(json.dumps(spoil(body, self.spoilt.popleft())).encode())
 
 
 class SpoiltListing:
@@ -143,7 +144,7 @@ class SpoiltListing:
         self._clean = not self._clean
         if self.spoilt and not self._clean:
             events = [spoil(events[0], self.spoilt.popleft()), *events[1:]]
-        return Response(200, json.dumps(events).encode())
+        return Response(json.dumps(events).encode())
 
 
 def listed_event(number: int, home: str, away: str, start: datetime) -> Any:

@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import trio
+from starlette.requests import Request
 
-from odds_service.http_server.message import App, Request, Response
+from tests.support.sites import Site, request_of
 
 Fault = Callable[[trio.SocketStream, bytes], Awaitable[None]]
 
@@ -125,7 +126,7 @@ class HostileSite:
     `spoilt`, where given, changes good bodies: it takes the body and the number of good answers.
     """
 
-    def __init__(self, app: App, spoilt: Callable[[bytes, int], bytes] | None = None) -> None:
+    def __init__(self, app: Site, spoilt: Callable[[bytes, int], bytes] | None = None) -> None:
         self.requests = 0
         self.served: Counter[str] = Counter()
         self._app = app
@@ -143,20 +144,20 @@ class HostileSite:
     async def _answer(self, stream: trio.SocketStream, request: Request) -> None:
         turn = self.requests
         self.requests += 1
-        response: Response = await self._app(request)
-        good = b"".join(response.pieces)
+        response = await self._app(request)
+        good = bytes(response.body)
         if turn % EVERY_STORM >= EVERY_STORM - STORM_REQUESTS:
             self.served["429 storm"] += 1
             await stream.send_all(STORM)
-        elif turn >= GOOD_FIRST and self._lot.random() < BAD_SHARE and response.status == 200:
+        elif turn >= GOOD_FIRST and self._lot.random() < BAD_SHARE and response.status_code == 200:
             name, (fault, _) = next(self._faults)
             self.served[name] += 1
             await fault(stream, good)
         else:
             self.served["good"] += 1
-            body = self._spoilt(good, self.served["good"]) if response.status == 200 else good
+            body = self._spoilt(good, self.served["good"]) if response.status_code == 200 else good
             packed = gzip.compress(body, 1)
-            await stream.send_all(answer(response.status, packed, "Content-Encoding: gzip"))
+            await stream.send_all(answer(response.status_code, packed, "Content-Encoding: gzip"))
 
 
 async def _request_on(stream: trio.SocketStream) -> Request:
@@ -172,7 +173,7 @@ async def _request_on(stream: trio.SocketStream) -> Request:
     while len(body) < length:
         body += await _some(stream)
     method, target, _ = first.split(" ")
-    return Request.from_target(method, target, headers, body)
+    return request_of(method, target, headers, body)
 
 
 async def _some(stream: trio.SocketStream) -> bytes:

@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Final
 
 import trio
-
-from odds_service.http_server.message import Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 SPORTYBET_SUCCESS: Final = 10_000
 BETPAWA_PAGE_LIMIT: Final = 100
@@ -50,8 +50,8 @@ class ProviderShelf(ABC):
 
     async def __call__(self, request: Request) -> Response:
         await trio.lowlevel.checkpoint()
-        self.requests.append(request.path)
-        return self.answer(request)
+        self.requests.append(request.url.path)
+        return self.answer(request, await request.body())
 
     @staticmethod
     @abstractmethod
@@ -59,7 +59,7 @@ class ProviderShelf(ABC):
         """Return the id under which an event's payload is fetched."""
 
     @abstractmethod
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request, body: bytes) -> Response:
         """Return the site's answer to a request."""
 
 
@@ -72,11 +72,13 @@ class SportyBetShelf(ProviderShelf):
     def id_of(payload: Any) -> str:
         return str(payload["eventId"])
 
-    def answer(self, request: Request) -> Response:
-        *_, call = request.path.split("/")
+    def answer(self, request: Request, body: bytes) -> Response:
+        *_, call = request.url.path.split("/")
         if call == "event":
-            payload = self.events.get(request.first("eventId") or "")
-            if payload is not None and not self._is_of(payload, request.first("productId")):
+            payload = self.events.get(request.query_params.get("eventId") or "")
+            if payload is not None and not self._is_of(
+                payload, request.query_params.get("productId")
+            ):
                 payload = payload | {"markets": []}
             return self._success(payload)
         if call == "popularAndSportList":
@@ -85,7 +87,7 @@ class SportyBetShelf(ProviderShelf):
             return self._success(
                 [
                     {"id": tournament, "events": self._listed(tournament)}
-                    for query in json.loads(request.body)
+                    for query in json.loads(body)
                     for group in query["tournamentId"]
                     for tournament in group
                 ]
@@ -137,12 +139,12 @@ class BetPawaShelf(ProviderShelf):
     def id_of(payload: Any) -> str:
         return str(payload["id"])
 
-    def answer(self, request: Request) -> Response:
-        parts = request.path.removeprefix("/api/sportsbook/v3/").split("/")
+    def answer(self, request: Request, body: bytes) -> Response:
+        parts = request.url.path.removeprefix("/api/sportsbook/v3/").split("/")
         if parts[:2] == ["categories", "list"]:
             return _json({"withRegions": [self._category(parts[2])], "onlyMeta": []})
         if parts == ["events", "lists", "by-queries"]:
-            queries = json.loads(request.first("q") or "{}")["queries"]
+            queries = json.loads(request.query_params.get("q") or "{}")["queries"]
             return _json({"responses": [{"responses": self._page(query)} for query in queries]})
         if parts[0] == "events" and parts[-1] in self.events:
             return _json(self.events[parts[-1]])
@@ -186,15 +188,15 @@ class Bet9jaShelf(ProviderShelf):
     def id_of(payload: Any) -> str:
         return str(payload["ID"])
 
-    def answer(self, request: Request) -> Response:
-        *_, call = request.path.split("/")
+    def answer(self, request: Request, body: bytes) -> Response:
+        *_, call = request.url.path.split("/")
         if call == "GetEvent":
-            payload = self.events.get(request.first("EVENTID") or "")
+            payload = self.events.get(request.query_params.get("EVENTID") or "")
             return _json({"R": "E"} if payload is None else {"R": "OK", "D": payload})
         if call == "GetSports":
             return _json({"R": "OK", "D": {"PAL": self._tree()}})
         if call == "GetEventsInGroupV2":
-            group = request.first("GROUPID")
+            group = request.query_params.get("GROUPID")
             fields = ("ID", "EXTID", "STARTDATE", "DS")
             found = [
                 {name: payload[name] for name in fields if name in payload}
@@ -214,4 +216,4 @@ class Bet9jaShelf(ProviderShelf):
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    return Response(status, json.dumps(value).encode())
+    return Response(json.dumps(value).encode(), status)

@@ -20,14 +20,14 @@ from typing import Any, NamedTuple
 import grpc
 import trio
 from google.protobuf.duration_pb2 import Duration
+from starlette.requests import Request
+from starlette.responses import Response
 
 from odds_service.client import OddsMap, Step
 from odds_service.client.requests import cursor_message
 from odds_service.client.values import Changes, Heartbeat, ImageLoaded, Lagged, Opened
 from odds_service.config import Settings
 from odds_service.errors import StorageUnavailable
-from odds_service.http_server.message import Request, Response
-from odds_service.http_server.server import serve_http
 from odds_service.model.cursor import Cursor
 from odds_service.service import Running, run_service
 from odds_service.store import Retention
@@ -36,6 +36,7 @@ from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tests.support.offer import SPORT
 from tests.support.oracle import Identity
 from tests.support.serving import settings_for
+from tests.support.sites import serve_site
 from tests.support.watching import odds_in, place_of, shown
 
 WAIT_S = 60.0
@@ -76,13 +77,13 @@ class Bookmaker:
         self._came = trio.Event()
 
     async def __call__(self, request: Request) -> Response:
-        if request.path != f"/v4/sports/{SPORT}/odds":
-            return Response(404)
+        if request.url.path != f"/v4/sports/{SPORT}/odds":
+            return Response(status_code=404)
         held = _Held()
         self._held.append(held)
         self._came.set()
         await held.answered.wait()
-        return Response(503) if held.body is None else Response(200, held.body)
+        return Response(status_code=503) if held.body is None else Response(held.body)
 
     async def give(self, body: bytes) -> None:
         while not self._held:
@@ -119,7 +120,7 @@ class Rig:
         self._bookmaker = Bookmaker()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            port = await nursery.start(serve_http, self._bookmaker)
+            port = await nursery.start(serve_site, self._bookmaker)
             self._settings: Settings = settings_for(
                 self.folder, port, [SPORT], interval_s=0.01, http={"read_s": 600, "total_s": 600}
             )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from odds_service.wire.pb.odds.v1 import odds_pb2
-from tools import codegen
+from tools import codegen, proto_comments
 
 RELEASED = """
 syntax = "proto3";
@@ -141,6 +141,38 @@ def test_code_that_differs_is_missing_or_left_over_is_stale(tmp_path: Path) -> N
     assert codegen.write(codegen.generate(proto), generated) == stale
     assert codegen.problems(proto, generated, released) == []
     assert (generated / "__init__.py").read_text("utf-8") == '"""Written by hand."""\n'
+
+
+def test_comments_are_taken_by_the_full_names_of_what_they_describe(tmp_path: Path) -> None:
+    text = (
+        RELEASED.replace('syntax = "proto3";', '// A shop.\n\nsyntax = "proto3";')
+        .replace("string id = 1;", "// Its number,\n  // as text.\n  string id = 1;")
+        .replace("message Line {", "// A line.\n  message Line {")
+        .replace("KIND_TOY = 2;", "// To play.\n  KIND_TOY = 2;")
+        .replace("rpc Get(", "// Gets it.\n  rpc Get(")
+    )
+    files = codegen.descriptor_set(written(tmp_path, text), with_comments=True)
+    assert proto_comments.comments(files, "shop.v1") == {
+        "shop.v1": "A shop.",
+        "shop.v1.Order": "An order.",
+        "shop.v1.Order.id": "Its number,\nas text.",
+        "shop.v1.Order.Line": "A line.",
+        "shop.v1.Kind.KIND_TOY": "To play.",
+        "shop.v1.ShopService.Get": "Gets it.",
+    }
+    path = tmp_path / "comments.json"
+    stale = ["comments.json is stale: run `make proto`"]
+    assert proto_comments.problems(files, "shop.v1", path) == stale
+    assert proto_comments.write(files, "shop.v1", path) == ["comments.json"]
+    assert proto_comments.problems(files, "shop.v1", path) == []
+    assert proto_comments.write(files, "shop.v1", path) == []
+    path.write_text(path.read_text("utf-8").replace("To play", "To sell"), "utf-8")
+    assert proto_comments.problems(files, "shop.v1", path) == stale
+
+
+def test_the_committed_comments_are_current() -> None:
+    files = codegen.descriptor_set(codegen.PROTO, with_comments=True)
+    assert proto_comments.problems(files, codegen.CONTRACT) == []
 
 
 @pytest.mark.slow  # starts the protoc of the other environment

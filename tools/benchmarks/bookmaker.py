@@ -18,11 +18,14 @@ from typing import Annotated, Any
 import msgspec
 import trio
 import typer
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import request_response
 
+from odds_service.asgi import Limits, serve_app
 from odds_service.demo import names
 from odds_service.demo.settings import SimulationSettings
-from odds_service.http_server.message import Request, Response
-from odds_service.http_server.server import HttpLimits, serve_http
 from odds_service.model.observation import Observation
 from tools.benchmarks.load import Load, markets_of, settings_of
 from tools.benchmarks.processes import tell
@@ -63,22 +66,23 @@ class Bookmaker:
         self._moved = trio.Event()
 
     async def __call__(self, request: Request) -> Response:
-        if request.path in self._lists:
-            return Response(200, self._lists[request.path])
-        of_one = request.first("bookmakers")
-        which = request.path if of_one is None else f"{request.path} {of_one}"
+        path = request.scope["path"]
+        if path in self._lists:
+            return Response(self._lists[path])
+        of_one = request.query_params.get("bookmakers")
+        which = path if of_one is None else f"{path} {of_one}"
         place = self._served[which]
-        if request.first(BARE) is not None:
-            return Response(200, self._body(which, place))
+        if request.query_params.get(BARE) is not None:
+            return Response(self._body(which, place))
         self.waiting += 1
         while place >= self._allowed:
             await self._moved.wait()
         self.waiting -= 1
 
-        def sent() -> None:
+        async def sent() -> None:
             self._served[which] += 1
 
-        return Response(200, self._body(which, place), on_sent=sent)
+        return Response(self._body(which, place), background=BackgroundTask(sent))
 
     def _body(self, which: str, place: int) -> bytes:
         last = len(self._cycles) - 1
@@ -155,8 +159,8 @@ async def _serve(settings: SimulationSettings, cycles: int, small: int, single: 
     bookmaker = Bookmaker(served, lists)
     async with trio.open_nursery() as nursery:
         # A request may wait while a part measures something else.
-        limits = HttpLimits(idle_s=3_600.0, request_s=3_600.0)
-        port = await nursery.start(partial(serve_http, bookmaker, limits=limits))
+        limits = Limits(idle_s=3_600.0, request_s=3_600.0)
+        port = await nursery.start(partial(serve_app, request_response(bookmaker), limits=limits))
         tell(
             {"port": port, "sports": sports, "markets": sorted(offered), "shown": shown,
              "names": [key for key, _ in names.bookmakers(settings.bookmakers)],

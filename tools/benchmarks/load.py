@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
+from starlette.requests import Request
 
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.settings import SimulationSettings
-from odds_service.http_server.message import Request
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
 from odds_service.sources.odds_api_body import BodyReader, PriceFormat
 
@@ -89,15 +89,18 @@ class Load:
         )
 
     async def _body(self, sport: str) -> bytes:
-        query = {
-            "apiKey": ["benchmark"],
-            "regions": ["uk,eu"],
-            "markets": [",".join(self.bookmaker.market_keys)],
+        markets = ",".join(self.bookmaker.market_keys)
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": f"/v4/sports/{sport}/odds",
+            "query_string": f"apiKey=benchmark&regions=uk,eu&markets={markets}".encode(),
+            "headers": [],
         }
-        response = await self.bookmaker(Request("GET", f"/v4/sports/{sport}/odds", query, [], b""))
-        if response.status != 200:
-            raise RuntimeError(f"the simulator answered {response.status}: {response.body!r}")
-        return b"".join(response.pieces)
+        response = await self.bookmaker(Request(scope))
+        if response.status_code != 200:
+            raise RuntimeError(f"the simulator answered {response.status_code}: {response.body!r}")
+        return bytes(response.body)
 
 
 def markets_of(observations: Iterable[Observation]) -> int:

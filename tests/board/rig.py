@@ -137,9 +137,7 @@ class BoardRig:
             for number, site in enumerate(self.sites)
         ]  # fmt: skip
         server = {"listen": "127.0.0.1:0", "tokens": list(tokens)} | limits
-        settings = load_settings(
-            server=server, database={"url": f"sqlite:///{folder / 'odds.db'}"}
-        )
+        settings = load_settings(server=server, database={"url": f"sqlite:///{folder / 'odds.db'}"})
         self._settings = settings.model_copy(
             update={
                 "sources": tables,

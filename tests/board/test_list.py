@@ -13,9 +13,7 @@ def row(page: Any, text: str) -> Any:
     return page.locator(".row", has_text=text)
 
 
-def test_shows_matches_by_start_with_their_best_prices(
-    rig: BoardRig, open_page: Opens
-) -> None:
+def test_shows_matches_by_start_with_their_best_prices(rig: BoardRig, open_page: Opens) -> None:
     soon = Match("soon", "Early City", "Late Town", 5, {"alfa": prices()})
     running = Match("run", "Now United", "Then Rovers", -20, {"alfa": prices()})
     rig.sites[0].offer([derby(), soon, running])
@@ -77,7 +75,7 @@ def test_filters_are_in_the_address(rig: BoardRig, open_page: Opens) -> None:
     assert "competition=soccer_epl" in page.url
     page.keyboard.press("/")
     page.keyboard.type("now united")
-    page.wait_for_function("location.search.includes('q=now')")
+    page.wait_for_function("() => location.search.includes('q=now')")
     shared = open_page(page.url)
     row(shared, "Then Rovers").wait_for()
     assert shared.locator(".row").count() == 1
@@ -119,7 +117,10 @@ def test_many_matches_are_few_in_the_page(rig: BoardRig, open_page: Opens) -> No
     page.keyboard.press("End")
     row(page, "Home 1299").locator(".price", has_text="2.00").wait_for()
     assert page.locator(".row").count() <= ROWS_IN_PAGE
-    shown = "import('/feed.js').then(({feed}) => [feed.shown.rows.length, feed.stores.rows.events.size])"
+    shown = (
+        "import('/feed.js').then(({feed}) =>"
+        " [feed.shown.rows.length, feed.stores.rows.events.size])"
+    )
     asked, held = page.evaluate(shown)
     assert 0 < asked <= ROWS_IN_PAGE
     assert held <= ROWS_IN_PAGE

@@ -82,7 +82,7 @@ def test_counts_from_a_change_at_the_bookmaker_to_the_text_in_the_cell(
         wanted = 2 + step / 100
         began = time.time()
         rig.sites[0].offer([derby(bravo=prices(wanted))])
-        page.wait_for_function(f"window.seen.some(([text]) => text === '{wanted:.2f}')")
+        page.wait_for_function(f"() => window.seen.some(([text]) => text === '{wanted:.2f}')")
         at = dict(page.evaluate("window.seen"))[f"{wanted:.2f}"] / 1000
         delays.append(at - began)
     assert [text for text, _ in page.evaluate("window.seen")] == [
@@ -103,12 +103,10 @@ def test_greys_suspended_and_unpriced_odds(rig: BoardRig, open_page: Opens) -> N
     has_class(cell(page, "draw", "carol"), "suspended")
     left_out = page.locator(f"{H2H} tr.market td.margin.left-out")
     left_out.get_by_text("incomplete").wait_for()
-    assert "missing" in left_out.first.get_attribute("title")
+    assert "missing" in str(left_out.first.get_attribute("title"))
 
 
-def test_strikes_stale_odds_through_with_their_age(
-    two_sites: BoardRig, open_page: Opens
-) -> None:
+def test_strikes_stale_odds_through_with_their_age(two_sites: BoardRig, open_page: Opens) -> None:
     match = derby()
     two_sites.sites[0].offer([match])
     second = derby()
@@ -171,7 +169,10 @@ def test_moves_with_the_keyboard(rig: BoardRig, open_page: Opens) -> None:
     cell(page, "home", "alfa").click()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
-    focused = "document.activeElement.dataset.bookmaker + ' ' + document.activeElement.closest('tr').dataset.outcome"
+    focused = (
+        "document.activeElement.dataset.bookmaker + ' '"
+        " + document.activeElement.closest('tr').dataset.outcome"
+    )
     assert page.evaluate(focused) == "bravo|site-0 draw"
     assert page.locator("td.cell[tabindex='0']").count() == 1
     page.keyboard.press("End")

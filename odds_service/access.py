@@ -15,7 +15,13 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
-from odds_service.config import AccessSettings, ListenSettings, Right, ServerSettings
+from odds_service.config import (
+    AccessSettings,
+    HttpSettings,
+    ListenSettings,
+    Right,
+    ServerSettings,
+)
 from odds_service.errors import SettingsError
 from odds_service.file_mark import Mark, file_mark
 from odds_service.model.restriction import Restriction
@@ -257,18 +263,30 @@ def _listed(path: Path, key: str) -> list[str]:
     return tokens
 
 
-def check_address(settings: ListenSettings) -> None:
-    """Raise SettingsError for a malformed address, or a public one without TLS or tokens."""
+def check_http(http: HttpSettings, server: ServerSettings) -> None:
+    """Raise SettingsError for an address of the HTTP door that cannot be served with [server]."""
+    if http.listen:
+        check_address(server.model_copy(update={"listen": http.listen}), "http.listen")
+
+
+def check_address(settings: ListenSettings, key: str = "") -> None:
+    """Raise SettingsError for a malformed address, or a public one without TLS or tokens.
+
+    Args:
+        settings: The address and what guards it.
+        key: The setting that holds the address; empty for `listen` of the settings' own section.
+    """
     section = settings.section
+    key = key or f"{section}.listen"
     host, colon, port = settings.listen.rpartition(":")
     digits = port.isascii() and port.isdigit() and len(port) <= 5
     if not colon or not host or not digits or int(port) > 65_535:
-        raise SettingsError(f"{section}.listen: {settings.listen!r} is not like 127.0.0.1:50051")
+        raise SettingsError(f"{key}: {settings.listen!r} is not like 127.0.0.1:50051")
     guarded = settings.tls_certificate is not None or read_tokens(settings)
     if is_loopback(host) or guarded or settings.insecure_public:
         return
     raise SettingsError(
-        f"{section}.listen: {settings.listen} can be reached by others, without TLS or tokens: set"
+        f"{key}: {settings.listen} can be reached by others, without TLS or tokens: set"
         f" {section}.tls_certificate and tls_key, or {section}.tokens, or insecure_public = true"
     )
 

@@ -7,6 +7,7 @@ from functools import partial
 import trio
 from msgspec import Struct
 
+from odds_service.access import check_http
 from odds_service.bridge import BridgeFaults
 from odds_service.cache import OddsCache
 from odds_service.certificates import Guard
@@ -95,6 +96,7 @@ async def assemble(
         StorageError: The database cannot be used; the text names the reason.
     """
     ports = {"server": settings.server, "metrics": settings.metrics}
+    check_http(settings.http, settings.server)
     guards = {section: Guard(port) for section, port in ports.items() if port.listen}
     database, steady = settings.database, SteadyClock(clock or SystemClock())
     async with open_store(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from odds_service.access import check_http
 from odds_service.bridge import open_bridge
 from odds_service.certificates import Guard
 from odds_service.config import ListenSettings, Settings
@@ -34,7 +35,10 @@ async def check_start(settings: Settings, tell: Callable[[str], None]) -> None:
         database = settings.database
         found = await probe_store(url, migrate=database.migrate, spill_folder=database.spill_folder)
     tell(f"database {found}")
-    for name, port in (("gRPC", settings.server), ("metrics", settings.metrics)):
+    check_http(settings.http, settings.server)
+    http = settings.server.model_copy(update={"listen": settings.http.listen})
+    ports = (("gRPC", settings.server), ("HTTP", http), ("metrics", settings.metrics))
+    for name, port in ports:
         if port.listen:
             tell(f"{name} at {_port(port)}")
 

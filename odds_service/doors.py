@@ -8,13 +8,15 @@ import trio
 from odds_service.assembly import Parts
 from odds_service.bridge import TrioGate
 from odds_service.http.door import open_http
+from odds_service.http.scraping import scrape_of
 from odds_service.metrics.serve import serve_metrics
 from odds_service.model.reload import Reloaded
 from odds_service.pipeline.refresh import Refresher
-from odds_service.reporting import readings, service_status
+from odds_service.reporting import readings, service_status, unmapped_markets
 from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import ServingParts
 from odds_service.serving.server import Opens, Server, serve
+from odds_service.sources.markets.types import market_types
 
 
 async def serve_api(
@@ -38,7 +40,9 @@ async def serve_api(
     )
     opens: list[Opens] = [GrpcDoor]
     if parts.settings.http.listen:
-        opens.append(open_http(parts.settings.http))
+        read, now = partial(readings, parts), parts.detector.log_time
+        scrapes = partial(scrape_of, read=read, now=now)
+        opens.append(open_http(parts.settings.http, scrapes))
     await serve(
         ServingParts(
             cache=parts.cache,
@@ -54,6 +58,8 @@ async def serve_api(
             now=parts.clock.wall,
             clocks=parts.clock.reading,
             delays=parts.delays,
+            market_types=market_types(),
+            unmapped=partial(unmapped_markets, parts),
         ),
         opens,
         task_status=task_status,

@@ -6,6 +6,7 @@ from typing import Any, Final
 import structlog
 import trio
 
+from odds_service.access import check_http
 from odds_service.assembly import Parts
 from odds_service.certificates import Guard
 from odds_service.config import ListenSettings, Settings
@@ -131,6 +132,7 @@ def _live(settings: Settings, running: Settings) -> tuple[Settings, dict[str, Gu
         SettingsError: A port's settings are wrong, alone or beside the address that it has.
     """
     ports, guards = {}, {}
+    check_http(settings.http, settings.server)
     for section in ("server", "metrics"):
         new: ListenSettings = getattr(settings, section)
         if new.listen:

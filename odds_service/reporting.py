@@ -17,6 +17,7 @@ from odds_service.status import (
     RpcReport,
     ServiceStatus,
     SourceReport,
+    UnmappedReport,
 )
 
 
@@ -57,6 +58,15 @@ def service_status(parts: Parts) -> ServiceStatus:
         loop=parts.watchdog.report,
         log_lines_lost=lost_prints(),
     )
+
+
+def unmapped_markets(parts: Parts) -> list[UnmappedReport]:
+    """Return the unmapped markets of the present sources. Call it in the Trio thread."""
+    return [
+        report
+        for name, scraper in parts.scrapers.items()
+        for report in scraper.counts.unmapped.report(name)
+    ]
 
 
 def _with_delays(report: SourceReport, delays: Delays) -> SourceReport:

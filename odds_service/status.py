@@ -6,6 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from odds_service.clock import ClockState
+from odds_service.model.observation import UnmappedSample
 from odds_service.model.source import SourceState
 
 # Upper bounds in seconds; one more bucket, without a bound, holds the rest.
@@ -102,6 +103,23 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     success_age_s: float | None = None
     clock_ahead: int = 0
     clock_behind: int = 0
+
+
+class UnmappedReport(Struct, frozen=True, kw_only=True):
+    """The markets of one sport that a source gives a name which nothing maps.
+
+    Attributes:
+        sport: The canonical sport; empty if the source does not tell.
+        count: The number of them that were read since the start.
+        samples: The latest, the latest first.
+    """
+
+    source: str
+    sport: str
+    name: str
+    count: int
+    last_seen_at: datetime
+    samples: tuple[UnmappedSample, ...] = ()
 
 
 class ChannelFill(Struct, frozen=True):

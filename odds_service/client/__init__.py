@@ -17,6 +17,16 @@ from odds_service.client.address import Address
 from odds_service.client.asynchronous import AsyncClient, open_client
 from odds_service.client.errors import AddressError, ClientError, ServiceError, StreamGap
 from odds_service.client.iterating import AsyncHistory, AsyncWatch
+from odds_service.client.market_values import (
+    BookmakerCoverage,
+    CompetitionCoverage,
+    Coverage,
+    MarketGroup,
+    MarketType,
+    MarketTypes,
+    UnmappedMarket,
+    UnmappedSample,
+)
 from odds_service.client.odds_map import OddsMap
 from odds_service.client.requests import (
     closing_request,
@@ -78,6 +88,7 @@ __all__ = [
     "AsyncWatch",
     "BestMarket",
     "BestPrice",
+    "BookmakerCoverage",
     "BookmakerOdds",
     "Change",
     "ChangeKind",
@@ -85,6 +96,8 @@ __all__ = [
     "ClientError",
     "ClosedEvent",
     "ClosingOdds",
+    "CompetitionCoverage",
+    "Coverage",
     "Cursor",
     "Disconnected",
     "Event",
@@ -102,8 +115,11 @@ __all__ = [
     "ListedEvent",
     "Market",
     "MarketChange",
+    "MarketGroup",
     "MarketKey",
     "MarketStatus",
+    "MarketType",
+    "MarketTypes",
     "Odds",
     "OddsFreshness",
     "OddsMap",
@@ -124,6 +140,8 @@ __all__ = [
     "SyncClient",
     "SyncWatch",
     "UnknownChange",
+    "UnmappedMarket",
+    "UnmappedSample",
     "closing_request",
     "connect",
     "enum_word",

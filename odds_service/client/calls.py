@@ -1,9 +1,10 @@
 """The client's calls, independent of the loop."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, TypeVar
 
-from odds_service.client import decode, requests
+from odds_service.client import decode, market_values, requests
 from odds_service.client.errors import client_closed
 from odds_service.client.following import HistoryFollower, WatchFollower
 from odds_service.client.iterating import (
@@ -13,6 +14,7 @@ from odds_service.client.iterating import (
     AsyncReading,
     AsyncWatch,
 )
+from odds_service.client.market_values import Coverage, MarketTypes, UnmappedMarket
 from odds_service.client.transport import AsyncTransport
 from odds_service.client.values import EVERYTHING, Filter, Odds, Refreshed
 from odds_service.model.cursor import Cursor
@@ -81,6 +83,60 @@ class AsyncCalls:
         """Return the state of the service, as the complete message of the contract."""
         request = pb.GetStatusRequest()
         return await self._transport.call(lambda stub: stub.GetStatus, request, timeout_s)
+
+    async def market_types(
+        self, markets: Iterable[str] = (), *, timeout_s: float = CALL_S
+    ) -> MarketTypes:
+        """Return market types with names, groups and what settles them.
+
+        Args:
+            markets: The types; empty for all.
+            timeout_s: The deadline of the call, in seconds.
+
+        Raises:
+            ServiceError: The call failed.
+        """
+        request = pb.ListMarketsRequest(markets=markets)
+        return market_values.market_types(
+            await self._transport.call(lambda stub: stub.ListMarkets, request, timeout_s)
+        )
+
+    async def coverage(self, where: Filter = EVERYTHING, *, timeout_s: float = CALL_S) -> Coverage:
+        """Return the events and markets of each competition that each bookmaker has.
+
+        Args:
+            where: The odds to count.
+            timeout_s: The deadline of the call, in seconds.
+
+        Raises:
+            ServiceError: The call failed.
+        """
+        request = pb.GetCoverageRequest(filter=requests.filter_message(where))
+        return market_values.coverage(
+            await self._transport.call(lambda stub: stub.GetCoverage, request, timeout_s)
+        )
+
+    async def unmapped(
+        self,
+        sources: Iterable[str] = (),
+        sports: Iterable[str] = (),
+        *,
+        timeout_s: float = CALL_S,
+    ) -> tuple[UnmappedMarket, ...]:
+        """Return the markets that no table maps, by their sources' names, the commonest first.
+
+        Args:
+            sources: The sources; empty for all.
+            sports: The sports; empty for all.
+            timeout_s: The deadline of the call, in seconds.
+
+        Raises:
+            ServiceError: The call failed.
+        """
+        request = pb.ListUnmappedRequest(sources=sources, sports=sports)
+        return market_values.unmapped(
+            await self._transport.call(lambda stub: stub.ListUnmapped, request, timeout_s)
+        )
 
     async def reload(self, *, timeout_s: float = CALL_S) -> Reloaded:
         """Make the server read its settings again, and return what it did; for operators.

@@ -1,12 +1,14 @@
 # Made from calls.py by tools/sync_client.py: edit that, then run `make proto`.
 """The client's calls, independent of the loop."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, TypeVar
 
-from odds_service.client import decode, requests
+from odds_service.client import decode, market_values, requests
 from odds_service.client.errors import client_closed
 from odds_service.client.following import HistoryFollower, WatchFollower
+from odds_service.client.market_values import Coverage, MarketTypes, UnmappedMarket
 from odds_service.client.sync_iterating import (
     SyncEvents,
     SyncHistory,
@@ -80,6 +82,60 @@ class SyncCalls:
         """Return the state of the service, as the complete message of the contract."""
         request = pb.GetStatusRequest()
         return self._transport.call(lambda stub: stub.GetStatus, request, timeout_s)
+
+    def market_types(
+        self, markets: Iterable[str] = (), *, timeout_s: float = CALL_S
+    ) -> MarketTypes:
+        """Return market types with names, groups and what settles them.
+
+        Args:
+            markets: The types; empty for all.
+            timeout_s: The deadline of the call, in seconds.
+
+        Raises:
+            ServiceError: The call failed.
+        """
+        request = pb.ListMarketsRequest(markets=markets)
+        return market_values.market_types(
+            self._transport.call(lambda stub: stub.ListMarkets, request, timeout_s)
+        )
+
+    def coverage(self, where: Filter = EVERYTHING, *, timeout_s: float = CALL_S) -> Coverage:
+        """Return the events and markets of each competition that each bookmaker has.
+
+        Args:
+            where: The odds to count.
+            timeout_s: The deadline of the call, in seconds.
+
+        Raises:
+            ServiceError: The call failed.
+        """
+        request = pb.GetCoverageRequest(filter=requests.filter_message(where))
+        return market_values.coverage(
+            self._transport.call(lambda stub: stub.GetCoverage, request, timeout_s)
+        )
+
+    def unmapped(
+        self,
+        sources: Iterable[str] = (),
+        sports: Iterable[str] = (),
+        *,
+        timeout_s: float = CALL_S,
+    ) -> tuple[UnmappedMarket, ...]:
+        """Return the markets that no table maps, by their sources' names, the commonest first.
+
+        Args:
+            sources: The sources; empty for all.
+            sports: The sports; empty for all.
+            timeout_s: The deadline of the call, in seconds.
+
+        Raises:
+            ServiceError: The call failed.
+        """
+        request = pb.ListUnmappedRequest(sources=sources, sports=sports)
+        return market_values.unmapped(
+            self._transport.call(lambda stub: stub.ListUnmapped, request, timeout_s)
+        )
 
     def reload(self, *, timeout_s: float = CALL_S) -> Reloaded:
         """Make the server read its settings again, and return what it did; for operators.

@@ -31,11 +31,17 @@ def status_json(refusal: Refused) -> bytes:
     return json_format.MessageToJson(status_of(refusal), indent=None).encode()
 
 
-def error_response(refusal: Refused) -> Response:
-    """Return the response to a request that was refused before it got an answer."""
-    status = HTTP_STATUS.get(refusal.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+def error_response(refusal: Refused, status: int | None = None) -> Response:
+    """Return the response to a request that was refused before it got an answer.
+
+    Args:
+        refusal: The reason.
+        status: The HTTP status; None for the one that fits the refusal's code.
+    """
+    if status is None:
+        status = HTTP_STATUS.get(refusal.code, HTTPStatus.INTERNAL_SERVER_ERROR)
     headers = {"cache-control": "no-store"}
-    if status is HTTPStatus.UNAUTHORIZED:
+    if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
     for detail in refusal.details:
         if isinstance(detail, error_details_pb2.RetryInfo):

@@ -20,6 +20,7 @@ from odds_service.http.errors import HTTP_STATUS
 from odds_service.http.openapi_parameters import parameters
 from odds_service.http.openapi_schemas import Schema, Schemas
 from odds_service.http.routes import EVENT_STREAM, JSON, LINES, PATHS, Path
+from odds_service.http.session import SESSION
 from odds_service.serving.admission import SERVICE
 from odds_service.serving.auth import RIGHTS
 from odds_service.serving.errors import StatusCode
@@ -44,7 +45,6 @@ _LINES_TEXT: Final = """
 
 As lines of JSON (NDJSON), one object a line. A line with the only key `error` ends a stream that
 failed after it had begun."""
-SESSION: Final = "odds_session"  # the cookie of a browser that has signed in
 
 
 @lru_cache(maxsize=1)

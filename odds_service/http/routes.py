@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Final
 
 from google.protobuf.message import Message
@@ -16,6 +17,7 @@ from odds_service.http.context import Caller
 from odds_service.http.errors import error_response
 from odds_service.http.lines import page_encoder
 from odds_service.http.queries import fill, from_body, in_parameters, parse_cursor
+from odds_service.http.session import authorization
 from odds_service.http.streaming import Events, Runs, StreamContext, StreamResponse, failed_event
 from odds_service.serving.admission import SERVICE, Entrance
 from odds_service.serving.errors import Refused
@@ -44,7 +46,11 @@ PATHS: Final = (
     Path("GET", "/v1/history", "GetHistory"),
     Path("GET", "/v1/closing", "GetClosingOdds"),
     Path("POST", "/v1/events/{event_id}:refresh", "RefreshEvent"),
+    Path("GET", "/v1/series", "GetSeries"),
     Path("GET", "/v1/status", "GetStatus"),
+    Path("GET", "/v1/markets", "ListMarkets"),
+    Path("GET", "/v1/coverage", "GetCoverage"),
+    Path("GET", "/v1/unmapped", "ListUnmapped"),
     Path("POST", "/v1/reload", "Reload"),
 )
 
@@ -78,10 +84,12 @@ def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[...,
             wire, given = message.SerializeToString(), authorization(request)
             if not method.server_streaming:
                 reply = await entrance.answer(wire, Caller(request), given, closed=closed)
-                text = to_json(answers.FromString(reply))
-                return Response(text, media_type=JSON, headers={"cache-control": "no-cache"})
+                return _answered(request, to_json(answers.FromString(reply)))
         except Refused as refusal:
             return error_response(in_parameters(refusal, method.input_type))
+        kind = EVENT_STREAM if method.name == "WatchChanges" else LINES
+        if request.method == "HEAD":  # a stream might never end
+            return Response(media_type=kind, headers={"cache-control": "no-store"})
         runs = _runs(entrance, wire, given, closed)
         if method.name == "WatchChanges":
             return StreamResponse(runs, EVENT_STREAM, events.event, failed_event)
@@ -89,6 +97,20 @@ def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[...,
         return StreamResponse(runs, LINES, encode, failed)
 
     return answer
+
+
+def _answered(request: Request, text: bytes) -> Response:
+    """Return a reply, or 304 to a caller that has it.
+
+    The tag is a hash of the text: odds go stale without a new revision, so a tag made of the
+    revision would confirm dead odds.
+    """
+    tag = f'"{blake2b(text, digest_size=16).hexdigest()}"'
+    headers = {"cache-control": "no-cache", "etag": tag}
+    known = request.headers.get("if-none-match", "")
+    if request.method != "POST" and tag in {each.strip() for each in known.split(",")}:
+        return Response(status_code=304, headers=headers)
+    return Response(text, media_type=JSON, headers=headers)
 
 
 def _runs(entrance: Entrance, wire: bytes, given: str, closed: bool) -> Runs:
@@ -113,11 +135,6 @@ async def _message(request: Request, message: Message) -> Message:
         # A browser's own reconnect repeats the address, so its header is the later place.
         message.resume.CopyFrom(parse_cursor("Last-Event-ID", last))  # type: ignore[attr-defined]
     return message
-
-
-def authorization(request: Request) -> str:
-    """Return the caller's token, `Bearer …`, from the header or the session's cookie."""
-    return request.headers.get("authorization", "")
 
 
 def check_complete() -> set[str]:

@@ -92,6 +92,22 @@ class ObservedEvent(Struct, frozen=True, kw_only=True):
     title: str = ""
 
 
+class UnmappedSample(Struct, frozen=True, kw_only=True):
+    """One event with a market that was not mapped, in the source's words.
+
+    Attributes:
+        sport: The canonical sport.
+        event_id: The source's id of the event.
+        event_name: Its name for people.
+        outcomes: The texts of the market's outcomes, or of those that are unknown.
+    """
+
+    sport: str
+    event_id: str
+    event_name: str
+    outcomes: tuple[str, ...] = ()
+
+
 class Observation(Struct, frozen=True, kw_only=True):
     """The outcome of one fetch.
 
@@ -107,6 +123,7 @@ class Observation(Struct, frozen=True, kw_only=True):
         mapped: The number of the source's markets mapped to canonical ones.
         unmapped: The source's name of a market that was not mapped -> number of such markets. A
             source with canonical names sets neither.
+        unmapped_samples: Name in `unmapped` -> one event that has such a market.
         sequence: The number of the attempt, stamped by the scraper. An observation with a lower
             number than the last one applied to the same source and event is discarded.
         observed_boot_s: The boot clock at observed_at, in seconds; stamped by the scraper.
@@ -126,6 +143,7 @@ class Observation(Struct, frozen=True, kw_only=True):
     cost: float | None = None
     mapped: int = 0
     unmapped: Mapping[str, int] = {}
+    unmapped_samples: Mapping[str, UnmappedSample] = {}
     sequence: int = 0
     observed_boot_s: float = 0.0
     tier: str = ""

@@ -48,7 +48,14 @@ class SourceCounts:
         """Add the problems and the markets of an observation that was read."""
         self.add_problems(observation.problems)
         self.mapped += observation.mapped
-        self.unmapped.add(observation.unmapped)
+        if observation.unmapped:
+            sports = {event.sport for event in observation.events}
+            self.unmapped.add(
+                observation.unmapped,
+                observation.observed_at,
+                sports.pop() if len(sports) == 1 else "",
+                observation.unmapped_samples,
+            )
 
 
 class Counts:

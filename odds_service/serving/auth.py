@@ -23,7 +23,11 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GetHistory": Right.READ,
     "GetClosingOdds": Right.READ,
     "RefreshEvent": Right.REFRESH,
+    "GetSeries": Right.READ,
     "GetStatus": Right.READ,
+    "ListMarkets": Right.READ,
+    "GetCoverage": Right.READ,
+    "ListUnmapped": Right.READ,
     "Reload": Right.ADMIN,
 }
 

@@ -14,11 +14,12 @@ from odds_service.delays import Delays
 from odds_service.feed import ChangeFeed
 from odds_service.model.change import Change
 from odds_service.model.event import Event
+from odds_service.model.market_types import MarketType
 from odds_service.model.refresh import RefreshOutcome
 from odds_service.model.reload import Reloaded
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceState
-from odds_service.status import ServiceStatus
+from odds_service.status import ServiceStatus, UnmappedReport
 from odds_service.store import ClosingOdds, HistoryFilter, HistoryPage, StartedEvents
 
 
@@ -123,6 +124,8 @@ class ServingParts(Struct, frozen=True, kw_only=True):
         now: The wall clock.
         clocks: Reads all clocks; None to use `now` alone.
         delays: Receives the delays of what is sent.
+        market_types: The types of the market table, in its order.
+        unmapped: Returns the markets that no table maps; called in the Trio thread.
     """
 
     cache: OddsCache
@@ -138,6 +141,8 @@ class ServingParts(Struct, frozen=True, kw_only=True):
     now: Callable[[], datetime] = utc_now
     clocks: Callable[[], Reading] | None = None
     delays: Delays = field(default_factory=Delays)
+    market_types: Sequence[MarketType] = ()
+    unmapped: Callable[[], Sequence[UnmappedReport]] = tuple
 
     def reading(self) -> Reading:
         """Read the clocks, or the wall clock alone if there is no other."""

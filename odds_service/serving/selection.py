@@ -26,12 +26,12 @@ def selection(request: pb.Filter) -> Selection:
     if start_from is not None and start_to is not None and start_from >= start_to:
         raise bad_request("filter.start_to", "is not after start_from")
     chosen = Selection(
-        sports=_values("sports", request.sports),
-        competitions=_values("competitions", request.competitions),
-        event_ids=_values("event_ids", request.event_ids),
-        bookmakers=_values("bookmakers", request.bookmakers),
-        markets=_values("markets", request.markets),
-        sources=_values("sources", request.sources),
+        sports=checked_values("filter.sports", request.sports),
+        competitions=checked_values("filter.competitions", request.competitions),
+        event_ids=checked_values("filter.event_ids", request.event_ids),
+        bookmakers=checked_values("filter.bookmakers", request.bookmakers),
+        markets=checked_values("filter.markets", request.markets),
+        sources=checked_values("filter.sources", request.sources),
         start_from=start_from,
         start_to=start_to,
         in_play=request.in_play if request.HasField("in_play") else None,
@@ -41,18 +41,23 @@ def selection(request: pb.Filter) -> Selection:
     return EVERYTHING if unrestricted else chosen
 
 
-def _values(field: str, values: Iterable[str]) -> frozenset[str] | None:
+def checked_values(field: str, values: Iterable[str]) -> frozenset[str] | None:
+    """Return the values of a repeated field, or None for all if there are none.
+
+    Raises:
+        Refused: There are too many values, or one is empty or too long.
+    """
     chosen = frozenset(values)
     if not chosen:
         return None
     if len(chosen) > MAX_VALUES:
         reason = f"holds {len(chosen)} values; {MAX_VALUES} are allowed"
-        raise bad_request(f"filter.{field}", reason)
+        raise bad_request(field, reason)
     for value in chosen:
         if not value:
-            raise bad_request(f"filter.{field}", "holds an empty value")
+            raise bad_request(field, "holds an empty value")
         if len(value) > MAX_VALUE_CHARS:
-            raise bad_request(f"filter.{field}", f"a value is over {MAX_VALUE_CHARS} characters")
+            raise bad_request(field, f"a value is over {MAX_VALUE_CHARS} characters")
     return chosen
 
 

@@ -3,7 +3,18 @@
 import asyncio
 from typing import Final
 
-from odds_service.serving import calls, closing_odds, history, listing, reload, status
+from odds_service.serving import (
+    calls,
+    closing_odds,
+    coverage,
+    history,
+    listing,
+    markets,
+    reload,
+    series,
+    status,
+    unmapped,
+)
 from odds_service.serving.context import Context
 from odds_service.serving.errors import unavailable
 from odds_service.serving.hub import Subscriber
@@ -40,6 +51,10 @@ SERVICER: Final = Servicer(
     GetHistory=history.get_history,
     GetClosingOdds=closing_odds.get_closing_odds,
     RefreshEvent=calls.refresh_event,
+    GetSeries=series.get_series,
     GetStatus=status.get_status,
+    ListMarkets=markets.list_markets,
+    GetCoverage=coverage.get_coverage,
+    ListUnmapped=unmapped.list_unmapped,
     Reload=reload.reload,
 )

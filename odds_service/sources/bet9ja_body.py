@@ -173,7 +173,7 @@ def _read_odds(
 ) -> None:
     markets: dict[MarketKey, list[Ranked]] = {}
     seen: dict[str, FoundMarket | None] = {}
-    missed: set[str] = set()
+    missed: dict[str, list[str]] = {}
     unread: dict[str, list[tuple[MarketKey, Ranked]]] = {}
     kept = spots.kept
     for text, value in odds.items():
@@ -188,7 +188,7 @@ def _read_odds(
         shown = spot.shown.get(value)
         if shown is None:
             if spot.target is None:
-                missed.add(spot.place)
+                missed.setdefault(spot.place, []).append(spot.outcome)
                 continue
             odd = value.v if isinstance(value, _Live) else value
             shown = collector.outcome(spot.target, spot.outcome, odd, active=True)
@@ -220,7 +220,8 @@ def _read_odds(
         if placed is None or place in missed:
             market = place.partition("@")[0]
             name = names.get(market)
-            collector.coverage.unmapped[f"{name.strip()} ({market})" if name else market] += 1
+            text = f"{name.strip()} ({market})" if name else market
+            collector.coverage.miss(text, missed.get(place, ()))
         else:
             collector.coverage.mapped += 1
 

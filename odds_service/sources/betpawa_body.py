@@ -280,7 +280,8 @@ def _read_market(market: _Market, reading: ProviderTable, collector: MarketColle
     if whole:
         collector.coverage.mapped += 1
     else:
-        collector.coverage.unmapped[f"{market.marketType.name} ({market.marketType.id})"] += 1
+        texts = dict.fromkeys(price.name for row in market.row for price in row.prices)
+        collector.coverage.miss(f"{market.marketType.name} ({market.marketType.id})", texts)
 
 
 def _show(

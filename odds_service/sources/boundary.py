@@ -31,6 +31,7 @@ from odds_service.sources.failures import MOST_REASON_CHARS
 from odds_service.sources.fields import FIRST_TIME, Wrong, checks_of, counts, repaired, utc
 from odds_service.sources.left_out import count_left_out, name_in, unreadable_names
 from odds_service.sources.market_gate import MarketGate
+from odds_service.sources.sample_gate import samples
 
 MOST_BOOKMAKERS: Final = 1_000  # per event
 MOST_PULLS: Final = 100_000  # per offer
@@ -39,7 +40,8 @@ _STRETCH: Final = 16  # events between two checkpoints: keeps pauses short
 
 _OBSERVATION: Final = checks_of(
     Observation,
-    walked=frozenset({"events", "unreadable", "reason", "started_at", "observed_at", "tier"}),
+    walked=frozenset({"events", "unreadable", "reason", "started_at", "observed_at", "tier"})
+    | {"unmapped_samples"},
 )
 _EVENT: Final = checks_of(
     ObservedEvent,
@@ -175,6 +177,7 @@ class Gate:
             changes[field] = ours if at is None else at
         changes["reason"] = told(given.reason, MOST_REASON_CHARS)
         changes["tier"] = ""  # the scraper's to tell
+        changes["unmapped_samples"] = samples(given.unmapped_samples, problems)
         problems.update(changes.get("problems", given.problems))
         cost: float | None = changes.get("cost", given.cost)
         if cost is not None and cost > MOST_COST:

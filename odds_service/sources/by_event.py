@@ -17,7 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from odds_service.errors import SourceError
 from odds_service.model.asks import Asks, Form
-from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
+from odds_service.model.observation import (
+    Completeness,
+    Observation,
+    ObservedEvent,
+    Scope,
+    UnmappedSample,
+)
 from odds_service.model.source import WRONG_EVENT
 from odds_service.sources.access import holds_all
 from odds_service.sources.base import Offer, Pace, Pull
@@ -217,6 +223,16 @@ class ByEvent(ABC, Generic[S]):
             problems=dict(problems),
             mapped=coverage.mapped,
             unmapped=coverage.unmapped,
+            unmapped_samples={
+                name: UnmappedSample(
+                    sport=event.sport,
+                    event_id=event.source_event_id,
+                    event_name=" – ".join(filter(None, (event.home, event.away))) or event.title,
+                    outcomes=outcomes,
+                )
+                for event in events
+                for name, outcomes in coverage.outcomes.items()
+            },
         )
 
 

@@ -16,7 +16,7 @@ FIRST_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_TIME: Final = datetime(2100, 1, 1, tzinfo=UTC)
 MOST_COUNT: Final = 10**15  # quotas, credits, counts; exact as a double, and far below 2**63
 MOST_NAMES: Final = 200  # distinct names per answer; further ones are counted as `other`
-_PROBLEM_CHARS: Final = 100
+PROBLEM_CHARS: Final = 100
 OTHER: Final = "other"
 
 Check = Callable[[object], Any]  # returns the value to use; raises Wrong
@@ -94,7 +94,7 @@ def counts(value: object) -> dict[str, int]:
     for each, times in dict(value).items():
         if type(times) is not int or not 0 <= times <= MOST_COUNT:
             raise Wrong(f"{told(times, 40)!r} is not a count", misuse=True)
-        known = told(each, _PROBLEM_CHARS)
+        known = told(each, PROBLEM_CHARS)
         if known not in found and len(found) >= MOST_NAMES:
             known = OTHER
         found[known] = found.get(known, 0) + times

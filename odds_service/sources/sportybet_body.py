@@ -226,7 +226,7 @@ def _lose(raw: msgspec.Raw, reading: ProviderTable, collector: MarketCollector) 
 def _read_market(market: _Market, reading: ProviderTable, collector: MarketCollector) -> None:
     placed = reading.market(market.id, market.specifier or "")
     if placed is None:
-        collector.coverage.unmapped[_name(market)] += 1
+        collector.coverage.miss(_name(market), (each.desc for each in market.outcomes))
         return
     shown = [placed.shown.get(outcome) for outcome in market.outcomes]
     known = len(shown)
@@ -235,7 +235,7 @@ def _read_market(market: _Market, reading: ProviderTable, collector: MarketColle
     if known == len(market.outcomes):
         collector.coverage.mapped += 1
     else:
-        collector.coverage.unmapped[_name(market)] += 1
+        collector.coverage.miss(_name(market), (each.desc for each in market.outcomes))
     if known and not shown:
         collector.lose(placed.types)
     closed, updated_at = market.status != _OPEN, _time(market.lastOddsChangeTime)

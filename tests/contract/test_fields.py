@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from msgspec import Struct
 from msgspec.structs import replace
 
-from odds_service.client import decode
+from odds_service.client import decode, market_values
 from odds_service.client.errors import StreamGap
 from odds_service.client.odds_map import OddsMap
 from odds_service.client.requests import filter_message
@@ -72,7 +72,7 @@ CARRIED: Final[tuple[type[Message], ...]] = (
 ASKED: Final[tuple[type[Message], ...]] = (
     pb.Filter, pb.GetOddsRequest, pb.WatchChangesRequest, pb.ListEventsRequest,
     pb.GetHistoryRequest, pb.GetClosingOddsRequest, pb.RefreshEventRequest, pb.GetStatusRequest,
-    pb.ReloadRequest,
+    pb.ListMarketsRequest, pb.GetCoverageRequest, pb.ListUnmappedRequest, pb.ReloadRequest,
 )  # fmt: skip
 STREAMED: Final[tuple[type[Message], ...]] = (
     pb.WatchChangesResponse, pb.Opened, pb.Changes, pb.Heartbeat, pb.ImageBegin, pb.Image,
@@ -247,6 +247,10 @@ def closed(page: pb.ClosingOddsPage) -> object:
     return list(decode.closed_events([page]))
 
 
+def market_type(message: pb.MarketType) -> object:
+    return market_values.market_types(pb.ListMarketsResponse(markets=[message]))
+
+
 def history(page: pb.HistoryPage) -> object:
     return decode.cursor(page.cursor), list(decode.history_page(page))
 
@@ -292,6 +296,36 @@ READ: Final[dict[type[Message], tuple[Callable[[Any], object], set[Path]]]] = {
         lambda message: decode.refreshed(pb.RefreshEventResponse(sources=[message])), set()
     ),
     pb.ReloadResponse: (decode.reloaded, set()),
+    pb.OutcomeLabel: (
+        lambda message: market_type(pb.MarketType(outcomes=[message])), set()
+    ),
+    pb.MarketType: (lambda message: market_type(message), set()),
+    pb.MarketGroup: (
+        lambda message: market_values.market_types(pb.ListMarketsResponse(groups=[message])),
+        set(),
+    ),
+    pb.ListMarketsResponse: (market_values.market_types, set()),
+    pb.BookmakerCoverage: (
+        lambda message: market_values.coverage(
+            pb.GetCoverageResponse(competitions=[pb.Coverage(bookmakers=[message])])
+        ),
+        set(),
+    ),
+    pb.Coverage: (
+        lambda message: market_values.coverage(pb.GetCoverageResponse(competitions=[message])),
+        set(),
+    ),
+    pb.GetCoverageResponse: (market_values.coverage, set()),
+    pb.UnmappedSample: (
+        lambda message: market_values.unmapped(
+            pb.ListUnmappedResponse(markets=[pb.UnmappedMarket(samples=[message])])
+        ),
+        set(),
+    ),
+    pb.UnmappedMarket: (
+        lambda message: market_values.unmapped(pb.ListUnmappedResponse(markets=[message])), set()
+    ),
+    pb.ListUnmappedResponse: (market_values.unmapped, set()),
     pb.RefreshEventResponse: (
         decode.refreshed,
         {("snapshots", "observed_at"),

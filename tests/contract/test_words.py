@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from odds_service.delays import STAGES
@@ -35,14 +35,14 @@ def constants(of: type) -> set[str]:
 
 
 def served() -> Iterator[Path]:
-    """Yield the modules of the calls and of their doors."""
-    for room in ("serving", "rpc", "http"):
+    """Yield the modules of the calls and of the gRPC door."""
+    for room in ("serving", "rpc"):
         yield from sorted((ROOT / "odds_service" / room).rglob("*.py"))
 
 
-def words_of_errors() -> Iterator[str]:
-    """Yield the reasons of ErrorInfo, the upper-case words in the server's code."""
-    for path in served():
+def words_of_errors(paths: Iterable[Path]) -> Iterator[str]:
+    """Yield the reasons of ErrorInfo, the upper-case words in the code."""
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             text = node.value if isinstance(node, ast.Constant) else None
             if isinstance(text, str) and re.fullmatch(r"[A-Z]{2,}(_[A-Z]+)*", text):
@@ -101,8 +101,16 @@ def test_every_stage_of_a_delay_is_told() -> None:
 
 def test_every_word_of_an_error_is_told() -> None:
     told = " ".join(s.text for s in sentences(PROTO.read_text("utf-8")))
-    words = set(words_of_errors()) - NEVER_SENT
+    words = set(words_of_errors(served())) - NEVER_SENT
     assert len(words) > 10
+    assert {word for word in words if not re.search(rf"\b{word}\b", told)} == set()
+
+
+def test_every_word_of_the_http_door_is_told() -> None:
+    told = (ROOT / "docs" / "http.md").read_text("utf-8")
+    modules = sorted((ROOT / "odds_service" / "http").glob("*.py"))
+    words = {word for word in words_of_errors(modules) if "_" in word}
+    assert len(words) >= 5
     assert {word for word in words if not re.search(rf"\b{word}\b", told)} == set()
 
 

@@ -197,7 +197,7 @@ async def test_one_event_with_the_bookmakers_side_by_side(
                 assert kinds_of(watcher, "betpawa") == before
                 assert bookmakers() == set(SHELVES)
             known = running.parts.scrapers["sportybet"].counts.unmapped
-            known.add({"A market of [brackets]": 10**9})
+            known.add({"A market of [brackets]": 10**9}, datetime.now(UTC))
             status = await status_of(running.address)
             shown = await printed(running.address, "status")
             assert "A market of [brackets] (1000000000)" in shown

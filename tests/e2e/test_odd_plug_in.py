@@ -78,6 +78,8 @@ STEPS: Final[tuple[Callable[[], Any], ...]] = (
     lambda: right(quota_left=2**70, cost=float("nan"), mapped=-1),
     lambda: right(quota_left=2**62, cost=float("inf")),
     lambda: right(unmapped={"half \ud83d" + "x" * 10_000: 10**15}, mapped=10**15),
+    lambda: right(unmapped={"a": 1}, unmapped_samples={"a": 3, b"b": None}),
+    lambda: right(unmapped_samples=[1]),
     lambda: right(problems={f"\x1b{n}" * 50: 10**15 for n in range(300)}),
     lambda: right(problems={"a": 2**70}),
     lambda: right(event("")),

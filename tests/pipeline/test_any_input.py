@@ -61,7 +61,8 @@ NAMES: Final = frozenset(
     {
         "bad_bookmaker", "bad_character", "bad_count", "bad_event", "bad_key", "bad_line",
         "bad_market", "bad_market_names", "bad_observation", "bad_outcome", "bad_price", "bad_row",
-        "bad_time", "html", "not_json", "refused", "repeated_bookmaker", "repeated_event",
+        "bad_sample", "bad_time", "html", "not_json", "refused", "repeated_bookmaker",
+        "repeated_event",
         "repeated_market", "repeated_outcome", "too_many_events", "too_many_markets", "truncated",
         "wrong_event", "wrong_shape", "error_body",
     }

@@ -36,6 +36,9 @@ METHODS = {
     "ListEvents": pb.ListEventsRequest,
     "RefreshEvent": pb.RefreshEventRequest,
     "GetStatus": pb.GetStatusRequest,
+    "ListMarkets": pb.ListMarketsRequest,
+    "GetCoverage": pb.GetCoverageRequest,
+    "ListUnmapped": pb.ListUnmappedRequest,
     "WatchChanges": pb.WatchChangesRequest,
     "GetHistory": pb.GetHistoryRequest,
 }
@@ -117,6 +120,10 @@ def hostile(rng: random.Random, method: str) -> bytes:
         if rng.random() < 0.5:
             continue
         name = field.name
+        if field.is_repeated and field.message_type is None:
+            texts = [text(rng) for _ in range(rng.choice((0, 1, 50)))]
+            getattr(request, name).extend(texts)
+            continue
         if field.message_type is None:
             made: Any = {
                 field.CPPTYPE_STRING: lambda: text(rng),

@@ -27,10 +27,12 @@ from odds_service.model.observation import (
     ObservedBookmaker,
     ObservedEvent,
     Scope,
+    UnmappedSample,
 )
 from odds_service.model.text import as_text, is_plain, is_text, plain_name
 from odds_service.sources.base import Offer, Pull
 from odds_service.sources.boundary import Gate, Limits
+from odds_service.sources.fields import MOST_NAMES
 from tests.support.examples import examples
 from tests.support.observations import NOON, observe, observed_event
 
@@ -412,6 +414,55 @@ def test_a_number_out_of_bounds_is_dropped(fields: dict[str, Any], kept: dict[st
     assert {name: getattr(observation, name) for name in kept} == kept
 
 
+SAMPLE = UnmappedSample(sport="soccer", event_id="7", event_name="A – B", outcomes=("1", "X"))
+
+
+def test_samples_of_unmapped_markets_pass() -> None:
+    seen = replace(observe([EVENT]), unmapped={"Corners": 1}, unmapped_samples={"Corners": SAMPLE})
+    assert passed(seen) == (seen, Counter())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        [SAMPLE],
+        {"Corners": "a text"},
+        {"Corners": replace(SAMPLE, outcomes=["1"])},
+        {"Corners": replace(SAMPLE, outcomes=None)},
+        {"Corners": replace(SAMPLE, sport=7)},
+        {"Corners": replace(SAMPLE, sport="soc\x1bcer")},
+    ],
+    ids=str,
+)
+def test_a_wrong_sample_is_left_out(given: Any) -> None:
+    observation, problems = passed(replace(observe([EVENT]), unmapped_samples=given))
+    assert problems["bad_sample"] == 1
+    assert observation.unmapped_samples == {}
+    assert observation.events == (EVENT,)
+
+
+def test_the_texts_of_samples_are_bounded_and_can_be_shown() -> None:
+    hostile = "\x1b[31m\u202e\0\ud800<b>" + "x" * 10_000
+    many = {
+        f"{number} {hostile}": replace(
+            SAMPLE, event_id=hostile, event_name=hostile, outcomes=(hostile,) * 1_000
+        )
+        for number in range(1_000)
+    }
+    observation, _ = passed(replace(observe([EVENT]), unmapped_samples=many))
+    kept = observation.unmapped_samples
+    assert len(kept) == MOST_NAMES
+    for name, each in kept.items():
+        texts = (name, each.event_id, each.event_name, *each.outcomes)
+        assert all(is_text(text) and is_plain(text) for text in texts)
+        assert len(name) <= 100
+        assert len(each.event_id) <= 256
+        assert len(each.event_name) <= 200
+        assert len(each.outcomes) == 10
+        assert all(len(text) <= 60 for text in each.outcomes)
+
+
 def test_problems_that_a_source_makes_up_are_bounded() -> None:
     made_up = {f"{n}\0" + "x" * 1_000: 1 for n in range(10_000)}
     observation, problems = passed(replace(observe([EVENT]), problems=made_up))
@@ -529,8 +580,18 @@ def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return type(value)(*parts) if isinstance(value, MarketKey) else tuple(parts)
 
 
-FULL = observe(
-    [replace(EVENT, bookmakers=(replace(SHOWN, source_updated_at=NOON),), shared_ids={"sr": "1"})]
+FULL = replace(
+    observe(
+        [
+            replace(
+                EVENT,
+                bookmakers=(replace(SHOWN, source_updated_at=NOON),),
+                shared_ids={"sr": "1"},
+            )
+        ]
+    ),
+    unmapped={"Corners": 1},
+    unmapped_samples={"Corners": SAMPLE},
 )
 PLACES = places(FULL)
 
@@ -557,7 +618,7 @@ def test_anything_in_any_place_leaves_the_neighbours_exact(number: int, value: A
             event.unreadable or any(shown.unreadable for shown in event.bookmakers)
             for event in observation.events
         )
-        assert lost or place[0] == "problems"
+        assert lost or place[0] in {"problems", "unmapped_samples"}
 
 
 texts = st.text(st.characters(categories=("L", "Cs", "Cc", "Cf")), max_size=4)

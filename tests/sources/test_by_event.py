@@ -18,7 +18,7 @@ from starlette.responses import Response
 from odds_service.errors import SettingsError, SourceError
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
-from odds_service.model.observation import Completeness
+from odds_service.model.observation import Completeness, UnmappedSample
 from odds_service.sources.base import Source
 from odds_service.sources.registry import open_source, source_kinds
 from tests.sources.serving import Scripted, json_of, listening
@@ -192,6 +192,14 @@ async def test_a_market_that_no_table_knows_is_counted_by_its_name(kind: str) ->
     assert list(seen.unmapped.values()) == [1]
     (name,) = seen.unmapped
     assert "99999" in name or "S_NEVERSEEN" in name
+    outcomes = ("1", "2") if kind == "bet9ja" else ("1",)
+    sample = UnmappedSample(
+        sport="soccer",
+        event_id=event_id,
+        event_name="Wuhan Three Towns – Qingdao Hainiu",
+        outcomes=outcomes,
+    )
+    assert seen.unmapped_samples == {name: sample}
 
 
 @each

@@ -13,10 +13,11 @@ from google.protobuf.message import Message
 
 from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
-from odds_service.config import ServerSettings
+from odds_service.config import HttpSettings, ServerSettings
 from odds_service.detection.numbering import Numbered
 from odds_service.errors import BelowFloor
 from odds_service.feed import RING_CHANGES, ChangeFeed
+from odds_service.http.door import open_http
 from odds_service.model.change import (
     Change,
     Commit,
@@ -25,14 +26,15 @@ from odds_service.model.change import (
 )
 from odds_service.model.fold import OddsState, backwards
 from odds_service.model.market import MarketKey
+from odds_service.model.market_types import MarketType
 from odds_service.model.observation import Observation
 from odds_service.model.refresh import RefreshOutcome
 from odds_service.model.snapshot import EventOdds
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.rpc.server import serve_grpc
+from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import History, ServingParts
-from odds_service.serving.server import Server
-from odds_service.status import ServiceStatus, WriterReport
+from odds_service.serving.server import Opens, Server, serve
+from odds_service.status import ServiceStatus, UnmappedReport, WriterReport
 from odds_service.store import HistoryFilter, HistoryPage
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
@@ -90,6 +92,8 @@ class Bookkeeping:
         self.reads = 0
         self.replaced: dict[int, int] = {}
         self.noted: dict[int, dict[str, EventOdds]] = {}
+        self.market_types: Sequence[MarketType] = ()
+        self.unmapped: Sequence[UnmappedReport] = ()
 
     def see(self, observation: Observation, *, durable: bool = True) -> Numbered:
         """Apply, publish and (if `durable`) store an observation."""
@@ -217,6 +221,7 @@ async def serving(
     settings: ServerSettings | None = None,
     store: History | None = None,
     refresh: Callable[[str, float], Awaitable[RefreshOutcome]] | None = None,
+    http: HttpSettings | None = None,
 ) -> AsyncIterator[Server]:
     """Serve the book on a free port; stop the server in order at the end.
 
@@ -226,6 +231,7 @@ async def serving(
         settings: The server's settings; by default any free port of loopback.
         store: A real store, in place of the book.
         refresh: The function behind RefreshEvent, if there is one.
+        http: The settings of an HTTP door beside the gRPC door; its address is the second.
     """
     async with trio.open_nursery() as nursery:
         parts = ServingParts(
@@ -238,8 +244,11 @@ async def serving(
             store=(store or book) if stored else None,
             epochs=[(EPOCH, 1)],
             now=lambda: book.now,
+            market_types=book.market_types,
+            unmapped=lambda: book.unmapped,
         )
-        server = await nursery.start(serve_grpc, parts)
+        opens: list[Opens] = [GrpcDoor] if http is None else [GrpcDoor, open_http(http)]
+        server = await nursery.start(serve, parts, opens)
         assert isinstance(server, Server)
         await server.set_serving(True)
         yield server

@@ -13,7 +13,7 @@ import { feed } from "./feed.js";
 import { age, percent, price, words } from "./format.js";
 import { looks } from "./hooks.js";
 import { flash } from "./list.js";
-import { compareKeys, compareOutcomes, groupOf, marketTitle, outcomeName, settles } from "./markets.js";
+import { ALL, compareKeys, compareOutcomes, groupOf, groupOrder, marketTitle, outcomeName, settles } from "./markets.js";
 import { settings } from "./settings.js";
 import { bookmakerKey, marketKey } from "./store.js";
 
@@ -55,9 +55,12 @@ export class Grid {
   keys() {
     const found = new Map();
     for (const odds of this.entry?.bookmakers.values() ?? []) {
-      for (const [text, market] of odds.markets) if (groupOf(market.key.market) === this.group) found.set(text, market.key);
+      for (const [text, market] of odds.markets) if (this.group === ALL || groupOf(market.key.market) === this.group) found.set(text, market.key);
     }
-    return [...found.values()].sort(compareKeys);
+    const keys = [...found.values()].sort(compareKeys);
+    if (this.group !== ALL) return keys;
+    const order = groupOrder(new Set(keys.map((key) => groupOf(key.market))));
+    return keys.sort((a, b) => order.indexOf(groupOf(a.market)) - order.indexOf(groupOf(b.market)));
   }
 
   touch(market, bookmaker) {

@@ -124,7 +124,7 @@ class List {
     const live = all.filter((event) => event.status === "EVENT_STATUS_IN_PLAY").length;
     const q = this.chosen.get("q");
     fill(this.head,
-      h("span", { class: "total" }, `${found.length} of ${all.length} matches`),
+      h("span", { class: "total" }, NARROW.matches ? `${found.length} / ${all.length}` : `${found.length} of ${all.length} matches`),
       h("button", { class: "chip", "aria-pressed": String(inPlay), on: { click: () => go({ inplay: inPlay ? null : "1" }) } }, `In play ${live}`),
       q ? h("button", { class: "chip", "aria-label": "Clear the search", on: { click: () => go({ q: null }) } }, `“${q}” ×`) : null,
       NARROW.matches ? this.#select(all) : null,
@@ -289,7 +289,11 @@ function matches(event, wanted) {
   return wanted.every((word) => text.includes(word));
 }
 
-export const sportName = (sport) => sentence(words(sport || "other"));
+const SPORTS = {
+  americanfootball: "American football", aussierules: "Australian football", icehockey: "Ice hockey", mma: "MMA",
+  rugbyleague: "Rugby league", rugbyunion: "Rugby union", tabletennis: "Table tennis",
+};
+export const sportName = (sport) => SPORTS[sport] ?? sentence(words(sport || "other"));
 export function competitionName(competition, sport) {
   const short = competition?.startsWith(`${sport}_`) ? competition.slice(sport.length + 1) : competition ?? "";
   return short.length <= 4 ? short.toUpperCase() : sentence(words(short));

@@ -14,13 +14,15 @@
 import { call } from "./api.js";
 import { line, words } from "./format.js";
 
+export const ALL = "all"; // the group of all groups
+
 const types = new Map();
 const order = new Map();
 let loading = null;
 
 const PLAIN_GROUPS = [
   ["result", "Result"], ["totals", "Totals"], ["handicaps", "Handicaps"], ["halves", "Halves and periods"],
-  ["players", "Players"], ["other", "Other"],
+  ["players", "Players"], ["other", "Other"], [ALL, "All"],
 ];
 const PLAIN_NAMES = {
   h2h: "Winner", h2h_3_way: "Winner, regular time", spreads: "Handicap", totals: "Total", btts: "Both teams to score",

@@ -19,7 +19,7 @@ import { clock, countdown, day } from "./format.js";
 import { Grid } from "./grid.js";
 import { choosers, tools } from "./hooks.js";
 import { competitionName, sportName } from "./list.js";
-import { groupName, groupOf, groupOrder, loadMarkets } from "./markets.js";
+import { ALL, groupName, groupOf, groupOrder, loadMarkets } from "./markets.js";
 import { go, link } from "./router.js";
 import { settings } from "./settings.js";
 import { OddsStore, bookmakerKey, marketKey } from "./store.js";
@@ -201,6 +201,10 @@ class MatchView {
       }
     }
     const groups = groupOrder(counts.keys());
+    if (groups.length > 1) {
+      groups.push(ALL);
+      counts.set(ALL, seen.size);
+    }
     this.shownGroup = counts.has(this.group) ? this.group : groups[0];
     const text = JSON.stringify([groups.map((group) => [group, groupName(group), counts.get(group)]), this.shownGroup]);
     if (text !== this.tabText) {

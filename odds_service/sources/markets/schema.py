@@ -93,10 +93,14 @@ class MarketEntry(Side, frozen=True, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         home: the same market for the home side only, which is then the participant.
         away: likewise for the away side.
+        name: a short name, if the beginning of `about` is none.
+        settles: what settles it, if the rules of model.market_types do not tell.
     """
 
     about: str
     outcomes: str
+    name: str = ""
+    settles: str = ""
     home: Side = Side()
     away: Side = Side()
 

@@ -3120,6 +3120,422 @@ class ClockStatus(_message.Message):
 Global___ClockStatus: _TypeAlias = ClockStatus  # noqa: Y015
 
 @_typing.final
+class ListMarketsRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    ListMarkets
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MARKETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def markets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all. A type that nothing is known about gets a name and a group by rule."""
+
+    def __init__(
+        self,
+        *,
+        markets: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["markets", b"markets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMarketsRequest: _TypeAlias = ListMarketsRequest  # noqa: Y015
+
+@_typing.final
+class OutcomeLabel(_message.Message):
+    """An outcome of a market type."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """As in Outcome.key."""
+    name: _builtins.str
+    """For people, in English."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutcomeLabel: _TypeAlias = OutcomeLabel  # noqa: Y015
+
+@_typing.final
+class MarketType(_message.Message):
+    """A market type, for people who look at its odds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MARKET_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    SETTLES_FIELD_NUMBER: _builtins.int
+    HAS_LINE_FIELD_NUMBER: _builtins.int
+    HAS_PARTICIPANT_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    SPORT_FIELD_NUMBER: _builtins.int
+    market: _builtins.str
+    """As in MarketKey.market."""
+    name: _builtins.str
+    """In English."""
+    group: _builtins.str
+    """The key of one of `groups`."""
+    settles: _builtins.str
+    """For people: `full time`, `full time, extra time included`, `1st half`, `corners in full time`.
+    Empty where it is not known.
+    """
+    has_line: _builtins.bool
+    """Its markets have a line, or may have one."""
+    has_participant: _builtins.bool
+    """Its markets have a participant, or may have one."""
+    sport: _builtins.str
+    """Each sport that has the type has a row, since it may be settled in another way there. Empty
+    where no sport is known to have it.
+    """
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeLabel]:
+        """In canonical order. Empty where they are names, such as players, or not known."""
+
+    def __init__(
+        self,
+        *,
+        market: _builtins.str = ...,
+        name: _builtins.str = ...,
+        group: _builtins.str = ...,
+        settles: _builtins.str = ...,
+        has_line: _builtins.bool = ...,
+        has_participant: _builtins.bool = ...,
+        outcomes: _abc.Iterable[Global___OutcomeLabel] | None = ...,
+        sport: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "has_line", b"has_line", "has_participant", b"has_participant", "market", b"market", "name", b"name", "outcomes", b"outcomes", "settles", b"settles", "sport", b"sport"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarketType: _TypeAlias = MarketType  # noqa: Y015
+
+@_typing.final
+class MarketGroup(_message.Message):
+    """A group of market types."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    group: _builtins.str
+    """A word for programs, such as `totals`; more may be added."""
+    name: _builtins.str
+    """For people, in English."""
+    def __init__(
+        self,
+        *,
+        group: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarketGroup: _TypeAlias = MarketGroup  # noqa: Y015
+
+@_typing.final
+class ListMarketsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MARKETS_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def markets(self) -> _containers.RepeatedCompositeFieldContainer[Global___MarketType]:
+        """By group; within one, those of the market table first, in its order."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___MarketGroup]:
+        """All groups, in the order to show them."""
+
+    def __init__(
+        self,
+        *,
+        markets: _abc.Iterable[Global___MarketType] | None = ...,
+        groups: _abc.Iterable[Global___MarketGroup] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "markets", b"markets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMarketsResponse: _TypeAlias = ListMarketsResponse  # noqa: Y015
+
+@_typing.final
+class GetCoverageRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    GetCoverage
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filter(self) -> Global___Filter: ...
+    def __init__(
+        self,
+        *,
+        filter: Global___Filter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCoverageRequest: _TypeAlias = GetCoverageRequest  # noqa: Y015
+
+@_typing.final
+class BookmakerCoverage(_message.Message):
+    """The odds that one bookmaker has for a competition."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKMAKER_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    MARKETS_FIELD_NUMBER: _builtins.int
+    STALE_EVENTS_FIELD_NUMBER: _builtins.int
+    bookmaker: _builtins.str
+    source: _builtins.str
+    events: _builtins.int
+    """The events of the competition for which it has a market."""
+    markets: _builtins.int
+    """The markets of all of them."""
+    stale_events: _builtins.int
+    """The events whose odds are stale."""
+    def __init__(
+        self,
+        *,
+        bookmaker: _builtins.str = ...,
+        source: _builtins.str = ...,
+        events: _builtins.int = ...,
+        markets: _builtins.int = ...,
+        stale_events: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmaker", b"bookmaker", "events", b"events", "markets", b"markets", "source", b"source", "stale_events", b"stale_events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BookmakerCoverage: _TypeAlias = BookmakerCoverage  # noqa: Y015
+
+@_typing.final
+class Coverage(_message.Message):
+    """A competition, and who prices it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPORT_FIELD_NUMBER: _builtins.int
+    COMPETITION_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    BOOKMAKERS_FIELD_NUMBER: _builtins.int
+    sport: _builtins.str
+    competition: _builtins.str
+    events: _builtins.int
+    """All its events that the filter selects, also those that no bookmaker prices."""
+    @_builtins.property
+    def bookmakers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookmakerCoverage]:
+        """By bookmaker, then by source. One that prices none of the events has no row."""
+
+    def __init__(
+        self,
+        *,
+        sport: _builtins.str = ...,
+        competition: _builtins.str = ...,
+        events: _builtins.int = ...,
+        bookmakers: _abc.Iterable[Global___BookmakerCoverage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "competition", b"competition", "events", b"events", "sport", b"sport"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Coverage: _TypeAlias = Coverage  # noqa: Y015
+
+@_typing.final
+class GetCoverageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITIONS_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def competitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Coverage]:
+        """By sport, then by competition."""
+
+    @_builtins.property
+    def cursor(self) -> Global___Cursor:
+        """The place in the log that the counts are of."""
+
+    def __init__(
+        self,
+        *,
+        competitions: _abc.Iterable[Global___Coverage] | None = ...,
+        cursor: Global___Cursor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competitions", b"competitions", "cursor", b"cursor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCoverageResponse: _TypeAlias = GetCoverageResponse  # noqa: Y015
+
+@_typing.final
+class ListUnmappedRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    ListUnmapped
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCES_FIELD_NUMBER: _builtins.int
+    SPORTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all."""
+
+    @_builtins.property
+    def sports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all."""
+
+    def __init__(
+        self,
+        *,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
+        sports: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sources", b"sources", "sports", b"sports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnmappedRequest: _TypeAlias = ListUnmappedRequest  # noqa: Y015
+
+@_typing.final
+class UnmappedSample(_message.Message):
+    """One event whose market was not mapped, in the words of the source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    EVENT_NAME_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The source's own id."""
+    event_name: _builtins.str
+    """Cut to 200 characters."""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 10 texts, each cut to 60 characters."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        event_name: _builtins.str = ...,
+        outcomes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "event_name", b"event_name", "outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnmappedSample: _TypeAlias = UnmappedSample  # noqa: Y015
+
+@_typing.final
+class UnmappedMarket(_message.Message):
+    """A name that a source gives to markets that no table maps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SPORT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_AT_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    sport: _builtins.str
+    """Empty where the source does not tell."""
+    name: _builtins.str
+    """Cut to 100 characters; `other` for all names beyond the first 1,000 of the source."""
+    count: _builtins.int
+    """How many such markets were read: each poll counts them again."""
+    @_builtins.property
+    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnmappedSample]:
+        """The latest 3 events, the latest first. Empty where the source gives none."""
+
+    @_builtins.property
+    def last_seen_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        sport: _builtins.str = ...,
+        name: _builtins.str = ...,
+        count: _builtins.int = ...,
+        samples: _abc.Iterable[Global___UnmappedSample] | None = ...,
+        last_seen_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_seen_at", b"last_seen_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "last_seen_at", b"last_seen_at", "name", b"name", "samples", b"samples", "source", b"source", "sport", b"sport"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnmappedMarket: _TypeAlias = UnmappedMarket  # noqa: Y015
+
+@_typing.final
+class ListUnmappedResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MARKETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def markets(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnmappedMarket]:
+        """The commonest first, then by source, sport and name."""
+
+    def __init__(
+        self,
+        *,
+        markets: _abc.Iterable[Global___UnmappedMarket] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["markets", b"markets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnmappedResponse: _TypeAlias = ListUnmappedResponse  # noqa: Y015
+
+@_typing.final
 class ReloadRequest(_message.Message):
     """---------------------------------------------------------------------------------------------
     Reload
@@ -3196,3 +3612,194 @@ class ReloadResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReloadResponse: _TypeAlias = ReloadResponse  # noqa: Y015
+
+@_typing.final
+class GetSeriesRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    GetSeries
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    MARKET_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    PARTICIPANT_FIELD_NUMBER: _builtins.int
+    BOOKMAKERS_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    FROM_TIME_FIELD_NUMBER: _builtins.int
+    TO_TIME_FIELD_NUMBER: _builtins.int
+    MAX_POINTS_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    market: _builtins.str
+    """The market, as in MarketKey; markets whose line moved are others."""
+    line: _builtins.float
+    participant: _builtins.str
+    max_points: _builtins.int
+    """The most points of a bookmaker: 500 unless set, from 10 to 5,000."""
+    @_builtins.property
+    def bookmakers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all."""
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """Without it, from the first change that is kept."""
+
+    @_builtins.property
+    def to_time(self) -> _timestamp_pb2.Timestamp:
+        """Without it, up to the odds of now."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        market: _builtins.str = ...,
+        line: _builtins.float | None = ...,
+        participant: _builtins.str = ...,
+        bookmakers: _abc.Iterable[_builtins.str] | None = ...,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
+        from_time: _timestamp_pb2.Timestamp | None = ...,
+        to_time: _timestamp_pb2.Timestamp | None = ...,
+        max_points: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_line", b"_line", "from_time", b"from_time", "line", b"line", "to_time", b"to_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_line", b"_line", "bookmakers", b"bookmakers", "event_id", b"event_id", "from_time", b"from_time", "line", b"line", "market", b"market", "max_points", b"max_points", "participant", b"participant", "sources", b"sources", "to_time", b"to_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__line: _TypeAlias = _typing.Literal["line"]  # noqa: Y015
+    _WhichOneofArgType__line: _TypeAlias = _typing.Literal["_line", b"_line"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__line) -> _WhichOneofReturnType__line | None: ...
+
+Global___GetSeriesRequest: _TypeAlias = GetSeriesRequest  # noqa: Y015
+
+@_typing.final
+class GetSeriesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
+    gaps: _builtins.bool
+    """Some changes in the span were not kept, or not stored, so a line may lack a step."""
+    @_builtins.property
+    def event(self) -> Global___Event:
+        """The event as of the end of the span."""
+
+    @_builtins.property
+    def key(self) -> Global___MarketKey: ...
+    @_builtins.property
+    def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___Series]:
+        """In the order of bookmaker and source."""
+
+    @_builtins.property
+    def cursor(self) -> Global___Cursor:
+        """The place in the log that the series reach."""
+
+    def __init__(
+        self,
+        *,
+        event: Global___Event | None = ...,
+        key: Global___MarketKey | None = ...,
+        series: _abc.Iterable[Global___Series] | None = ...,
+        cursor: Global___Cursor | None = ...,
+        gaps: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "event", b"event", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "event", b"event", "gaps", b"gaps", "key", b"key", "series", b"series"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSeriesResponse: _TypeAlias = GetSeriesResponse  # noqa: Y015
+
+@_typing.final
+class Series(_message.Message):
+    """The odds of one bookmaker over time; a point holds until the next one. Columns of equal length."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKMAKER_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    AT_S_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
+    OFFERED_FIELD_NUMBER: _builtins.int
+    OVERROUND_FIELD_NUMBER: _builtins.int
+    CLOSING_FIELD_NUMBER: _builtins.int
+    THINNED_FIELD_NUMBER: _builtins.int
+    bookmaker: _builtins.str
+    source: _builtins.str
+    closing: _builtins.int
+    """The index of the point that held at the event's start, once it has started."""
+    thinned: _builtins.bool
+    """Points were left out; the first, the last, the closing one, and highs and lows remain."""
+    @_builtins.property
+    def at_s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """When the change was detected, in seconds since 1970, in UTC. GetOdds as of that time has the
+        same prices. With from_time, the first point may be that time, with the odds that held then.
+        """
+
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceColumn]: ...
+    @_builtins.property
+    def offered(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
+        """Whether one could bet at that price: false while suspended, removed, or ended."""
+
+    @_builtins.property
+    def overround(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """NaN where it cannot be told: a price is missing, or the outcomes are no complete set."""
+
+    def __init__(
+        self,
+        *,
+        bookmaker: _builtins.str = ...,
+        source: _builtins.str = ...,
+        at_s: _abc.Iterable[_builtins.float] | None = ...,
+        prices: _abc.Iterable[Global___PriceColumn] | None = ...,
+        offered: _abc.Iterable[_builtins.bool] | None = ...,
+        overround: _abc.Iterable[_builtins.float] | None = ...,
+        closing: _builtins.int | None = ...,
+        thinned: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_closing", b"_closing", "closing", b"closing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_closing", b"_closing", "at_s", b"at_s", "bookmaker", b"bookmaker", "closing", b"closing", "offered", b"offered", "overround", b"overround", "prices", b"prices", "source", b"source", "thinned", b"thinned"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__closing: _TypeAlias = _typing.Literal["closing"]  # noqa: Y015
+    _WhichOneofArgType__closing: _TypeAlias = _typing.Literal["_closing", b"_closing"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__closing) -> _WhichOneofReturnType__closing | None: ...
+
+Global___Series: _TypeAlias = Series  # noqa: Y015
+
+@_typing.final
+class PriceColumn(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
+    outcome: _builtins.str
+    """As in Outcome."""
+    name: _builtins.str
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """NaN where there is none."""
+
+    def __init__(
+        self,
+        *,
+        outcome: _builtins.str = ...,
+        name: _builtins.str = ...,
+        prices: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "outcome", b"outcome", "prices", b"prices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriceColumn: _TypeAlias = PriceColumn  # noqa: Y015

@@ -82,10 +82,30 @@ class OddsServiceStub:
                 request_serializer=odds_dot_v1_dot_odds__pb2.RefreshEventRequest.SerializeToString,
                 response_deserializer=odds_dot_v1_dot_odds__pb2.RefreshEventResponse.FromString,
                 _registered_method=True)
+        self.GetSeries = channel.unary_unary(
+                '/odds.v1.OddsService/GetSeries',
+                request_serializer=odds_dot_v1_dot_odds__pb2.GetSeriesRequest.SerializeToString,
+                response_deserializer=odds_dot_v1_dot_odds__pb2.GetSeriesResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/odds.v1.OddsService/GetStatus',
                 request_serializer=odds_dot_v1_dot_odds__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=odds_dot_v1_dot_odds__pb2.GetStatusResponse.FromString,
+                _registered_method=True)
+        self.ListMarkets = channel.unary_unary(
+                '/odds.v1.OddsService/ListMarkets',
+                request_serializer=odds_dot_v1_dot_odds__pb2.ListMarketsRequest.SerializeToString,
+                response_deserializer=odds_dot_v1_dot_odds__pb2.ListMarketsResponse.FromString,
+                _registered_method=True)
+        self.GetCoverage = channel.unary_unary(
+                '/odds.v1.OddsService/GetCoverage',
+                request_serializer=odds_dot_v1_dot_odds__pb2.GetCoverageRequest.SerializeToString,
+                response_deserializer=odds_dot_v1_dot_odds__pb2.GetCoverageResponse.FromString,
+                _registered_method=True)
+        self.ListUnmapped = channel.unary_unary(
+                '/odds.v1.OddsService/ListUnmapped',
+                request_serializer=odds_dot_v1_dot_odds__pb2.ListUnmappedRequest.SerializeToString,
+                response_deserializer=odds_dot_v1_dot_odds__pb2.ListUnmappedResponse.FromString,
                 _registered_method=True)
         self.Reload = channel.unary_unary(
                 '/odds.v1.OddsService/Reload',
@@ -196,8 +216,45 @@ class OddsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSeries(self, request, context):
+        """The prices and the overround of one market over time, for charts: each bookmaker's as columns.
+
+        NOT_FOUND (UNKNOWN_EVENT) when neither the odds of now nor history know the event;
+        UNIMPLEMENTED (NO_STORE, NO_PAST) when this server keeps no history.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """The state of the service: revisions, sources, queues, storage, subscribers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMarkets(self, request, context):
+        """The market types: their names, the group that each is shown in, and what settles it.
+
+        Those of the market table, and any other that the odds of now have.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCoverage(self, request, context):
+        """How many events and markets of each competition each bookmaker has now, under the filter: the
+        gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUnmapped(self, request, context):
+        """The markets that no table maps, by the names that their sources give them, the commonest first.
+
+        They have been counted since the start of the service; a source that a reload removed is gone.
+        RESOURCE_EXHAUSTED when the reply would exceed 4 MiB: name sources or sports.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -249,10 +306,30 @@ def add_OddsServiceServicer_to_server(servicer, server):
                     request_deserializer=odds_dot_v1_dot_odds__pb2.RefreshEventRequest.FromString,
                     response_serializer=odds_dot_v1_dot_odds__pb2.RefreshEventResponse.SerializeToString,
             ),
+            'GetSeries': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSeries,
+                    request_deserializer=odds_dot_v1_dot_odds__pb2.GetSeriesRequest.FromString,
+                    response_serializer=odds_dot_v1_dot_odds__pb2.GetSeriesResponse.SerializeToString,
+            ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
                     request_deserializer=odds_dot_v1_dot_odds__pb2.GetStatusRequest.FromString,
                     response_serializer=odds_dot_v1_dot_odds__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'ListMarkets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMarkets,
+                    request_deserializer=odds_dot_v1_dot_odds__pb2.ListMarketsRequest.FromString,
+                    response_serializer=odds_dot_v1_dot_odds__pb2.ListMarketsResponse.SerializeToString,
+            ),
+            'GetCoverage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCoverage,
+                    request_deserializer=odds_dot_v1_dot_odds__pb2.GetCoverageRequest.FromString,
+                    response_serializer=odds_dot_v1_dot_odds__pb2.GetCoverageResponse.SerializeToString,
+            ),
+            'ListUnmapped': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnmapped,
+                    request_deserializer=odds_dot_v1_dot_odds__pb2.ListUnmappedRequest.FromString,
+                    response_serializer=odds_dot_v1_dot_odds__pb2.ListUnmappedResponse.SerializeToString,
             ),
             'Reload': grpc.unary_unary_rpc_method_handler(
                     servicer.Reload,
@@ -451,6 +528,33 @@ class OddsService:
             _registered_method=True)
 
     @staticmethod
+    def GetSeries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/odds.v1.OddsService/GetSeries',
+            odds_dot_v1_dot_odds__pb2.GetSeriesRequest.SerializeToString,
+            odds_dot_v1_dot_odds__pb2.GetSeriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetStatus(request,
             target,
             options=(),
@@ -467,6 +571,87 @@ class OddsService:
             '/odds.v1.OddsService/GetStatus',
             odds_dot_v1_dot_odds__pb2.GetStatusRequest.SerializeToString,
             odds_dot_v1_dot_odds__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMarkets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/odds.v1.OddsService/ListMarkets',
+            odds_dot_v1_dot_odds__pb2.ListMarketsRequest.SerializeToString,
+            odds_dot_v1_dot_odds__pb2.ListMarketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCoverage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/odds.v1.OddsService/GetCoverage',
+            odds_dot_v1_dot_odds__pb2.GetCoverageRequest.SerializeToString,
+            odds_dot_v1_dot_odds__pb2.GetCoverageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnmapped(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/odds.v1.OddsService/ListUnmapped',
+            odds_dot_v1_dot_odds__pb2.ListUnmappedRequest.SerializeToString,
+            odds_dot_v1_dot_odds__pb2.ListUnmappedResponse.FromString,
             options,
             channel_credentials,
             insecure,

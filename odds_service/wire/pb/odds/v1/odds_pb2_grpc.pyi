@@ -123,8 +123,29 @@ class OddsServiceStub:
     durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
     joined by commas); the fetch goes on, and what it will give comes after the cursor.
     """
+    GetSeries: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetSeriesRequest, _odds_pb2.GetSeriesResponse]
+    """The prices and the overround of one market over time, for charts: each bookmaker's as columns.
+
+    NOT_FOUND (UNKNOWN_EVENT) when neither the odds of now nor history know the event;
+    UNIMPLEMENTED (NO_STORE, NO_PAST) when this server keeps no history.
+    """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]
     """The state of the service: revisions, sources, queues, storage, subscribers."""
+    ListMarkets: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ListMarketsRequest, _odds_pb2.ListMarketsResponse]
+    """The market types: their names, the group that each is shown in, and what settles it.
+
+    Those of the market table, and any other that the odds of now have.
+    """
+    GetCoverage: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetCoverageRequest, _odds_pb2.GetCoverageResponse]
+    """How many events and markets of each competition each bookmaker has now, under the filter: the
+    gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
+    """
+    ListUnmapped: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ListUnmappedRequest, _odds_pb2.ListUnmappedResponse]
+    """The markets that no table maps, by the names that their sources give them, the commonest first.
+
+    They have been counted since the start of the service; a source that a reload removed is gone.
+    RESOURCE_EXHAUSTED when the reply would exceed 4 MiB: name sources or sports.
+    """
     Reload: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ReloadRequest, _odds_pb2.ReloadResponse]
     """Reads the server's settings again, and applies what can change while it runs; for operators.
 
@@ -215,8 +236,29 @@ class OddsServiceAsyncStub(OddsServiceStub):
     durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
     joined by commas); the fetch goes on, and what it will give comes after the cursor.
     """
+    GetSeries: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetSeriesRequest, _odds_pb2.GetSeriesResponse]  # type: ignore[assignment]
+    """The prices and the overround of one market over time, for charts: each bookmaker's as columns.
+
+    NOT_FOUND (UNKNOWN_EVENT) when neither the odds of now nor history know the event;
+    UNIMPLEMENTED (NO_STORE, NO_PAST) when this server keeps no history.
+    """
     GetStatus: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetStatusRequest, _odds_pb2.GetStatusResponse]  # type: ignore[assignment]
     """The state of the service: revisions, sources, queues, storage, subscribers."""
+    ListMarkets: _aio.UnaryUnaryMultiCallable[_odds_pb2.ListMarketsRequest, _odds_pb2.ListMarketsResponse]  # type: ignore[assignment]
+    """The market types: their names, the group that each is shown in, and what settles it.
+
+    Those of the market table, and any other that the odds of now have.
+    """
+    GetCoverage: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetCoverageRequest, _odds_pb2.GetCoverageResponse]  # type: ignore[assignment]
+    """How many events and markets of each competition each bookmaker has now, under the filter: the
+    gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
+    """
+    ListUnmapped: _aio.UnaryUnaryMultiCallable[_odds_pb2.ListUnmappedRequest, _odds_pb2.ListUnmappedResponse]  # type: ignore[assignment]
+    """The markets that no table maps, by the names that their sources give them, the commonest first.
+
+    They have been counted since the start of the service; a source that a reload removed is gone.
+    RESOURCE_EXHAUSTED when the reply would exceed 4 MiB: name sources or sports.
+    """
     Reload: _aio.UnaryUnaryMultiCallable[_odds_pb2.ReloadRequest, _odds_pb2.ReloadResponse]  # type: ignore[assignment]
     """Reads the server's settings again, and applies what can change while it runs; for operators.
 
@@ -342,12 +384,57 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def GetSeries(
+        self,
+        request: _odds_pb2.GetSeriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_odds_pb2.GetSeriesResponse, _abc.Awaitable[_odds_pb2.GetSeriesResponse]]:
+        """The prices and the overround of one market over time, for charts: each bookmaker's as columns.
+
+        NOT_FOUND (UNKNOWN_EVENT) when neither the odds of now nor history know the event;
+        UNIMPLEMENTED (NO_STORE, NO_PAST) when this server keeps no history.
+        """
+
+    @_abc_1.abstractmethod
     def GetStatus(
         self,
         request: _odds_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_odds_pb2.GetStatusResponse, _abc.Awaitable[_odds_pb2.GetStatusResponse]]:
         """The state of the service: revisions, sources, queues, storage, subscribers."""
+
+    @_abc_1.abstractmethod
+    def ListMarkets(
+        self,
+        request: _odds_pb2.ListMarketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_odds_pb2.ListMarketsResponse, _abc.Awaitable[_odds_pb2.ListMarketsResponse]]:
+        """The market types: their names, the group that each is shown in, and what settles it.
+
+        Those of the market table, and any other that the odds of now have.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCoverage(
+        self,
+        request: _odds_pb2.GetCoverageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_odds_pb2.GetCoverageResponse, _abc.Awaitable[_odds_pb2.GetCoverageResponse]]:
+        """How many events and markets of each competition each bookmaker has now, under the filter: the
+        gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUnmapped(
+        self,
+        request: _odds_pb2.ListUnmappedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_odds_pb2.ListUnmappedResponse, _abc.Awaitable[_odds_pb2.ListUnmappedResponse]]:
+        """The markets that no table maps, by the names that their sources give them, the commonest first.
+
+        They have been counted since the start of the service; a source that a reload removed is gone.
+        RESOURCE_EXHAUSTED when the reply would exceed 4 MiB: name sources or sports.
+        """
 
     @_abc_1.abstractmethod
     def Reload(

@@ -1,0 +1,77 @@
+"""Checks before every route (host, origin), and headers that bound what a page may do."""
+
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from odds_service.access import is_loopback
+from odds_service.config import HttpSettings
+from odds_service.http.errors import error_response
+from odds_service.serving.errors import StatusCode, refused
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# A page of this door runs its own files alone, and no other page may show it in a frame.
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'"
+    " data:; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class Guarding:
+    """An ASGI application that lets through what may come from where it says it does.
+
+    A page of any site can send requests to a listener on loopback, under a name of its own that
+    it lets point there. So such a listener answers to its own names alone. Requests that change
+    something must come from a page of this door, of a named origin, or from no page.
+    """
+
+    def __init__(self, app: ASGIApp, settings: HttpSettings) -> None:
+        self._app = app
+        self._on_loopback = is_loopback(settings.listen.rpartition(":")[0])
+        self._hosts = {name.lower() for name in settings.hosts}
+        self._origins: Collection[str] = frozenset(settings.origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check a request, and add the headers to its response."""
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope.get("origin_allowed"):
+                    headers["cross-origin-resource-policy"] = "cross-origin"
+            await send(message)
+
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin", "")
+        scope["origin_allowed"] = origin in self._origins
+        if self._on_loopback and not self._is_ours(host):
+            text = f"this door does not answer to the name {host!r}; http.hosts can name it"
+            refusal = refused(StatusCode.PERMISSION_DENIED, text, "FOREIGN_HOST")
+            response = error_response(refusal, HTTPStatus.MISDIRECTED_REQUEST)
+        elif scope["method"] not in _SAFE and origin and not self._may_change(origin, host):
+            text = f"pages of {origin!r} may not change anything here; http.origins can name them"
+            refusal = refused(StatusCode.PERMISSION_DENIED, text, "FOREIGN_ORIGIN")
+            response = error_response(refusal)
+        else:
+            await self._app(scope, receive, guarded)
+            return
+        await response(scope, receive, guarded)
+
+    def _is_ours(self, host: str) -> bool:
+        name = urlsplit(f"//{host}").hostname or ""
+        return is_loopback(name) or name in self._hosts
+
+    def _may_change(self, origin: str, host: str) -> bool:
+        return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()

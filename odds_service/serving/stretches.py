@@ -1,0 +1,20 @@
+"""Pauses in long work on the server's loop, so that streams and other calls go on."""
+
+import asyncio
+from typing import Final
+
+STRETCH_S: Final = 0.005  # the longest work without a pause
+
+
+class Stretches:
+    """The stretches of one piece of work; `pause` belongs into its loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._yield_at = self._loop.time() + STRETCH_S
+
+    async def pause(self) -> None:
+        """Let others run if the stretch is over; else return at once."""
+        if self._loop.time() > self._yield_at:
+            await asyncio.sleep(0)
+            self._yield_at = self._loop.time() + STRETCH_S

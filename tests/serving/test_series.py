@@ -1,0 +1,247 @@
+"""GetSeries: a market's prices over time agree with the odds as of each time."""
+
+import math
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from odds_service.model.change import MarketChange
+from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
+from odds_service.serving.thinning import Point, thin
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from tests.contract.calling import eventful, refused
+from tests.e2e.test_life import BUSY, bookmaker
+from tests.support.observations import NOON, Prices, observe, observed_event
+from tests.support.odds_builders import Bookkeeping, Client, connected, serving
+from tests.support.serving import service, settings_for, wait_until
+
+H2H = MarketKey("h2h")
+
+
+def moving(
+    minutes: int = 4, prices: tuple[float | None, ...] = (2.0, 2.2, None, 2.4)
+) -> Bookkeeping:
+    """Return an event whose one bookmaker moves and is suspended for a while."""
+    book = Bookkeeping(keeps_past=True)
+    for minute, home in ((0, 2.0), (10, 2.2), (20, None), (30, 2.4)):
+        offer: dict[str, dict[MarketKey, Prices]] = {
+            "b1": {H2H: {"home": home, "draw": home and 3.3, "away": home and 3.8}},
+            "b2": {H2H: {"home": 2.1, "away": 1.7}},
+        }
+        book.see(observe([observed_event("e", offer)], minute))
+    book.now += timedelta(minutes=1)
+    return book
+
+
+def market(price: float) -> Market:
+    return Market(H2H, MarketStatus.OPEN, (Outcome("home", "Home", price),), 1, NOON)
+
+
+def seconds(minute: float) -> float:
+    return (NOON + timedelta(minutes=minute)).timestamp()
+
+
+async def series_of(client: Client, **fields: Any) -> pb.GetSeriesResponse:
+    reply = await client.call("GetSeries", pb.GetSeriesRequest(**fields))
+    assert isinstance(reply, pb.GetSeriesResponse)
+    for each in reply.series:
+        lengths = {len(column.prices) for column in each.prices}
+        assert lengths | {len(each.offered), len(each.overround)} == {len(each.at_s)}
+        assert list(each.at_s) == sorted(each.at_s)
+    return reply
+
+
+async def test_each_change_is_a_point_with_its_price_and_overround() -> None:
+    async with serving(moving()) as server:
+        with connected(server.address) as client:
+            reply = await series_of(client, event_id="e", market="h2h")
+            head = (await client.call("GetStatus", pb.GetStatusRequest())).head_revision
+    assert reply.event.id == "e"
+    assert reply.key.market == "h2h"
+    assert reply.cursor.revision == head
+    assert not reply.gaps
+    first, second = reply.series
+    assert (first.bookmaker, second.bookmaker) == ("b1", "b2")
+    assert list(first.at_s) == [seconds(minute) for minute in (0, 10, 20, 30)]
+    home, draw, away = first.prices
+    assert (home.outcome, draw.outcome, away.outcome) == ("home", "draw", "away")
+    assert list(home.prices[:2]) == [2.0, 2.2]
+    assert math.isnan(home.prices[2])
+    assert home.prices[3] == 2.4
+    assert list(first.offered) == [True, True, False, True]
+    assert first.overround[0] == pytest.approx(1 / 2.0 + 1 / 3.3 + 1 / 3.8 - 1)
+    assert math.isnan(first.overround[2])
+    assert not first.HasField("closing")  # it has not started
+    assert list(second.at_s) == [seconds(0)]
+    assert not first.thinned
+
+
+async def test_a_span_begins_with_what_held_then() -> None:
+    async with serving(moving()) as server:
+        with connected(server.address) as client:
+            request = pb.GetSeriesRequest(event_id="e", market="h2h", bookmakers=["b1"])
+            request.from_time.FromDatetime(NOON + timedelta(minutes=15))
+            request.to_time.FromDatetime(NOON + timedelta(minutes=25))
+            (found,) = (await client.call("GetSeries", request)).series
+            assert list(found.at_s) == [seconds(15), seconds(20)]
+            assert found.prices[0].prices[0] == 2.2
+            request.to_time.FromDatetime(NOON)
+            assert (await refused(client, "GetSeries", request)).field == "to_time"
+
+
+async def test_the_closing_point_is_the_one_that_held_at_the_start() -> None:
+    book = moving()
+    offer: dict[str, dict[MarketKey, Prices]] = {"b1": {H2H: {"home": 3.0, "away": 1.4}}}
+    start = NOON + timedelta(minutes=35)
+    book.see(observe([replace(observed_event("e", offer), start_time=start)], 33))
+    offer = {"b1": {H2H: {"home": 5.0, "away": 1.1}}}
+    book.see(observe([replace(observed_event("e", offer), start_time=start)], 40))
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            reply = await series_of(client, event_id="e", market="h2h", bookmakers=["b1"])
+    (found,) = reply.series
+    assert found.HasField("closing")
+    assert found.at_s[found.closing] == seconds(33)
+    assert found.prices[0].prices[found.closing] == 3.0
+
+
+async def test_an_ended_event_has_its_series_and_ends_without_an_offer() -> None:
+    book = moving()
+    for minute in (40, 50, 60):
+        book.see(observe([], minute))
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            reply = await series_of(client, event_id="e", market="h2h")
+            unknown = await refused(
+                client, "GetSeries", pb.GetSeriesRequest(event_id="nowhere", market="h2h")
+            )
+    assert reply.event.status == pb.EVENT_STATUS_ENDED
+    for each in reply.series:
+        assert not each.offered[-1]
+        assert math.isnan(each.prices[0].prices[-1])
+    assert (unknown.code, unknown.reason) == ("NOT_FOUND", "UNKNOWN_EVENT")
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_at_every_point_the_odds_as_of_then_are_the_same(seed: int) -> None:
+    book = eventful(seed)
+    rng = random.Random(seed)
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            places = {
+                (change.event_id, change.after.key)
+                for change in book.log
+                if isinstance(change, MarketChange)
+            }
+            compared = 0
+            for event_id, key in sorted(places):
+                line = {"line": float(key.line)} if key.line else {}
+                reply = await series_of(
+                    client, event_id=event_id, market=key.market, participant=key.participant,
+                    **line,
+                )  # fmt: skip
+                for each in reply.series:
+                    for at in rng.sample(range(len(each.at_s)), min(3, len(each.at_s))):
+                        await agrees(client, reply, each, at)
+                        compared += 1
+    assert compared > 50
+
+
+async def agrees(client: Client, reply: pb.GetSeriesResponse, each: pb.Series, at: int) -> None:
+    request = pb.GetOddsRequest(filter=pb.Filter(event_ids=[reply.event.id]))
+    request.as_of_time.FromDatetime(datetime.fromtimestamp(each.at_s[at], UTC))
+    odds = await client.call("GetOdds", request)
+    then = [
+        found
+        for entry in odds.events
+        for bookmaker in entry.bookmakers
+        if (bookmaker.bookmaker, bookmaker.source) == (each.bookmaker, each.source)
+        for found in bookmaker.markets
+        if found.key == reply.key
+    ]
+    told = {
+        column.outcome: column.prices[at]
+        for column in each.prices
+        if not math.isnan(column.prices[at])
+    }
+    shown = {
+        outcome.key: outcome.price
+        for found in then
+        for outcome in found.outcomes
+        if outcome.HasField("price")
+    }
+    # Several changes may share an instant; the odds as of then are those after the last one.
+    if at + 1 == len(each.at_s) or each.at_s[at + 1] != each.at_s[at]:
+        assert told == shown
+        assert each.offered[at] == any(m.status == pb.MARKET_STATUS_OPEN for m in then)
+
+
+async def test_more_points_than_fit_are_thinned_to_highs_and_lows() -> None:
+    rng = random.Random(7)
+    prices = [round(rng.uniform(1.5, 3.0), 3) for _ in range(400)]
+    book = Bookkeeping(keeps_past=True)
+    for minute, home in enumerate(prices):
+        book.see(observe([observed_event("e", {"b1": {H2H: {"home": home, "away": 1.8}}})], minute))
+    book.now += timedelta(minutes=1)
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            reply = await series_of(client, event_id="e", market="h2h", max_points=40)
+            least = await series_of(client, event_id="e", market="h2h", max_points=1)
+            whole = await series_of(client, event_id="e", market="h2h")
+    (found,) = reply.series
+    assert found.thinned
+    assert 20 <= len(found.at_s) <= 40
+    kept = list(found.prices[0].prices)
+    assert (kept[0], kept[-1]) == (prices[0], prices[-1])
+    assert (max(kept), min(kept)) == (max(prices), min(prices))
+    assert 2 <= len(least.series[0].at_s) <= 10
+    assert len(whole.series[0].at_s) == len(
+        [p for n, p in enumerate(prices) if n == 0 or p != prices[n - 1]]
+    )
+    assert not whole.series[0].thinned
+
+
+def test_thinning_keeps_what_it_must() -> None:
+    rng = random.Random(3)
+    for _ in range(200):
+        count, most = rng.randint(1, 300), rng.randint(10, 60)
+        points = [
+            Point(NOON + timedelta(seconds=n), market(rng.uniform(1.1, 9.0))) for n in range(count)
+        ]
+        keep = rng.randrange(count)
+        kept = thin(points, most, [keep])
+        assert len(kept) <= most or len(kept) == count <= most
+        assert kept[0] is points[0]
+        assert kept[-1] is points[-1]
+        assert points[keep] in kept
+        assert [each.at for each in kept] == sorted(each.at for each in kept)
+
+
+async def test_on_a_database_and_ahead_of_it(tmp_path: Path) -> None:
+    async with bookmaker(BUSY) as (port, table):
+        settings = settings_for(tmp_path, port, **table)  # type: ignore[arg-type]  # a table
+        async with service(settings) as running:
+            feed = running.parts.feed
+            await wait_until(lambda: feed.durable_revision > 1_000, "odds stored")
+            with connected(running.address) as client:
+                event_id = min(running.parts.cache.events)
+                entry = running.parts.cache.events[event_id]
+                odds = next(iter(entry.bookmakers.values()))
+                key = min(odds.markets)
+                line = {"line": float(key.line)} if key.line else {}
+                reply = await series_of(
+                    client, event_id=event_id, market=key.market, participant=key.participant,
+                    **line,
+                )  # fmt: skip
+                held = {(each.bookmaker, each.source): each for each in reply.series}
+                mine = held[odds.bookmaker, odds.source]
+                assert reply.cursor.revision >= odds.markets[key].revision
+                await wait_until(
+                    lambda: feed.durable_revision >= reply.cursor.revision, "all of it stored"
+                )
+                for at in range(len(mine.at_s)):
+                    await agrees(client, reply, mine, at)

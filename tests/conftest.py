@@ -16,6 +16,7 @@ settings.load_profile("odds")
 
 # Folders and modules whose tests start processes or whole services, or take seconds for each test.
 _SLOW: Final = (
+    "tests/board/",
     "tests/e2e/", "tests/faults/", "tests/examples/", "tests/tools/", "tests/commands/",
     "tests/storage/", "tests/upgrade/", "tests/demo/", "tests/test_cli.py",
     "tests/http/test_openapi_service.py", "tests/http/test_reference.py", "tests/rpc/test_fuzz.py",

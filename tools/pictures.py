@@ -50,7 +50,8 @@ def main(folder: str = str(FOLDER)) -> None:
         server = f"127.0.0.1:{free.getsockname()[1]}"
     with tempfile.TemporaryFile() as log:
         demo = subprocess.Popen(
-            [sys.executable, "-m", "odds_service", "demo", "--no-table", "--listen", server],
+            [sys.executable, "-m", "odds_service", "demo", "--no-table", "--listen", server,
+             "--board", ""],
             stdout=log, stderr=log, cwd=ROOT,
         )  # fmt: skip
         try:

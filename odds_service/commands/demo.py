@@ -12,6 +12,7 @@ import trio
 import typer
 
 from odds_service.client import Address, ServiceError, connect
+from odds_service.commands.board import board_address, board_lines, may_open, open_when_asked
 from odds_service.commands.change_lines import ChangeLines
 from odds_service.commands.first_steps import demo_at, next_commands, typed
 from odds_service.commands.live_table import LiveTable
@@ -51,9 +52,12 @@ def demo(
         typer.Option(help="SQLite file or database URL to keep; default: a temporary database."),
     ] = None,
     listen: Annotated[str, typer.Option(help="host:port of the gRPC server.")] = "127.0.0.1:50051",
+    board: Annotated[
+        str, typer.Option(help="host:port of the board and the HTTP API; empty: neither.")
+    ] = "127.0.0.1:8050",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
 ) -> None:
-    """Show odds as they change: scraped over HTTP, stored, and watched over gRPC.
+    """Show odds as they change: scraped, stored, and watched over gRPC and in a browser.
 
     The odds come from a simulated bookmaker, or from The Odds API if ODDS_API_KEY is set.
     """
@@ -61,9 +65,22 @@ def demo(
     with tempfile.TemporaryDirectory() if database is None else nullcontext() as folder:
         place = database or str(Path(folder or "") / "odds.db")
         url = place if "://" in place else f"sqlite:///{place}"
-        settings = load_settings(server={"listen": listen}, database={"url": url, "migrate": True})
+        shown = _board_at(board)
+        settings = load_settings(
+            server={"listen": listen}, http={"listen": shown},
+            database={"url": url, "migrate": True},
+        )  # fmt: skip
         _check_port(settings.server.listen)
-        run_in_trio(_demo, settings, sport or ["soccer_epl"], seconds, table)
+        refused = f"{board} is in use" if shown != board else ""
+        run_in_trio(_demo, settings, sport or ["soccer_epl"], seconds, table, refused)
+
+
+def _board_at(listen: str) -> str:
+    """Return the address for the board: the one asked for, or one with a free port."""
+    host, _, port = listen.rpartition(":")
+    if host and port.isdecimal() and int(port) and is_taken(host, int(port)):
+        return f"{host}:0"
+    return listen
 
 
 def _check_port(listen: str) -> None:
@@ -75,7 +92,7 @@ def _check_port(listen: str) -> None:
 
 
 async def _demo(
-    settings: Settings, sports: list[str], seconds: float | None, with_table: bool
+    settings: Settings, sports: list[str], seconds: float | None, with_table: bool, refused: str
 ) -> None:
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
@@ -88,10 +105,15 @@ async def _demo(
         chosen = settings.model_copy(update={"sources": [table]})
         async with trio.open_nursery() as serving:
             running: Running = await serving.start(run_service, chosen, stop)
-            serving.start_soon(_show, running, with_table)
+            board = board_address(running.server.addresses[1:])
+            serving.start_soon(_show, running, with_table, board, refused)
+            opening = trio.CancelScope()
+            if board and may_open():
+                serving.start_soon(open_when_asked, board, opening)
             with trio.move_on_after(float("inf") if seconds is None else seconds):
                 await stop.wait()
             stop.set()
+            opening.cancel()
         nursery.cancel_scope.cancel()
 
 
@@ -108,13 +130,13 @@ async def _simulated(nursery: trio.Nursery) -> dict[str, Any]:
     }
 
 
-async def _show(running: Running, with_table: bool) -> None:
+async def _show(running: Running, with_table: bool, board: str, refused: str) -> None:
     """Watch the service from a thread, like any client, until it ends the stream."""
     out, times, names = Output(), Times(), dict[str, str]()
     lines = ChangeLines(times, name_of=lambda event_id: names.get(event_id, event_id),
                         aligned=out.on_terminal)  # fmt: skip
     title = f"odds as they change · gRPC at {running.address} · ^C ends"
-    hints = _Hints(running.address)
+    hints = _Hints(running.address, board_lines(board, refused))
     table = LiveTable(times, lines, title, lambda: _summary(running, table), hints.lines)
 
     def take(message: pb.WatchChangesResponse) -> None:
@@ -151,8 +173,9 @@ async def _show(running: Running, with_table: bool) -> None:
 class _Hints:
     """The commands to type in a second terminal, once there are odds to look at."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, first: list[str]) -> None:
         self._address = address
+        self._first = first  # lines about the board
         self._program = typed()
         self.starts: dict[str, int] = {}  # events with their starts, in nanoseconds
         self.over = False
@@ -164,7 +187,11 @@ class _Hints:
         last = max(self.starts, key=self.starts.__getitem__)  # it stays for longest
         beginning = last[: unique_length(list(self.starts))]
         commands = next_commands(self._program, self._address, beginning)
-        return ["type in a second terminal:", *(f"  {command}" for command in commands)]
+        return [
+            *self._first,
+            "type in a second terminal:",
+            *(f"  {command}" for command in commands),
+        ]
 
     def once(self) -> list[str]:
         """Return the lines the first time that there are any."""

@@ -5,11 +5,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from odds_service.access import is_loopback
 from odds_service.config import HttpSettings, Right
+from odds_service.http.board_files import board_routes
 from odds_service.http.bodies import WholeBodies
 from odds_service.http.context import peer_of
 from odds_service.http.errors import error_response
@@ -41,7 +42,7 @@ def application(
         *_probes(room),
         Route("/openapi.json", show_document),
         *reference_routes(),
-        Route("/", _to_reference),
+        *board_routes(),
     ]
     if scrape is not None:
         routes.append(_metrics(room, settings, scrape, closed=closed))
@@ -61,10 +62,6 @@ def application(
         middleware=middleware,
         exception_handlers={HTTPException: _failed},
     )
-
-
-async def _to_reference(_: Request) -> Response:  # noqa: ASYNC124  # a route is async
-    return RedirectResponse("/docs")
 
 
 def _probes(room: Room) -> list[Route]:

@@ -1,15 +1,18 @@
 """`odds-service demo` as a newcomer meets it: commands that work, a closing line, a free port."""
 
+import os
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import webbrowser
 from pathlib import Path
 
 import pytest
 import trio
 
+from odds_service.commands.board import may_open, open_when_asked
 from odds_service.commands.demo import GO_ON
 from odds_service.commands.first_steps import demo_at, next_commands, typed
 from tests.support.command_line import COMMAND, ENVIRONMENT, WITHIN_S, complaint, ran, run
@@ -20,7 +23,8 @@ HEADING = "type in a second terminal:"
 
 async def test_the_commands_that_it_names_work_in_a_second_terminal() -> None:
     demo = subprocess.Popen(  # noqa: ASYNC220  # returns at once
-        [*COMMAND, "demo", "--no-table", "--listen", "127.0.0.1:0"], text=True,
+        [*COMMAND, "demo", "--no-table", "--listen", "127.0.0.1:0",
+         "--board", "127.0.0.1:0"], text=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT,
     )  # fmt: skip
     assert demo.stderr is not None
@@ -57,7 +61,7 @@ async def test_the_commands_that_it_names_work_in_a_second_terminal() -> None:
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_its_table_names_them_while_it_runs_and_ends_with_the_way_on(width: int) -> None:
     shown = at_terminal(
-        "demo", "--listen", "127.0.0.1:0",
+        "demo", "--listen", "127.0.0.1:0", "--board", "127.0.0.1:0",
         width=width,
         interrupt_when=lambda raw: HEADING in raw,
     )  # fmt: skip
@@ -109,3 +113,34 @@ def test_the_address_is_named_only_where_it_is_not_the_usual_one() -> None:
     assert all(each.endswith(" --server 127.0.0.1:50052") for each in other)
     assert "get EVENT --best" in other[1]
     assert demo_at("odds-service", "h:1", {}) == "odds-service demo --listen h:1"
+
+
+def test_the_board_takes_another_port_where_its_own_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        shown = run("demo", "--no-table", "--listen", "127.0.0.1:0", "--seconds", "6",
+                    "--board", f"127.0.0.1:{port}")  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    (line,) = [each for each in shown.stderr.splitlines() if "in a browser" in each]
+    assert f"(127.0.0.1:{port} is in use)" in line
+    assert f"http://127.0.0.1:{port}/" not in line
+    assert "press Enter" not in line  # nobody is at a terminal
+
+
+def test_the_board_is_offered_on_a_desktop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, terminal = os.openpty()
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    with os.fdopen(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert may_open({"DISPLAY": ":0"}, "linux")
+        assert may_open({"WAYLAND_DISPLAY": "wayland-0"}, "linux")
+        assert may_open({}, "darwin")
+        assert not may_open({}, "linux")
+        os.write(keys, b"\n")
+        trio.run(open_when_asked, "http://127.0.0.1:1/", trio.CancelScope())
+    os.close(keys)
+    assert opened == ["http://127.0.0.1:1/"]
+    with Path(os.devnull).open() as nobody:
+        monkeypatch.setattr(sys, "stdin", nobody)
+        assert not may_open({"DISPLAY": ":0"}, "linux")

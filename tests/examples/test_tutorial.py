@@ -61,7 +61,7 @@ def test_the_tutorial_runs_as_it_says(tmp_path: Path, monkeypatch: pytest.Monkey
             text = text.replace(f":{fixed}", f":{free}")
         (tmp_path / name).write_text(text)
     demo_at, mine_at = f"127.0.0.1:{ports['50051']}", f"127.0.0.1:{ports['50052']}"
-    demo = ("demo", "--no-table", "--database", "demo.db", "--listen", demo_at)
+    demo = ("demo", "--no-table", "--database", "demo.db", "--listen", demo_at, "--board", "")
     replay = ("replay", "bodies", "--port", ports["8080"])
 
     def done(*command: str) -> str:

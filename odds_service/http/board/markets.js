@@ -1,0 +1,85 @@
+// Names and groups of markets, from GET /v1/markets; a plain grouping by name where the service has
+// no such call.
+//
+// await loadMarkets()            once; never rejects
+// groupOf(market)                "result", "totals", "handicaps", "players", …
+// groupName(group)               as people read it
+// groupOrder(groups)             the given groups in the order to show them
+// marketName(market)             "Total goals"
+// marketTitle(key)               with participant and line
+// outcomeName(market, outcome)   outcome: {key, name}
+// settles(market)                what settles it, or ""
+// compareKeys(a, b)              the order of MarketKeys within a group
+
+import { call } from "./api.js";
+import { line, words } from "./format.js";
+
+export const ALL = "all"; // the group of all groups
+
+const types = new Map();
+const order = new Map();
+let loading = null;
+
+const PLAIN_GROUPS = [
+  ["result", "Result"], ["totals", "Totals"], ["handicaps", "Handicaps"], ["halves", "Halves and periods"],
+  ["players", "Players"], ["other", "Other"], [ALL, "All"],
+];
+const PLAIN_NAMES = {
+  h2h: "Winner", h2h_3_way: "Winner, regular time", spreads: "Handicap", totals: "Total", btts: "Both teams to score",
+  alternate_spreads: "Handicap", alternate_totals: "Total", draw_no_bet: "Draw no bet", double_chance: "Double chance",
+  outrights: "Outright", team_totals: "Team total",
+};
+const OUTCOMES = { home: "Home", draw: "Draw", away: "Away", over: "Over", under: "Under", yes: "Yes", no: "No" };
+const FIRST = ["h2h", "h2h_3_way", "outrights", "draw_no_bet", "double_chance", "btts"];
+
+export function loadMarkets() {
+  loading ??= call("markets").then((reply) => {
+    for (const each of reply.markets ?? []) {
+      types.set(each.market, { ...each, labels: new Map((each.outcomes ?? []).map((one) => [one.key, one.name])) });
+    }
+    for (const each of reply.groups ?? []) order.set(each.group, each.name || words(each.group));
+  }, (error) => {
+    // A service without this call stays so; any other failure is tried again with the next match.
+    if (![400, 404, 405, 501].includes(error.status)) loading = null;
+  });
+  return loading;
+}
+
+export function groupOf(market) {
+  const known = types.get(market)?.group;
+  if (known) return known;
+  if (market.startsWith("player")) return "players";
+  if (/(_h[12]|_q[1-4]|_p[1-3]|half|quarter|period|set_)/.test(market)) return "halves";
+  if (/spread|handicap/.test(market)) return "handicaps";
+  if (/total/.test(market)) return "totals";
+  return FIRST.includes(market) || market.startsWith("h2h") ? "result" : "other";
+}
+
+export const groupName = (group) => order.get(group) ?? new Map(PLAIN_GROUPS).get(group) ?? sentence(words(group));
+
+export function groupOrder(groups) {
+  const known = [...order.keys(), ...PLAIN_GROUPS.map(([group]) => group)];
+  const place = (group) => (known.includes(group) ? known.indexOf(group) : known.length);
+  return [...groups].sort((a, b) => place(a) - place(b) || a.localeCompare(b));
+}
+
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+export const marketName = (market) => types.get(market)?.name || PLAIN_NAMES[market] || sentence(words(market));
+export const settles = (market) => types.get(market)?.settles ?? "";
+export const marketTitle = (key) => [key.participant, marketName(key.market), line(key)].filter(Boolean).join(" ");
+
+export function outcomeName(market, outcome) {
+  return types.get(market)?.labels.get(outcome.key) || OUTCOMES[outcome.key] || outcome.name || words(outcome.key);
+}
+
+const place = (market) => (FIRST.includes(market) ? FIRST.indexOf(market) : FIRST.length);
+
+export function compareKeys(a, b) {
+  return place(a.market) - place(b.market) || a.market.localeCompare(b.market)
+    || (a.participant ?? "").localeCompare(b.participant ?? "") || (a.line ?? -1e9) - (b.line ?? -1e9);
+}
+
+const CANON = ["home", "draw", "away", "over", "under", "yes", "no"];
+const canon = (key) => (CANON.includes(key) ? CANON.indexOf(key) : CANON.length);
+export const compareOutcomes = (a, b) => canon(a) - canon(b) || (a < b ? -1 : a > b ? 1 : 0);

@@ -83,7 +83,8 @@ export function outcomeName(market, outcome) {
   return types.get(market)?.labels.get(outcome.key) || OUTCOMES[outcome.key] || outcome.name || words(outcome.key);
 }
 
-const place = (market) => (FIRST.includes(market) ? FIRST.indexOf(market) : FIRST.length);
+const AHEAD = [...FIRST, "spreads", "totals"]; // of their alternate lines
+const place = (market) => (AHEAD.includes(market) ? AHEAD.indexOf(market) : AHEAD.length);
 
 export function compareKeys(a, b) {
   return place(a.market) - place(b.market) || a.market.localeCompare(b.market)

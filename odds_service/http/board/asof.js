@@ -55,8 +55,10 @@ class AsOf {
     ];
     this.to_s = Math.floor(feed.now() / 1000);
     this.from_s = this.to_s - FALLBACK_SPAN_S;
+    // Until the beginning is known, a step could not tell where to end.
+    this.slider.disabled = true;
     this.#follow(route());
-    this.#begin();
+    this.#begin().finally(() => { this.slider.disabled = false; });
   }
 
   close() {

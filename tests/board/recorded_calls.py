@@ -1,7 +1,7 @@
 """A real HTTP server before the demo's: it answers a few calls with JSON of a recorded shape.
 
-Everything else goes through to the service behind it, streams as well. So a test knows each point of
-a series, each gap and each run that the page has to show.
+Everything else goes through to the service behind it, streams as well. So a test knows each point
+of a series, each gap and each run that the page has to show.
 """
 
 import json
@@ -96,7 +96,9 @@ def runs(query: Query) -> dict[str, Any]:
     good = run | {"outcome": "success", "markets": 9, "changes": 2}
     bad = run | {"outcome": "failed", "reason": "status 503", "problems": {"bad_price": "2"}}
     found = [good | {"source": "odds"}, bad | {"source": "other"}]
-    return {"runs": [each for each in found if each["source"] in query.get("sources", [each["source"]])]}
+    return {
+        "runs": [each for each in found if each["source"] in query.get("sources", [each["source"]])]
+    }
 
 
 RECORDED: Final[dict[str, Callable[[Query], dict[str, Any]]]] = {
@@ -108,8 +110,14 @@ RECORDED: Final[dict[str, Callable[[Query], dict[str, Any]]]] = {
 
 
 @contextmanager
-def recorded_calls(behind: str, *paths: str) -> Iterator[str]:
-    """Answer the named calls (none named: all of `RECORDED`); yield this server's address."""
+def recorded_calls(behind: str, *paths: str, lacking: tuple[str, ...] = ()) -> Iterator[str]:
+    """Answer the named calls (none named: all of `RECORDED`); yield this server's address.
+
+    Args:
+        behind: the address of the service.
+        paths: the calls to answer.
+        lacking: the calls to answer with 404, as a service without them does.
+    """
     host = urlsplit(behind).netloc
     own = {path: RECORDED[path] for path in paths or RECORDED}
 
@@ -123,6 +131,9 @@ def recorded_calls(behind: str, *paths: str) -> Iterator[str]:
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+                return
+            if split.path in lacking:
+                self.send_error(404)
                 return
             self._pass_on()
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.board.conftest import Opens
 from tests.board.offers import derby, prices
 from tests.board.rig import BoardRig, wait_for
+from tests.board.waiting import wait_for_derby
 
 HOME = "tbody[data-market='h2h||'] tr[data-outcome='home'] td[data-bookmaker='alfa|site-0'] .price"
 
@@ -17,15 +18,14 @@ def price_is(page: Any, text: str) -> None:
 
 def moved(rig: BoardRig, home: float) -> None:
     """Change a price, and wait until the service has it."""
-    before = rig.head
     rig.sites[0].offer([derby(alfa=prices(home, 3.3, 3.6))])
-    wait_for(lambda: rig.head > before, "a change")
+    wait_for_derby(rig, home)
 
 
 def before_and_after(rig: BoardRig) -> tuple[str, str]:
     """Return the live address of a match, and a moment at which alfa's home price was 2.1."""
     rig.sites[0].offer([derby()])
-    wait_for(lambda: rig.head > 0, "odds in the service")
+    wait_for_derby(rig)
     wait_for(lambda: rig.running.parts.feed.durable_revision == rig.head, "stored odds")
     moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     moved(rig, 2.6)
@@ -63,6 +63,7 @@ def test_the_slider_reaches_the_beginning_and_a_click_leads_back(
     price_is(page, "2.60")
     page.locator("[data-tool=asof]").click()
     slider = page.get_by_label("Moment", exact=True)
+    page.locator(".asof input:enabled").wait_for()
     slider.press("Home")
     page.locator(".match .note", has_text="No bookmaker priced this match then.").wait_for()
     (first,) = query(page)["at"]
@@ -77,13 +78,21 @@ def test_the_slider_reaches_the_beginning_and_a_click_leads_back(
     assert query(page).keys() == {"view", "event"}
 
 
-def test_a_moment_that_is_not_kept_says_so_and_shows_no_odds(
+def test_a_moment_that_cannot_be_shown_says_why_and_shows_no_odds(
     rig: BoardRig, open_page: Opens
 ) -> None:
+    address, moment = before_and_after(rig)
+    page = open_page(f"{address}&tool=asof&at={moment}")
+    price_is(page, "2.10")
+    rig.stop()
+    page.get_by_label("1 seconds earlier").click()
+    page.locator(".match .note", has_text="cannot be shown: the service does not ans").wait_for()
+    assert page.locator(HOME).count() == 0
+    rig.start()
+
+
+def test_a_moment_before_the_match_was_known_shows_no_odds(rig: BoardRig, open_page: Opens) -> None:
     address, _ = before_and_after(rig)
     page = open_page(f"{address}&tool=asof&at=2001-01-01T00:00:00Z")
-    note = page.locator(".match .note", has_text="moment cannot be shown").or_(
-        page.locator(".match .note", has_text="No bookmaker priced")
-    )
-    note.wait_for()
+    page.locator(".match .note", has_text="No bookmaker priced this match then.").wait_for()
     assert page.locator(HOME).count() == 0

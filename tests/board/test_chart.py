@@ -10,7 +10,8 @@ import pytest
 from tests.board.conftest import Opens
 from tests.board.offers import derby, prices
 from tests.board.recorded_calls import HOSTILE, recorded_calls
-from tests.board.rig import BoardRig, wait_for
+from tests.board.rig import BoardRig
+from tests.board.waiting import wait_for_derby
 
 HOME = "tbody[data-market='h2h||'] tr[data-outcome='home'] td[data-bookmaker='alfa|site-0']"
 PRICES = ".stage svg:first-of-type"
@@ -20,7 +21,7 @@ PRICES = ".stage svg:first-of-type"
 def match_address(rig: BoardRig) -> Iterator[str]:
     """Yield the address of a match before whose service a server tells series."""
     rig.sites[0].offer([derby()])
-    wait_for(lambda: rig.head > 0, "odds in the service")
+    wait_for_derby(rig)
     with recorded_calls(rig.address, "/v1/series") as address:
         yield f"{address}/?view=match&event=toa:derby"
 
@@ -76,7 +77,7 @@ def test_keys_and_the_pointer_read_a_point(match_address: str, open_page: Opens)
     rows = page.locator(".readout tr")
     assert rows.nth(0).locator("td").all_inner_texts()[:2] == ["1.80", "5.0 %"]
     assert rows.nth(2).locator("td").all_inner_texts()[:2] == ["–", "not yet"]
-    stage.press("ArrowRight")  # bravo has left as its own time, alfa's comes first
+    stage.press("ArrowRight")  # the next point of any bookmaker
     assert rows.nth(0).locator("td").all_inner_texts()[0] == "1.90"
     assert rows.nth(0).locator("td").all_inner_texts()[2] == "closing"
     stage.press("ArrowRight")
@@ -130,9 +131,23 @@ def test_a_change_extends_the_right_edge(
     assert alfa.locator("td").first.inner_text() == "2.60"
 
 
-def test_an_address_that_names_no_cell_opens_nothing(
-    match_address: str, open_page: Opens
-) -> None:
+def test_the_services_own_series_is_drawn(rig: BoardRig, open_page: Opens) -> None:
+    rig.sites[0].offer([derby()])
+    wait_for_derby(rig)
+    rig.sites[0].offer([derby(alfa=prices(2.4, 3.3, 3.6))])
+    wait_for_derby(rig, 2.4)
+    page = opened(open_page(f"{rig.address}/?view=match&event=toa:derby"))
+    assert names(page) == ["alfa", "bravo", "carol"]
+    page.locator(".stage").press("Home")
+    cells = page.locator(".readout tr").first.locator("td")
+    assert cells.all_inner_texts()[:2] == ["2.10", "5.7 %"]
+    page.locator(".stage").press("End")
+    # 1/2.4 + 1/3.3 + 1/3.6 - 1, told by the service; live points get it with the next reading.
+    cells.nth(1).get_by_text("−0.3 %").wait_for()
+    assert cells.first.inner_text() == "2.40"
+
+
+def test_an_address_that_names_no_cell_opens_nothing(match_address: str, open_page: Opens) -> None:
     page = open_page(f"{match_address}&cell=%5B1%5D")
     page.locator(HOME).wait_for()
     assert page.locator(".chart").count() == 0

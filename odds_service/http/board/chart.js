@@ -135,7 +135,7 @@ class Chart {
       this.failed = "";
     } catch (error) {
       if (error.name === "AbortError" || this.closed) return;
-      this.failed = error.status === 404 && !error.code ? "This service tells no series." : error.message;
+      this.failed = error.message;
     }
     this.#drawAll();
   }

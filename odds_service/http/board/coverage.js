@@ -88,7 +88,7 @@ class CoverageView {
     } catch (error) {
       if (error.name === "AbortError" || this.closed) return;
       // What is shown stays, but says that it is not of now.
-      setText(note, error.status === 404 && !error.code ? "This service has no such call." : `Not read: ${error.message}`);
+      setText(note, error.status === 404 ? "This service has no such call." : `Not read: ${error.message}`);
     }
   }
 

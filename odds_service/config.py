@@ -2,6 +2,7 @@
 
 import enum
 import os
+import re
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
@@ -148,6 +149,15 @@ class HttpSettings(_Section):
     listen: str = ""
     hosts: list[str] = []
     origins: list[str] = []
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            scheme, _, host = origin.partition("://")
+            if scheme not in {"http", "https"} or not re.fullmatch(r"[a-z0-9.:\[\]-]+", host):
+                raise ValueError(f"{origin!r} is not like https://desk.example.com")
+        return origins
 
 
 class DatabaseSettings(_Section):

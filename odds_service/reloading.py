@@ -145,7 +145,10 @@ def _live(settings: Settings, running: Settings) -> tuple[Settings, dict[str, Gu
             guards[section] = Guard(ports[section])
     level = running.log.model_copy(update={"level": settings.log.level})
     sources = {"sources": settings.sources}
-    return running.model_copy(update={**ports, **sources, "log": level}), guards
+    live = running.model_copy(update={**ports, **sources, "log": level})
+    # The HTTP door stays where it is until a restart, under the new tokens.
+    check_http(live.http, live.server)
+    return live, guards
 
 
 def _same_tls(one: ListenSettings, other: ListenSettings) -> bool:

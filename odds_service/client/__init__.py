@@ -36,6 +36,7 @@ from odds_service.client.requests import (
     refresh_request,
     reload_request,
 )
+from odds_service.client.series_values import BookmakerSeries, PriceSeries
 from odds_service.client.sync import SyncClient, connect, open_sync_client
 from odds_service.client.sync_iterating import SyncWatch
 from odds_service.client.text import enum_word, json_line
@@ -90,6 +91,7 @@ __all__ = [
     "BestPrice",
     "BookmakerCoverage",
     "BookmakerOdds",
+    "BookmakerSeries",
     "Change",
     "ChangeKind",
     "Changes",
@@ -125,6 +127,7 @@ __all__ = [
     "OddsMap",
     "Opened",
     "Outcome",
+    "PriceSeries",
     "Refreshed",
     "RefreshedSource",
     "Reloaded",

@@ -1,5 +1,6 @@
 """Builders for the contract's request messages."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -7,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from odds_service.client.values import Filter
 from odds_service.model.cursor import Cursor
+from odds_service.model.market import MarketKey
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 
@@ -152,3 +154,28 @@ def refresh_request(event_id: str, deadline_s: float | None) -> pb.RefreshEventR
 def reload_request() -> pb.ReloadRequest:
     """Build a request for Reload."""
     return pb.ReloadRequest()
+
+
+def series_request(
+    event_id: str,
+    key: MarketKey,
+    bookmakers: Iterable[str],
+    start: datetime | None,
+    end: datetime | None,
+    max_points: int,
+) -> pb.GetSeriesRequest:
+    """Build a request for GetSeries. Raises ValueError for a naive time."""
+    request = pb.GetSeriesRequest(
+        event_id=event_id,
+        market=key.market,
+        participant=key.participant,
+        bookmakers=bookmakers,
+        max_points=max_points,
+    )
+    if key.line:
+        request.line = float(key.line)
+    if start is not None:
+        request.from_time.CopyFrom(timestamp(start))
+    if end is not None:
+        request.to_time.CopyFrom(timestamp(end))
+    return request

@@ -9,6 +9,7 @@ from odds_service.client import decode, market_values, requests
 from odds_service.client.errors import client_closed
 from odds_service.client.following import HistoryFollower, WatchFollower
 from odds_service.client.market_values import Coverage, MarketTypes, UnmappedMarket
+from odds_service.client.series_values import PriceSeries, price_series
 from odds_service.client.sync_iterating import (
     SyncEvents,
     SyncHistory,
@@ -19,6 +20,7 @@ from odds_service.client.sync_iterating import (
 from odds_service.client.sync_transport import SyncTransport
 from odds_service.client.values import EVERYTHING, Filter, Odds, Refreshed
 from odds_service.model.cursor import Cursor
+from odds_service.model.market import MarketKey
 from odds_service.model.reload import Reloaded
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
@@ -99,6 +101,34 @@ class SyncCalls:
         return market_values.market_types(
             self._transport.call(lambda stub: stub.ListMarkets, request, timeout_s)
         )
+
+    def series(
+        self,
+        event_id: str,
+        key: MarketKey,
+        *,
+        bookmakers: Iterable[str] = (),
+        start: datetime | None = None,
+        end: datetime | None = None,
+        max_points: int = 0,
+        timeout_s: float = CALL_S,
+    ) -> PriceSeries:
+        """Return the prices and the overround of one market over time.
+
+        Args:
+            event_id: The event.
+            key: The market.
+            bookmakers: The bookmakers; empty for all.
+            start: An aware time; None for the first change that is kept.
+            end: An aware time; None for the odds of now.
+            max_points: The most points of a bookmaker, from 10 to 5,000; 0 for 500.
+            timeout_s: The deadline of the call, in seconds.
+
+        Raises:
+            ServiceError: The call failed.
+        """
+        request = requests.series_request(event_id, key, bookmakers, start, end, max_points)
+        return price_series(self._transport.call(lambda stub: stub.GetSeries, request, timeout_s))
 
     def coverage(self, where: Filter = EVERYTHING, *, timeout_s: float = CALL_S) -> Coverage:
         """Return the events and markets of each competition that each bookmaker has.

@@ -53,7 +53,7 @@ def application(
                 CORSMiddleware,
                 allow_origins=settings.origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["authorization", "last-event-id"],
+                allow_headers=["authorization", "content-type", "if-none-match", "last-event-id"],
                 expose_headers=["etag", "retry-after"],
             )
         )

@@ -26,6 +26,7 @@ BACKLOG: Final = 1_024
 HEAD_BYTES: Final = 2**16  # 64 KiB: a filter of a thousand events in the query fits
 IDLE_S: Final = 75.0  # until the head of a connection's next request is there
 HANDSHAKE_S: Final = 20.0
+LINGER_S: Final = 1.0  # for the last bytes to reach a client whose connection closes
 CONNECTIONS: Final = 5_000  # at once, those of streams included; further ones are closed
 
 log = structlog.get_logger(__name__)
@@ -91,7 +92,7 @@ class Connections:
         state = LifespanState({})
         try:
             await _Connection(app, loop, self._config, self._context, state, reader, writer)
-        except (OSError, asyncio.CancelledError):
+        except OSError:
             log.debug("http_connection_ended")
         except Exception:  # as a client can cause them, no error of ours
             log.warning("http_connection_failed", exc_info=True)
@@ -113,11 +114,31 @@ class Connections:
 
 
 class _Connection(TCPServer):
-    """A connection that ends with its client; hypercorn's waits for the end of its idle time."""
+    """A connection that ends with its client, and waits for it no longer than LINGER_S.
+
+    hypercorn's waits for the end of its idle time, and at its close for a client that reads
+    nothing, without end.
+    """
+
+    async def run(self) -> None:
+        self._socket = self.writer.get_extra_info("socket")
+        await super().run()
 
     async def _read_data(self) -> None:
         await super()._read_data()
         await self.idle_task.stop()
+
+    async def _close(self) -> None:
+        cut = self.loop.call_later(LINGER_S, self._cut)
+        try:
+            await super()._close()
+        finally:
+            cut.cancel()
+
+    def _cut(self) -> None:
+        # Under TLS, a transport that was closed twice ignores abort(), and hypercorn does that.
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def _config() -> Config:

@@ -11,15 +11,16 @@ from http import HTTPStatus
 from importlib.resources import files
 from typing import Final
 
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from starlette.requests import Request
 from starlette.responses import Response
 
 from odds_service import __version__
+from odds_service.http.answers import JSON
 from odds_service.http.errors import HTTP_STATUS
 from odds_service.http.openapi_parameters import parameters
 from odds_service.http.openapi_schemas import Schema, Schemas
-from odds_service.http.routes import EVENT_STREAM, JSON, LINES, PATHS, Path
+from odds_service.http.routes import EVENT_STREAM, LINES, PATHS, Path
 from odds_service.http.session import SESSION
 from odds_service.serving.admission import SERVICE
 from odds_service.serving.auth import RIGHTS
@@ -43,8 +44,9 @@ JSON in one line. An event of kind `error` ends the stream: it has no id, and it
 To go on after a disconnect, send the last id as the header `Last-Event-ID`, or as `resume`."""
 _LINES_TEXT: Final = """
 
-As lines of JSON (NDJSON), one object a line. A line with the only key `error` ends a stream that
-failed after it had begun."""
+As lines of JSON (NDJSON), one object a line. The last line has the only key `end` and shows that
+nothing is missing, or the only key `error` if the stream failed after it had begun. Without either
+the download was cut off."""
 
 
 @lru_cache(maxsize=1)
@@ -178,8 +180,19 @@ def _content(method: MethodDescriptor, schemas: Schemas) -> Schema:
         return {_bare(EVENT_STREAM): {"schema": _event(kinds), "x-events": kinds}}
     (rows,) = [field for field in answer.fields if field.is_repeated]
     failed = {"type": "object", "properties": {"error": schemas.status()}, "required": ["error"]}
-    line = {"description": "One line.", "anyOf": [failed, schemas.single(rows)]}
+    whole = _last_line(answer, rows, schemas)
+    line = {"description": "One line.", "anyOf": [failed, whole, schemas.single(rows)]}
     return {_bare(LINES): {"schema": line}}
+
+
+def _last_line(page: Descriptor, rows: FieldDescriptor, schemas: Schemas) -> Schema:
+    """Return the schema of the line that ends a whole stream: see lines.Lines."""
+    fields: Schema = {rows.json_name: {"type": "string", "description": "The lines before it."}}
+    for field in page.fields:
+        if field is not rows:
+            fields[field.json_name] = schemas.of_field(field)
+    end = {"type": "object", "properties": fields, "required": [rows.json_name]}
+    return {"type": "object", "properties": {"end": end}, "required": ["end"]}
 
 
 def _event(kinds: Schema) -> Schema:

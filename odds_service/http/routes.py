@@ -1,8 +1,8 @@
 """The calls of the contract at their paths; docs/http.md and the OpenAPI document list them."""
 
+import asyncio
 import re
 from collections.abc import Callable
-from hashlib import blake2b
 from typing import Final
 
 from google.protobuf.message import Message
@@ -13,9 +13,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from odds_service.http.answers import answered
 from odds_service.http.context import Caller
 from odds_service.http.errors import error_response
-from odds_service.http.lines import page_encoder
+from odds_service.http.lines import Lines
 from odds_service.http.queries import fill, from_body, in_parameters, parse_cursor
 from odds_service.http.session import authorization
 from odds_service.http.streaming import Events, Runs, StreamContext, StreamResponse, failed_event
@@ -56,7 +57,6 @@ PATHS: Final = (
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 LINES: Final = "application/x-ndjson; charset=utf-8"
-JSON: Final = "application/json"
 
 Endpoint = Callable[[Scope, Receive, Send], object]
 
@@ -84,33 +84,47 @@ def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[...,
             wire, given = message.SerializeToString(), authorization(request)
             if not method.server_streaming:
                 reply = await entrance.answer(wire, Caller(request), given, closed=closed)
-                return _answered(request, to_json(answers.FromString(reply)))
+                return await answered(request, to_json(answers.FromString(reply)))
+            if request.method == "HEAD":  # the stream might never end
+                await _begin(entrance, wire, request, given, closed)
         except Refused as refusal:
             return error_response(in_parameters(refusal, method.input_type))
         kind = EVENT_STREAM if method.name == "WatchChanges" else LINES
-        if request.method == "HEAD":  # a stream might never end
+        if request.method == "HEAD":
             return Response(media_type=kind, headers={"cache-control": "no-store"})
         runs = _runs(entrance, wire, given, closed)
         if method.name == "WatchChanges":
             return StreamResponse(runs, EVENT_STREAM, events.event, failed_event)
-        encode, failed = page_encoder(answers)
-        return StreamResponse(runs, LINES, encode, failed)
+        lines = Lines(answers)
+        return StreamResponse(runs, LINES, lines.encode, lines.failed, lines.ended)
 
     return answer
 
 
-def _answered(request: Request, text: bytes) -> Response:
-    """Return a reply, or 304 to a caller that has it.
+class _Begun(Exception):
+    """The first message of a stream whose body nobody wants."""
 
-    The tag is a hash of the text: odds go stale without a new revision, so a tag made of the
-    revision would confirm dead odds.
-    """
-    tag = f'"{blake2b(text, digest_size=16).hexdigest()}"'
-    headers = {"cache-control": "no-cache", "etag": tag}
-    known = request.headers.get("if-none-match", "")
-    if request.method != "POST" and tag in {each.strip() for each in known.split(",")}:
-        return Response(status_code=304, headers=headers)
-    return Response(text, media_type=JSON, headers=headers)
+
+class _Beginning(Caller):
+    """The context of a stream that ends with its first message."""
+
+    begun = False
+
+    async def write(self, message: bytes) -> None:
+        self.begun = True
+        raise _Begun
+
+
+async def _begin(
+    entrance: Entrance, wire: bytes, request: Request, given: str, closed: bool
+) -> None:
+    """Run a stream to its first message, for HEAD. Raises Refused."""
+    context = _Beginning(request)
+    try:
+        await entrance.stream(wire, context, given, closed=closed, gone=_Begun)
+    except asyncio.CancelledError:
+        if not context.begun:
+            raise
 
 
 def _runs(entrance: Entrance, wire: bytes, given: str, closed: bool) -> Runs:

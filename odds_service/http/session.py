@@ -10,7 +10,7 @@ from starlette.routing import Route
 from odds_service.config import Right
 from odds_service.http.context import peer_of
 from odds_service.http.errors import error_response
-from odds_service.serving.auth import caller
+from odds_service.serving.auth import caller, peer_host
 from odds_service.serving.errors import Refused
 from odds_service.serving.server import Room
 
@@ -33,7 +33,7 @@ def session_routes(room: Room, *, closed: bool) -> list[Route]:
     async def begin(request: Request) -> Response:  # noqa: ASYNC124  # a route is async
         given = request.headers.get("authorization", "")
         try:
-            room.context.limits.request(peer_of(request.scope))
+            room.context.limits.request(peer_host(peer_of(request.scope)))
             caller(room.guard.tokens, given, peer_of(request.scope), Right.READ, closed=closed)
         except Refused as refusal:
             return error_response(refusal)

@@ -10,23 +10,23 @@ from starlette.types import Receive, Scope, Send
 from odds_service.http.context import peer_of
 from odds_service.http.errors import error_response, status_json
 from odds_service.http.queries import cursor_text
-from odds_service.serving.admission import Entrance
+from odds_service.http.stretches import joined
 from odds_service.serving.errors import Refused
-from odds_service.wire.json_mapping import to_json
+from odds_service.wire.json_mapping import json_pieces
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 _REMEMBERED_BYTES: Final = 8 * 2**20  # 8 MiB of events kept for several streams
 
 # Runs a call with a context; raises Refused.
 Runs = Callable[["StreamContext"], Awaitable[None]]
+# Returns a message as a piece of the body.
+Encodes = Callable[[bytes], Awaitable[bytes]]
 
 
 class StreamContext:
     """The context of a call that streams: each message becomes a piece of the body."""
 
-    def __init__(
-        self, scope: Scope, send: Send, kind: str, encode: Callable[[bytes], bytes]
-    ) -> None:
+    def __init__(self, scope: Scope, send: Send, kind: str, encode: Encodes) -> None:
         self._peer = peer_of(scope)
         self._send = send
         self._kind = kind
@@ -41,7 +41,7 @@ class StreamContext:
 
     async def write(self, message: bytes) -> None:
         """Send a message, waiting while the reader is slow."""
-        await self.send_text(self._encode(message))
+        await self.send_text(await self._encode(message))
 
     async def send_text(self, text: bytes) -> None:
         if not self.begun:
@@ -59,19 +59,29 @@ class StreamContext:
 
 
 class StreamResponse:
-    """An ASGI response that runs a call until it ends or its reader leaves."""
+    """An ASGI response that runs a call until it ends or its reader leaves.
+
+    Args:
+        runs: The call.
+        kind: The content type.
+        encode: Returns a message as a piece of the body.
+        failed: Returns the last piece after an error, from a Status in JSON.
+        ended: Returns the last piece without an error.
+    """
 
     def __init__(
         self,
         runs: Runs,
         kind: str,
-        encode: Callable[[bytes], bytes],
+        encode: Encodes,
         failed: Callable[[bytes], bytes],
+        ended: Callable[[], bytes] = bytes,
     ) -> None:
         self._runs = runs
         self._kind = kind
         self._encode = encode
         self._failed = failed
+        self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = StreamContext(scope, send, self._kind, self._encode)
@@ -91,8 +101,8 @@ class StreamResponse:
                 await error_response(refusal)(scope, receive, send)
                 return
             await context.send_text(self._failed(status_json(refusal)))
-        if not context.begun:
-            await context.send_text(b"")
+        else:
+            await context.send_text(self._ended())
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -105,43 +115,56 @@ class Events:
     """Messages of WatchChanges as Server-Sent Events, encoded once for all streams.
 
     Streams that share a message's bytes share its event too. For use on the server's loop only.
+
+    Attributes:
+        made: The number of encodings.
     """
 
     def __init__(self) -> None:
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self._under_way: dict[bytes, asyncio.Event] = {}
         self._bytes = 0
         self.made = 0
 
-    def event(self, message: bytes) -> bytes:
-        """Return a message as an event: its cursor as id, its kind, and the message in JSON."""
-        known = self._kept.get(message)
-        if known is not None:
-            return known
+    async def event(self, message: bytes) -> bytes:
+        """Return a message as an event: its cursor as id, its kind, and the message in JSON.
+
+        A cancellation loses nothing: the next stream with the message encodes it.
+        """
+        while True:
+            if (known := self._kept.get(message)) is not None:
+                return known
+            if (other := self._under_way.get(message)) is None:
+                break
+            await other.wait()
         response = pb.WatchChangesResponse.FromString(message)
         kind = response.WhichOneof("message") or "opened"  # the server sets one always
+        if kind != "changes":  # the other kinds are one stream's own
+            return await self._encoded(response, kind)
+        done = self._under_way[message] = asyncio.Event()
+        try:
+            made = await self._encoded(response, kind)
+        finally:
+            del self._under_way[message]
+            done.set()
+        self._keep(message, made)
+        return made
+
+    async def _encoded(self, response: pb.WatchChangesResponse, kind: str) -> bytes:
         inner = getattr(response, kind)
         at = cursor_text(inner.cursor)
-        made = b"id: %b\nevent: %b\ndata: %b\n\n" % (at.encode(), kind.encode(), to_json(inner))
         self.made += 1
-        if kind != "changes":  # the other kinds are one stream's own
-            return made
+        text = await joined(json_pieces(inner))
+        return b"id: %b\nevent: %b\ndata: %b\n\n" % (at.encode(), kind.encode(), text)
+
+    def _keep(self, message: bytes, made: bytes) -> None:
         self._kept[message] = made
         self._bytes += len(message) + len(made)
         while self._bytes > _REMEMBERED_BYTES and len(self._kept) > 1:
             old, dropped = self._kept.popitem(last=False)
             self._bytes -= len(old) + len(dropped)
-        return made
 
 
 def failed_event(status: bytes) -> bytes:
     """Return the event that ends a stream with an error; it has no id."""
     return b"event: error\ndata: %b\n\n" % status
-
-
-def runs_of(entrance: Entrance, message: bytes, authorization: str, *, closed: bool) -> Runs:
-    """Return a call of the contract, to run with the context of its stream."""
-
-    async def run(context: StreamContext) -> None:
-        await entrance.stream(message, context, authorization, closed=closed, gone=(OSError,))
-
-    return run

@@ -166,3 +166,37 @@ def test_an_open_page_does_not_grow(rig: BoardRig, open_page: Opens) -> None:
     assert after["JSEventListeners"] <= before["JSEventListeners"] + 5
     assert after["Nodes"] <= before["Nodes"] + 200
     assert after["JSHeapUsedSize"] <= before["JSHeapUsedSize"] + 2_000_000, json.dumps(after)
+
+
+def test_a_browser_without_shared_workers_has_the_streams_in_the_page(
+    rig: BoardRig, open_page: Opens
+) -> None:
+    rig.sites[0].offer([derby()])
+    page = open_page("about:blank")
+    page.add_init_script("delete window.SharedWorker")
+    page.goto(address_of(rig, derby()))
+    cell(page, "home", "bravo").get_by_text("2.00").wait_for()
+    rig.sites[0].offer([derby(bravo=prices(2.5))])
+    cell(page, "home", "bravo").get_by_text("2.50").wait_for()
+    page.goto("about:blank")
+    wait_for(lambda: rig.streams == 0, "no stream without a page")
+
+
+def test_a_tab_that_shows_another_match_widens_the_stream(rig: BoardRig, open_page: Opens) -> None:
+    """The odds of the first tab stay live meanwhile."""
+    other = Match("other", "Other City", "Else Town", 50, {"bravo": prices(1.5)})
+    rig.sites[0].offer([derby(), other])
+    first = open_page(address_of(rig, derby()))
+    cell(first, "home", "bravo").get_by_text("2.00").wait_for()
+    first.evaluate(
+        """() => import('/feed.js').then(({feed}) => {
+            window.dead = 0;
+            feed.on('state', () => { if (!feed.live('match')) window.dead += 1; });
+        })"""
+    )
+    second = open_page(address_of(rig, other), context=first.context)
+    cell(second, "home", "bravo").get_by_text("1.50").wait_for()
+    rig.sites[0].offer([derby(bravo=prices(2.5)), other])
+    cell(first, "home", "bravo").get_by_text("2.50").wait_for()
+    assert cell(second, "home", "bravo").locator(".price").inner_text() == "1.50"
+    assert first.evaluate("window.dead") == 0

@@ -101,6 +101,7 @@ def test_opens_a_match_with_the_keyboard_alone(rig: BoardRig, open_page: Opens) 
     assert "event=toa%3Am2" in page.url
     page.keyboard.press("Escape")
     row(page, "Second City").wait_for()
+    assert page.evaluate(focused) == "Second City"  # where it was left
 
 
 def test_many_matches_are_few_in_the_page(rig: BoardRig, open_page: Opens) -> None:

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from msgspec import Struct
 from msgspec.structs import replace
 
-from odds_service.client import decode, market_values
+from odds_service.client import decode, market_values, series_values
 from odds_service.client.errors import StreamGap
 from odds_service.client.odds_map import OddsMap
 from odds_service.client.requests import filter_message
@@ -72,7 +72,8 @@ CARRIED: Final[tuple[type[Message], ...]] = (
 ASKED: Final[tuple[type[Message], ...]] = (
     pb.Filter, pb.GetOddsRequest, pb.WatchChangesRequest, pb.ListEventsRequest,
     pb.GetHistoryRequest, pb.GetClosingOddsRequest, pb.RefreshEventRequest, pb.GetStatusRequest,
-    pb.ListMarketsRequest, pb.GetCoverageRequest, pb.ListUnmappedRequest, pb.ReloadRequest,
+    pb.GetSeriesRequest, pb.ListMarketsRequest, pb.GetCoverageRequest, pb.ListUnmappedRequest,
+    pb.ReloadRequest,
 )  # fmt: skip
 STREAMED: Final[tuple[type[Message], ...]] = (
     pb.WatchChangesResponse, pb.Opened, pb.Changes, pb.Heartbeat, pb.ImageBegin, pb.Image,
@@ -296,6 +297,19 @@ READ: Final[dict[type[Message], tuple[Callable[[Any], object], set[Path]]]] = {
         lambda message: decode.refreshed(pb.RefreshEventResponse(sources=[message])), set()
     ),
     pb.ReloadResponse: (decode.reloaded, set()),
+    pb.PriceColumn: (
+        lambda message: series_values.price_series(
+            pb.GetSeriesResponse(series=[pb.Series(prices=[message])])
+        ),
+        set(),
+    ),
+    pb.Series: (
+        lambda message: series_values.price_series(pb.GetSeriesResponse(series=[message])), set()
+    ),
+    pb.GetSeriesResponse: (
+        series_values.price_series,
+        {("event", "name")},
+    ),
     pb.OutcomeLabel: (
         lambda message: market_type(pb.MarketType(outcomes=[message])), set()
     ),

@@ -7,8 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from odds_service.access import check_http
-from odds_service.config import HttpSettings, ServerSettings
+from odds_service.config import HttpSettings, ServerSettings, Settings
 from odds_service.errors import SettingsError
+from odds_service.reloading import _live
 from tests.e2e.test_life import STILL, bookmaker
 from tests.support.serving import service, settings_for
 
@@ -58,3 +59,23 @@ def test_a_public_address_needs_the_guards_of_the_server(
         return
     with pytest.raises(SettingsError, match=said):
         check_http(http, server)
+
+
+def test_a_reload_does_not_take_the_guards_from_an_open_door() -> None:
+    """The new address of the door would need none, but it applies after a restart only."""
+    guarded = ServerSettings(listen="127.0.0.1:0", tokens=[SecretStr("t")])
+    running = Settings(server=guarded, http=HttpSettings(listen="0.0.0.0:8050"))
+    unguarded = ServerSettings(listen="127.0.0.1:0")
+    for http in (HttpSettings(), HttpSettings(listen="127.0.0.1:8050")):
+        with pytest.raises(SettingsError, match=r"http\.listen: 0\.0\.0\.0:8050 can be reached"):
+            _live(Settings(server=unguarded, http=http), running)
+    live, _ = _live(Settings(server=guarded, http=HttpSettings()), running)
+    assert live.http == running.http
+
+
+@pytest.mark.parametrize("origin", ["*", "https://desk.example.com/", "desk.example.com", "null"])
+def test_an_origin_is_a_scheme_and_a_host(origin: str) -> None:
+    with pytest.raises(ValueError, match="is not like https://desk"):
+        HttpSettings(origins=[origin])
+    for good in ("https://desk.example.com", "http://localhost:3000", "http://[::1]:80"):
+        assert HttpSettings(origins=[good]).origins == [good]

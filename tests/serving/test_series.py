@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from odds_service.client import open_client
 from odds_service.model.change import MarketChange
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.serving.thinning import Point, thin
@@ -245,3 +246,59 @@ async def test_on_a_database_and_ahead_of_it(tmp_path: Path) -> None:
                 )
                 for at in range(len(mine.at_s)):
                     await agrees(client, reply, mine, at)
+
+
+async def test_without_history_there_are_no_series() -> None:
+    request = pb.GetSeriesRequest(event_id="e", market="h2h")
+    async with serving(moving(), stored=False) as server:
+        with connected(server.address) as client:
+            assert (await refused(client, "GetSeries", request)).reason == "NO_STORE"
+
+
+async def test_a_market_whose_line_moved_is_another() -> None:
+    book = Bookkeeping(keeps_past=True)
+    for minute, line in enumerate(("2.5", "3.5")):
+        key = MarketKey("totals", line)
+        offer = {"b1": {key: {"over": 1.9, "under": 1.9 + minute}}}
+        book.see(observe([observed_event("e", offer)], minute))
+    book.now += timedelta(minutes=1)
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            (first,) = (await series_of(client, event_id="e", market="totals", line=2.5)).series
+            (second,) = (await series_of(client, event_id="e", market="totals", line=3.5)).series
+            assert not (await series_of(client, event_id="e", market="totals")).series
+    assert list(first.offered) == [True, False]
+    assert list(second.offered) == [True]
+
+
+async def test_bookmakers_and_sources_are_chosen() -> None:
+    async with serving(moving()) as server:
+        with connected(server.address) as client:
+            for fields, count in (
+                ({}, 2),
+                ({"bookmakers": ["b2"]}, 1),
+                ({"sources": ["toa"]}, 2),
+                ({"sources": ["other"]}, 0),
+            ):
+                reply = await series_of(client, event_id="e", market="h2h", **fields)
+                assert len(reply.series) == count, fields
+
+
+async def test_what_was_not_kept_is_told_as_a_gap() -> None:
+    book = moving()
+    book.refused = {3}
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            assert (await series_of(client, event_id="e", market="h2h")).gaps
+
+
+async def test_the_client_reads_series_as_values() -> None:
+    async with serving(moving()) as server, open_client(server.address) as client:
+        found = await client.series("e", H2H, bookmakers=["b1"], start=NOON, max_points=100)
+    (series,) = found.series
+    assert found.event.id == "e"
+    assert found.key == H2H
+    assert series.times[0] == NOON
+    assert series.prices["home"] == (2.0, 2.2, None, 2.4)
+    assert series.overround[2] is None
+    assert series.closing is None

@@ -390,8 +390,7 @@ class StreamClient:
         request.CopyFrom(self._request)
         if resume_at is not None:
             request.resume.CopyFrom(cursor_message(resume_at))
-        self._channel = grpc.insecure_channel(address, CHANNEL)
-        self._call = pb_grpc.OddsServiceStub(self._channel).WatchChanges(request)
+        self._call = self._connect(address, request)
         self._thread = threading.Thread(target=self._read, args=(self._call,))
         self._thread.start()
         wait_for(lambda: self.opened is not None or self.failure is not None, "the opening")
@@ -402,6 +401,14 @@ class StreamClient:
         self.check()
         assert self.opened is not None
         return self.opened
+
+    def _connect(self, address: str, request: pb.WatchChangesRequest) -> Any:
+        """Begin a call: an iterator of messages with cancel(). Other doors replace this."""
+        self._channel = grpc.insecure_channel(address, CHANNEL)
+        return pb_grpc.OddsServiceStub(self._channel).WatchChanges(request)
+
+    def _disconnect(self) -> None:
+        self._channel.close()
 
     def _read(self, call: Any) -> None:
         try:
@@ -509,12 +516,12 @@ class StreamClient:
         """Drop the connection, whatever is on its way."""
         if self._thread is None:
             return
-        self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
+        self._call.cancel()
         self.go_on()
         self._thread.join(WAIT_S)
         assert not self._thread.is_alive()
         self._thread = None
-        self._channel.close()
+        self._disconnect()
         self.check()
 
 

@@ -13,18 +13,14 @@ import { feed } from "./feed.js";
 import { age, percent, price, words } from "./format.js";
 import { looks } from "./hooks.js";
 import { flash } from "./list.js";
-import { ALL, compareKeys, compareOutcomes, groupOf, groupOrder, marketTitle, outcomeName, settles } from "./markets.js";
+import { ALL, WHY, compareKeys, compareOutcomes, groupOf, groupOrder, marketTitle, outcomeName, settles } from "./markets.js";
 import { settings } from "./settings.js";
 import { bookmakerKey, marketKey } from "./store.js";
 
 const SUSPENDED = "MARKET_STATUS_SUSPENDED";
-const WHY = {
-  EXCLUSION_REASON_SUSPENDED: ["suspended", "not bettable now"],
-  EXCLUSION_REASON_STALE: ["stale", "not confirmed lately, or its source is not up"],
-  EXCLUSION_REASON_INCOMPLETE: ["incomplete", "an outcome has no price, is not active, or is missing"],
-  EXCLUSION_REASON_ABSENT: ["absent", "the match was missing from the last complete fetch"],
-  EXCLUSION_REASON_STATUS_DISAGREES: ["not in play", "its source tells that the match has not started, another that it is in play"],
-};
+
+const counts = (market, odds) => [market.prices, market.overrounds].some((list) =>
+  list?.some((each) => each.bookmaker === odds.bookmaker && each.source === odds.source));
 
 export class Grid {
   constructor(place, { choose }) {
@@ -230,7 +226,10 @@ export class Grid {
     if (this.live) {
       for (const odds of this.entry.bookmakers.values()) {
         const market = odds.markets.get(block.text);
-        if (market && BigInt(market.revision ?? "0") > found.revision) settled = false;
+        if (!market) continue;
+        if (BigInt(market.revision ?? "0") > found.revision) settled = false;
+        // Odds also grow stale without a change.
+        if (odds.stale && markets.some((each) => counts(each, odds))) settled = false;
       }
     }
     return { markets, settled };
@@ -245,7 +244,7 @@ export class Grid {
     const format = settings.get("format");
     setText(cell.value, outcome ? price(value, format) : "");
     const { markets, settled } = this.#bestFor(row.block);
-    const best = settled && market && markets.some((each) => each.prices?.some((one) =>
+    const best = settled && market && !(this.live && odds.stale) && markets.some((each) => each.prices?.some((one) =>
       one.outcome === row.outcome.key && one.bookmaker === odds.bookmaker && one.source === odds.source && one.price === value));
     cell.stale = this.live && odds?.stale === true && outcome !== undefined;
     const names = ["cell"];

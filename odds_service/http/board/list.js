@@ -9,7 +9,7 @@ import { debounced, fill, h, perFrame, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { clock, countdown, day, percent, price, words } from "./format.js";
 import { MAIN_MARKETS } from "./hub.js";
-import { outcomeName } from "./markets.js";
+import { WHY, outcomeName } from "./markets.js";
 import { go, link } from "./router.js";
 import { settings } from "./settings.js";
 import { VirtualList } from "./virtual.js";
@@ -18,6 +18,8 @@ const SETTLE_MS = 120; // a list that scrolls subscribes when it comes to rest
 const COUNTS_MS = 15_000;
 const NARROW = matchMedia("(max-width: 720px)");
 const REASONS = { "below_limit": "too good to be true" };
+
+let last = null; // the match that was chosen last; the list comes back to it
 
 export function openList(root, at) {
   return new List(root, at);
@@ -59,7 +61,17 @@ class List {
     this.counting = setInterval(() => { if (!document.hidden) this.recount(); }, COUNTS_MS);
     this.resized = () => this.rows.resize();
     NARROW.addEventListener("change", this.resized);
+    this.rows.active = last;
+    document.title = "Odds";
     this.#build();
+    this.#comeBack();
+  }
+
+  #comeBack() {
+    if (!last || this.came || !this.rows.items.some((item) => item.id === last)) return;
+    this.came = true;
+    const idle = document.activeElement === document.body || !document.activeElement;
+    if (idle) this.rows.focus();
   }
 
   update(at) {
@@ -73,6 +85,7 @@ class List {
   }
 
   close() {
+    last = this.rows.active;
     for (const off of this.offs) off();
     NARROW.removeEventListener("change", this.resized);
     clearInterval(this.ticking);
@@ -255,7 +268,8 @@ class List {
     if (found) this.drawn.set(id, now);
     const suspect = market?.suspectOverround;
     const margin = suspect ?? market?.combinedOverround;
-    setText(parts.margin, margin === undefined ? "–" : percent(margin));
+    const why = market || !found ? undefined : leftOut(found.best);
+    setText(parts.margin, margin === undefined ? why ?? "–" : percent(margin));
     setClass(parts.margin, `margin${suspect !== undefined ? " suspect" : margin < 0 ? " under" : ""}`);
     parts.margin.title = suspect !== undefined
       ? `Suspect: ${(market.suspectReasons ?? []).map((word) => REASONS[word] ?? words(word)).join(", ")}` : "Margin of the best prices together";
@@ -307,6 +321,12 @@ export function mainOf(best) {
     if (found.length) return found.reduce((a, b) => ((b.overrounds?.length ?? 0) > (a.overrounds?.length ?? 0) ? b : a));
   }
   return undefined;
+}
+
+// The reason why there is no best price, where bookmakers have the main market.
+function leftOut(best) {
+  const left = best.filter((each) => MAIN_MARKETS.includes(each.key.market)).flatMap((each) => each.exclusions ?? []);
+  return left.length ? WHY[left[0].reason]?.[0] : undefined;
 }
 
 function placesOf(market) {

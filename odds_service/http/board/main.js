@@ -7,7 +7,7 @@ import { views, addView } from "./hooks.js";
 import { openList } from "./list.js";
 import { openMatch } from "./match.js";
 import { startProof } from "./proof.js";
-import { go, link, onRoute, route } from "./router.js";
+import { go, goTo, link, onRoute, route } from "./router.js";
 import { settings } from "./settings.js";
 
 addView({ name: "list", title: "Matches", open: openList });
@@ -17,9 +17,11 @@ const root = document.getElementById("view");
 const nav = document.getElementById("nav");
 const search = document.getElementById("search");
 let open = null;
+let lastList = ""; // its filters
 
 function show(at) {
   const name = views.has(at.get("view")) ? at.get("view") : "list";
+  if (name === "list") lastList = location.search;
   if (open?.name === name) open.view.update(at);
   else {
     open?.view.close();
@@ -79,10 +81,8 @@ document.addEventListener("keydown", (event) => {
   } else if ((event.key === "Enter" || event.key === "ArrowDown") && event.target === search) {
     event.preventDefault();
     open?.view.focus?.();
-  } else if (event.key === "Escape" && !typing && open?.name !== "list") {
-    if (event.defaultPrevented) return; // a panel of the view has closed
-    if (history.length > 1 && document.referrer === "" && history.state?.inside) history.back();
-    else go({ view: null, event: null, group: null, tool: null });
+  } else if (event.key === "Escape" && !typing && open?.name !== "list" && !event.defaultPrevented) {
+    goTo(lastList); // unless a panel of the view has closed
   }
 });
 

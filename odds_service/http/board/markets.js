@@ -9,6 +9,7 @@
 // marketTitle(key)               with participant and line
 // outcomeName(market, outcome)   outcome: {key, name}
 // settles(market)                what settles it, or ""
+// WHY                            exclusion reason -> [word, sentence]
 // compareKeys(a, b)              the order of MarketKeys within a group
 
 import { call } from "./api.js";
@@ -31,6 +32,15 @@ const PLAIN_NAMES = {
 };
 const OUTCOMES = { home: "Home", draw: "Draw", away: "Away", over: "Over", under: "Under", yes: "Yes", no: "No" };
 const FIRST = ["h2h", "h2h_3_way", "outrights", "draw_no_bet", "double_chance", "btts"];
+
+// Why the server left a bookmaker out of the best prices: in a word, and as a sentence.
+export const WHY = {
+  EXCLUSION_REASON_SUSPENDED: ["suspended", "not bettable now"],
+  EXCLUSION_REASON_STALE: ["stale", "not confirmed lately, or its source is not up"],
+  EXCLUSION_REASON_INCOMPLETE: ["incomplete", "an outcome has no price, is not active, or is missing"],
+  EXCLUSION_REASON_ABSENT: ["absent", "the match was missing from the last complete fetch"],
+  EXCLUSION_REASON_STATUS_DISAGREES: ["not in play", "its source tells that the match has not started, another that it is in play"],
+};
 
 export function loadMarkets() {
   loading ??= call("markets").then((reply) => {
@@ -73,7 +83,8 @@ export function outcomeName(market, outcome) {
   return types.get(market)?.labels.get(outcome.key) || OUTCOMES[outcome.key] || outcome.name || words(outcome.key);
 }
 
-const place = (market) => (FIRST.includes(market) ? FIRST.indexOf(market) : FIRST.length);
+const AHEAD = [...FIRST, "spreads", "totals"]; // of their alternate lines
+const place = (market) => (AHEAD.includes(market) ? AHEAD.indexOf(market) : AHEAD.length);
 
 export function compareKeys(a, b) {
   return place(a.market) - place(b.market) || a.market.localeCompare(b.market)

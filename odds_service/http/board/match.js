@@ -214,7 +214,9 @@ class MatchView {
         role: "tab", "data-group": group, "aria-selected": String(group === this.shownGroup), tabIndex: group === this.shownGroup ? 0 : -1,
         on: { click: () => go({ group }) },
       }, groupName(group), h("span", { class: "number" }, counts.get(group)))));
-      if (focused) this.tabs.querySelector("[aria-selected=true]")?.focus();
+      const chosen = this.tabs.querySelector("[aria-selected=true]");
+      if (focused) chosen?.focus();
+      if (chosen) this.tabs.scrollLeft = chosen.offsetLeft + chosen.offsetWidth - this.tabs.clientWidth; // on a phone
     }
     if (this.toolbar.childElementCount !== tools.length) {
       fill(this.toolbar, tools.map((tool) => h("button", {

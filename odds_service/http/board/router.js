@@ -4,6 +4,7 @@
 // go(changes, {replace, fresh})                  sets parameters (null or "" removes one); `fresh`
 //                                                drops all others; replace: no step of "back"
 // link(changes, {fresh}) -> "?…"                 the address that go() would lead to
+// goTo(search)                                   to "?…" as a whole
 // onRoute(fn) -> off                             fn(route()) after each change
 
 const handlers = new Set();
@@ -27,6 +28,12 @@ export function go(changes, { replace = false, fresh = false } = {}) {
   tell();
 }
 
+export function goTo(search) {
+  const to = search.length > 1 ? search : location.pathname;
+  if (to !== (location.search || location.pathname)) history.pushState(null, "", to);
+  tell();
+}
+
 export function onRoute(fn) {
   handlers.add(fn);
   return () => handlers.delete(fn);
@@ -42,7 +49,5 @@ document.addEventListener("click", (event) => {
   const target = event.target.closest?.("a[data-go]");
   if (!target || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  const to = target.getAttribute("href");
-  if (to !== location.search) history.pushState(null, "", to === "?" ? location.pathname : to);
-  tell();
+  goTo(target.getAttribute("href"));
 });

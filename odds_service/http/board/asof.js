@@ -78,8 +78,19 @@ class AsOf {
     document.querySelector("[data-tool=asof]")?.focus();
   }
 
-  // The slider begins with the first change that is kept of the match.
+  // The slider begins with the first change that is kept of the match. Until that is known it stays
+  // still: a step within other bounds would lead somewhere else.
   async #begin() {
+    this.#enable(false);
+    await this.#readBeginning();
+    if (!this.closed) this.#enable(true);
+  }
+
+  #enable(able) {
+    for (const node of [this.slider, ...this.steps]) node.disabled = !able;
+  }
+
+  async #readBeginning() {
     const asking = (this.beginning = new AbortController());
     try {
       const answer = await fetch(`/v1/history?${new URLSearchParams({ eventIds: this.match.eventId })}`, { signal: asking.signal, credentials: "same-origin" });
@@ -93,7 +104,7 @@ class AsOf {
       asking.abort(); // the rest is not read
       const first = Date.parse(firstTime(text)) / 1000;
       if (this.closed || Number.isNaN(first)) return;
-      this.from_s = Math.min(Math.floor(first), this.to_s - LEAST_SPAN_S);
+      this.from_s = Math.min(Math.floor(first), this.to_s - LEAST_SPAN_S, Math.floor(this.at_s));
       this.#drawBounds();
     } catch { /* the slider keeps its plain span */ }
   }

@@ -2,6 +2,8 @@
 // no such call.
 //
 // await loadMarkets()            once; never rejects
+// inSport(sport)                 what follows speaks of this sport: one type may settle differently in
+//                                two, and bears another name there
 // groupOf(market)                "result", "totals", "handicaps", "players", …
 // groupName(group)               as people read it
 // groupOrder(groups)             the given groups in the order to show them
@@ -17,7 +19,8 @@ import { line, words } from "./format.js";
 
 export const ALL = "all"; // the group of all groups
 
-const types = new Map();
+const types = new Map(); // "sport|market", and "market" for sports without a row of their own
+let sport = "";
 const order = new Map();
 let loading = null;
 
@@ -45,7 +48,9 @@ export const WHY = {
 export function loadMarkets() {
   loading ??= call("markets").then((reply) => {
     for (const each of reply.markets ?? []) {
-      types.set(each.market, { ...each, labels: new Map((each.outcomes ?? []).map((one) => [one.key, one.name])) });
+      const type = { ...each, labels: new Map((each.outcomes ?? []).map((one) => [one.key, one.name])) };
+      types.set(`${each.sport ?? ""}|${each.market}`, type);
+      if (!types.has(each.market)) types.set(each.market, type);
     }
     for (const each of reply.groups ?? []) order.set(each.group, each.name || words(each.group));
   }, (error) => {
@@ -55,8 +60,14 @@ export function loadMarkets() {
   return loading;
 }
 
+export function inSport(name) {
+  sport = name ?? "";
+}
+
+const typeOf = (market) => types.get(`${sport}|${market}`) ?? types.get(market);
+
 export function groupOf(market) {
-  const known = types.get(market)?.group;
+  const known = typeOf(market)?.group;
   if (known) return known;
   if (market.startsWith("player")) return "players";
   if (/(_h[12]|_q[1-4]|_p[1-3]|half|quarter|period|set_)/.test(market)) return "halves";
@@ -75,12 +86,12 @@ export function groupOrder(groups) {
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-export const marketName = (market) => types.get(market)?.name || PLAIN_NAMES[market] || sentence(words(market));
-export const settles = (market) => types.get(market)?.settles ?? "";
+export const marketName = (market) => typeOf(market)?.name || PLAIN_NAMES[market] || sentence(words(market));
+export const settles = (market) => typeOf(market)?.settles ?? "";
 export const marketTitle = (key) => [key.participant, marketName(key.market), line(key)].filter(Boolean).join(" ");
 
 export function outcomeName(market, outcome) {
-  return types.get(market)?.labels.get(outcome.key) || OUTCOMES[outcome.key] || outcome.name || words(outcome.key);
+  return typeOf(market)?.labels.get(outcome.key) || OUTCOMES[outcome.key] || outcome.name || words(outcome.key);
 }
 
 const AHEAD = [...FIRST, "spreads", "totals"]; // of their alternate lines

@@ -19,7 +19,7 @@ import { clock, countdown, day } from "./format.js";
 import { Grid } from "./grid.js";
 import { choosers, tools } from "./hooks.js";
 import { competitionName, sportName } from "./list.js";
-import { ALL, groupName, groupOf, groupOrder, loadMarkets } from "./markets.js";
+import { ALL, groupName, groupOf, groupOrder, inSport, loadMarkets } from "./markets.js";
 import { go, link } from "./router.js";
 import { settings } from "./settings.js";
 import { OddsStore, bookmakerKey, marketKey } from "./store.js";
@@ -190,6 +190,7 @@ class MatchView {
   }
 
   #drawTabs() {
+    inSport(this.#event()?.sport);
     const counts = new Map();
     const seen = new Set();
     for (const odds of this.#shown()?.bookmakers.values() ?? []) {

@@ -18,7 +18,7 @@ from odds_service.model.price import BadPrice, canonical_line
 from odds_service.serving.context import Context
 from odds_service.serving.errors import StatusCode, bad_request, refused
 from odds_service.serving.parts import Past
-from odds_service.serving.selection import checked_time
+from odds_service.serving.selection import checked_time, checked_values
 from odds_service.serving.server_context import ServerContext
 from odds_service.serving.stored import StoredLog
 from odds_service.serving.thinning import Point, thin
@@ -42,6 +42,9 @@ async def get_series(server: ServerContext, request: pb.GetSeriesRequest, _: Con
     for field in ("event_id", "market"):
         if not getattr(request, field):
             raise bad_request(field, "is empty")
+        checked_values(field, [getattr(request, field)])
+    checked_values("bookmakers", request.bookmakers)  # by their own names, not the filter's
+    checked_values("sources", request.sources)
     reader = _Reader(server, request)
     await reader.read()
     return (await reader.reply()).SerializeToString()
@@ -55,7 +58,10 @@ class _Reader:
         self._event_id = request.event_id
         self._key = _key_of(request)
         asked = pb.Filter(
-            event_ids=[request.event_id], bookmakers=request.bookmakers, sources=request.sources
+            event_ids=[request.event_id],
+            bookmakers=request.bookmakers,
+            markets=[request.market],  # the database leaves out the event's other markets
+            sources=request.sources,
         )
         self._selection: Selection = server.selection(asked)
         low, high = POINTS_BOUNDS

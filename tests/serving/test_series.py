@@ -223,6 +223,19 @@ def test_thinning_keeps_what_it_must() -> None:
         assert [each.at for each in kept] == sorted(each.at for each in kept)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("event_id", ""), ("market", ""), ("market", "x" * 257), ("bookmakers", [""]),
+     ("sources", ["x" * 257])],
+)  # fmt: skip
+async def test_a_malformed_field_is_named(field: str, value: str | list[str]) -> None:
+    fields: dict[str, Any] = {"event_id": "e", "market": "h2h", field: value}
+    async with serving(moving()) as server:
+        with connected(server.address) as client:
+            found = await refused(client, "GetSeries", pb.GetSeriesRequest(**fields))
+    assert (found.code, found.field) == ("INVALID_ARGUMENT", field)
+
+
 @pytest.mark.parametrize("most", [10, 20, 50])
 async def test_the_closing_point_remains_when_the_past_is_thinned_while_reading(most: int) -> None:
     book = Bookkeeping(keeps_past=True)

@@ -18,7 +18,7 @@ from odds_service.model.price import BadPrice, canonical_line
 from odds_service.serving.context import Context
 from odds_service.serving.errors import StatusCode, bad_request, refused
 from odds_service.serving.parts import Past
-from odds_service.serving.selection import checked_time
+from odds_service.serving.selection import checked_time, checked_values
 from odds_service.serving.server_context import ServerContext
 from odds_service.serving.stored import StoredLog
 from odds_service.serving.thinning import Point, thin
@@ -42,6 +42,9 @@ async def get_series(server: ServerContext, request: pb.GetSeriesRequest, _: Con
     for field in ("event_id", "market"):
         if not getattr(request, field):
             raise bad_request(field, "is empty")
+        checked_values(field, [getattr(request, field)])
+    checked_values("bookmakers", request.bookmakers)  # by their own names, not the filter's
+    checked_values("sources", request.sources)
     reader = _Reader(server, request)
     await reader.read()
     return (await reader.reply()).SerializeToString()
@@ -55,7 +58,10 @@ class _Reader:
         self._event_id = request.event_id
         self._key = _key_of(request)
         asked = pb.Filter(
-            event_ids=[request.event_id], bookmakers=request.bookmakers, sources=request.sources
+            event_ids=[request.event_id],
+            bookmakers=request.bookmakers,
+            markets=[request.market],  # the database leaves out the event's other markets
+            sources=request.sources,
         )
         self._selection: Selection = server.selection(asked)
         low, high = POINTS_BOUNDS
@@ -135,9 +141,10 @@ class _Reader:
             elif isinstance(change, EventChange) and change.event_id == self._event_id:
                 if self._to is not None and change.detected_at > self._to:
                     return True
-                self._event = change.after
+                if self._selection.takes_event(change.after):  # in memory, nothing is selected
+                    self._event = change.after
                 if change.kind is ChangeKind.EVENT_ENDED:
-                    for (bookmaker, source), points in self._points.items():
+                    for (bookmaker, source), points in list(self._points.items()):
                         if points[-1].market is not None:
                             self._add(bookmaker, source, Point(change.detected_at, None))
         return False
@@ -145,11 +152,25 @@ class _Reader:
     def _add(self, bookmaker: str, source: str, point: Point) -> None:
         if not self._selection.takes_bookmaker(source, bookmaker):
             return
-        points = self._points.setdefault((bookmaker, source), [])
+        place = bookmaker, source
+        if self._from is not None and point.at <= self._from:
+            # It was not stored yet when the span began, so it replaces what held then.
+            self._points.pop(place, None)
+            if point.market is None:
+                return
+            point = Point(self._from, point.market)
+        points = self._points.setdefault(place, [])
         points.append(point)
         if len(points) > 2 * _HELD * self._most:
-            points[:] = thin(points, _HELD * self._most)
-            self._thinned.add((bookmaker, source))
+            points[:] = thin(points, _HELD * self._most, self._around_start(points))
+            self._thinned.add(place)
+
+    def _around_start(self, points: list[Point]) -> set[int]:
+        """Return the indices of the points that may turn out to be the closing one."""
+        cached = self._server.parts.cache.view([self._event_id]).events.get(self._event_id)
+        known = (self._event, None if cached is None else cached.event)
+        places = {_last_before(points, event.start_time) for event in known if event is not None}
+        return {place for place in places if place >= 0}
 
     async def reply(self) -> pb.GetSeriesResponse:
         """Return the reply. Raises UnknownEvent."""
@@ -160,9 +181,11 @@ class _Reader:
                 raise UnknownEvent(f"event {self._event_id!r} is not known")
             event = known.event
         reply = pb.GetSeriesResponse(
-            event=event_message(event), key=key_message(self._key), gaps=self._gaps,
+            event=event_message(self._selection.shown(event)),
+            key=key_message(self._key),
+            gaps=self._gaps,
             cursor=self._server.cursor(self._reached),
-        )  # fmt: skip
+        )
         for place in sorted(self._points):
             reply.series.append(self._series(place, event))
             await asyncio.sleep(0)
@@ -195,7 +218,7 @@ class _Reader:
         """Return the index of the point that held at the start, or None before it."""
         if event.start_time > self._server.parts.now() and event.status is EventStatus.SCHEDULED:
             return None
-        place = bisect_right(points, event.start_time, key=lambda point: point.at) - 1
+        place = _last_before(points, event.start_time)
         return place if place >= 0 else None
 
     def _overround(self, market: Market | None, event: Event) -> float:
@@ -207,6 +230,11 @@ class _Reader:
             for overround in best.overrounds.values():
                 return overround
         return math.nan
+
+
+def _last_before(points: list[Point], at: datetime) -> int:
+    """Return the index of the last point up to a time, or -1 without one."""
+    return bisect_right(points, at, key=lambda point: point.at) - 1
 
 
 def _price(market: Market | None, key: str) -> float:

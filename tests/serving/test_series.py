@@ -16,6 +16,7 @@ from odds_service.serving.thinning import Point, thin
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.calling import eventful, refused
 from tests.e2e.test_life import BUSY, bookmaker
+from tests.serving.test_restricted import client_of, settings
 from tests.support.observations import NOON, Prices, observe, observed_event
 from tests.support.odds_builders import Bookkeeping, Client, connected, serving
 from tests.support.serving import service, settings_for, wait_until
@@ -220,6 +221,79 @@ def test_thinning_keeps_what_it_must() -> None:
         assert kept[-1] is points[-1]
         assert points[keep] in kept
         assert [each.at for each in kept] == sorted(each.at for each in kept)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("event_id", ""), ("market", ""), ("market", "x" * 257), ("bookmakers", [""]),
+     ("sources", ["x" * 257])],
+)  # fmt: skip
+async def test_a_malformed_field_is_named(field: str, value: str | list[str]) -> None:
+    fields: dict[str, Any] = {"event_id": "e", "market": "h2h", field: value}
+    async with serving(moving()) as server:
+        with connected(server.address) as client:
+            found = await refused(client, "GetSeries", pb.GetSeriesRequest(**fields))
+    assert (found.code, found.field) == ("INVALID_ARGUMENT", field)
+
+
+@pytest.mark.parametrize("most", [10, 20, 50])
+async def test_the_closing_point_remains_when_the_past_is_thinned_while_reading(most: int) -> None:
+    book = Bookkeeping(keeps_past=True)
+    start = NOON + timedelta(minutes=57.5)
+    for minute in range(1_000):
+        offer: dict[str, dict[MarketKey, Prices]] = {
+            "b1": {H2H: {"home": 2 + minute / 1_000, "away": 1.8}}
+        }
+        book.see(observe([replace(observed_event("e", offer), start_time=start)], minute))
+    book.now += timedelta(minutes=1)
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            reply = await series_of(client, event_id="e", market="h2h", max_points=most)
+    (found,) = reply.series
+    assert found.thinned
+    assert len(found.at_s) <= most
+    assert found.at_s[found.closing] == seconds(57)
+    assert found.prices[0].prices[found.closing] == 2.057
+
+
+async def test_changes_before_the_span_that_are_not_stored_yet_make_its_first_point() -> None:
+    book = Bookkeeping(keeps_past=True)
+    for minute, home in ((0, 2.0), (10, 2.1), (20, 2.2)):
+        offer: dict[str, dict[MarketKey, Prices]] = {"b1": {H2H: {"home": home, "away": 1.8}}}
+        book.see(observe([observed_event("e", offer)], minute), durable=minute == 0)
+    book.now += timedelta(minutes=10)
+    book.log = [change for change in book.log if change.revision <= book.feed.durable_revision]
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            request = pb.GetSeriesRequest(event_id="e", market="h2h")
+            request.from_time.FromDatetime(NOON + timedelta(minutes=15))
+            (found,) = (await client.call("GetSeries", request)).series
+    assert list(found.at_s) == [seconds(15), seconds(20)]
+    assert list(found.prices[0].prices) == [2.1, 2.2]
+
+
+@pytest.mark.parametrize("span", [True, False])
+async def test_a_restricted_token_sees_neither_hidden_sources_nor_hidden_events(
+    *, span: bool
+) -> None:
+    book = Bookkeeping(keeps_past=True, sources=("ours", "hidden"))
+    offer: dict[str, dict[MarketKey, Prices]] = {"b1": {H2H: {"home": 2.0, "away": 1.8}}}
+    for minute, source in enumerate(("ours", "hidden")):
+        book.see(replace(observe([observed_event("e", offer)], minute), source=source))
+    unseen = replace(observe([observed_event("h", offer)], 2), source="hidden")
+    book.see(unseen, durable=False)  # so it is read from memory
+    book.now += timedelta(minutes=5)
+    request = pb.GetSeriesRequest(event_id="e", market="h2h")
+    if span:
+        request.from_time.FromDatetime(NOON + timedelta(minutes=1))
+    async with serving(book, settings=settings()) as server:
+        with client_of(server.address, "token-of-ours") as client:
+            reply = await client.call("GetSeries", request)
+            request.event_id = "h"
+            hidden = await refused(client, "GetSeries", request)
+    assert dict(reply.event.source_ids) == {"ours": "e"}
+    assert [each.source for each in reply.series] == ["ours"]
+    assert (hidden.code, hidden.reason) == ("NOT_FOUND", "UNKNOWN_EVENT")
 
 
 async def test_on_a_database_and_ahead_of_it(tmp_path: Path) -> None:

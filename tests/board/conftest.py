@@ -20,9 +20,13 @@ SLOW_MS: Final = 60_000  # a machine that is four times too busy
 Opens = Callable[..., "Page"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """Start Chromium."""
+    """Start Chromium, for the tests of one module.
+
+    Playwright's loop counts as running in this thread until the end, where tests of other modules
+    could open no bridge.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")

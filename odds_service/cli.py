@@ -17,7 +17,7 @@ from odds_service.errors import OddsServiceError, first_in
 # imported when the command runs; a test holds these lines to the commands' own docstrings.
 COMMANDS: Final = {
     "serve": "Scrape the configured sources and serve their odds over gRPC.",
-    "demo": "Show odds as they change: scraped over HTTP, stored, and watched over gRPC.",
+    "demo": "Show odds as they change: scraped, stored, and watched over gRPC and in a browser.",
     "replay": "Serve recorded odds over HTTP in the shape of The Odds API, until ^C.",
     "get": "Print the current or past odds, with bookmakers side by side.",
     "watch": "Print changes until ^C, resuming by itself after a lost connection.",

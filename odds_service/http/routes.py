@@ -122,7 +122,7 @@ async def _begin(
     context = _Beginning(request)
     try:
         await entrance.stream(wire, context, given, closed=closed, gone=_Begun)
-    except asyncio.CancelledError:
+    except asyncio.CancelledError:  # noqa: ASYNC103  # of the call's own making, once it has begun
         if not context.begun:
             raise
 

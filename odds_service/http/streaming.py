@@ -92,10 +92,11 @@ class StreamResponse:
         finally:
             leaving.cancel()
             call.cancel()
-        try:
-            await call
-        except asyncio.CancelledError:
+        await asyncio.wait({call})
+        if call.cancelled():
             return  # the reader has left, or the server cancels its last calls
+        try:
+            call.result()
         except Refused as refusal:
             if not context.begun:
                 await error_response(refusal)(scope, receive, send)

@@ -35,7 +35,8 @@ def test_the_documented_plug_in_imports_one_module_of_ours() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_of_a_client_imports_the_client_alone(path: Path) -> None:
-    assert set(ours(path.read_text("utf-8"))) == {"odds_service.client"}
+    by_http = path.name == "server_sent_events.py"  # for those who have nothing of ours
+    assert set(ours(path.read_text("utf-8"))) == (set() if by_http else {"odds_service.client"})
 
 
 def test_every_exported_name_resolves_and_is_listed_in_the_guide() -> None:

@@ -6,7 +6,6 @@ import pytest
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from odds_service.client import open_client
 from odds_service.config import ServerSettings
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.status import (
@@ -24,7 +23,7 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.commands.books import book_of, messages
 from tests.support.command_line import ran
 from tests.support.observations import NOON
-from tests.support.odds_builders import Bookkeeping, serving
+from tests.support.odds_builders import Bookkeeping, connected, serving
 from tests.support.terminal import seen
 
 WIDTHS = (80, 100, 160)
@@ -161,14 +160,13 @@ async def test_what_is_not_there_is_left_out() -> None:
     assert (delays.stdout, delays.stderr) == ("", "no delays are known yet\n")
 
 
-@pytest.mark.parametrize("width", [160])  # narrower ones fold its cells
+@pytest.mark.parametrize("width", WIDTHS)
 async def test_a_subscriber_is_listed_with_its_place_and_lag(width: int) -> None:
-    async with serving(book_of()) as server, open_client(server.address) as client:
-        watch = client.watch()
-        await anext(watch)
-        shown = await seen("status", "--server", server.address, width=width)
-        message = await ran("status", "--server", server.address, "--json")
-        await watch.aclose()
+    async with serving(book_of()) as server:
+        with connected(server.address) as client, client.watch() as stream:
+            await stream.until("image_end")
+            shown = await seen("status", "--server", server.address, width=width)
+            message = await ran("status", "--server", server.address, "--json")
     (reply,) = messages(message.stdout, pb.GetStatusResponse)
     assert isinstance(reply, pb.GetStatusResponse)
     (subscriber,) = reply.subscribers

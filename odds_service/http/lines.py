@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from google.protobuf.message import Message
 
-from odds_service.http.stretches import joined
+from odds_service.serving.stretches import joined
 from odds_service.wire.json_mapping import json_pieces, to_value
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 

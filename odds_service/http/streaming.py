@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 from odds_service.http.context import peer_of
 from odds_service.http.errors import error_response, status_json
 from odds_service.http.queries import cursor_text
-from odds_service.http.stretches import joined
 from odds_service.serving.errors import Refused
+from odds_service.serving.stretches import joined
 from odds_service.wire.json_mapping import json_pieces
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 

@@ -1,6 +1,5 @@
 """GetOdds and RefreshEvent."""
 
-import asyncio
 from datetime import timedelta
 from time import monotonic
 from typing import Final
@@ -27,6 +26,7 @@ from odds_service.serving.errors import (
 from odds_service.serving.odds import OddsView
 from odds_service.serving.replies import Asked
 from odds_service.serving.server_context import ServerContext
+from odds_service.serving.stretches import Stretches
 from odds_service.wire.encode import change_wire, key_message, reply_end
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, delimited, timestamp, varint
@@ -34,7 +34,6 @@ from odds_service.wire.wire_fields import bytes_tag, delimited, timestamp, varin
 MAX_REPLY_BYTES: Final = 4 * 2**20  # 4 MiB: the default limit of gRPC clients
 _AROUND_BYTES: Final = 64 * 1024  # room for sources and cursor beside the events
 MIN_CURSOR_WAIT_S: Final = 30.0  # for calls without a deadline
-_STRETCH_S: Final = 0.005  # the longest encoding without a pause for other calls
 REFRESH_S: Final = 20.0
 MAX_REFRESH_S: Final = 60.0
 
@@ -63,7 +62,7 @@ async def get_odds(server: ServerContext, asked: Asked, context: Context) -> byt
     view = OddsView(cached, selection, now, server.wires, ages)
     fields: list[bytes] = []
     size = 0
-    yield_at = server.loop.time() + _STRETCH_S
+    stretches = Stretches()
     for entry in view.events():
         limit = parts.settings.suspect_below
         best = _best_fields(view, entry, limit) if request.include_best else b""
@@ -72,9 +71,7 @@ async def get_odds(server: ServerContext, asked: Asked, context: Context) -> byt
         size += len(payload) + 8
         if size > MAX_REPLY_BYTES - _AROUND_BYTES:
             raise _too_large()
-        if server.loop.time() > yield_at:
-            await asyncio.sleep(0)
-            yield_at = server.loop.time() + _STRETCH_S
+        await stretches.pause()
     wires = server.wires
     fields += [wires.source(state) for state in states if selection.takes_source(state.source)]
     cursor = server.own(*view.cached.cursor)

@@ -22,12 +22,12 @@ from odds_service.model.snapshot import BookmakerKey, EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.serving.odds import OddsView, as_seen
 from odds_service.serving.reading import bodies_of
+from odds_service.serving.stretches import Stretches
 from odds_service.wire.encode import Wires
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, delimited, moment, number_tag, text, varint
 
 INTERVAL_S: Final = 1.0
-_STRETCH_S: Final = 0.005  # the longest work without a pause for other calls
 _LOOKS: Final = 30  # looks remembered; a stream that missed more is sent everything
 _FRAMES_AT_A_STRETCH: Final = 500
 _BATCHES: Final = 64
@@ -113,7 +113,7 @@ class FreshnessLog:
         same_sources = _standings(cached.sources) == _standings(self._sources)
         events: dict[str, _Seen] = {}
         moved: list[_Place] = []
-        yield_at = monotonic() + _STRETCH_S
+        stretches = Stretches()
         for event_id, entry in cached.events.items():
             if not selection.takes_event(entry.event):
                 continue
@@ -128,9 +128,7 @@ class FreshnessLog:
             for key, state in states.items():
                 if before.get(key) != state:
                     moved.append((event_id, *key))
-            if monotonic() > yield_at:
-                await asyncio.sleep(0)
-                yield_at = monotonic() + _STRETCH_S
+            await stretches.pause()
         # No await from here on, so that no stream sees half a look.
         self._events, self._sources = events, cached.sources
         self.revision, self.number = cached.cursor.revision, number

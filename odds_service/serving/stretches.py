@@ -1,6 +1,7 @@
 """Pauses in long work on the server's loop, so that streams and other calls go on."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Final
 
 STRETCH_S: Final = 0.005  # the longest work without a pause
@@ -18,3 +19,13 @@ class Stretches:
         if self._loop.time() > self._yield_at:
             await asyncio.sleep(0)
             self._yield_at = self._loop.time() + STRETCH_S
+
+
+async def joined(pieces: Iterable[bytes]) -> bytes:
+    """Return pieces as one text, made in stretches."""
+    found = []
+    stretches = Stretches()
+    for piece in pieces:
+        found.append(piece)
+        await stretches.pause()
+    return b"".join(found)

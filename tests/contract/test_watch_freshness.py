@@ -19,7 +19,7 @@ from odds_service.model.market import MarketKey
 from odds_service.model.observation import Completeness
 from odds_service.model.snapshot import Reading
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.serving import freshness, reading
+from odds_service.serving import freshness, reading, stretches
 from odds_service.serving.freshness import FreshnessLogs
 from odds_service.wire.encode import Wires
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -218,7 +218,7 @@ async def test_equal_filters_share_their_looks_and_none_are_left(
 async def test_a_stream_that_leaves_in_the_middle_of_a_look_costs_its_equal_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(freshness, "_STRETCH_S", 0.0)  # yields as it does with many events
+    monkeypatch.setattr(stretches, "STRETCH_S", 0.0)  # yields as it does with many events
     book = Bookkeeping()
     offer: Offer = {f"e{n}": {"b": {H2H: {"home": 1.5}}} for n in range(50)}
     book.see(observe(offered(offer)))

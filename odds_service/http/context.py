@@ -23,6 +23,3 @@ class Caller:
 
     def time_remaining(self) -> float | None:
         return None
-
-    async def write(self, message: bytes) -> None:  # a call with one reply writes none
-        raise NotImplementedError

@@ -10,7 +10,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from odds_service.access import OWNER, Grant, Tokens
 from odds_service.serving.auth import RIGHTS, caller
-from odds_service.serving.context import Context
+from odds_service.serving.context import Context, StreamingContext
 from odds_service.serving.errors import Refused, StatusCode, as_refusal, exhausted
 from odds_service.serving.guard import Revocations
 from odds_service.serving.meter import Meter
@@ -93,7 +93,7 @@ class Entrance:
     async def stream(
         self,
         request: bytes,
-        context: Context,
+        context: StreamingContext,
         authorization: str,
         *,
         closed: bool,

@@ -6,7 +6,7 @@ from typing import Final
 from odds_service.filters.selection import Selection
 from odds_service.model.event import Event
 from odds_service.model.market import Market
-from odds_service.serving.context import Context
+from odds_service.serving.context import StreamingContext
 from odds_service.serving.errors import StatusCode, refused
 from odds_service.serving.parts import ClosingOddsReader
 from odds_service.serving.server_context import ServerContext
@@ -20,7 +20,7 @@ _PAGE_BYTES: Final = 512 * 1024  # half of the promised limit, so that one more 
 
 
 async def get_closing_odds(
-    server: ServerContext, request: pb.GetClosingOddsRequest, context: Context
+    server: ServerContext, request: pb.GetClosingOddsRequest, context: StreamingContext
 ) -> None:
     """Stream the selected closing odds, holding one event at a time. Raises Refused."""
     store: object = server.parts.store

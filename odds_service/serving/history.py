@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from odds_service.errors import BelowFloor
 from odds_service.filters.filtering import Selected
-from odds_service.serving.context import Context
+from odds_service.serving.context import StreamingContext
 from odds_service.serving.errors import StatusCode, refused, unavailable
 from odds_service.serving.parts import History, Past
 from odds_service.serving.reading import MESSAGE_BYTES
@@ -27,7 +27,7 @@ _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 async def get_history(
-    server: ServerContext, request: pb.GetHistoryRequest, context: Context
+    server: ServerContext, request: pb.GetHistoryRequest, context: StreamingContext
 ) -> None:
     """Stream the selected changes of a span, holding one page at a time. Raises Refused."""
     store = server.parts.store
@@ -43,7 +43,7 @@ async def get_history(
 
 
 async def _send(
-    server: ServerContext, store: History, request: pb.GetHistoryRequest, context: Context
+    server: ServerContext, store: History, request: pb.GetHistoryRequest, context: StreamingContext
 ) -> None:
     selection = server.selection(request.filter)
     reached, upto = await _span(server, store, request)

@@ -7,7 +7,7 @@ instead, so it repeats the contract's names and types, and a test compares the t
 from collections.abc import Awaitable
 from typing import NamedTuple, Protocol, TypeVar
 
-from odds_service.serving.context import Context
+from odds_service.serving.context import Context, StreamingContext
 from odds_service.serving.replies import Asked
 from odds_service.serving.server_context import ServerContext
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -27,7 +27,7 @@ class Streaming(Protocol[R]):
     """A call with a stream of replies, which writes each to the context and returns at the end."""
 
     def __call__(
-        self, server: ServerContext, request: R, context: Context, /
+        self, server: ServerContext, request: R, context: StreamingContext, /
     ) -> Awaitable[None]: ...
 
 

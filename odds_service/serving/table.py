@@ -15,7 +15,7 @@ from odds_service.serving import (
     status,
     unmapped,
 )
-from odds_service.serving.context import Context
+from odds_service.serving.context import StreamingContext
 from odds_service.serving.errors import unavailable
 from odds_service.serving.hub import Subscriber
 from odds_service.serving.server_context import ServerContext
@@ -26,7 +26,7 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 
 async def watch_changes(
-    server: ServerContext, request: pb.WatchChangesRequest, context: Context
+    server: ServerContext, request: pb.WatchChangesRequest, context: StreamingContext
 ) -> None:
     """Stream changes; see serving.watch."""
     options = watch_options(server, request)

@@ -11,7 +11,7 @@ from typing import Final
 
 from odds_service.filters.filtering import Selected
 from odds_service.model.cursor import Cursor
-from odds_service.serving.context import Context
+from odds_service.serving.context import StreamingContext
 from odds_service.serving.errors import Refused, StatusCode, refused, unavailable
 from odds_service.serving.freshness import FreshReader, freshness_message
 from odds_service.serving.hub import Subscriber
@@ -49,7 +49,7 @@ class Watch:
         server: ServerContext,
         options: WatchOptions,
         request: pb.WatchChangesRequest,
-        context: Context,
+        context: StreamingContext,
         subscriber: Subscriber,
     ) -> None:
         self._server = server

@@ -247,7 +247,7 @@ class _Requests:
         elif body is None:
             await self._refuse(scope, receive, send, 413, "the body is too large")
         else:
-            await self._respond(scope, _received(body, receive), send)
+            await self._respond(scope, after_body(body, receive), send)
 
     async def _body(self, receive: Receive) -> bytes | None:
         """Return the whole body, or None after reading one that is too large to its end.
@@ -306,8 +306,8 @@ class _Requests:
             self._client.cut()
 
 
-def _received(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the body, and then waits as the other one does."""
+def after_body(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body already read, and then waits as the other one does."""
     given = False
 
     async def whole() -> Message:

@@ -8,8 +8,9 @@ import asyncio
 from http import HTTPStatus
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from odds_service.asgi import after_body
 from odds_service.http.errors import error_response
 from odds_service.serving.admission import MAX_REQUEST_BYTES
 from odds_service.serving.errors import Refused, StatusCode, exhausted, refused
@@ -37,7 +38,7 @@ class WholeBodies:
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             await error_response(large, status)(scope, receive, send)
             return
-        await self._app(scope, _after(body, receive), send)
+        await self._app(scope, after_body(body, receive), send)
 
 
 async def _body(receive: Receive) -> bytes:
@@ -56,17 +57,3 @@ async def _body(receive: Receive) -> bytes:
         text = f"the body has {read_bytes:,} bytes; at most {most} are allowed"
         raise exhausted("request size", text)
     return bytes(body)
-
-
-def _after(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the body, and then waits as the other one does."""
-    given = False
-
-    async def whole() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return whole

@@ -9,18 +9,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from odds_service.access import is_loopback
-from odds_service.config import HttpSettings, Right
+from odds_service.config import HttpSettings
 from odds_service.http.board_files import board_routes
 from odds_service.http.bodies import WholeBodies
-from odds_service.http.context import peer_of
 from odds_service.http.errors import error_response
 from odds_service.http.guarding import Guarding
 from odds_service.http.openapi import show_document
 from odds_service.http.reference import reference_routes
 from odds_service.http.routes import call_routes
 from odds_service.http.scraping import Scrape
-from odds_service.http.session import authorization, session_routes
-from odds_service.serving.auth import caller
+from odds_service.http.session import authorization, check_reader, session_routes
 from odds_service.serving.errors import Refused, StatusCode, refused
 from odds_service.serving.server import Room
 
@@ -87,8 +85,7 @@ def _metrics(room: Room, settings: HttpSettings, scrape: Scrape, *, closed: bool
     async def metrics(request: Request) -> Response:
         try:
             if needs_token:
-                peer, given = peer_of(request.scope), authorization(request)
-                caller(room.guard.tokens, given, peer, Right.READ, closed=closed)
+                check_reader(room, request, authorization(request), closed=closed)
         except Refused as refusal:
             return error_response(refusal)
         return await scrape(request.headers.get("accept", ""))

@@ -66,10 +66,8 @@ class Connections:
             return
         self._listener.close()
         await self._context.terminated.set()  # no connection takes another request
-        loop = asyncio.get_running_loop()
-        until = loop.time() + grace_s
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout(grace_s):
                 await self._quiet.wait()
         for task in self._tasks:
             task.cancel()

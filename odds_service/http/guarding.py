@@ -43,24 +43,24 @@ class Guarding:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, and add the headers to its response."""
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin", "")
+        named = origin in self._origins
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
+                answer = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-                if scope.get("origin_allowed"):
-                    headers["cross-origin-resource-policy"] = "cross-origin"
+                    answer.setdefault(name, value)
+                if named:
+                    answer["cross-origin-resource-policy"] = "cross-origin"
             await send(message)
 
-        headers = Headers(scope=scope)
-        host, origin = headers.get("host", ""), headers.get("origin", "")
-        scope["origin_allowed"] = origin in self._origins
         if self._on_loopback and not self._is_ours(host):
             text = f"this door does not answer to the name {host!r}; http.hosts can name it"
             refusal = refused(StatusCode.PERMISSION_DENIED, text, "FOREIGN_HOST")
             response = error_response(refusal, HTTPStatus.MISDIRECTED_REQUEST)
-        elif scope["method"] not in _SAFE and origin and not self._may_change(origin, host):
+        elif scope["method"] not in _SAFE and origin and not (named or _is_own(origin, host)):
             text = f"pages of {origin!r} may not change anything here; http.origins can name them"
             refusal = refused(StatusCode.PERMISSION_DENIED, text, "FOREIGN_ORIGIN")
             response = error_response(refusal)
@@ -73,5 +73,7 @@ class Guarding:
         name = urlsplit(f"//{host}").hostname or ""
         return is_loopback(name) or name in self._hosts
 
-    def _may_change(self, origin: str, host: str) -> bool:
-        return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()
+
+def _is_own(origin: str, host: str) -> bool:
+    """Return whether a page came from the door that it now calls."""
+    return urlsplit(origin).netloc.lower() == host.lower()

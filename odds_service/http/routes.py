@@ -11,7 +11,6 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from odds_service.http.answers import answered
 from odds_service.http.context import Caller
@@ -20,7 +19,7 @@ from odds_service.http.lines import Lines
 from odds_service.http.queries import fill, from_body, in_parameters, parse_cursor
 from odds_service.http.session import authorization
 from odds_service.http.streaming import Events, Runs, StreamContext, StreamResponse, failed_event
-from odds_service.serving.admission import SERVICE, Entrance
+from odds_service.serving.admission import Entrance
 from odds_service.serving.errors import Refused
 from odds_service.serving.server import Room
 from odds_service.wire.json_mapping import to_json
@@ -57,8 +56,6 @@ PATHS: Final = (
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 LINES: Final = "application/x-ndjson; charset=utf-8"
-
-Endpoint = Callable[[Scope, Receive, Send], object]
 
 
 def call_routes(room: Room, closed: bool) -> list[Route]:
@@ -149,8 +146,3 @@ async def _message(request: Request, message: Message) -> Message:
         # A browser's own reconnect repeats the address, so its header is the later place.
         message.resume.CopyFrom(parse_cursor("Last-Event-ID", last))  # type: ignore[attr-defined]
     return message
-
-
-def check_complete() -> set[str]:
-    """Return the calls of the contract that have no path."""
-    return {method.name for method in SERVICE.methods} - {path.call for path in PATHS}

@@ -27,6 +27,18 @@ def authorization(request: Request) -> str:
     return _BEARER + token if token else ""
 
 
+def check_reader(room: Room, request: Request, given: str, *, closed: bool) -> None:
+    """Check that a caller may read; for what is no call of the contract. Raises Refused.
+
+    Args:
+        room: The state behind every door.
+        request: The caller's request.
+        given: Its token as `Bearer …`; empty without one.
+        closed: See Entrance.answer.
+    """
+    caller(room.guard.tokens, given, peer_of(request.scope), Right.READ, closed=closed)
+
+
 def session_routes(room: Room, *, closed: bool) -> list[Route]:
     """Return the routes that begin and end a session. `closed`: see Entrance.answer."""
 
@@ -34,7 +46,7 @@ def session_routes(room: Room, *, closed: bool) -> list[Route]:
         given = request.headers.get("authorization", "")
         try:
             room.context.limits.request(peer_host(peer_of(request.scope)))
-            caller(room.guard.tokens, given, peer_of(request.scope), Right.READ, closed=closed)
+            check_reader(room, request, given, closed=closed)
         except Refused as refusal:
             return error_response(refusal)
         response = Response(status_code=204)

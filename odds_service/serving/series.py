@@ -5,7 +5,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from odds_service.errors import BelowFloor, UnknownEvent
 from odds_service.filters.selection import Selection
@@ -17,7 +17,7 @@ from odds_service.model.overround import Quote, best_of_market
 from odds_service.model.price import BadPrice, canonical_line
 from odds_service.serving.context import Context
 from odds_service.serving.errors import StatusCode, bad_request, refused
-from odds_service.serving.parts import Past
+from odds_service.serving.parts import History, Past
 from odds_service.serving.selection import checked_time, checked_values
 from odds_service.serving.server_context import ServerContext
 from odds_service.serving.stored import StoredLog
@@ -35,9 +35,11 @@ Place = tuple[str, str]  # bookmaker, source
 
 async def get_series(server: ServerContext, request: pb.GetSeriesRequest, _: Context) -> bytes:
     """Answer with the series of one market. Raises Refused or UnknownEvent."""
-    if server.parts.store is None:
+    history = server.parts.store
+    if history is None:
         raise refused(StatusCode.UNIMPLEMENTED, "nothing is stored here", "NO_STORE")
-    if not isinstance(server.parts.store, Past):
+    past: object = history
+    if not isinstance(past, Past):
         raise refused(StatusCode.UNIMPLEMENTED, "odds of the past are not kept", "NO_PAST")
     for field in ("event_id", "market"):
         if not getattr(request, field):
@@ -45,7 +47,7 @@ async def get_series(server: ServerContext, request: pb.GetSeriesRequest, _: Con
         checked_values(field, [getattr(request, field)])
     checked_values("bookmakers", request.bookmakers)  # by their own names, not the filter's
     checked_values("sources", request.sources)
-    reader = _Reader(server, request)
+    reader = _Reader(server, history, past, request)
     await reader.read()
     return (await reader.reply()).SerializeToString()
 
@@ -53,8 +55,12 @@ async def get_series(server: ServerContext, request: pb.GetSeriesRequest, _: Con
 class _Reader:
     """The points of one market, read from the database and then from memory."""
 
-    def __init__(self, server: ServerContext, request: pb.GetSeriesRequest) -> None:
+    def __init__(
+        self, server: ServerContext, history: History, past: Past, request: pb.GetSeriesRequest
+    ) -> None:
         self._server = server
+        self._history = history
+        self._past = past
         self._event_id = request.event_id
         self._key = _key_of(request)
         asked = pb.Filter(
@@ -78,14 +84,12 @@ class _Reader:
 
     async def read(self) -> None:
         """Read the span."""
-        server = self._server
-        store, feed = server.parts.store, server.parts.feed
-        assert store is not None  # noqa: S101  # as checked by the caller
+        server, feed = self._server, self._server.parts.feed
         after = await self._begin()
         over = False
         while not over:
             upto = feed.durable_revision
-            log = StoredLog(server, store, self._selection, after)
+            log = StoredLog(server, self._history, self._selection, after)
             while after < upto and not over:
                 page = await log.next_page(upto)
                 self._gaps |= bool(page.unstored)
@@ -106,10 +110,9 @@ class _Reader:
 
     async def _begin(self) -> int:
         """Take the odds that held at the start of the span; return the revision before it."""
-        server, history = self._server, self._server.parts.store
-        assert history is not None  # noqa: S101  # as checked by the caller
-        floor = await server.ask(history.oldest_revision) - 1
-        after, at, store = floor, self._from, cast(Past, history)
+        server, store = self._server, self._past
+        floor = await server.ask(self._history.oldest_revision) - 1
+        after, at = floor, self._from
         if at is not None:
             try:
                 after = await server.ask(store.revision_at, at)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 
 from odds_service.model.market import Market, MarketStatus
 
-_PER_BUCKET = 4  # the first and the last of a bucket, its low and its high
+_PER_BUCKET: Final = 4  # the first and the last of a bucket, its low and its high
 
 
 class Point(Struct, frozen=True, gc=False):

@@ -243,8 +243,8 @@ class OddsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCoverage(self, request, context):
-        """How many events and markets of each competition each bookmaker has now, under the filter: the
-        gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
+        """The number of events and markets that each bookmaker has now of each competition, under the
+        filter: the gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -137,8 +137,8 @@ class OddsServiceStub:
     Those of the market table, and any other that the odds of now have.
     """
     GetCoverage: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetCoverageRequest, _odds_pb2.GetCoverageResponse]
-    """How many events and markets of each competition each bookmaker has now, under the filter: the
-    gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
+    """The number of events and markets that each bookmaker has now of each competition, under the
+    filter: the gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
     """
     ListUnmapped: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ListUnmappedRequest, _odds_pb2.ListUnmappedResponse]
     """The markets that no table maps, by the names that their sources give them, the commonest first.
@@ -250,8 +250,8 @@ class OddsServiceAsyncStub(OddsServiceStub):
     Those of the market table, and any other that the odds of now have.
     """
     GetCoverage: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetCoverageRequest, _odds_pb2.GetCoverageResponse]  # type: ignore[assignment]
-    """How many events and markets of each competition each bookmaker has now, under the filter: the
-    gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
+    """The number of events and markets that each bookmaker has now of each competition, under the
+    filter: the gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
     """
     ListUnmapped: _aio.UnaryUnaryMultiCallable[_odds_pb2.ListUnmappedRequest, _odds_pb2.ListUnmappedResponse]  # type: ignore[assignment]
     """The markets that no table maps, by the names that their sources give them, the commonest first.
@@ -420,8 +420,8 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _odds_pb2.GetCoverageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_odds_pb2.GetCoverageResponse, _abc.Awaitable[_odds_pb2.GetCoverageResponse]]:
-        """How many events and markets of each competition each bookmaker has now, under the filter: the
-        gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
+        """The number of events and markets that each bookmaker has now of each competition, under the
+        filter: the gaps are the competitions that a bookmaker lacks, and the events that it has fewer of.
         """
 
     @_abc_1.abstractmethod

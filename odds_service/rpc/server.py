@@ -4,7 +4,6 @@ import asyncio
 from typing import Final
 
 import structlog
-import trio
 from grpc import aio
 from grpc_health.v1 import health, health_pb2
 
@@ -16,8 +15,7 @@ from odds_service.rpc.handlers import service_handler
 from odds_service.rpc.standard import PLACES, add_standard
 from odds_service.serving.admission import SERVICE
 from odds_service.serving.auth import is_closed
-from odds_service.serving.parts import ServingParts
-from odds_service.serving.server import Room, Server, serve
+from odds_service.serving.server import Room
 
 # gRPC's own default. Requests between handlers.MAX_REQUEST_BYTES and this get a detailed refusal.
 MAX_RECEIVED_BYTES: Final = 4 * 2**20
@@ -99,10 +97,3 @@ def channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_EVERY_S * 1_000),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_S * 1_000),
     ]
-
-
-async def serve_grpc(
-    parts: ServingParts, *, task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED
-) -> None:
-    """Serve by gRPC alone; see serving.server.serve."""
-    await serve(parts, [GrpcDoor], task_status=task_status)

@@ -8,9 +8,9 @@ import trio
 from odds_service.bridge import TrioGate
 from odds_service.config import ServerSettings
 from odds_service.model.market import MarketKey
-from odds_service.rpc.server import serve_grpc
+from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import ServingParts
-from odds_service.serving.server import Server
+from odds_service.serving.server import Server, serve
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.calling import eventful, history, refused
 from tests.support.observations import observe, observed_event
@@ -26,7 +26,7 @@ async def served(book: Bookkeeping, epochs: list[tuple[str, int]]) -> AsyncItera
             settings=ServerSettings(listen="127.0.0.1:0"), store=book, epochs=epochs,
             now=lambda: book.now,
         )  # fmt: skip
-        server: Server = await nursery.start(serve_grpc, parts)
+        server: Server = await nursery.start(serve, parts, [GrpcDoor])
         with connected(server.address) as client:
             yield client
         await server.stop(2.0)

@@ -9,9 +9,9 @@ from odds_service.bridge import TrioGate
 from odds_service.config import ServerSettings
 from odds_service.errors import NotDurableYet, NotFetchedYet, UnknownEvent
 from odds_service.model.refresh import FetchOutcome, RefreshOutcome
-from odds_service.rpc.server import serve_grpc
+from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import ServingParts
-from odds_service.serving.server import Server
+from odds_service.serving.server import Server, serve
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.calling import refused
 from tests.support.odds_builders import Bookkeeping, connected
@@ -38,7 +38,7 @@ async def test_deadlines_refusals_and_sources() -> None:
             cache=book.cache, feed=book.feed, gate=TrioGate(nursery), status=book.status,
             settings=ServerSettings(listen="127.0.0.1:0"), refresh=refresh,
         )  # fmt: skip
-        server: Server = await nursery.start(serve_grpc, parts)
+        server: Server = await nursery.start(serve, parts, [GrpcDoor])
         with connected(server.address) as client:
 
             async def ask(event_id: str, asked_s: int | None, timeout_s: float) -> Any:

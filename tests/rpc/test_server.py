@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from odds_service.bridge import TrioGate, open_bridge
 from odds_service.config import ServerSettings
 from odds_service.errors import OddsServiceError
-from odds_service.rpc.server import serve_grpc
+from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import ServingParts
-from odds_service.serving.server import Server
+from odds_service.serving.server import Server, serve
 from odds_service.serving.thread import LoopThread
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.odds_builders import Bookkeeping, connected, serving
@@ -58,7 +58,7 @@ async def test_thirty_starts_and_stops_leave_no_thread_and_no_listener() -> None
 async def test_cancelling_stops_it_within_its_deadline() -> None:
     book = small_book()
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(serve_grpc, parts_of(book, nursery, LOCAL))
+        server = await nursery.start(serve, parts_of(book, nursery, LOCAL), [GrpcDoor])
         assert isinstance(server, Server)
         with connected(server.address) as client, client.watch() as stream:
             await stream.until("image_end")
@@ -75,7 +75,7 @@ async def test_a_taken_port_is_said_before_anything_is_served() -> None:
             pytest.RaisesExc(OddsServiceError, match="cannot listen"), flatten_subgroups=True
         ):
             async with trio.open_nursery() as nursery:
-                await nursery.start(serve_grpc, parts_of(book, nursery, settings))
+                await nursery.start(serve, parts_of(book, nursery, settings), [GrpcDoor])
 
 
 async def test_a_crash_in_the_thread_is_raised_in_the_nursery() -> None:

@@ -15,9 +15,9 @@ from odds_service.config import ServerSettings
 from odds_service.errors import NotDurableYet, UnknownEvent
 from odds_service.model.market import MarketKey
 from odds_service.model.refresh import FetchOutcome, RefreshOutcome
-from odds_service.rpc.server import serve_grpc
+from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import ServingParts
-from odds_service.serving.server import Server
+from odds_service.serving.server import Server, serve
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
 from tests.support.observations import NOON, observe, observed_event, offered
@@ -187,7 +187,7 @@ async def test_a_refresh_answers_with_what_changed() -> None:
             status=book.status,
             refresh=refresh,
         )
-        server = await nursery.start(serve_grpc, parts)
+        server = await nursery.start(serve, parts, [GrpcDoor])
         assert isinstance(server, Server)
         with connected(server.address) as client:
             reply = await client.call("RefreshEvent", pb.RefreshEventRequest(event_id="e"))

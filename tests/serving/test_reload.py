@@ -13,9 +13,10 @@ from odds_service.client import AsyncClient, Cursor, Reloaded, ServiceError, ope
 from odds_service.config import ServerSettings
 from odds_service.errors import SettingsError
 from odds_service.model import reload as model
-from odds_service.rpc.server import serve_grpc
+from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.auth import is_this_machine
 from odds_service.serving.parts import ServingParts
+from odds_service.serving.server import serve
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.client.faces import Face, faces, under_trio
 from tests.support.odds_builders import Bookkeeping, connected, serving
@@ -39,7 +40,7 @@ async def reloadable(settings: ServerSettings, work: object = reload) -> AsyncIt
             cache=book.cache, feed=book.feed, gate=TrioGate(nursery), settings=settings,
             status=book.status, reload=work, now=lambda: book.now,  # type: ignore[arg-type]  # a Trio function
         )  # fmt: skip
-        server = await nursery.start(serve_grpc, parts)
+        server = await nursery.start(serve, parts, [GrpcDoor])
         yield server.address
         await server.stop(2.0)
 

@@ -14,9 +14,9 @@ from odds_service.bridge import TrioGate
 from odds_service.client import Address, ServiceError, open_sync_client
 from odds_service.config import ServerSettings
 from odds_service.model.market import MarketKey
-from odds_service.rpc.server import serve_grpc
+from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import ServingParts
-from odds_service.serving.server import Server
+from odds_service.serving.server import Server, serve
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import Bookkeeping, Client
 
@@ -101,6 +101,6 @@ async def refreshing(
             cache=book.cache, feed=book.feed, gate=TrioGate(nursery), settings=settings,
             status=book.status, store=book, refresh=refresh, now=lambda: book.now,
         )  # fmt: skip
-        server: Server = await nursery.start(serve_grpc, parts)
+        server: Server = await nursery.start(serve, parts, [GrpcDoor])
         yield server.address
         await server.stop(2.0)

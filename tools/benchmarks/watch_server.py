@@ -31,9 +31,10 @@ from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey, Markets, MarketStatus, Outcome
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.rpc.server import channel_options, serve_grpc
+from odds_service.rpc.server import GrpcDoor, channel_options
 from odds_service.service import SWITCH_INTERVAL_S
 from odds_service.serving.parts import ServingParts
+from odds_service.serving.server import serve
 from odds_service.status import ServiceStatus
 from odds_service.wire.encode import change_wire
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -145,7 +146,7 @@ class Ours:
                 cache=self.cache, feed=self.feed, gate=TrioGate(nursery), settings=SETTINGS,
                 status=_no_status, epochs=[(EPOCH, 1)],
             )  # fmt: skip
-            self._server = await nursery.start(serve_grpc, parts)
+            self._server = await nursery.start(serve, parts, [GrpcDoor])
             await self._server.set_serving(True)
             self.address = self._server.address
             yield

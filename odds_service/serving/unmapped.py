@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from odds_service.serving.calls import MAX_REPLY_BYTES
 from odds_service.serving.context import Context
 from odds_service.serving.errors import exhausted
 from odds_service.serving.selection import checked_values
@@ -12,7 +13,6 @@ from odds_service.status import UnmappedReport
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
 
-MAX_REPLY_BYTES: Final = 4 * 2**20  # 4 MiB: the default limit of gRPC clients
 _AROUND_BYTES: Final = 8  # tag and length of a row
 
 

@@ -65,10 +65,11 @@ class Rig:
         )
         for commit in self.feed.read_after(head, 10) or []:
             self.steps.append((before, commit, self.state()))
+        before = self.state()  # times and reasons move on without a commit
         self.detector.judge_sources()
         for commit in self.feed.read_after(self.feed.head_revision - 1, 10) or []:
             if self.steps and commit is not self.steps[-1][1]:
-                self.steps.append((self.steps[-1][2], commit, self.state()))
+                self.steps.append((before, commit, self.state()))
 
 
 def carried_by_changes(state: OddsState) -> object:

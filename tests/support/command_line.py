@@ -10,7 +10,7 @@ import trio
 ROOT = Path(__file__).resolve().parent.parent.parent
 WITHIN_S = 60.0
 COMMAND = [sys.executable, "-m", "odds_service"]
-ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("ODDS_")} | {
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("ODDS_", "MAKELEVEL"))} | {
     "PYTHONPATH": str(ROOT),
     "COLUMNS": "200",
     "NO_COLOR": "1",

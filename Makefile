@@ -12,8 +12,8 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 
-# Two to four workers; the tests of a file stay in one.
-PYTEST = $(VENV)/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+# Three workers, since tests wait for most of their time; the tests of a file stay in one.
+PYTEST = $(VENV)/bin/python -m pytest -n 3 --dist loadfile
 
 # Without its caches each worker, and each process that a test starts, compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE

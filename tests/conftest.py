@@ -30,7 +30,11 @@ _SLOW: Final = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their place, and take the time limit off those that run for minutes."""
+    """Mark tests by their place, and take the time limit off those that run for minutes.
+
+    The file that takes longest comes first: last, it would keep one worker waiting for the other.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/faults/"))
     many_examples = settings().max_examples >= examples.LONG
     for item in items:
         if item.nodeid.startswith(_SLOW) or ".zip]" in item.nodeid:

@@ -37,12 +37,16 @@ class Site:
 
 
 async def settled(address: str) -> pb.GetStatusResponse:
-    """Return the status once the source is up and its odds are stored."""
+    """Return the status once the source is up, its odds are stored and its next listing is due.
+
+    Nothing is due while the only listing of a source is being asked for.
+    """
     with trio.fail_after(LONG_S):
         while True:
             status = await status_of(address)
             up = status.sources[0].state.state == pb.SOURCE_HEALTH_UP
-            if up and 0 < status.durable_revision == status.head_revision:
+            due = status.sources[0].HasField("next_due")
+            if up and due and 0 < status.durable_revision == status.head_revision:
                 return status
             await trio.sleep(0.02)
 

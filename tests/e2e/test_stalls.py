@@ -6,7 +6,7 @@ import socket
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import grpc
 import pytest
@@ -53,6 +53,25 @@ def test_a_plug_in_that_blocks_is_named_in_the_log_and_the_status(
         assert loop.longest_s >= 1
         assert loop.last_task
         assert loop.HasField("last_at")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LONG_S) == 0
+
+
+@pytest.mark.long
+def test_a_held_interpreter_is_named_where_the_thread_gets_a_small_share(tmp_path: Path) -> None:
+    """A busy machine gives the thread little of a processor; the signals here stand for it."""
+    service = Blocking(tmp_path)
+    with service.started() as process:
+        service.wait_for("serving")
+        service.order("hold 8")
+        end = monotonic() + LONG_S
+        while not service.logged("trio_thread_runs_again"):
+            assert monotonic() < end
+            process.send_signal(signal.SIGSTOP)
+            sleep(0.15)
+            process.send_signal(signal.SIGCONT)
+            sleep(0.05)
+        assert service.wait_for("trio_thread_stands")["task"] == "pull of blocker"
         process.send_signal(signal.SIGTERM)
         assert process.wait(LONG_S) == 0
 

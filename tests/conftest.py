@@ -29,12 +29,16 @@ _SLOW: Final = (
 )  # fmt: skip
 
 
+_LONGEST: Final = ("tests/faults/", "tests/e2e/", "tests/serving/test_history.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their place, and take the time limit off those that run for minutes.
 
-    The file that takes longest comes first: last, it would keep one worker waiting for the other.
+    Files that take minutes come first: last, one would keep a worker at work while others wait.
     """
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/faults/"))
+    for place in reversed(_LONGEST):
+        items.sort(key=lambda item: not item.nodeid.startswith(place))
     many_examples = settings().max_examples >= examples.LONG
     for item in items:
         if item.nodeid.startswith(_SLOW) or ".zip]" in item.nodeid:

@@ -3925,7 +3925,10 @@ class Series(_message.Message):
     bookmaker: _builtins.str
     source: _builtins.str
     closing: _builtins.int
-    """The index of the point that held at the event's start, once it has started."""
+    """The index of the point that held at the event's start, once it has started. As for
+    GetClosingOdds, a change counts from when it was seen, not from when it was detected. Absent
+    where the span ends before the start.
+    """
     thinned: _builtins.bool
     """Points were left out; the first, the last, the closing one, and highs and lows remain."""
     @_builtins.property
@@ -3938,7 +3941,9 @@ class Series(_message.Message):
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceColumn]: ...
     @_builtins.property
     def offered(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
-        """Whether one could bet at that price: false while suspended, removed, or ended."""
+        """Whether one could bet at that price: false while suspended, removed, or ended. Odds that nobody
+        confirms stay as they were, since going stale is no change of a market.
+        """
 
     @_builtins.property
     def overround(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:

@@ -31,6 +31,7 @@ from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 LIMIT: Final = 50
 PAGE: Final = 1_000
 NAMES_SHOWN: Final = 5
+WIDE_FROM: Final = 120  # a narrower terminal gets no counts
 COLUMNS: Final = (
     "started_at", "source", "listing", "duration_s", "outcome", "reason", "events", "markets",
     "changes", "problems",
@@ -80,7 +81,7 @@ def _print(
     elif as_csv:
         write_rows(COLUMNS, map(_cells, found), sys.stdout)
     else:
-        grid = _grid(found, shown)
+        grid = _grid(found, shown, wide=not out.on_terminal or out.width >= WIDE_FROM)
         if grid.rows:
             out.grid(grid)
 
@@ -115,16 +116,15 @@ class _Listing:
             request.page_token = page.next_page_token
 
 
-def _grid(found: Iterable[pb.Run], shown: Times) -> Grid:
+def _grid(found: Iterable[pb.Run], shown: Times, *, wide: bool) -> Grid:
+    counts = ("events", "markets", "changes") if wide else ()
     grid = Grid(
         Column(name=f"began ({shown.zone})"),
         Column(name="source", folds=True),
         Column(name="listing", folds=True),
         Column(name="took", right=True),
         Column(name="outcome"),
-        Column(name="events", right=True),
-        Column(name="markets", right=True),
-        Column(name="changes", right=True),
+        *(Column(name=name, right=True) for name in counts),
         Column(name="skipped, failed", folds=True),
     )
     for run in found:
@@ -135,9 +135,7 @@ def _grid(found: Iterable[pb.Run], shown: Times) -> Grid:
             run.listing,
             "unknown" if took_s is None else _took(took_s),
             _outcome(run),
-            f"{run.events:,}",
-            f"{run.markets:,}",
-            f"{run.changes:,}",
+            *(f"{getattr(run, name):,}" for name in counts),
             ": ".join(part for part in (tally(run.problems, NAMES_SHOWN), run.reason) if part),
         )
     return grid

@@ -1,7 +1,6 @@
 """`odds-service runs`: a table, CSV or JSON, and near names of sources."""
 
 import csv
-from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -55,17 +54,20 @@ async def test_runs_are_chosen_by_source_and_time_and_counted_to_a_limit() -> No
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("width", [80, 100, 160])
-async def test_texts_from_outside_fit_and_are_no_markup(width: int) -> None:
-    odd = replace(FAILED, reason="[bold]\x1b[2J</b>", listing="x" * 60)
-    store = store_of(GOOD, odd, replace(PARTIAL, finished_at=PARTIAL.started_at + timedelta(1)))
-    async with serving(Bookkeeping(), store=store) as server:
+@pytest.mark.parametrize("width", [80, 160])
+async def test_a_terminal_shows_the_outcome_and_its_reason_at_any_width(width: int) -> None:
+    failed = replace(
+        FAILED, reason="[bold]GET \x1b[2J/v4/sports/soccer_epl/odds</b>: answered 503",
+        problems={"server_error": 1}, listing="a-listing-of-many-characters-without-a-space",
+    )  # fmt: skip
+    async with serving(Bookkeeping(), store=store_of(GOOD, failed, PARTIAL)) as server:
         shown = await seen("runs", width=width, environment={"ODDS_SERVER": server.address})
     assert max(map(len, shown.lines)) <= width
-    assert "complete" in shown.text
-    assert "failed" in shown.text
-    whole = "".join(shown.text.split())
-    assert "[bold]" in whole
+    words = set(shown.text.split())
+    assert {"ours", "hidden", "complete", "failed", "partial", "answered", "503"} <= words
+    assert {"discovery", "soccer_epl", "bad_price", "(3)"} <= words
+    assert "[bold]GET" in shown.text
+    assert ("markets" in words) is (width >= 120)
 
 
 async def test_nothing_found_says_what_is_unknown_and_near() -> None:

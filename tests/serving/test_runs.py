@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import trio
 from msgspec.structs import replace
 
 from odds_service.client import Run, RunOutcome, open_sync_client
@@ -182,10 +183,15 @@ async def test_the_client_lists_them(face: Face) -> None:
     assert none == ()
 
 
-async def test_the_client_refuses_a_naive_time() -> None:
-    async with serving(Bookkeeping(), store=store_of()) as server:
-        with (
-            open_sync_client(server.address) as client,
-            pytest.raises(ValueError, match="no time zone"),
-        ):
-            client.runs(start=datetime(2026, 8, 4))  # noqa: DTZ001  # what is refused
+async def test_the_synchronous_client_lists_them_and_refuses_a_naive_time() -> None:
+    async with serving(Bookkeeping(), store=store_of(*THREE)) as server:
+
+        def read() -> tuple[Run, ...]:
+            with open_sync_client(server.address) as client:
+                with pytest.raises(ValueError, match="no time zone"):
+                    client.runs(start=datetime(2026, 8, 4))  # noqa: DTZ001  # what is refused
+                return client.runs(most=2)
+
+        partial, failed = await trio.to_thread.run_sync(read)
+    assert (partial.outcome, partial.duration_s) == (RunOutcome.PARTIAL, None)
+    assert (failed.outcome, failed.problems) == (RunOutcome.FAILED, {"timeout": 1})

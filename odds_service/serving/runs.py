@@ -78,10 +78,8 @@ def _filter(server: ServerContext, request: pb.ListRunsRequest) -> RunsFilter:
     end = checked_time("to_time", request.to_time) if request.HasField("to_time") else None
     if start is not None and end is not None and start > end:
         raise bad_request("to_time", "is before from_time")
-    chosen = server.selection(pb.Filter(sources=request.sources)).sources or frozenset()
-    # No source has a name that is not text, which PostgreSQL refuses; none is named "" either.
-    sources = frozenset(each if is_text(each) else "" for each in chosen)
-    return RunsFilter(sources=sources, start=start, end=end)
+    chosen = server.selection(pb.Filter(sources=request.sources)).sources
+    return RunsFilter(sources=chosen or frozenset(), start=start, end=end)
 
 
 def _place(text: str) -> RunPlace | None:

@@ -77,7 +77,7 @@ async def test_sources_and_times_can_be_chosen() -> None:
         with connected(server.address) as client:
             assert await sources(client) == ["ours", "hidden", "ours"]
             assert await sources(client, sources=["hidden"]) == ["hidden"]
-            assert await sources(client, sources=["nobody", "nul\0"]) == []
+            assert await sources(client, sources=["nobody"]) == []
             assert await sources(client, from_time=FAILED.started_at) == ["ours", "hidden"]
             assert await sources(client, to_time=FAILED.started_at) == ["ours"]
             both = {"from_time": NOON, "to_time": PARTIAL.started_at}
@@ -145,6 +145,7 @@ async def test_a_malformed_field_is_named() -> None:
     asks = (
         (pb.ListRunsRequest(sources=[""]), "sources"),
         (pb.ListRunsRequest(sources=["x" * 257]), "sources"),
+        (pb.ListRunsRequest(sources=["nul\0"]), "sources"),
         (backwards, "to_time"),
         (far, "from_time"),
     )

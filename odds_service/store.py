@@ -155,6 +155,33 @@ class ClosingOdds(Struct, frozen=True):
         return (self.start_time - self.confirmed_at).total_seconds()
 
 
+RunPlace = tuple[datetime, str, str]  # started_at, source, listing: the key of a run
+
+
+class RunsFilter(Struct, frozen=True, kw_only=True):
+    """A selection of runs that began at or after `start` and before `end`; None for no bound.
+
+    Attributes:
+        sources: the sources; empty for all.
+    """
+
+    sources: frozenset[str] = frozenset()
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+class RunsPage(Struct, frozen=True):
+    """Some runs, the newest first.
+
+    Attributes:
+        runs: the runs, without those whose records cannot be read.
+        next: the place before which the next page begins; None on the last page.
+    """
+
+    runs: list[ScrapeRun]
+    next: RunPlace | None
+
+
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """A change that is missing from the history, with the reason.
 
@@ -361,6 +388,16 @@ class Store(Protocol):
 
     async def closing_odds(self, event_ids: Sequence[str]) -> list[ClosingOdds]:
         """Return the closing odds of events, as far as the history reaches back."""
+        ...
+
+    async def runs(self, only: RunsFilter, before: RunPlace | None, limit: int) -> RunsPage:
+        """Return stored runs in descending order of their places.
+
+        Args:
+            only: the selection.
+            before: the place before which the page begins; None for the newest run.
+            limit: bound of the number of runs.
+        """
         ...
 
     async def dead_letters(self, after: int = 0, limit: int = 1_000) -> list[DeadLetter]:

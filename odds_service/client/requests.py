@@ -179,3 +179,15 @@ def series_request(
     if end is not None:
         request.to_time.CopyFrom(timestamp(end))
     return request
+
+
+def runs_request(
+    sources: Iterable[str], start: datetime | None, end: datetime | None
+) -> pb.ListRunsRequest:
+    """Build a request for ListRuns. Raises ValueError for a naive time."""
+    request = pb.ListRunsRequest(sources=sources)
+    if start is not None:
+        request.from_time.CopyFrom(timestamp(start))
+    if end is not None:
+        request.to_time.CopyFrom(timestamp(end))
+    return request

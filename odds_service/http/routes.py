@@ -51,6 +51,7 @@ PATHS: Final = (
     Path("GET", "/v1/markets", "ListMarkets"),
     Path("GET", "/v1/coverage", "GetCoverage"),
     Path("GET", "/v1/unmapped", "ListUnmapped"),
+    Path("GET", "/v1/runs", "ListRuns"),
     Path("POST", "/v1/reload", "Reload"),
 )
 

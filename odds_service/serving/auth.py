@@ -28,6 +28,7 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "ListMarkets": Right.READ,
     "GetCoverage": Right.READ,
     "ListUnmapped": Right.READ,
+    "ListRuns": Right.READ,
     "Reload": Right.ADMIN,
 }
 

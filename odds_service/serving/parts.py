@@ -20,7 +20,15 @@ from odds_service.model.reload import Reloaded
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.status import ServiceStatus, UnmappedReport
-from odds_service.store import ClosingOdds, HistoryFilter, HistoryPage, StartedEvents
+from odds_service.store import (
+    ClosingOdds,
+    HistoryFilter,
+    HistoryPage,
+    RunPlace,
+    RunsFilter,
+    RunsPage,
+    StartedEvents,
+)
 
 
 class History(Protocol):
@@ -98,6 +106,15 @@ class ClosingOddsReader(Protocol):
 
     async def closing_odds(self, event_ids: Sequence[str]) -> Sequence[ClosingOdds]:
         """Return the closing odds of events."""
+        ...
+
+
+@runtime_checkable
+class RunsReader(Protocol):
+    """A store that also holds the runs of sources."""
+
+    async def runs(self, only: RunsFilter, before: RunPlace | None, limit: int) -> RunsPage:
+        """Return at most `limit` runs before a place, the newest first; runs under Trio."""
         ...
 
 

@@ -19,7 +19,7 @@ from odds_service.storage import asks as stored_asks
 from odds_service.storage.database import Database
 from odds_service.storage.letters import letters, retrying, spill
 from odds_service.storage.log import pages, retaining, verifying, writing
-from odds_service.storage.reads import as_of, closing_odds, load, sources_as_of
+from odds_service.storage.reads import as_of, closing_odds, load, runs, sources_as_of
 from odds_service.store import (
     ClosingOdds,
     DeadLetter,
@@ -29,6 +29,9 @@ from odds_service.store import (
     Report,
     Retained,
     Retention,
+    RunPlace,
+    RunsFilter,
+    RunsPage,
     StartedEvents,
     Stored,
     StoreSize,
@@ -129,6 +132,9 @@ class DatabaseStore:
 
     async def closing_odds(self, event_ids: Sequence[str]) -> list[ClosingOdds]:
         return await self._read(closing_odds.aio_closing, event_ids)
+
+    async def runs(self, only: RunsFilter, before: RunPlace | None, limit: int) -> RunsPage:
+        return await self._read(runs.aio_runs, only, before, limit)
 
     async def dead_letters(self, after: int = 0, limit: int = 1_000) -> list[DeadLetter]:
         return await self._read(letters.aio_letters, after, limit)

@@ -28,7 +28,7 @@ from odds_service.model.snapshot import (
 from odds_service.model.source import SourceState
 from odds_service.storage.memory import Memory
 from odds_service.storage.memory_closing import closing_of
-from odds_service.storage.memory_past import captured, revision_at, sources_at
+from odds_service.storage.memory_past import captured, revision_at, runs_before, sources_at
 from odds_service.storage.memory_retention import retain
 from odds_service.store import (
     GHOSTS_SINCE,
@@ -41,6 +41,9 @@ from odds_service.store import (
     Report,
     Retained,
     Retention,
+    RunPlace,
+    RunsFilter,
+    RunsPage,
     StartedEvents,
     Stored,
     Verified,
@@ -190,6 +193,10 @@ class MemoryStore:
         for event_id in sorted(set(event_ids) & self._memory.events.keys()):
             found += closing_of(self._memory, event_id)
         return found
+
+    async def runs(self, only: RunsFilter, before: RunPlace | None, limit: int) -> RunsPage:
+        await trio.lowlevel.checkpoint()
+        return runs_before(self._memory, only, before, limit)
 
     async def dead_letters(self, after: int = 0, limit: int = 1_000) -> list[DeadLetter]:
         await trio.lowlevel.checkpoint()

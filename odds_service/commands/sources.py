@@ -123,8 +123,7 @@ def _print(results: list[_ReadFile | _UnreadFile], wrong: list[Disagreement], ou
             out.sentence(f"{one.file}: {one.kind}: {one.reason}", style="red")
             continue
         event, coverage = one.event, one.coverage
-        markets = counted(coverage.markets, "market")
-        share = f"{coverage.mapped} of {markets} mapped ({coverage.share:.1%})"
+        share = f"{coverage.mapped} of {coverage.markets} markets mapped ({coverage.share:.1%})"
         if not coverage.markets:
             share = "no markets"
         canonical = f"{len(event.bookmakers[0].markets)} canonical"

@@ -42,7 +42,8 @@ def test_shows_matches_by_start_with_their_best_prices(rig: BoardRig, open_page:
 NOTE_FLASHES = """() => {
   window.flashes = [];
   const note = (seen) => window.flashes.push(...seen.map((each) => each.target.dataset.flash));
-  new MutationObserver(note).observe(document.body, { subtree: true, attributeFilter: ["data-flash"] });
+  const filter = ["data-flash"];
+  new MutationObserver(note).observe(document.body, { subtree: true, attributeFilter: filter });
 }"""
 
 

@@ -9,8 +9,8 @@ from tests.support.command_line import ROOT
 ALWAYS_PLURAL: Final = re.compile(
     r"\{[^{}]+\} (?:events|markets|changes|sources|rows|bookmakers|outcomes|pulls)\b"
 )
-# One message is for several markets alone, the other is a command line.
-NO_COUNTS: Final = {"{len(keys)} markets", "{program} events"}
+# "1 of 1 markets", a message for several markets alone, and a command line.
+NO_COUNTS: Final = {"{coverage.markets} markets", "{len(keys)} markets", "{program} events"}
 
 
 def test_commands_count_by_one_function() -> None:

@@ -40,6 +40,8 @@ export class Grid {
   }
 
   show({ entry, group, bestOf, live = true }) {
+    // Odds of another match, or of another time, are no moves.
+    if (live !== this.live || entry?.event.id !== this.entry?.event.id) this.#forget();
     this.entry = entry;
     this.group = group;
     this.bestOf = bestOf;
@@ -146,6 +148,17 @@ export class Grid {
       for (const each of odds.markets.get(text)?.outcomes ?? []) if (!found.has(each.key)) found.set(each.key, each);
     }
     return [...found.values()].sort((a, b) => compareOutcomes(a.key, b.key));
+  }
+
+  #forget() {
+    for (const block of this.blocks.values()) {
+      for (const row of block.rows) {
+        for (const cell of row.cells) {
+          cell.was = undefined;
+          delete cell.node.dataset.flash;
+        }
+      }
+    }
   }
 
   #makeBlock(text, key, outcomes, signature) {

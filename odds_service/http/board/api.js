@@ -5,7 +5,7 @@
 //   After a 401 every call is refused here, without a request, until a token was given.
 // statusSoon(fn) -> off          fn(reply of /v1/status) every few seconds while the page is visible
 // beginSession(token), endSession()
-// admitted()                     a token was given, here or in another tab
+// admitted(yes)                  whether the streams are let in: a token was given or refused
 
 const LONGEST_MS = 20_000; // a connection may stay open and silent
 let refused = false;
@@ -48,8 +48,8 @@ export async function beginSession(token) {
   await call("session", {}, { method: "POST", headers: { authorization: `Bearer ${token}` } });
   admitted();
 }
-export function admitted() {
-  refused = false;
+export function admitted(yes = true) {
+  refused = !yes;
 }
 export const endSession = () => call("session", {}, { method: "DELETE" });
 

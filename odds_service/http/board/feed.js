@@ -73,6 +73,8 @@ class Feed {
     this.port.onmessage = null;
     this.port.close();
     this.state.lost += 1;
+    this.state.lanes = { index: {}, rows: {}, match: {} }; // nothing is live until the next one says so
+    this.#tell({ kind: "state" });
     this.#use(await this.#open());
   }
 
@@ -148,6 +150,10 @@ class Feed {
       this.#delays(message);
     } else if (message.kind === "fresh") store.fresh(message.odds);
     else if (message.kind === "state") this.#state(message);
+    this.#tell(message);
+  }
+
+  #tell(message) {
     for (const handler of this.handlers.get(message.kind) ?? []) handler(message);
   }
 

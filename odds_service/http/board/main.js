@@ -127,8 +127,10 @@ prompt_.addEventListener("cancel", (event) => event.preventDefault());
 
 function followState() {
   const lanes = Object.values(feed.state.lanes);
-  if (lanes.some((lane) => lane.refused)) askForToken();
-  else if (lanes.some((lane) => lane.live)) {
+  if (lanes.some((lane) => lane.refused)) {
+    admitted(false);
+    askForToken();
+  } else if (lanes.some((lane) => lane.live)) {
     admitted(); // perhaps in another tab
     prompt_.close();
   }

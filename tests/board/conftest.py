@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
-SLOW_MS: Final = 15_000  # a machine that is four times too busy
+SLOW_MS: Final = 60_000  # a machine that is four times too busy
 
 Opens = Callable[..., "Page"]
 

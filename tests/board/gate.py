@@ -1,4 +1,4 @@
-"""A proxy between browser and service that refuses with 503, or lets nothing through for a while."""
+"""A proxy between browser and service that refuses with 503, or holds back for a while."""
 
 import contextlib
 import re

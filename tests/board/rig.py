@@ -173,7 +173,9 @@ class BoardRig:
 
     def ask_for(self, *tokens: str) -> None:
         """Accept these tokens alone, from the next start on."""
-        server = self._settings.server.model_copy(update={"tokens": [SecretStr(token) for token in tokens]})
+        server = self._settings.server.model_copy(
+            update={"tokens": [SecretStr(token) for token in tokens]}
+        )
         self._settings = self._settings.model_copy(update={"server": server})
 
     def stop(self) -> None:

@@ -72,8 +72,9 @@ class Chart {
     this.table = h("table", { class: "plain" });
     this.details = h("details", { class: "astable", on: { toggle: () => this.#drawTable() } }, h("summary", {}, "As a table"),
       h("div", { class: "scroll" }, this.table));
+    this.title = h("h2", {}, marketTitle(this.key));
     this.node = h("section", { class: "chart", "aria-label": `Chart of ${marketTitle(this.key)}` },
-      h("div", { class: "charthead" }, h("h2", {}, marketTitle(this.key)),
+      h("div", { class: "charthead" }, this.title,
         h("button", { class: "chip", "aria-label": "Close the chart", on: { click: () => this.#leave() } }, "×")),
       this.outcomes, this.note, this.stage, this.readout, this.legend, this.details);
     aside.append(this.node);
@@ -182,6 +183,7 @@ class Chart {
 
   #drawAll() {
     if (this.closed) return;
+    setText(this.title, marketTitle(this.key)); // the names may come after the chart
     this.#drawOutcomes();
     this.#drawLegend();
     this.#drawTable();

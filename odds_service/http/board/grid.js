@@ -163,7 +163,7 @@ export class Grid {
 
   #makeBlock(text, key, outcomes, signature) {
     const title = h("th", { scope: "rowgroup", class: "first" }, h("span", { class: "title" }, marketTitle(key)));
-    if (settles(key.market)) title.title = settles(key.market);
+    title.title = [marketTitle(key), settles(key.market)].filter(Boolean).join(": "); // a long name is cut
     const block = { text, key, signature, rows: [], margins: [], combined: h("td", { class: "second margin" }) };
     block.suspect = h("span", { class: "suspects", role: "note" });
     title.append(block.suspect);

@@ -1,4 +1,4 @@
-"""Checks before every route (host, origin), and headers that bound what a page may do."""
+"""Checks before every route (host, origin), and the header that says who may embed an answer."""
 
 from collections.abc import Collection
 from http import HTTPStatus
@@ -14,17 +14,30 @@ from odds_service.http.errors import error_response
 from odds_service.serving.errors import StatusCode, refused
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-# A page of this door runs its own files alone, and no other page may show it in a frame.
-_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'"
-    " data:; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_HEADERS: Final = {
-    "content-security-policy": _POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-}
+
+
+class Bounding:
+    """An ASGI application whose answers only pages of its own or of a named origin may embed.
+
+    The other headers that bound a page stand in every answer, hypercorn's own too; see
+    connections.PAGE_HEADERS. This one depends on the request.
+    """
+
+    def __init__(self, app: ASGIApp, settings: HttpSettings) -> None:
+        self._app = app
+        self._origins = frozenset(settings.origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and add the header to its response."""
+        named = Headers(scope=scope).get("origin", "") in self._origins
+
+        async def bounded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                policy = "cross-origin" if named else "same-origin"
+                MutableHeaders(scope=message)["cross-origin-resource-policy"] = policy
+            await send(message)
+
+        await self._app(scope, receive, bounded)
 
 
 class Guarding:
@@ -42,20 +55,10 @@ class Guarding:
         self._origins: Collection[str] = frozenset(settings.origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check a request, and add the headers to its response."""
+        """Check a request, and refuse it or pass it on."""
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin", "")
         named = origin in self._origins
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                answer = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    answer.setdefault(name, value)
-                if named:
-                    answer["cross-origin-resource-policy"] = "cross-origin"
-            await send(message)
-
         if self._on_loopback and not self._is_ours(host):
             text = f"this door does not answer to the name {host!r}; http.hosts can name it"
             refusal = refused(StatusCode.PERMISSION_DENIED, text, "FOREIGN_HOST")
@@ -65,9 +68,9 @@ class Guarding:
             refusal = refused(StatusCode.PERMISSION_DENIED, text, "FOREIGN_ORIGIN")
             response = error_response(refusal)
         else:
-            await self._app(scope, receive, guarded)
+            await self._app(scope, receive, send)
             return
-        await response(scope, receive, guarded)
+        await response(scope, receive, send)
 
     def _is_ours(self, host: str) -> bool:
         name = urlsplit(f"//{host}").hostname or ""

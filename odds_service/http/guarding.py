@@ -13,6 +13,7 @@ from odds_service.config import HttpSettings
 from odds_service.http.errors import error_response
 from odds_service.serving.errors import StatusCode, refused
 
+_PROBES: Final = frozenset({"/healthz", "/readyz"})  # kubelets call them by the pod's address
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -43,15 +44,17 @@ class Bounding:
 class Guarding:
     """An ASGI application that lets through what may come from where it says it does.
 
-    A page of any site can send requests to a listener on loopback, under a name of its own that
-    it lets point there. So such a listener answers to its own names alone. Requests that change
-    something must come from a page of this door, of a named origin, or from no page.
+    A page of any site can send requests to a listener on loopback, under a name of its own that it
+    lets point there. So such a listener answers to its own names alone, and so does any other that
+    has names in the settings: its port may be published on loopback. Requests that change something
+    must come from a page of this door, of a named origin, or from no page.
     """
 
     def __init__(self, app: ASGIApp, settings: HttpSettings) -> None:
         self._app = app
         self._on_loopback = is_loopback(settings.listen.rpartition(":")[0])
         self._hosts = {name.lower() for name in settings.hosts}
+        self._checks_hosts = self._on_loopback or bool(self._hosts)
         self._origins: Collection[str] = frozenset(settings.origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +62,8 @@ class Guarding:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin", "")
         named = origin in self._origins
-        if self._on_loopback and not self._is_ours(host):
+        probed = not self._on_loopback and scope["path"] in _PROBES
+        if self._checks_hosts and not probed and not self._is_ours(host):
             text = f"this door does not answer to the name {host!r}; http.hosts can name it"
             refusal = refused(StatusCode.PERMISSION_DENIED, text, "FOREIGN_HOST")
             response = error_response(refusal, HTTPStatus.MISDIRECTED_REQUEST)

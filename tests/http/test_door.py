@@ -30,6 +30,7 @@ WEBSOCKET = (
     b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
     b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
+EVERYWHERE = "0.0.0.0"  # noqa: S104  # one test is of such a listener
 LOCAL = HttpSettings(listen="127.0.0.1:0")
 TOKENS = {right: f"token-{right}" for right in Right}
 GUARDED = ServerSettings(
@@ -186,6 +187,27 @@ async def test_a_listener_on_loopback_answers_to_its_own_names(host: str, status
         assert "http.hosts" in answer.json()["message"]
 
 
+@pytest.mark.parametrize("hosts", [[], ["localhost"]])
+async def test_another_listener_answers_to_named_hosts_alone_if_there_are_any(
+    hosts: list[str],
+) -> None:
+    """As in a container whose port is published on loopback."""
+    settings = HttpSettings(listen=f"{EVERYWHERE}:0", hosts=hosts)
+    served = ServerSettings(listen="127.0.0.1:0", insecure_public=True)
+    async with (
+        serving(small_book(), settings=served, http=settings) as server,
+        httpx.AsyncClient() as http,
+    ):
+        address = server.addresses[1].replace(EVERYWHERE, "127.0.0.1")
+
+        async def asked(path: str, host: str) -> int:
+            return (await http.get(url_of(address, path), headers={"host": host})).status_code
+
+        assert await asked("/v1/odds", "localhost:8050") == 200
+        assert await asked("/v1/odds", "evil.example.com") == (421 if hosts else 200)
+        assert await asked("/readyz", "10.1.2.3:8050") == 200  # as a kubelet calls it
+
+
 async def test_pages_of_other_hosts_read_and_change_only_what_they_may() -> None:
     named = "https://desk.example.com"
     settings = HttpSettings(listen="127.0.0.1:0", origins=[named])
@@ -261,7 +283,8 @@ async def test_answers_that_come_before_the_routes_bound_a_page_too(
                     answer += await stream.receive_some(2**16) or pytest.fail("no answer")
     first, *lines = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")
     assert first.split()[1] == str(status)
-    headers = httpx.Headers([tuple(line.split(": ", 1)) for line in lines])
+    pairs = [line.partition(": ") for line in lines]
+    headers = httpx.Headers([(name, value) for name, _, value in pairs])
     assert_bounded(headers)
     # This one depends on the request, so hypercorn's answers, which have no body, lack it.
     assert ("cross-origin-resource-policy" in headers) == by_the_app

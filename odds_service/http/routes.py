@@ -17,9 +17,10 @@ from odds_service.http.context import Caller
 from odds_service.http.errors import error_response
 from odds_service.http.lines import Lines
 from odds_service.http.queries import fill, from_body, in_parameters, parse_cursor
-from odds_service.http.session import authorization
+from odds_service.http.session import Sessions
 from odds_service.http.streaming import Events, Runs, StreamContext, StreamResponse, failed_event
 from odds_service.serving.admission import Entrance
+from odds_service.serving.auth import Holder
 from odds_service.serving.errors import Refused
 from odds_service.serving.server import Room
 from odds_service.wire.json_mapping import to_json
@@ -59,19 +60,21 @@ EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 LINES: Final = "application/x-ndjson; charset=utf-8"
 
 
-def call_routes(room: Room, closed: bool) -> list[Route]:
+def call_routes(room: Room, sessions: Sessions, closed: bool) -> list[Route]:
     """Return a route for each call. `closed`: see Entrance.answer."""
     events = Events()
     routes = []
     for path in PATHS:
         entrance = room.entrances[path.call]
-        endpoint = _endpoint(entrance, events, closed)
+        endpoint = _endpoint(entrance, sessions, events, closed)
         place = re.sub(r"{(\w+)}", r"{\1:path}", path.path)  # an id may hold a slash
         routes.append(Route(place, endpoint, methods=[path.verb]))
     return routes
 
 
-def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[..., object]:
+def _endpoint(
+    entrance: Entrance, sessions: Sessions, events: Events, closed: bool
+) -> Callable[..., object]:
     method = entrance.method
     asks = GetMessageClass(method.input_type)
     answers = GetMessageClass(method.output_type)
@@ -79,7 +82,7 @@ def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[...,
     async def answer(request: Request) -> Response | StreamResponse:
         try:
             message = await _message(request, asks())
-            wire, given = message.SerializeToString(), authorization(request)
+            wire, given = message.SerializeToString(), sessions.authorization(request)
             if not method.server_streaming:
                 reply = await entrance.answer(wire, Caller(request), given, closed=closed)
                 return await answered(request, to_json(answers.FromString(reply)))
@@ -114,7 +117,7 @@ class _Beginning(Caller):
 
 
 async def _begin(
-    entrance: Entrance, wire: bytes, request: Request, given: str, closed: bool
+    entrance: Entrance, wire: bytes, request: Request, given: str | Holder, closed: bool
 ) -> None:
     """Run a stream to its first message, for HEAD. Raises Refused."""
     context = _Beginning(request)
@@ -125,7 +128,7 @@ async def _begin(
             raise
 
 
-def _runs(entrance: Entrance, wire: bytes, given: str, closed: bool) -> Runs:
+def _runs(entrance: Entrance, wire: bytes, given: str | Holder, closed: bool) -> Runs:
     async def run(context: StreamContext) -> None:
         try:
             await entrance.stream(wire, context, given, closed=closed)

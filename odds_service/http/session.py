@@ -1,12 +1,10 @@
 """Sessions of browsers: a cookie that no script can read, and that is not the token."""
 
-import hashlib
 import secrets
-import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
-from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,53 +18,49 @@ from odds_service.serving.errors import Refused
 from odds_service.serving.server import Room
 
 SESSION: Final = "odds_session"  # the cookie
-IDLE_S: Final = 24 * 3_600.0  # a session that no request has used for so long is over
-SESSIONS: Final = 100  # of one token at once; one more ends the one unused for longest
-_ID_BYTES: Final = 32
-
-
-class _Session(Struct):
-    client: str  # the name of the token that began it
-    used_at: float
+LIFE_S: Final = 30 * 86_400
+ENDED: Final = 10_000  # ended sessions that are remembered; one more forgets the oldest
+_SALT_BYTES: Final = 16
+_MAX_ID: Final = 200
 
 
 class Sessions:
-    """The sessions of one door, by a digest of their ids; a restart of the service ends them all.
+    """The sessions of one door. An id is sealed by the token that began it, and holds no token.
 
-    A session has the present access of the token that began it, and ends with that token. For use
-    on the server's loop only.
+    Nothing is kept of a session while it lasts, so sessions outlive a restart of the service. A
+    session has the present access of its token and ends with it, after LIFE_S, or when it is ended
+    here; that alone is forgotten by a restart. For use on the server's loop only.
     """
 
-    def __init__(self, tokens: Tokens, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, tokens: Tokens, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._tokens = tokens
-        self._clock = clock
-        self._sessions: dict[bytes, _Session] = {}
-
-    def __len__(self) -> int:
-        return len(self._sessions)
+        self._now = now
+        self._ended: dict[str, None] = {}
 
     def begin(self, client: str) -> str:
         """Begin a session of a token, known by its name, and return the session's id."""
-        self._forget()
-        theirs = [key for key, session in self._sessions.items() if session.client == client]
-        if len(theirs) >= SESSIONS:
-            del self._sessions[min(theirs, key=lambda key: self._sessions[key].used_at)]
-        session_id = secrets.token_urlsafe(_ID_BYTES)
-        self._sessions[_digest(session_id)] = _Session(client, self._clock())
-        return session_id
+        until = int(self._now().timestamp()) + LIFE_S
+        told = f"{secrets.token_urlsafe(_SALT_BYTES)}.{until}"
+        return f"{told}.{self._tokens.seal(client, told)}"
 
     def holder(self, session_id: str) -> Holder | None:
-        """Return the holder of a session's token; None once the session is over."""
-        session = self._sessions.get(_digest(session_id))
-        if session is None or self._is_over(session):
-            self.end(session_id)
+        """Return the holder of a session's token; None for a session that is over or unknown."""
+        told, _, seal = session_id.rpartition(".")
+        client = self._tokens.sealed_by(told, seal) if len(session_id) <= _MAX_ID else None
+        if client is None or session_id in self._ended:
             return None
-        session.used_at = self._clock()
-        return Holder(session.client)
+        until = int(told.rpartition(".")[2])
+        return Holder(client) if self._now().timestamp() < until else None
 
     def end(self, session_id: str) -> None:
         """End a session, if there is one of this id."""
-        self._sessions.pop(_digest(session_id), None)
+        if self.holder(session_id) is None:
+            return
+        if len(self._ended) >= ENDED:
+            del self._ended[next(iter(self._ended))]
+        self._ended[session_id] = None
 
     def authorization(self, request: Request) -> str | Holder:
         """Return the caller's header, or the holder of its session; empty without either."""
@@ -74,19 +68,6 @@ class Sessions:
         if given is not None:
             return given
         return self.holder(request.cookies.get(SESSION, "")) or ""
-
-    def _forget(self) -> None:
-        for key in [key for key, session in self._sessions.items() if self._is_over(session)]:
-            del self._sessions[key]
-
-    def _is_over(self, session: _Session) -> bool:
-        if self._clock() >= session.used_at + IDLE_S:
-            return True
-        return self._tokens.present(session.client) is None
-
-
-def _digest(session_id: str) -> bytes:
-    return hashlib.sha256(session_id.encode()).digest()
 
 
 def check_reader(room: Room, request: Request, given: str | Holder, *, closed: bool) -> str:

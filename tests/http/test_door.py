@@ -3,6 +3,7 @@
 import logging
 import ssl
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -136,33 +137,55 @@ async def test_a_session_has_the_access_of_its_token_and_ends_with_it(
         assert (await http.get("/v1/odds")).status_code == 401
 
 
-def test_sessions_are_bounded_for_each_token_and_expire() -> None:
+def test_sessions_outlive_a_restart_but_not_their_token_nor_their_time() -> None:
     settings = ServerSettings(tokens=[SecretStr("one"), SecretStr("two")])
-    tokens, now = Tokens(settings), [0.0]
+    tokens, now = Tokens(settings), [datetime(2026, 8, 4, tzinfo=UTC)]
     sessions = Sessions(tokens, lambda: now[0])
     one, two = (tokens.holder(f"Bearer {token}") for token in ("one", "two"))
     assert one is not None
     assert two is not None
-    other = sessions.begin(two)
-    ids = []
-    for _ in range(session.SESSIONS):
-        now[0] += 1.0
-        ids.append(sessions.begin(one))
-    assert sessions.holder(ids[0]) == Holder(one)  # used: the second is now the oldest
-    now[0] += 1.0
-    last = sessions.begin(one)
-    assert len(sessions) == session.SESSIONS + 1
-    assert sessions.holder(ids[1]) is None
-    assert sessions.holder(ids[0]) == sessions.holder(last) == Holder(one)
-    assert sessions.holder(other) == Holder(two)  # another token's sessions take no place
-    now[0] += session.IDLE_S - 1.0
-    assert sessions.holder(other) == Holder(two)  # a use renews it
-    now[0] += 1.0
-    assert sessions.holder(last) is None
-    sessions.begin(two)
-    assert len(sessions) == 2  # those that are over were forgotten
+    first, second, other = sessions.begin(one), sessions.begin(one), sessions.begin(two)
+    again = Sessions(Tokens(settings), lambda: now[0])
+    assert again.holder(first) == Holder(one)
+    assert again.holder(other) == Holder(two)
+    again.end(first)
+    assert again.holder(first) is None
+    assert again.holder(second) == Holder(one)
+    now[0] += timedelta(seconds=session.LIFE_S - 1)
+    assert again.holder(second) == Holder(one)
     tokens.adopt(Tokens(settings.model_copy(update={"tokens": [SecretStr("one")]})))
     assert sessions.holder(other) is None
+    now[0] += timedelta(seconds=1)
+    assert again.holder(second) is None
+
+
+def test_an_id_that_was_tampered_with_is_no_session() -> None:
+    tokens = Tokens(ServerSettings(tokens=[SecretStr("one")]))
+    sessions = Sessions(tokens)
+    client = tokens.holder("Bearer one")
+    assert client is not None
+    whole = sessions.begin(client)
+    salt, until, seal = whole.split(".")
+    assert sessions.holder(whole) == Holder(client)
+    for wrong in (
+        "", ".", "..", "one", salt, f"{salt}.{until}", f"{salt}.{int(until) + 1}.{seal}",
+        f"{salt}x.{until}.{seal}", f"{salt}.{until}.{seal[:-1]}", f"{salt}.{until}.é", "x" * 9_000,
+    ):  # fmt: skip
+        assert sessions.holder(wrong) is None, wrong
+
+
+def test_the_ended_sessions_that_are_remembered_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, "ENDED", 2)
+    tokens = Tokens(ServerSettings(tokens=[SecretStr("one")]))
+    sessions = Sessions(tokens)
+    client = tokens.holder("Bearer one")
+    assert client is not None
+    ids = [sessions.begin(client) for _ in range(3)]
+    for each in ids:
+        sessions.end(each)
+    assert [sessions.holder(each) for each in ids] == [Holder(client), None, None]
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ odds_history = Table(
     Column("before", Text),
     Column("after", Text),
     Column("other_line", Text),
-    Column("ended", LargeBinary),  # odds of the bookmakers at an event's end; zlib
+    Column("ended", Text),  # odds of the bookmakers at an event's end; JSON
     Column("wall_at", UtcTime),  # the wall clock at detection; null: equal to detected_at
 )
 

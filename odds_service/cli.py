@@ -9,9 +9,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from odds_service import __version__
-from odds_service.commands.extras import missing_extra
 from odds_service.commands.streams import complain, end_line, tolerate_encodings
-from odds_service.errors import OddsServiceError, first_in
+from odds_service.errors import OddsServiceError, first_in, missing_extra
 
 # Command -> its line in the overview. A command's module, with gRPC or all of the service, is
 # imported when the command runs; a test holds these lines to the commands' own docstrings.

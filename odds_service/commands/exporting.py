@@ -17,8 +17,7 @@ from odds_service.client import (
     UnknownChange,
 )
 from odds_service.commands.csv_cells import csv_cell
-from odds_service.commands.extras import missing_extra
-from odds_service.errors import OddsServiceError
+from odds_service.errors import OddsServiceError, missing_extra
 
 BATCH_ROWS: Final = 20_000  # rows per Parquet row group, which is held in memory
 

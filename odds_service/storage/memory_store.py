@@ -26,6 +26,7 @@ from odds_service.model.snapshot import (
     odds_as_known,
 )
 from odds_service.model.source import SourceState
+from odds_service.storage import memory_rows
 from odds_service.storage.memory import Memory
 from odds_service.storage.memory_closing import closing_of
 from odds_service.storage.memory_past import captured, revision_at, sources_at
@@ -35,8 +36,10 @@ from odds_service.store import (
     MOST_GHOSTS,
     ClosingOdds,
     DeadLetter,
+    Extent,
     HistoryFilter,
     HistoryPage,
+    LogRows,
     PastOdds,
     Report,
     Retained,
@@ -132,6 +135,25 @@ class MemoryStore:
             if len(page.changes) + len(page.unstored) == limit:
                 return HistoryPage(page.changes, change.revision, page.unstored)
         return page
+
+    async def extent(self) -> Extent:
+        await trio.lowlevel.checkpoint()
+        memory = self._memory
+        return Extent(memory.database_id, memory.floor_revision, memory.durable_revision)
+
+    async def log_rows(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = _EVERYTHING
+    ) -> LogRows:
+        await trio.lowlevel.checkpoint()
+        return memory_rows.log_rows(self._memory, after, upto, limit, only)
+
+    async def source_rows(self, after: int, upto: int) -> LogRows:
+        await trio.lowlevel.checkpoint()
+        return memory_rows.source_rows(self._memory, after, upto)
+
+    async def event_texts(self, event_ids: Sequence[str], revision: int) -> dict[str, str]:
+        await trio.lowlevel.checkpoint()
+        return memory_rows.event_texts(self._memory, event_ids, revision)
 
     async def oldest_revision(self) -> int:
         await trio.lowlevel.checkpoint()

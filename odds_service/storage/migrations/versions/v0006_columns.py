@@ -17,14 +17,14 @@ _KINDS: Final = "added prices suspended resumed removed event_added event_update
 def upgrade() -> None:
     postgres = op.get_bind().dialect.name == "postgresql"
     _unpack(postgres)
-    # The names and the start of an event as of a revision; few rows are changes of events.
-    of_events = sa.text("kind BETWEEN 6 AND 8")
+    # Names and start of an event as of a revision, and changes of sources; few rows are of these.
+    not_of_markets = sa.text("kind >= 6")
     op.create_index(
-        "odds_history_events",
+        "odds_history_others",
         "odds_history",
         ["event_id", "revision"],
-        postgresql_where=of_events,
-        sqlite_where=of_events,
+        postgresql_where=not_of_markets,
+        sqlite_where=not_of_markets,
     )
     op.execute(_PRICES_POSTGRES if postgres else _PRICES_SQLITE)
     op.execute(_OUTAGES_POSTGRES if postgres else _OUTAGES_SQLITE)
@@ -124,10 +124,10 @@ WITH markets AS (
   FROM outcomes o
   LEFT JOIN odds_history e ON e.revision = (
     SELECT max(x.revision) FROM odds_history x WHERE x.event_id = o.event_id
-    AND x.kind BETWEEN 6 AND 8 AND x.revision <= o.revision)
+    AND x.kind >= 6 AND x.kind <= 8 AND x.revision <= o.revision)
   LEFT JOIN odds_history f ON e.revision IS NULL AND f.revision = (
     SELECT min(x.revision) FROM odds_history x WHERE x.event_id = o.event_id
-    AND x.kind BETWEEN 6 AND 8 AND x.revision > o.revision)
+    AND x.kind >= 6 AND x.kind <= 8 AND x.revision > o.revision)
   LEFT JOIN events g ON e.revision IS NULL AND f.revision IS NULL AND g.event_id = o.event_id
 )
 SELECT d.revision AS revision,
@@ -181,7 +181,7 @@ SELECT revision,
   nullif(json_extract(after, '$.detail'), '') AS detail,
   json_extract(after, '$.consecutive_failures') AS failures,
   {_told_moment(_SUCCESS)} AS last_success_at
-FROM odds_history WHERE kind BETWEEN 9 AND 11
+FROM odds_history WHERE event_id = '' AND kind >= 6 AND kind <= 11
 """  # noqa: S608  # our names
 
 
@@ -213,12 +213,12 @@ WITH markets AS (
   ) o
   LEFT JOIN LATERAL (
     SELECT x.after FROM odds_history x WHERE x.event_id = m.event_id
-    AND x.kind BETWEEN 6 AND 8 AND x.revision <= m.revision AND x.detected_at <= m.detected_at
+    AND x.kind >= 6 AND x.kind <= 8 AND x.revision <= m.revision AND x.detected_at <= m.detected_at
     ORDER BY x.revision DESC LIMIT 1
   ) e ON true
   LEFT JOIN LATERAL (
     SELECT x.before FROM odds_history x WHERE e.after IS NULL AND x.event_id = m.event_id
-    AND x.kind BETWEEN 6 AND 8 AND x.revision > m.revision AND x.detected_at >= m.detected_at
+    AND x.kind >= 6 AND x.kind <= 8 AND x.revision > m.revision AND x.detected_at >= m.detected_at
     ORDER BY x.revision LIMIT 1
   ) f ON true
   LEFT JOIN events g ON e.after IS NULL AND f.before IS NULL AND g.event_id = m.event_id
@@ -269,5 +269,5 @@ SELECT revision, observed_at, detected_at, source,
   nullif(after::jsonb->>'detail', '') AS detail,
   (after::jsonb->>'consecutive_failures')::bigint AS failures,
   {_as_utc("(after::jsonb->>'last_success_at')")} AS last_success_at
-FROM odds_history WHERE kind BETWEEN 9 AND 11
+FROM odds_history WHERE event_id = '' AND kind >= 6 AND kind <= 11
 """  # noqa: S608  # our names

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "events": "List events in the order of their start.",
     "status": "Print revisions, sources, the age of odds, queues, storage and subscribers.",
     "history": "Print, export or draw stored changes in order, or print closing odds.",
+    "export": "Write the history as tables: a folder that grows, or one file.",
     "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
     "reload": "Make the service read its settings again, and print what it did.",
     "health": "Ask whether the service is serving; exit with code 1 if it is not. Needs no token.",
@@ -32,7 +33,9 @@ COMMANDS: Final = {
     "db": "Upgrade, verify, back up or restore the database, or handle its dead letters.",
 }
 # Commands that need the extra `server`, and modules that come with it alone.
-SERVER_COMMANDS: Final = frozenset({"serve", "demo", "replay", "config", "try", "sources", "db"})
+SERVER_COMMANDS: Final = frozenset(
+    {"serve", "demo", "replay", "config", "try", "sources", "db", "export"}
+)
 _PLACES: Final = {"try": "try_source"}  # commands whose modules have other names
 SERVER_MODULES: Final = ("alembic", "grpc_health", "httpx", "pydantic_settings", "trio_asyncio")
 

@@ -1,10 +1,7 @@
 """Export of changes to CSV or Parquet files: one row per outcome, written as changes arrive."""
 
 import csv
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -16,8 +13,9 @@ from odds_service.client import (
     Outcome,
     UnknownChange,
 )
+from odds_service.columns.new_files import new_file
 from odds_service.commands.csv_cells import csv_cell
-from odds_service.errors import OddsServiceError, missing_extra
+from odds_service.errors import missing_extra
 
 BATCH_ROWS: Final = 20_000  # rows per Parquet row group, which is held in memory
 
@@ -183,38 +181,3 @@ def export(changes: Iterable[HistoricalChange], path: Path) -> int:
                 written += 1
         writer.finish()
     return written
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears under its name only once it is complete.
-
-    Raises:
-        OddsServiceError: The file exists or cannot be written.
-    """
-    if path.exists():
-        raise OddsServiceError(f"{path} exists; it is not overwritten")
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
-        ) as file:
-            beside = Path(file.name)
-            try:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-                beside.chmod(0o666 & ~_umask())
-                os.link(beside, path)  # unlike a rename, this fails if the file exists by now
-            finally:
-                beside.unlink()
-    except FileExistsError:
-        raise OddsServiceError(f"{path} exists by now; it is not overwritten") from None
-    except OSError as error:
-        raise OddsServiceError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -18,10 +18,11 @@ from odds_service.client import (
     connect,
     open_sync_client,
 )
+from odds_service.columns.new_files import new_file
 from odds_service.commands.change_lines import ChangeLines
 from odds_service.commands.chart_png import draw
 from odds_service.commands.chart_text import chart_lines
-from odds_service.commands.exporting import WRITERS, export, new_file
+from odds_service.commands.exporting import WRITERS, export
 from odds_service.commands.finding import NothingMatches, explain_nothing, resolved
 from odds_service.commands.odds_table import heading
 from odds_service.commands.options import (

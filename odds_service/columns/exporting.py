@@ -10,10 +10,10 @@ import trio
 from msgspec import Struct
 
 from odds_service.columns.arrow import arrow_schema, pyarrow
-from odds_service.columns.closing import CLOSING, odds_batch
 from odds_service.columns.dataset import Dataset
 from odds_service.columns.files import ParquetWriter, TableWriter
 from odds_service.columns.new_files import new_file, told
+from odds_service.columns.odds import CLOSING, odds_batch
 from odds_service.columns.outages import outages_batch
 from odds_service.columns.reading import ColumnReader, Page
 from odds_service.columns.schema import OUTAGES, PRICES
@@ -159,8 +159,10 @@ async def _write_closing(store: Store, selection: Selection, path: Path, report:
             for event in events:
                 if selection.matches(event):
                     listed = await store.closing_odds([event.id])
-                    found = [odds for odds in listed if _takes(selection, odds)]
-                    writer.write(odds_batch(CLOSING, found, {event.id: event}))
+                    found = [
+                        (event, odds.market, odds) for odds in listed if _takes(selection, odds)
+                    ]
+                    writer.write(odds_batch(CLOSING, found))
             done += len(events)
             report("events", done, None)
             if len(events) < EVENTS_AT_ONCE:

@@ -23,10 +23,10 @@ class TableWriter(Protocol):
 class ParquetWriter:
     """A writer of Parquet: numbers that grow as differences, the rest by dictionaries, zstd.
 
-    Its notes are among the metadata of the file.
+    Its notes are among the metadata of the file. `group_rows` are the rows of a group.
     """
 
-    def __init__(self, file: IO[bytes], table: Table) -> None:
+    def __init__(self, file: IO[bytes], table: Table, group_rows: int = GROUP_ROWS) -> None:
         pa = pyarrow()
         import pyarrow.parquet as parquet
 
@@ -40,19 +40,20 @@ class ParquetWriter:
             use_dictionary=[name for name in table.names if name not in growing],
             column_encoding=growing or None,
         )
+        self._group_rows = group_rows
         self._held: list[Any] = []
         self._rows = 0
 
     def write(self, batch: Any) -> None:
         self._held.append(batch)
         self._rows += batch.num_rows
-        if self._rows >= GROUP_ROWS:
+        if self._rows >= self._group_rows:
             self._flush()
 
     def _flush(self) -> None:
         if self._rows:
             whole = self._pa.Table.from_batches(self._held)
-            self._parquet.write_table(whole, row_group_size=max(self._rows, GROUP_ROWS))
+            self._parquet.write_table(whole, row_group_size=self._rows)
         self._held, self._rows = [], 0
 
     def finish(self, notes: Mapping[str, str]) -> None:

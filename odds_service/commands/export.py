@@ -1,31 +1,22 @@
 """`odds-service export`: the history as tables, from the database."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any
 
 import typer
 
 from odds_service.client import Filter
 from odds_service.columns.arrow import pyarrow
 from odds_service.columns.exporting import Exported, export_file, export_folder
-from odds_service.columns.files import ArrowWriter, CsvWriter, ParquetWriter, TableWriter
-from odds_service.columns.schema import PRICES, Table
-from odds_service.commands.csv_cells import csv_cell
 from odds_service.commands.database import Config, Url, database_settings, with_store
+from odds_service.commands.exporting import WRITERS, opened
 from odds_service.commands.options import plain_output, selection, takes
 from odds_service.commands.output import Output
 from odds_service.commands.progress import stages
 from odds_service.commands.text import counted
 from odds_service.filters.selection import EVERYTHING, Selection
-
-WRITERS: Final[dict[str, Callable[[IO[bytes], Table], TableWriter]]] = {
-    ".parquet": ParquetWriter,
-    ".arrow": ArrowWriter,
-    ".csv": partial(CsvWriter, cell=csv_cell),
-}
 
 
 @takes(where=selection, out=plain_output)
@@ -48,7 +39,7 @@ def export(
     with stages(out) as report:
         if suffix:
             writes = partial(
-                export_file, path=path, opens=partial(_opened, suffix), selection=chosen,
+                export_file, path=path, opens=partial(opened, suffix), selection=chosen,
                 where=plain, report=report,
             )  # fmt: skip
         else:
@@ -57,10 +48,6 @@ def export(
             )
         done: Exported = with_store(settings, writes)
     out.remark(f"{counted(done.rows, 'new row')} in {path}, up to revision {done.reached}")
-
-
-def _opened(suffix: str, file: IO[bytes]) -> TableWriter:
-    return WRITERS[suffix](file, PRICES)
 
 
 def selection_of(where: Filter) -> Selection:

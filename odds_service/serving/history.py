@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from odds_service.errors import BelowFloor
 from odds_service.filters.filtering import Selected
+from odds_service.serving.columns import send_columns
 from odds_service.serving.context import StreamingContext
 from odds_service.serving.errors import StatusCode, refused, unavailable
 from odds_service.serving.parts import History, Past
@@ -47,6 +48,9 @@ async def _send(
 ) -> None:
     selection = server.selection(request.filter)
     reached, upto = await _span(server, store, request)
+    if request.form != pb.HISTORY_FORM_UNSPECIFIED:
+        await send_columns(server, store, request.form, selection, (reached, upto), context)
+        return
     log = StoredLog(server, store, selection, reached)
     while reached < upto:
         page = await log.next_page(upto)

@@ -14,10 +14,10 @@ import trio
 
 from odds_service.bridge import open_bridge
 from odds_service.columns.arrow import arrow_schema
-from odds_service.columns.closing import CLOSING
 from odds_service.columns.dataset import Dataset
 from odds_service.columns.exporting import export_file, export_folder
 from odds_service.columns.files import ArrowWriter, CsvWriter, ParquetWriter
+from odds_service.columns.odds import CLOSING
 from odds_service.columns.reading import ColumnReader
 from odds_service.columns.schema import PRICES
 from odds_service.errors import OddsServiceError

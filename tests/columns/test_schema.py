@@ -5,14 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from odds_service.columns.closing import CLOSING
+from odds_service.columns.odds import CLOSING, CURRENT
 from odds_service.columns.schema import OUTAGES, PRICES, Table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "history-schema.md"
 
 
 @pytest.mark.parametrize(
-    ("heading", "table"), [("Prices", PRICES), ("Outages", OUTAGES), ("Closing odds", CLOSING)]
+    ("heading", "table"),
+    [
+        ("Prices", PRICES),
+        ("Outages", OUTAGES),
+        ("Closing odds", CLOSING),
+        ("Current odds", CURRENT),
+    ],
 )
 def test_the_page_has_every_column_with_its_type(heading: str, table: Table) -> None:
     section = PAGE.read_text("utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]

@@ -16,11 +16,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def log_rows(memory: Memory, after: int, upto: int, limit: int, only: HistoryFilter) -> LogRows:
-    """See store.Store.log_rows; the reader applies the filter."""
+    """See store.Store.log_rows."""
     if after < memory.floor_revision:
         raise BelowFloor(memory.floor_revision)
     rows = []
     for change in memory.changes(after, upto):
+        if change.revision not in memory.refused and not selects(only, change):
+            continue
         rows.append(_row(memory, change))
         if len(rows) == limit:
             return LogRows(rows, change.revision)
@@ -65,3 +67,19 @@ def _row(memory: Memory, change: Change) -> Sequence[Any]:
         return tuple((empty | named).values())
     row = history_row(change)
     return tuple(getattr(row, name) for name in LOG_COLUMNS)
+
+
+def selects(only: HistoryFilter, change: Change) -> bool:
+    """Return whether a filter selects a change."""
+    if isinstance(change, SourceChange):
+        return not only.sources or change.source in only.sources
+    if only.event_ids and change.event_id not in only.event_ids:
+        return False
+    if isinstance(change, EventChange):
+        return True
+    return (
+        only.of_markets
+        and (not only.sources or change.source in only.sources)
+        and (not only.bookmakers or change.bookmaker in only.bookmakers)
+        and (not only.markets or change.after.key.market in only.markets)
+    )

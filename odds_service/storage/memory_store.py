@@ -127,7 +127,7 @@ class MemoryStore:
         for change in self._memory.changes(after, upto):
             if change.revision in self._memory.refused:
                 page.unstored.append(change.revision)
-            elif _selects(only, change):
+            elif memory_rows.selects(only, change):
                 stripped = isinstance(change, EventChange) and not only.ended
                 page.changes.append(replace(change, ended=()) if stripped else change)
             else:
@@ -359,22 +359,6 @@ def _markets(state: OddsState, event_id: str) -> object:
     if entry is None:
         return None
     return {key: (odds.snapshot_id, dict(odds.markets)) for key, odds in entry.bookmakers.items()}
-
-
-def _selects(only: HistoryFilter, change: Change) -> bool:
-    """Return whether a filter selects a change."""
-    if isinstance(change, SourceChange):
-        return not only.sources or change.source in only.sources
-    if only.event_ids and change.event_id not in only.event_ids:
-        return False
-    if isinstance(change, EventChange):
-        return True
-    return (
-        only.of_markets
-        and (not only.sources or change.source in only.sources)
-        and (not only.bookmakers or change.bookmaker in only.bookmakers)
-        and (not only.markets or change.after.key.market in only.markets)
-    )
 
 
 def _starts(only: StartedEvents, after: tuple[datetime, str] | None, event: Event) -> bool:

@@ -11,12 +11,23 @@ from odds_service.model.event import Event
 from odds_service.store import LOG_COLUMNS
 
 Row = Sequence[Any]  # with LOG_COLUMNS
-Outcome = tuple[str, str, float | None, bool]  # key, name, price, active
 
 UNSTORED: Final = 0  # kind of a placeholder, as in rows.history
 AT: Final = {name: place for place, name in enumerate(LOG_COLUMNS)}
 _BEFORE, _AFTER = AT["before"], AT["after"]
 _GONE: Final = "[3,[]]"  # the odds of a market after its event's end, as in a row of REMOVED
+
+
+class Outcome(msgspec.Struct, array_like=True, gc=False):
+    """An outcome; like tuples of these fields, but the garbage collector need not look at it."""
+
+    key: str | None
+    name: str | None
+    price: float | None
+    active: bool | None = True
+
+
+NO_OUTCOME: Final = Outcome(None, None, None, None)  # stands for one that is not there
 
 
 class Odds(msgspec.Struct, array_like=True, gc=False):

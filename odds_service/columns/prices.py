@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import Any, Final
 
 from odds_service.columns.arrow import arrow_schema, pyarrow
 from odds_service.columns.decoding import (
     AT,
     KINDS,
+    NO_OUTCOME,
     UNSTORED,
     Numbers,
     Odds,
+    Outcome,
     Row,
     decoded,
     ended_rows,
@@ -28,9 +31,8 @@ _LAST_OF_MARKETS: Final = int(ChangeKind.REMOVED)
 _LAST_OF_EVENTS: Final = int(ChangeKind.EVENT_ENDED)
 _KIND, _EVENT = AT["kind"], AT["event_id"]
 _SOURCE, _BOOKMAKER, _MARKET = AT["source"], AT["bookmaker"], AT["market"]
-_NOTHING: Final = (None, None, None, None)  # an outcome that is not there
 
-Outcomes = list[tuple[Any, Any, Any, Any]]  # key, name, price and active of each row
+Outcomes = list[Outcome]
 
 
 class PriceColumns:
@@ -164,19 +166,17 @@ class PriceColumns:
         return found
 
     def _of_outcomes(self, before: Outcomes, after: Outcomes) -> dict[str, Any]:
-        old_keys, old_names, old_prices, old_active = _turned(before, len(_NOTHING))
-        new_keys, new_names, new_prices, new_active = _turned(after, len(_NOTHING))
         merged = self._pa.compute.coalesce
-        return {
-            "outcome": merged(self._array("outcome", new_keys), self._array("outcome", old_keys)),
-            "outcome_name": merged(
-                self._array("outcome_name", new_names), self._array("outcome_name", old_names)
-            ),
-            "price_before": self._array("price_before", old_prices),
-            "price_after": self._array("price_after", new_prices),
-            "active_before": self._array("active_before", old_active),
-            "active_after": self._array("active_after", new_active),
-        }
+        found = {}
+        for column, field in (("outcome", "key"), ("outcome_name", "name")):
+            read = attrgetter(field)  # two times faster than an expression
+            old = self._array(column, list(map(read, before)))
+            found[column] = merged(self._array(column, list(map(read, after))), old)
+        for suffix, outcomes in (("before", before), ("after", after)):
+            for field in ("price", "active"):
+                name = f"{field}_{suffix}"
+                found[name] = self._array(name, list(map(attrgetter(field), outcomes)))
+        return found
 
     def _of_events(self, events: Sequence[Event | None], index: Any) -> dict[str, Any]:
         """Return the columns that describe events; each value is made once, and then pointed to."""
@@ -197,11 +197,6 @@ class PriceColumns:
         return found
 
 
-def _turned(rows: Sequence[Sequence[Any]], width: int) -> Sequence[Sequence[Any]]:
-    """Return the columns of rows, also of none."""
-    return list(zip(*rows, strict=True)) if rows else [()] * width
-
-
 def _outcomes(
     olds: Iterable[Odds | None], news: Iterable[Odds | None]
 ) -> tuple[list[int], Outcomes, Outcomes]:
@@ -210,24 +205,24 @@ def _outcomes(
     before: Outcomes = []
     after: Outcomes = []
     for place, (old, new) in enumerate(zip(olds, news, strict=True)):
-        now: Any = (_NOTHING,) if new is None else new.outcomes  # None: a placeholder
-        was: Any = () if old is None else old.outcomes
+        now = [NO_OUTCOME] if new is None else new.outcomes  # None: a placeholder
+        was = [] if old is None else old.outcomes
         if was and now:
-            if [each[0] for each in was] != [each[0] for each in now]:
+            if [each.key for each in was] != [each.key for each in now]:
                 was, now = _aligned(was, now)
         elif was:
-            now = (_NOTHING,) * len(was)
+            now = [NO_OUTCOME] * len(was)
         else:
-            was = (_NOTHING,) * len(now)
+            was = [NO_OUTCOME] * len(now)
         before += was
         after += now
-        parents += (place,) * len(now)
+        parents += [place] * len(now)
     return parents, before, after
 
 
-def _aligned(was: Sequence[Any], now: Sequence[Any]) -> tuple[Outcomes, Outcomes]:
+def _aligned(was: Outcomes, now: Outcomes) -> tuple[Outcomes, Outcomes]:
     """Return two sets of outcomes side by side, by their keys."""
-    old = {each[0]: each for each in was}
-    new = {each[0]: each for each in now}
+    old = {each.key: each for each in was}
+    new = {each.key: each for each in now}
     keys = dict.fromkeys(chain(old, new))
-    return [old.get(key, _NOTHING) for key in keys], [new.get(key, _NOTHING) for key in keys]
+    return [old.get(key, NO_OUTCOME) for key in keys], [new.get(key, NO_OUTCOME) for key in keys]

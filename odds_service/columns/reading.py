@@ -7,7 +7,7 @@ from odds_service.columns.prices import PriceColumns
 from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.store import HistoryFilter, LogRows
 
-PAGE_ROWS: Final = 20_000  # rows of the log that a reader holds at once
+PAGE_ROWS: Final = 5_000  # rows of the log that a reader holds at once; more cost more CPU each
 # The most revisions that one query scans, so that a narrow filter still sees regular progress.
 STRETCH_REVISIONS: Final = 200_000
 

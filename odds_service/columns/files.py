@@ -7,7 +7,7 @@ from odds_service.columns.arrow import arrow_schema, pyarrow
 from odds_service.columns.schema import Table
 
 # Rows of a group, which a writer holds in memory; larger groups save little.
-GROUP_ROWS: Final = 100_000
+GROUP_ROWS: Final = 50_000
 # Whole numbers that grow row by row; all other columns repeat themselves.
 _GROWING: Final = frozenset({"revision", "snapshot_id"})
 _TIME_FORM: Final = "%Y-%m-%dT%H:%M:%SZ"  # seconds have the microseconds of the column

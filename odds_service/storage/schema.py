@@ -80,6 +80,9 @@ class UtcTime(TypeDecorator[datetime]):
 
 metadata = MetaData()
 
+# The views that the migrations create; docs/history-schema.md describes them.
+VIEWS: Final = ("odds_prices", "source_outages")
+
 feed_state = Table(
     "feed_state",
     metadata,

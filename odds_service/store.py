@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -104,6 +104,33 @@ class HistoryPage(Struct, frozen=True):
     changes: list[Change]
     upto: int
     unstored: list[int]
+
+
+# The columns of LogRows, named as in odds_history.
+LOG_COLUMNS: Final = (
+    "revision", "detected_at", "kind", "reason", "event_id", "source", "bookmaker", "market",
+    "line", "participant", "snapshot_id", "observed_at", "before", "after", "other_line", "ended",
+)  # fmt: skip
+
+
+class LogRows(NamedTuple):
+    """A part of the log as stored rows, in order, for readers that need no values.
+
+    Attributes:
+        rows: the selected rows, with LOG_COLUMNS. Times are datetimes, or microseconds since 1970.
+        upto: revision up to which these are all selected rows.
+    """
+
+    rows: Sequence[Sequence[Any]]
+    upto: int
+
+
+class Extent(Struct, frozen=True):
+    """The log of a database: revisions with floor < revision <= durable."""
+
+    database_id: str
+    floor: int
+    durable: int
 
 
 class PastOdds(Struct, frozen=True):
@@ -335,6 +362,39 @@ class Store(Protocol):
             upto: last revision of interest.
             limit: bound of the number of changes and gaps.
             only: the filter.
+        """
+        ...
+
+    async def extent(self) -> Extent:
+        """Return the identity of the database and the extent of its log."""
+        ...
+
+    async def log_rows(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = HistoryFilter()
+    ) -> LogRows:
+        """Return stored rows with after < revision <= upto that a filter selects, in order.
+
+        Rows that the filter may select or not, such as placeholders, are among them.
+
+        Args:
+            after: revision after which to begin.
+            upto: last revision of interest.
+            limit: bound of the number of rows.
+            only: the filter.
+
+        Raises:
+            BelowFloor: the history no longer holds the first of them.
+        """
+        ...
+
+    async def source_rows(self, after: int, upto: int) -> LogRows:
+        """Like log_rows(), for all changes of sources."""
+        ...
+
+    async def event_texts(self, event_ids: Sequence[str], revision: int) -> dict[str, str]:
+        """Return events as JSON text, as of a revision, by id; without those that are unknown.
+
+        An event without a change up to the revision is described by the earliest text known.
         """
         ...
 

@@ -1,12 +1,13 @@
 """The client's calls, independent of the loop."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Final, TypeVar
 
 from odds_service.client import decode, market_values, requests
 from odds_service.client.errors import client_closed
 from odds_service.client.following import HistoryFollower, WatchFollower
+from odds_service.client.frames import ArrowTable, Columns
 from odds_service.client.iterating import (
     AsyncEvents,
     AsyncHistory,
@@ -258,11 +259,34 @@ class AsyncCalls:
     def _history(
         self, where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
     ) -> AsyncHistory:
-        follower = HistoryFollower(requests.history_request(where, start, end))
+        return self._opened(
+            requests.history_request(where, start, end),
+            lambda: self._history_columns(where, start, end),
+        )
+
+    def _opened(
+        self, request: pb.GetHistoryRequest, columns: Callable[[], Awaitable[ArrowTable]]
+    ) -> AsyncHistory:
+        follower = HistoryFollower(request)
         reading = AsyncReading(self._transport, lambda stub: stub.GetHistory, follower)
-        history = AsyncHistory(reading)
+        history = AsyncHistory(reading, columns)
         self._add(history, self._histories)
         return history
+
+    async def _history_columns(
+        self, where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
+    ) -> ArrowTable:
+        """Read stored changes as columns."""
+        columns, batches = Columns(), []
+        request = requests.columns_request(where, start, end)
+
+        async def again() -> ArrowTable:
+            return await self._history_columns(where, start, end)
+
+        async with self._opened(request, again) as history:
+            async for page in history.pages():
+                batches += columns.take(page)
+        return columns.table(batches)
 
     def _add(self, stream: L, streams: set[L]) -> None:
         """Add a stream to those that the client closes; raise ServiceError if it is closed.

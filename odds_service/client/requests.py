@@ -108,6 +108,15 @@ def history_request(
     return request
 
 
+def columns_request(
+    where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
+) -> pb.GetHistoryRequest:
+    """Build a request for GetHistory that asks for columns; see history_request()."""
+    request = history_request(where, start, end)
+    request.form = pb.HISTORY_FORM_ARROW
+    return request
+
+
 def closing_request(where: Filter) -> pb.GetClosingOddsRequest:
     """Build a request for GetClosingOdds."""
     return pb.GetClosingOddsRequest(filter=filter_message(where))

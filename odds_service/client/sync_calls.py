@@ -1,13 +1,14 @@
 # Made from calls.py by tools/sync_client.py: edit that, then run `make proto`.
 """The client's calls, independent of the loop."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final, TypeVar
 
 from odds_service.client import decode, market_values, requests
 from odds_service.client.errors import client_closed
 from odds_service.client.following import HistoryFollower, WatchFollower
+from odds_service.client.frames import ArrowTable, Columns
 from odds_service.client.market_values import Coverage, MarketTypes, UnmappedMarket
 from odds_service.client.run_values import Run, run
 from odds_service.client.series_values import PriceSeries, price_series
@@ -253,11 +254,34 @@ class SyncCalls:
     def _history(
         self, where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
     ) -> SyncHistory:
-        follower = HistoryFollower(requests.history_request(where, start, end))
+        return self._opened(
+            requests.history_request(where, start, end),
+            lambda: self._history_columns(where, start, end),
+        )
+
+    def _opened(
+        self, request: pb.GetHistoryRequest, columns: Callable[[], ArrowTable]
+    ) -> SyncHistory:
+        follower = HistoryFollower(request)
         reading = SyncReading(self._transport, lambda stub: stub.GetHistory, follower)
-        history = SyncHistory(reading)
+        history = SyncHistory(reading, columns)
         self._add(history, self._histories)
         return history
+
+    def _history_columns(
+        self, where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
+    ) -> ArrowTable:
+        """Read stored changes as columns."""
+        columns, batches = Columns(), []
+        request = requests.columns_request(where, start, end)
+
+        def again() -> ArrowTable:
+            return self._history_columns(where, start, end)
+
+        with self._opened(request, again) as history:
+            for page in history.pages():
+                batches += columns.take(page)
+        return columns.table(batches)
 
     def _add(self, stream: L, streams: set[L]) -> None:
         """Add a stream to those that the client closes; raise ServiceError if it is closed.

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from odds_service.http.answers import answered
+from odds_service.http.columns import TYPES, Pieces, form_asked
 from odds_service.http.context import Caller
 from odds_service.http.errors import error_response
 from odds_service.http.lines import Lines
@@ -24,6 +25,7 @@ from odds_service.serving.auth import Holder
 from odds_service.serving.errors import Refused
 from odds_service.serving.server import Room
 from odds_service.wire.json_mapping import to_json
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 
 class Path(Struct, frozen=True):
@@ -90,12 +92,16 @@ def _endpoint(
                 await _begin(entrance, wire, request, given, closed)
         except Refused as refusal:
             return error_response(in_parameters(refusal, method.input_type))
-        kind = EVENT_STREAM if method.name == "WatchChanges" else LINES
+        form = getattr(message, "form", pb.HISTORY_FORM_UNSPECIFIED)
+        kind = EVENT_STREAM if method.name == "WatchChanges" else TYPES.get(form, LINES)
         if request.method == "HEAD":
             return Response(media_type=kind, headers={"cache-control": "no-store"})
         runs = _runs(entrance, wire, given, closed)
         if method.name == "WatchChanges":
             return StreamResponse(runs, EVENT_STREAM, events.event, failed_event)
+        if form in TYPES:
+            pieces = Pieces(form)
+            return StreamResponse(runs, kind, pieces.encode, pieces.failed)
         lines = Lines(answers)
         return StreamResponse(runs, LINES, lines.encode, lines.failed, lines.ended)
 
@@ -143,6 +149,8 @@ async def _message(request: Request, message: Message) -> Message:
     if request.method == "POST":
         from_body(message, await request.body())
     fill(message, request.query_params.multi_items())
+    if isinstance(message, pb.GetHistoryRequest) and not message.form:
+        message.form = form_asked(request)
     for name, value in request.path_params.items():
         setattr(message, name, value)
     last = request.headers.get("last-event-id", "")

@@ -24,6 +24,7 @@ from odds_service.store import (
     ClosingOdds,
     HistoryFilter,
     HistoryPage,
+    LogRows,
     RunPlace,
     RunsFilter,
     RunsPage,
@@ -46,6 +47,21 @@ class History(Protocol):
 
     async def oldest_revision(self) -> int:
         """Return the first stored revision, or the next revision if none is stored."""
+        ...
+
+
+@runtime_checkable
+class StoredRows(Protocol):
+    """A store whose rows can be read as they are; both functions run under Trio."""
+
+    async def log_rows(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = ...
+    ) -> LogRows:
+        """Return stored rows in order. Raises BelowFloor."""
+        ...
+
+    async def event_texts(self, event_ids: Sequence[str], revision: int) -> dict[str, str]:
+        """Return events as JSON text, as of a revision."""
         ...
 
 

@@ -280,7 +280,7 @@ READ: Final[dict[type[Message], tuple[Callable[[Any], object], set[Path]]]] = {
     ),
     pb.HistoryPage: (
         history,
-        {("durable_revision",)},
+        {("durable_revision",), ("columns",)},  # client.frames reads these
     ),
     pb.ClosingOdds: (
         lambda message: closed(pb.ClosingOddsPage(events=[pb.ClosedEvent(odds=[message])])), set()

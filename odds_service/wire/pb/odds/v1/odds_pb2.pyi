@@ -351,6 +351,30 @@ INTENT_REASON_IMAGE_ASKED: IntentReason.ValueType  # 8
 """There was a cursor, and the request asks for an image only."""
 Global___IntentReason: _TypeAlias = IntentReason  # noqa: Y015
 
+class _HistoryForm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HistoryFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HistoryForm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HISTORY_FORM_UNSPECIFIED: _HistoryForm.ValueType  # 0
+    """Changes."""
+    HISTORY_FORM_ARROW: _HistoryForm.ValueType  # 1
+    """Columns as a stream in Arrow's IPC format."""
+    HISTORY_FORM_PARQUET: _HistoryForm.ValueType  # 2
+    """Columns as a Parquet file; a reader that was cut off has to begin anew."""
+
+class HistoryForm(_HistoryForm, metaclass=_HistoryFormEnumTypeWrapper):
+    """The form of a history."""
+
+HISTORY_FORM_UNSPECIFIED: HistoryForm.ValueType  # 0
+"""Changes."""
+HISTORY_FORM_ARROW: HistoryForm.ValueType  # 1
+"""Columns as a stream in Arrow's IPC format."""
+HISTORY_FORM_PARQUET: HistoryForm.ValueType  # 2
+"""Columns as a Parquet file; a reader that was cut off has to begin anew."""
+Global___HistoryForm: _TypeAlias = HistoryForm  # noqa: Y015
+
 class _WriterState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -2040,6 +2064,11 @@ class GetHistoryRequest(_message.Message):
     FROM_CURSOR_FIELD_NUMBER: _builtins.int
     TO_TIME_FIELD_NUMBER: _builtins.int
     TO_CURSOR_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    form: Global___HistoryForm.ValueType
+    """Changes, or columns, whose rows are chosen each by its own event: no row tells that an event
+    enters or leaves the filter.
+    """
     @_builtins.property
     def filter(self) -> Global___Filter:
         """Of the events as they were at the time: they enter and leave it as in the live stream."""
@@ -2068,10 +2097,11 @@ class GetHistoryRequest(_message.Message):
         from_cursor: Global___Cursor | None = ...,
         to_time: _timestamp_pb2.Timestamp | None = ...,
         to_cursor: Global___Cursor | None = ...,
+        form: Global___HistoryForm.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "filter", b"filter", "from_cursor", b"from_cursor", "from_time", b"from_time", "start", b"start", "to_cursor", b"to_cursor", "to_time", b"to_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "filter", b"filter", "from_cursor", b"from_cursor", "from_time", b"from_time", "start", b"start", "to_cursor", b"to_cursor", "to_time", b"to_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "filter", b"filter", "form", b"form", "from_cursor", b"from_cursor", "from_time", b"from_time", "start", b"start", "to_cursor", b"to_cursor", "to_time", b"to_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_end: _TypeAlias = _typing.Literal["to_time", "to_cursor"]  # noqa: Y015
     _WhichOneofArgType_end: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
@@ -2093,8 +2123,13 @@ class HistoryPage(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     DURABLE_REVISION_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
     durable_revision: _builtins.int
     """Everything up to here is committed in the database."""
+    columns: _builtins.bytes
+    """With a form of columns: a piece of the stream or file that the pieces of all pages make, with
+    one row for each outcome of a change.
+    """
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]: ...
     @_builtins.property
@@ -2107,10 +2142,11 @@ class HistoryPage(_message.Message):
         changes: _abc.Iterable[Global___Change] | None = ...,
         cursor: Global___Cursor | None = ...,
         durable_revision: _builtins.int = ...,
+        columns: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "cursor", b"cursor", "durable_revision", b"durable_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "columns", b"columns", "cursor", b"cursor", "durable_revision", b"durable_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

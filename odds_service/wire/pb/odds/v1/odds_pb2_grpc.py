@@ -43,7 +43,8 @@ class OddsServiceStub:
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
     `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
+    (NO_STORE, NO_PAST), makes no columns (NO_COLUMNS), has no sources (NO_SOURCES) or no settings to
+    read again (NO_SETTINGS).
     """
 
     def __init__(self, channel):
@@ -137,7 +138,8 @@ class OddsServiceServicer:
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
     `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
+    (NO_STORE, NO_PAST), makes no columns (NO_COLUMNS), has no sources (NO_SOURCES) or no settings to
+    read again (NO_SETTINGS).
     """
 
     def GetOdds(self, request, context):
@@ -384,7 +386,8 @@ class OddsService:
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
     `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
+    (NO_STORE, NO_PAST), makes no columns (NO_COLUMNS), has no sources (NO_SOURCES) or no settings to
+    read again (NO_SETTINGS).
     """
 
     @staticmethod

@@ -59,7 +59,8 @@ class OddsServiceStub:
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
     `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
+    (NO_STORE, NO_PAST), makes no columns (NO_COLUMNS), has no sources (NO_SOURCES) or no settings to
+    read again (NO_SETTINGS).
     """
 
     @_typing.overload
@@ -183,7 +184,8 @@ class OddsServiceAsyncStub(OddsServiceStub):
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
     `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
+    (NO_STORE, NO_PAST), makes no columns (NO_COLUMNS), has no sources (NO_SOURCES) or no settings to
+    read again (NO_SETTINGS).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -303,7 +305,8 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
     `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
+    (NO_STORE, NO_PAST), makes no columns (NO_COLUMNS), has no sources (NO_SOURCES) or no settings to
+    read again (NO_SETTINGS).
     """
 
     @_abc_1.abstractmethod

@@ -157,6 +157,8 @@ def test_a_reader_that_lagged_gets_a_new_image_and_the_strip_says_so(
     page.route(
         "**/v1/changes?*", lambda route: route.continue_(url=f"{route.request.url}&policy=latest")
     )
+    # The stream must not be taken for silent, however long the changes below take.
+    page.route("**/stream.js", patient)
     page.goto(f"{gate.address}/?view=match&event=toa:derby")
     cell(page, "home", "bravo").get_by_text("1.50").wait_for()
     live(page)
@@ -241,6 +243,14 @@ def test_a_worker_that_dies_is_opened_anew(rig: BoardRig, gate_of: Gates, open_p
     cell(page, "home", "bravo").get_by_text("2.50").wait_for()
     live(page)
     strip(page, "Read anew: the browser had ended the board's worker")
+
+
+def patient(route: Any) -> None:
+    """Answer with the board's file, whose streams then wait ten minutes for a heartbeat."""
+    file = route.fetch()
+    told = "const SILENCE_MS = 4 * HEARTBEAT_S * 1000;"
+    assert told in file.text()
+    route.fulfill(response=file, body=file.text().replace(told, "const SILENCE_MS = 600_000;"))
 
 
 def wide(lines: int, price: float) -> Match:

@@ -30,7 +30,7 @@ from odds_service.client import (
     open_sync_client,
 )
 from odds_service.config import AccessSettings, ServerSettings
-from odds_service.model.market import MarketKey, MarketStatus
+from odds_service.model.market import AtStart, MarketKey, MarketStatus
 from odds_service.serving import stored
 from odds_service.storage import open_store
 from odds_service.store import HistoryFilter, HistoryPage, Retention, Store, WriteGroup
@@ -275,6 +275,11 @@ async def test_closing_odds_are_the_last_open_ones_before_the_start(url: str) ->
     assert (second.bookmaker, second.market.outcomes[0].price) == ("b2", 1.6)
     assert first.market.status is second.market.status is MarketStatus.OPEN
     assert (first.offered, second.offered) == (True, False)
+    assert (first.at_start, second.at_start) == (AtStart.OFFERED, AtStart.NOT_OFFERED)
+    assert (first.looked_at, second.looked_at) == (first.confirmed_at, start - timedelta(minutes=1))
+    assert first.opening is not None
+    assert first.opening.outcomes[0].price == 2.0
+    assert first.opening.changed_at == NOON
     assert first.age_s <= 120
     assert second.age_s == 120
     assert second.confirmed_at == NOON + timedelta(minutes=8)

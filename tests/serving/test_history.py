@@ -30,7 +30,7 @@ from odds_service.client import (
     open_sync_client,
 )
 from odds_service.config import AccessSettings, ServerSettings
-from odds_service.model.change import ChangeKind, Commit, SourceChange
+from odds_service.model.change import Change, ChangeKind, Commit, SourceChange
 from odds_service.model.market import AtStart, MarketKey, MarketStatus
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.serving import stored
@@ -246,7 +246,7 @@ async def test_odds_as_of_a_time_rest_on_the_sources_of_then(url: str) -> None:
     two: dict[MarketKey, Prices] = {H2H: {"home": 2.0, "away": 1.9}}
     book.see(observe([observed_event("e", {"b": two}, start_time=start)], 0))
     last = book.feed.head_revision
-    changes = []
+    changes: list[Change] = []
     for minute, status in ((1, SourceStatus.UP), (10, SourceStatus.DOWN)):
         at = NOON + timedelta(minutes=minute)
         state = SourceState(

@@ -36,6 +36,7 @@ from odds_service.client.requests import (
     refresh_request,
     reload_request,
 )
+from odds_service.client.run_values import Run, RunOutcome
 from odds_service.client.series_values import BookmakerSeries, PriceSeries
 from odds_service.client.sync import SyncClient, connect, open_sync_client
 from odds_service.client.sync_iterating import SyncWatch
@@ -132,6 +133,8 @@ __all__ = [
     "Refreshed",
     "RefreshedSource",
     "Reloaded",
+    "Run",
+    "RunOutcome",
     "ServiceError",
     "SourceChange",
     "SourceMatch",

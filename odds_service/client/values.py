@@ -10,7 +10,7 @@ import enum
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
@@ -123,6 +123,30 @@ class Odds(Struct, frozen=True):
     durable_revision: int
     events: Mapping[str, EventOdds]
     sources: Mapping[str, SourceState]
+
+    def to_arrow(self) -> Any:
+        """Return a pyarrow.Table with one row for each outcome; needs the extra `parquet`.
+
+        docs/history-schema.md describes its columns.
+
+        Raises:
+            SettingsError: The extra is not installed.
+        """
+        from odds_service.client.frames import current_table
+
+        return current_table(self)
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame with the columns of to_arrow(); needs the extra `pandas`."""
+        from odds_service.client.frames import pandas_frame
+
+        return pandas_frame(self.to_arrow())
+
+    def to_polars(self) -> Any:
+        """Return a polars.DataFrame with the columns of to_arrow(); needs the extra `polars`."""
+        from odds_service.client.frames import polars_frame
+
+        return polars_frame(self.to_arrow())
 
 
 class MarketChange(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from odds_service.serving import (
     listing,
     markets,
     reload,
+    runs,
     series,
     status,
     unmapped,
@@ -56,5 +57,6 @@ SERVICER: Final = Servicer(
     ListMarkets=markets.list_markets,
     GetCoverage=coverage.get_coverage,
     ListUnmapped=unmapped.list_unmapped,
+    ListRuns=runs.list_runs,
     Reload=reload.reload,
 )

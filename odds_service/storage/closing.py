@@ -35,6 +35,8 @@ class Step(NamedTuple, Generic[T]):
         offered: the row or change itself if the market is OPEN after it; else None.
         added: whether the market was not there before.
         reason: the reason of the change.
+        capture: the snapshot of the look that brought the change; 0 for none. Its id is that of its
+            first change, so that it may be below the revision.
     """
 
     place: MarketValues | None
@@ -43,6 +45,7 @@ class Step(NamedTuple, Generic[T]):
     offered: T | None
     added: bool = False
     reason: str = ""
+    capture: int = 0
 
 
 class LastOffer(NamedTuple, Generic[T]):
@@ -50,7 +53,7 @@ class LastOffer(NamedTuple, Generic[T]):
 
     Attributes:
         origin: the row or change that brought them.
-        replaced_at: revision of the next change; None if there is none.
+        replaced_at: the snapshot of the next change, or its revision; None if there is no change.
         until_start: whether they still stood when the event started.
         gone: the change before the start that suspended or removed them; None if until_start.
         opening: the row or change that brought the market's first OPEN odds; None if the log does
@@ -103,7 +106,9 @@ def last_offers(steps: Iterable[Step[T]], start_time: datetime) -> dict[MarketVa
 
 
 def _replaced(offer: LastOffer[T], step: Step[T], gone: Step[T] | None) -> LastOffer[T]:
-    return offer._replace(replaced_at=step.revision, until_start=gone is None, gone=gone)
+    return offer._replace(
+        replaced_at=step.capture or step.revision, until_start=gone is None, gone=gone
+    )
 
 
 def at_start(
@@ -140,7 +145,7 @@ def last_seen(
     Args:
         captures: the snapshots of the bookmaker for this event.
         first: id of the snapshot that brought the odds.
-        replaced_at: revision of the change that replaced them; None if there is none.
+        replaced_at: the first snapshot that did not show them; None if there is none.
         observed_at: time at which they were first seen.
         start_time: the start of the event.
 

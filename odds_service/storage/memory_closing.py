@@ -43,7 +43,9 @@ def closing_of(memory: Memory, event_id: str) -> Iterator[ClosingOdds]:
             confirmed_at = _last_look(memory, event_id, change.source, confirmed_at, start_time)
         looked_at = confirmed_at
         if gone is not None:
-            looked_at, _ = last_seen(captures, gone.revision, None, gone.observed_at, start_time)
+            looked_at, _ = last_seen(
+                captures, offer.replaced_at or 0, None, gone.observed_at, start_time
+            )
             looked_at = _last_look(memory, event_id, change.source, looked_at, start_time)
         yield ClosingOdds(
             event_id,
@@ -126,4 +128,12 @@ def _step(change: EventChange | MarketChange) -> Step[MarketChange]:
     place = (change.source, change.bookmaker, *change.after.key)
     offered = change if change.after.status is MarketStatus.OPEN else None
     added = change.kind is ChangeKind.ADDED
-    return Step(place, change.revision, change.observed_at, offered, added, change.reason)
+    return Step(
+        place,
+        change.revision,
+        change.observed_at,
+        offered,
+        added,
+        change.reason,
+        change.snapshot_id,
+    )

@@ -51,7 +51,7 @@ async def test_charts_and_closing_odds_on_the_command_line(tmp_path: Path) -> No
         (["--closing", "--chart", "-"], "give one of"),
         (["--chart", "-", "--event", "e"], "one market"),
         (["--chart", "x.jpg", "--event", "e", "--market", "h2h"], "does not end in .png"),
-        (["--export", "odds.xls"], "ends neither in .csv nor in .parquet"),
+        (["--export", "odds.xls"], "ends in none of .parquet, .arrow, .csv"),
         (["--since", "noonish"], "neither a time"),
         (["--closing", "--since", "2026-01-01"], "--start-from"),
     ],

@@ -67,6 +67,8 @@ def _scalar(field: Any, numbers: Iterator[int]) -> Any:
         return next(numbers)
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return True
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return f"bytes_{next(numbers)}".encode()
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return f"word_{next(numbers)}"
     return 1 + next(numbers) / 4  # exact as a double, as a price and as a line

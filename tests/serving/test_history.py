@@ -35,7 +35,7 @@ from odds_service.model.market import AtStart, MarketKey, MarketStatus
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.serving import stored
 from odds_service.storage import open_store
-from odds_service.store import HistoryFilter, HistoryPage, Retention, Store, WriteGroup
+from odds_service.store import HistoryFilter, HistoryPage, LogRows, Retention, Store, WriteGroup
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import NOON, Prices, fold, observe, observed_event
 from tests.support.odds_builders import (
@@ -398,6 +398,12 @@ class Counted:
     ) -> HistoryPage:
         self.pages += 1
         return await self._store.history_page(after, upto, limit, only)
+
+    async def log_rows(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = HistoryFilter()
+    ) -> LogRows:
+        self.pages += 1
+        return await self._store.log_rows(after, upto, limit, only)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ async def _aio_closing_of(
         looked_at = confirmed_at
         if gone is not None:
             looked_at, _ = last_seen(
-                of_bookmaker, gone.revision, None, gone.observed_at, start_time
+                of_bookmaker, offer.replaced_at or 0, None, gone.observed_at, start_time
             )
             looked_at = await looks.aio_last(row.source, looked_at)
         try:
@@ -113,7 +113,9 @@ def _step(row: Row[Any]) -> Step[Row[Any]]:
     place = tuple(getattr(row, name) for name in MARKET_COLUMNS)
     offered = row if row.status == MarketStatus.OPEN else None
     added = row.kind == ChangeKind.ADDED
-    return Step(place, row.revision, row.observed_at, offered, added, row.reason)
+    return Step(
+        place, row.revision, row.observed_at, offered, added, row.reason, row.snapshot_id or 0
+    )
 
 
 async def _aio_changes(connection: AsyncConnection, event_id: str) -> Sequence[Row[Any]]:

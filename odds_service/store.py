@@ -10,7 +10,7 @@ from msgspec import Struct
 from odds_service.model.asks import Asks
 from odds_service.model.change import Change, Commit
 from odds_service.model.event import Event
-from odds_service.model.market import Market
+from odds_service.model.market import AtStart, Market
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.model.source import SourceState
@@ -164,8 +164,10 @@ class ClosingOdds(Struct, frozen=True):
 
     Attributes:
         confirmed_at: last time at which they were seen true, not after the start.
-        offered: whether they stood until the start; if False, the market had been suspended or
-            removed by then.
+        at_start: whether they still stood at the start.
+        looked_at: last look at the event at or before the start. It is later than confirmed_at if
+            the market was gone by then.
+        opening: the first OPEN odds of the market; None if the history does not reach back so far.
     """
 
     event_id: str
@@ -174,7 +176,14 @@ class ClosingOdds(Struct, frozen=True):
     bookmaker: str
     market: Market
     confirmed_at: datetime
-    offered: bool
+    at_start: AtStart
+    looked_at: datetime
+    opening: Market | None = None
+
+    @property
+    def offered(self) -> bool:
+        """Return whether the market is known to have been offered at the start."""
+        return self.at_start is AtStart.OFFERED
 
     @property
     def age_s(self) -> float:

@@ -75,7 +75,7 @@ from odds_service.client.values import (
 )
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event, EventStatus
-from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
+from odds_service.model.market import AtStart, Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.overround import SUSPECT_BELOW, BestMarket, BestPrice, Exclusion, Suspicion
 from odds_service.model.reload import Reloaded
 from odds_service.model.source import SourceStatus
@@ -88,6 +88,7 @@ __all__ = [
     "AsyncClient",
     "AsyncHistory",
     "AsyncWatch",
+    "AtStart",
     "BestMarket",
     "BestPrice",
     "BookmakerCoverage",

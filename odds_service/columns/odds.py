@@ -50,10 +50,10 @@ def odds_table(name: str, told: Mapping[str, Type]) -> Table:
 
 
 def _fields_of(kind: type) -> dict[str, Type]:
-    """Return the fields of a struct with their types, without its market."""
+    """Return the fields of a struct with their types, without its markets."""
     found: dict[str, Type] = {}
     for field, hint in get_type_hints(kind).items():
-        if field == "market":
+        if field in ("market", "opening"):
             continue
         if get_origin(hint) is UnionType:
             (hint,) = [each for each in get_args(hint) if each is not NoneType]
@@ -62,7 +62,15 @@ def _fields_of(kind: type) -> dict[str, Type]:
 
 
 # Whatever a store tells of closing odds becomes a column.
-CLOSING: Final = odds_table("closing", _fields_of(ClosingOdds))
+CLOSING: Final = odds_table(
+    "closing",
+    {
+        **_fields_of(ClosingOdds),
+        "offered": "bool",
+        "opening_price": "float64",
+        "opened_at": "time",
+    },
+)
 CURRENT: Final = odds_table(
     "odds", {"observed_at": "time", "confirmed_at": "time", "stale": "bool"}
 )
@@ -94,14 +102,18 @@ def odds_batch(table: Table, found: Iterable[tuple[Event, Market, object]]) -> A
             "changed_at": market.changed_at,
             "revision": market.revision,
         }
+        opening: Market | None = getattr(odds, "opening", None)
+        opened_at = None if opening is None else opening.changed_at
+        opened_prices = {each.key: each.price for each in opening.outcomes} if opening else {}
         for name in told:
-            value = getattr(odds, name, None)
+            value = opened_at if name == "opened_at" else getattr(odds, name, None)
             shared[name] = value.name.lower() if isinstance(value, enum.Enum) else value
         for outcome in market.outcomes:
             values = shared | {
                 "outcome": outcome.key,
                 "outcome_name": outcome.name,
                 "price": outcome.price,
+                "opening_price": opened_prices.get(outcome.key),
                 "active": outcome.active,
             }
             for name, listed in cells.items():

@@ -45,6 +45,7 @@ from odds_service.model.price import canonical_line
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 TERMINAL: Final = "-"
+AT_START: Final = {pb.AT_START_OFFERED: "open", pb.AT_START_NOT_OFFERED: "withdrawn"}
 
 
 @takes(address=connection, where=selection, out=output, shown=times)
@@ -225,6 +226,7 @@ def _closing_grid(closed: pb.ClosedEvent, prices: Prices) -> Grid:
     grid = Grid(
         Column(name="market", folds=True),
         Column(name="bookmaker", folds=True),
+        Column(name="opening odds", folds=True),
         Column(name="closing odds", folds=True),
         Column(name="last seen", right=True),
         Column(name="then"),
@@ -235,22 +237,27 @@ def _closing_grid(closed: pb.ClosedEvent, prices: Prices) -> Grid:
         grid.add(
             key_text(odds.market.key),
             odds.bookmaker,
-            "  ".join(
-                f"{outcome_name(closed.event, each.key)} {form.outcome(each)}"
-                for each in odds.market.outcomes
-            ),
+            _outcomes(closed, odds.opening, form),
+            _outcomes(closed, odds.market, form),
             f"{age_text(age_s)} before" if age_s >= 1 else "at the start",
-            "open" if odds.offered else "withdrawn",
+            AT_START.get(odds.at_start, "not known"),
         )
     return grid
+
+
+def _outcomes(closed: pb.ClosedEvent, market: pb.Market, form: Prices) -> str:
+    return "  ".join(
+        f"{outcome_name(closed.event, each.key)} {form.outcome(each)}" for each in market.outcomes
+    )
 
 
 def _compared(closed: pb.ClosedEvent) -> Iterator[set[float]]:
     """Yield the prices of each outcome over all bookmakers, which a reader compares."""
     found: dict[tuple[str, str], set[float]] = {}
     for odds in closed.odds:
-        for key, prices in prices_in(odds.market).items():
-            found.setdefault((key_text(odds.market.key), key), set()).update(prices)
+        for market in (odds.opening, odds.market):
+            for key, prices in prices_in(market).items():
+                found.setdefault((key_text(odds.market.key), key), set()).update(prices)
     yield from found.values()
 
 

@@ -85,9 +85,19 @@ async def test_closing_odds_are_those_that_the_store_tells(tmp_path: Path) -> No
         told = await store.closing_odds(ids)
     found = parquet.read_table(folder / "closing.parquet").to_pylist()
     assert found
-    assert [(row["event_id"], row["bookmaker"], row["price"], row["offered"]) for row in found] == [
-        (odds.event_id, odds.bookmaker, outcome.price, odds.offered)
+    columns = "event_id", "bookmaker", "price", "offered", "at_start", "opening_price", "opened_at"
+    assert [tuple(row[name] for name in columns) for row in found] == [
+        (
+            odds.event_id,
+            odds.bookmaker,
+            outcome.price,
+            odds.offered,
+            odds.at_start.name.lower(),
+            {each.key: each.price for each in odds.opening.outcomes}.get(outcome.key),
+            odds.opening.changed_at,
+        )
         for odds in sorted(told, key=lambda odds: (odds.start_time, odds.event_id))
+        if odds.opening is not None
         for outcome in odds.market.outcomes
     ]
 

@@ -163,7 +163,9 @@ def test_polars_tells_the_closing_line(exported: Path, polls: Polls) -> None:
         expected = polls.closing(event)
         rows = last.filter(pl.col("event_id") == event)
         assert {row[:4]: row[4] for row in rows.select(*keys, "price_after").rows()} == expected
-        stood = told.filter((pl.col("event_id") == event) & pl.col("offered"))
+        # The recording has no record of fetches: what no later look found gone is what stood.
+        found_last = pl.col("looked_at") == pl.col("confirmed_at")
+        stood = told.filter((pl.col("event_id") == event) & found_last)
         assert {row[:4]: row[4] for row in stood.select(*keys, "price").rows()} == expected
         compared += len(expected)
     assert compared > 100

@@ -98,9 +98,17 @@ async def test_closing_odds_are_printed_with_their_age(tmp_path: Path) -> None:
             nothing = await ran(*closing, "--sport", "chess")
     assert told.stdout.startswith("Reds – Blues · soccer_epl · 2026-08-04 12:10 UTC · ")
     (line,) = [line for line in told.stdout.splitlines() if "h2h" in line]
-    assert line.split("\t") == ["h2h", "b1", "Reds 2.10  Blues 1.80", "2 min before", "open"]
+    assert line.split("\t") == [
+        "h2h",
+        "b1",
+        "Reds 2.00  Blues 1.80",
+        "Reds 2.10  Blues 1.80",
+        "2 min before",
+        "open",
+    ]
     (entry,) = [json.loads(line) for line in as_json.stdout.splitlines()]
     assert entry["odds"][0]["age"] == "120s"
+    assert entry["odds"][0]["atStart"] == "AT_START_OFFERED"
     assert nothing.stdout == ""
     assert nothing.returncode == 3
     assert "no sport 'chess'" in nothing.stderr

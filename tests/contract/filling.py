@@ -15,7 +15,7 @@ Path = tuple[str, ...]
 
 FIRST_S: Final = 1_790_000_000  # in 2026; each time is a minute after the one before
 # A status that differs from a client's reading of an unknown one, and that keeps odds in a map.
-_CHOSEN: Final = {"MarketStatus": 1}
+_CHOSEN: Final = {"MarketStatus": 1, "AtStart": 1}
 _INTEGERS: Final = {
     FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64,
     FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64,

@@ -375,6 +375,36 @@ HISTORY_FORM_PARQUET: HistoryForm.ValueType  # 2
 """Columns as a Parquet file; a reader that was cut off has to begin anew."""
 Global___HistoryForm: _TypeAlias = HistoryForm  # noqa: Y015
 
+class _AtStart:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AtStartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AtStart.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AT_START_UNSPECIFIED: _AtStart.ValueType  # 0
+    AT_START_OFFERED: _AtStart.ValueType  # 1
+    """It was open, as far as its source showed it."""
+    AT_START_NOT_OFFERED: _AtStart.ValueType  # 2
+    """It was suspended or gone."""
+    AT_START_NOT_KNOWN: _AtStart.ValueType  # 3
+    """Nobody looked: the service was stopped, its source was stale or down, or was not asked for it
+    any more. Also where no record of a look is kept.
+    """
+
+class AtStart(_AtStart, metaclass=_AtStartEnumTypeWrapper):
+    """A market when its event started."""
+
+AT_START_UNSPECIFIED: AtStart.ValueType  # 0
+AT_START_OFFERED: AtStart.ValueType  # 1
+"""It was open, as far as its source showed it."""
+AT_START_NOT_OFFERED: AtStart.ValueType  # 2
+"""It was suspended or gone."""
+AT_START_NOT_KNOWN: AtStart.ValueType  # 3
+"""Nobody looked: the service was stopped, its source was stale or down, or was not asked for it
+any more. Also where no record of a look is kept.
+"""
+Global___AtStart: _TypeAlias = AtStart  # noqa: Y015
+
 class _WriterState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -2191,10 +2221,15 @@ class ClosingOdds(_message.Message):
     CONFIRMED_AT_FIELD_NUMBER: _builtins.int
     AGE_FIELD_NUMBER: _builtins.int
     OFFERED_FIELD_NUMBER: _builtins.int
+    AT_START_FIELD_NUMBER: _builtins.int
+    LOOKED_AT_FIELD_NUMBER: _builtins.int
+    OPENING_FIELD_NUMBER: _builtins.int
     bookmaker: _builtins.str
     source: _builtins.str
     offered: _builtins.bool
-    """Whether they stood until the start; false: the market was suspended or removed before it."""
+    """Whether `at_start` is AT_START_OFFERED."""
+    at_start: Global___AtStart.ValueType
+    """Whether they still stood when the event started."""
     @_builtins.property
     def market(self) -> Global___Market:
         """`changed_at` tells when these odds were first seen."""
@@ -2210,6 +2245,18 @@ class ClosingOdds(_message.Message):
     def age(self) -> _duration_pb2.Duration:
         """From then to the start: how old the closing odds are."""
 
+    @_builtins.property
+    def looked_at(self) -> _timestamp_pb2.Timestamp:
+        """The last look at the event that is known of before its start; later than `confirmed_at` where
+        the market was gone by then.
+        """
+
+    @_builtins.property
+    def opening(self) -> Global___Market:
+        """The first open odds of the market, as `market`; absent where history does not reach back to
+        when it was added.
+        """
+
     def __init__(
         self,
         *,
@@ -2219,10 +2266,13 @@ class ClosingOdds(_message.Message):
         confirmed_at: _timestamp_pb2.Timestamp | None = ...,
         age: _duration_pb2.Duration | None = ...,
         offered: _builtins.bool = ...,
+        at_start: Global___AtStart.ValueType = ...,
+        looked_at: _timestamp_pb2.Timestamp | None = ...,
+        opening: Global___Market | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "confirmed_at", b"confirmed_at", "market", b"market"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "confirmed_at", b"confirmed_at", "looked_at", b"looked_at", "market", b"market", "opening", b"opening"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "bookmaker", b"bookmaker", "confirmed_at", b"confirmed_at", "market", b"market", "offered", b"offered", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "at_start", b"at_start", "bookmaker", b"bookmaker", "confirmed_at", b"confirmed_at", "looked_at", b"looked_at", "market", b"market", "offered", b"offered", "opening", b"opening", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -18,6 +18,7 @@ from odds_service.commands.first_steps import demo_at, next_commands, typed
 from odds_service.commands.live_table import LiveTable
 from odds_service.commands.output import Output, unique_length
 from odds_service.commands.running import run_in_trio
+from odds_service.commands.text import counted
 from odds_service.commands.times import Times
 from odds_service.config import Settings, load_settings
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
@@ -203,8 +204,8 @@ class _Hints:
 def _summary(running: Running, table: LiveTable) -> str:
     feed = running.parts.feed
     return (
-        f"{table.changes} changes seen; revision {feed.head_revision}, "
-        f"stored up to {feed.durable_revision}; {len(running.parts.cache.events)} events"
+        f"{counted(table.changes, 'change')} seen; revision {feed.head_revision}, "
+        f"stored up to {feed.durable_revision}; {counted(len(running.parts.cache.events), 'event')}"
     )
 
 

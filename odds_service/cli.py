@@ -1,6 +1,7 @@
 """`odds-service`: the service, its demo, and clients of any server."""
 
 import importlib
+import inspect
 import sys
 from importlib.util import find_spec
 from typing import Annotated, Any, Final, NoReturn
@@ -58,9 +59,23 @@ class _ReadsItself(TyperCommand):
     """`health`: its options are not the command line's, but completion lists them."""
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        """Return the options that begin so, in the form of click."""
-        from odds_service.commands.health import listed
+        """Return the options of its own parser that begin so, in the form of click."""
+        from odds_service.health import parser
 
+        def listed(**_: str) -> None:
+            """Have the options; never called."""
+
+        parameters = [
+            inspect.Parameter(
+                name.removeprefix("--"),
+                inspect.Parameter.KEYWORD_ONLY,
+                annotation=str,
+                default=typer.Option("", name, help=text),
+            )
+            for name, text in parser().helps.items()
+            if name.startswith("--")
+        ]
+        listed.__dict__["__signature__"] = inspect.Signature(parameters)
         named = typer.Typer(add_completion=False)
         named.command()(listed)
         return typer.main.get_command(named).shell_complete(ctx, incomplete)

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
@@ -50,9 +50,22 @@ def ask_health(arguments: Sequence[str]) -> None:
     print("serving")  # noqa: T201  # its output
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the options, for completion too."""
-    options = argparse.ArgumentParser("odds-service health", description=DESCRIPTION)
+class _Parser(argparse.ArgumentParser):
+    """A parser that knows the names of its options, with their help."""
+
+    def __init__(self) -> None:
+        self.helps: dict[str, str] = {}
+        super().__init__("odds-service health", description=DESCRIPTION)
+
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
+        """Add an option, and keep its long name."""
+        self.helps[names[-1]] = settings.get("help", "")
+        return super().add_argument(*names, **settings)
+
+
+def parser() -> _Parser:
+    """Return the parser of the options, which completion lists too."""
+    options = _Parser()
     options.add_argument(
         "--server",
         default=os.environ.get("ODDS_SERVER", "127.0.0.1:50051"),

@@ -43,7 +43,7 @@ def storage_lines(storage: pb.StorageStatus) -> Iterator[str]:
     if not any(disk.place == "database" for disk in storage.disks):
         room.insert(0, "the server's free space is not visible from here")
     if storage.HasField("full_in_days"):
-        room.append(f"full in {storage.full_in_days:,.0f} days")
+        room.append(f"full in {counted(round(storage.full_in_days), 'day')}")
     yield f"database {bytes_text(storage.bytes)}{f' ({inside})' if inside else ''}, {growth}"
     yield ", ".join(room)
 
@@ -137,9 +137,10 @@ def foreign_clocks(reply: pb.GetStatusResponse) -> Iterator[str]:
     """Yield a line for each source whose clock differs from ours."""
     for source in reply.sources:
         if source.clock_ahead or source.clock_behind:
+            ahead = counted(source.clock_ahead, "change")
             yield (
-                f"{source.state.source}, its clock: {counted(source.clock_ahead, 'change')} "
-                f"ahead of ours, {source.clock_behind:,} over a day behind; in no delay"
+                f"{source.state.source}, its clock: {ahead} ahead of ours, "
+                f"{source.clock_behind:,} over a day behind; in no delay"
             )
 
 

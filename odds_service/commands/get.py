@@ -111,14 +111,14 @@ def _before(
 def _print(reply: pb.GetOddsResponse, form: Shown, out: Output) -> None:
     width = out.width if out.on_terminal else None
     for entry in reply.events:
-        out.line(heading(entry.event, form.times), style="bold")
+        out.sentence(heading(entry.event, form.times), style="bold")
         for grid in odds_grids(entry, form, width):
             out.grid(grid)
         if entry.best:
             out.grid(best_grid(entry, form, wide=width is None or width >= WIDE_FROM))
     for line in arbitrages(reply, form.prices):
-        out.line(f"arbitrage {line}", style="bold green")
+        out.sentence(f"arbitrage {line}", style="bold green")
     for line in suspects(reply, form.prices):
-        out.line(f"suspect {line}", style="yellow")
+        out.sentence(f"suspect {line}", style="yellow")
     at = f"revision {reply.cursor.revision}, stored up to {reply.durable_revision}"
     out.remark(f"{counted(len(reply.events), 'event')} at {at}")

@@ -8,15 +8,3 @@ from odds_service.health import ask_health
 def health(context: typer.Context) -> None:
     """Ask whether the service is serving; exit with code 1 if it is not. Needs no token."""
     ask_health(context.args)
-
-
-def listed(
-    *,
-    server: str = "",
-    tls: str = "",
-    ca: str = "",
-    cert: str = "",
-    key: str = "",
-    within: str = "",
-) -> None:
-    """Name the options for completion in a shell; never called."""

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +22,14 @@ from odds_service.commands.visible import escaped, visible
 
 LEAST_ID: Final = 6  # characters of an id that are shown at least
 LONG_WORD: Final = 20  # characters; longer words are broken where a table is too wide
+LEAST_WORD: Final = 6  # characters; numbers are broken only where this leaves no room
+# Lengths of words that are tried in turn: in the columns that fold, and in all others, which stay
+# whole at first.
+_LIMITS: Final[Sequence[tuple[int, int | None]]] = (
+    *((most, None) for most in range(LONG_WORD, 11, -1)),
+    *((most, LONG_WORD) for most in range(LONG_WORD, 9, -1)),
+    *((most, most) for most in range(9, 0, -1)),
+)
 
 Cell: TypeAlias = str | tuple[str, str]  # text, or text and a style
 
@@ -31,7 +40,7 @@ class Column(Struct, frozen=True, kw_only=True):
     Attributes:
         name: The heading.
         right: Align right, as numbers are.
-        folds: Break long cells between words where the table is too wide.
+        folds: Break long cells between words where the table is too wide, before other columns.
         is_id: Shorten the cells to a prefix that stays unique where the table is too wide; ids go
             before anything else.
     """
@@ -66,32 +75,51 @@ class Grid:
             [Text(visible(_text(cell)), style=_style(cell)) for cell in row] for row in self.rows
         ]
         self._shorten(shown, width)
-        least = self._least(shown, width, header=header)
+        widths = self._widths(shown, width, header=header)
         table = Table(box=SIMPLE_HEAD if header else None, pad_edge=False, show_header=header)
-        for place, column in enumerate(self.columns):
+        for column, fitting in zip(self.columns, widths, strict=True):
             table.add_column(
                 column.name,
                 justify="right" if column.right else "left",
-                no_wrap=not column.folds,
-                overflow="fold" if column.folds else "ellipsis",
-                min_width=least[place] if column.folds else None,
+                overflow="fold",
+                width=fitting,
             )
         for row in shown:
             table.add_row(*row)
         return table
 
-    def _least(self, shown: list[list[Text]], width: int, *, header: bool) -> Sequence[int | None]:
-        """Return the width of each column below which words are broken; None if all is too wide."""
-        least = []
-        for place, column in enumerate(self.columns):
-            cells = [row[place] for row in shown] + [Text(column.name if header else "")]
-            if column.folds:
-                words = [len(word) for cell in cells for word in cell.plain.split()]
-                least.append(min(max(words, default=0), LONG_WORD))
-            else:
-                least.append(max(cell.cell_len for cell in cells))
-        fits = sum(least) + 3 * (len(least) - 1) <= width
-        return least if fits else [None] * len(least)
+    def _widths(self, shown: list[list[Text]], width: int, *, header: bool) -> list[int]:
+        """Return the width of each column.
+
+        Where the table is too wide, the columns that fold do so between words; then all columns
+        do, with their headings; and long words are broken last.
+        """
+        cells = [
+            [row[place] for row in shown] + [Text(column.name if header else "")]
+            for place, column in enumerate(self.columns)
+        ]
+        whole = [max(cell.cell_len for cell in column) for column in cells]
+        words = [
+            max((cell_len(word) for cell in column for word in cell.plain.split()), default=0)
+            for column in cells
+        ]
+        folds = [column.folds for column in self.columns]
+        numbers = [column.right for column in self.columns]
+        room = width - (3 * len(cells) - 1 if header else 2 * len(cells) - 2)
+        least = whole
+        for folding, other in _LIMITS:
+            least = [
+                one if other is None and not fold
+                else word if number and folding > LEAST_WORD
+                else min(word, folding if fold or other is None else other)
+                for one, word, fold, number in zip(whole, words, folds, numbers, strict=True)
+            ]  # fmt: skip
+            if sum(least) <= room:
+                break
+        for _ in range(min(room, sum(whole)) - sum(least)):
+            lacking = [full - now for full, now in zip(whole, least, strict=True)]
+            least[lacking.index(max(lacking))] += 1
+        return least
 
     def _shorten(self, shown: list[list[Text]], width: int) -> None:
         """Shorten ids to unique prefixes, as far as the width asks for it."""

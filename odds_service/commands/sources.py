@@ -123,7 +123,10 @@ def _print(results: list[_ReadFile | _UnreadFile], wrong: list[Disagreement], ou
             out.sentence(f"{one.file}: {one.kind}: {one.reason}", style="red")
             continue
         event, coverage = one.event, one.coverage
-        share = f"{coverage.mapped} of {coverage.markets} markets mapped ({coverage.share:.1%})"
+        share = (
+            f"{coverage.mapped:,} of {counted(coverage.markets, 'market')} mapped"
+            f" ({coverage.share:.1%})"
+        )
         if not coverage.markets:
             share = "no markets"
         canonical = f"{len(event.bookmakers[0].markets)} canonical"

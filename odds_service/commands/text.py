@@ -33,9 +33,10 @@ def age_text(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 36 * 3600 else f"{seconds / 86400:.1f} d"
 
 
-def counted(number: int, one: str) -> str:
-    """Return a number with a noun: `1 event`, `2 events`."""
-    return f"{number:,} {one}{'' if number == 1 else 's'}"
+def counted(number: float, one: str) -> str:
+    """Return a number with a noun: `1 event`, `2 events`, `0.5 requests`."""
+    shown = int(number) if number == int(number) else number
+    return f"{shown:,} {one}{'' if number == 1 else 's'}"
 
 
 def tally(times: Mapping[str, int], most: int) -> str:

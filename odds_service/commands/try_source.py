@@ -117,12 +117,12 @@ def _schedule(source: Source, offer: Offer) -> Iterator[str]:
         )
         yield f"  every {tier.interval_s:g} s, target {tier.target_s:g} s ({tier.name}{within})"
     limits = [f"{pace.concurrency} at once"]
-    limits += [f"{pace.requests_per_s:g} requests a second"] if pace.requests_per_s else []
-    limits += [f"{pace.quota_per_day:g} credits a day"] if pace.quota_per_day else []
+    limits += [f"{counted(pace.requests_per_s, 'request')} a second"] if pace.requests_per_s else []
+    limits += [f"{counted(pace.quota_per_day, 'credit')} a day"] if pace.quota_per_day else []
     yield f"  {', '.join(limits)}"
     if len(pace.tiers) == 1:
         daily = sum(pull.cost for pull in offer.pulls) * DAY_S / pace.tiers[0].interval_s
-        yield f"  so {daily:,.0f} credits a day, if the budget allows them"
+        yield f"  so {counted(round(daily), 'credit')} a day, if the budget allows them"
 
 
 def _sum(observation: Observation) -> str:

@@ -69,7 +69,7 @@ def test_a_file_that_cannot_be_read_is_named_and_fails_the_check(tmp_path: Path)
     )
     code, said = check(good, broken, strange, refused, str(tmp_path / "absent.json"), str(tmp_path))
     assert code == 1
-    assert "1 of 1 markets mapped (100.0%)" in said
+    assert "1 of 1 market mapped (100.0%)" in said
     for name, kind in (
         ("broken", "truncated"),
         ("strange", "unknown_provider"),

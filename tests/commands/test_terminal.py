@@ -1,9 +1,11 @@
 """Text from outside at a terminal, in pipes and in other encodings, and the ways a command ends."""
 
+import io
 import os
 import signal
 import subprocess
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from rich.console import Console
 
 from odds_service.commands.output import Column, Grid, unique_length
 from odds_service.commands.visible import HIDDEN, visible
@@ -181,3 +184,28 @@ def test_every_way_to_print_ends_quietly_when_the_reader_has_gone(tmp_path: Path
         finally:
             os.close(writing)
         assert (ended.returncode, ended.stderr) == (1, ""), command
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("width", [24, 40, 60, 80, 100, 160])
+def test_a_grid_fits_and_loses_nothing(width: int, header: bool) -> None:
+    grid = Grid(
+        Column(name="market", folds=True),
+        Column(name="outcome", folds=True),
+        Column(name="best", right=True),
+        Column(name="bookmaker"),
+        Column(name="oldest leg", right=True),
+    )
+    grid.add("player_shots_on_target 26.5", "Marrowdale United", "4.01", "crownanchorsports", "9 s")
+    grid.add("h2h", "Fallowfield Comets", "12.50", "bet", "12 min")
+    screen = io.StringIO()
+    console = Console(file=screen, width=width, color_system=None)
+    console.print(grid.table(width, header=header))
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    told = [column.name for column in grid.columns if header]
+    told += [str(cell) for row in grid.rows for cell in row]
+    assert Counter("".join(told)) - Counter("".join(lines)) <= Counter({" ": len("".join(told))})
+    words = set(screen.getvalue().split())
+    assert {"4.01", "12.50"} <= words or width < 60
+    assert {"Marrowdale", "Fallowfield", "crownanchorsports"} <= words or width < 80

@@ -3,8 +3,10 @@
 import asyncio
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from msgspec import Struct
@@ -18,7 +20,14 @@ from odds_service.http.errors import error_response
 from odds_service.http.lines import Lines
 from odds_service.http.queries import fill, from_body, in_parameters, parse_cursor
 from odds_service.http.session import authorization
-from odds_service.http.streaming import Events, Runs, StreamContext, StreamResponse, failed_event
+from odds_service.http.streaming import (
+    Events,
+    Runs,
+    StreamContext,
+    StreamResponse,
+    event_of,
+    failed_event,
+)
 from odds_service.serving.admission import Entrance
 from odds_service.serving.errors import Refused
 from odds_service.serving.server import Room
@@ -44,6 +53,7 @@ PATHS: Final = (
     Path("GET", "/v1/changes", "WatchChanges"),
     Path("GET", "/v1/events", "ListEvents"),
     Path("GET", "/v1/history", "GetHistory"),
+    Path("GET", "/v1/replay", "Replay"),
     Path("GET", "/v1/closing", "GetClosingOdds"),
     Path("POST", "/v1/events/{event_id}:refresh", "RefreshEvent"),
     Path("GET", "/v1/series", "GetSeries"),
@@ -56,6 +66,16 @@ PATHS: Final = (
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 LINES: Final = "application/x-ndjson; charset=utf-8"
+
+
+def sends_events(method: MethodDescriptor) -> bool:
+    """Return whether a stream is one of Server-Sent Events; others are lines of JSON."""
+    return method.server_streaming and "message" in method.output_type.oneofs_by_name
+
+
+def takes_last_event_id(method: MethodDescriptor) -> bool:
+    """Return whether a stream is resumed at the id of an event."""
+    return sends_events(method) and "resume" in method.input_type.fields_by_name
 
 
 def call_routes(room: Room, closed: bool) -> list[Route]:
@@ -77,7 +97,7 @@ def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[...,
 
     async def answer(request: Request) -> Response | StreamResponse:
         try:
-            message = await _message(request, asks())
+            message = await _message(request, asks(), takes_last_event_id(method))
             wire, given = message.SerializeToString(), authorization(request)
             if not method.server_streaming:
                 reply = await entrance.answer(wire, Caller(request), given, closed=closed)
@@ -86,12 +106,14 @@ def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[...,
                 await _begin(entrance, wire, request, given, closed)
         except Refused as refusal:
             return error_response(in_parameters(refusal, method.input_type))
-        kind = EVENT_STREAM if method.name == "WatchChanges" else LINES
+        kind = EVENT_STREAM if sends_events(method) else LINES
         if request.method == "HEAD":
             return Response(media_type=kind, headers={"cache-control": "no-store"})
         runs = _runs(entrance, wire, given, closed)
-        if method.name == "WatchChanges":
-            return StreamResponse(runs, EVENT_STREAM, events.event, failed_event)
+        if sends_events(method):
+            shared = method.name == "WatchChanges"
+            encode = events.event if shared else partial(event_of, answers)
+            return StreamResponse(runs, EVENT_STREAM, encode, failed_event)
         lines = Lines(answers)
         return StreamResponse(runs, LINES, lines.encode, lines.failed, lines.ended)
 
@@ -134,15 +156,21 @@ def _runs(entrance: Entrance, wire: bytes, given: str, closed: bool) -> Runs:
     return run
 
 
-async def _message(request: Request, message: Message) -> Message:
-    """Return the call's request, from path, query, headers and body. Raises Refused."""
+async def _message(request: Request, message: Message, takes_id: bool) -> Message:
+    """Return the call's request, from path, query, headers and body. Raises Refused.
+
+    Args:
+        request: The request.
+        message: The message to fill.
+        takes_id: See takes_last_event_id().
+    """
     if request.method == "POST":
         from_body(message, await request.body())
     fill(message, request.query_params.multi_items())
     for name, value in request.path_params.items():
         setattr(message, name, value)
     last = request.headers.get("last-event-id", "")
-    if last and message.DESCRIPTOR.name == "WatchChangesRequest":
+    if last and takes_id:
         # A browser's own reconnect repeats the address, so its header is the later place.
         message.resume.CopyFrom(parse_cursor("Last-Event-ID", last))  # type: ignore[attr-defined]
     return message

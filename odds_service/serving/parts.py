@@ -42,7 +42,10 @@ class History(Protocol):
 
 
 class OddsAsOf(Protocol):
-    """Odds as of a past revision, and `at`, its detection time (None before the first change)."""
+    """Odds as of a past revision, and `at`, its detection time (None before the first change).
+
+    `unstored` is the number of later changes that are unknown; see store.PastOdds.
+    """
 
     @property
     def revision(self) -> int: ...
@@ -50,6 +53,8 @@ class OddsAsOf(Protocol):
     def at(self) -> datetime | None: ...
     @property
     def events(self) -> Sequence[EventOdds]: ...
+    @property
+    def unstored(self) -> int: ...
 
 
 @runtime_checkable

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "events": "List events in the order of their start.",
     "status": "Print revisions, sources, the age of odds, queues, storage and subscribers.",
     "history": "Print, export or draw stored changes in order, or print closing odds.",
+    "value": "Value your own bets against the closing odds of each bookmaker, without its margin.",
     "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
     "reload": "Make the service read its settings again, and print what it did.",
     "health": "Ask whether the service is serving; exit with code 1 if it is not. Needs no token.",

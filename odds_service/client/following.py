@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -141,6 +142,7 @@ class MapFollower(ABC, Generic[Q_co, M_contra]):
         self._waiting: deque[Change] = deque()
         self._folded = 0  # of those that wait
         self._message: Changes | None = None  # the one that they are of
+        self._epoch: str | None = None  # of its cursor, if its changes are places to resume at
 
     @abstractmethod
     def request(self) -> Q_co:
@@ -193,6 +195,9 @@ class MapFollower(ABC, Generic[Q_co, M_contra]):
         if isinstance(step, Changes) and self.split is not Split.NOT:
             self._waiting.extend(step.changes)
             self._message = step
+            epoch = step.cursor.epoch
+            places = self._places and not is_amid(epoch) and not is_incomplete(epoch)
+            self._epoch = epoch if places else None
             if not step.changes:
                 self._reach(step)
             return False
@@ -250,11 +255,9 @@ class MapFollower(ABC, Generic[Q_co, M_contra]):
         return replace(message, changes=changes, cursor=cursor)
 
     def _fold(self, count: int) -> None:
-        message = self._message
-        epoch = message.cursor.epoch if message is not None and self._places else None
-        if epoch is not None and (is_amid(epoch) or is_incomplete(epoch)):
-            epoch = None
-        self.odds.fold([self._waiting[place] for place in range(count)], epoch)
+        waiting = self._waiting
+        together = (waiting[0],) if count == 1 else tuple(islice(waiting, count))
+        self.odds.fold(together, self._epoch)
         self._folded = count
 
     def _reach(self, message: Changes) -> None:

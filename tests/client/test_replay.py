@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +25,12 @@ from odds_service.client import (
     OddsMap,
     SyncClient,
     UnknownChange,
+    connect,
     decode,
     open_client,
     open_sync_client,
 )
-from odds_service.client.following import ReplayFollower
+from odds_service.client.following import ReplayFollower, Split
 from odds_service.client.requests import replay_request
 from odds_service.demo.replay import run_replay
 from odds_service.model.market import MarketKey
@@ -279,3 +281,33 @@ def test_what_is_due_follows_from_the_speed() -> None:
 def test_a_speed_is_above_0(speed: float) -> None:
     with pytest.raises(ValueError, match="speed"):
         ReplayFollower(replay_request(Filter(), None, None), speed=speed)
+
+
+async def test_cut_in_the_midst_the_client_goes_on_without_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stored, "PAGE_CHANGES", 15)
+    book = eventful()
+    start, end = Cursor(EPOCH, 10), Cursor(EPOCH, book.feed.head_revision)
+    async with serving(book) as server:
+
+        def read() -> None:
+            with open_sync_client(server.address) as client:
+                whole = list(replayed(client, start, end))
+            with connect(server.address) as stub:
+                request = replay_request(Filter(), start, end)
+                count = sum(1 for _ in stub.Replay(request))
+                assert count > 6
+                for cut in range(1, count):
+                    follower = ReplayFollower(request)
+                    follower.split = Split.CHANGES
+                    found = []
+                    for most in (cut, count):
+                        for message in islice(stub.Replay(follower.request()), most):
+                            follower.hand_out(follower.take(message))
+                            while (change := follower.next_change()) is not None:
+                                found.append(seen(change, follower.now, follower.odds))
+                    assert found == whole
+                    assert follower.is_complete()
+
+        await trio.to_thread.run_sync(read)

@@ -25,7 +25,7 @@ ENV PATH=/opt/odds/bin:$PATH \
 USER 10001:10001
 WORKDIR /var/lib/odds
 VOLUME /var/lib/odds
-EXPOSE 50051 9464
+EXPOSE 50051 8050 9464
 # SIGTERM drains the write queue; Docker kills after 10 s unless told otherwise
 # (`docker stop --time 60`, `stop_grace_period: 60s`, `terminationGracePeriodSeconds: 60`).
 STOPSIGNAL SIGTERM

@@ -122,6 +122,25 @@ class Tokens:
                 return grant
         return None
 
+    def seal(self, client: str, text: str) -> str:
+        """Return a seal that only the holder of a present client's token could have given a text.
+
+        Raises:
+            LookupError: No token has this client.
+        """
+        for digest, grant in self._grants:
+            if grant.client == client:
+                return _seal(digest, text)
+        raise LookupError(client)
+
+    def sealed_by(self, text: str, seal: str) -> str | None:
+        """Return the client whose token sealed a text; None for another seal or a token gone."""
+        found = None
+        for digest, grant in self._grants:
+            if hmac.compare_digest(_seal(digest, text).encode(), seal.encode()):
+                found = grant.client
+        return found
+
     def adopt(self, other: "Tokens") -> None:
         """Accept the tokens of another value from now on, and no others."""
         self._settings, self._marks = other._settings, other._marks
@@ -149,6 +168,10 @@ class Tokens:
         if grants != self._grants:
             self.version += 1
         self._grants = grants
+
+
+def _seal(digest: bytes, text: str) -> str:
+    return hmac.new(digest, text.encode(), hashlib.sha256).hexdigest()
 
 
 def has_token(authorization: str) -> bool:

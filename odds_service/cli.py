@@ -9,9 +9,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from odds_service import __version__
-from odds_service.commands.extras import missing_extra
 from odds_service.commands.streams import complain, end_line, tolerate_encodings
-from odds_service.errors import OddsServiceError, first_in
+from odds_service.errors import OddsServiceError, first_in, missing_extra
 
 # Command -> its line in the overview. A command's module, with gRPC or all of the service, is
 # imported when the command runs; a test holds these lines to the commands' own docstrings.
@@ -23,8 +22,12 @@ COMMANDS: Final = {
     "watch": "Print changes until ^C, resuming by itself after a lost connection.",
     "events": "List events in the order of their start.",
     "status": "Print revisions, sources, the age of odds, queues, storage and subscribers.",
+    "runs": "List the fetches of the sources, the newest first.",
+    "coverage": "Count the events and markets of each competition that each bookmaker has now.",
+    "unmapped": "List the markets that no table maps, the commonest first.",
     "history": "Print, export or draw stored changes in order, or print closing odds.",
     "value": "Value your own bets against the closing odds of each bookmaker, without its margin.",
+    "export": "Write the history as tables: a folder that grows, or one file.",
     "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
     "reload": "Make the service read its settings again, and print what it did.",
     "health": "Ask whether the service is serving; exit with code 1 if it is not. Needs no token.",
@@ -34,7 +37,9 @@ COMMANDS: Final = {
     "db": "Upgrade, verify, back up or restore the database, or handle its dead letters.",
 }
 # Commands that need the extra `server`, and modules that come with it alone.
-SERVER_COMMANDS: Final = frozenset({"serve", "demo", "replay", "config", "try", "sources", "db"})
+SERVER_COMMANDS: Final = frozenset(
+    {"serve", "demo", "replay", "config", "try", "sources", "db", "export"}
+)
 _PLACES: Final = {"try": "try_source"}  # commands whose modules have other names
 SERVER_MODULES: Final = ("alembic", "grpc_health", "httpx", "pydantic_settings", "trio_asyncio")
 

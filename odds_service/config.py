@@ -140,9 +140,9 @@ class HttpSettings(_Section):
 
     Attributes:
         listen: `host:port`; port 0 takes a free one. The rules of `server.listen` hold here too.
-        hosts: The names under which callers reach a listener on loopback, beside `localhost` and
-            the loopback addresses. Requests that name another are refused, since a web page could
-            have sent them.
+        hosts: The names under which callers reach the door, beside `localhost` and the loopback
+            addresses. Requests that name another are refused, since a web page could have sent
+            them; but without names, a listener that is not on loopback answers to every name.
         origins: The web pages of other hosts that may read, such as `https://desk.example.com`.
     """
 

@@ -59,6 +59,16 @@ class Superseded(StorageError):
     """Another process has taken this database over; this one must end."""
 
 
+def missing_extra(subject: str, extra: str) -> SettingsError:
+    """Return the error for an extra that is not installed.
+
+    Args:
+        subject: The feature that needs the extra, as the subject of the error text.
+        extra: The name of the extra in pyproject.toml.
+    """
+    return SettingsError(f"{subject} needs an extra: pip install 'odds-service[{extra}]'")
+
+
 class BelowFloor(OddsServiceError):
     """A revision or time lies before the kept history, or after its end."""
 

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from odds_service.model.asks import Asks
 from odds_service.model.change import Change, Commit
 from odds_service.model.event import Event
-from odds_service.model.market import Market
+from odds_service.model.market import AtStart, Market
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.model.source import SourceState
@@ -106,6 +106,33 @@ class HistoryPage(Struct, frozen=True):
     unstored: list[int]
 
 
+# The columns of LogRows, named as in odds_history.
+LOG_COLUMNS: Final = (
+    "revision", "detected_at", "kind", "reason", "event_id", "source", "bookmaker", "market",
+    "line", "participant", "snapshot_id", "observed_at", "before", "after", "other_line", "ended",
+)  # fmt: skip
+
+
+class LogRows(NamedTuple):
+    """A part of the log as stored rows, in order, for readers that need no values.
+
+    Attributes:
+        rows: the selected rows, with LOG_COLUMNS. Times are datetimes, or microseconds since 1970.
+        upto: revision up to which these are all selected rows.
+    """
+
+    rows: Sequence[Sequence[Any]]
+    upto: int
+
+
+class Extent(Struct, frozen=True):
+    """The log of a database: revisions with floor < revision <= durable."""
+
+    database_id: str
+    floor: int
+    durable: int
+
+
 class PastOdds(Struct, frozen=True):
     """The odds as they were at a revision.
 
@@ -137,8 +164,10 @@ class ClosingOdds(Struct, frozen=True):
 
     Attributes:
         confirmed_at: last time at which they were seen true, not after the start.
-        offered: whether they stood until the start; if False, the market had been suspended or
-            removed by then.
+        at_start: whether they still stood at the start.
+        looked_at: last look at the event at or before the start. It is later than confirmed_at if
+            the market was gone by then.
+        opening: the first OPEN odds of the market; None if the history does not reach back so far.
     """
 
     event_id: str
@@ -147,12 +176,46 @@ class ClosingOdds(Struct, frozen=True):
     bookmaker: str
     market: Market
     confirmed_at: datetime
-    offered: bool
+    at_start: AtStart
+    looked_at: datetime
+    opening: Market | None = None
+
+    @property
+    def offered(self) -> bool:
+        """Return whether the market is known to have been offered at the start."""
+        return self.at_start is AtStart.OFFERED
 
     @property
     def age_s(self) -> float:
         """Seconds from the last confirmation to the start."""
         return (self.start_time - self.confirmed_at).total_seconds()
+
+
+RunPlace = tuple[datetime, str, str]  # started_at, source, listing: the key of a run
+
+
+class RunsFilter(Struct, frozen=True, kw_only=True):
+    """A selection of runs that began at or after `start` and before `end`; None for no bound.
+
+    Attributes:
+        sources: the sources; empty for all.
+    """
+
+    sources: frozenset[str] = frozenset()
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+class RunsPage(Struct, frozen=True):
+    """Some runs, the newest first.
+
+    Attributes:
+        runs: the runs, without those whose records cannot be read.
+        next: the place before which the next page begins; None on the last page.
+    """
+
+    runs: list[ScrapeRun]
+    next: RunPlace | None
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
@@ -311,6 +374,39 @@ class Store(Protocol):
         """
         ...
 
+    async def extent(self) -> Extent:
+        """Return the identity of the database and the extent of its log."""
+        ...
+
+    async def log_rows(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = HistoryFilter()
+    ) -> LogRows:
+        """Return stored rows with after < revision <= upto that a filter selects, in order.
+
+        Rows that the filter may select or not, such as placeholders, are among them.
+
+        Args:
+            after: revision after which to begin.
+            upto: last revision of interest.
+            limit: bound of the number of rows.
+            only: the filter.
+
+        Raises:
+            BelowFloor: the history no longer holds the first of them.
+        """
+        ...
+
+    async def source_rows(self, after: int, upto: int) -> LogRows:
+        """Like log_rows(), for all changes of sources."""
+        ...
+
+    async def event_texts(self, event_ids: Sequence[str], revision: int) -> dict[str, str]:
+        """Return events as JSON text, as of a revision, by id; without those that are unknown.
+
+        An event without a change up to the revision is described by the earliest text known.
+        """
+        ...
+
     async def oldest_revision(self) -> int:
         """Return the first revision in the history; if empty, the first that it will hold."""
         ...
@@ -361,6 +457,16 @@ class Store(Protocol):
 
     async def closing_odds(self, event_ids: Sequence[str]) -> list[ClosingOdds]:
         """Return the closing odds of events, as far as the history reaches back."""
+        ...
+
+    async def runs(self, only: RunsFilter, before: RunPlace | None, limit: int) -> RunsPage:
+        """Return stored runs in descending order of their places.
+
+        Args:
+            only: the selection.
+            before: the place before which the page begins; None for the newest run.
+            limit: bound of the number of runs.
+        """
         ...
 
     async def dead_letters(self, after: int = 0, limit: int = 1_000) -> list[DeadLetter]:

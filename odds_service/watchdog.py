@@ -35,6 +35,10 @@ MAX_TASKS: Final = 50  # that are counted by name; the rest are OTHER
 OTHER: Final = "other"
 
 _LATE_S: Final = 0.5  # a delay of the watchdog itself that is not counted
+# The watchdog gets its turn every few milliseconds, unless the interpreter is held. A thread that
+# used more of a processor than this between two looks held it: a stopped process uses none. A share
+# of the time that passed would not do, since a busy machine gives a thread a small share.
+_HELD_S: Final = 0.5
 _STOPS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 
 log = structlog.get_logger(__name__)
@@ -122,14 +126,14 @@ class Watchdog:
             passed_s, used_s = now - looked, cpu_now_s - cpu_s
             looked, cpu_s = now, cpu_now_s
             # Late itself, the watchdog was stopped too, unless the thread held the interpreter.
-            if passed_s > BEAT_S + _LATE_S and used_s < passed_s / 2:
+            if passed_s > BEAT_S + _LATE_S and used_s < _HELD_S:
                 if passed_s - BEAT_S >= STALL_S:
                     self._paused(passed_s - BEAT_S)
                 passed_s = BEAT_S
             if self._beats != beats:
                 beats, missed_s, stood_s = self._beats, stood_s, 0.0
                 # The interpreter was held for all of the time between two looks.
-                if missed_s < STALL_S and used_s >= passed_s / 2 and passed_s > STALL_S + BEAT_S:
+                if missed_s < STALL_S and used_s >= _HELD_S and passed_s > STALL_S + BEAT_S:
                     self._stalled(passed_s, place_of(self._watched))
                     missed_s = passed_s
                 if missed_s >= STALL_S:

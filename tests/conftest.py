@@ -19,6 +19,7 @@ _SLOW: Final = (
     "tests/board/",
     "tests/e2e/", "tests/faults/", "tests/examples/", "tests/tools/", "tests/commands/",
     "tests/storage/", "tests/upgrade/", "tests/demo/", "tests/test_cli.py",
+    "tests/columns/", "tests/serving/test_columns.py",
     "tests/http/test_openapi_service.py", "tests/http/test_reference.py", "tests/rpc/test_fuzz.py",
     "tests/serving/test_history.py",
     "tests/serving/test_slow_readers.py", "tests/serving/test_watch.py",
@@ -30,12 +31,16 @@ _SLOW: Final = (
 )  # fmt: skip
 
 
+_LONGEST: Final = ("tests/faults/", "tests/e2e/", "tests/serving/test_history.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their place, and take the time limit off those that run for minutes.
 
-    The file that takes longest comes first: last, it would keep one worker waiting for the other.
+    Files that take minutes come first: last, one would keep a worker at work while others wait.
     """
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/faults/"))
+    for place in reversed(_LONGEST):
+        items.sort(key=lambda item: not item.nodeid.startswith(place))
     many_examples = settings().max_examples >= examples.LONG
     for item in items:
         if item.nodeid.startswith(_SLOW) or ".zip]" in item.nodeid:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -13,7 +14,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from odds_service.access import check_address
+from odds_service.access import check_address, check_http
 from odds_service.cli import load
 from odds_service.config import Settings, ShutdownSettings, load_settings
 from odds_service.health import METHOD
@@ -85,12 +86,24 @@ def test_compose_gives_the_service_its_settings(monkeypatch: pytest.MonkeyPatch)
     settings = compose_settings(monkeypatch)
     for section in (settings.server, settings.metrics):
         check_address(section)
-    (published,) = SERVICES["service"]["ports"]
-    host, outer, inner = published.split(":")
-    assert ip_address(host).is_loopback  # for it is served without a guard
-    assert int(inner) == int(outer) == port_of(settings.server.listen)
+    check_http(settings.http, settings.server)
+    published = [each.split(":") for each in SERVICES["service"]["ports"]]
+    ports = [port_of(settings.server.listen), port_of(settings.http.listen)]
+    assert [int(inner) for _, _, inner in published] == ports
+    for host, outer, inner in published:
+        assert ip_address(host).is_loopback  # for it is served without a guard
+        assert outer == inner
+    assert settings.http.hosts == ["localhost"]  # so names that lead to loopback are refused
     check_command(SERVICES["service"]["command"])
-    assert SERVICES["service"]["healthcheck"]["test"][:3] == ["CMD", "odds-service", "health"]
+    shell, probes = SERVICES["service"]["healthcheck"]["test"]
+    assert shell == "CMD-SHELL"
+    by_grpc, by_http = probes.split(" && ")
+    check_command(by_grpc.split()[1:])
+    (url,) = re.findall(r"http://[^']+", by_http)
+    assert url == f"http://127.0.0.1:{port_of(settings.http.listen)}/readyz"
+    program, flag, code = shlex.split(by_http)
+    assert (program, flag) == ("python", "-c")
+    compile(code, "the probe", "exec")
     assert float(SERVICES["service"]["stop_grace_period"].removesuffix("s")) > longest_stop_s()
     # What a stop spills outlives the container.
     workdir = re.findall(r"^WORKDIR (\S+)$", DOCKERFILE, re.MULTILINE)[-1]
@@ -159,10 +172,13 @@ def test_kubernetes_gives_the_service_its_settings(
     settings = kubernetes_settings(monkeypatch, tmp_path)
     for section in (settings.server, settings.metrics):
         check_address(section)
+    check_http(settings.http, settings.server)
     check_command(container()["args"])
     ports = {port["name"]: port["containerPort"] for port in container()["ports"]}
     assert ports == {
-        "grpc": port_of(settings.server.listen), "metrics": port_of(settings.metrics.listen)
+        "grpc": port_of(settings.server.listen),
+        "http": port_of(settings.http.listen),
+        "metrics": port_of(settings.metrics.listen),
     }  # fmt: skip
     exposed = {port["targetPort"]: port["port"] for port in MANIFESTS["Service"]["spec"]["ports"]}
     assert exposed == ports
@@ -177,12 +193,23 @@ def test_kubernetes_gives_the_service_its_settings(
     assert places[str(settings.database.spill_folder)] in kept
 
 
-@pytest.mark.parametrize("probe", ["startupProbe", "readinessProbe", "livenessProbe"])
-def test_kubernetes_probes_by_grpc_without_tls(
-    probe: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("probe", "path"), [("readinessProbe", "/readyz"), ("livenessProbe", "/healthz")]
+)
+def test_kubernetes_probes_the_http_door(
+    probe: str, path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = kubernetes_settings(monkeypatch, tmp_path)
-    asked = container()[probe]
+    assert container()[probe]["httpGet"] == {"path": path, "port": "http"}
+    assert not settings.http.hosts  # callers come under the pod's name
+    assert settings.server.tls_certificate is None  # otherwise it needs `scheme: HTTPS`
+
+
+def test_kubernetes_waits_for_the_start_by_grpc_without_tls(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = kubernetes_settings(monkeypatch, tmp_path)
+    asked = container()["startupProbe"]
     assert asked["grpc"] == {"port": port_of(settings.server.listen)}
     assert settings.server.tls_certificate is None  # a gRPC probe cannot use it
     assert METHOD == "/grpc.health.v1.Health/Check"  # what a gRPC probe calls

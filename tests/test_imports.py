@@ -25,7 +25,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"feed", "access", "reconcile", "delays", "reloads"}),
     frozenset({"cache", "certificates"}),
     frozenset({"filters"}),
-    frozenset({"stream", "wire", "sources", "storage"}),
+    frozenset({"stream", "wire", "sources", "storage", "columns"}),
     frozenset({"pipeline", "serving", "metrics", "restore"}),
     frozenset({"rpc", "http"}),
     frozenset({"assembly"}),
@@ -68,7 +68,7 @@ OWNERS: Final = {
     "prometheus_client": {"metrics"},
     "trio_asyncio": {"bridge"},
     "asyncio": {"bridge", "serving", "rpc", "http", "client", "storage"},
-    "pyarrow": {"commands"},
+    "pyarrow": {"columns", "commands"},
     "matplotlib": {"commands"},
     "typer": {"cli", "commands", "demo.__main__"},
     # Text from outside reaches a terminal through commands.output alone.

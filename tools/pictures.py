@@ -1,9 +1,10 @@
-"""Pictures of the terminal for the README, made from the real output of the demo.
+"""Pictures of the terminal and the board for the README and docs, made from the demo.
 
 python -m tools.pictures [FOLDER]
 
-Starts the demo on a free port, runs each command at a pseudo-terminal, and writes what its screen
-shows as SVG to docs/pictures. Run it when the output of a command has changed.
+Starts the demo on free ports, runs each command at a pseudo-terminal, and writes what its screen
+shows as SVG to docs/pictures; then the views of the board as WebP (board_pictures.py). Run it when
+the output of a command or a view of the board has changed.
 """
 
 import re
@@ -22,6 +23,7 @@ from rich.text import Text
 
 from odds_service.client import ServiceError, open_sync_client
 from tests.support.terminal import at_terminal
+from tools.board_pictures import make_pictures
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDER: Final = ROOT / "docs" / "pictures"
@@ -46,12 +48,11 @@ def pictures(server: str, event: str) -> dict[str, list[str]]:
 def main(folder: str = str(FOLDER)) -> None:
     """Make all pictures."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        server = f"127.0.0.1:{free.getsockname()[1]}"
+    server, board = _free(), _free()
     with tempfile.TemporaryFile() as log:
         demo = subprocess.Popen(
             [sys.executable, "-m", "odds_service", "demo", "--no-table", "--listen", server,
-             "--board", ""],
+             "--board", board],
             stdout=log, stderr=log, cwd=ROOT,
         )  # fmt: skip
         try:
@@ -63,9 +64,15 @@ def main(folder: str = str(FOLDER)) -> None:
                     raise SystemExit(f"{name}: exit code {seen.code}: {seen.text}")
                 shown = ["odds-service", *(short(each, event) for each in command)]
                 (Path(folder) / f"{name}.svg").write_text(drawn(seen.raw, " ".join(shown)))
+            make_pictures(f"http://{board}", event, Path(folder))
         finally:
             demo.terminate()
             demo.wait()
+
+
+def _free() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 def _first_event(server: str) -> str:

@@ -37,6 +37,7 @@ from odds_service.client.requests import (
     reload_request,
     replay_request,
 )
+from odds_service.client.run_values import Run, RunOutcome
 from odds_service.client.series_values import BookmakerSeries, PriceSeries
 from odds_service.client.sync import SyncClient, connect, open_sync_client
 from odds_service.client.sync_iterating import SyncReplay, SyncWatch
@@ -75,7 +76,7 @@ from odds_service.client.values import (
 )
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event, EventStatus
-from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
+from odds_service.model.market import AtStart, Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.overround import SUSPECT_BELOW, BestMarket, BestPrice, Exclusion, Suspicion
 from odds_service.model.reload import Reloaded
 from odds_service.model.source import SourceStatus
@@ -89,6 +90,7 @@ __all__ = [
     "AsyncHistory",
     "AsyncReplay",
     "AsyncWatch",
+    "AtStart",
     "BestMarket",
     "BestPrice",
     "BookmakerCoverage",
@@ -133,6 +135,8 @@ __all__ = [
     "Refreshed",
     "RefreshedSource",
     "Reloaded",
+    "Run",
+    "RunOutcome",
     "ServiceError",
     "SourceChange",
     "SourceMatch",

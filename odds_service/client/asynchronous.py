@@ -8,9 +8,10 @@ from datetime import datetime
 from odds_service.client import decode
 from odds_service.client.address import Address, address_of
 from odds_service.client.calls import CALL_S, AsyncCalls
+from odds_service.client.frames import ClosedList
 from odds_service.client.iterating import AsyncHistory
 from odds_service.client.transport import AsyncTransport
-from odds_service.client.values import EVERYTHING, ClosedEvent, Filter, ListedEvent
+from odds_service.client.values import EVERYTHING, Filter, ListedEvent
 from odds_service.model.cursor import Cursor
 
 
@@ -60,13 +61,13 @@ class AsyncClient(AsyncCalls):
         """Return all events in the order of their start; `timeout_s` applies to each page."""
         return [event async for event in self._events(where, timeout_s)]
 
-    async def closing_odds(self, where: Filter = EVERYTHING) -> list[ClosedEvent]:
+    async def closing_odds(self, where: Filter = EVERYTHING) -> ClosedList:
         """Return the closing odds of events that have started, in the order of their start.
 
         The whole list is held in memory, so choose the filter accordingly.
         """
         async with self._closing_pages(where) as pages:
-            return list(decode.closed_events([page async for page in pages]))
+            return ClosedList(decode.closed_events([page async for page in pages]))
 
     def history(
         self,

@@ -1,12 +1,13 @@
 """The client's calls, independent of the loop."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Final, TypeVar
 
 from odds_service.client import decode, market_values, requests
 from odds_service.client.errors import client_closed
 from odds_service.client.following import HistoryFollower, ReplayFollower, WatchFollower
+from odds_service.client.frames import ArrowTable, Columns
 from odds_service.client.iterating import (
     AsyncEvents,
     AsyncHistory,
@@ -16,6 +17,7 @@ from odds_service.client.iterating import (
     AsyncWatch,
 )
 from odds_service.client.market_values import Coverage, MarketTypes, UnmappedMarket
+from odds_service.client.run_values import Run, run
 from odds_service.client.series_values import PriceSeries, price_series
 from odds_service.client.transport import AsyncTransport
 from odds_service.client.values import EVERYTHING, Filter, Odds, Refreshed
@@ -25,6 +27,7 @@ from odds_service.model.reload import Reloaded
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 CALL_S: Final = 60.0  # the default deadline of a call
+RUNS: Final = 1_000  # the most runs returned by default
 
 L = TypeVar("L", AsyncWatch, AsyncReplay, AsyncHistory)
 
@@ -172,6 +175,38 @@ class AsyncCalls:
             await self._transport.call(lambda stub: stub.ListUnmapped, request, timeout_s)
         )
 
+    async def runs(
+        self,
+        sources: Iterable[str] = (),
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        most: int | None = RUNS,
+        timeout_s: float = CALL_S,
+    ) -> tuple[Run, ...]:
+        """Return the stored fetches of the sources, the newest first, fetched page by page.
+
+        Args:
+            sources: The sources; empty for all.
+            start: Only runs that began at or after this aware time; None for the oldest kept.
+            end: Only runs that began before this aware time; None for the newest.
+            most: The most runs to return; None for all, which can be millions.
+            timeout_s: The deadline of each page, in seconds.
+
+        Raises:
+            ServiceError: A page failed.
+        """
+        request = requests.runs_request(sources, start, end)
+        found: list[Run] = []
+        while most is None or len(found) < most:
+            request.page_size = RUNS if most is None else min(most - len(found), RUNS)
+            page = await self._transport.call(lambda stub: stub.ListRuns, request, timeout_s)
+            found += [run(each) for each in page.runs]
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                break
+        return tuple(found)
+
     async def reload(self, *, timeout_s: float = CALL_S) -> Reloaded:
         """Make the server read its settings again, and return what it did; for operators.
 
@@ -253,11 +288,34 @@ class AsyncCalls:
     def _history(
         self, where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
     ) -> AsyncHistory:
-        follower = HistoryFollower(requests.history_request(where, start, end))
+        return self._opened(
+            requests.history_request(where, start, end),
+            lambda: self._history_columns(where, start, end),
+        )
+
+    def _opened(
+        self, request: pb.GetHistoryRequest, columns: Callable[[], Awaitable[ArrowTable]]
+    ) -> AsyncHistory:
+        follower = HistoryFollower(request)
         reading = AsyncReading(self._transport, lambda stub: stub.GetHistory, follower)
-        history = AsyncHistory(reading)
+        history = AsyncHistory(reading, columns)
         self._add(history, self._histories)
         return history
+
+    async def _history_columns(
+        self, where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
+    ) -> ArrowTable:
+        """Read stored changes as columns."""
+        columns, batches = Columns(), []
+        request = requests.columns_request(where, start, end)
+
+        async def again() -> ArrowTable:
+            return await self._history_columns(where, start, end)
+
+        async with self._opened(request, again) as history:
+            async for page in history.pages():
+                batches += columns.take(page)
+        return columns.table(batches)
 
     def _add(self, stream: L, streams: set[L]) -> None:
         """Add a stream to those that the client closes; raise ServiceError if it is closed.

@@ -32,7 +32,7 @@ from odds_service.client.values import (
 )
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event, EventStatus
-from odds_service.model.market import NO_LINE, Market, MarketKey, MarketStatus, Outcome
+from odds_service.model.market import NO_LINE, AtStart, Market, MarketKey, MarketStatus, Outcome
 from odds_service.model.overround import BestMarket, BestPrice, Exclusion
 from odds_service.model.price import canonical_line
 from odds_service.model.reload import Reloaded
@@ -46,6 +46,7 @@ _KINDS: Final = {int(kind): kind for kind in ChangeKind}
 _MARKET_STATUSES: Final = {int(status): status for status in MarketStatus}
 _EVENT_STATUSES: Final = {int(status): status for status in EventStatus}
 _SOURCE_STATUSES: Final = {int(status): status for status in SourceStatus}
+_AT_STARTS: Final = {int(status): status for status in AtStart}
 _EXCLUSIONS: Final = {int(exclusion): exclusion for exclusion in Exclusion}
 
 
@@ -293,6 +294,11 @@ def closed_event(message: pb.ClosedEvent) -> ClosedEvent:
                 confirmed_at=moment(each.confirmed_at),
                 age_s=each.age.ToTimedelta().total_seconds(),
                 offered=each.offered,
+                at_start=_AT_STARTS.get(each.at_start, AtStart.NOT_KNOWN),
+                looked_at=moment(
+                    each.looked_at if each.HasField("looked_at") else each.confirmed_at
+                ),
+                opening=market(each.opening) if each.HasField("opening") else None,
             )
             for each in message.odds
         ),

@@ -9,6 +9,13 @@ from typing import Generic, Self, TypeVar
 from odds_service.client import decode
 from odds_service.client.errors import ServiceError, StreamGap, client_closed
 from odds_service.client.following import Ended, Follower, MapFollower, Split
+from odds_service.client.frames import (
+    ArrowTable,
+    PandasFrame,
+    PolarsFrame,
+    pandas_frame,
+    polars_frame,
+)
 from odds_service.client.odds_map import OddsMap
 from odds_service.client.stub_methods import M, Q, Streaming
 from odds_service.client.transport import AsyncStream, AsyncTransport
@@ -307,8 +314,13 @@ class AsyncHistory(_ClosedOnExit):
             was closed before the end.
     """
 
-    def __init__(self, reading: AsyncReading[pb.GetHistoryRequest, pb.HistoryPage, None]) -> None:
+    def __init__(
+        self,
+        reading: AsyncReading[pb.GetHistoryRequest, pb.HistoryPage, None],
+        columns: Callable[[], Awaitable[ArrowTable]],
+    ) -> None:
         self._reading = reading
+        self._columns = columns
         self._page: list[HistoricalChange] = []
         self._cut_off = False
 
@@ -329,6 +341,25 @@ class AsyncHistory(_ClosedOnExit):
     def pages(self) -> AsyncIterator[pb.HistoryPage]:
         """Iterate over the raw messages of the contract."""
         return _Each(self._next_page)
+
+    async def to_arrow(self) -> ArrowTable:
+        """Return a pyarrow.Table with one row for each outcome of a change, from the first on.
+
+        docs/history-schema.md describes its columns.
+
+        Raises:
+            ServiceError: The call failed.
+            SettingsError: The extra `parquet` is not installed.
+        """
+        return await self._columns()
+
+    async def to_pandas(self) -> PandasFrame:
+        """Return a pandas.DataFrame with the columns of to_arrow(); needs the extra `pandas`."""
+        return pandas_frame(await self.to_arrow())
+
+    async def to_polars(self) -> PolarsFrame:
+        """Return a polars.DataFrame with the columns of to_arrow(); needs the extra `polars`."""
+        return polars_frame(await self.to_arrow())
 
     async def _next_page(self) -> pb.HistoryPage:
         while True:

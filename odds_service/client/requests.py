@@ -120,6 +120,15 @@ def replay_request(
     return request
 
 
+def columns_request(
+    where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
+) -> pb.GetHistoryRequest:
+    """Build a request for GetHistory that asks for columns; see history_request()."""
+    request = history_request(where, start, end)
+    request.form = pb.HISTORY_FORM_ARROW
+    return request
+
+
 def closing_request(where: Filter) -> pb.GetClosingOddsRequest:
     """Build a request for GetClosingOdds."""
     return pb.GetClosingOddsRequest(filter=filter_message(where))
@@ -186,6 +195,18 @@ def series_request(
     )
     if key.line:
         request.line = float(key.line)
+    if start is not None:
+        request.from_time.CopyFrom(timestamp(start))
+    if end is not None:
+        request.to_time.CopyFrom(timestamp(end))
+    return request
+
+
+def runs_request(
+    sources: Iterable[str], start: datetime | None, end: datetime | None
+) -> pb.ListRunsRequest:
+    """Build a request for ListRuns. Raises ValueError for a naive time."""
+    request = pb.ListRunsRequest(sources=sources)
     if start is not None:
         request.from_time.CopyFrom(timestamp(start))
     if end is not None:

@@ -22,7 +22,8 @@ class BookmakerSeries(Struct, frozen=True, kw_only=True):
         names: Outcome -> its name.
         offered: Whether one could bet.
         overround: Σ 1/price − 1 at each point; None where it cannot be told.
-        closing: The index of the point that held at the event's start; None before the start.
+        closing: The index of the point that held at the event's start; None before the start, and
+            where the span ends before it.
         thinned: Whether points were left out.
     """
 

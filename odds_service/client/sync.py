@@ -9,7 +9,9 @@ import grpc
 from odds_service.client import decode
 from odds_service.client.address import Address, address_of, channel_options
 from odds_service.client.errors import service_error
+from odds_service.client.frames import ArrowBatch, ClosedEvents, Columns, StoredChanges
 from odds_service.client.on_threads import ThreadTransport
+from odds_service.client.requests import columns_request
 from odds_service.client.sync_calls import CALL_S, SyncCalls
 from odds_service.client.values import (
     EVERYTHING,
@@ -83,8 +85,11 @@ class SyncClient(SyncCalls):
         """Iterate over events in the order of their start; `timeout_s` applies to each page."""
         yield from self._events(where, timeout_s)
 
-    def closing_odds(self, where: Filter = EVERYTHING) -> Iterator[ClosedEvent]:
+    def closing_odds(self, where: Filter = EVERYTHING) -> ClosedEvents:
         """Iterate over the closing odds of started events, in the order of their start."""
+        return ClosedEvents(self._closed_events(where))
+
+    def _closed_events(self, where: Filter) -> Iterator[ClosedEvent]:
         with self._closing_pages(where) as pages:
             yield from decode.closed_events(pages)
 
@@ -94,7 +99,7 @@ class SyncClient(SyncCalls):
         *,
         start: Cursor | datetime | None = None,
         end: Cursor | datetime | None = None,
-    ) -> Iterator[HistoricalChange]:
+    ) -> StoredChanges:
         """Iterate over stored changes in their order, resuming by itself after a disconnect.
 
         Args:
@@ -106,6 +111,13 @@ class SyncClient(SyncCalls):
             ServiceError: The call failed and a retry would not help, or the client was closed
                 before the end.
         """
+        return StoredChanges(
+            self._stored(where, start, end), lambda: self._history_columns(where, start, end)
+        )
+
+    def _stored(
+        self, where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
+    ) -> Iterator[HistoricalChange]:
         with self._history(where, start, end) as reading:
             yield from reading
 
@@ -119,3 +131,21 @@ class SyncClient(SyncCalls):
         """Iterate like history(), but over the raw messages of the contract."""
         with self._history(where, start, end) as reading:
             yield from reading.pages()
+
+    def history_batches(
+        self,
+        where: Filter = EVERYTHING,
+        *,
+        start: Cursor | datetime | None = None,
+        end: Cursor | datetime | None = None,
+    ) -> Iterator[ArrowBatch]:
+        """Iterate like history(), but over the RecordBatches that to_arrow() joins.
+
+        Raises:
+            SettingsError: The extra `parquet` is not installed.
+        """
+        columns = Columns()
+        request = columns_request(where, start, end)
+        with self._opened(request, lambda: self._history_columns(where, start, end)) as reading:
+            for page in reading.pages():
+                yield from columns.take(page)

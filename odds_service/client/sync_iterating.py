@@ -10,6 +10,13 @@ from typing import Generic, Self, TypeVar
 from odds_service.client import decode
 from odds_service.client.errors import ServiceError, StreamGap, client_closed
 from odds_service.client.following import Ended, Follower, MapFollower, Split
+from odds_service.client.frames import (
+    ArrowTable,
+    PandasFrame,
+    PolarsFrame,
+    pandas_frame,
+    polars_frame,
+)
 from odds_service.client.odds_map import OddsMap
 from odds_service.client.stub_methods import M, Q, Streaming
 from odds_service.client.sync_transport import SyncStream, SyncTransport
@@ -299,8 +306,13 @@ class SyncHistory(_ClosedOnExit):
             was closed before the end.
     """
 
-    def __init__(self, reading: SyncReading[pb.GetHistoryRequest, pb.HistoryPage, None]) -> None:
+    def __init__(
+        self,
+        reading: SyncReading[pb.GetHistoryRequest, pb.HistoryPage, None],
+        columns: Callable[[], ArrowTable],
+    ) -> None:
         self._reading = reading
+        self._columns = columns
         self._page: list[HistoricalChange] = []
         self._cut_off = False
 
@@ -321,6 +333,25 @@ class SyncHistory(_ClosedOnExit):
     def pages(self) -> Iterator[pb.HistoryPage]:
         """Iterate over the raw messages of the contract."""
         return _Each(self._next_page)
+
+    def to_arrow(self) -> ArrowTable:
+        """Return a pyarrow.Table with one row for each outcome of a change, from the first on.
+
+        docs/history-schema.md describes its columns.
+
+        Raises:
+            ServiceError: The call failed.
+            SettingsError: The extra `parquet` is not installed.
+        """
+        return self._columns()
+
+    def to_pandas(self) -> PandasFrame:
+        """Return a pandas.DataFrame with the columns of to_arrow(); needs the extra `pandas`."""
+        return pandas_frame(self.to_arrow())
+
+    def to_polars(self) -> PolarsFrame:
+        """Return a polars.DataFrame with the columns of to_arrow(); needs the extra `polars`."""
+        return polars_frame(self.to_arrow())
 
     def _next_page(self) -> pb.HistoryPage:
         while True:

@@ -10,7 +10,7 @@ import enum
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
@@ -18,7 +18,7 @@ from odds_service.client.errors import ServiceError
 from odds_service.model import snapshot
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event
-from odds_service.model.market import Market, MarketKey
+from odds_service.model.market import AtStart, Market, MarketKey
 from odds_service.model.overround import BestMarket
 from odds_service.model.snapshot import BookmakerKey
 from odds_service.model.source import SourceStatus
@@ -123,6 +123,30 @@ class Odds(Struct, frozen=True):
     durable_revision: int
     events: Mapping[str, EventOdds]
     sources: Mapping[str, SourceState]
+
+    def to_arrow(self) -> Any:
+        """Return a pyarrow.Table with one row for each outcome; needs the extra `parquet`.
+
+        docs/history-schema.md describes its columns.
+
+        Raises:
+            SettingsError: The extra is not installed.
+        """
+        from odds_service.client.frames import current_table
+
+        return current_table(self)
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame with the columns of to_arrow(); needs the extra `pandas`."""
+        from odds_service.client.frames import pandas_frame
+
+        return pandas_frame(self.to_arrow())
+
+    def to_polars(self) -> Any:
+        """Return a polars.DataFrame with the columns of to_arrow(); needs the extra `polars`."""
+        from odds_service.client.frames import polars_frame
+
+        return polars_frame(self.to_arrow())
 
 
 class MarketChange(Struct, frozen=True, kw_only=True):
@@ -334,8 +358,10 @@ class ClosingOdds(Struct, frozen=True, kw_only=True):
     """The last open odds of a market before its event started.
 
     `confirmed_at` is their last confirmation, no later than the start, and `age_s` the seconds from
-    then to the start. `offered` is true if they stood until the start, false if the market was
-    suspended or removed before it.
+    then to the start. `at_start` says whether they still stood at the start, and `offered` is true
+    only if it is OFFERED. `looked_at` is the last look at the event, later than `confirmed_at` if
+    the market was gone by then. `opening` holds the market's first open odds, None if the history
+    does not reach back to them.
     """
 
     bookmaker: str
@@ -344,6 +370,9 @@ class ClosingOdds(Struct, frozen=True, kw_only=True):
     confirmed_at: datetime
     age_s: float
     offered: bool
+    at_start: AtStart
+    looked_at: datetime
+    opening: Market | None = None
 
 
 class ClosedEvent(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Final
 from odds_service.client import enum_word
 from odds_service.commands.output import Cell
 from odds_service.commands.prices import Prices, prices_in
-from odds_service.commands.text import key_text, why_text
+from odds_service.commands.text import counted, key_text, why_text
 from odds_service.commands.times import Times
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
@@ -139,7 +139,7 @@ def _remark(message: pb.WatchChangesResponse, kind: str | None) -> str | None:
         return f"{intent} ({reason.replace('_', ' ')}) at revision {at}"
     if kind == "image_end":
         end = message.image_end
-        return f"image: {end.events} events, {end.markets} markets"
+        return f"image: {counted(end.events, 'event')}, {counted(end.markets, 'market')}"
     if kind == "lagged":
         return f"changes {message.lagged.lost_from} to {message.lagged.lost_to} were missed"
     return message.closing.reason if kind == "closing" else None

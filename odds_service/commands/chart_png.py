@@ -7,8 +7,8 @@ import math
 from datetime import UTC
 from typing import IO, Any, Final
 
-from odds_service.commands.extras import missing_extra
 from odds_service.commands.price_series import PriceHistory, Steps
+from odds_service.errors import missing_extra
 
 WIDTH_IN: Final = 12.0
 PANEL_IN: Final = 2.9  # height of one outcome

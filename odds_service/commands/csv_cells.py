@@ -1,7 +1,9 @@
-"""Cells of CSV files: safe to open in a spreadsheet."""
+"""CSV: cells that are safe to open in a spreadsheet, and rows of them."""
 
+import csv
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from odds_service.commands.visible import visible
 
@@ -19,3 +21,13 @@ def csv_cell(value: Any) -> Any:
     if isinstance(value, str):
         return f"'{visible(value)}" if value.startswith(_RUN) else visible(value)
     return value
+
+
+def write_rows(columns: Sequence[str], rows: Iterable[Iterable[object]], file: IO[str]) -> None:
+    """Write a heading and rows as UTF-8 to a text file, whose own encoding does not matter."""
+    file.flush()
+    with open(file.fileno(), "w", encoding="utf-8", newline="", closefd=False) as out:
+        writer = csv.writer(out)
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([csv_cell(cell) for cell in row])

@@ -18,10 +18,12 @@ from odds_service.commands.first_steps import demo_at, next_commands, typed
 from odds_service.commands.live_table import LiveTable
 from odds_service.commands.output import Output, unique_length
 from odds_service.commands.running import run_in_trio
+from odds_service.commands.text import counted
 from odds_service.commands.times import Times
 from odds_service.config import Settings, load_settings
-from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
-from odds_service.demo.settings import SimulationSettings
+from odds_service.demo.bookmaker import SimulatedBookmaker
+from odds_service.demo.second import SecondSettings, run_both
+from odds_service.demo.settings import Happening, SimulationSettings
 from odds_service.errors import OddsServiceError, SettingsError
 from odds_service.logs import configure_logs
 from odds_service.ports import is_taken, next_free
@@ -31,9 +33,23 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 # Events stay for as long as real matches, so that an id that was seen can be asked for later.
 SIMULATION: Final = SimulationSettings(
-    sports=2, events=12, bookmakers=4, markets_per_bookmaker=5, pace="clock", step_s=1.0,
-    lead_s=2_400.0, in_play_s=5_400.0, event_absence_share=0.000_1, in_play_change_share=0.1,
+    seed=10, sports=2, events=12, bookmakers=6, markets_per_bookmaker=5, pace="clock", step_s=1.0,
+    lead_s=2_400.0, in_play_s=5_400.0, event_absence_share=0.000_1, in_play_change_share=0.2,
+    regions=("uk", "eu", "us"),
+    # All of it within the first two minutes, for those who look for no longer.
+    happenings=(
+        Happening(kind="goal", at_s=12.0, every_s=27.0, lasts_s=6.0),
+        Happening(kind="drift", at_s=20.0, every_s=90.0, lasts_s=45.0),
+        Happening(kind="postponed", at_s=35.0),
+        Happening(kind="ended", at_s=75.0),
+    ),
 )  # fmt: skip
+FIRST_REGIONS: Final = ("uk", "eu")
+SECOND: Final = SecondSettings(
+    sports=frozenset({"soccer_arvenia"}), markets=frozenset({"h2h", "totals"}),
+    down_from_s=40.0, down_to_s=70.0,
+)  # fmt: skip
+SECOND_REGIONS: Final = ("us",)
 REAL_INTERVAL_S: Final = 60.0  # for the real API, where each pull costs quota
 GO_ON: Final = "go on with docs/tutorial.md: from here to a source of your own and a back-test"
 
@@ -98,11 +114,11 @@ async def _demo(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
         if os.environ.get("ODDS_API_KEY"):
-            source = {"sports": sports, "interval_s": REAL_INTERVAL_S}
+            tables = [{"sports": sports, "interval_s": REAL_INTERVAL_S}]
         else:
-            source = await _simulated(nursery)
-        table = {"kind": "the-odds-api"} | source
-        chosen = settings.model_copy(update={"sources": [table]})
+            tables = await _simulated(nursery)
+        sources = [{"kind": "the-odds-api"} | table for table in tables]
+        chosen = settings.model_copy(update={"sources": sources})
         async with trio.open_nursery() as serving:
             running: Running = await serving.start(run_service, chosen, stop)
             board = board_address(running.server.addresses[1:])
@@ -117,17 +133,25 @@ async def _demo(
         nursery.cancel_scope.cancel()
 
 
-async def _simulated(nursery: trio.Nursery) -> dict[str, Any]:
-    port: int = await nursery.start(run_bookmaker, SIMULATION)
-    offer = SimulatedBookmaker(SIMULATION)
-    return {
-        "url": f"http://127.0.0.1:{port}",
-        "api_key": "simulated",
-        "sports": offer.sport_keys,
-        "regions": list(SIMULATION.regions),
-        "markets": list(offer.market_keys),
-        "interval_s": SIMULATION.step_s,
-    }
+async def _simulated(nursery: trio.Nursery) -> list[dict[str, Any]]:
+    """Serve a simulated bookmaker and a second source of it; return their settings."""
+    first = SimulatedBookmaker(SIMULATION)
+    ports: tuple[int, int] = await nursery.start(run_both, first, SECOND)
+    return [
+        {
+            "name": name,
+            "url": f"http://127.0.0.1:{port}",
+            "api_key": "simulated",
+            "sports": keys,
+            "regions": list(regions),
+            "markets": markets,
+            "interval_s": SIMULATION.step_s,
+        }
+        for name, port, keys, regions, markets in (
+            ("the-odds-api", ports[0], first.sport_keys, FIRST_REGIONS, first.market_keys),
+            ("second", ports[1], sorted(SECOND.sports), SECOND_REGIONS, sorted(SECOND.markets)),
+        )
+    ]
 
 
 async def _show(running: Running, with_table: bool, board: str, refused: str) -> None:
@@ -203,8 +227,8 @@ class _Hints:
 def _summary(running: Running, table: LiveTable) -> str:
     feed = running.parts.feed
     return (
-        f"{table.changes} changes seen; revision {feed.head_revision}, "
-        f"stored up to {feed.durable_revision}; {len(running.parts.cache.events)} events"
+        f"{counted(table.changes, 'change')} seen; revision {feed.head_revision}, "
+        f"stored up to {feed.durable_revision}; {counted(len(running.parts.cache.events), 'event')}"
     )
 
 

@@ -138,8 +138,8 @@ def foreign_clocks(reply: pb.GetStatusResponse) -> Iterator[str]:
     for source in reply.sources:
         if source.clock_ahead or source.clock_behind:
             yield (
-                f"{source.state.source}, its clock: {source.clock_ahead:,} changes ahead of ours, "
-                f"{source.clock_behind:,} over a day behind; in no delay"
+                f"{source.state.source}, its clock: {counted(source.clock_ahead, 'change')} "
+                f"ahead of ours, {source.clock_behind:,} over a day behind; in no delay"
             )
 
 

@@ -1,6 +1,6 @@
 """The names in a selection: ids by unique prefix, and near names if nothing matches."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Final, TypeVar
 
@@ -111,22 +111,41 @@ def explain_nothing(
             f"nothing matches then{f': no such event {events}' if events else ''}"
         )
     known = _Known(stub)
+    if not known.ids:
+        return NothingMatches("nothing matches: the service has no events yet; see `status`")
+    return nothing_of(
+        "no event has all of that",
+        ("sport", where.sports, known.sports),
+        ("competition", where.competitions, known.competitions),
+        ("event", (*where.event_ids, *event_ids), known.ids),
+        ("bookmaker", where.bookmakers, known.bookmakers),
+        ("source", where.sources, known.sources),
+        ("market", where.markets, known.markets() if where.markets else ()),
+    )
+
+
+def nothing_of(
+    otherwise: str, *kinds: tuple[str, Sequence[str], Collection[str]]
+) -> NothingMatches:
+    """Return the error for names that match nothing: the unknown ones, each with near names.
+
+    Args:
+        otherwise: The text if all names are known.
+        kinds: (kind, the names asked for, the known names).
+    """
     unknown = [
         f"no {kind} {text!r}" + _offer(get_close_matches(text.lower(), names, NEAR, ALIKE))
-        for kind, chosen, names in (
-            ("sport", where.sports, known.sports),
-            ("competition", where.competitions, known.competitions),
-            ("event", (*where.event_ids, *event_ids), known.ids),
-            ("bookmaker", where.bookmakers, known.bookmakers),
-            ("source", where.sources, known.sources),
-            ("market", where.markets, known.markets() if where.markets else ()),
-        )
+        for kind, chosen, names in kinds
         for text in chosen
         if text not in names
     ]
-    if not known.ids:
-        return NothingMatches("nothing matches: the service has no events yet; see `status`")
-    return NothingMatches("nothing matches: " + ("; ".join(unknown) or "no event has all of that"))
+    return NothingMatches("nothing matches: " + ("; ".join(unknown) or otherwise))
+
+
+def known_sources(stub: pb_grpc.OddsServiceStub) -> set[str]:
+    """Return the sources of the service, and those of its odds."""
+    status = stub.GetStatus(pb.GetStatusRequest(), timeout=CALL_S)
+    return {each.state.source for each in status.sources} | _Known(stub).sources
 
 
 class _Known:

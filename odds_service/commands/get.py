@@ -24,6 +24,7 @@ from odds_service.commands.options import (
     LogPlace,
     connection,
     log_place,
+    one_form,
     output,
     selection,
     takes,
@@ -69,8 +70,7 @@ def get(
     shown: Times,
 ) -> None:
     """Print the current or past odds, with bookmakers side by side."""
-    if as_csv and as_json:
-        raise typer.BadParameter("give one of --csv and --json")
+    one_form(as_csv=as_csv, as_json=as_json)
     at = as_of.at if as_of else None
     if isinstance(at, datetime) and at > datetime.now(UTC):
         raise typer.BadParameter(f"--as-of {shown.iso(at)} is in the future")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -11,17 +11,17 @@ from odds_service.client import (
     Address,
     Cursor,
     Filter,
-    HistoricalChange,
     ServiceError,
     SyncClient,
     closing_request,
     connect,
     open_sync_client,
 )
+from odds_service.columns.new_files import new_file
 from odds_service.commands.change_lines import ChangeLines
 from odds_service.commands.chart_png import draw
 from odds_service.commands.chart_text import chart_lines
-from odds_service.commands.exporting import WRITERS, export, new_file
+from odds_service.commands.exporting import WRITERS, write_batches
 from odds_service.commands.finding import NothingMatches, explain_nothing, resolved
 from odds_service.commands.odds_table import heading
 from odds_service.commands.options import (
@@ -45,6 +45,7 @@ from odds_service.model.price import canonical_line
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 TERMINAL: Final = "-"
+AT_START: Final = {pb.AT_START_OFFERED: "open", pb.AT_START_NOT_OFFERED: "withdrawn"}
 
 
 @takes(address=connection, where=selection, out=output, shown=times)
@@ -68,7 +69,7 @@ def history(
     ] = None,
     export_to: Annotated[
         Path | None,
-        typer.Option("--export", metavar="FILE", help="Write FILE.csv or FILE.parquet."),
+        typer.Option("--export", metavar="FILE", help="Write a new .parquet, .arrow or .csv."),
     ] = None,
     closing: Annotated[
         bool,
@@ -107,7 +108,7 @@ def history(
     if chart is not None:
         _check_chart(chart, where)
     if export_to is not None and export_to.suffix.lower() not in WRITERS:
-        raise typer.BadParameter(f"{export_to} ends neither in {' nor in '.join(WRITERS)}")
+        raise typer.BadParameter(f"{export_to} ends in none of {', '.join(WRITERS)}")
     with connect(address) as stub:
         where = resolved(stub, where, past=True)
     if closing:
@@ -121,26 +122,28 @@ def history(
         with open_sync_client(address) as client:
             place = _Place(start, _last_revision(client, end))
             with counting("revisions", out, place.of) as count:
-                changes = count(client.history(where, start=start, end=end))
-                rows = export(changes, export_to)
+                batches = count(client.history_batches(where, start=start, end=end))
+                rows = write_batches(batches, export_to)
         out.remark(f"{counted(rows, 'row')} in {export_to}")
     else:
         _print_changes(address, where, (start, end), prices, as_json, out, shown)
 
 
 class _Place:
-    """The place of a change between the first revision and the last one, if that is known."""
+    """The place of a batch between the first revision and the last one, if that is known."""
 
     def __init__(self, start: Cursor | datetime | None, last: int | None) -> None:
         self._before = start.revision if isinstance(start, Cursor) else None
         self._last = last
 
-    def of(self, change: HistoricalChange) -> tuple[int, int | None]:
-        """Return the revisions up to a change, and all of them."""
+    def of(self, batch: Any) -> tuple[int, int | None]:
+        """Return the revisions up to the end of a batch, and all of them."""
         if self._before is None:
-            self._before = change.revision - 1
+            self._before = batch["revision"][0].as_py() - 1
         last = self._last
-        return change.revision - self._before, None if last is None else last - self._before
+        return batch["revision"][
+            -1
+        ].as_py() - self._before, None if last is None else last - self._before
 
 
 def _last_revision(client: SyncClient, end: Cursor | datetime | None) -> int | None:
@@ -223,6 +226,7 @@ def _closing_grid(closed: pb.ClosedEvent, prices: Prices) -> Grid:
     grid = Grid(
         Column(name="market", folds=True),
         Column(name="bookmaker", folds=True),
+        Column(name="opening odds", folds=True),
         Column(name="closing odds", folds=True),
         Column(name="last seen", right=True),
         Column(name="then"),
@@ -233,22 +237,27 @@ def _closing_grid(closed: pb.ClosedEvent, prices: Prices) -> Grid:
         grid.add(
             key_text(odds.market.key),
             odds.bookmaker,
-            "  ".join(
-                f"{outcome_name(closed.event, each.key)} {form.outcome(each)}"
-                for each in odds.market.outcomes
-            ),
+            _outcomes(closed, odds.opening, form),
+            _outcomes(closed, odds.market, form),
             f"{age_text(age_s)} before" if age_s >= 1 else "at the start",
-            "open" if odds.offered else "withdrawn",
+            AT_START.get(odds.at_start, "not known"),
         )
     return grid
+
+
+def _outcomes(closed: pb.ClosedEvent, market: pb.Market, form: Prices) -> str:
+    return "  ".join(
+        f"{outcome_name(closed.event, each.key)} {form.outcome(each)}" for each in market.outcomes
+    )
 
 
 def _compared(closed: pb.ClosedEvent) -> Iterator[set[float]]:
     """Yield the prices of each outcome over all bookmakers, which a reader compares."""
     found: dict[tuple[str, str], set[float]] = {}
     for odds in closed.odds:
-        for key, prices in prices_in(odds.market).items():
-            found.setdefault((key_text(odds.market.key), key), set()).update(prices)
+        for market in (odds.opening, odds.market):
+            for key, prices in prices_in(market).items():
+                found.setdefault((key_text(odds.market.key), key), set()).update(prices)
     yield from found.values()
 
 

@@ -1,11 +1,10 @@
 """The odds of an answer as CSV: one line for each outcome and bookmaker."""
 
-import csv
 from datetime import UTC
 from typing import IO, Final
 
 from odds_service.client import enum_word
-from odds_service.commands.csv_cells import csv_cell
+from odds_service.commands.csv_cells import write_rows
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 COLUMNS: Final = (
@@ -23,16 +22,14 @@ def write_csv(reply: pb.GetOddsResponse, file: IO[str]) -> None:
         reply: The answer of GetOdds.
         file: A text file, whose own encoding does not matter.
     """
-    file.flush()
-    with open(file.fileno(), "w", encoding="utf-8", newline="", closefd=False) as out:
-        writer = csv.writer(out)
-        writer.writerow(COLUMNS)
-        for entry in reply.events:
-            for odds in entry.bookmakers:
-                for market in odds.markets:
-                    for outcome in market.outcomes:
-                        cells = _cells(entry.event, odds, market, outcome)
-                        writer.writerow([csv_cell(cell) for cell in cells])
+    rows = (
+        _cells(entry.event, odds, market, outcome)
+        for entry in reply.events
+        for odds in entry.bookmakers
+        for market in odds.markets
+        for outcome in market.outcomes
+    )
+    write_rows(COLUMNS, rows, file)
 
 
 def _cells(

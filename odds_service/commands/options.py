@@ -19,6 +19,14 @@ LOG_PLACE: Final = "TIME|CURSOR"
 AsJson = Annotated[
     bool, typer.Option("--json", help="One JSON object per line (protobuf's JSON mapping).")
 ]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Lines of CSV, with a heading.")]
+Source = Annotated[list[str] | None, typer.Option("--source", help="Only this source; repeatable.")]
+
+
+def one_form(*, as_csv: bool, as_json: bool) -> None:
+    """Raise typer.BadParameter for two forms of output."""
+    if as_csv and as_json:
+        raise typer.BadParameter("give one of --csv and --json")
 
 
 def connection(

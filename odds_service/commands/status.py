@@ -9,7 +9,7 @@ from odds_service.client import Address, connect, enum_word
 from odds_service.commands import figures
 from odds_service.commands.options import AsJson, connection, output, takes, times
 from odds_service.commands.output import Cell, Column, Grid, Output
-from odds_service.commands.text import age_text, counted, why_text
+from odds_service.commands.text import age_text, counted, tally, why_text
 from odds_service.commands.times import Times
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
@@ -168,11 +168,11 @@ def _remarks_on(source: pb.SourceStatus) -> Iterator[tuple[str, str]]:
     if why := why_text(source.state):
         yield "why it is so", why
     if source.problems:
-        yield "failed, skipped", _tally(dict(source.problems), len(source.problems))
+        yield "failed, skipped", tally(dict(source.problems), len(source.problems))
     if source.markets_unmapped:
         share = source.markets_unmapped / (source.markets_mapped + source.markets_unmapped)
         told = f"{source.markets_unmapped} ({share:.1%} of those read)"
-        names = _tally(dict(source.unmapped), NAMES_SHOWN)
+        names = tally(dict(source.unmapped), NAMES_SHOWN)
         yield "unmapped markets", f"{told}: {names}" if names else told
     if source.new_events or source.new_events_left_out:
         left_out = f", {source.new_events_left_out:,} left out as too many at once"
@@ -182,13 +182,6 @@ def _remarks_on(source: pb.SourceStatus) -> Iterator[tuple[str, str]]:
         answers = f", {counted(source.answers_left_out, 'answer')} left out for too many of them"
         told = f"{source.changes:,} in known events"
         yield "changes", told + (answers if source.answers_left_out else "")
-
-
-def _tally(times: dict[str, int], most: int) -> str:
-    """Return the most frequent names with their counts: `bad_price (3), timeout (1)`."""
-    names = sorted(times.items(), key=lambda each: (-each[1], each[0]))
-    more = f" and {counted(len(names) - most, 'other name')}" if len(names) > most else ""
-    return ", ".join(f"{name} ({count})" for name, count in names[:most]) + more
 
 
 def _fresh(source: pb.SourceStatus) -> str:

@@ -1,5 +1,7 @@
 """Text forms of the contract's messages, for people."""
 
+from collections.abc import Mapping
+
 from odds_service.client import MarketKey
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
@@ -34,6 +36,13 @@ def age_text(seconds: float) -> str:
 def counted(number: int, one: str) -> str:
     """Return a number with a noun: `1 event`, `2 events`."""
     return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
+def tally(times: Mapping[str, int], most: int) -> str:
+    """Return the most frequent names with their counts: `bad_price (3), timeout (1)`."""
+    names = sorted(times.items(), key=lambda each: (-each[1], each[0]))
+    more = f" and {counted(len(names) - most, 'other name')}" if len(names) > most else ""
+    return ", ".join(f"{name} ({count})" for name, count in names[:most]) + more
 
 
 def why_text(state: pb.SourceState) -> str:

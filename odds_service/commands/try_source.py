@@ -154,7 +154,7 @@ def _left_out(tried: _Tried) -> Iterator[str]:
         return
     unmapped = Counter(observation.unmapped)
     share = observation.mapped / (observation.mapped + unmapped.total())
-    yield f"mapped {share:.1%} of {observation.mapped + unmapped.total():,} markets"
+    yield f"mapped {share:.1%} of {counted(observation.mapped + unmapped.total(), 'market')}"
     if unmapped:
         yield f"unmapped: {_commonest(unmapped)}"
 

@@ -34,6 +34,7 @@ from odds_service.commands.options import (
 from odds_service.commands.output import Output
 from odds_service.commands.prices import Format, OddsFormat, Prices
 from odds_service.commands.replaying import Pace, show_replay
+from odds_service.commands.text import counted
 from odds_service.commands.times import Times
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
@@ -174,7 +175,7 @@ def _show_table(
     state = {"": "connecting"}
 
     def summary() -> str:
-        return f"{table.changes} changes · {state['']}"
+        return f"{counted(table.changes, 'change')} · {state['']}"
 
     table = LiveTable(shown, lines, f"odds as they change · {server} · ^C ends", summary)
     with table.shown(out.console) as redraw:

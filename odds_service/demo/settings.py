@@ -8,6 +8,25 @@ import msgspec
 from odds_service.demo.names import MOST_BOOKMAKERS
 
 
+class Happening(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happens to one event of each sport at a set time, beside the random walk.
+
+    Attributes:
+        kind: "goal": an event in play has no odds for a while, then others. "drift": before the
+            start of an event, its favourite gets longer odds at one bookmaker after the other.
+            "postponed": the next event to start gets a later start. "ended": the event that
+            began first is over, and a new one comes.
+        at_s: Seconds from the start of the simulation.
+        every_s: Seconds to the next time, for another event; 0: it happens once.
+        lasts_s: The length of a goal's break or of a drift.
+    """
+
+    kind: Literal["goal", "drift", "postponed", "ended"]
+    at_s: float
+    every_s: float = 0.0
+    lasts_s: float = 0.0
+
+
 class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes and paces of the simulation; the defaults resemble recorded series.
 
@@ -52,6 +71,8 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     bookmaker_absence_share: float = 0.004  # of a bookmaker on an event
     event_absence_share: float = 0.002
     empty_share: float = 0.000_5  # of bodies: empty, and the next has the same odds again
+
+    happenings: tuple[Happening, ...] = ()
 
     api_key: str | None = None  # None: any key will do, but there must be one
     quota: int = 100_000_000  # credits; an odds body costs markets x regions

@@ -13,12 +13,15 @@ from typing import Final
 import msgspec
 
 from odds_service.demo import names
-from odds_service.demo.settings import SimulationSettings
+from odds_service.demo.settings import Happening, SimulationSettings
 from odds_service.demo.walk import Fair, Sides, WalkingMarket, chosen, open_markets
 
 MOST_CATCH_UP_STEPS: Final = 20  # after a pause, by clock; further steps are skipped
 POSTPONED_SHARE: Final = 0.000_3  # of events before their start, per step
 TEAMS: Final = 200
+GOAL_STEP: Final = 0.2  # of the fair odds at a goal, in probability
+DRIFT_STEP: Final = 0.006  # of the fair odds at each step of a drift
+POSTPONED_BY: Final = timedelta(hours=2)
 
 
 class EventFields(msgspec.Struct, frozen=True):
@@ -61,10 +64,14 @@ class Book:
 class SimulatedEvent:
     """One event with all its bookmakers."""
 
-    __slots__ = ("absent_until", "books", "fair", "fields", "head", "markets", "slots", "start")
+    __slots__ = (
+        "absent_until", "books", "broken_until", "fair", "fields", "head", "markets",
+        "slots", "start",
+    )  # fmt: skip
 
     def __init__(self, fields: EventFields, start: datetime, fair: Fair, books: list[Book]) -> None:
         self.absent_until = 0
+        self.broken_until = 0  # until then the event is listed without odds
         self.fair = fair
         self.books = books
         self.markets = [market for book in books for market in book.markets]
@@ -94,6 +101,10 @@ class SimulatedSport:
         self.sport = sport
         self._settings = settings
         self._rng = Random(f"{settings.seed}:{sport.key}")
+        self._staging = Random(
+            f"{settings.seed}:{sport.key}:happenings"
+        )  # leaves the walk as it is
+        self._staged: dict[Happening, SimulatedEvent] = {}
         self._start = start.replace(microsecond=0)
         self._step = 0
         self._walked = (
@@ -159,7 +170,9 @@ class SimulatedSport:
         step = self._walked
         books = []
         for book in event.books:
-            if book.absent_until > step or book.key not in wanted.bookmakers:
+            if max(book.absent_until, event.broken_until) > step:
+                continue
+            if book.key not in wanted.bookmakers:
                 continue
             markets = []
             for market in book.markets:
@@ -197,6 +210,8 @@ class SimulatedSport:
                 self.events[index] = self._open_event(arriving=True)
             else:
                 self._move(event, now)
+        for happening in settings.happenings:
+            self._stage(happening, now)
         self._stamp_all()
 
     def _move(self, event: SimulatedEvent, now: datetime) -> None:
@@ -226,6 +241,49 @@ class SimulatedSport:
             market, slot = event.slots[index]
             market.move(slot, rng, settings.line_move_share)
             market.stamp = b""  # a change always gets a new stamp
+
+    def _stage(self, happening: Happening, now: datetime) -> None:
+        """Begin a happening at its time, or go on with one that lasts."""
+        since_s = self._step * self._settings.step_s - happening.at_s
+        if happening.every_s and since_s >= 0:
+            since_s %= happening.every_s
+        if 0 <= since_s < self._settings.step_s:
+            self._begin(happening, now)
+        elif happening in self._staged and not 0 <= since_s < happening.lasts_s:
+            del self._staged[happening]
+        if (event := self._staged.get(happening)) is None:
+            return
+        if happening.kind == "goal":  # bookmakers find their new prices while they take no bets
+            self._reprice(event.slots)
+        elif happening.kind == "drift":
+            event.fair.home += -DRIFT_STEP if event.fair.home > 0.5 else DRIFT_STEP
+            followers = event.books[self._step % 2 :: 2]
+            self._reprice([(book.markets[0], 0) for book in followers])
+
+    def _begin(self, happening: Happening, now: datetime) -> None:
+        begun = sorted(
+            (event for event in self.events if event.start <= now), key=lambda event: event.start
+        )
+        to_come = sorted(
+            (event for event in self.events if event.start > now), key=lambda event: event.start
+        )
+        match happening.kind:
+            case "goal" if begun:
+                event = self._staging.choice(begun)
+                event.broken_until = self._walked + round(happening.lasts_s / self._settings.step_s)
+                event.fair.score(self._staging.choice((GOAL_STEP, -GOAL_STEP)))
+                self._staged[happening] = event
+            case "drift" if to_come:
+                self._staged[happening] = max(to_come, key=lambda each: abs(each.fair.home - 0.5))
+            case "postponed" if to_come:
+                to_come[0].set_start(to_come[0].start + POSTPONED_BY)
+            case "ended" if begun:
+                self.events[self.events.index(begun[0])] = self._open_event(arriving=True)
+
+    def _reprice(self, slots: list[tuple[WalkingMarket, int]]) -> None:
+        for market, slot in slots:
+            market.move(slot, self._staging, 0.0)
+            market.stamp = b""
 
     def _absence_steps(self) -> int:
         settings, rng = self._settings, self._rng

@@ -64,6 +64,12 @@ class Fair:
         self.spread += rng.gauss(0.0, FAIR_LINE_STEP)
         self.total = max(1.0, self.total + rng.gauss(0.0, FAIR_LINE_STEP))
 
+    def score(self, step: float) -> None:
+        """Move the home side's chances by a goal; more points are to be expected, too."""
+        self.home = _reflect(self.home + step)
+        self.spread -= step / self.slope
+        self.total += 0.5
+
     def even_line(self, market: "WalkingMarket", slot: "Slot") -> float:
         """Return the line at which both sides are equally likely."""
         if market.family == "spreads":

@@ -13,12 +13,12 @@ from odds_service.config import HttpSettings
 from odds_service.http.board_files import board_routes
 from odds_service.http.bodies import WholeBodies
 from odds_service.http.errors import error_response
-from odds_service.http.guarding import Guarding
+from odds_service.http.guarding import Bounding, Guarding
 from odds_service.http.openapi import show_document
 from odds_service.http.reference import reference_routes
 from odds_service.http.routes import call_routes
 from odds_service.http.scraping import Scrape
-from odds_service.http.session import authorization, check_reader, session_routes
+from odds_service.http.session import Sessions, check_reader, session_routes
 from odds_service.serving.errors import Refused, StatusCode, refused
 from odds_service.serving.server import Room
 
@@ -34,17 +34,22 @@ def application(
         closed: Whether only the owner can reach the door if it asks for no tokens.
         scrape: Reads the metrics; None for a door without.
     """
+    sessions = Sessions(room.guard.tokens)
     routes = [
-        *call_routes(room, closed),
-        *session_routes(room, closed=closed),
+        *call_routes(room, sessions, closed),
+        *session_routes(room, sessions, closed=closed),
         *_probes(room),
         Route("/openapi.json", show_document),
         *reference_routes(),
         *board_routes(),
     ]
     if scrape is not None:
-        routes.append(_metrics(room, settings, scrape, closed=closed))
-    middleware = [Middleware(WholeBodies), Middleware(Guarding, settings)]
+        routes.append(_metrics(room, settings, sessions, scrape, closed=closed))
+    middleware = [
+        Middleware(Bounding, settings),
+        Middleware(WholeBodies),
+        Middleware(Guarding, settings),
+    ]
     if settings.origins:
         middleware.append(
             Middleware(
@@ -79,13 +84,15 @@ def _told(fault: str) -> Response:
     return PlainTextResponse(f"{fault or 'ok'}\n", 503 if fault else 200, headers)
 
 
-def _metrics(room: Room, settings: HttpSettings, scrape: Scrape, *, closed: bool) -> Route:
+def _metrics(
+    room: Room, settings: HttpSettings, sessions: Sessions, scrape: Scrape, *, closed: bool
+) -> Route:
     needs_token = not is_loopback(settings.listen.rpartition(":")[0])
 
     async def metrics(request: Request) -> Response:
         try:
             if needs_token:
-                check_reader(room, request, authorization(request), closed=closed)
+                check_reader(room, request, sessions.authorization(request), closed=closed)
         except Refused as refusal:
             return error_response(refusal)
         return await scrape(request.headers.get("accept", ""))

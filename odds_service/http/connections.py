@@ -28,6 +28,16 @@ IDLE_S: Final = 75.0  # until the head of a connection's next request is there
 HANDSHAKE_S: Final = 20.0
 LINGER_S: Final = 1.0  # for the last bytes to reach a client whose connection closes
 CONNECTIONS: Final = 5_000  # at once, those of streams included; further ones are closed
+# A page of this door runs its own files alone, and no other page may show it in a frame.
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'"
+    " data:; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PAGE_HEADERS: Final = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
 
 log = structlog.get_logger(__name__)
 
@@ -139,8 +149,15 @@ class _Connection(TCPServer):
             self._socket.shutdown(socket.SHUT_RDWR)
 
 
+class _Config(Config):
+    """hypercorn's settings, with headers in every answer, those that hypercorn makes too."""
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        return [*super().response_headers(protocol), *PAGE_HEADERS]
+
+
 def _config() -> Config:
-    config = Config()
+    config = _Config()
     config.errorlog = logging.getLogger("hypercorn.error")
     config.accesslog = None
     config.include_server_header = False

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from odds_service import __version__
 from odds_service.http.answers import JSON
+from odds_service.http.columns import TYPES
 from odds_service.http.errors import HTTP_STATUS
 from odds_service.http.openapi_parameters import parameters
 from odds_service.http.openapi_schemas import Schema, Schemas
@@ -178,7 +179,12 @@ def _content(method: MethodDescriptor, schemas: Schemas) -> Schema:
     failed = {"type": "object", "properties": {"error": schemas.status()}, "required": ["error"]}
     whole = _last_line(answer, rows, schemas)
     line = {"description": "One line.", "anyOf": [failed, whole, schemas.single(rows)]}
-    return {_bare(LINES): {"schema": line}}
+    found: Schema = {_bare(LINES): {"schema": line}}
+    if "columns" in answer.fields_by_name:
+        found |= {
+            kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES.values()
+        }
+    return found
 
 
 def _last_line(page: Descriptor, rows: FieldDescriptor, schemas: Schemas) -> Schema:

@@ -15,11 +15,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from odds_service.http.answers import answered
+from odds_service.http.columns import TYPES, Pieces, form_asked
 from odds_service.http.context import Caller
 from odds_service.http.errors import error_response
 from odds_service.http.lines import Lines
 from odds_service.http.queries import fill, from_body, in_parameters, parse_cursor
-from odds_service.http.session import authorization
+from odds_service.http.session import Sessions
 from odds_service.http.streaming import (
     Events,
     Runs,
@@ -29,9 +30,11 @@ from odds_service.http.streaming import (
     failed_event,
 )
 from odds_service.serving.admission import Entrance
+from odds_service.serving.auth import Holder
 from odds_service.serving.errors import Refused
 from odds_service.serving.server import Room
 from odds_service.wire.json_mapping import to_json
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 
 class Path(Struct, frozen=True):
@@ -61,6 +64,7 @@ PATHS: Final = (
     Path("GET", "/v1/markets", "ListMarkets"),
     Path("GET", "/v1/coverage", "GetCoverage"),
     Path("GET", "/v1/unmapped", "ListUnmapped"),
+    Path("GET", "/v1/runs", "ListRuns"),
     Path("POST", "/v1/reload", "Reload"),
 )
 
@@ -78,19 +82,21 @@ def takes_last_event_id(method: MethodDescriptor) -> bool:
     return sends_events(method) and "resume" in method.input_type.fields_by_name
 
 
-def call_routes(room: Room, closed: bool) -> list[Route]:
+def call_routes(room: Room, sessions: Sessions, closed: bool) -> list[Route]:
     """Return a route for each call. `closed`: see Entrance.answer."""
     events = Events()
     routes = []
     for path in PATHS:
         entrance = room.entrances[path.call]
-        endpoint = _endpoint(entrance, events, closed)
+        endpoint = _endpoint(entrance, sessions, events, closed)
         place = re.sub(r"{(\w+)}", r"{\1:path}", path.path)  # an id may hold a slash
         routes.append(Route(place, endpoint, methods=[path.verb]))
     return routes
 
 
-def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[..., object]:
+def _endpoint(
+    entrance: Entrance, sessions: Sessions, events: Events, closed: bool
+) -> Callable[..., object]:
     method = entrance.method
     asks = GetMessageClass(method.input_type)
     answers = GetMessageClass(method.output_type)
@@ -98,7 +104,7 @@ def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[...,
     async def answer(request: Request) -> Response | StreamResponse:
         try:
             message = await _message(request, asks(), takes_last_event_id(method))
-            wire, given = message.SerializeToString(), authorization(request)
+            wire, given = message.SerializeToString(), sessions.authorization(request)
             if not method.server_streaming:
                 reply = await entrance.answer(wire, Caller(request), given, closed=closed)
                 return await answered(request, to_json(answers.FromString(reply)))
@@ -106,7 +112,8 @@ def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[...,
                 await _begin(entrance, wire, request, given, closed)
         except Refused as refusal:
             return error_response(in_parameters(refusal, method.input_type))
-        kind = EVENT_STREAM if sends_events(method) else LINES
+        form = getattr(message, "form", pb.HISTORY_FORM_UNSPECIFIED)
+        kind = EVENT_STREAM if sends_events(method) else TYPES.get(form, LINES)
         if request.method == "HEAD":
             return Response(media_type=kind, headers={"cache-control": "no-store"})
         runs = _runs(entrance, wire, given, closed)
@@ -114,6 +121,9 @@ def _endpoint(entrance: Entrance, events: Events, closed: bool) -> Callable[...,
             shared = method.name == "WatchChanges"
             encode = events.event if shared else partial(event_of, answers)
             return StreamResponse(runs, EVENT_STREAM, encode, failed_event)
+        if form in TYPES:
+            pieces = Pieces(form)
+            return StreamResponse(runs, kind, pieces.encode, pieces.failed)
         lines = Lines(answers)
         return StreamResponse(runs, LINES, lines.encode, lines.failed, lines.ended)
 
@@ -135,7 +145,7 @@ class _Beginning(Caller):
 
 
 async def _begin(
-    entrance: Entrance, wire: bytes, request: Request, given: str, closed: bool
+    entrance: Entrance, wire: bytes, request: Request, given: str | Holder, closed: bool
 ) -> None:
     """Run a stream to its first message, for HEAD. Raises Refused."""
     context = _Beginning(request)
@@ -146,7 +156,7 @@ async def _begin(
             raise
 
 
-def _runs(entrance: Entrance, wire: bytes, given: str, closed: bool) -> Runs:
+def _runs(entrance: Entrance, wire: bytes, given: str | Holder, closed: bool) -> Runs:
     async def run(context: StreamContext) -> None:
         try:
             await entrance.stream(wire, context, given, closed=closed)
@@ -167,6 +177,8 @@ async def _message(request: Request, message: Message, takes_id: bool) -> Messag
     if request.method == "POST":
         from_body(message, await request.body())
     fill(message, request.query_params.multi_items())
+    if isinstance(message, pb.GetHistoryRequest) and not message.form:
+        message.form = form_asked(request)
     for name, value in request.path_params.items():
         setattr(message, name, value)
     last = request.headers.get("last-event-id", "")

@@ -31,6 +31,14 @@ class MarketKey(NamedTuple):
     participant: str = ""
 
 
+class AtStart(enum.IntEnum):
+    """A market at its event's start. NOT_KNOWN: nobody looked, or its source was not UP."""
+
+    OFFERED = 1
+    NOT_OFFERED = 2
+    NOT_KNOWN = 3
+
+
 class MarketStatus(enum.IntEnum):
     """OPEN: bettable. SUSPENDED: shown, not bettable now. REMOVED: gone from a complete payload."""
 

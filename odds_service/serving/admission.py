@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from odds_service.access import OWNER, Grant, Tokens
-from odds_service.serving.auth import RIGHTS, caller
+from odds_service.serving.auth import RIGHTS, Holder, caller
 from odds_service.serving.context import Context, StreamingContext
 from odds_service.serving.errors import Refused, StatusCode, as_refusal, exhausted
 from odds_service.serving.guard import Revocations
@@ -65,14 +65,14 @@ class Entrance:
         self._reads: Reads[Any] = ServerContext.asked if first else parsed
 
     async def answer(
-        self, request: bytes, context: Context, authorization: str, *, closed: bool
+        self, request: bytes, context: Context, authorization: str | Holder, *, closed: bool
     ) -> bytes:
         """Answer a call that has one reply.
 
         Args:
             request: The message as bytes.
             context: The caller's side of the call.
-            authorization: The token as it came, `Bearer …`; empty without one.
+            authorization: The token as it came, `Bearer …`, or its holder; empty without one.
             closed: Whether only the owner can reach the door if it asks for no tokens.
 
         Raises:
@@ -94,7 +94,7 @@ class Entrance:
         self,
         request: bytes,
         context: StreamingContext,
-        authorization: str,
+        authorization: str | Holder,
         *,
         closed: bool,
         gone: type[Exception] | tuple[type[Exception], ...] = (),
@@ -104,7 +104,7 @@ class Entrance:
         Args:
             request: The message as bytes.
             context: The caller's side of the call.
-            authorization: The token as it came, `Bearer …`; empty without one.
+            authorization: The token as it came, `Bearer …`, or its holder; empty without one.
             closed: Whether only the owner can reach the door if it asks for no tokens.
             gone: The errors by which the door's `write` says that the caller has left.
 
@@ -128,7 +128,7 @@ class Entrance:
         self._meter.end(_OK, began)
 
     def _admit(
-        self, context: Context, authorization: str, closed: bool
+        self, context: Context, authorization: str | Holder, closed: bool
     ) -> tuple[ServerContext, str, Grant]:
         peer = context.peer()
         client, grant = caller(self._tokens, authorization, peer, self._right, closed=closed)

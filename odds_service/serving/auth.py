@@ -29,8 +29,15 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "ListMarkets": Right.READ,
     "GetCoverage": Right.READ,
     "ListUnmapped": Right.READ,
+    "ListRuns": Right.READ,
     "Reload": Right.ADMIN,
 }
+
+
+class Holder(NamedTuple):
+    """A caller that has shown its token to the door before; `client` is the token's name."""
+
+    client: str
 
 
 class Caller(NamedTuple):
@@ -40,12 +47,15 @@ class Caller(NamedTuple):
     grant: Grant
 
 
-def caller(tokens: Tokens, given: str, peer: str, right: Right, *, closed: bool = True) -> Caller:
+def caller(
+    tokens: Tokens, given: str | Holder, peer: str, right: Right, *, closed: bool = True
+) -> Caller:
     """Return the caller of a call.
 
     Args:
         tokens: The accepted tokens.
-        given: The `authorization` that came with the call; empty without one.
+        given: The `authorization` that came with the call; empty without one. Or the holder of a
+            token that the door has seen.
         peer: The caller's address, in gRPC's form.
         right: The right that the call needs.
         closed: Whether only the owner can reach a port that asks for no tokens. If not, callers
@@ -58,9 +68,13 @@ def caller(tokens: Tokens, given: str, peer: str, right: Right, *, closed: bool 
     if not tokens.asked:
         grant = OWNER if closed or is_this_machine(peer) else EVERYONE
         return Caller(peer_host(peer), _entitled(grant, right))
-    if not has_token(given):
+    if isinstance(given, Holder):
+        tokens.look()
+        found = tokens.present(given.client)
+    elif has_token(given):
+        found = tokens.grant(given)
+    else:
         raise _unauthenticated("send `authorization: Bearer <token>` as metadata")
-    found = tokens.grant(given)
     if found is None:
         raise _unauthenticated("this server does not know the token")
     return Caller(found.client, _entitled(found, right))

@@ -77,6 +77,9 @@ def _pages(event: Event, closing: Sequence[ClosingOdds]) -> Iterator[pb.ClosingO
             market=_market(each.market),
             confirmed_at=timestamp(each.confirmed_at),
             offered=each.offered,
+            at_start=each.at_start,
+            looked_at=timestamp(each.looked_at),
+            opening=None if each.opening is None else _market(each.opening),
         )
         odds.age.FromTimedelta(each.start_time - each.confirmed_at)
         size += odds.ByteSize()

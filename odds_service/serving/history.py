@@ -2,24 +2,23 @@
 
 from collections.abc import Iterable, Iterator
 from heapq import merge
-from itertools import groupby
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final
 
 from odds_service.errors import BelowFloor
 from odds_service.filters.filtering import Selected
+from odds_service.serving.columns import send_columns
 from odds_service.serving.context import StreamingContext
 from odds_service.serving.errors import StatusCode, refused
-from odds_service.serving.parts import History
+from odds_service.serving.parts import History, StoredRows
 from odds_service.serving.reading import MESSAGE_BYTES
+from odds_service.serving.row_frames import Frame, FramePage, RowFrames, gap
 from odds_service.serving.server_context import ServerContext
 from odds_service.serving.span import not_kept, span
-from odds_service.serving.stored import StoredLog, StoredPage
+from odds_service.serving.stored import StoredLog
 from odds_service.wire.encode import change_wire
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
-from odds_service.wire.wire_fields import bytes_tag, delimited
 
-_CHANGES: Final = bytes_tag(pb.HistoryPage.CHANGES_FIELD_NUMBER)
 _BODY_BYTES: Final = MESSAGE_BYTES - 256  # room for the cursor
 
 
@@ -41,11 +40,18 @@ async def _send(
 ) -> None:
     selection = server.selection(request.filter)
     reached, upto = await span(server, store, request)
-    log = StoredLog(server, store, selection, reached)
+    if request.form != pb.HISTORY_FORM_UNSPECIFIED:
+        await send_columns(server, store, request.form, selection, (reached, upto), context)
+        return
+    log: StoredFrames | RowFrames
+    if isinstance(store, StoredRows) and not selection.by_event:
+        log = RowFrames(server, store, selection, reached)
+    else:
+        log = StoredFrames(StoredLog(server, store, selection, reached))
     while reached < upto:
         page = await log.next_page(upto)
-        server.usage.changes += len(page.selected)
-        for body, revision in bodies(page, reached):
+        server.usage.changes += page.selected
+        for body, revision in bodies(page):
             tail = pb.HistoryPage(
                 cursor=server.cursor(revision),
                 durable_revision=server.parts.feed.durable_revision,
@@ -54,48 +60,48 @@ async def _send(
         reached = page.reached
 
 
-class _Frame(NamedTuple):
-    """A change as bytes; frames of one group share a message if they fit."""
+class StoredFrames:
+    """Frames of a log whose changes are decoded, which any filter can select from."""
 
-    revision: int
-    group: int
-    wire: bytes
+    def __init__(self, log: StoredLog) -> None:
+        self._log = log
+
+    async def next_page(self, upto: int) -> FramePage:
+        """Read the next page; see StoredLog.next_page()."""
+        page = await self._log.next_page(upto)
+        frames = list(merge(_frames(page.selected), map(gap, page.unstored), key=itemgetter(0)))
+        return FramePage(frames, len(page.selected), page.reached)
 
 
-def bodies(page: StoredPage, start: int) -> Iterator[tuple[bytes, int]]:
+def _frames(selected: Iterable[Selected]) -> Iterator[Frame]:
+    group = 0
+    for change, joined in selected:
+        group = group if joined and group else change.revision
+        yield Frame(change.revision, group, change_wire(change))
+
+
+def bodies(page: FramePage) -> Iterator[tuple[bytes, int]]:
     """Yield a page as one or more message bodies, each with its last complete revision.
 
     A group too large for one body is spread over several; only the last one completes it.
-
-    Args:
-        page: The stored changes and gaps.
-        start: The revision before the page.
     """
-    frames = merge(_frames(page.selected), _gaps(page.unstored), key=itemgetter(0))
+    frames, count = page.frames, len(page.frames)
     held: list[bytes] = []
-    size = 0
-    for first, group in groupby(frames, key=itemgetter(1)):
-        wires = [wire for _, _, wire in group]
-        if held and size + sum(map(len, wires)) > _BODY_BYTES:
+    size = begin = 0
+    while begin < count:
+        first, group, wire = frames[begin]
+        end, whole = begin + 1, len(wire)
+        while end < count and frames[end][1] == group:
+            whole += len(frames[end][2])
+            end += 1
+        if held and size + whole > _BODY_BYTES:
             yield b"".join(held), first - 1
             held, size = [], 0
-        for wire in wires:
+        for _, _, wire in frames[begin:end] if end - begin > 1 else (frames[begin],):
             if held and size + len(wire) > _BODY_BYTES:
                 yield b"".join(held), first - 1
                 held, size = [], 0
             held.append(wire)
             size += len(wire)
+        begin = end
     yield b"".join(held), page.reached
-
-
-def _frames(selected: Iterable[Selected]) -> Iterator[_Frame]:
-    group = 0
-    for change, joined in selected:
-        group = group if joined and group else change.revision
-        yield _Frame(change.revision, group, change_wire(change))
-
-
-def _gaps(unstored: Iterable[int]) -> Iterator[_Frame]:
-    for revision in unstored:
-        change = pb.Change(revision=revision, kind=pb.CHANGE_KIND_UNSTORED)
-        yield _Frame(revision, revision, _CHANGES + delimited(change.SerializeToString()))

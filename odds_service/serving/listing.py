@@ -1,7 +1,5 @@
 """ListEvents: events page by page, each exactly once even if its start time moves in between."""
 
-import base64
-import binascii
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Final
@@ -16,6 +14,7 @@ from odds_service.model.snapshot import EventOdds, as_last_seen
 from odds_service.serving.context import Context
 from odds_service.serving.errors import Refused, bad_request
 from odds_service.serving.odds import OddsView
+from odds_service.serving.page_tokens import foreign, read, written
 from odds_service.serving.server_context import ServerContext
 from odds_service.store import HistoryFilter
 from odds_service.wire.encode import event_message
@@ -80,7 +79,7 @@ async def list_events(server: ServerContext, request: pb.ListEventsRequest, _: C
     )
     if len(entries) > size:
         listed_at = first if after is None or after.epoch else Cursor("", 0)
-        reply.next_page_token = _written(
+        reply.next_page_token = written(
             _PageToken(*place(entries[size - 1]), listed_at.epoch, listed_at.revision)
         )
     return reply.SerializeToString()
@@ -156,16 +155,7 @@ def _listed(view: OddsView, entry: EventOdds) -> pb.ListedEvent:
 
 
 def _page_token(text: str) -> _PageToken | None:
-    if not text:
-        return None
-    try:
-        token = msgspec.msgpack.decode(base64.urlsafe_b64decode(text), type=_PageToken)
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        token = None
-    if token is None or token.start_time.tzinfo is None or token.revision < 0:
-        raise bad_request("page_token", "was not issued by this service")
+    token = read(text, _PageToken)
+    if token is not None and (token.start_time.tzinfo is None or token.revision < 0):
+        raise foreign()
     return token
-
-
-def _written(token: _PageToken) -> str:
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode(token)).decode()

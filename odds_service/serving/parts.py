@@ -20,7 +20,16 @@ from odds_service.model.reload import Reloaded
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.status import ServiceStatus, UnmappedReport
-from odds_service.store import ClosingOdds, HistoryFilter, HistoryPage, StartedEvents
+from odds_service.store import (
+    ClosingOdds,
+    HistoryFilter,
+    HistoryPage,
+    LogRows,
+    RunPlace,
+    RunsFilter,
+    RunsPage,
+    StartedEvents,
+)
 
 
 class History(Protocol):
@@ -38,6 +47,21 @@ class History(Protocol):
 
     async def oldest_revision(self) -> int:
         """Return the first stored revision, or the next revision if none is stored."""
+        ...
+
+
+@runtime_checkable
+class StoredRows(Protocol):
+    """A store whose rows can be read as they are; both functions run under Trio."""
+
+    async def log_rows(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = ...
+    ) -> LogRows:
+        """Return stored rows in order. Raises BelowFloor."""
+        ...
+
+    async def event_texts(self, event_ids: Sequence[str], revision: int) -> dict[str, str]:
+        """Return events as JSON text, as of a revision."""
         ...
 
 
@@ -103,6 +127,15 @@ class ClosingOddsReader(Protocol):
 
     async def closing_odds(self, event_ids: Sequence[str]) -> Sequence[ClosingOdds]:
         """Return the closing odds of events."""
+        ...
+
+
+@runtime_checkable
+class RunsReader(Protocol):
+    """A store that also holds the runs of sources."""
+
+    async def runs(self, only: RunsFilter, before: RunPlace | None, limit: int) -> RunsPage:
+        """Return at most `limit` runs before a place, the newest first; runs under Trio."""
         ...
 
 

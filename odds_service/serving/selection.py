@@ -7,6 +7,7 @@ from typing import Final, Literal
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from odds_service.filters.selection import EVERYTHING, Selection
+from odds_service.model.text import is_text
 from odds_service.serving.errors import bad_request
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import utc_time
@@ -45,7 +46,7 @@ def checked_values(field: str, values: Iterable[str]) -> frozenset[str] | None:
     """Return the values of a repeated field, or None for all if there are none.
 
     Raises:
-        Refused: There are too many values, or one is empty or too long.
+        Refused: There are too many values, or one is empty, too long or no text.
     """
     chosen = frozenset(values)
     if not chosen:
@@ -58,6 +59,8 @@ def checked_values(field: str, values: Iterable[str]) -> frozenset[str] | None:
             raise bad_request(field, "holds an empty value")
         if len(value) > MAX_VALUE_CHARS:
             raise bad_request(field, f"a value is over {MAX_VALUE_CHARS} characters")
+        if not is_text(value):  # PostgreSQL would refuse the whole query
+            raise bad_request(field, "a value holds a NUL character")
     return chosen
 
 

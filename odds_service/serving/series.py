@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Literal
@@ -127,7 +126,8 @@ class _Reader:
             for odds in entry.bookmakers.values():
                 market, begins = odds.markets.get(self._key), at or past.at
                 if market is not None and begins is not None:
-                    self._add(odds.bookmaker, odds.source, Point(begins, market))
+                    point = Point(begins, market, market.changed_at)
+                    self._add(odds.bookmaker, odds.source, point)
         return after
 
     def _take(self, changes: Iterable[Change]) -> bool:
@@ -139,7 +139,8 @@ class _Reader:
                 if self._to is not None and change.detected_at > self._to:
                     return True
                 gone = change.kind is ChangeKind.REMOVED
-                point = Point(change.detected_at, None if gone else change.after)
+                after = None if gone else change.after
+                point = Point(change.detected_at, after, change.observed_at)
                 self._add(change.bookmaker, change.source, point)
             elif isinstance(change, EventChange) and change.event_id == self._event_id:
                 if self._to is not None and change.detected_at > self._to:
@@ -147,9 +148,10 @@ class _Reader:
                 if self._selection.takes_event(change.after):  # in memory, nothing is selected
                     self._event = change.after
                 if change.kind is ChangeKind.EVENT_ENDED:
+                    end = Point(change.detected_at, None, change.observed_at)
                     for (bookmaker, source), points in list(self._points.items()):
                         if points[-1].market is not None:
-                            self._add(bookmaker, source, Point(change.detected_at, None))
+                            self._add(bookmaker, source, end)
         return False
 
     def _add(self, bookmaker: str, source: str, point: Point) -> None:
@@ -161,7 +163,7 @@ class _Reader:
             self._points.pop(place, None)
             if point.market is None:
                 return
-            point = Point(self._from, point.market)
+            point = Point(self._from, point.market, point.seen_at)
         points = self._points.setdefault(place, [])
         points.append(point)
         if len(points) > 2 * _HELD * self._most:
@@ -218,9 +220,11 @@ class _Reader:
         return series
 
     def _closing(self, points: list[Point], event: Event) -> int | None:
-        """Return the index of the point that held at the start, or None before it."""
+        """Return the index of the point that held at the start, or None if that is not known."""
         if event.start_time > self._server.parts.now() and event.status is EventStatus.SCHEDULED:
             return None
+        if self._to is not None and self._to < event.start_time:
+            return None  # later changes may have come before the start
         place = _last_before(points, event.start_time)
         return place if place >= 0 else None
 
@@ -235,9 +239,16 @@ class _Reader:
         return math.nan
 
 
-def _last_before(points: list[Point], at: datetime) -> int:
-    """Return the index of the last point up to a time, or -1 without one."""
-    return bisect_right(points, at, key=lambda point: point.at) - 1
+def _last_before(points: list[Point], start_time: datetime) -> int:
+    """Return the index of the last point seen before a start, or -1 without one.
+
+    Closing odds are judged in the same way, by when they were seen and not by when they were
+    detected; see storage.closing.
+    """
+    for place in range(len(points) - 1, -1, -1):
+        if points[place].seen_at < start_time:
+            return place
+    return -1
 
 
 def _price(market: Market | None, key: str) -> float:

@@ -49,4 +49,5 @@ class Servicer(NamedTuple):
     ListMarkets: Unary[pb.ListMarketsRequest]
     GetCoverage: Unary[pb.GetCoverageRequest]
     ListUnmapped: Unary[pb.ListUnmappedRequest]
+    ListRuns: Unary[pb.ListRunsRequest]
     Reload: Unary[pb.ReloadRequest]

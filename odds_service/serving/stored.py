@@ -48,7 +48,7 @@ class StoredLog:
         self._store = store
         self._selection = selection
         self._after = after
-        self._only = _filter_of(selection)
+        self._only = filter_of(selection)
         self._events: dict[str, Event] = {}
         self._begun = not selection.by_event
 
@@ -120,7 +120,7 @@ class StoredLog:
         self._events = events
         self._begun = True
         if self._selection.by_event and len(wanted) <= _FEW_EVENTS:
-            self._only = _filter_of(self._selection, frozenset(wanted) or _NOBODY)
+            self._only = filter_of(self._selection, frozenset(wanted) or _NOBODY)
 
     async def _event_changes(self, after: int, upto: int) -> AsyncIterator[EventChange]:
         """Yield the event changes with after < revision <= upto, from database and memory.
@@ -176,7 +176,7 @@ class StoredLog:
         }
 
 
-def _filter_of(selection: Selection, event_ids: frozenset[str] | None = None) -> HistoryFilter:
+def filter_of(selection: Selection, event_ids: frozenset[str] | None = None) -> HistoryFilter:
     """Return the filter for the database; `event_ids` replaces the selection's own."""
     return HistoryFilter(
         event_ids=event_ids or selection.event_ids or frozenset(),

@@ -12,6 +12,7 @@ from odds_service.serving import (
     markets,
     reload,
     replay,
+    runs,
     series,
     status,
     unmapped,
@@ -58,5 +59,6 @@ SERVICER: Final = Servicer(
     ListMarkets=markets.list_markets,
     GetCoverage=coverage.get_coverage,
     ListUnmapped=unmapped.list_unmapped,
+    ListRuns=runs.list_runs,
     Reload=reload.reload,
 )

@@ -12,10 +12,16 @@ _PER_BUCKET: Final = 4  # the first and the last of a bucket, its low and its hi
 
 
 class Point(Struct, frozen=True, gc=False):
-    """The odds from a time on; `market` is None while there are none."""
+    """The odds from a time on; `market` is None while there are none.
+
+    Attributes:
+        at: The time of detection, or the start of the span.
+        seen_at: The time of the observation that brought them.
+    """
 
     at: datetime
     market: Market | None
+    seen_at: datetime
 
     @property
     def offered(self) -> bool:

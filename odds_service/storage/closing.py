@@ -2,9 +2,25 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+from odds_service.model.change import Reason
+from odds_service.model.market import AtStart
+from odds_service.model.source import (
+    STALE_AFTER_INTERVALS,
+    SourceState,
+    SourceStatus,
+    event_interval_s,
+)
 
 T = TypeVar("T")
+
+_UNKNOWN_INTERVAL_S: Final = 60.0  # assumed for a source without a state from that time
+
+# Reasons for which odds go although nobody saw that they are offered no more.
+_UNSEEN: Final = frozenset(
+    {Reason.UNREADABLE, Reason.NO_LONGER_ASKED, Reason.PURGED, Reason.MERGED, Reason.SPLIT}
+)
 
 MarketValues = tuple[str, ...]  # source, bookmaker, market type, line and participant, or more
 
@@ -17,12 +33,19 @@ class Step(NamedTuple, Generic[T]):
         revision: revision of the change.
         observed_at: time of the observation that brought it.
         offered: the row or change itself if the market is OPEN after it; else None.
+        added: whether the market was not there before.
+        reason: the reason of the change.
+        capture: the snapshot of the look that brought the change; 0 for none. Its id is that of its
+            first change, so that it may be below the revision.
     """
 
     place: MarketValues | None
     revision: int
     observed_at: datetime
     offered: T | None
+    added: bool = False
+    reason: str = ""
+    capture: int = 0
 
 
 class LastOffer(NamedTuple, Generic[T]):
@@ -30,13 +53,18 @@ class LastOffer(NamedTuple, Generic[T]):
 
     Attributes:
         origin: the row or change that brought them.
-        replaced_at: revision of the next change; None if there is none.
+        replaced_at: the snapshot of the next change, or its revision; None if there is no change.
         until_start: whether they still stood when the event started.
+        gone: the change before the start that suspended or removed them; None if until_start.
+        opening: the row or change that brought the market's first OPEN odds; None if the log does
+            not reach back to when the market was added.
     """
 
     origin: T
     replaced_at: int | None
     until_start: bool
+    gone: Step[T] | None = None
+    opening: T | None = None
 
 
 class SnapshotTimes(Protocol):
@@ -58,18 +86,51 @@ def last_offers(steps: Iterable[Step[T]], start_time: datetime) -> dict[MarketVa
         start_time: the start of the event.
     """
     found: dict[MarketValues, LastOffer[T]] = {}
+    whole: dict[MarketValues, bool] = {}  # whether the log has the market from its beginning
     for step in steps:
         before_start = step.observed_at < start_time
+        gone = step if before_start else None
         if step.place is None:
             for place, offer in found.items():
                 if offer.replaced_at is None:
-                    found[place] = LastOffer(offer.origin, step.revision, not before_start)
-        elif before_start and step.offered is not None:
-            found[step.place] = LastOffer(step.offered, None, True)
-        elif step.place in found and found[step.place].replaced_at is None:
-            origin = found[step.place].origin
-            found[step.place] = LastOffer(origin, step.revision, not before_start)
+                    found[place] = _replaced(offer, step, gone)
+            continue
+        whole.setdefault(step.place, step.added)
+        last = found.get(step.place)
+        if before_start and step.offered is not None:
+            opening = last.opening if last else step.offered if whole[step.place] else None
+            found[step.place] = LastOffer(step.offered, None, True, None, opening)
+        elif last is not None and last.replaced_at is None:
+            found[step.place] = _replaced(last, step, gone)
     return found
+
+
+def _replaced(offer: LastOffer[T], step: Step[T], gone: Step[T] | None) -> LastOffer[T]:
+    return offer._replace(
+        replaced_at=step.capture or step.revision, until_start=gone is None, gone=gone
+    )
+
+
+def at_start(
+    offer: LastOffer[T], state: SourceState | None, looked_at: datetime, start_time: datetime
+) -> AtStart:
+    """Return whether a market was offered at the start, as far as its source was looked at.
+
+    Args:
+        offer: the last open odds of the market.
+        state: the state of the source at the start; None if unknown.
+        looked_at: the last look of the source at the event, not after the start.
+        start_time: the start of the event.
+    """
+    known = state or SourceState(source="", interval_s=_UNKNOWN_INTERVAL_S, status=SourceStatus.UP)
+    age_s = (start_time - looked_at).total_seconds()
+    if known.status is not SourceStatus.UP:
+        return AtStart.NOT_KNOWN
+    if age_s > STALE_AFTER_INTERVALS * event_interval_s(known, 0.0):
+        return AtStart.NOT_KNOWN
+    if offer.gone is None:
+        return AtStart.OFFERED
+    return AtStart.NOT_KNOWN if offer.gone.reason in _UNSEEN else AtStart.NOT_OFFERED
 
 
 def last_seen(
@@ -84,7 +145,7 @@ def last_seen(
     Args:
         captures: the snapshots of the bookmaker for this event.
         first: id of the snapshot that brought the odds.
-        replaced_at: revision of the change that replaced them; None if there is none.
+        replaced_at: the first snapshot that did not show them; None if there is none.
         observed_at: time at which they were first seen.
         start_time: the start of the event.
 

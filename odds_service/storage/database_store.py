@@ -19,16 +19,28 @@ from odds_service.storage import asks as stored_asks
 from odds_service.storage.database import Database
 from odds_service.storage.letters import letters, retrying, spill
 from odds_service.storage.log import pages, retaining, verifying, writing
-from odds_service.storage.reads import as_of, closing_odds, load, sources_as_of
+from odds_service.storage.reads import (
+    as_of,
+    closing_odds,
+    load,
+    log_rows,
+    runs,
+    sources_as_of,
+)
 from odds_service.store import (
     ClosingOdds,
     DeadLetter,
+    Extent,
     HistoryFilter,
     HistoryPage,
+    LogRows,
     PastOdds,
     Report,
     Retained,
     Retention,
+    RunPlace,
+    RunsFilter,
+    RunsPage,
     StartedEvents,
     Stored,
     StoreSize,
@@ -108,6 +120,20 @@ class DatabaseStore:
     ) -> HistoryPage:
         return await self._read(pages.aio_page, after, upto, limit, only)
 
+    async def extent(self) -> Extent:
+        return await self._read(log_rows.aio_extent)
+
+    async def log_rows(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = _EVERYTHING
+    ) -> LogRows:
+        return await self._run(log_rows.aio_log_rows, self._database, after, upto, limit, only)
+
+    async def source_rows(self, after: int, upto: int) -> LogRows:
+        return await self._run(log_rows.aio_source_rows, self._database, after, upto)
+
+    async def event_texts(self, event_ids: Sequence[str], revision: int) -> dict[str, str]:
+        return await self._read(log_rows.aio_event_texts, event_ids, revision)
+
     async def oldest_revision(self) -> int:
         return await self._read(pages.aio_floor) + 1
 
@@ -129,6 +155,9 @@ class DatabaseStore:
 
     async def closing_odds(self, event_ids: Sequence[str]) -> list[ClosingOdds]:
         return await self._read(closing_odds.aio_closing, event_ids)
+
+    async def runs(self, only: RunsFilter, before: RunPlace | None, limit: int) -> RunsPage:
+        return await self._read(runs.aio_runs, only, before, limit)
 
     async def dead_letters(self, after: int = 0, limit: int = 1_000) -> list[DeadLetter]:
         return await self._read(letters.aio_letters, after, limit)

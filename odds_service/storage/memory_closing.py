@@ -6,7 +6,8 @@ from datetime import datetime
 from odds_service.errors import BelowFloor
 from odds_service.model.change import ChangeKind, EventChange, MarketChange, SourceChange
 from odds_service.model.market import MarketStatus
-from odds_service.storage.closing import Step, last_offers, last_seen
+from odds_service.model.source import SourceState, SourceStatus
+from odds_service.storage.closing import Step, at_start, last_offers, last_seen
 from odds_service.storage.memory import Memory
 from odds_service.storage.memory_past import revision_at, sources_at, successes
 from odds_service.storage.successes import earliest_success
@@ -24,7 +25,11 @@ def closing_of(memory: Memory, event_id: str) -> Iterator[ClosingOdds]:
         and change.revision not in memory.refused
         and (isinstance(change, MarketChange) or change.kind is ChangeKind.EVENT_ENDED)
     ]
-    for _, (change, replaced_at, until_start) in sorted(last_offers(steps, start_time).items()):
+    states = _states(memory, start_time)
+    offers = last_offers(steps, start_time)
+    for place in sorted(offers):
+        offer = offers[place]
+        change, gone = offer.origin, offer.gone
         captures = [
             snapshot
             for snapshot in memory.snapshots.values()
@@ -32,10 +37,16 @@ def closing_of(memory: Memory, event_id: str) -> Iterator[ClosingOdds]:
             == (event_id, change.source, change.bookmaker)
         ]
         confirmed_at, overwritten = last_seen(
-            captures, change.snapshot_id, replaced_at, change.observed_at, start_time
+            captures, change.snapshot_id, offer.replaced_at, change.observed_at, start_time
         )
         if overwritten:
             confirmed_at = _last_look(memory, event_id, change.source, confirmed_at, start_time)
+        looked_at = confirmed_at
+        if gone is not None:
+            looked_at, _ = last_seen(
+                captures, offer.replaced_at or 0, None, gone.observed_at, start_time
+            )
+            looked_at = _last_look(memory, event_id, change.source, looked_at, start_time)
         yield ClosingOdds(
             event_id,
             start_time,
@@ -43,7 +54,9 @@ def closing_of(memory: Memory, event_id: str) -> Iterator[ClosingOdds]:
             change.bookmaker,
             change.after,
             confirmed_at,
-            until_start,
+            at_start(offer, states.get(change.source), looked_at, start_time),
+            looked_at,
+            None if offer.opening is None else offer.opening.after,
         )
 
 
@@ -59,9 +72,6 @@ def _last_look(
         seen_at: a known look at or before the start; never later than the result.
         start_time: the event's start.
     """
-    runs = memory.runs
-    if not runs or min(started_at for started_at, _, _ in runs) > seen_at:
-        return _earliest_look(memory, source, seen_at, start_time)
     carried = memory.carried.get((event_id, source))
     pulls = set() if carried is None else {carried.listing, carried.source_event_id}
     looks = [
@@ -69,26 +79,61 @@ def _last_look(
         for run in successes(memory, seen_at, start_time)
         if run.source == source and run.listing in pulls
     ]
-    return max(looks, default=seen_at)
+    runs = memory.runs
+    if looks or (runs and min(started_at for started_at, _, _ in runs) <= seen_at):
+        return max(looks, default=seen_at)
+    return _earliest_look(memory, source, seen_at, start_time)
 
 
 def _earliest_look(
     memory: Memory, source: str, seen_at: datetime, start_time: datetime
 ) -> datetime:
     """Return the earliest possible time of the last look, when the record of pulls is gone."""
-    try:
-        revision = revision_at(memory, start_time)
-    except BelowFloor:
+    state = _states(memory, start_time).get(source)
+    if state is None:
         return seen_at
-    for state in sources_at(memory, revision, start_time):
-        if state.source == source:
-            return earliest_success(state, start_time, seen_at)
-    return seen_at
+    bound = earliest_success(state, start_time, seen_at)
+    if state.status is SourceStatus.UP and not _answered(memory, source, bound, start_time):
+        return seen_at  # the service may have been stopped, of which the log says nothing
+    return bound
+
+
+def _answered(memory: Memory, source: str, since: datetime, until: datetime) -> bool:
+    """Return whether a change shows that a source answered between two times."""
+    try:
+        after, upto = revision_at(memory, since), revision_at(memory, until)
+    except BelowFloor:
+        return False
+    return any(
+        change.source == source
+        and since <= change.observed_at <= until
+        and change.kind not in (ChangeKind.SOURCE_STALE, ChangeKind.SOURCE_DOWN)
+        for change in memory.changes(after, upto)
+        if not memory.is_unknown(change.revision)
+    )
+
+
+def _states(memory: Memory, at: datetime) -> dict[str, SourceState]:
+    """Return the known states of sources at a time."""
+    try:
+        revision = revision_at(memory, at)
+    except BelowFloor:
+        return {}
+    return {state.source: state for state in sources_at(memory, revision, at)}
 
 
 def _step(change: EventChange | MarketChange) -> Step[MarketChange]:
     if isinstance(change, EventChange):
-        return Step(None, change.revision, change.observed_at, None)
+        return Step(None, change.revision, change.observed_at, None, reason=change.reason)
     place = (change.source, change.bookmaker, *change.after.key)
     offered = change if change.after.status is MarketStatus.OPEN else None
-    return Step(place, change.revision, change.observed_at, offered)
+    added = change.kind is ChangeKind.ADDED
+    return Step(
+        place,
+        change.revision,
+        change.observed_at,
+        offered,
+        added,
+        change.reason,
+        change.snapshot_id,
+    )

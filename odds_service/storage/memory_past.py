@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from heapq import nlargest
 
 from odds_service.model.change import SourceChange
 from odds_service.model.observation import Completeness
@@ -10,6 +11,7 @@ from odds_service.model.snapshot import BookmakerKey, Snapshot
 from odds_service.model.source import SourceState
 from odds_service.storage.memory import Memory
 from odds_service.storage.successes import RUNS_SEARCHED, with_success
+from odds_service.store import RunPlace, RunsFilter, RunsPage
 
 
 def revision_at(memory: Memory, at: datetime) -> int:
@@ -49,6 +51,23 @@ def successes(memory: Memory, begin: datetime, end: datetime) -> Iterator[Scrape
         failed = run.outcome == Completeness.FAILED.value
         if not failed and begin <= run.started_at and run.finished_at <= end:
             yield run
+
+
+def runs_before(memory: Memory, only: RunsFilter, before: RunPlace | None, limit: int) -> RunsPage:
+    """See store.Store.runs."""
+    places = (
+        place
+        for place in reversed(memory.runs)  # nearly in order, so nlargest() moves little
+        if (before is None or place < before)
+        and (not only.sources or place[1] in only.sources)
+        and (only.start is None or place[0] >= only.start)
+        and (only.end is None or place[0] < only.end)
+    )
+    found = nlargest(limit + 1, places)
+    more = len(found) > limit
+    return RunsPage(
+        [memory.runs[place] for place in found[:limit]], found[limit - 1] if more else None
+    )
 
 
 def captured(memory: Memory, revision: int) -> dict[tuple[str, BookmakerKey], Snapshot]:

@@ -26,21 +26,27 @@ from odds_service.model.snapshot import (
     odds_as_known,
 )
 from odds_service.model.source import SourceState
+from odds_service.storage import memory_rows
 from odds_service.storage.memory import Memory
 from odds_service.storage.memory_closing import closing_of
-from odds_service.storage.memory_past import captured, revision_at, sources_at
+from odds_service.storage.memory_past import captured, revision_at, runs_before, sources_at
 from odds_service.storage.memory_retention import retain
 from odds_service.store import (
     GHOSTS_SINCE,
     MOST_GHOSTS,
     ClosingOdds,
     DeadLetter,
+    Extent,
     HistoryFilter,
     HistoryPage,
+    LogRows,
     PastOdds,
     Report,
     Retained,
     Retention,
+    RunPlace,
+    RunsFilter,
+    RunsPage,
     StartedEvents,
     Stored,
     Verified,
@@ -124,7 +130,7 @@ class MemoryStore:
         for change in self._memory.changes(after, upto):
             if change.revision in self._memory.refused:
                 page.unstored.append(change.revision)
-            elif _selects(only, change):
+            elif memory_rows.selects(only, change):
                 stripped = isinstance(change, EventChange) and not only.ended
                 page.changes.append(replace(change, ended=()) if stripped else change)
             else:
@@ -132,6 +138,25 @@ class MemoryStore:
             if len(page.changes) + len(page.unstored) == limit:
                 return HistoryPage(page.changes, change.revision, page.unstored)
         return page
+
+    async def extent(self) -> Extent:
+        await trio.lowlevel.checkpoint()
+        memory = self._memory
+        return Extent(memory.database_id, memory.floor_revision, memory.durable_revision)
+
+    async def log_rows(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = _EVERYTHING
+    ) -> LogRows:
+        await trio.lowlevel.checkpoint()
+        return memory_rows.log_rows(self._memory, after, upto, limit, only)
+
+    async def source_rows(self, after: int, upto: int) -> LogRows:
+        await trio.lowlevel.checkpoint()
+        return memory_rows.source_rows(self._memory, after, upto)
+
+    async def event_texts(self, event_ids: Sequence[str], revision: int) -> dict[str, str]:
+        await trio.lowlevel.checkpoint()
+        return memory_rows.event_texts(self._memory, event_ids, revision)
 
     async def oldest_revision(self) -> int:
         await trio.lowlevel.checkpoint()
@@ -190,6 +215,10 @@ class MemoryStore:
         for event_id in sorted(set(event_ids) & self._memory.events.keys()):
             found += closing_of(self._memory, event_id)
         return found
+
+    async def runs(self, only: RunsFilter, before: RunPlace | None, limit: int) -> RunsPage:
+        await trio.lowlevel.checkpoint()
+        return runs_before(self._memory, only, before, limit)
 
     async def dead_letters(self, after: int = 0, limit: int = 1_000) -> list[DeadLetter]:
         await trio.lowlevel.checkpoint()
@@ -337,22 +366,6 @@ def _markets(state: OddsState, event_id: str) -> object:
     if entry is None:
         return None
     return {key: (odds.snapshot_id, dict(odds.markets)) for key, odds in entry.bookmakers.items()}
-
-
-def _selects(only: HistoryFilter, change: Change) -> bool:
-    """Return whether a filter selects a change."""
-    if isinstance(change, SourceChange):
-        return not only.sources or change.source in only.sources
-    if only.event_ids and change.event_id not in only.event_ids:
-        return False
-    if isinstance(change, EventChange):
-        return True
-    return (
-        only.of_markets
-        and (not only.sources or change.source in only.sources)
-        and (not only.bookmakers or change.bookmaker in only.bookmakers)
-        and (not only.markets or change.after.key.market in only.markets)
-    )
 
 
 def _starts(only: StartedEvents, after: tuple[datetime, str] | None, event: Event) -> bool:

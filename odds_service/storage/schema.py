@@ -80,6 +80,9 @@ class UtcTime(TypeDecorator[datetime]):
 
 metadata = MetaData()
 
+# The views that the migrations create; docs/history-schema.md describes them.
+VIEWS: Final = ("odds_prices", "source_outages")
+
 feed_state = Table(
     "feed_state",
     metadata,
@@ -190,7 +193,7 @@ odds_history = Table(
     Column("before", Text),
     Column("after", Text),
     Column("other_line", Text),
-    Column("ended", LargeBinary),  # odds of the bookmakers at an event's end; zlib
+    Column("ended", Text),  # odds of the bookmakers at an event's end; JSON
     Column("wall_at", UtcTime),  # the wall clock at detection; null: equal to detected_at
 )
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy.exc
 import structlog
-from sqlalchemy import Connection, Select, Table, event
+from sqlalchemy import Connection, Select, Table, event, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -166,7 +166,9 @@ class Sqlite(Database):
         self, connection: AsyncConnection, query: Select[Any]
     ) -> AsyncIterator[Sequence[Any]]:
         text = query.compile(dialect=self.engine.dialect, compile_kwargs={"literal_binds": True})
-        yield (await connection.exec_driver_sql(str(text))).all()
+        await connection.execute(select(1))  # begins the transaction
+        # The driver's own rows are tuples; SQLAlchemy would make an object of each.
+        yield await (await _aio_driver(connection)).execute_fetchall(str(text))
 
     def stored_time(self, time: datetime) -> Any:
         return microseconds(time)

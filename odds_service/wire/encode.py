@@ -40,17 +40,17 @@ _EVENTS_REMEMBERED: Final = 20_000  # more than have odds at any time; about 300
 
 _OUTCOME_KEY: Final = bytes_tag(pb.Outcome.KEY_FIELD_NUMBER)
 _OUTCOME_NAME: Final = bytes_tag(pb.Outcome.NAME_FIELD_NUMBER)
-_OUTCOME_PRICE: Final = double_tag(pb.Outcome.PRICE_FIELD_NUMBER)
-_OUTCOME_ACTIVE: Final = number_tag(pb.Outcome.ACTIVE_FIELD_NUMBER) + _TRUE
-_AFTER_PRICE: Final = _OUTCOME_ACTIVE
+OUTCOME_PRICE: Final = double_tag(pb.Outcome.PRICE_FIELD_NUMBER)
+OUTCOME_ACTIVE: Final = number_tag(pb.Outcome.ACTIVE_FIELD_NUMBER) + _TRUE
+AFTER_PRICE: Final = OUTCOME_ACTIVE
 _PRICE_BYTES: Final = 8
 
 _MARKET_KEY: Final = bytes_tag(pb.Market.KEY_FIELD_NUMBER)
-_MARKET_STATUS: Final = number_tag(pb.Market.STATUS_FIELD_NUMBER)
-_MARKET_OUTCOMES: Final = bytes_tag(pb.Market.OUTCOMES_FIELD_NUMBER)
-_MARKET_REVISION: Final = number_tag(pb.Market.REVISION_FIELD_NUMBER)
-_MARKET_CHANGED: Final = bytes_tag(pb.Market.CHANGED_AT_FIELD_NUMBER)
-_MARKET_UPDATED: Final = bytes_tag(pb.Market.SOURCE_UPDATED_AT_FIELD_NUMBER)
+MARKET_STATUS: Final = number_tag(pb.Market.STATUS_FIELD_NUMBER)
+MARKET_OUTCOMES: Final = bytes_tag(pb.Market.OUTCOMES_FIELD_NUMBER)
+MARKET_REVISION: Final = number_tag(pb.Market.REVISION_FIELD_NUMBER)
+MARKET_CHANGED: Final = bytes_tag(pb.Market.CHANGED_AT_FIELD_NUMBER)
+MARKET_UPDATED: Final = bytes_tag(pb.Market.SOURCE_UPDATED_AT_FIELD_NUMBER)
 
 _ODDS_MARKETS: Final = bytes_tag(pb.BookmakerOdds.MARKETS_FIELD_NUMBER)
 _ODDS_SNAPSHOT: Final = number_tag(pb.BookmakerOdds.SNAPSHOT_ID_FIELD_NUMBER)
@@ -59,23 +59,23 @@ _ODDS_CONFIRMED: Final = bytes_tag(pb.BookmakerOdds.CONFIRMED_AT_FIELD_NUMBER)
 _ODDS_UPDATED: Final = bytes_tag(pb.BookmakerOdds.SOURCE_UPDATED_AT_FIELD_NUMBER)
 _ODDS_STALE: Final = number_tag(pb.BookmakerOdds.STALE_FIELD_NUMBER) + _TRUE
 
-_CHANGE_REVISION: Final = number_tag(pb.Change.REVISION_FIELD_NUMBER)
-_CHANGE_KIND: Final = number_tag(pb.Change.KIND_FIELD_NUMBER)
+CHANGE_REVISION: Final = number_tag(pb.Change.REVISION_FIELD_NUMBER)
+CHANGE_KIND: Final = number_tag(pb.Change.KIND_FIELD_NUMBER)
 _CHANGE_EVENT: Final = bytes_tag(pb.Change.EVENT_ID_FIELD_NUMBER)
 _CHANGE_BOOKMAKER: Final = bytes_tag(pb.Change.BOOKMAKER_FIELD_NUMBER)
 _CHANGE_SOURCE: Final = bytes_tag(pb.Change.SOURCE_FIELD_NUMBER)
-_CHANGE_AFTER: Final = bytes_tag(pb.Change.AFTER_FIELD_NUMBER)
-_CHANGE_BEFORE: Final = bytes_tag(pb.Change.BEFORE_FIELD_NUMBER)
-_CHANGE_OBSERVED: Final = bytes_tag(pb.Change.OBSERVED_AT_FIELD_NUMBER)
-_CHANGE_DETECTED: Final = bytes_tag(pb.Change.DETECTED_AT_FIELD_NUMBER)
-_CHANGE_REASON: Final = bytes_tag(pb.Change.REASON_FIELD_NUMBER)
-_CHANGE_OTHER_LINE: Final = double_tag(pb.Change.OTHER_LINE_FIELD_NUMBER)
-_CHANGE_SNAPSHOT: Final = number_tag(pb.Change.SNAPSHOT_ID_FIELD_NUMBER)
+CHANGE_AFTER: Final = bytes_tag(pb.Change.AFTER_FIELD_NUMBER)
+CHANGE_BEFORE: Final = bytes_tag(pb.Change.BEFORE_FIELD_NUMBER)
+CHANGE_OBSERVED: Final = bytes_tag(pb.Change.OBSERVED_AT_FIELD_NUMBER)
+CHANGE_DETECTED: Final = bytes_tag(pb.Change.DETECTED_AT_FIELD_NUMBER)
+CHANGE_REASON: Final = bytes_tag(pb.Change.REASON_FIELD_NUMBER)
+CHANGE_OTHER_LINE: Final = double_tag(pb.Change.OTHER_LINE_FIELD_NUMBER)
+CHANGE_SNAPSHOT: Final = number_tag(pb.Change.SNAPSHOT_ID_FIELD_NUMBER)
 _CHANGE_CONFLATED: Final = number_tag(pb.Change.CONFLATED_COUNT_FIELD_NUMBER)
 _CHANGE_MEANWHILE: Final = number_tag(pb.Change.SUSPENDED_MEANWHILE_FIELD_NUMBER) + _TRUE
 
 # The field has the same number in Changes and HistoryPage; a test checks this.
-_CHANGES: Final = bytes_tag(pb.Changes.CHANGES_FIELD_NUMBER)
+CHANGES: Final = bytes_tag(pb.Changes.CHANGES_FIELD_NUMBER)
 
 _CURSOR_EPOCH: Final = bytes_tag(pb.Cursor.EPOCH_FIELD_NUMBER)
 _CURSOR_REVISION: Final = number_tag(pb.Cursor.REVISION_FIELD_NUMBER)
@@ -88,30 +88,32 @@ _EVENT_ODDS_BOOKMAKERS: Final = bytes_tag(pb.EventOdds.BOOKMAKERS_FIELD_NUMBER)
 
 
 @lru_cache(maxsize=65_536)  # some thousand names and lines, shared by all markets
-def _outcome_names(key: str, name: str) -> bytes:
+def outcome_names(key: str, name: str) -> bytes:
     return text(_OUTCOME_KEY, key) + text(_OUTCOME_NAME, name)
 
 
 @lru_cache(maxsize=65_536)
-def _before_price(key: str, name: str) -> bytes:
-    """Return the bytes before the price of an active outcome; _AFTER_PRICE follows the price."""
-    names = _outcome_names(key, name) + _OUTCOME_PRICE
-    return _MARKET_OUTCOMES + varint(len(names) + _PRICE_BYTES + len(_AFTER_PRICE)) + names
+def before_price(key: str, name: str) -> bytes:
+    """Return the bytes before the price of an active outcome; AFTER_PRICE follows the price."""
+    names = outcome_names(key, name) + OUTCOME_PRICE
+    return MARKET_OUTCOMES + varint(len(names) + _PRICE_BYTES + len(AFTER_PRICE)) + names
 
 
 @lru_cache(maxsize=65_536)
-def _market_key(key: MarketKey) -> bytes:
+def market_key(key: MarketKey) -> bytes:
     return _MARKET_KEY + delimited(key_message(key).SerializeToString())
 
 
 def key_message(key: MarketKey) -> pb.MarketKey:
     """Return a market's identity as a message, with its line as a number."""
     return pb.MarketKey(
-        market=key.market, line=_line(key.line) if key.line else None, participant=key.participant
+        market=key.market,
+        line=line_number(key.line) if key.line else None,
+        participant=key.participant,
     )
 
 
-def _line(text: str) -> float:
+def line_number(text: str) -> float:
     """Return a line as a number; NaN for other text, which an older version may have stored."""
     try:
         return float(text)
@@ -129,23 +131,28 @@ def market_wire(market: Market) -> bytes:
 
 
 def _encode_market(market: Market) -> bytes:
-    pieces = [_market_key(market.key), _MARKET_STATUS, varint(market.status)]
+    pieces = [market_key(market.key), MARKET_STATUS, varint(market.status)]
     for outcome in market.outcomes:
         price = outcome.price
         if price is not None and outcome.active:
-            pieces += (_before_price(outcome.key, outcome.name), pack_double(price), _AFTER_PRICE)
+            pieces += (before_price(outcome.key, outcome.name), pack_double(price), AFTER_PRICE)
             continue
-        encoded = _outcome_names(outcome.key, outcome.name)
-        if price is not None:
-            encoded += _OUTCOME_PRICE + pack_double(price)
-        elif outcome.active:
-            encoded += _OUTCOME_ACTIVE
-        pieces += (_MARKET_OUTCOMES, varint(len(encoded)), encoded)
-    pieces.append(number(_MARKET_REVISION, market.revision))
-    pieces += (_MARKET_CHANGED, moment(market.changed_at))
+        pieces.append(odd_outcome(outcome.key, outcome.name, price, outcome.active))
+    pieces.append(number(MARKET_REVISION, market.revision))
+    pieces += (MARKET_CHANGED, moment(market.changed_at))
     if market.source_updated_at is not None:
-        pieces += (_MARKET_UPDATED, moment(market.source_updated_at))
+        pieces += (MARKET_UPDATED, moment(market.source_updated_at))
     return delimited(b"".join(pieces))
+
+
+def odd_outcome(key: str, name: str, price: float | None, active: bool) -> bytes:
+    """Return an outcome as a field of Market, also one without a price or that is not active."""
+    encoded = outcome_names(key, name)
+    if price is not None:
+        encoded += OUTCOME_PRICE + pack_double(price)
+    if active:
+        encoded += OUTCOME_ACTIVE
+    return MARKET_OUTCOMES + varint(len(encoded)) + encoded
 
 
 def markets_wire(odds: BookmakerOdds) -> bytes:
@@ -299,7 +306,7 @@ def change_wire(change: Change) -> bytes:
     try:
         return change.encoded  # as cheap as a field when set, unlike getattr() with a default
     except AttributeError:
-        wire = _CHANGES + delimited(change_payload(change))
+        wire = CHANGES + delimited(change_payload(change))
         _keep(change, wire)
         return wire
 
@@ -315,11 +322,11 @@ def conflated_wire(change: Change, count: int, suspended_meanwhile: bool) -> byt
     if not count:
         return change_wire(change)
     payload = change_payload(change) + number(_CHANGE_CONFLATED, count)
-    return _CHANGES + delimited(payload + _CHANGE_MEANWHILE if suspended_meanwhile else payload)
+    return CHANGES + delimited(payload + _CHANGE_MEANWHILE if suspended_meanwhile else payload)
 
 
 @lru_cache(maxsize=65_536)  # a place changes again and again; about 250 bytes each
-def _change_place(event_id: str, bookmaker: str, source: str) -> bytes:
+def change_place(event_id: str, bookmaker: str, source: str) -> bytes:
     return (
         text(_CHANGE_EVENT, event_id)
         + text(_CHANGE_BOOKMAKER, bookmaker)
@@ -332,22 +339,22 @@ def change_payload(change: Change) -> bytes:
     if not isinstance(change, MarketChange):
         return _rare_change(change).SerializeToString()
     pieces = [
-        _CHANGE_REVISION,
+        CHANGE_REVISION,
         varint(change.revision),
-        _CHANGE_KIND,
+        CHANGE_KIND,
         varint(change.kind),
-        _change_place(change.event_id, change.bookmaker, change.source),
-        _CHANGE_AFTER,
+        change_place(change.event_id, change.bookmaker, change.source),
+        CHANGE_AFTER,
         market_wire(change.after),
     ]
     if change.before is not None:
-        pieces += (_CHANGE_BEFORE, market_wire(change.before))
-    pieces += (_CHANGE_OBSERVED, moment(change.observed_at))
-    pieces += (_CHANGE_DETECTED, moment(change.detected_at))
-    pieces.append(text(_CHANGE_REASON, change.reason))
+        pieces += (CHANGE_BEFORE, market_wire(change.before))
+    pieces += (CHANGE_OBSERVED, moment(change.observed_at))
+    pieces += (CHANGE_DETECTED, moment(change.detected_at))
+    pieces.append(text(CHANGE_REASON, change.reason))
     if change.other_line:
-        pieces += (_CHANGE_OTHER_LINE, pack_double(_line(change.other_line)))
-    pieces.append(number(_CHANGE_SNAPSHOT, change.snapshot_id))
+        pieces += (CHANGE_OTHER_LINE, pack_double(line_number(change.other_line)))
+    pieces.append(number(CHANGE_SNAPSHOT, change.snapshot_id))
     return b"".join(pieces)
 
 

@@ -92,12 +92,28 @@ def unmapped(_: Query) -> dict[str, Any]:
 
 
 def runs(query: Query) -> dict[str, Any]:
-    run = {"listing": "soccer", "startedAt": rfc3339(1.7e9), "duration": "1.250s", "events": 4}
-    good = run | {"outcome": "success", "markets": 9, "changes": 2}
-    bad = run | {"outcome": "failed", "reason": "status 503", "problems": {"bad_price": "2"}}
-    found = [good | {"source": "odds"}, bad | {"source": "other"}]
+    begun: dict[str, Any] = {"listing": "soccer", "startedAt": rfc3339(1.7e9)}
+    run = begun | {"duration": "1.250s", "events": 4}
+    good = run | {"outcome": "RUN_OUTCOME_COMPLETE", "markets": 9, "changes": 2}
+    bad = run | {
+        "outcome": "RUN_OUTCOME_FAILED",
+        "reason": f"status 503 {HOSTILE}",
+        "problems": {"server_error": "1", HOSTILE: "2"},
+    }
+    # Its duration is not known, and a newer service has an outcome that this page does not know.
+    half = begun | {"listing": "refresh", "outcome": "RUN_OUTCOME_PARTIAL"}
+    new = run | {"outcome": "RUN_OUTCOME_NEW", "problems": {"bad_price": "1234"}}
+    found: list[dict[str, Any]] = [
+        good | {"source": "odds"},
+        bad | {"source": "other"},
+        half | {"source": "odds"},
+        new | {"source": "odds"},
+    ]
     return {
-        "runs": [each for each in found if each["source"] in query.get("sources", [each["source"]])]
+        "runs": [
+            each for each in found if each["source"] in query.get("sources", [each["source"]])
+        ],
+        "nextPageToken": "older",
     }
 
 

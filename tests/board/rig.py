@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import trio
+from pydantic import SecretStr
 
 from odds_service.config import HttpSettings, load_settings
 from odds_service.service import Running, run_service
@@ -169,6 +170,13 @@ class BoardRig:
         async with trio.open_nursery() as nursery:
             self.running: Running = await nursery.start(run_service, self._settings, self._stop)
             self._ready.set()
+
+    def ask_for(self, *tokens: str) -> None:
+        """Accept these tokens alone, from the next start on."""
+        server = self._settings.server.model_copy(
+            update={"tokens": [SecretStr(token) for token in tokens]}
+        )
+        self._settings = self._settings.model_copy(update={"server": server})
 
     def stop(self) -> None:
         """Stop the service in order."""

@@ -1,13 +1,15 @@
 """The coverage view in a real browser: gaps, markets without a name, runs, storage."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.board.conftest import Opens
 from tests.board.offers import derby
 from tests.board.recorded_calls import HOSTILE, recorded_calls
-from tests.board.rig import BoardRig
+from tests.board.rig import WAIT_S, BoardRig, wait_for
 from tests.board.waiting import wait_for_derby
 
 
@@ -61,26 +63,67 @@ def test_unmapped_markets_have_a_sample(coverage_address: str, open_page: Opens)
     assert page.locator(".coverage img").count() == 0
 
 
-def test_runs_tell_length_end_and_what_was_skipped(coverage_address: str, open_page: Opens) -> None:
+def test_runs_tell_length_outcome_and_what_was_skipped(
+    coverage_address: str, open_page: Opens
+) -> None:
     page = open_page(f"{coverage_address}/?view=coverage")
-    rows = page.get_by_role("table", name="Runs", exact=True).locator("tbody tr")
+    table = page.get_by_role("table", name="Runs", exact=True)
+    rows = table.locator("tbody tr")
     rows.first.wait_for()
-    good, bad = rows.all()
-    assert good.locator("td").all_inner_texts()[3:] == [
-        "1.3 s",
-        "success",
-        "4",
-        "9",
-        "2",
-        "nothing",
-    ]
-    assert bad.locator("td").all_inner_texts()[4] == "failed status 503"
-    assert bad.locator("td").last.inner_text() == "bad_price 2"
+    good, bad, half, new = (row.locator("td").all_inner_texts() for row in rows.all())
+    assert good[3:] == ["1.3 s", "complete", "4", "9", "2", "nothing"]
+    assert bad[4] == f"failed status 503 {HOSTILE}"
+    assert bad[8] == f"server_error 1, {HOSTILE} 2"
+    assert half[3:] == ["unknown", "partial", "0", "0", "0", "nothing"]
+    assert (new[4], new[8]) == ("unknown", "bad_price 1\u2009234")
+    assert rows.nth(1).get_attribute("class") == "down"
+    assert rows.first.get_attribute("class") == ""
+    assert "seen" in (rows.nth(2).locator("td").nth(4).get_attribute("title") or "")
+    page.get_by_text("The newest 4 runs; older ones are kept.").wait_for()
+    assert page.locator(".coverage img").count() == 0
     page.locator(".chips").get_by_role("button", name="other").click()
     page.locator(".chips button[aria-pressed=true]").wait_for()
-    rows.first.get_by_text("other").wait_for()
-    assert rows.count() == 1
+    page.get_by_text("The newest 1 run;").wait_for()
+    assert rows.first.locator("td").first.inner_text() == "other"
     assert "source=other" in page.url
+
+
+def test_the_services_own_runs_are_shown(two_sites: BoardRig, open_page: Opens) -> None:
+    first, second = two_sites.sites
+    first.offer([derby()])
+    wait_for_run(two_sites, "site-0", lambda run: run.get("events") == 1)
+    second.down = True
+    wait_for_run(two_sites, "site-1", lambda run: "server_error" in run.get("problems", {}))
+    page = open_page(f"{two_sites.address}/?view=coverage")
+    rows = page.get_by_role("table", name="Runs", exact=True).locator("tbody tr")
+
+    def runs_of(source: str, with_text: str) -> list[str]:
+        """Choose a source; return the cells of its newest run with a text."""
+        page.locator(".chips").get_by_role("button", name=source).click()
+        page.locator(".chips button[aria-pressed=true]").get_by_text(source).wait_for()
+        chosen = rows.filter(has_text=with_text).first
+        chosen.wait_for()
+        assert set(rows.locator("td:first-child").all_inner_texts()) == {source}
+        return chosen.locator("td").all_inner_texts()
+
+    complete = runs_of("site-0", "complete")
+    assert complete[1] == "soccer_epl"
+    assert (complete[5], complete[6], complete[8]) == ("1", "9", "nothing")
+    failed = runs_of("site-1", "server_error 1")
+    assert failed[4].startswith("failed")
+    assert "503" in failed[4]
+    assert failed[5:7] == ["0", "0"]
+
+
+def wait_for_run(rig: BoardRig, source: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    """Wait until one of the newest stored runs of a source is as wanted."""
+    asked = {"sources": source, "pageSize": "50"}
+
+    def stored() -> bool:
+        reply = httpx.get(f"{rig.address}/v1/runs", params=asked, timeout=WAIT_S)
+        return any(map(wanted, reply.raise_for_status().json().get("runs", [])))
+
+    wait_for(stored, f"a run of {source}")
 
 
 def test_storage_has_size_and_growth(coverage_address: str, open_page: Opens) -> None:
@@ -92,11 +135,11 @@ def test_storage_has_size_and_growth(coverage_address: str, open_page: Opens) ->
     assert page.get_by_role("table", name="Parts of the storage").locator("tr").count() >= 2
 
 
-def test_a_call_that_the_service_lacks_leaves_the_rest(rig: BoardRig, open_page: Opens) -> None:
+def test_a_call_that_fails_leaves_the_rest(rig: BoardRig, open_page: Opens) -> None:
     rig.sites[0].offer([derby()])
     with recorded_calls(rig.address, "/v1/coverage", lacking=("/v1/runs",)) as address:
         page = open_page(f"{address}/?view=coverage")
         page.get_by_role("table", name="Coverage").wait_for()
         page.locator(".facts dd").first.wait_for()
-        page.get_by_text("This service has no such call.").wait_for()
+        page.get_by_text("Not read: HTTP 404").wait_for()
         assert page.locator(".coverage section").count() == 4

@@ -101,11 +101,14 @@ def test_asks_for_a_token(tmp_path: Any, open_page: Opens) -> None:
         second = open_page(rig.address, context=page.context)
         second.locator(".row .price", has_text="2.10").wait_for()
         assert "made-up" not in second.evaluate("document.cookie + JSON.stringify(localStorage)")
-        # In between, the service is away.
+        assert not any("made-up" in cookie["value"] for cookie in page.context.cookies())
+        # In between, the service is away. Sessions outlive it.
         rig.stop()
         page.get_by_text("Not connected").wait_for()
         rig.start()
-        page.get_by_text("Live", exact=True).wait_for()
+        for tab in (page, second):
+            tab.get_by_text("Live", exact=True).wait_for()
+            assert tab.locator("dialog[open]").count() == 0
     finally:
         rig.close()
 

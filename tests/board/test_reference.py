@@ -69,3 +69,11 @@ def test_the_choice_is_in_the_address_and_remembered(rig: BoardRig, open_page: O
     again.locator("[data-tool=reference]").click()
     again.locator(".reference").wait_for(state="detached")
     assert again.locator("[class*='x-']").count() == 0
+
+
+def test_an_address_compares_before_the_odds_have_come(rig: BoardRig, open_page: Opens) -> None:
+    """The group that is shown is not known yet when the address names the tool."""
+    page = open_match(rig, open_page, "&tool=reference&ref=alfa")
+    row = page.locator(".refs tr[data-bookmaker=bravo]")
+    row.locator("td.better", has_text="2").wait_for()
+    assert row.locator("td").all_inner_texts()[:4] == ["2", "1", "0", "+1.4 %"]

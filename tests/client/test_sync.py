@@ -23,11 +23,14 @@ async def test_a_synchronous_watch_is_closed_from_another_thread() -> None:
 
     def run(address: str) -> list[Any]:
         with open_sync_client(address) as client, client.watch() as watch:
-            timer = threading.Timer(0.1, watch.close)
-            timer.start()
-            steps = list(watch.steps())
-            timer.join()
-            return [type(step) for step in steps]
+            steps = []
+            closing = threading.Thread(target=watch.close)
+            for step in watch.steps():
+                steps.append(type(step))
+                if steps == [Opened, ImageLoaded]:
+                    closing.start()  # while this thread waits for more
+            closing.join()
+            return steps
 
     async with serving(book) as server:
         assert await trio.to_thread.run_sync(run, server.address) == [Opened, ImageLoaded]

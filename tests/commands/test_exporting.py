@@ -1,104 +1,85 @@
-"""Exports to CSV and Parquet have every change, and appear whole or not at all."""
+"""`history --export` writes the rows of `odds-service export`, whole or not at all."""
 
 import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from odds_service.client import (
-    ChangeKind,
-    HistoricalChange,
-    UnknownChange,
-)
-from odds_service.commands import exporting
-from odds_service.commands.exporting import COLUMNS, export, rows
+from odds_service.bridge import open_bridge
+from odds_service.columns.arrow import arrow_schema
+from odds_service.columns.schema import PRICES
+from odds_service.commands.exporting import write_batches
 from odds_service.errors import OddsServiceError
-from tests.commands.books import at, changes_of, moving, names
+from odds_service.storage import open_store
+from odds_service.store import WriteGroup
+from tests.commands.books import at, moving, names
 from tests.support.command_line import ran
 from tests.support.odds_builders import serving
+from tests.support.price_rows import price_rows, row_order
 
 
-async def test_both_exports_hold_every_change(tmp_path: Path) -> None:
+async def test_exports_of_a_server_hold_every_row_of_the_span(tmp_path: Path) -> None:
     book = moving()
-    book.refused = {3}
-    as_csv, as_parquet = tmp_path / "odds.csv", tmp_path / "odds.parquet"
-    async with serving(book) as server:
-        for path in (as_csv, as_parquet):
-            done = await ran("history", "--export", str(path), "--server", server.address)
-            assert done.returncode == 0, done.stderr
-    table = parquet.read_table(as_parquet)
-    assert table.column_names == list(COLUMNS)
-    assert set(table["revision"].to_pylist()) == {change.revision for change in book.log}
-    listed = table.to_pylist()
-    (unknown,) = [row for row in listed if row["kind"] == "unstored"]
-    assert (unknown["revision"], unknown["event_id"]) == (3, None)
-    moved = [row for row in listed if row["kind"] == "prices" and row["outcome"] == "home"]
-    assert [(row["price_before"], row["price"], row["active"]) for row in moved] == [
-        (2.0, 2.2, True)
+    paths = [tmp_path / "odds.csv", tmp_path / "odds.parquet"]
+    async with open_bridge(), open_store(f"sqlite:///{tmp_path / 'odds.db'}") as store:
+        await store.begin()
+        await store.write(WriteGroup(book.batches))
+        async with serving(book, store=store) as server:
+            for path in paths:
+                done = await ran(
+                    "history", "--export", str(path), "--since", at(5).isoformat(),
+                    "--market", "h2h", "--server", server.address,
+                )  # fmt: skip
+                assert done.returncode == 0, done.stderr
+    expected = [
+        row
+        for row in price_rows(book.log)
+        if row["detected_at"] >= at(5) and row["market"] == "h2h"
     ]
-    assert moved[0]["detected_at"] == at(10)
-    (added,) = [row for row in listed if row["kind"] == "event_added"]
-    assert (added["event"], added["event_id"], added["outcome"]) == ("Reds – Blues", "e", None)
-    suspended = [row for row in listed if row["kind"] == "suspended"]
-    assert [(row["outcome"], row["price"], row["active"]) for row in suspended] == [
-        ("home", None, False), ("away", None, False)
-    ]  # fmt: skip
-    told = list(csv.DictReader(io.StringIO(as_csv.read_text("utf-8"))))
-    assert len(told) == len(listed)
-    for row, same in zip(told, listed, strict=True):
-        assert row["price"] == ("" if same["price"] is None else str(same["price"]))
-        assert row["revision"] == str(same["revision"])
-        seen = same["observed_at"]
-        assert row["observed_at"] == ("" if seen is None else seen.isoformat())
+    table = parquet.read_table(paths[1])
+    assert sorted(table.to_pylist(), key=row_order) == expected
+    assert f"{len(expected)} rows in {paths[1]}" in done.stderr
+    cells = list(csv.DictReader(io.StringIO(paths[0].read_text("utf-8"))))
+    assert [(row["revision"], row["outcome"], row["home"]) for row in cells] == [
+        (str(row["revision"]), row["outcome"], "Reds") for row in table.to_pylist()
+    ]
 
 
-async def test_rows_have_all_columns_whatever_the_change() -> None:
-    kinds = set()
-    for change in await changes_of(moving()):
-        for row in rows(change):
-            assert len(row) == len(COLUMNS)
-            kinds.add(type(change))
-    assert len(kinds) == 2
-    (row,) = rows(UnknownChange(revision=1, kind=ChangeKind.UNSTORED))
-    assert len(row) == len(COLUMNS)
+def batches() -> Iterator[Any]:
+    cells = dict.fromkeys(PRICES.names) | {"revision": 1, "home": "=cmd()", "line": -2.5}
+    yield pa.RecordBatch.from_pylist([cells], schema=arrow_schema(PRICES))
 
 
-async def test_parquet_holds_few_rows_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(exporting, "BATCH_ROWS", 4)
-    changes = await changes_of(moving())
-    written = export(changes, tmp_path / "odds.parquet")
-    assert parquet.ParquetFile(tmp_path / "odds.parquet").num_row_groups == -(-written // 4)
-
-
-async def test_an_export_is_whole_or_not_there_and_replaces_nothing(tmp_path: Path) -> None:
-    changes = await changes_of(moving())
+def test_a_file_is_whole_or_not_there_and_replaces_nothing(tmp_path: Path) -> None:
     path = tmp_path / "odds.csv"
 
-    def broken() -> Iterator[HistoricalChange]:
-        yield from changes
+    def broken() -> Iterator[Any]:
+        yield from batches()
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OddsServiceError, match="No space left"):
-        export(broken(), path)
+        write_batches(broken(), path)
     assert names(tmp_path) == []
-    export(changes, path)
+    assert write_batches(batches(), path) == 1
     before = path.read_bytes()
+    assert b"'=cmd()" in before  # a spreadsheet would run it
+    assert b",-2.5," in before
     with pytest.raises(OddsServiceError, match="exists; it is not overwritten"):
-        export(changes, path)
+        write_batches(batches(), path)
 
-    def overtaken() -> Iterator[HistoricalChange]:
-        yield from changes
+    def overtaken() -> Iterator[Any]:
+        yield from batches()
         (tmp_path / "new.csv").write_bytes(b"another's")
 
     with pytest.raises(OddsServiceError, match="exists by now"):
-        export(overtaken(), tmp_path / "new.csv")
+        write_batches(overtaken(), tmp_path / "new.csv")
     assert path.read_bytes() == before
     assert (tmp_path / "new.csv").read_bytes() == b"another's"
     assert names(tmp_path) == ["new.csv", "odds.csv"]
     with pytest.raises(OddsServiceError, match="cannot be written: No such file"):
-        export(changes, tmp_path / "no" / "odds.csv")
+        write_batches(batches(), tmp_path / "no" / "odds.csv")

@@ -51,7 +51,7 @@ async def test_charts_and_closing_odds_on_the_command_line(tmp_path: Path) -> No
         (["--closing", "--chart", "-"], "give one of"),
         (["--chart", "-", "--event", "e"], "one market"),
         (["--chart", "x.jpg", "--event", "e", "--market", "h2h"], "does not end in .png"),
-        (["--export", "odds.xls"], "ends neither in .csv nor in .parquet"),
+        (["--export", "odds.xls"], "ends in none of .parquet, .arrow, .csv"),
         (["--since", "noonish"], "neither a time"),
         (["--closing", "--since", "2026-01-01"], "--start-from"),
     ],
@@ -98,9 +98,17 @@ async def test_closing_odds_are_printed_with_their_age(tmp_path: Path) -> None:
             nothing = await ran(*closing, "--sport", "chess")
     assert told.stdout.startswith("Reds – Blues · soccer_epl · 2026-08-04 12:10 UTC · ")
     (line,) = [line for line in told.stdout.splitlines() if "h2h" in line]
-    assert line.split("\t") == ["h2h", "b1", "Reds 2.10  Blues 1.80", "2 min before", "open"]
+    assert line.split("\t") == [
+        "h2h",
+        "b1",
+        "Reds 2.00  Blues 1.80",
+        "Reds 2.10  Blues 1.80",
+        "2 min before",
+        "open",
+    ]
     (entry,) = [json.loads(line) for line in as_json.stdout.splitlines()]
     assert entry["odds"][0]["age"] == "120s"
+    assert entry["odds"][0]["atStart"] == "AT_START_OFFERED"
     assert nothing.stdout == ""
     assert nothing.returncode == 3
     assert "no sport 'chess'" in nothing.stderr

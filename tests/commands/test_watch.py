@@ -69,7 +69,7 @@ async def test_watch_names_the_events_of_its_map() -> None:
     book = book_of()
     async with serving(book) as server:
         watch = Watch("--server", server.address, "--event", "e1")
-        while "image: 1 events" not in await watch.line():
+        while "image: 1 event" not in await watch.line():
             pass
         see(book, 1.7, 1)
         assert "prices  Reds – Blues  b1  h2h  home 1.5" in await watch.line()

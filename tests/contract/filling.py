@@ -15,7 +15,7 @@ Path = tuple[str, ...]
 
 FIRST_S: Final = 1_790_000_000  # in 2026; each time is a minute after the one before
 # A status that differs from a client's reading of an unknown one, and that keeps odds in a map.
-_CHOSEN: Final = {"MarketStatus": 1}
+_CHOSEN: Final = {"MarketStatus": 1, "AtStart": 1}
 _INTEGERS: Final = {
     FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64,
     FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64,
@@ -67,6 +67,8 @@ def _scalar(field: Any, numbers: Iterator[int]) -> Any:
         return next(numbers)
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return True
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return f"bytes_{next(numbers)}".encode()
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return f"word_{next(numbers)}"
     return 1 + next(numbers) / 4  # exact as a double, as a price and as a line

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from msgspec import Struct
 from msgspec.structs import replace
 
-from odds_service.client import decode, market_values, series_values
+from odds_service.client import decode, market_values, run_values, series_values
 from odds_service.client.errors import StreamGap
 from odds_service.client.odds_map import OddsMap
 from odds_service.client.requests import filter_message
@@ -73,7 +73,7 @@ ASKED: Final[tuple[type[Message], ...]] = (
     pb.Filter, pb.GetOddsRequest, pb.WatchChangesRequest, pb.ListEventsRequest,
     pb.GetHistoryRequest, pb.GetClosingOddsRequest, pb.RefreshEventRequest, pb.GetStatusRequest,
     pb.GetSeriesRequest, pb.ListMarketsRequest, pb.GetCoverageRequest, pb.ListUnmappedRequest,
-    pb.ReloadRequest, pb.ReplayRequest,
+    pb.ListRunsRequest, pb.ReloadRequest, pb.ReplayRequest,
 )  # fmt: skip
 STREAMED: Final[tuple[type[Message], ...]] = (
     pb.WatchChangesResponse, pb.Opened, pb.Changes, pb.Heartbeat, pb.ImageBegin, pb.Image,
@@ -281,7 +281,7 @@ READ: Final[dict[type[Message], tuple[Callable[[Any], object], set[Path]]]] = {
     ),
     pb.HistoryPage: (
         history,
-        {("durable_revision",)},
+        {("durable_revision",), ("columns",)},  # client.frames reads these
     ),
     pb.ClosingOdds: (
         lambda message: closed(pb.ClosingOddsPage(events=[pb.ClosedEvent(odds=[message])])), set()
@@ -341,6 +341,11 @@ READ: Final[dict[type[Message], tuple[Callable[[Any], object], set[Path]]]] = {
         lambda message: market_values.unmapped(pb.ListUnmappedResponse(markets=[message])), set()
     ),
     pb.ListUnmappedResponse: (market_values.unmapped, set()),
+    pb.Run: (run_values.run, set()),
+    pb.ListRunsResponse: (
+        lambda message: [run_values.run(each) for each in message.runs],
+        {("next_page_token",)},  # the client fetches all pages
+    ),
     pb.RefreshEventResponse: (
         decode.refreshed,
         {("snapshots", "observed_at"),

@@ -26,9 +26,12 @@ class Site:
         self.offer = Offer()
         self.offer.move(self._rng, 60)
         self.failing = False
+        self.asked, self.answers = trio.Event(), trio.Event()
+        self.answers.set()
 
     async def __call__(self, request: Request) -> Response:
-        await trio.lowlevel.checkpoint()
+        self.asked.set()
+        await self.answers.wait()
         if self.failing:
             return Response(b"{}", 503)
         body = sorted(json.loads(self.offer.body(self._rng)), key=lambda event: str(event["id"]))
@@ -122,4 +125,20 @@ async def test_a_service_tells_its_sources_queues_storage_and_readers(tmp_path: 
             assert {c.source_state.state for c in told} >= {
                 pb.SOURCE_HEALTH_UP, pb.SOURCE_HEALTH_DOWN,
             }  # fmt: skip
+        nursery.cancel_scope.cancel()
+
+
+async def test_nothing_is_due_while_what_is_next_is_being_fetched(tmp_path: Path) -> None:
+    site = Site()
+    site.answers = trio.Event()
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(serve_site, site)
+        async with service(settings_for(tmp_path, port, [SPORT], interval_s=0.2)) as running:
+            with trio.fail_after(LONG_S):
+                await site.asked.wait()
+            (source,) = (await status_of(running.address)).sources
+            assert not source.HasField("next_due")
+            site.answers.set()
+            status = await settled(running.address)
+            assert status.sources[0].HasField("next_due")
         nursery.cancel_scope.cancel()

@@ -112,9 +112,8 @@ async def test_two_sources_meet_part_and_meet_again_and_every_reader_follows(
             async def until(expected: dict[str, dict[str, str]]) -> None:
                 whole = others | expected
                 await wait_until(lambda: carried(running) == whole, str(whole))
-                head = feed.head_revision
-                await watcher.reach(head)
-                await running.parts.writer.committed(head)
+                await running.parts.writer.committed(feed.head_revision)
+                await watcher.level(lambda: feed.head_revision)
                 assert fold.odds == flat(running)
 
             with watching(running.address, fold=fold) as watcher:

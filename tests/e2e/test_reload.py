@@ -138,7 +138,7 @@ async def test_sources_are_added_removed_and_changed_under_a_stream(tmp_path: Pa
             left = [each for each in fold.changes if each.reason == "source_left"]
             assert len(withdrawn) + len(left) - len(down) == done.withdrawn
             await priced(running, "three")
-            await watcher.reach(running.parts.feed.head_revision)
+            await watcher.level(lambda: running.parts.feed.head_revision)
             assert fold.odds == flat(running)
             asks = tmp_path / "odds.db", "SELECT source FROM source_asks ORDER BY source"
             await wait_until(lambda: stored(*asks) == [("one",), ("same",), ("three",)], "asks")

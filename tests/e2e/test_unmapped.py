@@ -19,6 +19,12 @@ async def unmapped(address: str) -> dict[str, pb.UnmappedMarket]:
     return {each.source: each for each in reply.markets}
 
 
+async def pulled(address: str) -> set[tuple[str, ...]]:
+    """Return what was fetched from each source."""
+    reply = await call(address, lambda stub: stub.ListRuns(pb.ListRunsRequest(), timeout=30))
+    return {(run.source, run.listing) for run in reply.runs}
+
+
 async def test_unmapped_markets_are_told_until_their_source_is_removed(tmp_path: Path) -> None:
     shelves = {kind: shelf_of(kind, MATCH) for kind in PROVIDERS}
     for kind, shelf in shelves.items():
@@ -44,6 +50,10 @@ async def test_unmapped_markets_are_told_until_their_source_is_removed(tmp_path:
                 assert sample.event_id in shelves[kind].events
                 assert sample.event_name == "Wuhan Three Towns – Qingdao Hainiu"
                 assert "1" in sample.outcomes
+            events = {(kind, *shelf.events) for kind, shelf in shelves.items()}
+            with trio.fail_after(60):  # until their records are stored
+                while not events <= await pulled(running.address):  # noqa: ASYNC110  # stored elsewhere
+                    await trio.sleep(0.02)
             kept = [table for table in settings.sources if table["kind"] != "betpawa"]
             settings = settings.model_copy(update={"sources": kept})
             with trio.fail_after(60):

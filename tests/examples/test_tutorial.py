@@ -76,10 +76,10 @@ def test_the_tutorial_runs_as_it_says(tmp_path: Path, monkeypatch: pytest.Monkey
         with running(tmp_path, sys.executable, "watch.py", until="home ") as seen:
             assert "away " in seen
         assert " went on to fall; " in done(sys.executable, "backtest.py")
-        shown = run("get", "toa:c9", "--best", "--server", demo_at)
+        shown = run("get", "toa:c5", "--best", "--server", demo_at)
         assert shown.returncode == 0, shown.stderr
-        assert "Marrowdale United" in shown.stdout
-        history = run("history", "--event", "toa:c9", "--market", "h2h", "--server", demo_at)
+        assert "Vale Royal Athletic" in shown.stdout
+        history = run("history", "--event", "toa:c5", "--market", "h2h", "--server", demo_at)
         assert "  h2h  " in history.stdout
     done(sys.executable, "record.py")
     with running(tmp_path, *COMMAND, *replay, until="interval_s") as printed:

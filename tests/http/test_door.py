@@ -3,6 +3,7 @@
 import logging
 import ssl
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -11,19 +12,26 @@ import trio
 from google.protobuf.message_factory import GetMessageClass
 from pydantic import SecretStr
 
+from odds_service.access import Tokens
 from odds_service.config import AccessSettings, HttpSettings, Right, ServerSettings
 from odds_service.errors import SettingsError
-from odds_service.http import connections
+from odds_service.http import bodies, connections, session
 from odds_service.http.errors import HTTP_STATUS
 from odds_service.http.routes import PATHS
+from odds_service.http.session import SESSION, Sessions
 from odds_service.serving.admission import SERVICE
-from odds_service.serving.auth import RIGHTS
+from odds_service.serving.auth import RIGHTS, Holder
 from odds_service.serving.errors import StatusCode
 from tests.support.certificates import make_certificates
 from tests.support.odds_builders import Bookkeeping, connected, refusal, serving
 from tests.support.refusals import small_book
 from tests.support.serving import wait_until
 
+WEBSOCKET = (
+    b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+EVERYWHERE = "0.0.0.0"  # noqa: S104  # one test is of such a listener
 LOCAL = HttpSettings(listen="127.0.0.1:0")
 TOKENS = {right: f"token-{right}" for right in Right}
 GUARDED = ServerSettings(
@@ -38,6 +46,10 @@ GUARDED = ServerSettings(
 
 def url_of(address: str, path: str) -> str:
     return f"http://{address}{path}"
+
+
+def as_cookie(values: dict[str, str]) -> dict[str, str]:
+    return {"cookie": "; ".join(f"{name}={value}" for name, value in values.items())}
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -75,7 +87,7 @@ async def test_both_doors_let_in_the_same_callers(token: str) -> None:
                 assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_a_session_keeps_the_token_in_a_cookie_that_scripts_cannot_read() -> None:
+async def test_a_session_is_a_cookie_that_scripts_cannot_read_and_no_token() -> None:
     async with (
         serving(small_book(), settings=GUARDED, http=LOCAL) as server,
         httpx.AsyncClient(base_url=url_of(server.addresses[1], ""), timeout=30) as http,
@@ -84,6 +96,8 @@ async def test_a_session_keeps_the_token_in_a_cookie_that_scripts_cannot_read() 
         assert (await http.post("/v1/session", headers=bearer("wrong"))).status_code == 401
         begun = await http.post("/v1/session", headers=bearer("open-sesame"))
         assert begun.status_code == 204
+        assert begun.headers["cache-control"] == "no-store"
+        assert "open-sesame" not in begun.headers["set-cookie"]
         cookie = begun.headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
@@ -91,8 +105,87 @@ async def test_a_session_keeps_the_token_in_a_cookie_that_scripts_cannot_read() 
         assert (await http.get("/v1/odds")).status_code == 200
         # What the caller names itself counts, as with any other client.
         assert (await http.get("/v1/odds", headers=bearer("wrong"))).status_code == 401
+        kept = dict(http.cookies)
         assert (await http.delete("/v1/session")).status_code == 204
         assert (await http.get("/v1/odds")).status_code == 401
+        # It is over at the server too: a copy of the cookie is worth nothing.
+        assert (await http.get("/v1/odds", headers=as_cookie(kept))).status_code == 401
+        token = as_cookie({SESSION: "open-sesame"})
+        assert (await http.get("/v1/odds", headers=token)).status_code == 401
+
+
+async def test_a_session_has_the_access_of_its_token_and_ends_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream of a session ends with its token, and its cookie is worth nothing then."""
+    monkeypatch.setattr("odds_service.access.REREAD_S", 0.1)
+    file = tmp_path / "tokens"
+    file.write_text("first\nsecond\n")
+    settings = ServerSettings(listen="127.0.0.1:0", tokens_file=file)
+    async with (
+        serving(small_book(), settings=settings, http=LOCAL) as server,
+        httpx.AsyncClient(base_url=url_of(server.addresses[1], ""), timeout=60) as http,
+    ):
+        assert (await http.post("/v1/session", headers=bearer("first"))).status_code == 204
+        assert (await http.get("/v1/odds")).status_code == 200
+        assert (await http.post("/v1/reload")).status_code == 403  # as its token
+        async with http.stream("GET", "/v1/changes") as stream:
+            assert stream.status_code == 200
+            file.write_text("second\n")
+            told = "".join([text async for text in stream.aiter_text()])
+        assert '"code":16' in told.replace(" ", "")
+        assert (await http.get("/v1/odds")).status_code == 401
+
+
+def test_sessions_outlive_a_restart_but_not_their_token_nor_their_time() -> None:
+    settings = ServerSettings(tokens=[SecretStr("one"), SecretStr("two")])
+    tokens, now = Tokens(settings), [datetime(2026, 8, 4, tzinfo=UTC)]
+    sessions = Sessions(tokens, lambda: now[0])
+    one, two = (tokens.holder(f"Bearer {token}") for token in ("one", "two"))
+    assert one is not None
+    assert two is not None
+    first, second, other = sessions.begin(one), sessions.begin(one), sessions.begin(two)
+    again = Sessions(Tokens(settings), lambda: now[0])
+    assert again.holder(first) == Holder(one)
+    assert again.holder(other) == Holder(two)
+    again.end(first)
+    assert again.holder(first) is None
+    assert again.holder(second) == Holder(one)
+    now[0] += timedelta(seconds=session.LIFE_S - 1)
+    assert again.holder(second) == Holder(one)
+    tokens.adopt(Tokens(settings.model_copy(update={"tokens": [SecretStr("one")]})))
+    assert sessions.holder(other) is None
+    now[0] += timedelta(seconds=1)
+    assert again.holder(second) is None
+
+
+def test_an_id_that_was_tampered_with_is_no_session() -> None:
+    tokens = Tokens(ServerSettings(tokens=[SecretStr("one")]))
+    sessions = Sessions(tokens)
+    client = tokens.holder("Bearer one")
+    assert client is not None
+    whole = sessions.begin(client)
+    salt, until, seal = whole.split(".")
+    assert sessions.holder(whole) == Holder(client)
+    for wrong in (
+        "", ".", "..", "one", salt, f"{salt}.{until}", f"{salt}.{int(until) + 1}.{seal}",
+        f"{salt}x.{until}.{seal}", f"{salt}.{until}.{seal[:-1]}", f"{salt}.{until}.é", "x" * 9_000,
+    ):  # fmt: skip
+        assert sessions.holder(wrong) is None, wrong
+
+
+def test_the_ended_sessions_that_are_remembered_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, "ENDED", 2)
+    tokens = Tokens(ServerSettings(tokens=[SecretStr("one")]))
+    sessions = Sessions(tokens)
+    client = tokens.holder("Bearer one")
+    assert client is not None
+    ids = [sessions.begin(client) for _ in range(3)]
+    for each in ids:
+        sessions.end(each)
+    assert [sessions.holder(each) for each in ids] == [Holder(client), None, None]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +208,27 @@ async def test_a_listener_on_loopback_answers_to_its_own_names(host: str, status
     assert answer.status_code == status
     if status == 421:
         assert "http.hosts" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("hosts", [[], ["localhost"]])
+async def test_another_listener_answers_to_named_hosts_alone_if_there_are_any(
+    hosts: list[str],
+) -> None:
+    """As in a container whose port is published on loopback."""
+    settings = HttpSettings(listen=f"{EVERYWHERE}:0", hosts=hosts)
+    served = ServerSettings(listen="127.0.0.1:0", insecure_public=True)
+    async with (
+        serving(small_book(), settings=served, http=settings) as server,
+        httpx.AsyncClient() as http,
+    ):
+        address = server.addresses[1].replace(EVERYWHERE, "127.0.0.1")
+
+        async def asked(path: str, host: str) -> int:
+            return (await http.get(url_of(address, path), headers={"host": host})).status_code
+
+        assert await asked("/v1/odds", "localhost:8050") == 200
+        assert await asked("/v1/odds", "evil.example.com") == (421 if hosts else 200)
+        assert await asked("/readyz", "10.1.2.3:8050") == 200  # as a kubelet calls it
 
 
 async def test_pages_of_other_hosts_read_and_change_only_what_they_may() -> None:
@@ -151,11 +265,52 @@ async def test_every_answer_bounds_what_a_page_may_do() -> None:
             "/v1/odds?x=1",
         ):
             headers = (await http.get(url_of(server.addresses[1], path))).headers
-            policy = headers["content-security-policy"]
-            assert "frame-ancestors 'none'" in policy
-            assert "unsafe" not in policy
-            assert headers["x-content-type-options"] == "nosniff"
-            assert headers["referrer-policy"] == "no-referrer"
+            assert_bounded(headers)
+            assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def assert_bounded(headers: httpx.Headers) -> None:
+    """Check the headers that bound a page; each of them stands there once."""
+    (policy,) = headers.get_list("content-security-policy")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers.get_list("x-content-type-options") == ["nosniff"]
+    assert headers.get_list("referrer-policy") == ["no-referrer"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "by_the_app"),
+    [
+        (b"POST /v1/reload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n", 408, True),
+        (b"POST /v1/reload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2097152\r\n\r\n"
+         + b" " * 2_097_152, 413, True),
+        (b"GET /v1/odds HTTP/1.1\r\nhost: evil.example.com\r\n\r\n", 421, True),
+        (b"NONSENSE\r\n\r\n", 400, False),  # hypercorn's own answers
+        (b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 70_000, 431, False),
+        (WEBSOCKET, 403, False),
+    ],
+    ids=["slow", "large", "foreign", "nonsense", "long-head", "websocket"],
+)  # fmt: skip
+async def test_answers_that_come_before_the_routes_bound_a_page_too(
+    request_: bytes, status: int, by_the_app: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if status == 408:
+        monkeypatch.setattr(bodies, "BODY_S", 0.05)
+    async with serving(small_book(), http=LOCAL) as server:
+        host, _, port = server.addresses[1].rpartition(":")
+        async with await trio.open_tcp_stream(host, int(port)) as stream:
+            await stream.send_all(request_)
+            answer = b""
+            with trio.fail_after(30):
+                while b"\r\n\r\n" not in answer:
+                    answer += await stream.receive_some(2**16) or pytest.fail("no answer")
+    first, *lines = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    assert first.split()[1] == str(status)
+    pairs = [line.partition(": ") for line in lines]
+    headers = httpx.Headers([(name, value) for name, _, value in pairs])
+    assert_bounded(headers)
+    # This one depends on the request, so hypercorn's answers, which have no body, lack it.
+    assert ("cross-origin-resource-policy" in headers) == by_the_app
 
 
 async def test_an_unchanged_reply_is_confirmed_by_its_tag() -> None:

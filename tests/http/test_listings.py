@@ -1,4 +1,4 @@
-"""ListMarkets, GetCoverage and ListUnmapped at the HTTP door: the messages of gRPC as JSON."""
+"""ListMarkets, GetCoverage, ListUnmapped and ListRuns at the HTTP door: gRPC's messages as JSON."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +18,7 @@ from odds_service.serving.server import Server, serve
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.serving.test_markets import TABLE
 from tests.serving.test_restricted import ALL, settings
+from tests.serving.test_runs import THREE, store_of
 from tests.serving.test_unmapped import FOUR
 from tests.support.observations import observe, offered
 from tests.support.odds_builders import Bookkeeping, connected
@@ -43,6 +44,7 @@ async def both_doors(served: ServerSettings) -> AsyncIterator[tuple[str, str]]:
             now=lambda: book.now,
             market_types=TABLE,
             unmapped=lambda: FOUR,
+            store=store_of(*THREE),
         )
         doors = [GrpcDoor, open_http(HttpSettings(listen="127.0.0.1:0"))]
         server = await nursery.start(serve, parts, doors)
@@ -73,6 +75,9 @@ async def test_the_json_is_that_of_the_same_call_over_grpc() -> None:
          pb.ListUnmappedRequest(sources=["ours", "hidden"], sports=["tennis"]),
          pb.ListUnmappedResponse(),
          [("sources", "ours"), ("sources", "hidden"), ("sports", "tennis")]),
+        ("/v1/runs", "ListRuns", pb.ListRunsRequest(), pb.ListRunsResponse(), []),
+        ("/v1/runs", "ListRuns", pb.ListRunsRequest(sources=["hidden"], page_size=1),
+         pb.ListRunsResponse(), [("sources", "hidden"), ("pageSize", "1")]),
     ]  # fmt: skip
     async with both_doors(settings()) as (grpc_address, base):
         for headers in (OWNER, OURS):
@@ -90,12 +95,32 @@ async def test_the_json_is_that_of_the_same_call_over_grpc() -> None:
     assert ours[0]["samples"][0]["outcomes"] == ["1", "<b>X</b>"]
 
 
+async def test_runs_are_read_page_by_page() -> None:
+    span = [("fromTime", "2026-08-04T12:00:00Z"), ("toTime", "2026-08-04T14:02:00+02:00")]
+    async with both_doors(settings()) as (_, base):
+        first = (await got(base, "/v1/runs", OWNER, *span, ("pageSize", "1"))).json()
+        token = first["nextPageToken"]
+        second = (await got(base, "/v1/runs", OWNER, *span, ("pageToken", token))).json()
+        foreign = await got(base, "/v1/runs", OWNER, ("pageToken", "x"))
+    (failed,), (good,) = first["runs"], second["runs"]
+    assert failed == {
+        "source": "hidden", "listing": "soccer_epl", "startedAt": "2026-08-04T12:01:00Z",
+        "duration": "10s", "outcome": "RUN_OUTCOME_FAILED", "reason": "no answer in 10 s",
+        "changes": 1, "problems": {"timeout": "1"},
+    }  # fmt: skip
+    assert (good["source"], good["outcome"]) == ("ours", "RUN_OUTCOME_COMPLETE")
+    assert "nextPageToken" not in second
+    assert (foreign.status_code, foreign.json()["code"]) == (400, 3)
+    assert "pageToken" in foreign.text
+
+
 async def test_refusals_are_a_status_in_json() -> None:
     async with both_doors(settings()) as (_, base):
-        for path in ("/v1/markets", "/v1/coverage", "/v1/unmapped"):
+        for path in ("/v1/markets", "/v1/coverage", "/v1/unmapped", "/v1/runs"):
             reply = await got(base, path, {})
             assert (reply.status_code, reply.json()["code"]) == (401, 16)
-        for path, name in (("/v1/markets", "markets"), ("/v1/unmapped", "sources")):
+        fields = [("/v1/markets", "markets"), ("/v1/unmapped", "sources"), ("/v1/runs", "sources")]
+        for path, name in fields:
             reply = await got(base, path, OWNER, (name, ""))
             assert (reply.status_code, reply.json()["code"]) == (400, 3)
             assert name in reply.text

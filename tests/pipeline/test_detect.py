@@ -14,12 +14,18 @@ from odds_service.model.change import Change, ChangeKind, SourceChange
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Completeness, Observation, Scope
 from odds_service.model.source import SourceState, SourceStatus
-from odds_service.pipeline.channels import OBSERVATIONS_WAITING, Fetched, WriteQueue
+from odds_service.pipeline.channels import (
+    OBSERVATIONS_WAITING,
+    SCRAPE_RUNS_KEPT,
+    Fetched,
+    WriteQueue,
+)
 from odds_service.pipeline.detect import (
     SLICE_EVENTS,
     Detector,
     detect_observations,
     judge_by_clock,
+    scrape_run,
     slices,
 )
 from odds_service.reconcile import Reconciler
@@ -123,6 +129,18 @@ async def test_the_stage_applies_all_that_was_fetched_once_the_scrapers_have_end
         await detect_observations(receive, stage.detector, stage.queue)
     stage.agrees()
     assert len(stage.queue.take_runs()) == observations
+
+
+async def test_of_the_records_of_pulls_that_wait_the_newest_are_kept() -> None:
+    stage = Stage()
+    await stage.detector.observe(observe(offered(big(1))))
+    applied = await stage.detector.observe(observe(offered(big(1)), 1))
+    for number in range(SCRAPE_RUNS_KEPT + 3):
+        stage.queue.record(scrape_run(Fetched(str(number), applied.observation), applied))
+    assert stage.queue.runs_dropped == 3
+    waiting = [run.listing for run in stage.queue.take_runs()]
+    assert waiting == [str(number) for number in range(3, SCRAPE_RUNS_KEPT + 3)]
+    assert stage.queue.take_runs() == []
 
 
 async def test_a_full_channel_holds_the_scraper() -> None:

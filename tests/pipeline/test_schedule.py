@@ -61,6 +61,7 @@ def test_a_pull_is_out_until_it_has_finished() -> None:
     assert abs(due(schedule) - 10) <= 10 * JITTER
     assert schedule.take(due(schedule) - 0.001) is None
     assert schedule.take(due(schedule)) == Job(key="a")
+    assert steady().next_due(0) is None  # nothing is to be fetched
 
 
 def taken_at(schedule: Schedule, now: float) -> list[str]:

@@ -39,6 +39,7 @@ METHODS = {
     "ListMarkets": pb.ListMarketsRequest,
     "GetCoverage": pb.GetCoverageRequest,
     "ListUnmapped": pb.ListUnmappedRequest,
+    "ListRuns": pb.ListRunsRequest,
     "WatchChanges": pb.WatchChangesRequest,
     "GetHistory": pb.GetHistoryRequest,
 }

@@ -30,10 +30,12 @@ from odds_service.client import (
     open_sync_client,
 )
 from odds_service.config import AccessSettings, ServerSettings
-from odds_service.model.market import MarketKey, MarketStatus
+from odds_service.model.change import Change, ChangeKind, Commit, SourceChange
+from odds_service.model.market import AtStart, MarketKey, MarketStatus
+from odds_service.model.source import SourceState, SourceStatus
 from odds_service.serving import stored
 from odds_service.storage import open_store
-from odds_service.store import HistoryFilter, HistoryPage, Retention, Store, WriteGroup
+from odds_service.store import HistoryFilter, HistoryPage, LogRows, Retention, Store, WriteGroup
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.observations import NOON, Prices, fold, observe, observed_event
 from tests.support.odds_builders import (
@@ -238,6 +240,37 @@ async def test_the_odds_as_of_any_place_are_a_fold_of_the_log(url: str) -> None:
             assert future.value.code == code
 
 
+async def test_odds_as_of_a_time_rest_on_the_sources_of_then(url: str) -> None:
+    book = Bookkeeping()
+    start = NOON + timedelta(days=1)
+    two: dict[MarketKey, Prices] = {H2H: {"home": 2.0, "away": 1.9}}
+    book.see(observe([observed_event("e", {"b": two}, start_time=start)], 0))
+    last = book.feed.head_revision
+    changes: list[Change] = []
+    for minute, status in ((1, SourceStatus.UP), (10, SourceStatus.DOWN)):
+        at = NOON + timedelta(minutes=minute)
+        state = SourceState(
+            source="toa", interval_s=60.0, status=status, reason="", last_success_at=at
+        )
+        kind = ChangeKind.SOURCE_UP if status is SourceStatus.UP else ChangeKind.SOURCE_DOWN
+        changes.append(SourceChange(last + len(changes) + 1, kind, "", "toa", at, at, None, state))
+    book.batches += [Commit([change]) for change in changes]
+    # This service does not have the source in its settings, and nothing asks for it any more.
+    served = Bookkeeping(sources=(), revision=changes[-1].revision)
+    served.batches, served.now = book.batches, NOON + timedelta(days=200)
+    async with kept(served, url) as (_, address), open_client(address) as client:
+        for minute, status, stale in (
+            (1, SourceStatus.UP, False),
+            (2, SourceStatus.UP, False),
+            (4, SourceStatus.UP, True),  # four intervals after the last look
+            (10, SourceStatus.DOWN, True),
+        ):
+            odds = await client.get_odds(as_of=NOON + timedelta(minutes=minute))
+            assert odds.sources["toa"].status is status
+            (shown,) = odds.events["e"].bookmakers.values()
+            assert (minute, shown.stale) == (minute, stale)
+
+
 async def test_a_change_that_was_refused_is_told_in_its_place() -> None:
     book = booked(3, 20)
     book.refused = {1, 9, 10, book.feed.head_revision}
@@ -275,6 +308,11 @@ async def test_closing_odds_are_the_last_open_ones_before_the_start(url: str) ->
     assert (second.bookmaker, second.market.outcomes[0].price) == ("b2", 1.6)
     assert first.market.status is second.market.status is MarketStatus.OPEN
     assert (first.offered, second.offered) == (True, False)
+    assert (first.at_start, second.at_start) == (AtStart.OFFERED, AtStart.NOT_OFFERED)
+    assert (first.looked_at, second.looked_at) == (first.confirmed_at, start - timedelta(minutes=1))
+    assert first.opening is not None
+    assert first.opening.outcomes[0].price == 2.0
+    assert first.opening.changed_at == NOON
     assert first.age_s <= 120
     assert second.age_s == 120
     assert second.confirmed_at == NOON + timedelta(minutes=8)
@@ -360,6 +398,12 @@ class Counted:
     ) -> HistoryPage:
         self.pages += 1
         return await self._store.history_page(after, upto, limit, only)
+
+    async def log_rows(
+        self, after: int, upto: int, limit: int, only: HistoryFilter = HistoryFilter()
+    ) -> LogRows:
+        self.pages += 1
+        return await self._store.log_rows(after, upto, limit, only)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,16 @@ def bad_filter(field: str) -> pb.Filter:
         request.event_ids.extend(str(number) for number in range(10_001))
     elif field == "markets":
         request.markets.append("m" * 257)
+    elif field == "sports":
+        request.sports.append("soc\0cer")  # PostgreSQL takes no such text
     else:
         request.bookmakers.extend(["pinnacle", ""])
     return request
 
 
-@pytest.mark.parametrize("field", ["start_to", "start_from", "event_ids", "markets", "bookmakers"])
+@pytest.mark.parametrize(
+    "field", ["start_to", "start_from", "event_ids", "markets", "sports", "bookmakers"]
+)
 def test_a_malformed_filter_names_its_field(field: str) -> None:
     with pytest.raises(Refused) as refused:
         selection(bad_filter(field))

@@ -13,12 +13,20 @@ from odds_service.client import open_client
 from odds_service.model.change import MarketChange
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
 from odds_service.serving.thinning import Point, thin
+from odds_service.storage.memory import Memory
+from odds_service.storage.memory_store import MemoryStore
+from odds_service.store import WriteGroup
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.contract.calling import eventful, refused
 from tests.e2e.test_life import BUSY, bookmaker
 from tests.serving.test_restricted import client_of, settings
 from tests.support.observations import NOON, Prices, observe, observed_event
-from tests.support.odds_builders import Bookkeeping, Client, connected, serving
+from tests.support.odds_builders import (
+    Bookkeeping,
+    Client,
+    connected,
+    serving,
+)
 from tests.support.serving import service, settings_for, wait_until
 
 H2H = MarketKey("h2h")
@@ -109,6 +117,78 @@ async def test_the_closing_point_is_the_one_that_held_at_the_start() -> None:
     assert found.HasField("closing")
     assert found.at_s[found.closing] == seconds(33)
     assert found.prices[0].prices[found.closing] == 3.0
+
+
+async def test_the_closing_point_agrees_with_the_closing_odds() -> None:
+    """Changes are detected up to three minutes after they were seen, some across the start."""
+    rng = random.Random(4)
+    book, detected_at = Bookkeeping(keeps_past=True), NOON
+    starts = {f"e{number}": NOON + timedelta(minutes=10 + 2 * number) for number in range(6)}
+    for minute in range(25):
+        events = []
+        for event_id, start in starts.items():
+            offer: dict[str, dict[MarketKey, Prices]] = {}
+            for name in rng.sample(["b1", "b2", "b3"], rng.randint(1, 3)):
+                home = rng.choice([None, *(2 + step / 8 for step in range(8))])
+                offer[name] = {H2H: {"home": home, "away": home and 1.8}}
+            events.append(replace(observed_event(event_id, offer), start_time=start))
+        seen = observe(events, minute)
+        detected_at = max(detected_at, seen.observed_at + timedelta(seconds=rng.random() * 180))
+        book.see(seen, detected_at=detected_at)
+    book.now += timedelta(minutes=1)
+    store = MemoryStore(Memory())
+    await store.begin()
+    await store.write(WriteGroup(book.batches))
+    closing = {
+        (odds.event_id, odds.bookmaker): odds for odds in await store.closing_odds(list(starts))
+    }
+    stood, across = 0, 0
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            for event_id, start in starts.items():
+                reply = await series_of(client, event_id=event_id, market="h2h")
+                for each in reply.series:
+                    odds = closing.get((event_id, each.bookmaker))
+                    offered = each.HasField("closing") and each.offered[each.closing]
+                    assert offered == (odds is not None and odds.offered)
+                    if offered and odds is not None:
+                        prices = {p.outcome: p.prices[each.closing] for p in each.prices}
+                        assert prices == {o.key: o.price for o in odds.market.outcomes}
+                        stood += 1
+                        across += each.at_s[each.closing] >= start.timestamp()
+    assert stood > 5
+    assert across > 1
+
+
+async def test_a_span_that_ends_before_the_start_has_no_closing_point() -> None:
+    book = moving()
+    offer: dict[str, dict[MarketKey, Prices]] = {"b1": {H2H: {"home": 3.0, "away": 1.4}}}
+    start = NOON + timedelta(minutes=35)
+    book.see(observe([replace(observed_event("e", offer), start_time=start)], 34))
+    book.now = NOON + timedelta(minutes=50)
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            request = pb.GetSeriesRequest(event_id="e", market="h2h", bookmakers=["b1"])
+            request.to_time.FromDatetime(start)
+            (found,) = (await client.call("GetSeries", request)).series
+            assert found.at_s[found.closing] == seconds(34)
+            request.to_time.FromDatetime(start - timedelta(seconds=30))
+            (short,) = (await client.call("GetSeries", request)).series
+            assert len(short.at_s) == len(found.at_s)
+            assert not short.HasField("closing")
+
+
+async def test_going_stale_is_no_point_of_a_series() -> None:
+    book = moving()
+    book.now += timedelta(hours=2)
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            odds = await client.call("GetOdds", pb.GetOddsRequest())
+            reply = await series_of(client, event_id="e", market="h2h")
+    assert all(shown.stale for entry in odds.events for shown in entry.bookmakers)
+    for each in reply.series:
+        assert each.offered[-1]
+        assert each.at_s[-1] <= seconds(30)
 
 
 async def test_an_ended_event_has_its_series_and_ends_without_an_offer() -> None:
@@ -212,7 +292,8 @@ def test_thinning_keeps_what_it_must() -> None:
     for _ in range(200):
         count, most = rng.randint(1, 300), rng.randint(10, 60)
         points = [
-            Point(NOON + timedelta(seconds=n), market(rng.uniform(1.1, 9.0))) for n in range(count)
+            Point(NOON + timedelta(seconds=n), market(rng.uniform(1.1, 9.0)), NOON)
+            for n in range(count)
         ]
         keep = rng.randrange(count)
         kept = thin(points, most, [keep])

@@ -1,5 +1,6 @@
 """Upgrades of databases of every earlier version, with their data."""
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -73,6 +74,9 @@ async def make(database: Database, version: str, data: Rows, story: Story) -> No
         await database.aio_make_room(connection, times)
     for name, columns in (await columns_of(database)).items():
         rows = [{column: row[column] for column in columns} for row in data[name]]
+        if version < "0006" and name == "odds_history":
+            for row in rows:
+                row["ended"] = row["ended"] and zlib.compress(row["ended"].encode())
         if rows:
             async with database.writing() as connection:
                 await connection.execute(sa.insert(light(name, columns)), rows)

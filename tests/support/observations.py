@@ -119,14 +119,18 @@ def by_own_ids(observation: Observation) -> dict[str, Placed]:
 
 
 def detect(
-    events: Mapping[str, EventOdds], observation: Observation, *, first_revision: int
+    events: Mapping[str, EventOdds],
+    observation: Observation,
+    *,
+    first_revision: int,
+    detected_at: datetime | None = None,
 ) -> Numbered:
     """Compare and number an observation whose source events are all events of their own."""
     return number(
         events,
         compare_observation(events, observation, by_own_ids(observation)).intents,
         first_revision=first_revision,
-        detected_at=observation.observed_at,
+        detected_at=detected_at or observation.observed_at,
     )
 
 

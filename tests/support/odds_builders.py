@@ -98,10 +98,21 @@ class Bookkeeping:
         self.market_types: Sequence[MarketType] = ()
         self.unmapped: Sequence[UnmappedReport] = ()
 
-    def see(self, observation: Observation, *, durable: bool = True) -> Numbered:
-        """Apply, publish and (if `durable`) store an observation."""
-        found = detect(self.cache.events, observation, first_revision=self.feed.head_revision + 1)
-        self.now = max(self.now, observation.observed_at)
+    def see(
+        self,
+        observation: Observation,
+        *,
+        durable: bool = True,
+        detected_at: datetime | None = None,
+    ) -> Numbered:
+        """Apply, publish and (if `durable`) store an observation, detected at once by default."""
+        found = detect(
+            self.cache.events,
+            observation,
+            first_revision=self.feed.head_revision + 1,
+            detected_at=detected_at,
+        )
+        self.now = max(self.now, observation.observed_at, found.detected_at)
         batch = (
             Commit(found.changes, found.snapshots, replaced=found.replaced)
             if found.changes

@@ -45,6 +45,17 @@ class Story(Book):
         """Observe a whole offer; the next look is `every_s` seconds later."""
         minute = self._looks * self._every_s / 60
         self._looks += 1
+        self.look_at(minute, offer, source=source, starts_in=starts_in)
+
+    def look_at(
+        self,
+        minute: float,
+        offer: Offer,
+        *,
+        source: str = "toa",
+        starts_in: timedelta | None = None,
+    ) -> None:
+        """Observe a whole offer some minutes after noon."""
         events = offered(offer)
         if starts_in is not None:
             at = observe([], minute).observed_at

@@ -1,7 +1,7 @@
 """A client of the contract that uses nothing of odds_service but the generated messages."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import grpc
@@ -123,6 +123,13 @@ class Watcher:
     async def reach(self, revision: int) -> None:
         """Wait until the fold's cursor is at the revision or after it."""
         await trio.to_thread.run_sync(self._wait, revision)
+
+    async def level(self, head: Callable[[], int]) -> None:
+        """Wait until the fold is at the head and the head has not moved meanwhile."""
+        reached = -1
+        while reached != head():
+            reached = head()
+            await self.reach(reached)
 
     def _wait(self, revision: int) -> None:
         with self._moved:

@@ -28,6 +28,7 @@ from tools.benchmarks.showing import markdown, tables
 SMALL = {
     "pipeline": ["--events", "6", "--markets", "10"],
     "storage": ["--events", "12", "--bookmakers", "2", "--markets", "5"],
+    "history": ["--changes", "1000"],
     "cycle": ["--events", "6", "--markets", "10", "--sports", "2"],
     "start": ["--markets", "500"],
     "letters": ["--markets", "4000", "--letters", "500"],

@@ -2,8 +2,13 @@
 //
 // call(path, query, {signal, method}) -> promise of the reply's JSON. Values of the query may be
 //   lists. Rejects with ApiError {status, code, message, retry_ms}; status 0: not reachable.
+//   After a 401 every call is refused here, without a request, until a token was given.
 // statusSoon(fn) -> off          fn(reply of /v1/status) every few seconds while the page is visible
 // beginSession(token), endSession()
+// admitted(yes)                  whether the streams are let in: a token was given or refused
+
+const LONGEST_MS = 20_000; // a connection may stay open and silent
+let refused = false;
 
 export class ApiError extends Error {
   constructor(status, code, message, retry_ms) {
@@ -13,29 +18,39 @@ export class ApiError extends Error {
 }
 
 export async function call(path, query = {}, { signal, method = "GET", headers } = {}) {
+  if (refused && path !== "session") throw new ApiError(401, 16, "a token is wanted");
   const asked = new URLSearchParams();
   for (const [name, values] of Object.entries(query)) {
     for (const value of [values].flat()) if (value !== undefined && value !== null) asked.append(name, value);
   }
   const text = asked.toString();
-  let answer;
+  let answer, body;
+  const longest = AbortSignal.timeout(LONGEST_MS);
+  const until = signal ? AbortSignal.any([signal, longest]) : longest;
   try {
-    answer = await fetch(`/v1/${path}${text ? `?${text}` : ""}`, { signal, method, headers, credentials: "same-origin" });
+    answer = await fetch(`/v1/${path}${text ? `?${text}` : ""}`, { signal: until, method, headers, credentials: "same-origin" });
+    body = await answer.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, undefined, "the service does not answer");
   }
-  const body = await answer.text();
   let read = {};
   try { read = body ? JSON.parse(body) : {}; } catch { /* no JSON: an error page */ }
   if (!answer.ok) {
+    if (answer.status === 401 && path !== "session") refused = true;
     const retry_ms = 1000 * Number(answer.headers.get("retry-after")) || undefined;
     throw new ApiError(answer.status, read.code, read.message ?? `HTTP ${answer.status}`, retry_ms);
   }
   return read;
 }
 
-export const beginSession = (token) => call("session", {}, { method: "POST", headers: { authorization: `Bearer ${token}` } });
+export async function beginSession(token) {
+  await call("session", {}, { method: "POST", headers: { authorization: `Bearer ${token}` } });
+  admitted();
+}
+export function admitted(yes = true) {
+  refused = !yes;
+}
 export const endSession = () => call("session", {}, { method: "DELETE" });
 
 const STATUS_MS = 5_000;

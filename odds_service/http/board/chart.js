@@ -72,8 +72,9 @@ class Chart {
     this.table = h("table", { class: "plain" });
     this.details = h("details", { class: "astable", on: { toggle: () => this.#drawTable() } }, h("summary", {}, "As a table"),
       h("div", { class: "scroll" }, this.table));
+    this.title = h("h2", {}, marketTitle(this.key));
     this.node = h("section", { class: "chart", "aria-label": `Chart of ${marketTitle(this.key)}` },
-      h("div", { class: "charthead" }, h("h2", {}, marketTitle(this.key)),
+      h("div", { class: "charthead" }, this.title,
         h("button", { class: "chip", "aria-label": "Close the chart", on: { click: () => this.#leave() } }, "×")),
       this.outcomes, this.note, this.stage, this.readout, this.legend, this.details);
     aside.append(this.node);
@@ -83,6 +84,12 @@ class Chart {
     this.resizing = new ResizeObserver(() => this.draw());
     this.resizing.observe(this.stage);
     this.node.addEventListener("keydown", (event) => this.#key(event));
+    this.escape = (event) => { // from the table too, where Enter has opened it
+      if (event.key !== "Escape" || event.defaultPrevented || event.target.closest?.("input, select, dialog")) return;
+      event.preventDefault();
+      this.#leave();
+    };
+    document.addEventListener("keydown", this.escape, true);
     this.stage.addEventListener("pointermove", (event) => this.#point(event));
     this.stage.addEventListener("pointerdown", (event) => this.#point(event));
     this.stage.addEventListener("pointerleave", () => this.#choosePoint(null));
@@ -98,6 +105,7 @@ class Chart {
 
   close() {
     this.closed = true;
+    document.removeEventListener("keydown", this.escape, true);
     clearInterval(this.ticking);
     for (const off of this.offs) off();
     for (const ask of [this.draw, this.read]) ask.cancel();
@@ -114,7 +122,8 @@ class Chart {
 
   #leave() {
     go({ cell: null }, { replace: true });
-    if (this.opener?.isConnected) this.opener.focus();
+    const cell = this.opener?.closest?.("td.cell") && this.opener.isConnected ? this.opener : document.querySelector("#view td.cell[tabindex='0']");
+    cell?.focus();
   }
 
   // -- points -----------------------------------------------------------------------------------
@@ -174,6 +183,7 @@ class Chart {
 
   #drawAll() {
     if (this.closed) return;
+    setText(this.title, marketTitle(this.key)); // the names may come after the chart
     this.#drawOutcomes();
     this.#drawLegend();
     this.#drawTable();
@@ -297,11 +307,6 @@ class Chart {
   }
 
   #key(event) {
-    if (event.key === "Escape") {
-      event.preventDefault();
-      this.#leave();
-      return;
-    }
     if (event.target !== this.stage || event.ctrlKey || event.metaKey || event.altKey || !this.drawn) return;
     const times = [...new Set(this.#shown().flatMap((each) => each.at_s))].sort((a, b) => a - b);
     const here = this.at ?? Infinity;

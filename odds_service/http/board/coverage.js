@@ -16,6 +16,14 @@ const READ_MS = 15_000;
 const MOST_ROWS = 300;
 const RUNS = 100;
 
+// RunOutcome: its word, the sentence behind it, the classes of its row and cell.
+const OUTCOMES = {
+  RUN_OUTCOME_COMPLETE: { word: "complete", about: "All that was asked for was seen." },
+  RUN_OUTCOME_PARTIAL: { word: "partial", about: "A part was seen, so nothing counts as missing.", cell: "part" },
+  RUN_OUTCOME_FAILED: { word: "failed", about: "Nothing was seen, and no odds have changed.", row: "down" },
+};
+const UNKNOWN = { word: "unknown", about: "This page does not know its outcome." };
+
 addView({ name: "coverage", title: "Coverage", open: (root, at) => new CoverageView(root, at) });
 
 export function bytes(value) {
@@ -41,7 +49,7 @@ class CoverageView {
     this.parts = {
       coverage: part("Competitions and bookmakers", "Matches of a competition that a bookmaker prices. A gap is a competition that it leaves out."),
       unmapped: part("Markets that nothing knows", "The sources' own names of markets that are not read, with a match that has them."),
-      runs: part("Runs of the sources", "The last fetches of each source: their length, their end and their finds."),
+      runs: part("Runs of the sources", "The last fetches of each source, once they are stored: their length, their outcome, what they found and what was skipped."),
       storage: part("Storage", "The size of the database and its growth."),
     };
     fill(root, h("div", { class: "coverage" }, h("h1", { class: "hidden" }, "Coverage"), Object.values(this.parts).map((each) => each.node)));
@@ -88,7 +96,7 @@ class CoverageView {
     } catch (error) {
       if (error.name === "AbortError" || this.closed) return;
       // What is shown stays, but says that it is not of now.
-      setText(note, error.status === 404 ? "This service has no such call." : `Not read: ${error.message}`);
+      setText(note, `Not read: ${error.message}`);
     }
   }
 
@@ -150,15 +158,15 @@ class CoverageView {
     }, name)));
     const rows = all.map((each) => {
       const problems = Object.entries(each.problems ?? {});
-      const good = /^(success|ok|complete|done)/i.test(each.outcome ?? "");
-      return h("tr", { class: good ? "" : "down" }, h("td", {}, each.source ?? ""), h("td", {}, each.listing ?? ""),
-        h("td", {}, `${day(each.startedAt, zone)} ${seconds(each.startedAt, zone)}`), h("td", {}, shortly(each.duration)),
-        h("td", {}, each.outcome ?? "–", each.reason ? h("span", { class: "soft" }, ` ${each.reason}`) : null),
+      const outcome = OUTCOMES[each.outcome] ?? UNKNOWN;
+      return h("tr", { class: outcome.row ?? "" }, h("td", {}, each.source ?? ""), h("td", {}, each.listing ?? ""),
+        h("td", {}, `${day(each.startedAt, zone)} ${seconds(each.startedAt, zone)}`), h("td", {}, each.duration === undefined ? "unknown" : shortly(each.duration)),
+        h("td", { class: outcome.cell ?? "", title: outcome.about }, outcome.word, each.reason ? h("span", { class: "soft" }, ` ${each.reason}`) : null),
         h("td", {}, count(each.events)), h("td", {}, count(each.markets)), h("td", {}, count(each.changes)),
         h("td", { class: "long" }, problems.length ? problems.map(([name, times]) => `${name} ${count(times)}`).join(", ") : "nothing"));
     });
-    const text = all.length ? `The last ${all.length} runs${reply.nextPageToken ? "; older ones are kept" : ""}, newest first.` : "No runs are kept yet.";
-    return { text, nodes: [chips, all.length ? table("Runs", ["Source", "Listing", "Began", "Length", "End", "Matches", "Markets", "Changes", "Skipped"], rows) : null] };
+    const text = all.length ? `The newest ${many(all.length, "run")}${reply.nextPageToken ? "; older ones are kept" : ""}.` : "No runs are kept yet.";
+    return { text, nodes: [chips, all.length ? table("Runs", ["Source", "Listing", "Began", "Length", "Outcome", "Matches", "Markets", "Changes", "Skipped, failed"], rows) : null] };
   }
 
   // -- storage --------------------------------------------------------------------------------------

@@ -10,19 +10,21 @@
 // feed.now()                                         the server's clock as estimated, in ms
 // feed.on(kind, fn) -> off                           kinds: image {lane, ids}, changes {lane, changes},
 //                                                    fresh {lane, odds}, state {}
+// feed.state.lost                                    times that the worker was gone, and opened anew
 // feed.retry()                                       after a token was given
 // Handlers run after the stores have changed. They have to be cheap: draw in a frame (dom.js).
 
 import { OddsStore } from "./store.js";
 
-const PROTOCOL = "odds-board-1"; // tabs of another version get a worker of their own
-const PING_MS = 20_000;
+const PROTOCOL = "odds-board-2"; // tabs of another version get a worker of their own
+const PING_MS = 5_000;
+const DEAF_MS = 10_000; // a worker that answers no ping for so long is gone
 const CLOCKS_DIFFER_MS = 2_000; // less is the network's delay
 
 class Feed {
   constructor() {
     this.stores = { index: new OddsStore(), rows: new OddsStore(), match: new OddsStore() };
-    this.state = { lanes: { index: {}, rows: {}, match: {} }, sources: new Map(), tabs: 0 };
+    this.state = { lanes: { index: {}, rows: {}, match: {} }, sources: new Map(), tabs: 0, lost: 0 };
     this.delays_ms = []; // of the last changes
     this.clock_ms = 0; // how far the server's clock is ahead
     this.handlers = new Map();
@@ -34,7 +36,7 @@ class Feed {
 
   async start() {
     this.#use(await this.#open());
-    setInterval(() => this.port.postMessage({ kind: "ping" }), PING_MS);
+    setInterval(() => this.#ping(), PING_MS);
     document.addEventListener("visibilitychange", () => this.#visible());
     addEventListener("pagehide", () => this.port.postMessage({ kind: "bye" }));
     addEventListener("pageshow", (event) => { if (event.persisted) this.#post(); });
@@ -42,7 +44,8 @@ class Feed {
   }
 
   async #open() {
-    if (typeof SharedWorker === "function") {
+    this.shared = typeof SharedWorker === "function";
+    if (this.shared) {
       const worker = new SharedWorker(new URL("worker.js", import.meta.url), { type: "module", name: PROTOCOL });
       worker.addEventListener("error", async () => this.#use(await this.#inPage()), { once: true });
       return worker.port;
@@ -57,7 +60,26 @@ class Feed {
     this.#post();
   }
 
+  // Browsers do not tell of a worker that has crashed or was ended for its memory.
+  #ping() {
+    this.port.postMessage({ kind: "ping" });
+    // Once more after a while: where this page itself stood still, the answers come now.
+    if (this.shared) this.deaf ||= setTimeout(() => { this.deaf = setTimeout(() => this.#reopen(), DEAF_MS / 10); }, DEAF_MS);
+  }
+
+  async #reopen() {
+    this.deaf = 0;
+    this.port.postMessage({ kind: "bye" }); // one that was only slow
+    this.port.onmessage = null;
+    this.port.close();
+    this.state.lost += 1;
+    this.state.lanes = { index: {}, rows: {}, match: {} }; // nothing is live until the next one says so
+    this.#tell({ kind: "state" });
+    this.#use(await this.#open());
+  }
+
   async #inPage() {
+    this.shared = false;
     const { Hub } = await import("./hub.js");
     const { port1, port2 } = new MessageChannel();
     new Hub().join(port1);
@@ -119,6 +141,8 @@ class Feed {
   }
 
   #take(message) {
+    clearTimeout(this.deaf);
+    this.deaf = 0;
     const store = this.stores[message.lane];
     if (message.kind === "image") this.#image(message, store);
     else if (message.kind === "changes") {
@@ -126,6 +150,10 @@ class Feed {
       this.#delays(message);
     } else if (message.kind === "fresh") store.fresh(message.odds);
     else if (message.kind === "state") this.#state(message);
+    this.#tell(message);
+  }
+
+  #tell(message) {
     for (const handler of this.handlers.get(message.kind) ?? []) handler(message);
   }
 

@@ -40,6 +40,8 @@ export class Grid {
   }
 
   show({ entry, group, bestOf, live = true }) {
+    // Odds of another match, or of another time, are no moves.
+    if (live !== this.live || entry?.event.id !== this.entry?.event.id) this.#forget();
     this.entry = entry;
     this.group = group;
     this.bestOf = bestOf;
@@ -148,9 +150,20 @@ export class Grid {
     return [...found.values()].sort((a, b) => compareOutcomes(a.key, b.key));
   }
 
+  #forget() {
+    for (const block of this.blocks.values()) {
+      for (const row of block.rows) {
+        for (const cell of row.cells) {
+          cell.was = undefined;
+          delete cell.node.dataset.flash;
+        }
+      }
+    }
+  }
+
   #makeBlock(text, key, outcomes, signature) {
     const title = h("th", { scope: "rowgroup", class: "first" }, h("span", { class: "title" }, marketTitle(key)));
-    if (settles(key.market)) title.title = settles(key.market);
+    title.title = [marketTitle(key), settles(key.market)].filter(Boolean).join(": "); // a long name is cut
     const block = { text, key, signature, rows: [], margins: [], combined: h("td", { class: "second margin" }) };
     block.suspect = h("span", { class: "suspects", role: "note" });
     title.append(block.suspect);

@@ -4,9 +4,10 @@
 // new Hub(), .join(port): a port has postMessage(message) and onmessage.
 // A tab posts   {kind: "show", rows: [event id], match: [event id]}   all that it shows now
 //               {kind: "pause"}  it is hidden: nothing is posted to it until its next "show"
-//               {kind: "retry"}  a token was given      {kind: "ping"}      {kind: "bye"}
+//               {kind: "retry"}  a token was given      {kind: "ping"}  is answered      {kind: "bye"}
 // A tab gets    {kind: "image", lane, ids, events}   these events are now so (ids null: all events)
 //               {kind: "changes", lane, changes}     {kind: "fresh", lane, odds}
+//               {kind: "pong"}
 //               {kind: "state", lanes: {name: Lane.state()}, sources: [SourceState], tabs}
 // Lanes:  index  all events without odds (names, starts, status)
 //         rows   the main markets of the events in the lists that are on a screen
@@ -52,6 +53,7 @@ export class Hub {
     if (message.kind === "show") this.#show(tab, message);
     else if (message.kind === "pause") tab.paused = true;
     else if (message.kind === "retry") for (const lane of Object.values(this.lanes)) lane.retry();
+    else if (message.kind === "ping") tab.port.postMessage({ kind: "pong" });
     else if (message.kind === "bye") this.#leave(tab);
   }
 
@@ -114,7 +116,7 @@ export class Hub {
 
   #stateSoon() {
     const now = this.#lanes();
-    const urgent = JSON.stringify(Object.values(now).map((s) => [s.used, s.live, s.connected, s.refused, s.missed, s.reason]));
+    const urgent = JSON.stringify(Object.values(now).map((s) => [s.used, s.live, s.connected, s.refused, s.missed, s.anew, s.reason]));
     if (urgent !== this.told) this.#state(true);
     else this.timer ||= setTimeout(() => this.#state(false), STATE_MS);
     this.told = urgent;

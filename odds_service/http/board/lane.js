@@ -26,7 +26,8 @@ export class Lane {
     this.options = options;
     this.current = this.pending = null;
     this.wanted = new Set();
-    this.missed = this.reconnects = 0; // of streams that are gone
+    this.missed = this.reconnects = this.anew = 0; // of streams that are gone
+    this.anewReason = "";
   }
 
   covers(id) {
@@ -62,6 +63,7 @@ export class Lane {
     return {
       used: true, live: stream.live && stream.complete, connected: stream.connected, refused,
       revision: stream.revision, missed: this.missed + stream.missed, reconnects: this.reconnects + stream.reconnects,
+      anew: this.anew + stream.anew, anewReason: stream.anewReason || this.anewReason,
       reason: stream.reason, sentAt: stream.sentAt,
     };
   }
@@ -114,6 +116,8 @@ export class Lane {
     stream.stop();
     this.missed += stream.missed;
     this.reconnects += stream.reconnects;
+    this.anew += stream.anew;
+    this.anewReason = stream.anewReason || this.anewReason;
   }
 
   #close() {

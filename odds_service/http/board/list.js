@@ -258,6 +258,7 @@ class List {
       const best = places[index];
       setText(cell.price, best ? price(best.price, format) : found ? "–" : "·");
       setText(cell.by, best ? best.bookmaker : "");
+      cell.node.classList.toggle("none", !best);
       cell.node.title = best ? `${outcomeName(market.key.market, { key: best.outcome, name: best.name })}: ${best.bookmaker} (${best.source})` : "";
       if (best) {
         now[best.outcome] = best.price;

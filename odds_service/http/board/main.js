@@ -1,6 +1,6 @@
 // The frame of the board: views by address, theme, tools, keys, the prompt for a token.
 
-import { beginSession } from "./api.js";
+import { admitted, beginSession } from "./api.js";
 import { h, fill, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { views, addView } from "./hooks.js";
@@ -16,6 +16,7 @@ addView({ name: "match", open: openMatch });
 const root = document.getElementById("view");
 const nav = document.getElementById("nav");
 const search = document.getElementById("search");
+if (matchMedia("(max-width: 720px)").matches) search.placeholder = "Search";
 let open = null;
 let lastList = ""; // its filters
 
@@ -98,6 +99,7 @@ search.addEventListener("input", () => searchFor(search.value.trim()));
 const prompt_ = h("dialog", { class: "token", "aria-labelledby": "token-title" });
 function askForToken() {
   if (prompt_.open) return;
+  const revoked = feed.indexed; // odds have come before
   const input = h("input", { type: "password", autocomplete: "current-password", "aria-label": "Token", required: true });
   const note = h("p", { class: "note", role: "alert" });
   const form = h("form", { on: { submit: async (event) => {
@@ -112,8 +114,9 @@ function askForToken() {
       input.select();
     }
   } } },
-  h("h2", { id: "token-title" }, "A token is wanted"),
-  h("p", {}, "This service shows its odds to those who have a token. It is kept in a cookie that no script can read."),
+  h("h2", { id: "token-title" }, revoked ? "Your token is no longer accepted" : "A token is wanted"),
+  h("p", {}, revoked ? "It was revoked or replaced. The odds behind this window are no longer live." : "This service shows its odds to those who have a token.",
+    " A token is kept in a cookie that no script can read."),
   input, note, h("button", { type: "submit" }, "Show the odds"));
   fill(prompt_, form);
   if (!prompt_.isConnected) document.body.append(prompt_);
@@ -124,8 +127,13 @@ prompt_.addEventListener("cancel", (event) => event.preventDefault());
 
 function followState() {
   const lanes = Object.values(feed.state.lanes);
-  if (lanes.some((lane) => lane.refused)) askForToken();
-  else if (prompt_.open && lanes.some((lane) => lane.live)) prompt_.close(); // given in another tab
+  if (lanes.some((lane) => lane.refused)) {
+    admitted(false);
+    askForToken();
+  } else if (lanes.some((lane) => lane.live)) {
+    admitted(); // perhaps in another tab
+    prompt_.close();
+  }
   // Odds that are not live must not look as if they were.
   const wanted = open?.name === "match" ? "match" : "rows";
   const used = feed.state.lanes[wanted]?.used;

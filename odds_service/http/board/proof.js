@@ -33,16 +33,28 @@ export function startProof(root) {
   fill(root, details, h("div", { class: "strip" }, Object.values(parts).map((each) => each.node), more));
   let status = null;
 
+  const drawMissed = (used) => {
+    const missed = used.reduce((sum, lane) => sum + (lane.missed ?? 0), 0);
+    // The streams of one browser are read anew for one reason.
+    const anew = Math.max(0, ...used.map((lane) => lane.anew ?? 0)) + feed.state.lost;
+    const why = used.find((lane) => lane.anewReason)?.anewReason ?? "the browser had ended the board's worker";
+    const text = missed ? `Chain broken ${missed}×, read anew` : anew ? `Read anew${anew > 1 ? ` ${anew}×` : ""}: ${why}` : "Nothing missed";
+    parts.missed.set(text, missed || anew ? "fair" : "good");
+  };
+
   const draw = perFrame(() => {
     const { lanes, sources, tabs } = feed.state;
     const used = Object.values(lanes).filter((lane) => lane.used);
     const connected = used.length > 0 && used.every((lane) => lane.connected);
     const live = connected && used.every((lane) => lane.live);
     const reason = used.find((lane) => !lane.connected)?.reason;
-    parts.connected.set(live ? "Live" : connected ? "Loading" : "Not connected", live ? "good" : connected ? "fair" : "bad");
-    parts.connected.node.title = reason ? `The connection to the service: ${reason}` : "The connection to the service";
-    const missed = used.reduce((sum, lane) => sum + (lane.missed ?? 0), 0);
-    parts.missed.set(missed ? `Chain broken ${missed}×, read anew` : "Nothing missed", missed ? "fair" : "good");
+    const refused = used.some((lane) => lane.refused);
+    const past = document.body.classList.contains("past");
+    const word = live ? "Live" : connected ? "Loading" : refused ? "No access" : "Not connected";
+    // What is shown is of the past, however live the stream behind it is.
+    parts.connected.set(past ? (live ? "Past" : `Past · ${word}`) : word, past ? "past" : live ? "good" : connected ? "fair" : "bad");
+    parts.connected.node.title = `The connection to the service${past ? `, behind the odds of the past: ${reason || word}` : reason ? `: ${reason}` : ""}`;
+    drawMissed(used);
     const revisions = used.map((lane) => BigInt(lane.revision ?? "0"));
     const newest = revisions.reduce((a, b) => (a > b ? a : b), 0n);
     parts.revision.set(count(newest));
@@ -63,6 +75,7 @@ export function startProof(root) {
 
   feed.on("state", draw);
   feed.on("changes", draw);
+  new MutationObserver(draw).observe(document.body, { attributeFilter: ["class"] }); // past or not
   statusSoon((reply) => { status = reply; draw(); });
 }
 

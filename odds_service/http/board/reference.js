@@ -9,7 +9,7 @@ import { debounced, fill, h, perFrame } from "./dom.js";
 import { feed } from "./feed.js";
 import { percent } from "./format.js";
 import { addCellLook, addMatchTool } from "./hooks.js";
-import { compareKeys, groupOf, marketTitle } from "./markets.js";
+import { ALL, compareKeys, groupOf, marketTitle } from "./markets.js";
 import { go, onRoute, route } from "./router.js";
 import { settings } from "./settings.js";
 import { bookmakerKey, marketKey } from "./store.js";
@@ -45,7 +45,7 @@ class Reference {
     this.lists = h("div", { class: "reflists" });
     this.node = h("section", { class: "reference", "aria-label": "My bookmaker" },
       h("div", { class: "asofline" }, h("label", {}, "My bookmaker ", this.select),
-        h("span", { class: "soft" }, h("span", { class: "swatch x-better" }, "+ better"), h("span", { class: "swatch x-worse" }, "− worse"))),
+        this.legend = h("span", { class: "soft" }, h("span", { class: "swatch x-better" }, "+ better"), h("span", { class: "swatch x-worse" }, "− worse"))),
       h("div", { class: "scroll" }, this.table), this.lists);
     match.bar.append(this.node);
     this.draw = perFrame(() => this.#draw());
@@ -84,15 +84,20 @@ class Reference {
   #follow() {
     const wanted = route().get("ref") ?? settings.get(SETTING) ?? "";
     const before = `${this.group} ${this.chosen}`;
-    this.group = this.match.group;
+    const group = this.match.group;
     this.chosen = wanted;
-    if (`${this.group} ${this.chosen}` === before && this.drawn) return;
+    if (`${group} ${this.chosen}` === before && this.drawn) return;
     if (wanted && route().get("ref") !== wanted) go({ ref: wanted }, { replace: true });
     this.had.clear();
     this.#remember();
     this.#readPast();
     this.match.relook();
     this.draw();
+  }
+
+  // The group that is shown is known when the odds have come.
+  #inGroup(market) {
+    return this.group === ALL || groupOf(market) === this.group;
   }
 
   #reference() {
@@ -170,8 +175,10 @@ class Reference {
   #draw() {
     if (this.closed) return;
     this.drawn = true;
+    this.group = this.match.group;
     this.#drawSelect();
     const reference = this.#reference();
+    this.legend.hidden = !reference;
     if (!reference) {
       fill(this.table);
       fill(this.lists, h("p", { class: "soft" }, this.chosen ? `${this.chosen} does not price this match now.` : "Choose a bookmaker to see the others against it."));
@@ -197,7 +204,7 @@ class Reference {
   #row(name, odds, reference) {
     const seen = { better: 0, worse: 0, equal: 0, sum: 0, only: 0 };
     for (const [text, market] of odds.markets) {
-      if (groupOf(market.key.market) !== this.group) continue;
+      if (!this.#inGroup(market.key.market)) continue;
       const mine = reference.markets.get(text);
       if (!mine && market.status === "MARKET_STATUS_OPEN") seen.only += 1;
       for (const outcome of market.outcomes ?? []) {
@@ -222,7 +229,7 @@ class Reference {
     const own = this.margins.get(bookmakerKey(reference.source, reference.bookmaker));
     let sum = 0, many = 0;
     for (const [text, margin] of theirs ?? []) {
-      if (!own?.has(text) || groupOf(text.slice(0, text.indexOf("|"))) !== this.group) continue;
+      if (!own?.has(text) || !this.#inGroup(text.slice(0, text.indexOf("|")))) continue;
       sum += margin - own.get(text);
       many += 1;
     }

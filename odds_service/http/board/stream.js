@@ -6,6 +6,7 @@
 //           sources(states); state() after anything in these fields has changed:
 //   .live       the odds told so far are current: connected, image complete, nothing missing
 //   .connected  .revision  .missed (times that the chain was broken)  .reconnects  .reason
+//   .anew       times that a whole image was replaced by another one, and .anewReason of the last
 //   .refused    a token is wanted; .retry() once there is one
 //   .sentAt     [server's clock, ours] of the last heartbeat
 // The cursor is kept in here; a stream begins with an image, and resumes exactly afterwards.
@@ -18,6 +19,12 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 15_000;
 const UNAUTHENTICATED = 16;
 const CURSOR_CODES = new Set([3, 9, 11]); // invalid, epoch changed, not kept: begin anew
+const ANEW = {
+  INTENT_REASON_EPOCH_CHANGED: "the service has a new database",
+  INTENT_REASON_AHEAD_OF_SERVER: "the service's database is an older one",
+  INTENT_REASON_TOO_OLD: "changes in between are no longer kept",
+  INTENT_REASON_HISTORY_GAP: "changes in between were not stored",
+};
 
 export class ChangeStream {
   constructor(filter, hooks, options = {}) {
@@ -26,7 +33,9 @@ export class ChangeStream {
     this.options = options;
     this.live = this.connected = this.refused = false;
     this.revision = "0";
-    this.missed = this.reconnects = 0;
+    this.missed = this.reconnects = this.anew = 0;
+    this.anewReason = "";
+    this.whole = false; // an image has come as a whole
     this.reason = "connecting";
     this.cursor = null;
     this.sentAt = null;
@@ -118,7 +127,8 @@ export class ChangeStream {
 
   #watch() {
     clearTimeout(this.silence);
-    this.silence = setTimeout(() => this.abort.abort(), SILENCE_MS);
+    const reason = `nothing came for ${SILENCE_MS / 1000} s`;
+    this.silence = setTimeout(() => this.abort.abort(Object.assign(new Error(reason), { reason })), SILENCE_MS);
   }
 
   async #refusal(answer) {
@@ -142,6 +152,7 @@ export class ChangeStream {
     if (event !== "opened" && (message.prevRevision ?? "0") !== this.revision) {
       // Something between the last message and this one is missing: begin anew.
       this.missed += 1;
+      this.whole = false; // counted here alone
       this.cursor = null;
       this.live = false;
       throw Object.assign(new Error(), { reason: "a message was missing" });
@@ -151,12 +162,21 @@ export class ChangeStream {
     if (id !== undefined) this.cursor = id;
     this.hooks.state();
   }
+
+  // What this stream told is to be replaced by another image, although it was whole.
+  begunAnew(reason, otherwise) {
+    if (!this.whole) return;
+    this.whole = false;
+    this.anew += 1;
+    this.anewReason = ANEW[reason] ?? otherwise;
+  }
 }
 
 const TAKERS = {
   opened(stream, message) {
     stream.opened = true;
     stream.live = message.intent !== "INTENT_IMAGE";
+    if (!stream.live) stream.begunAnew(message.reason, "the service could not go on");
     stream.hooks.sources(message.sources ?? []);
   },
   image_begin(stream, message) {
@@ -170,10 +190,13 @@ const TAKERS = {
   image_end(stream) {
     const events = stream.image;
     stream.image = null;
-    stream.live = true;
+    stream.live = stream.whole = true;
     stream.hooks.image(events);
   },
-  lagged(stream) { stream.live = false; },
+  lagged(stream) {
+    stream.live = false;
+    stream.begunAnew("", "this browser fell too far behind");
+  },
   changes(stream, message) { stream.hooks.changes(message.changes ?? []); },
   freshness(stream, message) { stream.hooks.fresh(message.odds ?? []); },
   heartbeat(stream, message) {

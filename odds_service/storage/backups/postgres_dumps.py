@@ -25,7 +25,7 @@ from odds_service.storage.backups.programs import (
 from odds_service.storage.database_store import run
 from odds_service.storage.log import verifying
 from odds_service.storage.postgres import Postgres
-from odds_service.storage.schema import feed_state, metadata
+from odds_service.storage.schema import VIEWS, feed_state, metadata
 from odds_service.store import Report, Verified
 
 _LOCK_S: Final = 30  # wait for a lock that the service or a reader holds
@@ -69,6 +69,7 @@ async def dump(
             pg_dump, "--format=custom", "--no-password", f"--snapshot={snapshot}",
             f"--lock-wait-timeout={_LOCK_S}s", f"--file={part.path}", f"--dbname={address}",
         ]  # fmt: skip
+        tables += await run(database, _aio_views, connection)
         command += [f'--table="{schema}"."{table}"' for table in tables]
         try:
             await _dump(command, environment, part, report)
@@ -171,6 +172,12 @@ async def _aio_tables(connection: AsyncConnection) -> tuple[str, list[str]]:
     return str(await connection.scalar(select(func.current_schema()))), names
 
 
+async def _aio_views(connection: AsyncConnection) -> list[str]:
+    """Return our views, which belong to the tables and are dumped with them."""
+    names = await connection.run_sync(lambda sync: inspect(sync).get_view_names())
+    return sorted({*names} & {*VIEWS})
+
+
 async def load_dump(
     url: URL, database: Postgres, path: Path, epoch: str, report: Report, *, replace: bool
 ) -> tuple[str, Verified | None]:
@@ -206,6 +213,7 @@ async def load_dump(
     if used and not replace:
         raise StorageError("the database is not empty; say --replace to delete what it holds")
     before = f"BEGIN; SET lock_timeout = '{_LOCK_S}s'; SET client_min_messages = warning;\n"
+    before += "".join(f'DROP VIEW IF EXISTS "{schema}"."{view}";\n' for view in VIEWS)
     before += "".join(f'DROP TABLE IF EXISTS "{schema}"."{table}";\n' for table in tables)
     # Without the last word, as when this process is killed, the server undoes all of it.
     after = f"""UPDATE "{schema}".feed_state SET epoch = '{epoch}';\nCOMMIT;\n"""  # noqa: S608  # ours

@@ -44,8 +44,15 @@ async def aio_page(
     connection: AsyncConnection, after: int, upto: int, limit: int, only: HistoryFilter
 ) -> HistoryPage:
     """See store.Store.history_page."""
-    column = odds_history.c
     query = _between(after, upto, limit, (odds_history,) if only.ended else _WITHOUT_ENDED)
+    found = (await connection.execute(selected(query, only))).all()
+    changes, unstored = changes_from(found)
+    return HistoryPage(changes, found[-1].revision if len(found) == limit else upto, unstored)
+
+
+def selected(query: Select[Any], only: HistoryFilter) -> Select[Any]:
+    """Return a query of odds_history reduced to the rows that a filter may select."""
+    column = odds_history.c
     if only.event_ids:  # changes of sources and placeholders have no event
         query = query.where(column.event_id.in_([*sorted(only.event_ids), ""]))
     if only.sources:
@@ -56,9 +63,7 @@ async def aio_page(
         query = query.where(or_(~_MARKET, column.market.in_(only.markets)))
     if not only.of_markets:
         query = query.where(~_MARKET)
-    found = (await connection.execute(query)).all()
-    changes, unstored = changes_from(found)
-    return HistoryPage(changes, found[-1].revision if len(found) == limit else upto, unstored)
+    return query
 
 
 async def aio_floor(connection: AsyncConnection) -> int:

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.model.change import ChangeKind
 from odds_service.model.event import Event
-from odds_service.model.market import MarketKey, MarketStatus
-from odds_service.storage.closing import Step, last_offers, last_seen
+from odds_service.model.market import Market, MarketKey, MarketStatus
+from odds_service.storage.closing import Step, at_start, last_offers, last_seen
 from odds_service.storage.reads.looks import Looks
 from odds_service.storage.rows import Unreadable
 from odds_service.storage.rows.events import event_from
@@ -65,35 +65,57 @@ async def _aio_closing_of(
     captures = await _aio_captures(connection, event_id)
     looks = Looks(connection, event_id, start_time)
     found = []
-    for _, (row, replaced_at, until_start) in sorted(offers.items()):
+    for place in sorted(offers):
+        offer = offers[place]
+        row, gone = offer.origin, offer.gone
+        of_bookmaker = captures.get((row.source, row.bookmaker), ())
         confirmed_at, overwritten = last_seen(
-            captures.get((row.source, row.bookmaker), ()),
-            row.snapshot_id,
-            replaced_at,
-            row.observed_at,
-            start_time,
+            of_bookmaker, row.snapshot_id, offer.replaced_at, row.observed_at, start_time
         )
         if overwritten:
             confirmed_at = await looks.aio_last(row.source, confirmed_at)
-        key = MarketKey(row.market, row.line, row.participant)
+        looked_at = confirmed_at
+        if gone is not None:
+            looked_at, _ = last_seen(
+                of_bookmaker, offer.replaced_at or 0, None, gone.observed_at, start_time
+            )
+            looked_at = await looks.aio_last(row.source, looked_at)
         try:
-            market = market_from(key, row.after, row.revision, row.observed_at)
+            market = _market(row)
+            opening = None if offer.opening is None else _market(offer.opening)
         except Unreadable:
             continue
+        state = await looks.aio_state(row.source)
         found.append(
             ClosingOdds(
-                event_id, start_time, row.source, row.bookmaker, market, confirmed_at, until_start
+                event_id,
+                start_time,
+                row.source,
+                row.bookmaker,
+                market,
+                confirmed_at,
+                at_start(offer, state, looked_at, start_time),
+                looked_at,
+                opening,
             )
         )
     return found
 
 
+def _market(row: Row[Any]) -> Market:
+    key = MarketKey(row.market, row.line, row.participant)
+    return market_from(key, row.after, row.revision, row.observed_at)
+
+
 def _step(row: Row[Any]) -> Step[Row[Any]]:
     if row.kind == ChangeKind.EVENT_ENDED:
-        return Step(None, row.revision, row.observed_at, None)
+        return Step(None, row.revision, row.observed_at, None, reason=row.reason)
     place = tuple(getattr(row, name) for name in MARKET_COLUMNS)
     offered = row if row.status == MarketStatus.OPEN else None
-    return Step(place, row.revision, row.observed_at, offered)
+    added = row.kind == ChangeKind.ADDED
+    return Step(
+        place, row.revision, row.observed_at, offered, added, row.reason, row.snapshot_id or 0
+    )
 
 
 async def _aio_changes(connection: AsyncConnection, event_id: str) -> Sequence[Row[Any]]:

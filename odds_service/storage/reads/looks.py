@@ -10,10 +10,12 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.errors import BelowFloor
+from odds_service.model.change import ChangeKind
 from odds_service.model.observation import Completeness
+from odds_service.model.source import SourceState, SourceStatus
 from odds_service.storage.log.pages import aio_revision_at
 from odds_service.storage.reads.sources_as_of import aio_sources_at
-from odds_service.storage.schema import event_sources, scrape_runs
+from odds_service.storage.schema import event_sources, odds_history, scrape_runs
 from odds_service.storage.successes import earliest_success
 
 
@@ -25,6 +27,7 @@ class Looks:
         self._event_id = event_id
         self._start_time = start_time
         self._found: dict[tuple[str, datetime], datetime] = {}
+        self._states: dict[str, SourceState] | None = None
 
     async def aio_last(self, source: str, seen_at: datetime) -> datetime:
         """Return when the source last showed the event before its start.
@@ -38,9 +41,18 @@ class Looks:
             self._found[key] = await self._aio_found(source, seen_at)
         return self._found[key]
 
+    async def aio_state(self, source: str) -> SourceState | None:
+        """Return the state of a source at the start; None if unknown."""
+        if self._states is None:
+            try:
+                revision = await aio_revision_at(self._connection, self._start_time)
+                states = await aio_sources_at(self._connection, revision, self._start_time)
+            except BelowFloor:
+                states = []
+            self._states = {state.source: state for state in states}
+        return self._states.get(source)
+
     async def _aio_found(self, source: str, seen_at: datetime) -> datetime:
-        if not await self._aio_recorded(seen_at):
-            return await self._aio_bound(source, seen_at)
         pulls = await self._aio_pulls(source)
         last: datetime | None = await self._connection.scalar(
             select(func.max(scrape_runs.c.finished_at)).where(
@@ -51,7 +63,11 @@ class Looks:
                 scrape_runs.c.outcome != Completeness.FAILED.value,
             )
         )
-        return seen_at if last is None else max(seen_at, last)
+        if last is not None:
+            return max(seen_at, last)
+        if await self._aio_recorded(seen_at):
+            return seen_at
+        return await self._aio_bound(source, seen_at)
 
     async def _aio_recorded(self, seen_at: datetime) -> bool:
         """Return whether the record of pulls reaches back to a time."""
@@ -74,11 +90,27 @@ class Looks:
 
     async def _aio_bound(self, source: str, seen_at: datetime) -> datetime:
         """Return a lower bound of the time of the last look, from the source's state."""
-        try:
-            revision = await aio_revision_at(self._connection, self._start_time)
-        except BelowFloor:
+        state = await self.aio_state(source)
+        if state is None:
             return seen_at
-        for state in await aio_sources_at(self._connection, revision, self._start_time):
-            if state.source == source:
-                return earliest_success(state, self._start_time, seen_at)
-        return seen_at
+        bound = earliest_success(state, self._start_time, seen_at)
+        if state.status is SourceStatus.UP and not await self._aio_answered(source, bound):
+            return seen_at  # the service may have been stopped, of which the log says nothing
+        return bound
+
+    async def _aio_answered(self, source: str, since: datetime) -> bool:
+        """Return whether a change shows that a source answered between a time and the start."""
+        column = odds_history.c
+        try:
+            after = await aio_revision_at(self._connection, since)
+            upto = await aio_revision_at(self._connection, self._start_time)
+        except BelowFloor:
+            return False
+        query = select(column.revision).where(
+            column.revision > after,
+            column.revision <= upto,
+            column.source == source,
+            column.observed_at.between(since, self._start_time),
+            ~column.kind.between(int(ChangeKind.SOURCE_STALE), int(ChangeKind.SOURCE_DOWN)),
+        )
+        return await self._connection.scalar(query.limit(1)) is not None

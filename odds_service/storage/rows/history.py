@@ -1,5 +1,6 @@
 """Rows of odds_history: changes of markets, events and sources alike."""
 
+import base64
 import zlib
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -45,7 +46,7 @@ class HistoryRow(NamedTuple):
     before: str | None
     after: str | None
     other_line: str | None
-    ended: bytes | None
+    ended: str | None
     wall_at: datetime | None = None  # absent in older spill files
 
 
@@ -83,7 +84,7 @@ class StoredRow(Protocol):
     @property
     def other_line(self) -> str | None: ...
     @property
-    def ended(self) -> bytes | None: ...
+    def ended(self) -> str | None: ...
     @property
     def wall_at(self) -> datetime | None: ...
 
@@ -167,7 +168,7 @@ def history_values(change: Change, stored_time: Callable[[datetime], Any]) -> tu
         None if change.before is None else _encode(change.before).decode(),
         _encode(change.after).decode(),
         None,
-        zlib.compress(_encode(packed)) if packed else None,
+        _encode(packed).decode() if packed else None,
         wall_at,
     )
 
@@ -272,8 +273,8 @@ def ended_of(row: StoredRow) -> tuple[BookmakerOdds, ...]:
     if row.ended is None:
         return ()
     try:
-        told = _decode_ended(zlib.decompress(row.ended))
-    except (zlib.error, msgspec.MsgspecError) as error:
+        told = _decode_ended(ended_text(row.ended))
+    except (zlib.error, ValueError) as error:
         raise Unreadable(str(error)) from None
     return tuple(
         BookmakerOdds(
@@ -288,6 +289,15 @@ def ended_of(row: StoredRow) -> tuple[BookmakerOdds, ...]:
         )
         for ended in told
     )
+
+
+def ended_text(ended: str) -> str | bytes:
+    """Return the text of odds at an event's end.
+
+    In letters and spills of versions up to 0.2 it is compressed, in base64. Raises zlib.error or
+    ValueError.
+    """
+    return ended if ended.startswith("[") else zlib.decompress(base64.b64decode(ended))
 
 
 def _ended_markets(ended: _Ended, changed_at: datetime) -> dict[MarketKey, Market]:

@@ -1,6 +1,9 @@
 """States of sources, and records of pulls, as rows."""
 
+from typing import Any, Final
+
 import msgspec
+from sqlalchemy import Row
 
 from odds_service.model.change import SourceChange
 from odds_service.model.scrape_run import ScrapeRun
@@ -8,8 +11,11 @@ from odds_service.model.source import SourceState, told_by_word
 from odds_service.storage.rows import Unreadable, Values
 from odds_service.storage.rows.odds import aware
 
+MOST_COUNT: Final = 2**31 - 1  # of PostgreSQL's INTEGER
+
 _encode = msgspec.json.Encoder().encode
 _decode_state = msgspec.json.Decoder(SourceState).decode
+_decode_problems = msgspec.json.Decoder(dict[str, int]).decode
 
 
 def state_from(state: str) -> SourceState:
@@ -34,3 +40,15 @@ def state_row(change: SourceChange) -> Values:
 
 def run_row(run: ScrapeRun) -> Values:
     return msgspec.structs.asdict(run) | {"problems": _encode(run.problems).decode()}
+
+
+def run_from(row: Row[Any]) -> ScrapeRun:
+    """Decode a run. Raises Unreadable."""
+    try:
+        problems = _decode_problems(row.problems)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(str(error)) from None
+    counts = (row.events, row.markets, row.changes, *problems.values())
+    if min(counts) < 0 or max(counts) > MOST_COUNT:
+        raise Unreadable("a count is out of range")
+    return ScrapeRun(**{**row._mapping, "problems": problems})

@@ -20,6 +20,7 @@ from tests.storage.letters.test_spill import half_of
 from tests.storage.test_migrating import database_of
 from tests.support.databases import DatabasePlace, PostgresPlace, SqlitePlace
 from tests.support.places import on_databases
+from tests.support.price_rows import price_rows
 from tests.support.programs import WITH_PROGRAMS
 from tests.support.stories import SERIES, Story, random_series
 
@@ -101,6 +102,9 @@ async def test_a_restore_replaces_only_when_told_and_forgets_what_was_there(
         # after it will be numbered anew.
         assert again.epochs == [(begun.epoch, 1), (again.epoch, upto + 1)]
         assert again.epoch != begun.epoch
+    assert place.value("SELECT max(revision) FROM odds_prices") == str(
+        max(row["revision"] for row in price_rows(story.log[:upto]))
+    )
 
 
 @pytest.mark.parametrize("place", ["postgresql"], indirect=True)

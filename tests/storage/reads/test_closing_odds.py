@@ -1,18 +1,22 @@
 """Closing odds, and the last look at an event before its start."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from odds_service.model.change import (
     ChangeKind,
     Commit,
     MarketChange,
+    Reason,
     SourceChange,
 )
-from odds_service.model.market import MarketStatus
+from odds_service.model.market import AtStart, MarketKey, MarketStatus
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceState, SourceStatus
+from odds_service.storage.closing import Step, last_offers
 from odds_service.store import ClosingOdds, WriteGroup
 from tests.support.databases import Place
 from tests.support.observations import NOON, Offer, Prices
@@ -48,7 +52,12 @@ async def test_closing_odds_are_the_last_open_ones_before_the_start(place: Place
         (each.bookmaker, each.market.key): each.market.outcomes[0].price for each in closing
     } == closing_by_hand(story, "e", start)
     b, c = sorted(closing, key=lambda each: each.bookmaker)
-    assert (b.offered, c.offered) == (True, False)  # c had been removed two hours before
+    assert b.at_start is AtStart.NOT_KNOWN  # the last look was an hour before
+    assert c.at_start is AtStart.NOT_KNOWN  # it had been removed two hours before
+    assert b.looked_at == b.confirmed_at == NOON + timedelta(hours=5)
+    assert c.looked_at == NOON + timedelta(hours=4)
+    assert not b.offered
+    assert not c.offered
     assert b.age_s == 3600
     assert c.confirmed_at == NOON + timedelta(hours=3)
     assert b.start_time == start
@@ -67,24 +76,45 @@ def pull(
     )  # fmt: skip
 
 
+def add_state(story: Story, status: SourceStatus) -> None:
+    """Tell a status of the source a minute after noon."""
+    state = SourceState(
+        source="toa", interval_s=60.0, status=status, reason="", last_success_at=NOON
+    )
+    tell(story, state, NOON + timedelta(minutes=1))
+
+
+def tell(story: Story, state: SourceState, at: datetime) -> None:
+    kind = {SourceStatus.UP: ChangeKind.SOURCE_UP, SourceStatus.STALE: ChangeKind.SOURCE_STALE}.get(
+        state.status, ChangeKind.SOURCE_DOWN
+    )
+    told = SourceChange(len(story.log) + 1, kind, state.reason, "toa", at, at, None, state)
+    story.log.append(told)
+    story.batches.append(Commit([told]))
+
+
 async def closing_after(
-    place: Place, runs: list[ScrapeRun], state: SourceState | None = None
+    place: Place,
+    runs: list[ScrapeRun],
+    state: SourceState | None = None,
+    seen_before: float | None = None,
 ) -> ClosingOdds:
-    """Return the closing odds of an event seen six hours before its start and an hour after."""
-    story = Story(every_s=7 * 3600)
+    """Return the closing odds of an event seen six hours before its start and an hour after.
+
+    With `seen_before`, the source shows another event so many minutes before the start.
+    """
+    story = Story()
     of_event: Offer = {"e": {"b": {H2H: {"home": 2.0}}}}
     story.look(of_event)
     if state is not None:
-        revision, at = len(story.log) + 1, NOON + timedelta(minutes=1)
-        kind = {SourceStatus.UP: ChangeKind.SOURCE_UP}.get(state.status, ChangeKind.SOURCE_DOWN)
-        told = SourceChange(revision, kind, state.reason, "toa", at, at, None, state)
-        story.log.append(told)
-        story.batches.append(Commit([told]))
-    story.look(of_event)
+        tell(story, state, NOON + timedelta(minutes=1))
+    if seen_before is not None:
+        story.look_at(360 - seen_before, {**of_event, "other": of_event["e"]})
+    story.look_at(420, of_event)
     async with place.begun() as (store, _):
         await store.write(WriteGroup(story.batches, list(story.confirmed.values()), runs))
         (closing,) = await store.closing_odds(["e"])
-    assert closing.offered
+    assert closing.looked_at == closing.confirmed_at
     return closing
 
 
@@ -109,18 +139,113 @@ async def test_without_a_look_in_between_the_closing_odds_are_as_old_as_their_ch
 
 
 @pytest.mark.parametrize(
-    ("status", "success_before", "age"),
+    ("status", "success_before", "seen_before", "age"),
     [
-        (SourceStatus.UP, 350, timedelta(minutes=3)),  # three intervals: not later than this
-        (SourceStatus.DOWN, 50, timedelta(minutes=50)),
+        # Three intervals: not later than this, as the source answered within them.
+        (SourceStatus.UP, 350, 2, timedelta(minutes=3)),
+        (SourceStatus.UP, 350, None, timedelta(hours=6)),  # perhaps the service was stopped
+        (SourceStatus.DOWN, 50, None, timedelta(minutes=50)),
     ],
 )
 async def test_where_pulls_are_not_kept_any_more_the_sources_state_bounds_the_last_look(
-    place: Place, status: SourceStatus, success_before: float, age: timedelta
+    place: Place,
+    status: SourceStatus,
+    success_before: float,
+    seen_before: float | None,
+    age: timedelta,
 ) -> None:
     state = SourceState(
         source="toa", interval_s=60.0, status=status, reason="",
         last_success_at=START - timedelta(minutes=success_before),
     )  # fmt: skip
-    closing = await closing_after(place, [pull(-60)], state)
+    closing = await closing_after(place, [pull(-60)], state, seen_before)
     assert START - closing.confirmed_at == age
+    assert closing.at_start is (AtStart.OFFERED if seen_before else AtStart.NOT_KNOWN)
+
+
+class Watched(NamedTuple):
+    """Closing odds of one market, offered at six and three hours before the start.
+
+    Attributes:
+        gone_before: minutes before the start at which a look finds it suspended; None if none does.
+        pulls: minutes before the start of the successful pulls.
+        status: the last status of the source that the log tells before the start.
+        at_start: the expected answer.
+    """
+
+    gone_before: float | None
+    pulls: tuple[float, ...]
+    status: SourceStatus
+    at_start: AtStart
+
+
+UP, STALE, DOWN = SourceStatus.UP, SourceStatus.STALE, SourceStatus.DOWN
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Watched(None, (100, 1), UP, AtStart.OFFERED),
+        Watched(None, (100, 3), UP, AtStart.OFFERED),  # three intervals
+        Watched(None, (100, 3.1), UP, AtStart.NOT_KNOWN),
+        Watched(None, (100, -1), UP, AtStart.NOT_KNOWN),  # stopped at the start
+        Watched(None, (100, 1), STALE, AtStart.NOT_KNOWN),
+        Watched(None, (100, 1), DOWN, AtStart.NOT_KNOWN),
+        Watched(60, (100, 60, 1), UP, AtStart.NOT_OFFERED),
+        Watched(2, (100, 2), UP, AtStart.NOT_OFFERED),
+        Watched(60, (100, 60, -1), UP, AtStart.NOT_KNOWN),  # it may have been resumed
+        Watched(60, (100, 60, 1), DOWN, AtStart.NOT_KNOWN),
+    ],
+)
+async def test_a_market_is_known_at_the_start_only_if_somebody_looked(
+    place: Place, case: Watched
+) -> None:
+    story = Story(every_s=60)
+    book: dict[MarketKey, Prices] = {H2H: {"home": 2.0}}
+    story.look({"e": {"b": book}})
+    add_state(story, case.status)
+    moved: dict[MarketKey, Prices] = {H2H: {"home": 2.1}}
+    story.look_at(180, {"e": {"b": moved}})
+    if case.gone_before is not None:
+        story.look_at(60 * 6 - case.gone_before, {"e": {"b": {H2H: {"home": None}}}})
+    runs = [pull(361), *map(pull, case.pulls), pull(-60)]
+    story.look_at(60 * 7, {"e": {"b": moved}})
+    async with place.begun() as (store, _):
+        await store.write(WriteGroup(story.batches, list(story.confirmed.values()), runs))
+        (closing,) = await store.closing_odds(["e"])
+    assert closing.at_start is case.at_start
+    assert closing.offered is (case.at_start is AtStart.OFFERED)
+    looks = [minutes for minutes in case.pulls if minutes >= 0]
+    assert closing.looked_at == START - timedelta(minutes=min(looks))
+    assert closing.market.outcomes[0].price == 2.1
+    assert closing.opening is not None
+    assert closing.opening.outcomes[0].price == 2.0
+    assert closing.opening.changed_at == NOON
+
+
+@pytest.mark.parametrize("reason", [Reason.NO_LONGER_ASKED, Reason.PURGED, Reason.UNREADABLE])
+async def test_odds_that_went_without_a_look_are_not_known_at_the_start(
+    place: Place, reason: str
+) -> None:
+    story = Story()
+    story.look({"e": {"b": {H2H: {"home": 2.0}}}})
+    add_state(story, SourceStatus.UP)
+    story.look_at(300, {"e": {"b": {}}})
+    *others, last = story.batches
+    changes = [msgspec.structs.replace(change, reason=reason) for change in last.changes]
+    batches = [*others, msgspec.structs.replace(last, changes=changes)]
+    async with place.begun() as (store, _):
+        await store.write(WriteGroup(batches, list(story.confirmed.values()), [pull(361), pull(1)]))
+        (closing,) = await store.closing_odds(["e"])
+    assert closing.at_start is AtStart.NOT_KNOWN
+
+
+async def test_a_market_whose_first_change_is_not_kept_has_no_opening_odds() -> None:
+    def step(revision: int, price: float, *, added: bool = False) -> Step[float]:
+        return Step(("h2h",), revision, NOON + timedelta(minutes=revision), price, added)
+
+    steps = [step(1, 2.0, added=True), step(2, 2.1), step(3, 2.2)]
+    (whole,) = last_offers(steps, START).values()
+    assert (whole.opening, whole.origin) == (2.0, 2.2)
+    (cut,) = last_offers(steps[1:], START).values()
+    assert (cut.opening, cut.origin) == (None, 2.2)

@@ -15,7 +15,7 @@ For all messages here:
    does the server with one in a request.
  - `reason` and `error_code` are words for programs (`line_moved`), lower-case and stable; more
    may be added, so treat a word you do not know as none. Text for people is in `detail`,
-   `error_message`, SourceMatch.reason and WriterStatus.reason; its wording may change.
+   `error_message`, SourceMatch.reason, WriterStatus.reason and Run.reason; its wording may change.
 """
 
 from collections import abc as _abc
@@ -351,6 +351,60 @@ INTENT_REASON_IMAGE_ASKED: IntentReason.ValueType  # 8
 """There was a cursor, and the request asks for an image only."""
 Global___IntentReason: _TypeAlias = IntentReason  # noqa: Y015
 
+class _HistoryForm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HistoryFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HistoryForm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HISTORY_FORM_UNSPECIFIED: _HistoryForm.ValueType  # 0
+    """Changes."""
+    HISTORY_FORM_ARROW: _HistoryForm.ValueType  # 1
+    """Columns as a stream in Arrow's IPC format."""
+    HISTORY_FORM_PARQUET: _HistoryForm.ValueType  # 2
+    """Columns as a Parquet file; a reader that was cut off has to begin anew."""
+
+class HistoryForm(_HistoryForm, metaclass=_HistoryFormEnumTypeWrapper):
+    """The form of a history."""
+
+HISTORY_FORM_UNSPECIFIED: HistoryForm.ValueType  # 0
+"""Changes."""
+HISTORY_FORM_ARROW: HistoryForm.ValueType  # 1
+"""Columns as a stream in Arrow's IPC format."""
+HISTORY_FORM_PARQUET: HistoryForm.ValueType  # 2
+"""Columns as a Parquet file; a reader that was cut off has to begin anew."""
+Global___HistoryForm: _TypeAlias = HistoryForm  # noqa: Y015
+
+class _AtStart:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AtStartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AtStart.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AT_START_UNSPECIFIED: _AtStart.ValueType  # 0
+    AT_START_OFFERED: _AtStart.ValueType  # 1
+    """It was open, as far as its source showed it."""
+    AT_START_NOT_OFFERED: _AtStart.ValueType  # 2
+    """It was suspended or gone."""
+    AT_START_NOT_KNOWN: _AtStart.ValueType  # 3
+    """Nobody looked: the service was stopped, its source was stale or down, or was not asked for it
+    any more. Also where no record of a look is kept.
+    """
+
+class AtStart(_AtStart, metaclass=_AtStartEnumTypeWrapper):
+    """A market when its event started."""
+
+AT_START_UNSPECIFIED: AtStart.ValueType  # 0
+AT_START_OFFERED: AtStart.ValueType  # 1
+"""It was open, as far as its source showed it."""
+AT_START_NOT_OFFERED: AtStart.ValueType  # 2
+"""It was suspended or gone."""
+AT_START_NOT_KNOWN: AtStart.ValueType  # 3
+"""Nobody looked: the service was stopped, its source was stale or down, or was not asked for it
+any more. Also where no record of a look is kept.
+"""
+Global___AtStart: _TypeAlias = AtStart  # noqa: Y015
+
 class _WriterState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -378,6 +432,31 @@ WRITER_STATE_RETRYING: WriterState.ValueType  # 3
 WRITER_STATE_DRAINING: WriterState.ValueType  # 4
 """The service stops and stores what is left."""
 Global___WriterState: _TypeAlias = WriterState  # noqa: Y015
+
+class _RunOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RunOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RUN_OUTCOME_UNSPECIFIED: _RunOutcome.ValueType  # 0
+    RUN_OUTCOME_COMPLETE: _RunOutcome.ValueType  # 1
+    """All that was asked for was seen, so what is missing from it is gone."""
+    RUN_OUTCOME_PARTIAL: _RunOutcome.ValueType  # 2
+    """A part was seen, so nothing counts as missing."""
+    RUN_OUTCOME_FAILED: _RunOutcome.ValueType  # 3
+    """Nothing was seen, and no odds have changed."""
+
+class RunOutcome(_RunOutcome, metaclass=_RunOutcomeEnumTypeWrapper): ...
+
+RUN_OUTCOME_UNSPECIFIED: RunOutcome.ValueType  # 0
+RUN_OUTCOME_COMPLETE: RunOutcome.ValueType  # 1
+"""All that was asked for was seen, so what is missing from it is gone."""
+RUN_OUTCOME_PARTIAL: RunOutcome.ValueType  # 2
+"""A part was seen, so nothing counts as missing."""
+RUN_OUTCOME_FAILED: RunOutcome.ValueType  # 3
+"""Nothing was seen, and no odds have changed."""
+Global___RunOutcome: _TypeAlias = RunOutcome  # noqa: Y015
 
 @_typing.final
 class Cursor(_message.Message):
@@ -2021,6 +2100,11 @@ class GetHistoryRequest(_message.Message):
     FROM_CURSOR_FIELD_NUMBER: _builtins.int
     TO_TIME_FIELD_NUMBER: _builtins.int
     TO_CURSOR_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    form: Global___HistoryForm.ValueType
+    """Changes, or columns, whose rows are chosen each by its own event: no row tells that an event
+    enters or leaves the filter.
+    """
     @_builtins.property
     def filter(self) -> Global___Filter:
         """Of the events as they were at the time: they enter and leave it as in the live stream."""
@@ -2049,10 +2133,11 @@ class GetHistoryRequest(_message.Message):
         from_cursor: Global___Cursor | None = ...,
         to_time: _timestamp_pb2.Timestamp | None = ...,
         to_cursor: Global___Cursor | None = ...,
+        form: Global___HistoryForm.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "filter", b"filter", "from_cursor", b"from_cursor", "from_time", b"from_time", "start", b"start", "to_cursor", b"to_cursor", "to_time", b"to_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "filter", b"filter", "from_cursor", b"from_cursor", "from_time", b"from_time", "start", b"start", "to_cursor", b"to_cursor", "to_time", b"to_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "filter", b"filter", "form", b"form", "from_cursor", b"from_cursor", "from_time", b"from_time", "start", b"start", "to_cursor", b"to_cursor", "to_time", b"to_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_end: _TypeAlias = _typing.Literal["to_time", "to_cursor"]  # noqa: Y015
     _WhichOneofArgType_end: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
@@ -2074,8 +2159,13 @@ class HistoryPage(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     DURABLE_REVISION_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
     durable_revision: _builtins.int
     """Everything up to here is committed in the database."""
+    columns: _builtins.bytes
+    """With a form of columns: a piece of the stream or file that the pieces of all pages make, with
+    one row for each outcome of a change.
+    """
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]: ...
     @_builtins.property
@@ -2088,10 +2178,11 @@ class HistoryPage(_message.Message):
         changes: _abc.Iterable[Global___Change] | None = ...,
         cursor: Global___Cursor | None = ...,
         durable_revision: _builtins.int = ...,
+        columns: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "cursor", b"cursor", "durable_revision", b"durable_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "columns", b"columns", "cursor", b"cursor", "durable_revision", b"durable_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2298,10 +2389,15 @@ class ClosingOdds(_message.Message):
     CONFIRMED_AT_FIELD_NUMBER: _builtins.int
     AGE_FIELD_NUMBER: _builtins.int
     OFFERED_FIELD_NUMBER: _builtins.int
+    AT_START_FIELD_NUMBER: _builtins.int
+    LOOKED_AT_FIELD_NUMBER: _builtins.int
+    OPENING_FIELD_NUMBER: _builtins.int
     bookmaker: _builtins.str
     source: _builtins.str
     offered: _builtins.bool
-    """Whether they stood until the start; false: the market was suspended or removed before it."""
+    """Whether `at_start` is AT_START_OFFERED."""
+    at_start: Global___AtStart.ValueType
+    """Whether they still stood when the event started."""
     @_builtins.property
     def market(self) -> Global___Market:
         """`changed_at` tells when these odds were first seen."""
@@ -2317,6 +2413,18 @@ class ClosingOdds(_message.Message):
     def age(self) -> _duration_pb2.Duration:
         """From then to the start: how old the closing odds are."""
 
+    @_builtins.property
+    def looked_at(self) -> _timestamp_pb2.Timestamp:
+        """The last look at the event that is known of before its start; later than `confirmed_at` where
+        the market was gone by then.
+        """
+
+    @_builtins.property
+    def opening(self) -> Global___Market:
+        """The first open odds of the market, as `market`; absent where history does not reach back to
+        when it was added.
+        """
+
     def __init__(
         self,
         *,
@@ -2326,10 +2434,13 @@ class ClosingOdds(_message.Message):
         confirmed_at: _timestamp_pb2.Timestamp | None = ...,
         age: _duration_pb2.Duration | None = ...,
         offered: _builtins.bool = ...,
+        at_start: Global___AtStart.ValueType = ...,
+        looked_at: _timestamp_pb2.Timestamp | None = ...,
+        opening: Global___Market | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "confirmed_at", b"confirmed_at", "market", b"market"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "confirmed_at", b"confirmed_at", "looked_at", b"looked_at", "market", b"market", "opening", b"opening"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "bookmaker", b"bookmaker", "confirmed_at", b"confirmed_at", "market", b"market", "offered", b"offered", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "at_start", b"at_start", "bookmaker", b"bookmaker", "confirmed_at", b"confirmed_at", "looked_at", b"looked_at", "market", b"market", "offered", b"offered", "opening", b"opening", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2769,7 +2880,9 @@ class SourceStatus(_message.Message):
         """Between two pulls of the same thing."""
 
     @_builtins.property
-    def next_due(self) -> _timestamp_pb2.Timestamp: ...
+    def next_due(self) -> _timestamp_pb2.Timestamp:
+        """When its next pull is due; unset while what is next is being fetched, and where nothing is to be."""
+
     @_builtins.property
     def latency(self) -> _duration_pb2.Duration:
         """How long its last successful pull took."""
@@ -3704,6 +3817,170 @@ class ListUnmappedResponse(_message.Message):
 Global___ListUnmappedResponse: _TypeAlias = ListUnmappedResponse  # noqa: Y015
 
 @_typing.final
+class ListRunsRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    ListRuns
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCES_FIELD_NUMBER: _builtins.int
+    FROM_TIME_FIELD_NUMBER: _builtins.int
+    TO_TIME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Runs per page, at most 1,000; more is taken as 1,000. 0: the server's choice, 100. A page that
+    would exceed 4 MiB has fewer.
+    """
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first page. It goes on at the next older run,
+    so no run is listed twice. A token is not checked against the other fields: send those that it
+    came with.
+    """
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all."""
+
+    @_builtins.property
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """Runs that began at or after this time. Without it, from the oldest that is kept."""
+
+    @_builtins.property
+    def to_time(self) -> _timestamp_pb2.Timestamp:
+        """Runs that began before this time. Without it, up to the newest."""
+
+    def __init__(
+        self,
+        *,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
+        from_time: _timestamp_pb2.Timestamp | None = ...,
+        to_time: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "to_time", b"to_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "page_size", b"page_size", "page_token", b"page_token", "sources", b"sources", "to_time", b"to_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsRequest: _TypeAlias = ListRunsRequest  # noqa: Y015
+
+@_typing.final
+class Run(_message.Message):
+    """One fetch of a source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ProblemsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    LISTING_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    MARKETS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    listing: _builtins.str
+    """What was fetched: a listing of the source (`soccer_epl`) or its own id of an event; `discovery`
+    for a look at what it offers, `refresh` for RefreshEvent.
+    """
+    outcome: Global___RunOutcome.ValueType
+    reason: _builtins.str
+    """Why it failed or saw a part only; often empty for the latter."""
+    events: _builtins.int
+    """The events of the answer that were taken."""
+    markets: _builtins.int
+    """The markets that were compared with the odds held before."""
+    changes: _builtins.int
+    """The changes that it made, also those of the source's own state."""
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """From then until the whole answer was there, or given up. Absent where the clock was set back
+        meanwhile.
+        """
+
+    @_builtins.property
+    def problems(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """What was wrong in the answer and skipped, by name (`bad_price`); of a failed run also the kind
+        of failure (`timeout`).
+        """
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        listing: _builtins.str = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        outcome: Global___RunOutcome.ValueType = ...,
+        reason: _builtins.str = ...,
+        events: _builtins.int = ...,
+        markets: _builtins.int = ...,
+        changes: _builtins.int = ...,
+        problems: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "duration", b"duration", "events", b"events", "listing", b"listing", "markets", b"markets", "outcome", b"outcome", "problems", b"problems", "reason", b"reason", "source", b"source", "started_at", b"started_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class ListRunsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Run]:
+        """By the start of the run, the newest first."""
+
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[Global___Run] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsResponse: _TypeAlias = ListRunsResponse  # noqa: Y015
+
+@_typing.final
 class ReloadRequest(_message.Message):
     """---------------------------------------------------------------------------------------------
     Reload
@@ -3902,7 +4179,10 @@ class Series(_message.Message):
     bookmaker: _builtins.str
     source: _builtins.str
     closing: _builtins.int
-    """The index of the point that held at the event's start, once it has started."""
+    """The index of the point that held at the event's start, once it has started. As for
+    GetClosingOdds, a change counts from when it was seen, not from when it was detected. Absent
+    where the span ends before the start.
+    """
     thinned: _builtins.bool
     """Points were left out; the first, the last, the closing one, and highs and lows remain."""
     @_builtins.property
@@ -3915,7 +4195,9 @@ class Series(_message.Message):
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceColumn]: ...
     @_builtins.property
     def offered(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
-        """Whether one could bet at that price: false while suspended, removed, or ended."""
+        """Whether one could bet at that price: false while suspended, removed, or ended. Odds that nobody
+        confirms stay as they were, since going stale is no change of a market.
+        """
 
     @_builtins.property
     def overround(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:

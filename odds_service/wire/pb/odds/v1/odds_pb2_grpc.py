@@ -43,7 +43,8 @@ class OddsServiceStub:
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
     `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
+    (NO_STORE, NO_PAST), makes no columns (NO_COLUMNS), has no sources (NO_SOURCES) or no settings to
+    read again (NO_SETTINGS).
     """
 
     def __init__(self, channel):
@@ -112,6 +113,11 @@ class OddsServiceStub:
                 request_serializer=odds_dot_v1_dot_odds__pb2.ListUnmappedRequest.SerializeToString,
                 response_deserializer=odds_dot_v1_dot_odds__pb2.ListUnmappedResponse.FromString,
                 _registered_method=True)
+        self.ListRuns = channel.unary_unary(
+                '/odds.v1.OddsService/ListRuns',
+                request_serializer=odds_dot_v1_dot_odds__pb2.ListRunsRequest.SerializeToString,
+                response_deserializer=odds_dot_v1_dot_odds__pb2.ListRunsResponse.FromString,
+                _registered_method=True)
         self.Reload = channel.unary_unary(
                 '/odds.v1.OddsService/Reload',
                 request_serializer=odds_dot_v1_dot_odds__pb2.ReloadRequest.SerializeToString,
@@ -137,7 +143,8 @@ class OddsServiceServicer:
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
     `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
+    (NO_STORE, NO_PAST), makes no columns (NO_COLUMNS), has no sources (NO_SOURCES) or no settings to
+    read again (NO_SETTINGS).
     """
 
     def GetOdds(self, request, context):
@@ -281,6 +288,18 @@ class OddsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRuns(self, request, context):
+        """The fetches of the sources, as they are recorded for operators, the newest first.
+
+        Out of the database, as far back as it keeps them: 30 days unless `retention.runs_days` says
+        otherwise. A run is listed once its record is stored, within seconds of its end while the
+        database answers; of those that wait meanwhile, the newest 10,000 are kept. UNIMPLEMENTED
+        (NO_STORE) when this server keeps no history.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reload(self, request, context):
         """Reads the server's settings again, and applies what can change while it runs; for operators.
 
@@ -357,6 +376,11 @@ def add_OddsServiceServicer_to_server(servicer, server):
                     request_deserializer=odds_dot_v1_dot_odds__pb2.ListUnmappedRequest.FromString,
                     response_serializer=odds_dot_v1_dot_odds__pb2.ListUnmappedResponse.SerializeToString,
             ),
+            'ListRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRuns,
+                    request_deserializer=odds_dot_v1_dot_odds__pb2.ListRunsRequest.FromString,
+                    response_serializer=odds_dot_v1_dot_odds__pb2.ListRunsResponse.SerializeToString,
+            ),
             'Reload': grpc.unary_unary_rpc_method_handler(
                     servicer.Reload,
                     request_deserializer=odds_dot_v1_dot_odds__pb2.ReloadRequest.FromString,
@@ -388,7 +412,8 @@ class OddsService:
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
     `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
+    (NO_STORE, NO_PAST), makes no columns (NO_COLUMNS), has no sources (NO_SOURCES) or no settings to
+    read again (NO_SETTINGS).
     """
 
     @staticmethod
@@ -705,6 +730,33 @@ class OddsService:
             '/odds.v1.OddsService/ListUnmapped',
             odds_dot_v1_dot_odds__pb2.ListUnmappedRequest.SerializeToString,
             odds_dot_v1_dot_odds__pb2.ListUnmappedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/odds.v1.OddsService/ListRuns',
+            odds_dot_v1_dot_odds__pb2.ListRunsRequest.SerializeToString,
+            odds_dot_v1_dot_odds__pb2.ListRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -15,7 +15,7 @@ For all messages here:
    does the server with one in a request.
  - `reason` and `error_code` are words for programs (`line_moved`), lower-case and stable; more
    may be added, so treat a word you do not know as none. Text for people is in `detail`,
-   `error_message`, SourceMatch.reason and WriterStatus.reason; its wording may change.
+   `error_message`, SourceMatch.reason, WriterStatus.reason and Run.reason; its wording may change.
 """
 
 from collections import abc as _abc
@@ -59,7 +59,8 @@ class OddsServiceStub:
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
     `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
+    (NO_STORE, NO_PAST), makes no columns (NO_COLUMNS), has no sources (NO_SOURCES) or no settings to
+    read again (NO_SETTINGS).
     """
 
     @_typing.overload
@@ -158,6 +159,14 @@ class OddsServiceStub:
     They have been counted since the start of the service; a source that a reload removed is gone.
     RESOURCE_EXHAUSTED when the reply would exceed 4 MiB: name sources or sports.
     """
+    ListRuns: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ListRunsRequest, _odds_pb2.ListRunsResponse]
+    """The fetches of the sources, as they are recorded for operators, the newest first.
+
+    Out of the database, as far back as it keeps them: 30 days unless `retention.runs_days` says
+    otherwise. A run is listed once its record is stored, within seconds of its end while the
+    database answers; of those that wait meanwhile, the newest 10,000 are kept. UNIMPLEMENTED
+    (NO_STORE) when this server keeps no history.
+    """
     Reload: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ReloadRequest, _odds_pb2.ReloadResponse]
     """Reads the server's settings again, and applies what can change while it runs; for operators.
 
@@ -187,7 +196,8 @@ class OddsServiceAsyncStub(OddsServiceStub):
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
     `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
+    (NO_STORE, NO_PAST), makes no columns (NO_COLUMNS), has no sources (NO_SOURCES) or no settings to
+    read again (NO_SETTINGS).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -283,6 +293,14 @@ class OddsServiceAsyncStub(OddsServiceStub):
     They have been counted since the start of the service; a source that a reload removed is gone.
     RESOURCE_EXHAUSTED when the reply would exceed 4 MiB: name sources or sports.
     """
+    ListRuns: _aio.UnaryUnaryMultiCallable[_odds_pb2.ListRunsRequest, _odds_pb2.ListRunsResponse]  # type: ignore[assignment]
+    """The fetches of the sources, as they are recorded for operators, the newest first.
+
+    Out of the database, as far back as it keeps them: 30 days unless `retention.runs_days` says
+    otherwise. A run is listed once its record is stored, within seconds of its end while the
+    database answers; of those that wait meanwhile, the newest 10,000 are kept. UNIMPLEMENTED
+    (NO_STORE) when this server keeps no history.
+    """
     Reload: _aio.UnaryUnaryMultiCallable[_odds_pb2.ReloadRequest, _odds_pb2.ReloadResponse]  # type: ignore[assignment]
     """Reads the server's settings again, and applies what can change while it runs; for operators.
 
@@ -311,7 +329,8 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
     STORAGE_UNAVAILABLE (the database does not answer), as UNAUTHENTICATED (UNAUTHENTICATED: a token
     is wanted), as PERMISSION_DENIED (PERMISSION_DENIED: the token lacks the right that ErrorInfo's
     `right` names), as RESOURCE_EXHAUSTED, and as UNIMPLEMENTED where the server keeps no history
-    (NO_STORE, NO_PAST), has no sources (NO_SOURCES) or no settings to read again (NO_SETTINGS).
+    (NO_STORE, NO_PAST), makes no columns (NO_COLUMNS), has no sources (NO_SOURCES) or no settings to
+    read again (NO_SETTINGS).
     """
 
     @_abc_1.abstractmethod
@@ -476,6 +495,20 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         They have been counted since the start of the service; a source that a reload removed is gone.
         RESOURCE_EXHAUSTED when the reply would exceed 4 MiB: name sources or sports.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRuns(
+        self,
+        request: _odds_pb2.ListRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_odds_pb2.ListRunsResponse, _abc.Awaitable[_odds_pb2.ListRunsResponse]]:
+        """The fetches of the sources, as they are recorded for operators, the newest first.
+
+        Out of the database, as far back as it keeps them: 30 days unless `retention.runs_days` says
+        otherwise. A run is listed once its record is stored, within seconds of its end while the
+        database answers; of those that wait meanwhile, the newest 10,000 are kept. UNIMPLEMENTED
+        (NO_STORE) when this server keeps no history.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,82 @@
+"""The columns of each table; docs/history-schema.md describes them for readers.
+
+The SQL views `odds_prices` and `source_outages` have the columns of PRICES and OUTAGES.
+"""
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+Type = Literal["int64", "float64", "string", "bool", "time"]
+
+
+class Column(Struct, frozen=True):
+    """A column: its name, its type, and whether values are missing where they do not apply."""
+
+    name: str
+    type: Type
+
+
+class Table(Struct, frozen=True):
+    """A table by its name, with its columns in order."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+
+def _table(name: str, **types: Type) -> Table:
+    return Table(name, tuple(Column(each, kind) for each, kind in types.items()))
+
+
+# One row for each outcome of a market before or after a change, in the order of revisions.
+PRICES: Final = _table(
+    "prices",
+    revision="int64",
+    observed_at="time",
+    detected_at="time",
+    source_updated_at="time",
+    kind="string",
+    reason="string",
+    event_id="string",
+    sport="string",
+    competition="string",
+    home="string",
+    away="string",
+    title="string",
+    start_time="time",
+    seconds_to_start="float64",
+    source="string",
+    bookmaker="string",
+    market="string",
+    line="float64",
+    participant="string",
+    outcome="string",
+    outcome_name="string",
+    price_before="float64",
+    price_after="float64",
+    active_before="bool",
+    active_after="bool",
+    status_before="string",
+    status_after="string",
+    other_line="float64",
+    snapshot_id="int64",
+)
+
+# One row for each change of a source's state.
+OUTAGES: Final = _table(
+    "outages",
+    revision="int64",
+    observed_at="time",
+    detected_at="time",
+    source="string",
+    status_before="string",
+    status_after="string",
+    reason="string",
+    detail="string",
+    failures="int64",
+    last_success_at="time",
+)

@@ -1,0 +1,138 @@
+"""`history`: an export beside raw rows, GetHistory's CPU, and the client beside the bare stub."""
+
+import gc
+import io
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import pyarrow.parquet as parquet
+import trio
+import typer
+
+from odds_service.bridge import open_bridge
+from odds_service.client import connect, open_sync_client
+from odds_service.columns.exporting import export_file
+from odds_service.columns.files import ParquetWriter
+from odds_service.columns.reading import PAGE_ROWS
+from odds_service.columns.schema import PRICES
+from odds_service.filters.selection import EVERYTHING
+from odds_service.storage import open_store
+from odds_service.store import LOG_COLUMNS, WriteGroup, unreported
+from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
+from tools.benchmarks.figures import Bounds, Measured, Report, at_most, settle
+from tools.benchmarks.load import Load, settings_of
+from tools.benchmarks.part import Part
+from tools.benchmarks.processes import Helper, helper
+from tools.benchmarks.storage import Changes, grouped
+
+RAW, EXPORT = "CPU of raw rows and ready columns", "CPU of the export"
+SERVER, COLUMNS = "CPU of the server, a change", "CPU of the server as columns, a change"
+STUB, CLIENT = "CPU of the bare stub, a change", "CPU of the client library, a change"
+
+
+def measure(
+    bounds: Bounds,
+    *,
+    changes: Annotated[int, typer.Option(help="Changes in the history.")] = 40_000,
+) -> Report:
+    """An export beside reading raw rows, and GetHistory through the stub and the client."""
+    found = Measured("history", "a whole history from SQLite: exported, and served over gRPC")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        database = folder / "odds.db"
+        stored = trio.run(_fill, database, changes)
+        settle()
+        size, rows = _export(database, folder / "first.parquet")
+        ready = parquet.read_table(folder / "first.parquet")
+        with helper("tools.benchmarks.history_server", database) as server:
+            for turn in bounds.turns():
+                found.add(RAW, _cpu_ms(partial(_raw, database, ready)), "ms")
+                path = folder / f"{turn}.parquet"
+                found.add(EXPORT, _cpu_ms(partial(_export, database, path)), "ms")
+                _serve(found, server, stored)
+    found.add("a row of prices in Parquet", size / rows, "bytes")
+    found.aim("a row of prices in Parquet", at_most(8.0))
+    found.ratio("export, of raw rows and ready columns", EXPORT, RAW, at_most(3.0))
+    found.ratio("client library, of the bare stub", CLIENT, STUB, at_most(2.0))
+    found.aim(SERVER, at_most(20.0))
+    return found.report(changes=stored, rows=rows)
+
+
+async def _fill(path: Path, wanted: int) -> int:
+    """Store at least so many changes; return their number."""
+    made = Changes(Load(settings_of(60, 4, 20, 0.4)))
+    stored = 0
+    async with open_bridge(), open_store(f"sqlite:///{path}") as store:
+        await store.begin()
+        while stored < wanted:
+            for group in grouped(await made.cycle()):
+                await store.write(WriteGroup(group))
+                stored = group[-1].last_revision
+    return stored
+
+
+def _cpu_ms(work: Callable[[], object]) -> float:
+    """Return the CPU time of this process for some work, in ms."""
+    gc.collect()
+    began = time.process_time()
+    work()
+    return (time.process_time() - began) * 1000
+
+
+def _raw(database: Path, ready: Any) -> None:
+    """Read all rows by the driver, and write columns that are ready."""
+    query = f"SELECT {', '.join(LOG_COLUMNS)} FROM odds_history ORDER BY revision"  # noqa: S608  # ours
+    with closing(sqlite3.connect(database)) as connection:
+        cursor = connection.execute(query)
+        while cursor.fetchmany(PAGE_ROWS):
+            pass
+    writer = ParquetWriter(io.BytesIO(), PRICES)
+    for batch in ready.to_batches():
+        writer.write(batch)
+    writer.finish({})
+
+
+def _export(database: Path, path: Path) -> tuple[int, int]:
+    """Export everything; return the size of the file and the number of its rows."""
+
+    async def export() -> int:
+        async with open_bridge(), open_store(f"sqlite:///{database}", owner=False) as store:
+            opens = partial(ParquetWriter, table=PRICES)
+            done = await export_file(store, path, opens, EVERYTHING, {}, unreported)
+            return done.rows
+
+    rows = trio.run(export)
+    return path.stat().st_size, rows
+
+
+def _serve(found: Measured, server: Helper, changes: int) -> None:
+    address = server.ready["address"]
+    with connect(address) as stub, open_sync_client(address) as client:
+
+        def bare() -> Iterator[object]:
+            for page in stub.GetHistory(pb.GetHistoryRequest()):
+                yield from page.changes
+
+        for name, work in (
+            (STUB, lambda: sum(1 for _ in bare())),
+            (CLIENT, lambda: sum(1 for _ in client.history())),
+            ("", lambda: client.history().to_arrow()),
+        ):
+            before = server.cpu_s()
+            spent_ms = _cpu_ms(work)
+            served_us = (server.cpu_s() - before) * 1e6 / changes
+            if name:
+                found.add(name, spent_ms * 1000 / changes, "µs")
+            if name == STUB:
+                found.add(SERVER, served_us, "µs")
+            elif not name:
+                found.add(COLUMNS, served_us, "µs")
+
+
+PART: Final = Part("history", measure, sized="changes", costs={EXPORT: "changes", RAW: "changes"})

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from odds_service.client.value import Bet, CloseMethod, Missing, Valued, value_against_close
-from odds_service.client.values import ClosedEvent, ClosingOdds
+from odds_service.client.values import AtStart, ClosedEvent, ClosingOdds
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.margins import MarginMethod, probabilities
 from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
@@ -33,6 +33,8 @@ def closing(
         confirmed_at=START - timedelta(seconds=age_s),
         age_s=age_s,
         offered=offered,
+        at_start=AtStart.OFFERED if offered else AtStart.NOT_KNOWN,
+        looked_at=START - timedelta(seconds=age_s),
     )
 
 

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "coverage": "Count the events and markets of each competition that each bookmaker has now.",
     "unmapped": "List the markets that no table maps, the commonest first.",
     "history": "Print, export or draw stored changes in order, or print closing odds.",
+    "value": "Value your own bets against the closing odds of each bookmaker, without its margin.",
     "export": "Write the history as tables: a folder that grows, or one file.",
     "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
     "reload": "Make the service read its settings again, and print what it did.",

@@ -24,6 +24,7 @@ _SLOW: Final = (
     "tests/serving/test_history.py",
     "tests/serving/test_slow_readers.py", "tests/serving/test_watch.py",
     "tests/client/test_iterating.py", "tests/client/test_odds_map_freshness.py",
+    "tests/client/test_replay.py",
     "tests/contract/test_watch_cuts.py", "tests/contract/test_watch_freshness.py",
     "tests/sources/test_http.py", "tests/sources/test_plug_in.py",
     "tests/reconcile/test_recorded.py", "tests/reconcile/test_grouping.py",

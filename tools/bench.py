@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from tools.benchmarks import cycle, history, letters, pipeline, read, start, storage, watch
+from tools.benchmarks import cycle, history, letters, pipeline, read, replay, start, storage, watch
 from tools.benchmarks.everything import run_all
 from tools.benchmarks.part import Part, command
 from tools.benchmarks.scale import scale
@@ -20,6 +20,7 @@ MEASURED: Final[tuple[Part, ...]] = (
     start.PART,
     letters.PART,
     read.PART,
+    replay.PART,
     watch.PART,
     history.PART,
     cycle.PART,

@@ -16,7 +16,7 @@ from odds_service.client import values
 from odds_service.client.address import Address
 from odds_service.client.asynchronous import AsyncClient, open_client
 from odds_service.client.errors import AddressError, ClientError, ServiceError, StreamGap
-from odds_service.client.iterating import AsyncHistory, AsyncWatch
+from odds_service.client.iterating import AsyncHistory, AsyncReplay, AsyncWatch
 from odds_service.client.market_values import (
     BookmakerCoverage,
     CompetitionCoverage,
@@ -35,11 +35,12 @@ from odds_service.client.requests import (
     odds_request,
     refresh_request,
     reload_request,
+    replay_request,
 )
 from odds_service.client.run_values import Run, RunOutcome
 from odds_service.client.series_values import BookmakerSeries, PriceSeries
 from odds_service.client.sync import SyncClient, connect, open_sync_client
-from odds_service.client.sync_iterating import SyncWatch
+from odds_service.client.sync_iterating import SyncReplay, SyncWatch
 from odds_service.client.text import enum_word, json_line
 from odds_service.client.values import (
     EVERYTHING,
@@ -87,6 +88,7 @@ __all__ = [
     "AddressError",
     "AsyncClient",
     "AsyncHistory",
+    "AsyncReplay",
     "AsyncWatch",
     "AtStart",
     "BestMarket",
@@ -145,6 +147,7 @@ __all__ = [
     "StreamGap",
     "Suspicion",
     "SyncClient",
+    "SyncReplay",
     "SyncWatch",
     "UnknownChange",
     "UnmappedMarket",
@@ -160,6 +163,7 @@ __all__ = [
     "open_sync_client",
     "refresh_request",
     "reload_request",
+    "replay_request",
 ]
 
 

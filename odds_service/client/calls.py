@@ -6,13 +6,14 @@ from typing import Final, TypeVar
 
 from odds_service.client import decode, market_values, requests
 from odds_service.client.errors import client_closed
-from odds_service.client.following import HistoryFollower, WatchFollower
+from odds_service.client.following import HistoryFollower, ReplayFollower, WatchFollower
 from odds_service.client.frames import ArrowTable, Columns
 from odds_service.client.iterating import (
     AsyncEvents,
     AsyncHistory,
     AsyncPages,
     AsyncReading,
+    AsyncReplay,
     AsyncWatch,
 )
 from odds_service.client.market_values import Coverage, MarketTypes, UnmappedMarket
@@ -28,7 +29,7 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 CALL_S: Final = 60.0  # the default deadline of a call
 RUNS: Final = 1_000  # the most runs returned by default
 
-L = TypeVar("L", AsyncWatch, AsyncHistory)
+L = TypeVar("L", AsyncWatch, AsyncReplay, AsyncHistory)
 
 
 class AsyncCalls:
@@ -37,6 +38,7 @@ class AsyncCalls:
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
         self._watches: set[AsyncWatch] = set()
+        self._replays: set[AsyncReplay] = set()
         self._histories: set[AsyncHistory] = set()
         self._closed = False
 
@@ -256,6 +258,33 @@ class AsyncCalls:
         self._add(watch, self._watches)
         return watch
 
+    def replay(
+        self,
+        start: Cursor | datetime | None = None,
+        end: Cursor | datetime | None = None,
+        *,
+        where: Filter = EVERYTHING,
+        speed: float | None = None,
+    ) -> AsyncReplay:
+        """Replay stored changes as a watch would have shown them; see AsyncReplay.
+
+        Args:
+            start: Begin after this cursor or at this time; None begins with the oldest change.
+            end: Stop after this cursor or before this time; None stops at the newest stored change.
+            where: The odds to select.
+            speed: The seconds of the log that pass in one second: 1 is the pace of the time
+                itself. None goes as fast as it can.
+
+        Raises:
+            ServiceError: The client is closed.
+            ValueError: A time is naive, or the speed is not above 0.
+        """
+        follower = ReplayFollower(requests.replay_request(where, start, end), speed=speed)
+        reading = AsyncReading(self._transport, lambda stub: stub.Replay, follower)
+        replay = AsyncReplay(follower, reading)
+        self._add(replay, self._replays)
+        return replay
+
     def _history(
         self, where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
     ) -> AsyncHistory:
@@ -316,9 +345,15 @@ class AsyncCalls:
             The channel is released nevertheless.
         """
         self._closed = True
-        streams = (*self._watches, *self._histories)
+        streams: list[AsyncWatch | AsyncReplay | AsyncHistory] = [
+            *self._watches,
+            *self._replays,
+            *self._histories,
+        ]
         for watch in tuple(self._watches):
             watch.end()
+        for replay in tuple(self._replays):
+            replay.end()
         for history in tuple(self._histories):
             history.cut_off()
         try:

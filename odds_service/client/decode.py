@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
 from typing import Final, TypeVar
 
@@ -51,7 +52,12 @@ _EXCLUSIONS: Final = {int(exclusion): exclusion for exclusion in Exclusion}
 
 def moment(at: Timestamp) -> datetime:
     """Decode a timestamp as an aware time, to the microsecond."""
-    return _EPOCH + timedelta(seconds=at.seconds, microseconds=at.nanos // 1_000)
+    return _time(at.seconds, at.nanos)
+
+
+@lru_cache(16_384)  # the changes of one commit share their times
+def _time(seconds: int, nanos: int) -> datetime:
+    return _EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1_000)
 
 
 def cursor(message: pb.Cursor) -> Cursor:
@@ -80,8 +86,13 @@ def event(message: pb.Event) -> Event:
 
 
 def market_key(message: pb.MarketKey) -> MarketKey:
-    line = canonical_line(message.line) if message.HasField("line") else NO_LINE
-    return MarketKey(message.market, line, message.participant)
+    line = message.line if message.HasField("line") else None
+    return _key(message.market, line, message.participant)
+
+
+@lru_cache(16_384)
+def _key(market: str, line: float | None, participant: str) -> MarketKey:
+    return MarketKey(market, NO_LINE if line is None else canonical_line(line), participant)
 
 
 def market(message: pb.Market) -> Market:
@@ -89,8 +100,10 @@ def market(message: pb.Market) -> Market:
         market_key(message.key),
         _MARKET_STATUSES.get(message.status, MarketStatus.SUSPENDED),
         tuple(
-            Outcome(o.key, o.name, o.price if o.HasField("price") else None, o.active)
-            for o in message.outcomes
+            [
+                Outcome(o.key, o.name, o.price if o.HasField("price") else None, o.active)
+                for o in message.outcomes
+            ]
         ),
         message.revision,
         moment(message.changed_at),

@@ -3,10 +3,19 @@
 Transports open streams, read them and sleep; all decisions are made here.
 """
 
+import enum
 import logging
+import math
 import random
+import time
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import Final, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Final, Generic, Protocol, TypeVar
+
+from msgspec.structs import replace
 
 from odds_service.client import decode
 from odds_service.client.errors import ServiceError
@@ -14,15 +23,17 @@ from odds_service.client.odds_map import OddsMap
 from odds_service.client.requests import cursor_message
 from odds_service.client.values import (
     Change,
+    ChangeKind,
     Changes,
     Disconnected,
     Freshness,
     Heartbeat,
+    ImageLoaded,
     Odds,
     Opened,
     Step,
 )
-from odds_service.model.cursor import Cursor
+from odds_service.model.cursor import Cursor, is_amid, is_incomplete
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 Q_co = TypeVar("Q_co", covariant=True)
@@ -31,6 +42,7 @@ S_co = TypeVar("S_co", covariant=True)
 
 log = logging.getLogger(__name__)
 
+LINE_MOVED: Final = "line_moved"  # the reason of both halves of a moved line
 RETRY_FIRST_S: Final = 0.25
 RETRY_MAX_S: Final = 15.0  # the longest wait, so a returning server is found this soon
 
@@ -81,46 +93,73 @@ class Follower(Protocol[Q_co, M_contra, S_co]):
         ...
 
 
-class WatchFollower:
-    """The reconnect logic and the state of one watch over any number of streams.
+class Split(enum.Enum):
+    """The parts of a message that a reader gets one by one, each folded as it is handed out."""
+
+    NOT = enum.auto()  # the whole message
+    CHANGES = enum.auto()
+    TIMES = enum.auto()  # the changes that were detected at one time
+
+
+class MapFollower(ABC, Generic[Q_co, M_contra]):
+    """The reconnect logic and the state of one watch or replay over any number of streams.
 
     `cursor` is the position up to which changes were returned. Save it after processing a change: a
     watch that resumes there gets everything after it. If a message was processed only in part, all
     its changes come again.
+
+    Attributes:
+        odds: The map.
+        split: The parts in which messages are handed out; set before the first one is taken.
+        now: The time of the log: `detected_at` of the newest change handed out, or the newest
+            `changed_at` of an image that is later; None before either.
     """
 
     def __init__(
         self,
-        request: pb.WatchChangesRequest,
         start: Odds | Cursor | None,
         *,
         wait_for_server: bool,
+        places: bool = True,
         backoff: Backoff | None = None,
     ) -> None:
+        """Prepare to follow.
+
+        Args:
+            start: The odds or the place to go on from.
+            wait_for_server: Whether to keep trying before a server was ever reached.
+            places: Whether every place in a message is one to resume at.
+            backoff: The waits between attempts.
+        """
         self.odds = OddsMap(start)
         self.cursor = self.odds.cursor
-        self._request = request
+        self.split = Split.NOT
+        self.now: datetime | None = None
         self._wait_for_server = wait_for_server
+        self._places = places
         self._backoff = backoff or Backoff()
         self._retry_after_s = 0.0
         self._waiting: deque[Change] = deque()
+        self._folded = 0  # of those that wait
+        self._message: Changes | None = None  # the one that they are of
+        self._epoch: str | None = None  # of its cursor, if its changes are places to resume at
 
-    def request(self) -> pb.WatchChangesRequest:
+    @abstractmethod
+    def request(self) -> Q_co:
         """Return the request that opens the next stream."""
-        self.odds.restart()
-        request = pb.WatchChangesRequest()
-        request.CopyFrom(self._request)
-        if self.odds.cursor is not None:
-            request.resume.CopyFrom(cursor_message(self.odds.cursor))
-        return request
 
-    def take(self, message: pb.WatchChangesResponse) -> Step | None:
+    @abstractmethod
+    def is_complete(self) -> bool:
+        """Return whether a stream that ended without an error sent all that was asked for."""
+
+    def take(self, message: M_contra) -> Step | None:
         """Fold a message into the map.
 
         Raises:
             StreamGap: The stream has a gap.
         """
-        step = self.odds.take(message)
+        assert isinstance(message, pb.WatchChangesResponse | pb.ReplayResponse)  # noqa: S101  # M
+        step = self.odds.take(message, fold=self.split is Split.NOT)
         self._wait_for_server = True  # the address works, so retry every disconnect
         if isinstance(step, Changes | Heartbeat | Freshness) or (
             isinstance(step, Opened) and not step.image
@@ -135,12 +174,12 @@ class WatchFollower:
         """Decide on the next attempt after a stream ended, with an error or without (None).
 
         Raises:
-            Ended: The watch is complete.
+            Ended: Everything has come.
             ServiceError: A retry would not help, or no server was ever reached and the caller does
                 not want to wait for one.
         """
         if error is None:
-            if self._request.image == pb.IMAGE_MODE_ONLY and self.odds.whole:
+            if self.is_complete():
                 raise Ended
             error = ServiceError("UNAVAILABLE", "the server ended the stream")
         if not error.passing or not self._wait_for_server:
@@ -148,21 +187,198 @@ class WatchFollower:
         at_least_s = max(self._retry_after_s, error.retry_after_s or 0.0)
         return _again(error, self._backoff.wait_s(at_least_s))
 
-    def hand_out(self, step: Step | None, *, whole: bool) -> None:
-        """Record a step as handed out: as a whole, or to be split into its changes."""
-        if isinstance(step, Changes) and not whole:
+    def hand_out(self, step: Step | None) -> bool:
+        """Record a step of the stream; return whether it is handed out as a whole.
+
+        Changes that are to be split are not: `next_change` and `next_time` return them.
+        """
+        if isinstance(step, Changes) and self.split is not Split.NOT:
             self._waiting.extend(step.changes)
-        if not self._waiting:
-            self.cursor = self.odds.cursor
+            self._message = step
+            epoch = step.cursor.epoch
+            places = self._places and not is_amid(epoch) and not is_incomplete(epoch)
+            self._epoch = epoch if places else None
+            if not step.changes:
+                self._reach(step)
+            return False
+        if isinstance(step, Changes) and step.changes:
+            self.now = step.changes[-1].detected_at
+        elif isinstance(step, ImageLoaded):
+            newest = _newest(self.odds)
+            self.now = newest if self.now is None or newest is None else max(self.now, newest)
+        self.cursor = self.odds.cursor
+        return True
+
+    def due_s(self) -> float:
+        """Return the seconds until the next change or step may be handed out; 0 in a live watch."""
+        return 0.0
 
     def next_change(self) -> Change | None:
-        """Return the next change for the caller, or None if the next message is needed."""
-        if not self._waiting:
+        """Return the next change for the caller, or None if the next message is needed.
+
+        Raises:
+            StreamGap: The change contradicts the stream so far.
+        """
+        waiting = self._waiting
+        if not waiting:
             return None
-        change = self._waiting.popleft()
-        if not self._waiting:
-            self.cursor = self.odds.cursor
+        if not self._folded:
+            self._fold(_belonging(waiting))
+        change = waiting.popleft()
+        self._folded -= 1
+        self.now = change.detected_at
+        if not waiting and self._message is not None:
+            self._reach(self._message)
         return change
+
+    def next_time(self) -> Changes | None:
+        """Return the next changes of one time, or None if the next message is needed.
+
+        Raises:
+            StreamGap: A change contradicts the stream so far.
+        """
+        waiting, message = self._waiting, self._message
+        if not waiting or message is None:
+            return None
+        at = waiting[0].detected_at
+        count = 1
+        while count < len(waiting) and waiting[count].detected_at == at:
+            count += 1
+        self._fold(count)
+        changes = tuple(waiting.popleft() for _ in range(count))
+        self._folded = 0
+        self.now = at
+        if not waiting:
+            self._reach(message)
+            return replace(message, changes=changes)
+        cursor = self.odds.cursor or message.cursor
+        return replace(message, changes=changes, cursor=cursor)
+
+    def _fold(self, count: int) -> None:
+        waiting = self._waiting
+        together = (waiting[0],) if count == 1 else tuple(islice(waiting, count))
+        self.odds.fold(together, self._epoch)
+        self._folded = count
+
+    def _reach(self, message: Changes) -> None:
+        self.odds.reach(message)
+        self.cursor = self.odds.cursor
+
+
+class WatchFollower(MapFollower[pb.WatchChangesRequest, pb.WatchChangesResponse]):
+    """The follower of a watch; see MapFollower."""
+
+    def __init__(
+        self,
+        request: pb.WatchChangesRequest,
+        start: Odds | Cursor | None,
+        *,
+        wait_for_server: bool,
+        backoff: Backoff | None = None,
+    ) -> None:
+        conflated = request.HasField("conflate")
+        super().__init__(
+            start, wait_for_server=wait_for_server, places=not conflated, backoff=backoff
+        )
+        self._request = request
+
+    def request(self) -> pb.WatchChangesRequest:
+        """Return the request that opens the next stream."""
+        self.odds.restart()
+        request = pb.WatchChangesRequest()
+        request.CopyFrom(self._request)
+        if self.odds.cursor is not None:
+            request.resume.CopyFrom(cursor_message(self.odds.cursor))
+        return request
+
+    def is_complete(self) -> bool:
+        """Return whether the image has come, if nothing else was asked for."""
+        return self._request.image == pb.IMAGE_MODE_ONLY and self.odds.whole
+
+
+class ReplayFollower(MapFollower[pb.ReplayRequest, pb.ReplayResponse]):
+    """The follower of a replay, at full speed or by the clock."""
+
+    def __init__(
+        self,
+        request: pb.ReplayRequest,
+        *,
+        speed: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        backoff: Backoff | None = None,
+    ) -> None:
+        """Prepare to follow.
+
+        Args:
+            request: The request, without a place to resume at.
+            speed: The seconds of the log in one second; None does not wait.
+            clock: Returns the seconds of a monotonic clock.
+            backoff: The waits between attempts.
+
+        Raises:
+            ValueError: The speed is not above 0.
+        """
+        if speed is not None and not 0 < speed < math.inf:
+            raise ValueError(f"speed is {speed}: it must be above 0")
+        super().__init__(None, wait_for_server=False, backoff=backoff)
+        self._request = request
+        self._speed = speed
+        self._clock = clock
+        self._begun: tuple[float, datetime] | None = None  # our clock, and the log's, at the start
+        self._begins: datetime | None = None
+        if request.HasField("from_time"):
+            self._begins = decode.moment(request.from_time)
+
+    def request(self) -> pb.ReplayRequest:
+        """Return the request that opens the next stream."""
+        self.odds.restart()
+        request = pb.ReplayRequest()
+        request.CopyFrom(self._request)
+        if self.odds.cursor is not None:
+            request.resume.CopyFrom(cursor_message(self.odds.cursor))
+        return request
+
+    def is_complete(self) -> bool:
+        """Return whether the end has come."""
+        return self.odds.ended
+
+    def due_s(self) -> float:
+        """Return the seconds until the log's clock reaches the next change."""
+        if self._speed is None or not self._waiting or self._folded:
+            return 0.0
+        at = self._waiting[0].detected_at
+        if self._begun is None:
+            self._begun = self._clock(), self._begins or at
+        begun_s, begins = self._begun
+        return begun_s + (at - begins).total_seconds() / self._speed - self._clock()
+
+
+def _belonging(waiting: Sequence[Change]) -> int:
+    """Return how many of the next changes are folded together.
+
+    They are those with one revision, with which an event enters or leaves a filter, and the two
+    halves of a moved line.
+    """
+    first = waiting[0]
+    count = 1
+    while count < len(waiting) and waiting[count].revision == first.revision:
+        count += 1
+    moves = first.reason == LINE_MOVED and first.kind is ChangeKind.REMOVED
+    if count == 1 and moves and len(waiting) > 1 and waiting[1].reason == LINE_MOVED:
+        return 2
+    return count
+
+
+def _newest(odds: OddsMap) -> datetime | None:
+    return max(
+        (
+            market.changed_at
+            for entry in odds.events.values()
+            for each in entry.bookmakers.values()
+            for market in each.markets.values()
+        ),
+        default=None,
+    )
 
 
 class HistoryFollower:

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from odds_service.client import decode
 from odds_service.client.errors import ServiceError, StreamGap, client_closed
-from odds_service.client.following import Ended, Follower, WatchFollower
+from odds_service.client.following import Ended, Follower, MapFollower, Split
 from odds_service.client.frames import (
     ArrowTable,
     PandasFrame,
@@ -99,6 +100,12 @@ class AsyncReading(Generic[Q, M, S]):
             await ended.aclose()
         return disconnected
 
+    async def pause(self, wait_s: float) -> None:
+        """Wait; raise StopAsyncIteration if the reading is closed meanwhile."""
+        await self._transport.wait(self._closed, wait_s)
+        if self.closed:
+            raise StopAsyncIteration
+
     async def _take(self, message: M) -> S:
         try:
             return self._follower.take(message)
@@ -156,12 +163,114 @@ class _ClosedOnExit(ABC):
         await self.aclose()
 
 
-class AsyncWatch(_ClosedOnExit):
+class _AsyncMapped(_ClosedOnExit, Generic[Q, M]):
+    """Changes of one stream after another, together with the map that they make."""
+
+    _step_split = Split.NOT  # the parts that steps() hands out
+
+    def __init__(
+        self, follower: MapFollower[Q, M], reading: AsyncReading[Q, M, Step | None]
+    ) -> None:
+        self._follower = follower
+        self._reading = reading
+
+    @property
+    def odds(self) -> OddsMap:
+        """The map of the odds, up to the last change or step."""
+        return self._follower.odds
+
+    @property
+    def now(self) -> datetime | None:
+        """The time of the log, by which a strategy decides alike live and on the past.
+
+        It is the `detected_at` of the newest change that was returned, or the newest `changed_at`
+        of an image that is later. It is None before both, and never the time of a clock.
+        """
+        return self._follower.now
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """The cursor up to which changes were returned; save it after processing them."""
+        return self._follower.cursor
+
+    @property
+    def closed(self) -> bool:
+        """Return whether it is over."""
+        return self._reading.closed
+
+    def __aiter__(self) -> AsyncIterator[Change]:
+        return self
+
+    async def __anext__(self) -> Change:
+        follower = self._follower
+        follower.split = Split.CHANGES
+        while True:
+            await self._wait_until_due()
+            change = await self._folded(follower.next_change)
+            if change is not None:
+                return change
+            _, step = await self._advance()
+            follower.hand_out(step)
+
+    def steps(self) -> AsyncIterator[Step]:
+        """Iterate over images, losses, disconnects, heartbeats, and changes that came together."""
+        return _Each(self._next_step)
+
+    def messages(self) -> AsyncIterator[M | Disconnected]:
+        """Iterate over the raw messages of the contract and the disconnects between them."""
+        return _Each(self._next_message)
+
+    async def _next_step(self) -> Step:
+        follower = self._follower
+        follower.split = self._step_split
+        while True:
+            await self._wait_until_due()
+            changes = await self._folded(follower.next_time)
+            if changes is not None:
+                return changes
+            _, step = await self._advance()
+            if follower.hand_out(step) and step is not None:
+                return step
+
+    async def _next_message(self) -> M | Disconnected:
+        advanced = await self._reading.advance()
+        if isinstance(advanced, Disconnected):
+            return advanced
+        message, step = advanced
+        self._follower.hand_out(step)
+        return message
+
+    async def _advance(self) -> tuple[M | None, Step | None]:
+        advanced = await self._reading.advance()
+        return (None, advanced) if isinstance(advanced, Disconnected) else advanced
+
+    async def _wait_until_due(self) -> None:
+        due_s = self._follower.due_s()
+        if due_s > 0:
+            await self._reading.pause(due_s)
+
+    async def _folded(self, following: Callable[[], S]) -> S:
+        try:
+            return following()
+        except StreamGap:
+            await self._reading.aclose()
+            raise
+
+    def end(self) -> None:
+        """End it without waiting for its stream to release its resources."""
+        self._reading.end()
+
+    async def aclose(self) -> None:
+        """End it; an iteration in another task stops too."""
+        await self._reading.aclose()
+
+
+class AsyncWatch(_AsyncMapped[pb.WatchChangesRequest, pb.WatchChangesResponse]):
     """Changes as they happen, together with a map of the current odds.
 
     Iterate over the watch itself for changes, or over steps() for images, losses and disconnects
     too, but not over both. The watch reconnects by itself, with back-off, and resumes where it
-    stopped. `odds` includes the message of the last change or step.
+    stopped. `odds` shows the log up to the last change, or includes the message of the last step.
 
     Closing the client closes the watch; `async with` closes it sooner.
 
@@ -173,74 +282,26 @@ class AsyncWatch(_ClosedOnExit):
         A cancelled iteration (a timeout around `anext`, for example) loses nothing; iterate again.
     """
 
-    def __init__(
-        self,
-        follower: WatchFollower,
-        reading: AsyncReading[pb.WatchChangesRequest, pb.WatchChangesResponse, Step | None],
-    ) -> None:
-        self._follower = follower
-        self._reading = reading
 
-    @property
-    def odds(self) -> OddsMap:
-        """The map of the current odds."""
-        return self._follower.odds
+class AsyncReplay(_AsyncMapped[pb.ReplayRequest, pb.ReplayResponse]):
+    """The changes of the past with the map of the odds as they were, read like a watch.
 
-    @property
-    def cursor(self) -> Cursor | None:
-        """The cursor up to which changes were returned; save it after processing them."""
-        return self._follower.cursor
+    It begins with an image as of its start and is over at its end. Iterating over it gives the same
+    changes as the live watch did, each with the same `odds` and the same `now`; of the map, only
+    times of confirmation and the marks of staleness that rest on them may differ. steps() gives the
+    changes of one time together. It reconnects and resumes by itself, as a watch does.
 
-    @property
-    def closed(self) -> bool:
-        """Return whether the watch is over."""
-        return self._reading.closed
+    Closing the client closes the replay; `async with` closes it sooner.
 
-    def __aiter__(self) -> AsyncIterator[Change]:
-        return self
+    Raises:
+        ServiceError: While iterating: the stream failed, and a retry would not help.
+        StreamGap: While iterating: the stream has a gap. The replay is over.
 
-    async def __anext__(self) -> Change:
-        while True:
-            change = self._follower.next_change()
-            if change is not None:
-                return change
-            _, step = await self._advance()
-            self._follower.hand_out(step, whole=False)
+    Cancellation:
+        A cancelled iteration loses nothing; iterate again.
+    """
 
-    def steps(self) -> AsyncIterator[Step]:
-        """Iterate over images, losses, disconnects, heartbeats, and whole messages of changes."""
-        return _Each(self._next_step)
-
-    def messages(self) -> AsyncIterator[pb.WatchChangesResponse | Disconnected]:
-        """Iterate over the raw messages of the contract and the disconnects between them."""
-        return _Each(self._next_message)
-
-    async def _next_step(self) -> Step:
-        while True:
-            _, step = await self._advance()
-            self._follower.hand_out(step, whole=True)
-            if step is not None:
-                return step
-
-    async def _next_message(self) -> pb.WatchChangesResponse | Disconnected:
-        advanced = await self._reading.advance()
-        if isinstance(advanced, Disconnected):
-            return advanced
-        message, step = advanced
-        self._follower.hand_out(step, whole=True)
-        return message
-
-    async def _advance(self) -> tuple[pb.WatchChangesResponse | None, Step | None]:
-        advanced = await self._reading.advance()
-        return (None, advanced) if isinstance(advanced, Disconnected) else advanced
-
-    def end(self) -> None:
-        """End the watch without waiting for its stream to release its resources."""
-        self._reading.end()
-
-    async def aclose(self) -> None:
-        """End the watch; an iteration in another task stops too."""
-        await self._reading.aclose()
+    _step_split = Split.TIMES
 
 
 class AsyncHistory(_ClosedOnExit):

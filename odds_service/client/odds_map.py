@@ -4,7 +4,7 @@ Each message but the first names the revision of the previous one, so a single c
 gap. An image is collected separately and replaces the whole map once it is complete.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -61,6 +61,12 @@ class OddsMap:
     image arrives.
 
     The map is not thread-safe.
+
+    Attributes:
+        cursor: The place in the log that the map shows.
+        durable_revision: The last revision known to be stored.
+        whole: Whether the map may be used.
+        ended: Whether the end of a replay has come.
     """
 
     def __init__(self, start: Odds | Cursor | None = None) -> None:
@@ -68,7 +74,7 @@ class OddsMap:
         self._sources: dict[str, SourceState] = {}
         self.cursor: Cursor | None = None
         self.durable_revision = 0
-        self.whole = False
+        self.whole = self.ended = False
         if isinstance(start, Odds):
             self._events.update(start.events)
             self._sources.update(start.sources)
@@ -139,8 +145,14 @@ class OddsMap:
         self._image = None
         self._image_due = False
 
-    def take(self, message: pb.WatchChangesResponse) -> Step | None:
+    def take(
+        self, message: pb.WatchChangesResponse | pb.ReplayResponse, *, fold: bool = True
+    ) -> Step | None:
         """Fold in the next message of the stream.
+
+        Args:
+            message: The message.
+            fold: False leaves changes to `fold` and `reach`, which must follow.
 
         Returns:
             The step for the caller, or None if there is nothing to report.
@@ -150,21 +162,51 @@ class OddsMap:
                 whole.
         """
         try:
-            return self._take(message)
+            step = self._take(message)
+            if fold and isinstance(step, Changes):
+                self._fold(step.changes)
+                self.reach(step)
         except StreamGap:
             self.whole = self._holds_odds = False
             raise
+        return step
 
-    def _take(self, message: pb.WatchChangesResponse) -> Step | None:
+    def fold(self, changes: Sequence[Change], epoch: str | None = None) -> None:
+        """Fold in the next changes of a message that was taken without them.
+
+        Args:
+            changes: Changes that belong together.
+            epoch: The epoch of the message's cursor if every place in the message is one to resume
+                at; then the cursor moves too.
+
+        Raises:
+            StreamGap: A change contradicts the stream so far. The map is no longer whole.
+        """
+        try:
+            self._fold(changes)
+        except StreamGap:
+            self.whole = self._holds_odds = False
+            raise
+        if epoch is not None:
+            self.cursor = Cursor(epoch, changes[-1].revision)
+
+    def reach(self, step: Changes) -> None:
+        """Record that all changes of a message are folded in."""
+        self.cursor = step.cursor
+        self.durable_revision = step.durable_revision
+
+    def _take(self, message: pb.WatchChangesResponse | pb.ReplayResponse) -> Step | None:
         match message.WhichOneof("message"):
             case "opened":
                 return self._opened(message.opened)
             case "changes":
                 return self._changes(message.changes)
+            case "freshness" if isinstance(message, pb.WatchChangesResponse):
+                return self._freshness(message.freshness)
+            case "end" if isinstance(message, pb.ReplayResponse):
+                self._end(message.end)
             case "heartbeat":
                 return self._heartbeat(message.heartbeat)
-            case "freshness":
-                return self._freshness(message.freshness)
             case "image_begin":
                 self._begin_image(message.image_begin)
             case "image":
@@ -259,7 +301,9 @@ class OddsMap:
         self._image_due = False
         self.whole = self._holds_odds = True
         self.cursor = decode.cursor(end.cursor)
-        return ImageLoaded(cursor=self.cursor, events=end.events, markets=end.markets)
+        return ImageLoaded(
+            cursor=self.cursor, events=end.events, markets=end.markets, unknown=end.unknown
+        )
 
     def _heartbeat(self, heartbeat: pb.Heartbeat) -> Heartbeat:
         self._follow(heartbeat.prev_revision, heartbeat.cursor)
@@ -315,7 +359,13 @@ class OddsMap:
     def _changes(self, message: pb.Changes) -> Changes:
         self._follow(message.prev_revision, message.cursor)
         self._no_image("changes")
-        changes = tuple(_known(decode.historical_change(each)) for each in message.changes)
+        return Changes(
+            cursor=decode.cursor(message.cursor),
+            changes=tuple(_known(decode.historical_change(each)) for each in message.changes),
+            durable_revision=message.durable_revision,
+        )
+
+    def _fold(self, changes: Sequence[Change]) -> None:
         touched: dict[tuple[str, BookmakerKey], dict[MarketKey, Market]] = {}
         for change in changes:
             if isinstance(change, SourceChange):
@@ -326,12 +376,12 @@ class OddsMap:
                 self._apply_event(change)
             else:
                 self._apply_market(change, touched)
-        self._reach(message.cursor, message.durable_revision)
-        return Changes(
-            cursor=decode.cursor(message.cursor),
-            changes=changes,
-            durable_revision=message.durable_revision,
-        )
+
+    def _end(self, end: pb.ReplayEnd) -> None:
+        self._follow(end.prev_revision, end.cursor)
+        self._no_image("the end")
+        self.cursor = decode.cursor(end.cursor)
+        self.ended = True
 
     def _no_image(self, what: str) -> None:
         if self._image_due:

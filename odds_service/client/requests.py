@@ -108,6 +108,18 @@ def history_request(
     return request
 
 
+def replay_request(
+    where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
+) -> pb.ReplayRequest:
+    """Build a request for Replay; see history_request()."""
+    spanned = history_request(where, start, end)
+    request = pb.ReplayRequest(filter=spanned.filter)
+    for field in ("from_cursor", "from_time", "to_cursor", "to_time"):
+        if spanned.HasField(field):
+            getattr(request, field).CopyFrom(getattr(spanned, field))
+    return request
+
+
 def columns_request(
     where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
 ) -> pb.GetHistoryRequest:

@@ -3,12 +3,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from odds_service.client import decode
 from odds_service.client.errors import ServiceError, StreamGap, client_closed
-from odds_service.client.following import Ended, Follower, WatchFollower
+from odds_service.client.following import Ended, Follower, MapFollower, Split
 from odds_service.client.frames import (
     ArrowTable,
     PandasFrame,
@@ -97,6 +98,12 @@ class SyncReading(Generic[Q, M, S]):
             ended.close()
         return disconnected
 
+    def pause(self, wait_s: float) -> None:
+        """Wait; raise StopIteration if the reading is closed meanwhile."""
+        self._transport.wait(self._closed, wait_s)
+        if self.closed:
+            raise StopIteration
+
     def _take(self, message: M) -> S:
         try:
             return self._follower.take(message)
@@ -154,32 +161,30 @@ class _ClosedOnExit(ABC):
         self.close()
 
 
-class SyncWatch(_ClosedOnExit):
-    """Changes as they happen, together with a map of the current odds.
+class _AsyncMapped(_ClosedOnExit, Generic[Q, M]):
+    """Changes of one stream after another, together with the map that they make."""
 
-    Iterate over the watch itself for changes, or over steps() for images, losses and disconnects
-    too, but not over both. The watch reconnects by itself, with back-off, and resumes where it
-    stopped. `odds` includes the message of the last change or step.
-
-    Closing the client closes the watch; `with` closes it sooner.
-
-    Raises:
-        ServiceError: While iterating: the stream failed, and a retry would not help.
-        StreamGap: While iterating: the stream has a gap. The watch is over.
-    """
+    _step_split = Split.NOT  # the parts that steps() hands out
 
     def __init__(
-        self,
-        follower: WatchFollower,
-        reading: SyncReading[pb.WatchChangesRequest, pb.WatchChangesResponse, Step | None],
+        self, follower: MapFollower[Q, M], reading: SyncReading[Q, M, Step | None]
     ) -> None:
         self._follower = follower
         self._reading = reading
 
     @property
     def odds(self) -> OddsMap:
-        """The map of the current odds."""
+        """The map of the odds, up to the last change or step."""
         return self._follower.odds
+
+    @property
+    def now(self) -> datetime | None:
+        """The time of the log, by which a strategy decides alike live and on the past.
+
+        It is the `detected_at` of the newest change that was returned, or the newest `changed_at`
+        of an image that is later. It is None before both, and never the time of a clock.
+        """
+        return self._follower.now
 
     @property
     def cursor(self) -> Cursor | None:
@@ -188,54 +193,107 @@ class SyncWatch(_ClosedOnExit):
 
     @property
     def closed(self) -> bool:
-        """Return whether the watch is over."""
+        """Return whether it is over."""
         return self._reading.closed
 
     def __iter__(self) -> Iterator[Change]:
         return self
 
     def __next__(self) -> Change:
+        follower = self._follower
+        follower.split = Split.CHANGES
         while True:
-            change = self._follower.next_change()
+            self._wait_until_due()
+            change = self._folded(follower.next_change)
             if change is not None:
                 return change
             _, step = self._advance()
-            self._follower.hand_out(step, whole=False)
+            follower.hand_out(step)
 
     def steps(self) -> Iterator[Step]:
-        """Iterate over images, losses, disconnects, heartbeats, and whole messages of changes."""
+        """Iterate over images, losses, disconnects, heartbeats, and changes that came together."""
         return _Each(self._next_step)
 
-    def messages(self) -> Iterator[pb.WatchChangesResponse | Disconnected]:
+    def messages(self) -> Iterator[M | Disconnected]:
         """Iterate over the raw messages of the contract and the disconnects between them."""
         return _Each(self._next_message)
 
     def _next_step(self) -> Step:
+        follower = self._follower
+        follower.split = self._step_split
         while True:
+            self._wait_until_due()
+            changes = self._folded(follower.next_time)
+            if changes is not None:
+                return changes
             _, step = self._advance()
-            self._follower.hand_out(step, whole=True)
-            if step is not None:
+            if follower.hand_out(step) and step is not None:
                 return step
 
-    def _next_message(self) -> pb.WatchChangesResponse | Disconnected:
+    def _next_message(self) -> M | Disconnected:
         advanced = self._reading.advance()
         if isinstance(advanced, Disconnected):
             return advanced
         message, step = advanced
-        self._follower.hand_out(step, whole=True)
+        self._follower.hand_out(step)
         return message
 
-    def _advance(self) -> tuple[pb.WatchChangesResponse | None, Step | None]:
+    def _advance(self) -> tuple[M | None, Step | None]:
         advanced = self._reading.advance()
         return (None, advanced) if isinstance(advanced, Disconnected) else advanced
 
+    def _wait_until_due(self) -> None:
+        due_s = self._follower.due_s()
+        if due_s > 0:
+            self._reading.pause(due_s)
+
+    def _folded(self, following: Callable[[], S]) -> S:
+        try:
+            return following()
+        except StreamGap:
+            self._reading.close()
+            raise
+
     def end(self) -> None:
-        """End the watch without waiting for its stream to release its resources."""
+        """End it without waiting for its stream to release its resources."""
         self._reading.end()
 
     def close(self) -> None:
-        """End the watch; an iteration in another thread stops too."""
+        """End it; an iteration in another thread stops too."""
         self._reading.close()
+
+
+class SyncWatch(_AsyncMapped[pb.WatchChangesRequest, pb.WatchChangesResponse]):
+    """Changes as they happen, together with a map of the current odds.
+
+    Iterate over the watch itself for changes, or over steps() for images, losses and disconnects
+    too, but not over both. The watch reconnects by itself, with back-off, and resumes where it
+    stopped. `odds` shows the log up to the last change, or includes the message of the last step.
+
+    Closing the client closes the watch; `with` closes it sooner.
+
+    Raises:
+        ServiceError: While iterating: the stream failed, and a retry would not help.
+        StreamGap: While iterating: the stream has a gap. The watch is over.
+    """
+
+
+class SyncReplay(_AsyncMapped[pb.ReplayRequest, pb.ReplayResponse]):
+    """The changes of the past with the map of the odds as they were, read like a watch.
+
+    It begins with an image as of its start and is over at its end. Iterating over it gives the same
+    changes as the live watch did, each with the same `odds` and the same `now`; of the map, only
+    times of confirmation and the marks of staleness that rest on them may differ. steps() gives the
+    changes of one time together. It reconnects and resumes by itself, as a watch does.
+
+    Closing the client closes the replay; `with` closes it sooner.
+
+    Raises:
+        ServiceError: While iterating: the stream failed, and a retry would not help.
+        StreamGap: While iterating: the stream has a gap. The replay is over.
+    """
+
+    _step_split = Split.TIMES
 
 
 class SyncHistory(_ClosedOnExit):

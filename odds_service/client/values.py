@@ -246,11 +246,16 @@ class Opened(Struct, frozen=True, kw_only=True):
 
 
 class ImageLoaded(Struct, frozen=True, kw_only=True):
-    """An image that has replaced the whole map: recompute everything derived from the map."""
+    """An image that has replaced the whole map: recompute everything derived from the map.
+
+    `unknown`, in a replay, is the number of later changes that are not known any more: so many
+    markets may show the odds from before or after one of them.
+    """
 
     cursor: Cursor
     events: int
     markets: int
+    unknown: int = 0
 
 
 class Changes(Struct, frozen=True, kw_only=True):

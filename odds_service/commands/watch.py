@@ -20,9 +20,12 @@ from odds_service.commands.change_lines import ChangeLines
 from odds_service.commands.finding import resolved
 from odds_service.commands.live_table import LiveTable
 from odds_service.commands.options import (
+    LOG_PLACE,
     AsJson,
+    LogPlace,
     connection,
     cursor,
+    log_place,
     output,
     selection,
     takes,
@@ -30,6 +33,7 @@ from odds_service.commands.options import (
 )
 from odds_service.commands.output import Output
 from odds_service.commands.prices import Format, OddsFormat, Prices
+from odds_service.commands.replaying import Pace, show_replay
 from odds_service.commands.text import counted
 from odds_service.commands.times import Times
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -65,6 +69,29 @@ def watch(
     table: Annotated[
         bool, typer.Option("--table", help="A live table of the latest changes.")
     ] = False,
+    replay: Annotated[
+        LogPlace | None,
+        typer.Option(
+            parser=log_place,
+            metavar=LOG_PLACE,
+            help="Watch the past instead, from this time or after this cursor.",
+        ),
+    ] = None,
+    until: Annotated[
+        LogPlace | None,
+        typer.Option(
+            parser=log_place,
+            metavar=LOG_PLACE,
+            help="With --replay: stop before this time or after this cursor; default: the newest.",
+        ),
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="With --replay: seconds of the past in one second; default: all at once.",
+        ),
+    ] = None,
     odds_format: Format = OddsFormat.DECIMAL,
     as_json: AsJson = False,
     address: Address,
@@ -76,6 +103,31 @@ def watch(
 
     With --json, print every message of the stream, including images and heartbeats.
     """
+    if replay is None and (until is not None or speed is not None):
+        raise typer.BadParameter("--until and --speed need --replay")
+    if replay is not None:
+        if resume or conflate or heartbeat or latest or image_only or wait or table:
+            raise typer.BadParameter("--replay takes only --until, --speed and --seconds beside it")
+        if as_json and speed is not None:
+            raise typer.BadParameter("--json prints whole messages, so it takes no --speed")
+        with connect(address) as stub:
+            where = resolved(stub, where, past=True)
+        ended = threading.Event()
+        end = None if until is None else until.at
+
+        def stop() -> None:
+            replaying.end()
+            ended.set()
+
+        with (
+            open_sync_client(address) as client,
+            client.replay(replay.at, end, where=where) as replaying,
+            _ended_after(seconds, stop),
+        ):
+            names = _Names(replaying.odds)
+            lines = ChangeLines(shown, Prices(odds_format), names.of, aligned=out.on_terminal)
+            show_replay(replaying, lines, Pace(speed, ended), out, as_json=as_json)
+        return
     if table and (as_json or not out.on_terminal):
         raise typer.BadParameter("--table needs a terminal, and no --json")
     if not wait:

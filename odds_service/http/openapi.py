@@ -21,7 +21,7 @@ from odds_service.http.columns import TYPES
 from odds_service.http.errors import HTTP_STATUS
 from odds_service.http.openapi_parameters import parameters
 from odds_service.http.openapi_schemas import Schema, Schemas
-from odds_service.http.routes import EVENT_STREAM, LINES, PATHS, Path
+from odds_service.http.routes import EVENT_STREAM, LINES, PATHS, Path, sends_events
 from odds_service.http.session import SESSION
 from odds_service.serving.admission import SERVICE
 from odds_service.serving.auth import RIGHTS
@@ -161,18 +161,14 @@ def _operation(
 def _about_stream(method: MethodDescriptor) -> str:
     if not method.server_streaming:
         return ""
-    return _EVENTS if _is_events(method) else _LINES_TEXT
-
-
-def _is_events(method: MethodDescriptor) -> bool:
-    return "message" in method.output_type.oneofs_by_name
+    return _EVENTS if sends_events(method) else _LINES_TEXT
 
 
 def _content(method: MethodDescriptor, schemas: Schemas) -> Schema:
     answer = method.output_type
     if not method.server_streaming:
         return {JSON: {"schema": schemas.reference(answer)}}
-    if _is_events(method):
+    if sends_events(method):
         kinds = {
             field.name: schemas.described(schemas.of_field(field), field.full_name)
             for field in answer.fields

@@ -7,7 +7,7 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 
 from odds_service.http.openapi_schemas import Schema, Schemas
 from odds_service.http.queries import can_be_given, parameters_of, short_names
-from odds_service.http.routes import Path
+from odds_service.http.routes import Path, takes_last_event_id
 from odds_service.serving.selection import MAX_VALUE_CHARS
 
 _CURSOR: Final[Schema] = {
@@ -52,7 +52,7 @@ def parameters(path: Path, method: MethodDescriptor, schemas: Schemas) -> list[S
         if field.is_repeated:
             one |= {"style": "form", "explode": True}
         found.append(schemas.described(one, field.full_name))
-    if method.name == "WatchChanges":
+    if takes_last_event_id(method):
         text = "The id of the last event that was received. It goes before `resume`."
         one = {"name": "Last-Event-ID", "in": "header", "description": text, "schema": _CURSOR}
         found.append(one)

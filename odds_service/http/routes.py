@@ -3,8 +3,10 @@
 import asyncio
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from msgspec import Struct
@@ -19,7 +21,14 @@ from odds_service.http.errors import error_response
 from odds_service.http.lines import Lines
 from odds_service.http.queries import fill, from_body, in_parameters, parse_cursor
 from odds_service.http.session import Sessions
-from odds_service.http.streaming import Events, Runs, StreamContext, StreamResponse, failed_event
+from odds_service.http.streaming import (
+    Events,
+    Runs,
+    StreamContext,
+    StreamResponse,
+    event_of,
+    failed_event,
+)
 from odds_service.serving.admission import Entrance
 from odds_service.serving.auth import Holder
 from odds_service.serving.errors import Refused
@@ -47,6 +56,7 @@ PATHS: Final = (
     Path("GET", "/v1/changes", "WatchChanges"),
     Path("GET", "/v1/events", "ListEvents"),
     Path("GET", "/v1/history", "GetHistory"),
+    Path("GET", "/v1/replay", "Replay"),
     Path("GET", "/v1/closing", "GetClosingOdds"),
     Path("POST", "/v1/events/{event_id}:refresh", "RefreshEvent"),
     Path("GET", "/v1/series", "GetSeries"),
@@ -60,6 +70,16 @@ PATHS: Final = (
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 LINES: Final = "application/x-ndjson; charset=utf-8"
+
+
+def sends_events(method: MethodDescriptor) -> bool:
+    """Return whether a stream is one of Server-Sent Events; others are lines of JSON."""
+    return method.server_streaming and "message" in method.output_type.oneofs_by_name
+
+
+def takes_last_event_id(method: MethodDescriptor) -> bool:
+    """Return whether a stream is resumed at the id of an event."""
+    return sends_events(method) and "resume" in method.input_type.fields_by_name
 
 
 def call_routes(room: Room, sessions: Sessions, closed: bool) -> list[Route]:
@@ -83,7 +103,7 @@ def _endpoint(
 
     async def answer(request: Request) -> Response | StreamResponse:
         try:
-            message = await _message(request, asks())
+            message = await _message(request, asks(), takes_last_event_id(method))
             wire, given = message.SerializeToString(), sessions.authorization(request)
             if not method.server_streaming:
                 reply = await entrance.answer(wire, Caller(request), given, closed=closed)
@@ -93,12 +113,14 @@ def _endpoint(
         except Refused as refusal:
             return error_response(in_parameters(refusal, method.input_type))
         form = getattr(message, "form", pb.HISTORY_FORM_UNSPECIFIED)
-        kind = EVENT_STREAM if method.name == "WatchChanges" else TYPES.get(form, LINES)
+        kind = EVENT_STREAM if sends_events(method) else TYPES.get(form, LINES)
         if request.method == "HEAD":
             return Response(media_type=kind, headers={"cache-control": "no-store"})
         runs = _runs(entrance, wire, given, closed)
-        if method.name == "WatchChanges":
-            return StreamResponse(runs, EVENT_STREAM, events.event, failed_event)
+        if sends_events(method):
+            shared = method.name == "WatchChanges"
+            encode = events.event if shared else partial(event_of, answers)
+            return StreamResponse(runs, EVENT_STREAM, encode, failed_event)
         if form in TYPES:
             pieces = Pieces(form)
             return StreamResponse(runs, kind, pieces.encode, pieces.failed)
@@ -144,8 +166,14 @@ def _runs(entrance: Entrance, wire: bytes, given: str | Holder, closed: bool) ->
     return run
 
 
-async def _message(request: Request, message: Message) -> Message:
-    """Return the call's request, from path, query, headers and body. Raises Refused."""
+async def _message(request: Request, message: Message, takes_id: bool) -> Message:
+    """Return the call's request, from path, query, headers and body. Raises Refused.
+
+    Args:
+        request: The request.
+        message: The message to fill.
+        takes_id: See takes_last_event_id().
+    """
     if request.method == "POST":
         from_body(message, await request.body())
     fill(message, request.query_params.multi_items())
@@ -154,7 +182,7 @@ async def _message(request: Request, message: Message) -> Message:
     for name, value in request.path_params.items():
         setattr(message, name, value)
     last = request.headers.get("last-event-id", "")
-    if last and message.DESCRIPTOR.name == "WatchChangesRequest":
+    if last and takes_id:
         # A browser's own reconnect repeats the address, so its header is the later place.
         message.resume.CopyFrom(parse_cursor("Last-Event-ID", last))  # type: ignore[attr-defined]
     return message

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from google.protobuf.message import Message
 from starlette.types import Receive, Scope, Send
 
 from odds_service.http.context import peer_of
@@ -152,11 +153,8 @@ class Events:
         return made
 
     async def _encoded(self, response: pb.WatchChangesResponse, kind: str) -> bytes:
-        inner = getattr(response, kind)
-        at = cursor_text(inner.cursor)
         self.made += 1
-        text = await joined(json_pieces(inner))
-        return b"id: %b\nevent: %b\ndata: %b\n\n" % (at.encode(), kind.encode(), text)
+        return await _event(response, kind)
 
     def _keep(self, message: bytes, made: bytes) -> None:
         self._kept[message] = made
@@ -164,6 +162,20 @@ class Events:
         while self._bytes > _REMEMBERED_BYTES and len(self._kept) > 1:
             old, dropped = self._kept.popitem(last=False)
             self._bytes -= len(old) + len(dropped)
+
+
+async def event_of(answers: type[Message], message: bytes) -> bytes:
+    """Return a message of one stream alone as an event."""
+    response = answers.FromString(message)
+    kind = response.WhichOneof("message") or "opened"  # the server sets one always
+    return await _event(response, kind)
+
+
+async def _event(response: Message, kind: str) -> bytes:
+    inner = getattr(response, kind)
+    at = cursor_text(inner.cursor)
+    text = await joined(json_pieces(inner))
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (at.encode(), kind.encode(), text)
 
 
 def failed_event(status: bytes) -> bytes:

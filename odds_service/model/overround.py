@@ -151,6 +151,11 @@ class BestMarket(Struct, frozen=True):
         return min((price.confirmed_at for price in self.prices), default=None)
 
 
+def one_comes_true(outcomes: Iterable[str]) -> bool:
+    """Return whether exactly one of these outcomes comes true, so that Σ 1/price is meaningful."""
+    return frozenset(outcomes) in _ONE_COMES_TRUE
+
+
 def standing(
     odds: BookmakerOdds, source: SourceState | None, now: Reading, start_time: datetime
 ) -> Standing:
@@ -250,7 +255,7 @@ def _question(quote: Quote) -> tuple[str, ...]:
 def _best(
     key: MarketKey, outcomes: tuple[str, ...], quotes: list[Quote], suspect_below: float
 ) -> BestMarket:
-    sums = frozenset(outcomes) in _ONE_COMES_TRUE
+    sums = one_comes_true(outcomes)
     exclusions: dict[tuple[str, str], Exclusion] = {}
     overrounds: dict[tuple[str, str], float] = {}
     best: dict[str, BestPrice] = {}

@@ -1,10 +1,12 @@
 """GetOdds as of a past cursor or time."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
 from odds_service.cache import CacheView
 from odds_service.model.cursor import Cursor
+from odds_service.model.snapshot import EventOdds
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.serving.errors import Refused, StatusCode, bad_request, refused, unavailable
 from odds_service.serving.parts import Past
@@ -42,15 +44,19 @@ async def view_as_of(
     past = await server.ask(store.odds_at, revision, sorted(event_ids or ()), at)
     then = past.at or parts.now()
     states = await server.ask(store.sources_at, revision, then)
-    known = {state.source: state for state in states}
-    shown = {source for entry in past.events for source, _ in entry.bookmakers}
-    judged_by = {
-        source: SourceState(source=source, interval_s=_UNKNOWN_INTERVAL_S, status=SourceStatus.UP)
-        for source in shown
-    } | known
+    judged_by = judged(states, past.events)
     events = {entry.event.id: entry for entry in past.events}
     cursor = Cursor(parts.feed.epoch, past.revision)
     return CacheView(cursor, parts.feed.durable_revision, events, judged_by), then, list(states)
+
+
+def judged(states: Iterable[SourceState], entries: Iterable[EventOdds]) -> dict[str, SourceState]:
+    """Return the states of all sources of past odds; one without a known state counts as up."""
+    shown = {source for entry in entries for source, _ in entry.bookmakers}
+    return {
+        source: SourceState(source=source, interval_s=_UNKNOWN_INTERVAL_S, status=SourceStatus.UP)
+        for source in shown
+    } | {state.source: state for state in states}
 
 
 def _revision_of(server: ServerContext, cursor: pb.Cursor) -> int:

@@ -21,6 +21,7 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "WatchChanges": Right.READ,
     "ListEvents": Right.READ,
     "GetHistory": Right.READ,
+    "Replay": Right.READ,
     "GetClosingOdds": Right.READ,
     "RefreshEvent": Right.REFRESH,
     "GetSeries": Right.READ,

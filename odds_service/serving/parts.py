@@ -66,7 +66,10 @@ class StoredRows(Protocol):
 
 
 class OddsAsOf(Protocol):
-    """Odds as of a past revision, and `at`, its detection time (None before the first change)."""
+    """Odds as of a past revision, and `at`, its detection time (None before the first change).
+
+    `unstored` is the number of later changes that are unknown; see store.PastOdds.
+    """
 
     @property
     def revision(self) -> int: ...
@@ -74,6 +77,8 @@ class OddsAsOf(Protocol):
     def at(self) -> datetime | None: ...
     @property
     def events(self) -> Sequence[EventOdds]: ...
+    @property
+    def unstored(self) -> int: ...
 
 
 @runtime_checkable

@@ -41,6 +41,7 @@ class Servicer(NamedTuple):
     WatchChanges: Streaming[pb.WatchChangesRequest]
     ListEvents: Unary[pb.ListEventsRequest]
     GetHistory: Streaming[pb.GetHistoryRequest]
+    Replay: Streaming[pb.ReplayRequest]
     GetClosingOdds: Streaming[pb.GetClosingOddsRequest]
     RefreshEvent: Unary[pb.RefreshEventRequest]
     GetSeries: Unary[pb.GetSeriesRequest]

@@ -52,6 +52,16 @@ class StoredLog:
         self._events: dict[str, Event] = {}
         self._begun = not selection.by_event
 
+    async def events(self) -> dict[str, Event]:
+        """Return all events as of the start; call it before the first page.
+
+        Raises:
+            BelowFloor: Retention has overtaken the reader.
+        """
+        async with self._server.replays:
+            await self._begin()
+        return dict(self._events)
+
     async def next_page(self, upto: int) -> StoredPage:
         """Read the next page, which may hold no selected change.
 
@@ -109,7 +119,7 @@ class StoredLog:
                 events[change.event_id] = change.before
         self._events = events
         self._begun = True
-        if len(wanted) <= _FEW_EVENTS:
+        if self._selection.by_event and len(wanted) <= _FEW_EVENTS:
             self._only = filter_of(self._selection, frozenset(wanted) or _NOBODY)
 
     async def _event_changes(self, after: int, upto: int) -> AsyncIterator[EventChange]:

@@ -9,8 +9,9 @@ from google.protobuf.json_format import Parse
 from odds_service.config import ServerSettings
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.commands.books import book_of, messages, see
+from tests.contract.calling import eventful
 from tests.support.command_line import COMMAND, ENVIRONMENT, WITHIN_S, ran
-from tests.support.odds_builders import serving
+from tests.support.odds_builders import EPOCH, serving
 
 
 class Watch:
@@ -129,3 +130,41 @@ async def test_a_reader_that_leaves_ends_it_quietly() -> None:
         await trio.to_thread.run_sync(watch.process.wait)
         watch.process.stderr.close()
     assert complaints == ""
+
+
+async def test_the_past_is_watched_like_the_present() -> None:
+    book = eventful()
+    async with serving(book) as server:
+        start = f"{EPOCH}:20"
+        told = await ran("watch", "--replay", start, "--server", server.address)
+        lines = await ran("watch", "--replay", start, "--json", "--server", server.address)
+        part = await ran(
+            "watch", "--replay", start, "--until", f"{EPOCH}:30", "--speed", "10000",
+            "--server", server.address,
+        )  # fmt: skip
+        slow = await ran(
+            "watch", "--replay", f"{EPOCH}:0", "--speed", "1", "--seconds", "2",
+            "--server", server.address,
+        )  # fmt: skip
+    assert told.returncode == part.returncode == slow.returncode == 0, told.stderr + slow.stderr
+    head = book.feed.head_revision
+    *shown, last = told.stdout.splitlines()
+    changes = [line for line in shown if not line.startswith("—")]
+    assert len(changes) == head - 20
+    assert last == f"— the end, at revision {head}"
+    messages = [Parse(line, pb.ReplayResponse()) for line in lines.stdout.splitlines()]
+    assert messages[0].HasField("opened")
+    assert messages[-1].end.cursor.revision == head
+    assert len([line for line in part.stdout.splitlines() if line[0] != "—"]) == 10
+    assert "— the end" not in slow.stdout
+
+
+async def test_options_of_the_past_and_of_the_present_do_not_mix() -> None:
+    for given in (
+        ("--speed", "2"),
+        ("--until", "now"),
+        ("--replay", "-1h", "--latest"),
+        ("--replay", "-1h", "--json", "--speed", "2"),
+    ):
+        told = await ran("watch", *given, "--server", "127.0.0.1:1")
+        assert told.returncode == 2, given

@@ -40,7 +40,7 @@ def refusal_of(error: grpc.RpcError) -> Refusal:
 
 async def refused(client: Client, call: str, request: Message, timeout_s: float = 20.0) -> Refusal:
     """Return the status of a unary call or a stream that must fail."""
-    if call in {"GetHistory", "WatchChanges", "GetClosingOdds"}:
+    if call in {"GetHistory", "Replay", "WatchChanges", "GetClosingOdds"}:
         with client.stream(call, request) as stream:
             return refusal_of(await stream.error())
     with pytest.raises(grpc.RpcError) as caught:

@@ -73,11 +73,12 @@ ASKED: Final[tuple[type[Message], ...]] = (
     pb.Filter, pb.GetOddsRequest, pb.WatchChangesRequest, pb.ListEventsRequest,
     pb.GetHistoryRequest, pb.GetClosingOddsRequest, pb.RefreshEventRequest, pb.GetStatusRequest,
     pb.GetSeriesRequest, pb.ListMarketsRequest, pb.GetCoverageRequest, pb.ListUnmappedRequest,
-    pb.ListRunsRequest, pb.ReloadRequest,
+    pb.ListRunsRequest, pb.ReloadRequest, pb.ReplayRequest,
 )  # fmt: skip
 STREAMED: Final[tuple[type[Message], ...]] = (
     pb.WatchChangesResponse, pb.Opened, pb.Changes, pb.Heartbeat, pb.ImageBegin, pb.Image,
     pb.ImageEnd, pb.Lagged, pb.Closing, pb.Freshness, pb.OddsFreshness,
+    pb.ReplayResponse, pb.ReplayEnd,
 )  # fmt: skip
 REPORTED: Final[tuple[type[Message], ...]] = (
     pb.FreshnessStatus, pb.SourceStatus, pb.ChannelStatus, pb.WriterStatus, pb.SubscriberStatus,

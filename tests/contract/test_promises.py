@@ -112,7 +112,7 @@ def test_nothing_of_the_proto_s_comments_is_lost() -> None:
     words = Counter(word for each in sentences(text) for word in each.text.split())
     headings = ("Shapes", "GetOdds", "WatchChanges", "ListEvents", "GetHistory", "GetClosingOdds",
                 "RefreshEvent", "GetStatus", "GetSeries", "ListMarkets", "GetCoverage",
-                "ListUnmapped", "ListRuns", "Reload")  # fmt: skip
+                "ListUnmapped", "ListRuns", "Reload", "Replay")  # fmt: skip
     lines = [line.strip()[2:].strip() for line in text.splitlines() if line.strip()[:2] == "//"]
     kept = [line.removeprefix("- ") for line in lines
             if line not in headings and set(line) != {"-"}]  # fmt: skip

@@ -2,10 +2,12 @@
 
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,6 +17,7 @@ import pyarrow.parquet as parquet
 import pytest
 import trio
 
+from odds_service.client import open_sync_client
 from odds_service.config import HttpSettings, Settings
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
@@ -315,3 +318,46 @@ async def test_node_outlives_its_server_and_misses_nothing(node: Path, tmp_path:
 async def test_node_is_quiet_when_its_reader_leaves(node: Path, tmp_path: Path) -> None:
     async with live(tmp_path) as address:
         assert await left_alone("node", str(node / "watch.mjs"), address) == ""
+
+
+async def test_the_strategy_decides_alike_live_and_on_the_past(tmp_path: Path) -> None:
+    module = runpy.run_path(str(EXAMPLES / "price_drops.py"))
+    decisions = module["decisions"]
+
+    def compare(address: str) -> None:
+        with open_sync_client(address) as client:
+            begun = client.get_odds(module["WHERE"])
+            live = []
+            with client.watch(module["WHERE"], start=begun) as watch:
+                for line in decisions(watch):
+                    live.append(line)
+                    if len(live) == 30:
+                        break
+                end = watch.odds.cursor
+            assert end is not None
+            while client.status().durable_revision < end.revision:
+                time.sleep(0.02)
+            with client.replay(begun.cursor, end, where=module["WHERE"]) as replay:
+                past = list(decisions(replay))
+            # The last change may have led to more lines than were taken.
+            assert "\n".join(past[:30]).encode() == "\n".join(live[:30]).encode()
+            assert len(past) >= 30
+
+    async with live(tmp_path) as address:
+        await trio.to_thread.run_sync(compare, address)
+
+
+async def test_the_strategy_runs_on_the_past_and_goes_on_live(tmp_path: Path) -> None:
+    program = (sys.executable, "-u", str(EXAMPLES / "price_drops.py"))
+    async with live(tmp_path) as address:
+        process = started(*program, address, "2020-01-01T00:00Z")
+        try:
+            text = await read_until(process, lambda text: text.count("\n") >= 20)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    times = [line.split()[0] for line in text.splitlines()]
+    assert times == sorted(times)
+    assert "Traceback" not in text

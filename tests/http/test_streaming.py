@@ -290,3 +290,26 @@ def test_a_reader_that_stalls_holds_the_call_back() -> None:
         assert written == 5
 
     asyncio.run(main())
+
+
+async def test_a_replay_is_events_of_the_past_and_is_resumed_at_an_id() -> None:
+    book = Bookkeeping(keeps_past=True)
+    for price in (2.0, 2.1, 2.2, 2.3):
+        move(book, price)
+    async with asking(book) as (_, http):
+        answer = await http.get("/v1/replay", params={"fromCursor": f"{EPOCH}:3"})
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        events = list(events_in(answer.text.split("\n")))
+        kinds = [event.kind for event in events]
+        assert kinds == ["opened", "image_begin", "image", "image_end", "changes", "end"]
+        (changes,) = [json.loads(each.text) for each in events if each.kind == "changes"]
+        assert [each["revision"] for each in changes["changes"]] == ["4", "5"]
+        for event in events[3:5]:
+            rest = await http.get(
+                "/v1/replay",
+                params={"fromCursor": f"{EPOCH}:3"},
+                headers={"last-event-id": event.last_id},
+            )
+            assert [each.kind for each in events_in(rest.text.split("\n"))] == (
+                ["opened", *kinds[kinds.index(event.kind) + 1 :]]
+            )

@@ -149,7 +149,7 @@ def call(channel: grpc.Channel, method: str, request: bytes) -> str:
     """Make a call and return its status; drop a stream after some messages."""
     path = f"/{SERVICE.full_name}/{method}"
     try:
-        if method in ("WatchChanges", "GetHistory"):
+        if method in ("WatchChanges", "GetHistory", "Replay"):
             replies: Any = channel.unary_stream(path)(request, timeout=0.2)  # type: ignore[call-arg]  # bytes
             for _ in zip(range(3), replies, strict=False):
                 pass

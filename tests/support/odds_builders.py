@@ -52,13 +52,15 @@ class Past(NamedTuple):
     revision: int
     at: datetime | None
     events: list[EventOdds]
+    unstored: int = 0
 
 
 class Bookkeeping:
     """Detection without a pipeline: it applies observations and keeps the whole log.
 
     It is the server's store too. `stored_from` is the oldest revision that it still returns, and
-    `refused` holds the revisions that a database would have refused.
+    `refused` holds the revisions that a database would have refused; `unknown` is the number of
+    later changes that past odds miss.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Bookkeeping:
         self.now = NOON
         self.stored_from = 1
         self.refused: set[int] = set()
+        self.unknown = 0
         self.reads = 0
         self.replaced: dict[int, int] = {}
         self.noted: dict[int, dict[str, EventOdds]] = {}
@@ -179,7 +182,7 @@ class Bookkeeping:
         entries = state.events.values()
         chosen = [each for each in entries if not event_ids or each.event.id in event_ids]
         then = self.log[revision - 1].detected_at if revision else None
-        return Past(revision, at or then, chosen)
+        return Past(revision, at or then, chosen, self.unknown)
 
     async def sources_at(self, _revision: int, _at: datetime) -> list[SourceState]:
         """Like storage.Store, for sources that never change."""

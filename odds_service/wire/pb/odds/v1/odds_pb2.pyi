@@ -1721,11 +1721,16 @@ class ImageEnd(_message.Message):
     PIECES_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     MARKETS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
     prev_revision: _builtins.int
     pieces: _builtins.int
     """What the image consisted of."""
     events: _builtins.int
     markets: _builtins.int
+    unknown: _builtins.int
+    """In Replay: how many later changes are not known any more. Unless it is 0, a market of the image
+    may show the odds from before or after one of them.
+    """
     @_builtins.property
     def cursor(self) -> Global___Cursor: ...
     def __init__(
@@ -1736,10 +1741,11 @@ class ImageEnd(_message.Message):
         pieces: _builtins.int = ...,
         events: _builtins.int = ...,
         markets: _builtins.int = ...,
+        unknown: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "events", b"events", "markets", b"markets", "pieces", b"pieces", "prev_revision", b"prev_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "events", b"events", "markets", b"markets", "pieces", b"pieces", "prev_revision", b"prev_revision", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2181,6 +2187,168 @@ class HistoryPage(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HistoryPage: _TypeAlias = HistoryPage  # noqa: Y015
+
+@_typing.final
+class ReplayRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    Replay
+    ---------------------------------------------------------------------------------------------
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    FROM_TIME_FIELD_NUMBER: _builtins.int
+    FROM_CURSOR_FIELD_NUMBER: _builtins.int
+    TO_TIME_FIELD_NUMBER: _builtins.int
+    TO_CURSOR_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """As in WatchChangesRequest: events enter and leave it in the replay as they did then."""
+
+    @_builtins.property
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """Changes detected at or after this time."""
+
+    @_builtins.property
+    def from_cursor(self) -> Global___Cursor:
+        """Changes after this cursor."""
+
+    @_builtins.property
+    def to_time(self) -> _timestamp_pb2.Timestamp:
+        """Changes detected before this time."""
+
+    @_builtins.property
+    def to_cursor(self) -> Global___Cursor:
+        """Changes up to this cursor, including it."""
+
+    @_builtins.property
+    def resume(self) -> Global___Cursor:
+        """The cursor of the last message of a replay that was cut: the changes after it follow, without an
+        image unless it came inside one. Send the filter, the start and the end that it came with.
+        INVALID_ARGUMENT where it lies outside of them.
+        """
+
+    def __init__(
+        self,
+        *,
+        filter: Global___Filter | None = ...,
+        from_time: _timestamp_pb2.Timestamp | None = ...,
+        from_cursor: Global___Cursor | None = ...,
+        to_time: _timestamp_pb2.Timestamp | None = ...,
+        to_cursor: Global___Cursor | None = ...,
+        resume: Global___Cursor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "filter", b"filter", "from_cursor", b"from_cursor", "from_time", b"from_time", "resume", b"resume", "start", b"start", "to_cursor", b"to_cursor", "to_time", b"to_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "filter", b"filter", "from_cursor", b"from_cursor", "from_time", b"from_time", "resume", b"resume", "start", b"start", "to_cursor", b"to_cursor", "to_time", b"to_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_end: _TypeAlias = _typing.Literal["to_time", "to_cursor"]  # noqa: Y015
+    _WhichOneofArgType_end: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["from_time", "from_cursor"]  # noqa: Y015
+    _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_end) -> _WhichOneofReturnType_end | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
+
+Global___ReplayRequest: _TypeAlias = ReplayRequest  # noqa: Y015
+
+@_typing.final
+class ReplayResponse(_message.Message):
+    """The messages of WatchChangesResponse, with the same numbers: each names the one before it in
+    `prev_revision`, is at most 1 MiB, and can be resumed at. All states of sources are as of the past.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPENED_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    IMAGE_BEGIN_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    IMAGE_END_FIELD_NUMBER: _builtins.int
+    LAGGED_FIELD_NUMBER: _builtins.int
+    CLOSING_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def opened(self) -> Global___Opened:
+        """Always the first, once. `intent` is IMAGE, or CHANGES where the replay was resumed."""
+
+    @_builtins.property
+    def changes(self) -> Global___Changes: ...
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat:
+        """While the server looks for the next change; `sent_at` is of its own clock, not of the past."""
+
+    @_builtins.property
+    def image_begin(self) -> Global___ImageBegin: ...
+    @_builtins.property
+    def image(self) -> Global___Image: ...
+    @_builtins.property
+    def image_end(self) -> Global___ImageEnd: ...
+    @_builtins.property
+    def lagged(self) -> Global___Lagged:
+        """Changes in the middle of the span could not be stored (HISTORY_GAP); an image follows."""
+
+    @_builtins.property
+    def closing(self) -> Global___Closing:
+        """The server stops, and the status is UNAVAILABLE (SERVER_STOPPING); resume at its cursor."""
+
+    @_builtins.property
+    def end(self) -> Global___ReplayEnd:
+        """The last message of a whole replay; the status is OK."""
+
+    def __init__(
+        self,
+        *,
+        opened: Global___Opened | None = ...,
+        changes: Global___Changes | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
+        image_begin: Global___ImageBegin | None = ...,
+        image: Global___Image | None = ...,
+        image_end: Global___ImageEnd | None = ...,
+        lagged: Global___Lagged | None = ...,
+        closing: Global___Closing | None = ...,
+        end: Global___ReplayEnd | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "closing", b"closing", "end", b"end", "heartbeat", b"heartbeat", "image", b"image", "image_begin", b"image_begin", "image_end", b"image_end", "lagged", b"lagged", "message", b"message", "opened", b"opened"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "closing", b"closing", "end", b"end", "heartbeat", b"heartbeat", "image", b"image", "image_begin", b"image_begin", "image_end", b"image_end", "lagged", b"lagged", "message", b"message", "opened", b"opened"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "changes", "heartbeat", "image_begin", "image", "image_end", "lagged", "closing", "end"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___ReplayResponse: _TypeAlias = ReplayResponse  # noqa: Y015
+
+@_typing.final
+class ReplayEnd(_message.Message):
+    """Ends a replay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    PREV_REVISION_FIELD_NUMBER: _builtins.int
+    prev_revision: _builtins.int
+    @_builtins.property
+    def cursor(self) -> Global___Cursor:
+        """The last revision of the span."""
+
+    def __init__(
+        self,
+        *,
+        cursor: Global___Cursor | None = ...,
+        prev_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "prev_revision", b"prev_revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayEnd: _TypeAlias = ReplayEnd  # noqa: Y015
 
 @_typing.final
 class GetClosingOddsRequest(_message.Message):

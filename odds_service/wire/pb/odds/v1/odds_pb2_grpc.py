@@ -73,6 +73,11 @@ class OddsServiceStub:
                 request_serializer=odds_dot_v1_dot_odds__pb2.GetHistoryRequest.SerializeToString,
                 response_deserializer=odds_dot_v1_dot_odds__pb2.HistoryPage.FromString,
                 _registered_method=True)
+        self.Replay = channel.unary_stream(
+                '/odds.v1.OddsService/Replay',
+                request_serializer=odds_dot_v1_dot_odds__pb2.ReplayRequest.SerializeToString,
+                response_deserializer=odds_dot_v1_dot_odds__pb2.ReplayResponse.FromString,
+                _registered_method=True)
         self.GetClosingOdds = channel.unary_stream(
                 '/odds.v1.OddsService/GetClosingOdds',
                 request_serializer=odds_dot_v1_dot_odds__pb2.GetClosingOddsRequest.SerializeToString,
@@ -200,6 +205,22 @@ class OddsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Replay(self, request, context):
+        """The past as WatchChanges told it: an image as of the start, then every stored change up to the
+        end, then `end`. A reader of the live stream that takes the time from `detected_at` reads it
+        unchanged.
+
+        It goes as fast as the client reads. Events, markets, snapshot ids and the states of sources are
+        those of the live stream; times of confirmation are in no change, so they are those of the last
+        change or of the last look that is kept. Changes that could not be stored are told by `lagged`,
+        and an image as of after them follows. OUT_OF_RANGE (NOT_KEPT) when the start, or what is still
+        to be sent, lies before what is kept; ErrorInfo then has the `floor`, as for GetHistory.
+        FAILED_PRECONDITION (EPOCH_CHANGED) and UNAVAILABLE (AHEAD_OF_SERVER) as for GetHistory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetClosingOdds(self, request, context):
         """The closing odds of events that have started, in the order of their start: per bookmaker and
         market the last odds that were open before the start. Out of the database, as far back as it
@@ -314,6 +335,11 @@ def add_OddsServiceServicer_to_server(servicer, server):
                     servicer.GetHistory,
                     request_deserializer=odds_dot_v1_dot_odds__pb2.GetHistoryRequest.FromString,
                     response_serializer=odds_dot_v1_dot_odds__pb2.HistoryPage.SerializeToString,
+            ),
+            'Replay': grpc.unary_stream_rpc_method_handler(
+                    servicer.Replay,
+                    request_deserializer=odds_dot_v1_dot_odds__pb2.ReplayRequest.FromString,
+                    response_serializer=odds_dot_v1_dot_odds__pb2.ReplayResponse.SerializeToString,
             ),
             'GetClosingOdds': grpc.unary_stream_rpc_method_handler(
                     servicer.GetClosingOdds,
@@ -488,6 +514,33 @@ class OddsService:
             '/odds.v1.OddsService/GetHistory',
             odds_dot_v1_dot_odds__pb2.GetHistoryRequest.SerializeToString,
             odds_dot_v1_dot_odds__pb2.HistoryPage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Replay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/odds.v1.OddsService/Replay',
+            odds_dot_v1_dot_odds__pb2.ReplayRequest.SerializeToString,
+            odds_dot_v1_dot_odds__pb2.ReplayResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -109,6 +109,18 @@ class OddsServiceStub:
     FAILED_PRECONDITION (EPOCH_CHANGED) when a cursor names changes that were lost in a crash, or
     another database. UNAVAILABLE (AHEAD_OF_SERVER) when it is newer than this server.
     """
+    Replay: _grpc.UnaryStreamMultiCallable[_odds_pb2.ReplayRequest, _odds_pb2.ReplayResponse]
+    """The past as WatchChanges told it: an image as of the start, then every stored change up to the
+    end, then `end`. A reader of the live stream that takes the time from `detected_at` reads it
+    unchanged.
+
+    It goes as fast as the client reads. Events, markets, snapshot ids and the states of sources are
+    those of the live stream; times of confirmation are in no change, so they are those of the last
+    change or of the last look that is kept. Changes that could not be stored are told by `lagged`,
+    and an image as of after them follows. OUT_OF_RANGE (NOT_KEPT) when the start, or what is still
+    to be sent, lies before what is kept; ErrorInfo then has the `floor`, as for GetHistory.
+    FAILED_PRECONDITION (EPOCH_CHANGED) and UNAVAILABLE (AHEAD_OF_SERVER) as for GetHistory.
+    """
     GetClosingOdds: _grpc.UnaryStreamMultiCallable[_odds_pb2.GetClosingOddsRequest, _odds_pb2.ClosingOddsPage]
     """The closing odds of events that have started, in the order of their start: per bookmaker and
     market the last odds that were open before the start. Out of the database, as far back as it
@@ -230,6 +242,18 @@ class OddsServiceAsyncStub(OddsServiceStub):
     `floor`, the revision of the first change that is: from_cursor may have one less.
     FAILED_PRECONDITION (EPOCH_CHANGED) when a cursor names changes that were lost in a crash, or
     another database. UNAVAILABLE (AHEAD_OF_SERVER) when it is newer than this server.
+    """
+    Replay: _aio.UnaryStreamMultiCallable[_odds_pb2.ReplayRequest, _odds_pb2.ReplayResponse]  # type: ignore[assignment]
+    """The past as WatchChanges told it: an image as of the start, then every stored change up to the
+    end, then `end`. A reader of the live stream that takes the time from `detected_at` reads it
+    unchanged.
+
+    It goes as fast as the client reads. Events, markets, snapshot ids and the states of sources are
+    those of the live stream; times of confirmation are in no change, so they are those of the last
+    change or of the last look that is kept. Changes that could not be stored are told by `lagged`,
+    and an image as of after them follows. OUT_OF_RANGE (NOT_KEPT) when the start, or what is still
+    to be sent, lies before what is kept; ErrorInfo then has the `floor`, as for GetHistory.
+    FAILED_PRECONDITION (EPOCH_CHANGED) and UNAVAILABLE (AHEAD_OF_SERVER) as for GetHistory.
     """
     GetClosingOdds: _aio.UnaryStreamMultiCallable[_odds_pb2.GetClosingOddsRequest, _odds_pb2.ClosingOddsPage]  # type: ignore[assignment]
     """The closing odds of events that have started, in the order of their start: per bookmaker and
@@ -373,6 +397,24 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         `floor`, the revision of the first change that is: from_cursor may have one less.
         FAILED_PRECONDITION (EPOCH_CHANGED) when a cursor names changes that were lost in a crash, or
         another database. UNAVAILABLE (AHEAD_OF_SERVER) when it is newer than this server.
+        """
+
+    @_abc_1.abstractmethod
+    def Replay(
+        self,
+        request: _odds_pb2.ReplayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_odds_pb2.ReplayResponse], _abc.AsyncIterator[_odds_pb2.ReplayResponse]]:
+        """The past as WatchChanges told it: an image as of the start, then every stored change up to the
+        end, then `end`. A reader of the live stream that takes the time from `detected_at` reads it
+        unchanged.
+
+        It goes as fast as the client reads. Events, markets, snapshot ids and the states of sources are
+        those of the live stream; times of confirmation are in no change, so they are those of the last
+        change or of the last look that is kept. Changes that could not be stored are told by `lagged`,
+        and an image as of after them follows. OUT_OF_RANGE (NOT_KEPT) when the start, or what is still
+        to be sent, lies before what is kept; ErrorInfo then has the `floor`, as for GetHistory.
+        FAILED_PRECONDITION (EPOCH_CHANGED) and UNAVAILABLE (AHEAD_OF_SERVER) as for GetHistory.
         """
 
     @_abc_1.abstractmethod

@@ -7,12 +7,13 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from odds_service.http.connections import PIECES
 from odds_service.http.context import peer_of
 from odds_service.http.errors import error_response, status_json
 from odds_service.http.queries import cursor_text
 from odds_service.serving.errors import Refused
 from odds_service.serving.stretches import joined
-from odds_service.wire.json_mapping import json_pieces
+from odds_service.wire.json_mapping import json_pieces, to_json
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 _REMEMBERED_BYTES: Final = 8 * 2**20  # 8 MiB of events kept for several streams
@@ -29,6 +30,9 @@ class StreamContext:
     def __init__(self, scope: Scope, send: Send, kind: str, encode: Encodes) -> None:
         self._peer = peer_of(scope)
         self._send = send
+        self._send_piece: Callable[[bytes], Awaitable[None]] = scope.get("extensions", {}).get(
+            PIECES, self._send_body
+        )
         self._kind = kind
         self._encode = encode
         self.begun = False
@@ -44,6 +48,7 @@ class StreamContext:
         await self.send_text(await self._encode(message))
 
     async def send_text(self, text: bytes) -> None:
+        """Send a piece of the body; the first one begins the response."""
         if not self.begun:
             self.begun = True
             await self._send({
@@ -55,6 +60,9 @@ class StreamContext:
                     (b"x-accel-buffering", b"no"),  # nginx would hold a stream back
                 ],
             })  # fmt: skip
+        await self._send_piece(text)
+
+    async def _send_body(self, text: bytes) -> None:
         await self._send({"type": "http.response.body", "body": text, "more_body": True})
 
 
@@ -140,6 +148,8 @@ class Events:
             await other.wait()
         response = pb.WatchChangesResponse.FromString(message)
         kind = response.WhichOneof("message") or "opened"  # the server sets one always
+        if kind == "image":
+            return await self._image(response.image)
         if kind != "changes":  # the other kinds are one stream's own
             return await self._encoded(response, kind)
         done = self._under_way[message] = asyncio.Event()
@@ -153,17 +163,37 @@ class Events:
 
     async def _encoded(self, response: pb.WatchChangesResponse, kind: str) -> bytes:
         inner = getattr(response, kind)
-        at = cursor_text(inner.cursor)
         self.made += 1
-        text = await joined(json_pieces(inner))
-        return b"id: %b\nevent: %b\ndata: %b\n\n" % (at.encode(), kind.encode(), text)
+        return _event(inner.cursor, kind, await joined(json_pieces(inner)))
+
+    async def _image(self, image: pb.Image) -> bytes:
+        """Return a piece of an image. Streams that begin at other revisions share its odds."""
+        odds = pb.Image(events=image.events)
+        key = odds.SerializeToString()
+        text = self._kept.get(key)
+        if text is None:
+            self.made += 1
+            text = await joined(json_pieces(odds))
+            self._keep(key, text)
+        else:
+            self._kept.move_to_end(key)
+        del image.events[:]
+        tail = to_json(image)
+        between = b"," if len(text) > 2 and len(tail) > 2 else b""
+        return _event(image.cursor, "image", text[:-1] + between + tail[1:])
 
     def _keep(self, message: bytes, made: bytes) -> None:
+        if message in self._kept:  # two streams have encoded the same piece at once
+            return
         self._kept[message] = made
         self._bytes += len(message) + len(made)
         while self._bytes > _REMEMBERED_BYTES and len(self._kept) > 1:
             old, dropped = self._kept.popitem(last=False)
             self._bytes -= len(old) + len(dropped)
+
+
+def _event(cursor: pb.Cursor, kind: str, text: bytes) -> bytes:
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor_text(cursor).encode(), kind.encode(), text)
 
 
 def failed_event(status: bytes) -> bytes:

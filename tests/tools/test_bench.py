@@ -32,6 +32,7 @@ SMALL = {
     "start": ["--markets", "500"],
     "letters": ["--markets", "4000", "--letters", "500"],
     "watch": ["--stretch", "1", "--most", "1"],
+    "sse": ["--streams", "2", "--stretch", "0.5"],
     "read": ["--events", "6", "--markets", "10", "--leagues", "2", "--ingest", "2000"],
 }
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from tools.benchmarks import cycle, letters, pipeline, read, sse, start, storage, watch
+from tools.benchmarks import board, cycle, letters, pipeline, read, sse, start, storage, watch
 from tools.benchmarks.everything import run_all
 from tools.benchmarks.part import Part, command
 from tools.benchmarks.scale import scale
@@ -22,6 +22,7 @@ MEASURED: Final[tuple[Part, ...]] = (
     read.PART,
     watch.PART,
     sse.PART,
+    board.PART,
     cycle.PART,
 )
 PARTS: Final[tuple[Part, ...]] = (*MEASURED, scale(MEASURED))

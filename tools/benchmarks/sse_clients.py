@@ -10,15 +10,16 @@ import re
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, cast
 
 import msgspec
 
 from tools.benchmarks.processes import tell
-from tools.benchmarks.watch_wire import EPOCH, Answer, Ask
+from tools.benchmarks.watch_wire import Answer, Ask
 
-ID: Final = b"id: " + EPOCH.encode() + b":"
+_ID: Final = b"\nid: "
 PATH: Final = "/v1/changes?image=never&heartbeat=2s"
 LOOKED_AT: Final = 10
 AT_ONCE: Final = 50  # connections on their way while streams are opened
@@ -50,10 +51,10 @@ class Reader(asyncio.Protocol):
             self._rest = text
             return
         whole, self._rest = text[:end], text[end:]
-        at = whole.rfind(ID)
+        at = whole.rfind(_ID)  # a head or a chunk's own line is before it
         if at >= 0:
-            number = whole[at + len(ID) : whole.index(b"\n", at)]
-            self._clients.reached(self, int(number))
+            cursor = whole[at + len(_ID) : whole.index(b"\n", at + len(_ID))]
+            self._clients.reached(self, int(cursor.rpartition(b":")[2]))
             if not self.opened.done():
                 self.opened.set_result(None)
         if messages := whole.count(b"event: changes\n"):
@@ -84,16 +85,16 @@ class Clients:
         self._latency_ms: list[float] = []
         self._messages = self._until_look = self.bytes = 0
 
-    async def attach(self, count: int) -> None:
-        """Open streams, and wait for the first event of each."""
-        await asyncio.gather(*(self._open() for _ in range(count)))
+    async def attach(self, paths: Sequence[str]) -> None:
+        """Open a stream of each path, and wait for the first event of each."""
+        await asyncio.gather(*map(self._open, paths))
 
-    async def _open(self) -> None:
+    async def _open(self, path: str) -> None:
         async with self._opening:
             began = time.perf_counter()
             loop = asyncio.get_running_loop()
             _, reader = await loop.create_connection(
-                lambda: Reader(self, PATH), self._host, self._port
+                lambda: Reader(self, path), self._host, self._port
             )
             self._readers.append(reader)
             await reader.opened
@@ -162,8 +163,8 @@ async def main(address: str) -> None:
         ask = msgspec.json.decode(line, type=Ask)
         if ask.reset:
             clients.reset()
-        if ask.attach:
-            await clients.attach(ask.attach)
+        if ask.attach or ask.paths:
+            await clients.attach(ask.paths or [PATH] * ask.attach)
         if ask.reach is not None:
             await clients.reach(ask.reach, ask.within_s)
         tell(clients.answer(ask.reach or 0))

@@ -31,7 +31,6 @@ from odds_service.service import SWITCH_INTERVAL_S
 from odds_service.wire.encode import change_wire
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tools.benchmarks.processes import tell
-from tools.benchmarks.sse_clients import ID
 from tools.benchmarks.watch_server import Odds, Ours, obey
 from tools.benchmarks.watch_wire import EPOCH
 
@@ -72,11 +71,12 @@ class Bare:
         listener = socket.create_server(("127.0.0.1", 0), backlog=1_024)
         self.address = f"127.0.0.1:{listener.getsockname()[1]}"
         config = Config()
-        config.errorlog = None  # type: ignore[assignment]  # typed for its default alone
+        config.errorlog = None
         config.bind = [f"fd://{listener.detach()}"]
         app = Starlette(routes=[Route(PATH, self._answer)])
         self._ready.set()  # the backlog holds those who come before hypercorn listens
-        await serve_hypercorn(app, config, shutdown_trigger=asyncio.Event().wait)
+        endless = asyncio.Event().wait
+        await serve_hypercorn(app, config, shutdown_trigger=endless)  # type: ignore[arg-type]  # its own types of ASGI
 
     async def _answer(self, _request: Request) -> StreamingResponse:
         return StreamingResponse(self._stream(), media_type="text/event-stream")
@@ -129,7 +129,7 @@ class Bare:
 
 
 def _event(head: int, kind: bytes, text: bytes) -> bytes:
-    return b"%b%d\nevent: %b\ndata: %b\n\n" % (ID, head, kind, text)
+    return b"id: %b:%d\nevent: %b\ndata: %b\n\n" % (EPOCH.encode(), head, kind, text)
 
 
 async def main(kind: str) -> None:

@@ -94,7 +94,9 @@ def measure(
             _attach(found, clients, _paths(asked, browser, address, streams))
             with httpx.Client(base_url=f"http://{address}") as http:
                 for _ in bounds.turns():
-                    _visit(found, browser, bookmaker, service, stretch, f"beside {streams}", clients)
+                    _visit(
+                        found, browser, bookmaker, service, stretch, f"beside {streams}", clients
+                    )
                     found.add("streams behind at the end", _behind(clients, http), "streams")
         shown = bookmaker.ready["shown"]
     for name in ("alone", f"beside {streams}"):

@@ -24,7 +24,8 @@ _AFTER: Final = """
 LISTED: Final = f"""(() => {{ {_AFTER}
   const watch = new MutationObserver(() => {{
     const rows = [...document.querySelectorAll(".row")];
-    const priced = rows.filter((row) => /[0-9]/.test(row.querySelector(".best .price").textContent));
+    const hasPrice = (row) => /[0-9]/.test(row.querySelector(".best .price").textContent);
+    const priced = rows.filter(hasPrice);
     if (!rows.length || priced.length < 0.7 * rows.length) return;
     watch.disconnect();
     painted((at) => {{ document.documentElement.dataset.listed = at; }});
@@ -37,9 +38,10 @@ _CELLS: Final = f"""() => {{ {_AFTER}
   new MutationObserver((changes) => {{
     const texts = changes.filter(({{ target }}) => target.matches?.("td.cell > .price"))
       .map(({{ target }}) => target.textContent);
-    if (texts.length) {{
-      painted((at) => {{ for (const text of texts) seen.push([text, performance.timeOrigin + at]); }});
-    }}
+    const note = (at) => {{
+      for (const text of texts) window.seen.push([text, performance.timeOrigin + at]);
+    }};
+    if (texts.length) painted(note);
   }}).observe(document.querySelector("table.odds"), {{ subtree: true, childList: true }});
 }}"""
 _TAKE: Final = "() => window.seen.splice(0)"
@@ -100,7 +102,9 @@ def open_match(page: "Page", event: str) -> None:
 
 def events_of(page: "Page") -> list[str]:
     """Return the ids of the events in the rows on the screen."""
-    rows: list[str] = page.evaluate("[...document.querySelectorAll('.row')].map((r) => r.dataset.event)")
+    rows: list[str] = page.evaluate(
+        "[...document.querySelectorAll('.row')].map((r) => r.dataset.event)"
+    )
     return rows
 
 

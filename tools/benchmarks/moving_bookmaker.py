@@ -1,12 +1,12 @@
 """Bookmakers whose prices move at every answer, as a process of its own, for the benchmark `board`.
 
-The odds are the simulator's, and each body is one bookmaker's odds for one event. A few events start
-soon; the others start after them. Each answer moves some prices. Those of an event that starts soon
-run through the thousandths from 1.501 to 2.499 (but never whole hundredths), so that a price on a
-screen tells which move it was.
+The odds are the simulator's, and each body is one bookmaker's odds for one event. A few events
+start soon; the others start after them. Each answer moves some prices. Those of an event that
+starts soon run through the thousandths from 1.501 to 2.499 (but never whole hundredths), so that a
+price on a screen tells which move it was.
 
 Prints `{"port": N, "sports": […], "markets": […], "names": […], "shown": N, "soon": [event ids]}`,
-and answers each line, the id of an event, with its latest moves as `[[thousandths, time.time()], …]`.
+and answers each line, the id of an event, with its latest moves: `[[thousandths, time.time()], …]`.
 """
 
 import os

@@ -1,7 +1,7 @@
 """A subscriber over gRPC that notes when it got the prices of one event; for `board`.
 
-`python -m tools.benchmarks.price_watch ADDRESS EVENT` prints `{}` once it has the image, and answers
-each line with what came since the last one: `[[thousandths, time.time()], …]`.
+`python -m tools.benchmarks.price_watch ADDRESS EVENT` prints `{}` once it has the image, and
+answers each line with what came since the last one: `[[thousandths, time.time()], …]`.
 """
 
 import sys
@@ -31,9 +31,11 @@ def main(address: str, event: str) -> None:
                     ready.set()
                 for change in message.changes.changes:
                     before = {each.key: each.price for each in change.before.outcomes}
-                    for each in change.after.outcomes:
-                        if each.price != before.get(each.key):
-                            seen.append((round(each.price * 1_000), now))
+                    seen.extend(
+                        (round(each.price * 1_000), now)
+                        for each in change.after.outcomes
+                        if each.price != before.get(each.key)
+                    )
         except grpc.RpcError as error:
             if error.code() not in _ENDED:
                 raise

@@ -1,8 +1,9 @@
 """The service as `serve` runs it, with counters that a benchmark reads.
 
-Prints `{"address": "host:port", "http": "host:port"}`, and then answers lines: `{"applied": N}` waits until so many
-fetches were applied and all of their changes are stored. An answer has the head revision, when that
-was (CLOCK_MONOTONIC), processor seconds by stage so far, and the peak of memory in MB.
+Prints `{"address": "host:port", "http": "host:port"}`, and then answers lines: `{"applied": N}`
+waits until so many fetches were applied and all of their changes are stored. An answer has the head
+revision, when that was (CLOCK_MONOTONIC), processor seconds by stage so far, and the peak of memory
+in MB.
 """
 
 import os

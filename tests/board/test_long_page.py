@@ -34,7 +34,7 @@ _COUNT: Final = """() => import('/feed.js').then(({feed}) => {
 
 
 class Sizes(NamedTuple):
-    """What a page and its worker hold."""
+    """The sizes of a page and its worker."""
 
     page_bytes: int
     worker_bytes: int

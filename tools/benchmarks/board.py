@@ -75,7 +75,7 @@ def measure(
     sports: Annotated[int, typer.Option(help="Sports.")] = 20,
     soon: Annotated[int, typer.Option(help="Events that are fetched twice a second.")] = 20,
     moved: Annotated[int, typer.Option(help="Prices that move in each answer.")] = 5,
-    interval: Annotated[float, typer.Option(help="Seconds between two fetches of others.")] = 60.0,
+    interval: Annotated[float, typer.Option(help="Seconds between two fetches of others.")] = 120.0,
     stretch: Annotated[float, typer.Option(help="Seconds of each measurement.")] = 10.0,
     streams: Annotated[int, typer.Option(help="Streams of other browsers' boards.")] = 500,
 ) -> Report:

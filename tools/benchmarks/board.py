@@ -92,7 +92,7 @@ def measure(
         asked = streams_of(browser, address)
         with helper("tools.benchmarks.sse_clients", address) as clients:
             _attach(found, clients, _paths(asked, browser, address, streams))
-            with httpx.Client(base_url=f"http://{address}") as http:
+            with httpx.Client(base_url=f"http://{address}", timeout=60) as http:
                 for _ in bounds.turns():
                     _visit(
                         found, browser, bookmaker, service, stretch, f"beside {streams}", clients

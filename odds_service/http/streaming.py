@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
@@ -17,6 +17,8 @@ from odds_service.wire.json_mapping import json_pieces, to_json
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 _REMEMBERED_BYTES: Final = 8 * 2**20  # 8 MiB of events kept for several streams
+# The field of a kind that holds its odds: equal for many streams, whose cursors differ.
+_SHARED: Final = {"changes": "changes", "image": "events", "freshness": "odds"}
 
 # Runs a call with a context; raises Refused.
 Runs = Callable[["StreamContext"], Awaitable[None]]
@@ -148,8 +150,6 @@ class Events:
             await other.wait()
         response = pb.WatchChangesResponse.FromString(message)
         kind = response.WhichOneof("message") or "opened"  # the server sets one always
-        if kind == "image":
-            return await self._image(response.image)
         if kind != "changes":  # the other kinds are one stream's own
             return await self._encoded(response, kind)
         done = self._under_way[message] = asyncio.Event()
@@ -163,13 +163,15 @@ class Events:
 
     async def _encoded(self, response: pb.WatchChangesResponse, kind: str) -> bytes:
         inner = getattr(response, kind)
+        if kind in _SHARED:
+            return _event(inner.cursor, kind, await self._shared(inner, _SHARED[kind]))
         self.made += 1
         return _event(inner.cursor, kind, await joined(json_pieces(inner)))
 
-    async def _image(self, image: pb.Image) -> bytes:
-        """Return a piece of an image. Streams that begin at other revisions share its odds."""
-        odds = pb.Image(events=image.events)
-        key = odds.SerializeToString()
+    async def _shared(self, inner: Any, field: str) -> bytes:
+        """Return a message as JSON. Streams with other cursors share the text of the field."""
+        odds = type(inner)(**{field: getattr(inner, field)})
+        key = odds.DESCRIPTOR.name.encode() + odds.SerializeToString()
         text = self._kept.get(key)
         if text is None:
             self.made += 1
@@ -177,10 +179,10 @@ class Events:
             self._keep(key, text)
         else:
             self._kept.move_to_end(key)
-        del image.events[:]
-        tail = to_json(image)
+        inner.ClearField(field)
+        tail = to_json(inner)
         between = b"," if len(text) > 2 and len(tail) > 2 else b""
-        return _event(image.cursor, "image", text[:-1] + between + tail[1:])
+        return text[:-1] + between + tail[1:]
 
     def _keep(self, message: bytes, made: bytes) -> None:
         if message in self._kept:  # two streams have encoded the same piece at once

@@ -9,7 +9,19 @@ from typing import Annotated, Final
 
 import typer
 
-from tools.benchmarks import cycle, history, letters, pipeline, read, replay, start, storage, watch
+from tools.benchmarks import (
+    board,
+    cycle,
+    history,
+    letters,
+    pipeline,
+    read,
+    replay,
+    sse,
+    start,
+    storage,
+    watch,
+)
 from tools.benchmarks.everything import run_all
 from tools.benchmarks.part import Part, command
 from tools.benchmarks.scale import scale
@@ -23,6 +35,8 @@ MEASURED: Final[tuple[Part, ...]] = (
     replay.PART,
     watch.PART,
     history.PART,
+    sse.PART,
+    board.PART,
     cycle.PART,
 )
 PARTS: Final[tuple[Part, ...]] = (*MEASURED, scale(MEASURED))

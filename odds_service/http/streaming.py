@@ -3,20 +3,23 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.message import Message
 from starlette.types import Receive, Scope, Send
 
+from odds_service.http.connections import PIECES
 from odds_service.http.context import peer_of
 from odds_service.http.errors import error_response, status_json
 from odds_service.http.queries import cursor_text
 from odds_service.serving.errors import Refused
 from odds_service.serving.stretches import joined
-from odds_service.wire.json_mapping import json_pieces
+from odds_service.wire.json_mapping import json_pieces, to_json
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 _REMEMBERED_BYTES: Final = 8 * 2**20  # 8 MiB of events kept for several streams
+# The field of a kind that holds its odds: equal for many streams, whose cursors differ.
+_SHARED: Final = {"changes": "changes", "image": "events", "freshness": "odds"}
 
 # Runs a call with a context; raises Refused.
 Runs = Callable[["StreamContext"], Awaitable[None]]
@@ -30,6 +33,9 @@ class StreamContext:
     def __init__(self, scope: Scope, send: Send, kind: str, encode: Encodes) -> None:
         self._peer = peer_of(scope)
         self._send = send
+        self._send_piece: Callable[[bytes], Awaitable[None]] = scope.get("extensions", {}).get(
+            PIECES, self._send_body
+        )
         self._kind = kind
         self._encode = encode
         self.begun = False
@@ -45,6 +51,7 @@ class StreamContext:
         await self.send_text(await self._encode(message))
 
     async def send_text(self, text: bytes) -> None:
+        """Send a piece of the body; the first one begins the response."""
         if not self.begun:
             self.begun = True
             await self._send({
@@ -56,6 +63,9 @@ class StreamContext:
                     (b"x-accel-buffering", b"no"),  # nginx would hold a stream back
                 ],
             })  # fmt: skip
+        await self._send_piece(text)
+
+    async def _send_body(self, text: bytes) -> None:
         await self._send({"type": "http.response.body", "body": text, "more_body": True})
 
 
@@ -153,10 +163,31 @@ class Events:
         return made
 
     async def _encoded(self, response: pb.WatchChangesResponse, kind: str) -> bytes:
+        inner = getattr(response, kind)
+        if kind in _SHARED:
+            return _written(inner.cursor, kind, await self._shared(inner, _SHARED[kind]))
         self.made += 1
-        return await _event(response, kind)
+        return _written(inner.cursor, kind, await joined(json_pieces(inner)))
+
+    async def _shared(self, inner: Any, field: str) -> bytes:
+        """Return a message as JSON. Streams with other cursors share the text of the field."""
+        odds = type(inner)(**{field: getattr(inner, field)})
+        key = odds.DESCRIPTOR.name.encode() + odds.SerializeToString()
+        text = self._kept.get(key)
+        if text is None:
+            self.made += 1
+            text = await joined(json_pieces(odds))
+            self._keep(key, text)
+        else:
+            self._kept.move_to_end(key)
+        inner.ClearField(field)
+        tail = to_json(inner)
+        between = b"," if len(text) > 2 and len(tail) > 2 else b""
+        return text[:-1] + between + tail[1:]
 
     def _keep(self, message: bytes, made: bytes) -> None:
+        if message in self._kept:  # two streams have encoded the same piece at once
+            return
         self._kept[message] = made
         self._bytes += len(message) + len(made)
         while self._bytes > _REMEMBERED_BYTES and len(self._kept) > 1:
@@ -173,9 +204,11 @@ async def event_of(answers: type[Message], message: bytes) -> bytes:
 
 async def _event(response: Message, kind: str) -> bytes:
     inner = getattr(response, kind)
-    at = cursor_text(inner.cursor)
-    text = await joined(json_pieces(inner))
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (at.encode(), kind.encode(), text)
+    return _written(inner.cursor, kind, await joined(json_pieces(inner)))
+
+
+def _written(cursor: pb.Cursor, kind: str, text: bytes) -> bytes:
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor_text(cursor).encode(), kind.encode(), text)
 
 
 def failed_event(status: bytes) -> bytes:

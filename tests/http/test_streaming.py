@@ -235,6 +235,51 @@ def test_a_large_message_lets_others_run_and_is_encoded_once() -> None:
     assert turns > 5
 
 
+def test_pieces_of_images_share_their_odds_whatever_their_cursors() -> None:
+    events = Events()
+
+    async def piece(revision: int, *names: str) -> tuple[str, str, pb.Image]:
+        image = pb.Image(
+            cursor=pb.Cursor(epoch="e", revision=revision), prev_revision=revision, piece=1
+        )
+        for name in names:
+            image.events.add().event.id = name
+        made = await events.event(pb.WatchChangesResponse(image=image).SerializeToString())
+        (event,) = events_in(made.decode().splitlines())
+        assert message_of(event) == image
+        return event.kind, event.last_id, image
+
+    async def main() -> None:
+        assert (await piece(7, "a", "b"))[:2] == ("image", "e:7")
+        assert (await piece(8, "a", "b"))[:2] == ("image", "e:8")
+        assert events.made == 1
+        await piece(8, "a", "c")
+        assert events.made == 2
+        await piece(8)
+        await piece(0, "a", "b")
+
+    asyncio.run(main())
+
+
+async def test_a_reader_of_http_1_0_gets_the_events_without_the_frames_of_chunks() -> None:
+    book = small_book()
+    async with serving(book, http=LOCAL) as server:
+        host, _, port = server.addresses[1].rpartition(":")
+        with trio.fail_after(30), trio.socket.socket() as reader:
+            await reader.connect((host, int(port)))
+            await reader.send(b"GET /v1/changes?image=never HTTP/1.0\r\nhost: localhost\r\n\r\n")
+            text = b""
+            while b"event: opened" not in text:
+                text += await reader.recv(4_096)
+            move(book, 7.5)
+            while not text.endswith(b"}\n\n") or b"event: changes" not in text:
+                text += await reader.recv(4_096)
+    head, _, body = text.decode().partition("\r\n\r\n")
+    assert "chunked" not in head
+    assert "\r" not in body
+    assert [event.kind for event in events_in(body.splitlines())] == ["opened", "changes"]
+
+
 Script = Callable[[StreamContext], Awaitable[None]]
 
 

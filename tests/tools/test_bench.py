@@ -34,6 +34,21 @@ SMALL = {
     "letters": ["--markets", "4000", "--letters", "500"],
     "watch": ["--stretch", "1", "--most", "1"],
     "replay": ["--changes", "3000"],
+    "sse": ["--streams", "2", "--stretch", "0.5"],
+    "board": [
+        "--events",
+        "20",
+        "--markets",
+        "20",
+        "--sports",
+        "2",
+        "--soon",
+        "5",
+        "--streams",
+        "8",
+        "--stretch",
+        "2",
+    ],
     "read": ["--events", "6", "--markets", "10", "--leagues", "2", "--ingest", "2000"],
 }
 
@@ -100,7 +115,7 @@ def test_numbers_are_short(value: float, text: str) -> None:
 
 
 QUICK = {"pipeline"}  # the others start databases, servers and clients: up to a minute each
-NEEDS = {"read": "h2load"}  # no wheel has this program
+NEEDS = {"read": "h2load", "board": "chromium"}  # no wheel has these programs
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """The service as `serve` runs it, with counters that a benchmark reads.
 
-Prints `{"address": "host:port"}`, and then answers lines: `{"applied": N}` waits until so many
-fetches were applied and all of their changes are stored. An answer has the head revision, when that
-was (CLOCK_MONOTONIC), processor seconds by stage so far, and the peak of memory in MB.
+Prints `{"address": "host:port", "http": "host:port"}`, and then answers lines: `{"applied": N}`
+waits until so many fetches were applied and all of their changes are stored. An answer has the head
+revision, when that was (CLOCK_MONOTONIC), processor seconds by stage so far, and the peak of memory
+in MB.
 """
 
 import os
@@ -98,16 +99,27 @@ def settings_file(
     database: str | None = None,
     *,
     by_event: int = 0,
+    soon_s: float | None = None,
 ) -> Path:
     """Write settings with every optional feature enabled, and return the file.
 
     bookmaker: what benchmarks.bookmaker said of itself. database: its URL, None for a new SQLite
     file. by_event: a source for each bookmaker that fetches so many events at once, one by one; 0
-    for one source that fetches whole sports.
+    for one source that fetches whole sports. soon_s: the interval of events that start within an
+    hour, if it is another.
     """
     patient_s, most_bytes = 3_600, 2**30  # requests are held on purpose, and may be large
     tables: list[tuple[str, dict[str, object]]] = [
-        ("[server]", {"listen": "127.0.0.1:0", "max_requests_per_s": 1_000_000}),
+        (
+            "[server]",
+            {
+                "listen": "127.0.0.1:0",
+                "max_requests_per_s": 1_000_000,
+                "max_streams": 5_000,
+                "max_streams_per_client": 5_000,
+            },
+        ),
+        ("[http]", {"listen": "127.0.0.1:0"}),
         ("[metrics]", {"listen": "127.0.0.1:0"}),
         (
             "[database]",
@@ -140,7 +152,11 @@ def settings_file(
             "max_decompressed_bytes": most_bytes,
         }
         tier: dict[str, object] = {"name": "all", "interval_s": interval_s, "target_s": patient_s}
-        tables += [("[[sources]]", source), ("[sources.http]", http), ("[[sources.tiers]]", tier)]
+        tables += [("[[sources]]", source), ("[sources.http]", http)]
+        if soon_s is not None:
+            soon = tier | {"name": "soon", "within_s": 3_600, "interval_s": soon_s}
+            tables.append(("[[sources.tiers]]", soon))
+        tables.append(("[[sources.tiers]]", tier))
     lines = []
     for table, keys in tables:
         lines.append(table)
@@ -174,7 +190,7 @@ async def _serve(settings: Settings, stages: bool) -> None:
             async with trio.open_nursery() as serving:
                 running: Running = await serving.start(run_service, settings, stop)
                 nursery.start_soon(_answer, running, times, stop)
-                tell({"address": running.address})
+                tell({"address": running.address, "http": running.server.addresses[1]})
             nursery.cancel_scope.cancel()
     except* OddsServiceError as group:
         raise first_in(group) from group

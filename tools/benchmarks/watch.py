@@ -30,7 +30,6 @@ class Bench:
         self._server = server
         self._clients = clients
         self._late = late
-        self.address: str = server.ready["address"]
 
     def do(self, **fields: Any) -> Done:
         """Send the server a command, and return its state."""

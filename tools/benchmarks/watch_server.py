@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
-from odds_service.feed import ChangeFeed
+from odds_service.feed import RING_CHANGES, ChangeFeed
 from odds_service.logs import configure_logs
 from odds_service.model.change import Change, ChangeKind, Commit, MarketChange, Timing
 from odds_service.model.event import Event
@@ -34,7 +34,7 @@ from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc.server import GrpcDoor, channel_options
 from odds_service.service import SWITCH_INTERVAL_S
 from odds_service.serving.parts import ServingParts
-from odds_service.serving.server import serve
+from odds_service.serving.server import Door, Room, serve
 from odds_service.status import ServiceStatus
 from odds_service.wire.encode import change_wire
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -127,9 +127,12 @@ class Served(Protocol):
 
 
 class Ours:
-    """The service's cache, feed and gRPC server alone."""
+    """The service's cache, feed and doors alone. `addresses` has one of each door."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(
+        self, capacity: int = RING_CHANGES, doors: Sequence[Callable[[Room], Door]] = (GrpcDoor,)
+    ) -> None:
+        self._doors = doors
         self.odds = Odds()
         self.feed = ChangeFeed(EPOCH, 1, capacity=capacity)
         up = SourceState(
@@ -138,6 +141,7 @@ class Ours:
         )  # fmt: skip
         self.cache = OddsCache(self.feed, events=self.odds.entries.values(), sources=[up])
         self.address = ""
+        self.addresses: list[str] = []
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -146,9 +150,10 @@ class Ours:
                 cache=self.cache, feed=self.feed, gate=TrioGate(nursery), settings=SETTINGS,
                 status=_no_status, epochs=[(EPOCH, 1)],
             )  # fmt: skip
-            self._server = await nursery.start(serve, parts, [GrpcDoor])
+            self._server = await nursery.start(serve, parts, self._doors)
             await self._server.set_serving(True)
             self.address = self._server.address
+            self.addresses = list(self._server.addresses)
             yield
             await self._server.stop(1.0)
 

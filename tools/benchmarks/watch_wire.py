@@ -37,11 +37,13 @@ class Done(Struct):
 class Ask(Struct, omit_defaults=True):
     """To the clients. attach: open so many streams more, and wait for the first message of each.
 
+    paths: of readers of events alone: open a stream of each.
     filtered: each selects one bookmaker. reset: forget what was measured. reach: wait until all
     streams are there, at most `within_s`. burst: the same, and answer as soon as they are.
     """
 
     attach: int = 0
+    paths: list[str] = []
     filtered: bool = False
     reset: bool = False
     reach: int | None = None

@@ -6,7 +6,7 @@
 //   changed(ids)             after a reply: the events that it was about
 //   .of(id) -> {best: [BestMarket], revision: BigInt} or undefined
 //   .late                    the last reply is too old to be taken for live
-// One request at a time; after a change within WAIT_MS, and at least every IDLE_MS, since prices
+// One request at a time; the first at once, after a change within WAIT_MS, and at least every IDLE_MS, since prices
 // also grow stale without a change.
 
 import { call } from "./api.js";
@@ -24,7 +24,7 @@ export class BestPrices {
     this.soon = debounced(() => this.#refresh(), WAIT_MS, 2 * WAIT_MS);
     this.timer = setInterval(() => { if (!document.hidden) this.soon(); }, IDLE_MS);
     this.at = performance.now();
-    this.busy = this.again = this.stopped = false;
+    this.busy = this.again = this.stopped = this.begun = false;
   }
 
   get late() {
@@ -37,7 +37,8 @@ export class BestPrices {
 
   ask() {
     if (this.busy) this.again = true;
-    else this.soon();
+    else if (this.begun) this.soon();
+    else this.#refresh(); // nothing is on the screen yet
   }
 
   stop() {
@@ -51,7 +52,7 @@ export class BestPrices {
     if (this.stopped || this.busy || document.hidden) return;
     const ids = this.ids(), markets = this.markets();
     if (!ids.length || !markets.length) return;
-    this.busy = true;
+    this.busy = this.begun = true;
     this.again = false;
     this.abort = new AbortController();
     try {

@@ -22,6 +22,21 @@ const SUSPENDED = "MARKET_STATUS_SUSPENDED";
 const counts = (market, odds) => [market.prices, market.overrounds].some((list) =>
   list?.some((each) => each.bookmaker === odds.bookmaker && each.source === odds.source));
 
+const indexed = new WeakMap(); // a reply with best prices -> Map: marketKey -> its BestMarkets
+
+function bestIn(found, text) {
+  let index = indexed.get(found);
+  if (!index) {
+    indexed.set(found, (index = new Map()));
+    for (const each of found.best) {
+      const key = marketKey(each.key);
+      if (index.has(key)) index.get(key).push(each);
+      else index.set(key, [each]);
+    }
+  }
+  return index.get(text) ?? [];
+}
+
 export class Grid {
   constructor(place, { choose }) {
     this.choose = choose;
@@ -202,24 +217,23 @@ export class Grid {
       const signature = block && this.#outcomes(text).map((each) => each.key).join("\n");
       const known = [...bookmakers].every((key) => this.columns.some((column) => column.key === key));
       if (!block || block.signature !== signature || !known) { anew = true; break; }
-      for (const row of block.rows) for (const cell of row.cells) if (bookmakers.has(cell.column.key)) this.#drawCell(cell);
-      this.#drawBest(block);
+      const best = this.#bestFor(block);
+      for (const row of block.rows) for (const cell of row.cells) if (bookmakers.has(cell.column.key)) this.#drawCell(cell, best);
+      this.#drawBest(block, best);
     }
     this.dirty.clear();
     if (anew || this.columns.some((column) => !this.entry.bookmakers.has(column.key))) this.#build();
     else if (this.bestDirty) {
-      for (const block of this.blocks.values()) {
-        for (const row of block.rows) for (const cell of row.cells) this.#drawCell(cell);
-        this.#drawBest(block);
-      }
+      for (const block of this.blocks.values()) this.#drawBlock(block);
     }
     this.bestDirty = false;
     for (const column of this.columns) this.#drawHead(column);
   }
 
   #drawBlock(block) {
-    for (const row of block.rows) for (const cell of row.cells) this.#drawCell(cell);
-    this.#drawBest(block);
+    const best = this.#bestFor(block);
+    for (const row of block.rows) for (const cell of row.cells) this.#drawCell(cell, best);
+    this.#drawBest(block, best);
   }
 
   #drawHead(column) {
@@ -234,7 +248,7 @@ export class Grid {
   #bestFor(block) {
     const found = this.bestOf?.();
     if (!found) return { markets: [], settled: false };
-    const markets = found.best.filter((each) => marketKey(each.key) === block.text);
+    const markets = bestIn(found, block.text);
     let settled = true;
     if (this.live) {
       for (const odds of this.entry.bookmakers.values()) {
@@ -248,7 +262,7 @@ export class Grid {
     return { markets, settled };
   }
 
-  #drawCell(cell) {
+  #drawCell(cell, { markets, settled }) {
     const { row, column } = cell;
     const odds = this.entry.bookmakers.get(column.key);
     const market = odds?.markets.get(row.block.text);
@@ -256,7 +270,6 @@ export class Grid {
     const value = outcome?.price;
     const format = settings.get("format");
     setText(cell.value, outcome ? price(value, format) : "");
-    const { markets, settled } = this.#bestFor(row.block);
     const best = settled && market && !(this.live && odds.stale) && markets.some((each) => each.prices?.some((one) =>
       one.outcome === row.outcome.key && one.bookmaker === odds.bookmaker && one.source === odds.source && one.price === value));
     cell.stale = this.live && odds?.stale === true && outcome !== undefined;
@@ -281,8 +294,7 @@ export class Grid {
     setText(cell.note, cell.stale ? age(feed.now() - Date.parse(odds.confirmedAt)) : "");
   }
 
-  #drawBest(block) {
-    const { markets, settled } = this.#bestFor(block);
+  #drawBest(block, { markets, settled }) {
     const format = settings.get("format");
     // Two- and three-way prices of one market are compared apart; the fuller one is in the column.
     const main = [...markets].sort((a, b) => (b.overrounds?.length ?? 0) - (a.overrounds?.length ?? 0))[0];

@@ -41,7 +41,12 @@ class List {
       make: (item) => (item.heading ? h("h2", { class: "dayrow" }) : makeRow()),
       draw: (node, item) => (item.heading ? setText(node, item.heading) : this.#row(node, item)),
       height: (item) => (item.heading ? 30 : NARROW.matches ? 92 : 52),
-      seen: (items) => { this.visible = items.map((item) => item.id); this.settle(); },
+      seen: (items) => {
+        const first = !this.visible.length;
+        this.visible = items.map((item) => item.id);
+        if (first) this.#settled();
+        else this.settle();
+      },
       choose: (item) => go({ view: "match", event: item.id }, { fresh: true }),
     });
     this.best = new BestPrices({

@@ -149,10 +149,10 @@ settings.on((name) => {
   if (select) select.value = settings.get(name);
 });
 drawTools();
+feed.on("state", followState);
+feed.start(); // the first odds come while the other modules are read
 await import("./extras.js");
 drawNav();
 startProof(document.getElementById("proof"));
-feed.on("state", followState);
-await feed.start();
 onRoute(show);
 show(route());

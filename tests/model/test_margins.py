@@ -5,7 +5,6 @@ import random
 from collections.abc import Iterator
 
 import pytest
-import shin
 
 from odds_service.model.margins import MarginMethod, NoProbabilities, probabilities
 
@@ -28,6 +27,7 @@ def _size(rng: random.Random) -> int:
 
 
 def test_shin_agrees_with_an_independent_implementation_on_10_000_markets() -> None:
+    shin = pytest.importorskip("shin", reason="shin has no wheel for this Python")
     for prices in random_markets(10_000, 0.001):
         other = shin.calculate_implied_probabilities(
             prices, max_iterations=20_000, convergence_threshold=1e-11

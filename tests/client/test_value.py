@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from odds_service.client.value import Bet, CloseMethod, Missing, Valued, value_against_close
-from odds_service.client.values import AtStart, ClosedEvent, ClosingOdds
+from odds_service.client.values import ClosedEvent, ClosingOdds
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.margins import MarginMethod, probabilities
-from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
+from odds_service.model.market import AtStart, Market, MarketKey, MarketStatus, Outcome
 from tests.support.observations import NOON
 
 H2H = MarketKey("h2h")

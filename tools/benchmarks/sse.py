@@ -25,7 +25,7 @@ def running(kind: str) -> Iterator[Bench]:
         else:
             who = ["tools.benchmarks.sse_clients", server.ready["http"]]
         clients, late = (stack.enter_context(helper(*who)) for _ in range(2))
-        yield Bench(server, clients, late)
+        yield Bench(server, clients, late, who[1])
 
 
 def measure(

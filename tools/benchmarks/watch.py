@@ -24,9 +24,14 @@ FILTERED: Final = 200
 
 
 class Bench:
-    """A server, its clients and its late clients, each in its own process."""
+    """A server, its clients and its late clients, each in its own process.
 
-    def __init__(self, server: Helper, clients: Helper, late: Helper) -> None:
+    Attributes:
+        address: The server's, where the clients call.
+    """
+
+    def __init__(self, server: Helper, clients: Helper, late: Helper, address: str) -> None:
+        self.address = address
         self._server = server
         self._clients = clients
         self._late = late
@@ -59,7 +64,7 @@ def running(kind: str, capacity: int = RING_CHANGES) -> Iterator[Bench]:
     with helper("tools.benchmarks.watch_server", kind, capacity) as server:
         who = "tools.benchmarks.watch_clients", server.ready["address"], kind
         with helper(*who) as clients, helper(*who) as late:
-            yield Bench(server, clients, late)
+            yield Bench(server, clients, late, server.ready["address"])
 
 
 def _asked(clients: Helper, **fields: Any) -> Answer:

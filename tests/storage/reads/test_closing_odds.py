@@ -240,7 +240,7 @@ async def test_odds_that_went_without_a_look_are_not_known_at_the_start(
     assert closing.at_start is AtStart.NOT_KNOWN
 
 
-async def test_a_market_whose_first_change_is_not_kept_has_no_opening_odds() -> None:
+def test_a_market_whose_first_change_is_not_kept_has_no_opening_odds() -> None:
     def step(revision: int, price: float, *, added: bool = False) -> Step[float]:
         return Step(("h2h",), revision, NOON + timedelta(minutes=revision), price, added)
 

@@ -1,6 +1,6 @@
 """The client's calls, independent of the loop."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -286,19 +286,19 @@ class AsyncCalls:
         return replay
 
     def _history(
-        self, where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
+        self,
+        where: Filter,
+        start: Cursor | datetime | None,
+        end: Cursor | datetime | None,
+        *,
+        as_columns: bool = False,
     ) -> AsyncHistory:
-        return self._opened(
-            requests.history_request(where, start, end),
-            lambda: self._history_columns(where, start, end),
-        )
-
-    def _opened(
-        self, request: pb.GetHistoryRequest, columns: Callable[[], Awaitable[ArrowTable]]
-    ) -> AsyncHistory:
+        request = requests.history_request(where, start, end)
+        if as_columns:
+            request.form = pb.HISTORY_FORM_ARROW
         follower = HistoryFollower(request)
         reading = AsyncReading(self._transport, lambda stub: stub.GetHistory, follower)
-        history = AsyncHistory(reading, columns)
+        history = AsyncHistory(reading, lambda: self._history_columns(where, start, end))
         self._add(history, self._histories)
         return history
 
@@ -307,12 +307,7 @@ class AsyncCalls:
     ) -> ArrowTable:
         """Read stored changes as columns."""
         columns, batches = Columns(), []
-        request = requests.columns_request(where, start, end)
-
-        async def again() -> ArrowTable:
-            return await self._history_columns(where, start, end)
-
-        async with self._opened(request, again) as history:
+        async with self._history(where, start, end, as_columns=True) as history:
             async for page in history.pages():
                 batches += columns.take(page)
         return columns.table(batches)

@@ -296,6 +296,33 @@ class WatchFollower(MapFollower[pb.WatchChangesRequest, pb.WatchChangesResponse]
         return self._request.image == pb.IMAGE_MODE_ONLY and self.odds.whole
 
 
+class ReplayClock:
+    """The clock of a replay that goes at a multiple of the log's own pace.
+
+    Attributes:
+        begins: The time of the log at which it begins; None for that of the first change.
+    """
+
+    def __init__(self, speed: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Prepare a pace, which begins when it is first asked.
+
+        Args:
+            speed: The seconds of the log in one second.
+            clock: Returns the seconds of a monotonic clock.
+        """
+        self.begins: datetime | None = None
+        self._speed = speed
+        self._clock = clock
+        self._begun_s: float | None = None
+
+    def due_s(self, at: datetime) -> float:
+        """Return the seconds until the log's clock reaches a time; negative if it is past."""
+        if self._begun_s is None:
+            self._begun_s = self._clock()
+        self.begins = self.begins or at
+        return self._begun_s + (at - self.begins).total_seconds() / self._speed - self._clock()
+
+
 class ReplayFollower(MapFollower[pb.ReplayRequest, pb.ReplayResponse]):
     """The follower of a replay, at full speed or by the clock."""
 
@@ -322,12 +349,9 @@ class ReplayFollower(MapFollower[pb.ReplayRequest, pb.ReplayResponse]):
             raise ValueError(f"speed is {speed}: it must be above 0")
         super().__init__(None, wait_for_server=False, backoff=backoff)
         self._request = request
-        self._speed = speed
-        self._clock = clock
-        self._begun: tuple[float, datetime] | None = None  # our clock, and the log's, at the start
-        self._begins: datetime | None = None
-        if request.HasField("from_time"):
-            self._begins = decode.moment(request.from_time)
+        self._log_clock = None if speed is None else ReplayClock(speed, clock)
+        if self._log_clock is not None and request.HasField("from_time"):
+            self._log_clock.begins = decode.moment(request.from_time)
 
     def request(self) -> pb.ReplayRequest:
         """Return the request that opens the next stream."""
@@ -344,13 +368,9 @@ class ReplayFollower(MapFollower[pb.ReplayRequest, pb.ReplayResponse]):
 
     def due_s(self) -> float:
         """Return the seconds until the log's clock reaches the next change."""
-        if self._speed is None or not self._waiting or self._folded:
+        if self._log_clock is None or not self._waiting or self._folded:
             return 0.0
-        at = self._waiting[0].detected_at
-        if self._begun is None:
-            self._begun = self._clock(), self._begins or at
-        begun_s, begins = self._begun
-        return begun_s + (at - begins).total_seconds() / self._speed - self._clock()
+        return self._log_clock.due_s(self._waiting[0].detected_at)
 
 
 def _belonging(waiting: Sequence[Change]) -> int:

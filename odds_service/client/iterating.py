@@ -163,7 +163,7 @@ class _ClosedOnExit(ABC):
         await self.aclose()
 
 
-class _AsyncMapped(_ClosedOnExit, Generic[Q, M]):
+class _Mapped(_ClosedOnExit, Generic[Q, M]):
     """Changes of one stream after another, together with the map that they make."""
 
     _step_split = Split.NOT  # the parts that steps() hands out
@@ -265,7 +265,7 @@ class _AsyncMapped(_ClosedOnExit, Generic[Q, M]):
         await self._reading.aclose()
 
 
-class AsyncWatch(_AsyncMapped[pb.WatchChangesRequest, pb.WatchChangesResponse]):
+class AsyncWatch(_Mapped[pb.WatchChangesRequest, pb.WatchChangesResponse]):
     """Changes as they happen, together with a map of the current odds.
 
     Iterate over the watch itself for changes, or over steps() for images, losses and disconnects
@@ -283,7 +283,7 @@ class AsyncWatch(_AsyncMapped[pb.WatchChangesRequest, pb.WatchChangesResponse]):
     """
 
 
-class AsyncReplay(_AsyncMapped[pb.ReplayRequest, pb.ReplayResponse]):
+class AsyncReplay(_Mapped[pb.ReplayRequest, pb.ReplayResponse]):
     """The changes of the past with the map of the odds as they were, read like a watch.
 
     It begins with an image as of its start and is over at its end. Iterating over it gives the same

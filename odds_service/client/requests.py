@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from odds_service.client.values import Filter
@@ -83,6 +84,17 @@ def odds_request(
     return request
 
 
+def _set_span(
+    request: Message, start: Cursor | datetime | None, end: Cursor | datetime | None
+) -> None:
+    """Set the fields for the start and the end. Raises ValueError for a naive time."""
+    for side, place in (("from", start), ("to", end)):
+        if isinstance(place, Cursor):
+            getattr(request, f"{side}_cursor").CopyFrom(cursor_message(place))
+        elif place is not None:
+            getattr(request, f"{side}_time").CopyFrom(timestamp(place))
+
+
 def history_request(
     where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
 ) -> pb.GetHistoryRequest:
@@ -97,14 +109,7 @@ def history_request(
         ValueError: A time is naive.
     """
     request = pb.GetHistoryRequest(filter=filter_message(where))
-    if isinstance(start, Cursor):
-        request.from_cursor.CopyFrom(cursor_message(start))
-    elif start is not None:
-        request.from_time.CopyFrom(timestamp(start))
-    if isinstance(end, Cursor):
-        request.to_cursor.CopyFrom(cursor_message(end))
-    elif end is not None:
-        request.to_time.CopyFrom(timestamp(end))
+    _set_span(request, start, end)
     return request
 
 
@@ -112,20 +117,8 @@ def replay_request(
     where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
 ) -> pb.ReplayRequest:
     """Build a request for Replay; see history_request()."""
-    spanned = history_request(where, start, end)
-    request = pb.ReplayRequest(filter=spanned.filter)
-    for field in ("from_cursor", "from_time", "to_cursor", "to_time"):
-        if spanned.HasField(field):
-            getattr(request, field).CopyFrom(getattr(spanned, field))
-    return request
-
-
-def columns_request(
-    where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
-) -> pb.GetHistoryRequest:
-    """Build a request for GetHistory that asks for columns; see history_request()."""
-    request = history_request(where, start, end)
-    request.form = pb.HISTORY_FORM_ARROW
+    request = pb.ReplayRequest(filter=filter_message(where))
+    _set_span(request, start, end)
     return request
 
 
@@ -195,10 +188,7 @@ def series_request(
     )
     if key.line:
         request.line = float(key.line)
-    if start is not None:
-        request.from_time.CopyFrom(timestamp(start))
-    if end is not None:
-        request.to_time.CopyFrom(timestamp(end))
+    _set_span(request, start, end)
     return request
 
 
@@ -207,8 +197,5 @@ def runs_request(
 ) -> pb.ListRunsRequest:
     """Build a request for ListRuns. Raises ValueError for a naive time."""
     request = pb.ListRunsRequest(sources=sources)
-    if start is not None:
-        request.from_time.CopyFrom(timestamp(start))
-    if end is not None:
-        request.to_time.CopyFrom(timestamp(end))
+    _set_span(request, start, end)
     return request

@@ -11,7 +11,6 @@ from odds_service.client.address import Address, address_of, channel_options
 from odds_service.client.errors import service_error
 from odds_service.client.frames import ArrowBatch, ClosedEvents, Columns, StoredChanges
 from odds_service.client.on_threads import ThreadTransport
-from odds_service.client.requests import columns_request
 from odds_service.client.sync_calls import CALL_S, SyncCalls
 from odds_service.client.values import (
     EVERYTHING,
@@ -145,7 +144,6 @@ class SyncClient(SyncCalls):
             SettingsError: The extra `parquet` is not installed.
         """
         columns = Columns()
-        request = columns_request(where, start, end)
-        with self._opened(request, lambda: self._history_columns(where, start, end)) as reading:
+        with self._history(where, start, end, as_columns=True) as reading:
             for page in reading.pages():
                 yield from columns.take(page)

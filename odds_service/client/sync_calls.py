@@ -1,7 +1,7 @@
 # Made from calls.py by tools/sync_client.py: edit that, then run `make proto`.
 """The client's calls, independent of the loop."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -281,19 +281,19 @@ class SyncCalls:
         return replay
 
     def _history(
-        self, where: Filter, start: Cursor | datetime | None, end: Cursor | datetime | None
+        self,
+        where: Filter,
+        start: Cursor | datetime | None,
+        end: Cursor | datetime | None,
+        *,
+        as_columns: bool = False,
     ) -> SyncHistory:
-        return self._opened(
-            requests.history_request(where, start, end),
-            lambda: self._history_columns(where, start, end),
-        )
-
-    def _opened(
-        self, request: pb.GetHistoryRequest, columns: Callable[[], ArrowTable]
-    ) -> SyncHistory:
+        request = requests.history_request(where, start, end)
+        if as_columns:
+            request.form = pb.HISTORY_FORM_ARROW
         follower = HistoryFollower(request)
         reading = SyncReading(self._transport, lambda stub: stub.GetHistory, follower)
-        history = SyncHistory(reading, columns)
+        history = SyncHistory(reading, lambda: self._history_columns(where, start, end))
         self._add(history, self._histories)
         return history
 
@@ -302,12 +302,7 @@ class SyncCalls:
     ) -> ArrowTable:
         """Read stored changes as columns."""
         columns, batches = Columns(), []
-        request = requests.columns_request(where, start, end)
-
-        def again() -> ArrowTable:
-            return self._history_columns(where, start, end)
-
-        with self._opened(request, again) as history:
+        with self._history(where, start, end, as_columns=True) as history:
             for page in history.pages():
                 batches += columns.take(page)
         return columns.table(batches)

@@ -161,7 +161,7 @@ class _ClosedOnExit(ABC):
         self.close()
 
 
-class _AsyncMapped(_ClosedOnExit, Generic[Q, M]):
+class _Mapped(_ClosedOnExit, Generic[Q, M]):
     """Changes of one stream after another, together with the map that they make."""
 
     _step_split = Split.NOT  # the parts that steps() hands out
@@ -263,7 +263,7 @@ class _AsyncMapped(_ClosedOnExit, Generic[Q, M]):
         self._reading.close()
 
 
-class SyncWatch(_AsyncMapped[pb.WatchChangesRequest, pb.WatchChangesResponse]):
+class SyncWatch(_Mapped[pb.WatchChangesRequest, pb.WatchChangesResponse]):
     """Changes as they happen, together with a map of the current odds.
 
     Iterate over the watch itself for changes, or over steps() for images, losses and disconnects
@@ -278,7 +278,7 @@ class SyncWatch(_AsyncMapped[pb.WatchChangesRequest, pb.WatchChangesResponse]):
     """
 
 
-class SyncReplay(_AsyncMapped[pb.ReplayRequest, pb.ReplayResponse]):
+class SyncReplay(_Mapped[pb.ReplayRequest, pb.ReplayResponse]):
     """The changes of the past with the map of the odds as they were, read like a watch.
 
     It begins with an image as of its start and is over at its end. Iterating over it gives the same

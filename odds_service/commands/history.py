@@ -141,9 +141,8 @@ class _Place:
         if self._before is None:
             self._before = batch["revision"][0].as_py() - 1
         last = self._last
-        return batch["revision"][
-            -1
-        ].as_py() - self._before, None if last is None else last - self._before
+        reached = batch["revision"][-1].as_py()
+        return reached - self._before, None if last is None else last - self._before
 
 
 def _last_revision(client: SyncClient, end: Cursor | datetime | None) -> int | None:

@@ -1,7 +1,6 @@
 """`odds-service value`: one's own bets against the closing odds without margin."""
 
 import csv
-import enum
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from odds_service.client import Address, Filter, open_sync_client
 from odds_service.client.value import Bet, Valued, value_against_close
 from odds_service.commands.options import AsJson, connection, output, takes
 from odds_service.commands.output import Column, Grid, Output
-from odds_service.commands.text import age_text
+from odds_service.commands.text import age_text, market_key_text
 from odds_service.model.margins import MarginMethod
 from odds_service.model.market import MarketKey
 from odds_service.model.price import canonical_line
@@ -22,14 +21,6 @@ from odds_service.model.price import canonical_line
 _NEEDED: Final = ("time", "event", "market", "outcome", "price")
 _EVENTS_AT_ONCE: Final = 1_000  # in one question to the server
 _WHOLE: Final = ".6g"
-
-
-class _Margin(enum.Enum):
-    """The methods, as typer lists them."""
-
-    proportional = "proportional"
-    power = "power"
-    shin = "shin"
 
 
 @takes(address=connection, out=output)
@@ -43,8 +34,8 @@ def value(
     ],
     *,
     margin: Annotated[
-        _Margin, typer.Option(help="The way to take the bookmakers' margins out.")
-    ] = _Margin.proportional,
+        MarginMethod, typer.Option(help="The way to take the bookmakers' margins out.")
+    ] = MarginMethod.PROPORTIONAL,
     as_json: AsJson = False,
     address: Address,
     out: Output,
@@ -56,7 +47,7 @@ def value(
         for some in _groups(bets):
             ids = sorted({bet.event_id for bet in some})
             closed = client.closing_odds(Filter(event_ids=ids))
-            results += value_against_close(some, closed, MarginMethod(margin.value))
+            results += value_against_close(some, closed, margin)
     if as_json:
         for result in results:
             out.raw_json(msgspec.json.encode(_plain(result)).decode())
@@ -117,7 +108,7 @@ def _grid(results: Iterable[Valued]) -> Grid:
     for result in results:
         bet = result.bet
         name = bet.event_id if result.event is None else result.event.name
-        told = (name, f"{_market(bet.key)} {bet.outcome}", f"{bet.price:{_WHOLE}}")
+        told = (name, f"{market_key_text(bet.key)} {bet.outcome}", f"{bet.price:{_WHOLE}}")
         if result.reason is not None:
             grid.add(*told, "", "", "", "", result.reason.value)
         for close in result.closes:
@@ -132,10 +123,6 @@ def _grid(results: Iterable[Valued]) -> Grid:
                 f"{close.method.value}{lines}{seen}{'' if close.offered else ', withdrawn'}",
             )
     return grid
-
-
-def _market(key: MarketKey) -> str:
-    return " ".join(part for part in (key.market, key.line, key.participant) if part)
 
 
 def _plain(result: Valued) -> dict[str, object]:

@@ -33,7 +33,7 @@ from odds_service.commands.options import (
 )
 from odds_service.commands.output import Output
 from odds_service.commands.prices import Format, OddsFormat, Prices
-from odds_service.commands.replaying import Pace, show_replay
+from odds_service.commands.replaying import Waits, show_replay
 from odds_service.commands.text import counted
 from odds_service.commands.times import Times
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -126,7 +126,7 @@ def watch(
         ):
             names = _Names(replaying.odds)
             lines = ChangeLines(shown, Prices(odds_format), names.of, aligned=out.on_terminal)
-            show_replay(replaying, lines, Pace(speed, ended), out, as_json=as_json)
+            show_replay(replaying, lines, Waits(speed, ended), out, as_json=as_json)
         return
     if table and (as_json or not out.on_terminal):
         raise typer.BadParameter("--table needs a terminal, and no --json")

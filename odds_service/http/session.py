@@ -22,6 +22,7 @@ LIFE_S: Final = 30 * 86_400
 ENDED: Final = 10_000  # ended sessions that are remembered; one more forgets the oldest
 _SALT_BYTES: Final = 16
 _MAX_ID: Final = 200
+_UNSTORED: Final = {"cache-control": "no-store"}
 
 
 class Sessions:
@@ -117,6 +118,3 @@ def session_routes(room: Room, sessions: Sessions, *, closed: bool) -> list[Rout
     path: Final = "/v1/session"
     handlers: list[tuple[str, Callable[..., object]]] = [("POST", begin), ("DELETE", end)]
     return [Route(path, handler, methods=[verb]) for verb, handler in handlers]
-
-
-_UNSTORED: Final = {"cache-control": "no-store"}

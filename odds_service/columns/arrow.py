@@ -1,5 +1,6 @@
 """Tables as Arrow schemas, and the one place that imports pyarrow."""
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -24,6 +25,13 @@ def arrow_type(kind: Type) -> Any:
     pa = pyarrow()
     made = {"time": lambda: pa.timestamp("us", tz="UTC"), "bool": pa.bool_, "string": pa.string}
     return made[kind]() if kind in made else getattr(pa, kind)()
+
+
+def batch_of(table: Table, cells: Mapping[str, Sequence[Any]]) -> Any:
+    """Return a RecordBatch of a table from the values of its columns."""
+    pa, schema = pyarrow(), arrow_schema(table)
+    arrays = [pa.array(cells[field.name], field.type) for field in schema]
+    return pa.record_batch(arrays, schema=schema)
 
 
 @cache

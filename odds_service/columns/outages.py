@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from odds_service.columns.arrow import arrow_schema, pyarrow
+from odds_service.columns.arrow import batch_of
 from odds_service.columns.decoding import AT, Row
 from odds_service.columns.schema import OUTAGES
 from odds_service.filters.selection import EVERYTHING, Selection
@@ -47,6 +47,4 @@ def outages_batch(rows: Sequence[Row], selection: Selection = EVERYTHING) -> Any
         }
         for name, value in cells.items():
             found[name].append(value)
-    pa, schema = pyarrow(), arrow_schema(OUTAGES)
-    arrays = [pa.array(found[field.name], field.type) for field in schema]
-    return pa.record_batch(arrays, schema=schema)
+    return batch_of(OUTAGES, found)

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from odds_service.columns.prices import PriceColumns
 from odds_service.filters.selection import EVERYTHING, Selection
+from odds_service.filters.stored import filter_of
 from odds_service.store import HistoryFilter, LogRows
 
 PAGE_ROWS: Final = 5_000  # rows of the log that a reader holds at once; more cost more CPU each
@@ -60,7 +61,7 @@ class ColumnReader:
         self._ask = ask
         self._in_thread = in_thread
         self._columns = PriceColumns(selection)
-        self._only = _filter_of(selection)
+        self._only = filter_of(selection)
         self._after = after
         self._page_rows = page_rows
 
@@ -83,13 +84,3 @@ class ColumnReader:
         batch = await self._in_thread(columns.batch, found.rows)
         self._after = found.upto
         return Page(batch, after, found.upto)
-
-
-def _filter_of(selection: Selection) -> HistoryFilter:
-    """Return the part of a selection that the database applies."""
-    return HistoryFilter(
-        event_ids=selection.event_ids or frozenset(),
-        sources=selection.sources or frozenset(),
-        bookmakers=selection.bookmakers or frozenset(),
-        markets=selection.markets or frozenset(),
-    )

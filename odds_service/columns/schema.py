@@ -11,7 +11,7 @@ Type = Literal["int64", "float64", "string", "bool", "time"]
 
 
 class Column(Struct, frozen=True):
-    """A column: its name, its type, and whether values are missing where they do not apply."""
+    """A column by its name, with its type. A value that does not apply is null."""
 
     name: str
     type: Type
@@ -28,12 +28,13 @@ class Table(Struct, frozen=True):
         return [column.name for column in self.columns]
 
 
-def _table(name: str, **types: Type) -> Table:
+def table(name: str, **types: Type) -> Table:
+    """Return a table with columns of these names and types."""
     return Table(name, tuple(Column(each, kind) for each, kind in types.items()))
 
 
 # One row for each outcome of a market before or after a change, in the order of revisions.
-PRICES: Final = _table(
+PRICES: Final = table(
     "prices",
     revision="int64",
     observed_at="time",
@@ -67,7 +68,7 @@ PRICES: Final = _table(
 )
 
 # One row for each change of a source's state.
-OUTAGES: Final = _table(
+OUTAGES: Final = table(
     "outages",
     revision="int64",
     observed_at="time",

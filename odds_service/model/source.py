@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+_ASSUMED_INTERVAL_S: Final = 60.0  # where nothing tells it
 STALE_AFTER_INTERVALS: Final = 3  # a source without a success for this many intervals is STALE
 DOWN_AFTER_FAILURES: Final = 5  # a source with this many consecutive failures is DOWN
 
@@ -108,6 +109,11 @@ def judged_status(state: SourceState, boot_s: float) -> SourceStatus:
     if boot_s - state.success_boot_s > STALE_AFTER_INTERVALS * state.interval_s:
         return SourceStatus.STALE
     return SourceStatus.UP
+
+
+def assumed_up(source: str) -> SourceState:
+    """Return the state assumed for a source whose state of a past time is not known."""
+    return SourceState(source=source, interval_s=_ASSUMED_INTERVAL_S, status=SourceStatus.UP)
 
 
 def event_interval_s(state: SourceState, starts_in_s: float) -> float:

@@ -7,7 +7,7 @@ from typing import Final
 from odds_service.cache import CacheView
 from odds_service.model.cursor import Cursor
 from odds_service.model.snapshot import EventOdds
-from odds_service.model.source import SourceState, SourceStatus
+from odds_service.model.source import SourceState, assumed_up
 from odds_service.serving.errors import Refused, StatusCode, bad_request, refused, unavailable
 from odds_service.serving.parts import Past
 from odds_service.serving.selection import checked_time
@@ -16,7 +16,6 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 # A caller's clock may be this far ahead of ours; a time further ahead is a mistake.
 CLOCKS_APART: Final = timedelta(seconds=2)
-_UNKNOWN_INTERVAL_S: Final = 60.0  # assumed for a source without a state from that time
 
 
 async def view_as_of(
@@ -53,10 +52,9 @@ async def view_as_of(
 def judged(states: Iterable[SourceState], entries: Iterable[EventOdds]) -> dict[str, SourceState]:
     """Return the states of all sources of past odds; one without a known state counts as up."""
     shown = {source for entry in entries for source, _ in entry.bookmakers}
-    return {
-        source: SourceState(source=source, interval_s=_UNKNOWN_INTERVAL_S, status=SourceStatus.UP)
-        for source in shown
-    } | {state.source: state for state in states}
+    return {source: assumed_up(source) for source in shown} | {
+        state.source: state for state in states
+    }
 
 
 def _revision_of(server: ServerContext, cursor: pb.Cursor) -> int:

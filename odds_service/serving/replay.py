@@ -22,13 +22,12 @@ from odds_service.serving.reading import piece_of
 from odds_service.serving.server_context import ServerContext
 from odds_service.serving.span import not_kept, span
 from odds_service.serving.stored import StoredLog, StoredPage
-from odds_service.serving.watch_options import HEARTBEAT_S, duration
+from odds_service.serving.watch_options import HEARTBEAT_S, RESUME_AFTER_S, duration
 from odds_service.wire.encode import source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, delimited, timestamp
 
 _IMAGE: Final = bytes_tag(pb.ReplayResponse.IMAGE_FIELD_NUMBER)
-_RESUME_AFTER_S: Final = 1.0  # about as long as a restart takes
 
 
 class _Store(History, Past, Protocol):
@@ -266,7 +265,7 @@ class Replay:
             cursor=self._cursor(self._told),
             prev_revision=self._told,
             reason="server_stopping",
-            retry_after=duration(_RESUME_AFTER_S),
+            retry_after=duration(RESUME_AFTER_S),
             durable_revision=self._durable,
         )
         return pb.ReplayResponse(closing=closing).SerializeToString()

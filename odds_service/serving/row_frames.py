@@ -1,16 +1,17 @@
 """The stored log as bytes of changes, straight from stored rows where a filter allows it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from odds_service.filters.filtering import select
 from odds_service.filters.selection import Selection
+from odds_service.filters.stored import filter_of
 from odds_service.model.change import ChangeKind, Reason
 from odds_service.serving import stored
 from odds_service.serving.parts import StoredRows
 from odds_service.serving.server_context import ServerContext
 from odds_service.storage.rows.history import UNSTORED, HistoryRow, changes_from
+from odds_service.storage.schema import from_microseconds
 from odds_service.store import LOG_COLUMNS, LogRows
 from odds_service.wire.encode import change_wire
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -20,7 +21,6 @@ from odds_service.wire.wire_fields import bytes_tag, delimited
 _CHANGES: Final = bytes_tag(pb.HistoryPage.CHANGES_FIELD_NUMBER)
 _KIND, _REASON = LOG_COLUMNS.index("kind"), LOG_COLUMNS.index("reason")
 _ADDED, _REMOVED = int(ChangeKind.ADDED), int(ChangeKind.REMOVED)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Frame(NamedTuple):
@@ -58,7 +58,7 @@ class RowFrames:
         self._server = server
         self._store = store
         self._selection = selection
-        self._only = stored.filter_of(selection)
+        self._only = filter_of(selection)
         self._after = after
 
     async def next_page(self, upto: int) -> FramePage:
@@ -115,7 +115,7 @@ def _stored(row: Sequence[Any]) -> HistoryRow:
     cells = dict(zip(LOG_COLUMNS, row, strict=True))
     for name in ("detected_at", "observed_at"):
         if isinstance(cells[name], int):
-            cells[name] = _EPOCH + timedelta(microseconds=cells[name])
+            cells[name] = from_microseconds(cells[name])
     return HistoryRow(status=None, **cells | {"ended": None})
 
 

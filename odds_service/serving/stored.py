@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from odds_service.errors import BelowFloor
 from odds_service.filters.filtering import Captured, Place, Selected, select
 from odds_service.filters.selection import Selection
+from odds_service.filters.stored import filter_of
 from odds_service.model.change import Change, ChangeKind, EventChange, Reason
 from odds_service.model.event import Event
 from odds_service.serving.errors import StatusCode, refused
@@ -174,17 +175,6 @@ class StoredLog:
             for (source, bookmaker), odds in entry.bookmakers.items()
             for key, market in odds.markets.items()
         }
-
-
-def filter_of(selection: Selection, event_ids: frozenset[str] | None = None) -> HistoryFilter:
-    """Return the filter for the database; `event_ids` replaces the selection's own."""
-    return HistoryFilter(
-        event_ids=event_ids or selection.event_ids or frozenset(),
-        sources=selection.sources or frozenset(),
-        bookmakers=selection.bookmakers or frozenset(),
-        markets=selection.markets or frozenset(),
-        ended=False,
-    )
 
 
 def _begins_a_move(change: Change) -> bool:

@@ -20,7 +20,7 @@ from odds_service.serving.pending_image import PendingImage
 from odds_service.serving.reading import Piece, piece_of
 from odds_service.serving.server_context import ServerContext
 from odds_service.serving.stored_stretch import HistoryGap, StoredStretch, gap_after
-from odds_service.serving.watch_options import duration
+from odds_service.serving.watch_options import RESUME_AFTER_S, duration
 from odds_service.stream import actions
 from odds_service.stream.actions import Finish, SendChanges, Wait
 from odds_service.stream.delivery import delivery_of
@@ -33,7 +33,6 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
 
 IMAGE_STALL_S: Final = 30.0  # the longest that an image keeps old odds alive for a stalled reader
-_RESUME_AFTER_S: Final = 1.0  # about as long as a restart takes
 
 
 class Watch:
@@ -318,7 +317,7 @@ class Watch:
                 cursor=self._cursor(action.revision),
                 prev_revision=action.prev,
                 reason="server_stopping",
-                retry_after=duration(_RESUME_AFTER_S),
+                retry_after=duration(RESUME_AFTER_S),
                 durable_revision=self._told(),
             )
         )

@@ -10,6 +10,7 @@ from odds_service.stream.options import ImageMode, SlowReaderPolicy, WatchOption
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 HEARTBEAT_S: Final = 10.0
+RESUME_AFTER_S: Final = 1.0  # at a stop; about as long as a restart takes
 HEARTBEAT_BOUNDS_S: Final = (0.5, 60.0)
 CONFLATE_BOUNDS_S: Final = (0.05, 60.0)
 

@@ -10,12 +10,11 @@ from odds_service.model.source import (
     STALE_AFTER_INTERVALS,
     SourceState,
     SourceStatus,
+    assumed_up,
     event_interval_s,
 )
 
 T = TypeVar("T")
-
-_UNKNOWN_INTERVAL_S: Final = 60.0  # assumed for a source without a state from that time
 
 # Reasons for which odds go although nobody saw that they are offered no more.
 _UNSEEN: Final = frozenset(
@@ -122,7 +121,7 @@ def at_start(
         looked_at: the last look of the source at the event, not after the start.
         start_time: the start of the event.
     """
-    known = state or SourceState(source="", interval_s=_UNKNOWN_INTERVAL_S, status=SourceStatus.UP)
+    known = state or assumed_up("")
     age_s = (start_time - looked_at).total_seconds()
     if known.status is not SourceStatus.UP:
         return AtStart.NOT_KNOWN

@@ -25,7 +25,7 @@ def closing_of(memory: Memory, event_id: str) -> Iterator[ClosingOdds]:
         and change.revision not in memory.refused
         and (isinstance(change, MarketChange) or change.kind is ChangeKind.EVENT_ENDED)
     ]
-    states = _states(memory, start_time)
+    looks = _Looks(memory, event_id, start_time)
     offers = last_offers(steps, start_time)
     for place in sorted(offers):
         offer = offers[place]
@@ -40,13 +40,13 @@ def closing_of(memory: Memory, event_id: str) -> Iterator[ClosingOdds]:
             captures, change.snapshot_id, offer.replaced_at, change.observed_at, start_time
         )
         if overwritten:
-            confirmed_at = _last_look(memory, event_id, change.source, confirmed_at, start_time)
+            confirmed_at = looks.last(change.source, confirmed_at)
         looked_at = confirmed_at
         if gone is not None:
             looked_at, _ = last_seen(
                 captures, offer.replaced_at or 0, None, gone.observed_at, start_time
             )
-            looked_at = _last_look(memory, event_id, change.source, looked_at, start_time)
+            looked_at = looks.last(change.source, looked_at)
         yield ClosingOdds(
             event_id,
             start_time,
@@ -54,48 +54,56 @@ def closing_of(memory: Memory, event_id: str) -> Iterator[ClosingOdds]:
             change.bookmaker,
             change.after,
             confirmed_at,
-            at_start(offer, states.get(change.source), looked_at, start_time),
+            at_start(offer, looks.states.get(change.source), looked_at, start_time),
             looked_at,
             None if offer.opening is None else offer.opening.after,
         )
 
 
-def _last_look(
-    memory: Memory, event_id: str, source: str, seen_at: datetime, start_time: datetime
-) -> datetime:
-    """Return the time of a source's last look at an event before its start.
+class _Looks:
+    """The looks of sources at an event before its start; the twin of storage.reads.looks.
 
-    Args:
-        memory: the data.
-        event_id: the event.
-        source: a source that carries it.
-        seen_at: a known look at or before the start; never later than the result.
-        start_time: the event's start.
+    Attributes:
+        states: the known states of sources at the start.
     """
-    carried = memory.carried.get((event_id, source))
-    pulls = set() if carried is None else {carried.listing, carried.source_event_id}
-    looks = [
-        run.finished_at
-        for run in successes(memory, seen_at, start_time)
-        if run.source == source and run.listing in pulls
-    ]
-    runs = memory.runs
-    if looks or (runs and min(started_at for started_at, _, _ in runs) <= seen_at):
-        return max(looks, default=seen_at)
-    return _earliest_look(memory, source, seen_at, start_time)
 
+    def __init__(self, memory: Memory, event_id: str, start_time: datetime) -> None:
+        self.states = _states(memory, start_time)
+        self._memory = memory
+        self._event_id = event_id
+        self._start_time = start_time
 
-def _earliest_look(
-    memory: Memory, source: str, seen_at: datetime, start_time: datetime
-) -> datetime:
-    """Return the earliest possible time of the last look, when the record of pulls is gone."""
-    state = _states(memory, start_time).get(source)
-    if state is None:
-        return seen_at
-    bound = earliest_success(state, start_time, seen_at)
-    if state.status is SourceStatus.UP and not _answered(memory, source, bound, start_time):
-        return seen_at  # the service may have been stopped, of which the log says nothing
-    return bound
+    def last(self, source: str, seen_at: datetime) -> datetime:
+        """Return the time of a source's last look at the event before its start.
+
+        Args:
+            source: a source that carries it.
+            seen_at: a known look at or before the start; never later than the result.
+        """
+        memory = self._memory
+        carried = memory.carried.get((self._event_id, source))
+        pulls = set() if carried is None else {carried.listing, carried.source_event_id}
+        looks = [
+            run.finished_at
+            for run in successes(memory, seen_at, self._start_time)
+            if run.source == source and run.listing in pulls
+        ]
+        runs = memory.runs
+        if looks or (runs and min(started_at for started_at, _, _ in runs) <= seen_at):
+            return max(looks, default=seen_at)
+        return self._earliest(source, seen_at)
+
+    def _earliest(self, source: str, seen_at: datetime) -> datetime:
+        """Return the earliest possible time of the last look: the record of pulls is gone."""
+        state, start_time = self.states.get(source), self._start_time
+        if state is None:
+            return seen_at
+        bound = earliest_success(state, start_time, seen_at)
+        if state.status is SourceStatus.UP and not _answered(
+            self._memory, source, bound, start_time
+        ):
+            return seen_at  # the service may have been stopped, of which the log says nothing
+        return bound
 
 
 def _answered(memory: Memory, source: str, since: datetime, until: datetime) -> bool:

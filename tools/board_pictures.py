@@ -5,12 +5,10 @@ each picture is below MOST_BYTES, so that a clone stays small.
 """
 
 import base64
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tools.chromium import chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -45,23 +43,6 @@ def shots(event: str) -> list[Shot]:
     ]
 
 
-@contextmanager
-def chromium() -> Iterator["Browser"]:
-    """Start Debian's Chromium without a window; a program that has none is told so."""
-    from playwright.sync_api import sync_playwright
-
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        raise SystemExit("chromium is not installed; the pictures of the board need it")
-    arguments = ["--disable-dev-shm-usage"]
-    if os.geteuid() == 0:
-        arguments.append("--no-sandbox")  # Chromium has none for root
-    with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=found, args=arguments)
-        yield browser
-        browser.close()
-
-
 def make_pictures(address: str, event: str, folder: Path) -> None:
     """Make all pictures of the board.
 
@@ -71,7 +52,8 @@ def make_pictures(address: str, event: str, folder: Path) -> None:
         folder: Where the pictures go, as NAME.webp.
 
     Raises:
-        SystemExit: A picture is larger than MOST_BYTES, or Chromium is not there.
+        SystemExit: A picture is larger than MOST_BYTES.
+        RuntimeError: Chromium is not there.
     """
     with chromium() as browser:
         for shot in shots(event):

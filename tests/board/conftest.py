@@ -1,20 +1,18 @@
 """Chromium for the tests of the board; they are skipped where it is not installed."""
 
-import asyncio
-import os
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from tests.board.rig import BoardRig
+from tools.chromium import chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 SLOW_MS: Final = 60_000  # a machine that is four times too busy
 
 Opens = Callable[..., "Page"]
@@ -27,23 +25,12 @@ def browser() -> Iterator["Browser"]:
     Playwright's loop counts as running in this thread until the end, where tests of other modules
     could open no bridge.
     """
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    arguments = ["--disable-dev-shm-usage"]
-    if os.geteuid() == 0:
-        arguments.append("--no-sandbox")  # Chromium has none for root
-    running = playwright.sync_playwright()
-    with pytest.MonkeyPatch.context() as patch:
-        # trio-asyncio's policy would make a loop of its own kind, which runs nothing inside itself.
-        patch.setattr(asyncio, "new_event_loop", asyncio.SelectorEventLoop)
-        begun = running.__enter__()
-    try:
-        started = begun.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield started
-        started.close()
-    finally:
-        running.__exit__()
+    with ExitStack() as stack:
+        try:
+            begun = stack.enter_context(chromium())
+        except RuntimeError as error:
+            pytest.skip(str(error))
+        yield begun
 
 
 @pytest.fixture

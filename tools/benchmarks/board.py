@@ -16,7 +16,6 @@ import msgspec
 import typer
 
 from tools.benchmarks.board_page import (
-    chromium,
     events_of,
     open_list,
     open_match,
@@ -29,6 +28,7 @@ from tools.benchmarks.part import Part
 from tools.benchmarks.processes import READY_S, Helper, helper
 from tools.benchmarks.service import settings_file
 from tools.benchmarks.watch_wire import Answer, Ask
+from tools.chromium import chromium
 
 AT_ONCE: Final = 6  # requests of each source
 SOON_S: Final = 0.5  # between two fetches of the odds of an event that starts soon

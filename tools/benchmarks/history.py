@@ -23,13 +23,12 @@ from odds_service.columns.reading import PAGE_ROWS
 from odds_service.columns.schema import PRICES
 from odds_service.filters.selection import EVERYTHING
 from odds_service.storage import open_store
-from odds_service.store import LOG_COLUMNS, WriteGroup, unreported
+from odds_service.store import LOG_COLUMNS, unreported
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tools.benchmarks.figures import Bounds, Measured, Report, at_most, settle
-from tools.benchmarks.load import Load, settings_of
 from tools.benchmarks.part import Part
 from tools.benchmarks.processes import Helper, helper
-from tools.benchmarks.storage import Changes, grouped
+from tools.benchmarks.storage import filled
 
 RAW, EXPORT = "CPU of raw rows and ready columns", "CPU of the export"
 SERVER, COLUMNS = "CPU of the server, a change", "CPU of the server as columns, a change"
@@ -46,11 +45,11 @@ def measure(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         database = folder / "odds.db"
-        stored = trio.run(_fill, database, changes)
+        stored = trio.run(filled, database, changes)
         settle()
         size, rows = _export(database, folder / "first.parquet")
         ready = parquet.read_table(folder / "first.parquet")
-        with helper("tools.benchmarks.history_server", database) as server:
+        with helper("tools.benchmarks.stored_server", database) as server:
             for turn in bounds.turns():
                 found.add(RAW, _cpu_ms(partial(_raw, database, ready)), "ms")
                 path = folder / f"{turn}.parquet"
@@ -62,19 +61,6 @@ def measure(
     found.ratio("client library, of the bare stub", CLIENT, STUB, at_most(2.0))
     found.aim(SERVER, at_most(20.0))
     return found.report(changes=stored, rows=rows)
-
-
-async def _fill(path: Path, wanted: int) -> int:
-    """Store at least so many changes; return their number."""
-    made = Changes(Load(settings_of(60, 4, 20, 0.4)))
-    stored = 0
-    async with open_bridge(), open_store(f"sqlite:///{path}") as store:
-        await store.begin()
-        while stored < wanted:
-            for group in grouped(await made.cycle()):
-                await store.write(WriteGroup(group))
-                stored = group[-1].last_revision
-    return stored
 
 
 def _cpu_ms(work: Callable[[], object]) -> float:

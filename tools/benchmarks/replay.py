@@ -10,16 +10,12 @@ from typing import Annotated, Final
 import trio
 import typer
 
-from odds_service.bridge import open_bridge
 from odds_service.client import connect, open_sync_client
-from odds_service.storage import open_store
-from odds_service.store import WriteGroup
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tools.benchmarks.figures import Bounds, Measured, Report, at_most, settle
-from tools.benchmarks.load import Load, settings_of
 from tools.benchmarks.part import Part
 from tools.benchmarks.processes import helper
-from tools.benchmarks.storage import Changes, grouped
+from tools.benchmarks.storage import filled
 
 SERVER, HISTORY = "CPU of the server, a change", "CPU of the server for GetHistory, a change"
 STUB, CLIENT = "CPU of the bare stub, a change", "CPU of the client with its map, a change"
@@ -35,9 +31,9 @@ def measure(
     found = Measured("replay", "a whole history from SQLite, replayed over gRPC")
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "odds.db"
-        stored = trio.run(_fill, database, changes)
+        stored = trio.run(filled, database, changes)
         settle()
-        with helper("tools.benchmarks.replay_server", database, stored) as server:
+        with helper("tools.benchmarks.stored_server", database) as server:
             address = server.ready["address"]
             with connect(address) as stub, open_sync_client(address) as client:
 
@@ -65,19 +61,6 @@ def measure(
     found.aim(SERVER, at_most(_MOST_US))
     found.aim(CLIENT, at_most(_MOST_US))
     return found.report(changes=stored)
-
-
-async def _fill(path: Path, wanted: int) -> int:
-    """Store at least so many changes; return their number."""
-    made = Changes(Load(settings_of(60, 4, 20, 0.4)))
-    stored = 0
-    async with open_bridge(), open_store(f"sqlite:///{path}") as store:
-        await store.begin()
-        while stored < wanted:
-            for group in grouped(await made.cycle()):
-                await store.write(WriteGroup(group))
-                stored = group[-1].last_revision
-    return stored
 
 
 def _cpu_us(work: "Callable[[], Iterator[object]]", changes: int) -> float:

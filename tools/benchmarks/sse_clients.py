@@ -17,6 +17,7 @@ from typing import Final, cast
 import msgspec
 
 from tools.benchmarks.processes import tell
+from tools.benchmarks.reaching import Reaching
 from tools.benchmarks.watch_wire import Answer, Ask
 
 _ID: Final = b"\nid: "
@@ -66,16 +67,15 @@ class Reader(asyncio.Protocol):
             self.opened.set_result(None)
 
 
-class Clients:
+class Clients(Reaching):
     """The streams of this process."""
 
     def __init__(self, address: str) -> None:
+        super().__init__()
         self._host, _, port = address.rpartition(":")
         self._port = int(port)
         self._readers: list[Reader] = []
         self._opening = asyncio.Semaphore(AT_ONCE)
-        self._target = self._short = 0
-        self._there = asyncio.Event()
         self.lost = 0
         self.reset()
 
@@ -102,10 +102,7 @@ class Clients:
 
     def reached(self, reader: Reader, revision: int) -> None:
         """Note the last id of a stream."""
-        if (reader.at or 0) < self._target <= revision:
-            self._short -= 1
-            if self._short == 0:
-                self._there.set()
+        self._moved(reader.at or 0, revision)
         reader.at = revision
 
     def took(self, text: bytes, messages: int) -> None:
@@ -121,18 +118,6 @@ class Clients:
         data = text[text.rfind(b"data: ") + 6 :]
         if b"\r\n" not in data:  # else a frame lies within
             json.loads(data)
-
-    async def reach(self, revision: int, within_s: float) -> None:
-        """Wait until all streams have reached a revision."""
-        self._target, self._short = revision, self.behind(revision)
-        self._there.clear()
-        if not self._short:
-            return
-        try:
-            async with asyncio.timeout(within_s):
-                await self._there.wait()
-        except TimeoutError:
-            return
 
     def behind(self, revision: int) -> int:
         """Return the number of streams that have not reached it."""

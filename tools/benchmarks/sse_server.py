@@ -5,12 +5,9 @@ that it lacks), then takes the commands of watch_wire.
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 import sys
-import threading
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -31,41 +28,21 @@ from odds_service.service import SWITCH_INTERVAL_S
 from odds_service.wire.encode import change_wire
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tools.benchmarks.processes import tell
-from tools.benchmarks.watch_server import Odds, Ours, obey
+from tools.benchmarks.watch_server import BareFeed, Ours, obey
 from tools.benchmarks.watch_wire import EPOCH
 
 PATH: Final = "/v1/changes"
-_KEPT: Final = 20_000  # events for readers that are behind
 
 
-class Bare:
+class Bare(BareFeed):
     """The ceiling: ready events of the same size, sent by Starlette on hypercorn.
 
     It publishes as ours does and wakes each stream once a batch, but encodes nothing.
     """
 
     def __init__(self) -> None:
-        self.odds = Odds()
-        self.address = ""
-        self._head = 1
-        self._made = 0
-        self._events: deque[bytes] = deque(maxlen=_KEPT)
+        super().__init__()
         self._text = b""
-        self._subscribers = 0
-        self._ready = threading.Event()
-        self._waiting: set[asyncio.Future[None]] = set()
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        thread = threading.Thread(target=self._serve, daemon=True)
-        thread.start()
-        await trio.to_thread.run_sync(self._ready.wait)
-        yield
-
-    def _serve(self) -> None:
-        self._loop = loop = asyncio.SelectorEventLoop()
-        asyncio.set_event_loop(loop)
-        loop.run_until_complete(self._main())
 
     async def _main(self) -> None:
         listener = socket.create_server(("127.0.0.1", 0), backlog=1_024)
@@ -88,12 +65,10 @@ class Bare:
             at = self._made
             while True:
                 while at < self._made:
-                    event = self._events[len(self._events) - (self._made - at)]
+                    event = self._pieces[len(self._pieces) - (self._made - at)]
                     at += 1
                     yield event
-                future = self._loop.create_future()
-                self._waiting.add(future)
-                await future
+                await self._next()
         finally:
             self._subscribers -= 1
 
@@ -110,22 +85,7 @@ class Bare:
             message = pb.WatchChangesResponse(changes=body).SerializeToString()
             event = asyncio.run(Events().event(message))
             self._text = event.partition(b"data: ")[2].removesuffix(b"\n\n")
-        event = _event(self._head, b"changes", self._text)
-        self._loop.call_soon_threadsafe(self._wake, event)
-
-    def _wake(self, event: bytes) -> None:
-        self._events.append(event)
-        self._made += 1
-        waiting, self._waiting = self._waiting, set()
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    def subscribers(self) -> int:
-        return self._subscribers
-
-    def head(self) -> int:
-        return self._head
+        self._publish(_event(self._head, b"changes", self._text))
 
 
 def _event(head: int, kind: bytes, text: bytes) -> bytes:

@@ -111,6 +111,19 @@ def grouped(batches: Sequence[Commit]) -> Iterator[list[Commit]]:
         yield group
 
 
+async def filled(path: Path, wanted: int) -> int:
+    """Store at least so many changes in a new SQLite database; return their number."""
+    made = Changes(Load(settings_of(60, 4, 20, 0.4)))
+    stored = 0
+    async with open_bridge(), open_store(f"sqlite:///{path}") as store:
+        await store.begin()
+        while stored < wanted:
+            for group in grouped(await made.cycle()):
+                await store.write(WriteGroup(group))
+                stored = group[-1].last_revision
+    return stored
+
+
 @contextmanager
 def engines(folder: Path) -> Iterator[list[Engine]]:
     """Yield both engines; the server flushes as in production."""

@@ -18,6 +18,7 @@ import msgspec
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, varint
 from tools.benchmarks.processes import tell
+from tools.benchmarks.reaching import Reaching
 from tools.benchmarks.watch_wire import BOOKMAKERS, EPOCH, Answer, Ask
 
 # How Changes begin, and their cursor: these clients must cost little beside the server.
@@ -41,15 +42,14 @@ def _number(data: bytes, at: int) -> int:
         shift += 7
 
 
-class Clients:
+class Clients(Reaching):
     """The streams of this process."""
 
     def __init__(self, address: str, kind: str) -> None:
+        super().__init__()
         self._address = address
         self._prev = kind == "ours"  # the bare feed has no prev_revision
         self._filtered = False
-        self._target = self._short = 0
-        self._there = asyncio.Event()
         self._channels: list[grpc.aio.Channel] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._at: dict[int, int] = {}
@@ -129,10 +129,7 @@ class Clients:
             self._changes += self._at[place] - before
 
     def _reach(self, place: int, revision: int) -> None:
-        if self._at.get(place, 0) < self._target <= revision:
-            self._short -= 1
-            if self._short == 0:
-                self._there.set()
+        self._moved(self._at.get(place, 0), revision)
         self._at[place] = revision
 
     def _note(self, latency_ms: float) -> None:
@@ -142,18 +139,6 @@ class Clients:
             self._latency_ms.append(latency_ms)
         elif (place := random.randrange(self._seen)) < SAMPLES:
             self._latency_ms[place] = latency_ms
-
-    async def reach(self, revision: int, within_s: float) -> None:
-        """Wait until all streams have reached a revision."""
-        self._target, self._short = revision, self.behind(revision)
-        self._there.clear()
-        if not self._short:
-            return
-        try:
-            async with asyncio.timeout(within_s):
-                await self._there.wait()
-        except TimeoutError:
-            return
 
     def behind(self, revision: int) -> int:
         """Return the number of streams that have not reached it."""

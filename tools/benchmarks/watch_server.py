@@ -11,6 +11,7 @@ import resource
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -45,6 +46,7 @@ from tools.benchmarks.watch_wire import BOOKMAKERS, EPOCH, SETTINGS, Do, Done
 EVENTS: Final = 20
 LINES: Final = 4  # markets of a bookmaker
 MOST_JOINED: Final = 64  # batches in one message of the bare feed, as ours reads
+_KEPT: Final = 20_000  # pieces for streams that are behind
 _NOON: Final = datetime(2026, 8, 4, 12, tzinfo=UTC)
 _OUTCOMES: Final = (Outcome("over", "Over", 1.9, True),)  # one-sided: a change of some 160 bytes
 _CHANGES: Final = bytes_tag(pb.WatchChangesResponse.CHANGES_FIELD_NUMBER)
@@ -175,16 +177,19 @@ def _no_status() -> ServiceStatus:
     raise NotImplementedError
 
 
-class Bare:
-    """The ceiling: a deque of encoded batches, a cursor per subscriber, one wake-up a batch."""
+class BareFeed(ABC):
+    """A feed of ready pieces in a thread of its own, which wakes each stream once a piece.
+
+    Attributes:
+        address: Where it serves, once it runs.
+    """
 
     def __init__(self) -> None:
         self.odds = Odds()
         self.address = ""
         self._head = 1
-        self._batches: deque[bytes] = deque(maxlen=20_000)
+        self._pieces: deque[bytes] = deque(maxlen=_KEPT)
         self._made = 0
-        self._joined: tuple[int, int, bytes] = (0, 0, b"")
         self._subscribers = 0
         self._ready = threading.Event()
         self._waiting: set[asyncio.Future[None]] = set()
@@ -200,6 +205,45 @@ class Bare:
         self._loop = loop = asyncio.SelectorEventLoop()
         asyncio.set_event_loop(loop)
         loop.run_until_complete(self._main())
+
+    @abstractmethod
+    async def _main(self) -> None:
+        """Serve for ever; set `address`, then `_ready`."""
+
+    @abstractmethod
+    def publish(self, count: int) -> None:
+        """Publish so many changes in one piece."""
+
+    def _publish(self, piece: bytes) -> None:
+        self._loop.call_soon_threadsafe(self._wake, piece)
+
+    def _wake(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._made += 1
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def _next(self) -> "asyncio.Future[None]":
+        """Return what is done with the next piece."""
+        future = self._loop.create_future()
+        self._waiting.add(future)
+        return future
+
+    def subscribers(self) -> int:
+        return self._subscribers
+
+    def head(self) -> int:
+        return self._head
+
+
+class Bare(BareFeed):
+    """The ceiling: a deque of encoded batches, a cursor per subscriber, one wake-up a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._joined: tuple[int, int, bytes] = (0, 0, b"")
 
     async def _main(self) -> None:
         handler = grpc.unary_stream_rpc_method_handler(self._watch)
@@ -224,17 +268,15 @@ class Bare:
                     message = self._message(cursor, upto)
                     cursor = upto
                     await context.write(message)
-                future = self._loop.create_future()
-                self._waiting.add(future)
-                await future
+                await self._next()
         finally:
             self._subscribers -= 1
 
     def _message(self, cursor: int, upto: int) -> bytes:
         """Return the batches after a cursor, joined once for all subscribers at that cursor."""
         if self._joined[:2] != (cursor, upto):
-            first = len(self._batches) - (self._made - cursor)
-            some = islice(self._batches, first, first + upto - cursor)
+            first = len(self._pieces) - (self._made - cursor)
+            some = islice(self._pieces, first, first + upto - cursor)
             body = b"".join(some)
             self._joined = cursor, upto, _CHANGES + varint(len(body)) + body
         return self._joined[2]
@@ -247,21 +289,7 @@ class Bare:
             cursor=pb.Cursor(epoch=EPOCH, revision=self._head), durable_revision=self._head
         ).SerializeToString()
         batch = b"".join([*map(change_wire, changes), tail])
-        self._loop.call_soon_threadsafe(self._wake, batch)
-
-    def _wake(self, batch: bytes) -> None:
-        self._batches.append(batch)
-        self._made += 1
-        waiting, self._waiting = self._waiting, set()
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    def subscribers(self) -> int:
-        return self._subscribers
-
-    def head(self) -> int:
-        return self._head
+        self._publish(batch)
 
 
 def cpu_s() -> float:

@@ -1,7 +1,7 @@
-"""The server of the benchmark `replay`: a SQLite database over gRPC, in a process of its own.
+"""The server of the benchmarks `history` and `replay`: a SQLite database over gRPC, on its own.
 
-`python -m tools.benchmarks.replay_server PATH REVISION` prints `{"address": …}` and serves until
-its standard input ends.
+`python -m tools.benchmarks.stored_server PATH` prints `{"address": …}` and serves until its
+standard input ends.
 """
 
 import sys
@@ -26,10 +26,10 @@ def _no_status() -> ServiceStatus:
     raise NotImplementedError
 
 
-async def main(path: str, revision: str) -> None:
+async def main(path: str) -> None:
     """Serve until stdin ends."""
     async with open_bridge(), open_store(f"sqlite:///{path}", owner=False) as store:
-        feed = ChangeFeed("benchmark", int(revision))
+        feed = ChangeFeed("benchmark", (await store.extent()).durable)
         async with trio.open_nursery() as nursery:
             parts = ServingParts(
                 cache=OddsCache(feed, sources=[]),
@@ -50,4 +50,4 @@ async def main(path: str, revision: str) -> None:
 if __name__ == "__main__":
     configure_logs("warning", "auto")
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    trio.run(main, sys.argv[1], sys.argv[2])
+    trio.run(main, sys.argv[1])

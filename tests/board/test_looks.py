@@ -13,6 +13,8 @@ from tests.board.test_match import cell
 from tests.board.waiting import wait_for_derby
 
 LEAST_CONTRAST: Final = 4.5  # WCAG 2.1, level AA
+# Classes of the page while its stream is down, and while replies are late.
+WEAKER: Final = (["offline"], ["late"], ["offline", "late"])
 
 FAINT: Final = (Path(__file__).parent / "faint.js").read_text("utf-8")
 
@@ -43,6 +45,10 @@ def test_all_text_has_enough_contrast(rig: BoardRig, open_page: Opens, scheme: s
         page.goto(place if place.startswith("http") else f"{rig.address}/{place}")
         page.locator(shown).first.wait_for()
         assert page.evaluate(FAINT, LEAST_CONTRAST) == [], place
+        for state in WEAKER:
+            page.evaluate("(state) => document.body.classList.add(...state)", state)
+            assert page.evaluate(FAINT, LEAST_CONTRAST) == [], f"{place} {state}"
+            page.evaluate("(state) => document.body.classList.remove(...state)", state)
 
 
 def beside(one: Any, other: Any, start: str, size: str) -> bool:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import trio
 from pydantic import SecretStr
 
@@ -195,6 +196,11 @@ class BoardRig:
     def streams(self) -> int:
         """The number of open streams of changes."""
         return self.running.server.subscribers
+
+    def most_behind(self) -> int:
+        """Return the changes that the slowest stream is behind."""
+        streams = httpx.get(f"{self.address}/v1/status", timeout=30).json()["subscribers"]
+        return max(int(each.get("lagChanges", 0)) for each in streams)
 
     @property
     def head(self) -> int:

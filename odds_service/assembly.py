@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 
 import trio
@@ -30,7 +31,7 @@ from odds_service.restore import odds_on_boot_clock, starting_state
 from odds_service.sources.base import Source, asks_of
 from odds_service.sources.boundary import Limits
 from odds_service.storage import open_store
-from odds_service.store import Store, Stored
+from odds_service.store import Opening, Store, Stored
 from odds_service.watchdog import Watchdog
 
 
@@ -82,6 +83,7 @@ async def assemble(
     faults: BridgeFaults,
     watchdog: Watchdog,
     clock: Clock | None = None,
+    recorded_from: datetime | None = None,
 ) -> AsyncIterator[Parts]:
     """Open the database, load the cache from it and wire the parts; nothing runs yet.
 
@@ -91,6 +93,7 @@ async def assemble(
         faults: The count of errors that reached the asyncio loop of the database.
         watchdog: The watch over this thread; it spills what is not durable if it ends the process.
         clock: The source of all time; None for the machine's own clocks.
+        recorded_from: For an import, the time of its first recording.
 
     Raises:
         StorageError: The database cannot be used; the text names the reason.
@@ -104,7 +107,8 @@ async def assemble(
         migrate=database.migrate,
         spill_folder=database.spill_folder,
     ) as store:
-        stored = await store.begin()
+        opening = Opening(recorded_from=recorded_from, adopt=database.adopt)
+        stored = await store.begin(opening)
         feed = ChangeFeed(stored.epoch, stored.revision, detected_at=stored.last_detected_at)
         known = {state.source: state for state in stored.sources}
         asks = {source.name: asks_of(source) for source in sources}

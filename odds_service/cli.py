@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "unmapped": "List the markets that no table maps, the commonest first.",
     "history": "Print, export or draw stored changes in order, or print closing odds.",
     "value": "Value your own bets against the closing odds of each bookmaker, without its margin.",
+    "import": "Put recorded bodies into a database, as if the service had run at their times.",
     "export": "Write the history as tables: a folder that grows, or one file.",
     "refresh": "Fetch an event now from all its sources, and wait until the result is stored.",
     "reload": "Make the service read its settings again, and print what it did.",
@@ -39,9 +40,12 @@ COMMANDS: Final = {
 }
 # Commands that need the extra `server`, and modules that come with it alone.
 SERVER_COMMANDS: Final = frozenset(
-    {"serve", "demo", "replay", "config", "try", "sources", "db", "export"}
+    {"serve", "demo", "replay", "config", "try", "sources", "db", "import", "export"}
 )
-_PLACES: Final = {"try": "try_source"}  # commands whose modules have other names
+_PLACES: Final = {
+    "try": "try_source",
+    "import": "import_",
+}  # commands whose modules have other names
 SERVER_MODULES: Final = ("alembic", "grpc_health", "httpx", "pydantic_settings", "trio_asyncio")
 
 

@@ -167,6 +167,7 @@ class DatabaseSettings(_Section):
         url: `sqlite:///file.db`, `postgresql://user@host/name`, or `memory:` for trials, which
             loses everything at a restart.
         migrate: Whether to upgrade PostgreSQL's tables at the start (SQLite's always are).
+        adopt: Whether to start on a database whose last run was an import.
         queue_changes: The capacity of the write queue in changes; scraping holds while it is full.
         spill_folder: The folder for changes that the database did not take before a stop. None for
             the SQLite file's own folder, and for the working folder with PostgreSQL.
@@ -174,6 +175,7 @@ class DatabaseSettings(_Section):
 
     url: SecretStr = SecretStr(DEFAULT_DATABASE)
     migrate: bool = False
+    adopt: bool = False
     queue_changes: int = Field(default=100_000, ge=1)
     spill_folder: Path | None = None
 

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from odds_service.errors import StorageError
 from odds_service.model.asks import Asks
 from odds_service.model.change import Change, Commit
 from odds_service.model.event import Event
@@ -57,6 +58,43 @@ class Stored(Struct, frozen=True, kw_only=True):
     replayed: int = 0
     misfits: int = 0
     asks: dict[str, Asks] = {}
+
+
+class Opening(Struct, frozen=True, kw_only=True):
+    """The kind of a start, and what it accepts.
+
+    Attributes:
+        recorded_from: The time of the first recording that an import brings; None for a service.
+        adopt: Whether a service accepts a database whose last run was an import.
+    """
+
+    recorded_from: datetime | None = None
+    adopt: bool = False
+
+    def check(self, *, imported: bool, last_detected_at: datetime | None) -> None:
+        """Check the database before an epoch is opened.
+
+        Args:
+            imported: Whether its last run was an import.
+            last_detected_at: The time of its newest change; None if it has none.
+
+        Raises:
+            StorageError: The database holds imported odds that nobody adopted, or its log is
+                newer than the recordings.
+        """
+        first = self.recorded_from
+        if first is None:
+            if imported and not self.adopt:
+                raise StorageError(
+                    "the database was filled by `odds-service import`; start with --adopt"
+                    " (database.adopt) to put live odds behind the imported ones"
+                )
+        elif last_detected_at is not None and first <= last_detected_at:
+            raise StorageError(
+                f"the recordings begin at {first.isoformat()}, and the log of this database"
+                f" reaches {last_detected_at.isoformat()} already: nothing can be put before that;"
+                " import into a new database, or only what is later (--since)"
+            )
 
 
 class WriteGroup(Struct):
@@ -300,11 +338,14 @@ class Store(Protocol):
     All methods raise StorageUnavailable while the database does not answer.
     """
 
-    async def begin(self) -> Stored:
+    async def begin(self, opening: Opening = Opening()) -> Stored:  # immutable
         """Store the spill of the last stop, open a new epoch and return the stored state.
 
+        Args:
+            opening: the kind of the start.
+
         Raises:
-            StorageError: the spill cannot be read.
+            StorageError: the spill cannot be read, or `opening` does not accept the database.
         """
         ...
 

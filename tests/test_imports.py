@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 
 # A part may import parts of earlier layers and its own modules, but no part of its own layer.
 LAYERS: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"secrets", "early", "file_mark", "ports", "asgi"}),
+    frozenset({"secrets", "early", "file_mark", "ports", "asgi", "recorded_files"}),
     frozenset({"signals"}),
     frozenset({"model", "errors", "line_queue", "stack"}),
     frozenset({"clock", "config_errors"}),
@@ -32,7 +32,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"forgetting", "reporting"}),
     frozenset({"doors", "intake"}),
     frozenset({"reloading"}),
-    frozenset({"service", "client", "checking", "health"}),
+    frozenset({"service", "client", "checking", "health", "importing"}),
     frozenset({"commands"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),

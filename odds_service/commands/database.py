@@ -18,9 +18,11 @@ T = TypeVar("T")
 __all__ = ["Config", "Url", "database_settings", "on_bridge", "with_store"]
 
 
-def database_settings(config: Path | None, url: str | None) -> Settings:
+def database_settings(
+    config: Path | None, url: str | None, *, migrate: bool | None = None
+) -> Settings:
     """Return the settings of a file with another database. Raises SettingsError."""
-    return load_settings(config, database={"url": url})
+    return load_settings(config, database={"url": url, "migrate": migrate})
 
 
 def with_store(

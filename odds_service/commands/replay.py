@@ -17,9 +17,10 @@ from odds_service.commands.progress import progress
 from odds_service.commands.running import run_in_trio
 from odds_service.commands.text import counted
 from odds_service.demo.replay import Replay
-from odds_service.demo.series import ReplayError, Series
+from odds_service.demo.series import Series
 from odds_service.errors import SettingsError, first_in
 from odds_service.ports import offer_free
+from odds_service.recorded_files import RecordingError
 
 LOOK_S: Final = 0.5  # between two looks at the position
 
@@ -47,7 +48,7 @@ async def _replay(path: Path, host: str, port: int, speed: float | None, out: Ou
     try:
         with await trio.to_thread.run_sync(Series, path) as series:
             await _serve(Replay(series, speed=speed), series, host, port, out)
-    except (ReplayError, ValueError) as error:
+    except (RecordingError, ValueError) as error:
         raise SettingsError(str(error)) from error
 
 

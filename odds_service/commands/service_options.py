@@ -49,6 +49,9 @@ def service_settings(
     migrate: Annotated[
         bool | None, typer.Option("--migrate", help="Upgrade PostgreSQL's tables first.")
     ] = None,
+    adopt: Annotated[
+        bool | None, typer.Option("--adopt", help="Start on a database that an import filled.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, json or pretty.")] = None,
 ) -> GivenSettings:
@@ -56,7 +59,7 @@ def service_settings(
     flags: dict[str, dict[str, Any]] = {
         "server": {"listen": listen},
         "metrics": {"listen": metrics},
-        "database": {"url": database, "migrate": migrate},
+        "database": {"url": database, "migrate": migrate, "adopt": adopt},
         "log": {"level": log_level, "format": log_format},
     }
     return GivenSettings(config, flags)

@@ -18,7 +18,8 @@ from starlette.responses import Response
 from starlette.routing import request_response
 
 from odds_service.asgi import serve_app
-from odds_service.demo.series import Body, ReplayError, Series
+from odds_service.demo.series import Body, Series
+from odds_service.recorded_files import RecordingError
 
 JSON: Final = "application/json; charset=utf-8"
 
@@ -81,7 +82,7 @@ class Replay:
         clock: a monotonic clock, in seconds.
 
     Raises:
-        ReplayError: A speed is given, and the name of a file does not begin with its time.
+        RecordingError: A speed is given, and the name of a file does not begin with its time.
         ValueError: The speed is not above 0.
     """
 
@@ -214,7 +215,7 @@ def _check_times(series: Series) -> None:
     for bodies in series.bodies.values():
         for body in bodies:
             if body.recorded_at is None:
-                raise ReplayError(
+                raise RecordingError(
                     f"{body.name}: a replay by clock needs names like 20250910T053659Z__x.json"
                 )
 
@@ -247,7 +248,7 @@ async def run_replay(
         task_status: for nursery.start().
 
     Raises:
-        ReplayError: ``path`` is not a series of bodies or, with a speed, has no times.
+        RecordingError: ``path`` is not a series of bodies or, with a speed, has no times.
         ValueError: The speed is not above 0.
         OSError: The address cannot be bound.
     """

@@ -6,25 +6,19 @@ belongs to the sport ``upcoming``. An empty body belongs to the only sport of th
 sport in its file's name. A recorded `/v4/sports` listing provides the names of the sports.
 """
 
-import re
-import zipfile
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path, PurePosixPath
-from threading import Lock
 from types import TracebackType
 from typing import Final, Literal, Self
 
 import msgspec
 
+from odds_service.recorded_files import RecordedFiles, RecordingError, recorded_at
+
 UPCOMING: Final = "upcoming"  # the API's own name for "the next events of all sports"
 LEAST_AMERICAN: Final = 100  # the least absolute value of American odds
-RECORDED_AT: Final = re.compile(r"^(\d{8}T\d{6}Z)")
 
 OddsFormat = Literal["american", "decimal", "mixed", "unknown"]
-
-
-class ReplayError(ValueError):
-    """An error in a series, with the file and the reason as text."""
 
 
 class _Outcome(msgspec.Struct, gc=False):
@@ -77,12 +71,11 @@ class Series:
         """Load a series and check every body. This blocks, so call it in a thread.
 
         Raises:
-            ReplayError: The path is neither a folder nor a zip, or contains no body, or a file is
-                invalid.
+            RecordingError: The path is neither a folder nor a zip, or contains no body, or a file
+                is invalid.
         """
         self._path = path
-        self._zip = _open_zip(path)
-        self._zip_lock = Lock()  # one file position serves all members
+        self._files = RecordedFiles(path)
         self.bodies: dict[str, list[Body]] = {}
         self.sports: dict[str, ListedSport] = {}
         try:
@@ -104,51 +97,29 @@ class Series:
 
     def close(self) -> None:
         """Close the zip."""
-        if self._zip is not None:
-            self._zip.close()
+        self._files.close()
 
     def read(self, body: Body) -> bytes:
         """Return the recorded bytes of a body. Blocking and thread-safe.
 
         Raises:
-            ReplayError: The file is missing or cannot be read.
+            RecordingError: The file is missing or cannot be read.
         """
-        return self._read(body.name)
-
-    def _read(self, name: str) -> bytes:
-        try:
-            if self._zip is None:
-                return (self._path / name).read_bytes()
-            with self._zip_lock:
-                return self._zip.read(name)
-        except (OSError, zipfile.BadZipFile, RuntimeError) as error:
-            raise ReplayError(f"{name}: cannot be read: {error}") from error
-
-    def _names(self) -> list[str]:
-        if self._zip is None:
-            found = [
-                path.relative_to(self._path).as_posix()
-                for path in self._path.rglob("*.json")
-                if path.is_file()
-            ]
-        else:
-            found = [name for name in self._zip.namelist() if name.endswith(".json")]
-        # A zip from a Mac contains a metadata file for each file.
-        return sorted(name for name in found if not name.startswith("__MACOSX/"))
+        return self._files.read(body.name)
 
     def _load(self) -> None:
         empty: list[tuple[int, Body]] = []
         ordered: dict[str, list[tuple[int, Body]]] = {}
         titles: dict[str, str] = {}
         listed: dict[str, ListedSport] = {}
-        names = self._names()
+        names = self._files.names()
         for number, name in enumerate(names):
-            content = self._read(name)
+            content = self._files.read(name)
             if (listing := _sports_listing(content)) is not None:
                 listed.update((sport.key, sport) for sport in listing)
                 continue
             events = _events(name, content)
-            body = Body(name, _recorded_at(name), _odds_format(events))
+            body = Body(name, recorded_at(name), _odds_format(events))
             keys = {event.sport_key for event in events}
             titles.update((event.sport_key, event.sport_title) for event in events)
             if keys:
@@ -157,11 +128,13 @@ class Series:
             else:
                 empty.append((number, body))
         if not ordered:
-            raise ReplayError(f"{self._path}: no body with events among {len(names)} .json files")
+            raise RecordingError(
+                f"{self._path}: no body with events among {len(names)} .json files"
+            )
         for number, body in empty:
             stem = PurePosixPath(body.name).stem
             if len(ordered) > 1 and stem not in ordered:
-                raise ReplayError(
+                raise RecordingError(
                     f"{body.name}: an empty array, and the series has {len(ordered)} sports: "
                     "name the file after its sport's key"
                 )
@@ -169,17 +142,6 @@ class Series:
         for key, numbered in sorted(ordered.items()):
             self.bodies[key] = [body for _, body in sorted(numbered, key=lambda pair: pair[0])]
             self.sports[key] = listed.get(key) or ListedSport(key, title=titles.get(key, ""))
-
-
-def _open_zip(path: Path) -> zipfile.ZipFile | None:
-    if path.is_dir():
-        return None
-    try:
-        return zipfile.ZipFile(path)
-    except FileNotFoundError:
-        raise ReplayError(f"{path}: there is no such folder or file") from None
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ReplayError(f"{path}: neither a folder nor a readable zip: {error}") from error
 
 
 def _sports_listing(content: bytes) -> list[ListedSport] | None:
@@ -196,20 +158,10 @@ def _events(name: str, content: bytes) -> list[_Event]:
         return _body_decoder.decode(content)
     except msgspec.ValidationError as error:
         if content.lstrip()[:1] != b"[":
-            raise ReplayError(f"{name}: not an array of events: {error}") from error
-        raise ReplayError(f"{name}: not a body of The Odds API: {error}") from error
+            raise RecordingError(f"{name}: not an array of events: {error}") from error
+        raise RecordingError(f"{name}: not a body of The Odds API: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ReplayError(f"{name}: not JSON: {error}") from error
-
-
-def _recorded_at(name: str) -> datetime | None:
-    found = RECORDED_AT.match(PurePosixPath(name).name)
-    if found is None:
-        return None
-    try:
-        return datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        raise ReplayError(f"{name}: the name begins with an invalid time") from None
+        raise RecordingError(f"{name}: not JSON: {error}") from error
 
 
 def _odds_format(events: list[_Event]) -> OddsFormat:

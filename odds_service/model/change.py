@@ -50,6 +50,7 @@ class Reason:
     SPLIT: Final = "split"  # source events taken for one event were found to be two
     REMATCHED: Final = "rematched"  # only the match between its source events differs
     NO_LONGER_ASKED: Final = "no_longer_asked"  # the settings ask for less; it may still be offered
+    IMPORT_ENDED: Final = "import_ended"  # the import that brought it has ended
     PURGED: Final = "purged"  # an ended event left the cache
     LEFT_FILTER: Final = "left_filter"  # in streams only: the event no longer matches
 

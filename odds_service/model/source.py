@@ -38,6 +38,7 @@ class SourceReason:
     TOO_MANY_CHANGES: Final = "too_many_changes"  # above limits.max_changes_per_s
     CRASH: Final = "crash"  # the source raised an unexpected error
     NO_LONGER_ASKED: Final = "no_longer_asked"  # a reload took the source out of the settings
+    IMPORT_ENDED: Final = "import_ended"  # its odds came from recordings, which have ended
     FAILED: Final = "failed"  # a failure whose name is not a word
 
 

@@ -27,7 +27,7 @@ from odds_service.detection.numbering import Row, number
 from odds_service.detection.source_changes import after_fetch, compare_states, judge
 from odds_service.detection.withdrawal import Changed, doubt, due_for_withdrawal, withdraw
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import Change, Commit, Timing
+from odds_service.model.change import Change, Commit, Reason, Timing
 from odds_service.model.observation import Completeness, Observation
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceReason, SourceState, SourceStatus
@@ -195,12 +195,15 @@ class Detector:
             if (judged.status, judged.reason) != (state.status, state.reason):
                 self._commit((), self._stamp(), judged)
 
-    async def purge(self, due: Callable[[], Mapping[str, AbstractSet[str]]]) -> int:
+    async def purge(
+        self, due: Callable[[], Mapping[str, AbstractSet[str]]], reason: str = Reason.PURGED
+    ) -> int:
         """Drop sources that no longer confirm their events; return the number of changes.
 
         Args:
             due: returns the sources to drop, by event id. It is called again for each batch, once
                 the write queue has room, so sources confirmed in the meantime stay.
+            reason: the reason of the changes.
 
         Cancellation:
             Applied batches remain.
@@ -213,7 +216,7 @@ class Detector:
                 return changes
             first = {event_id: going[event_id] for event_id in sorted(going)[:SLICE_EVENTS]}
             stamp = self._stamp()
-            changes += self._let_go(purge(self._cache.events, first, _wall(stamp)), stamp)
+            changes += self._let_go(purge(self._cache.events, first, _wall(stamp), reason), stamp)
 
     async def withdraw(self, changed: Changed) -> tuple[int, int]:
         """Withdraw odds that the settings no longer ask for, in slices, as the queue has room.
@@ -242,13 +245,15 @@ class Detector:
         self._begins[state.source] = self._clock.sequence()
         self._cache.swap({}, {state.source: state}, None, self.log_time())
 
-    def drop_source(self, name: str) -> None:
-        """Announce the end of a source that a reload took out, and forget its state."""
+    def drop_source(
+        self,
+        name: str,
+        reason: str = SourceReason.NO_LONGER_ASKED,
+        detail: str = "the source was taken out of the settings",
+    ) -> None:
+        """Announce the end of a source, by default by a reload, and forget its state."""
         state = replace(
-            self._cache.sources[name],
-            status=SourceStatus.DOWN,
-            reason=SourceReason.NO_LONGER_ASKED,
-            detail="the source was taken out of the settings",
+            self._cache.sources[name], status=SourceStatus.DOWN, reason=reason, detail=detail
         )
         self._commit((), self._stamp(), state)
         self._cache.drop_source(name)

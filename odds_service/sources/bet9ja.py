@@ -108,7 +108,12 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
         del started
         path = f"{_PATH}/GetEvent"
         answer = await self._http.get(path, {"EVENTID": event_id})
-        return read_event(require_json(path, require_ok(path, answer)), problems, coverage)
+        return self.read_body(require_json(path, require_ok(path, answer)), problems, coverage)
+
+    @staticmethod
+    def read_body(body: bytes, problems: Counter[str], coverage: Coverage) -> ObservedEvent:
+        """Decode the body of an event; see ByEvent.read_body."""
+        return read_event(body, problems, coverage)
 
 
 def _require_success(path: str, result: str) -> None:

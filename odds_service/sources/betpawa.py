@@ -15,7 +15,8 @@ from odds_service.errors import SourceError
 from odds_service.model.observation import ObservedEvent
 from odds_service.sources.base import Pull
 from odds_service.sources.betpawa_body import read_event
-from odds_service.sources.by_event import UNKNOWN, ByEvent, ByEventSettings, pull_of
+from odds_service.sources.by_event import ByEvent, ByEventSettings, pull_of
+from odds_service.sources.event_answers import UNKNOWN
 from odds_service.sources.http_answer import decode_json, require_json, require_ok
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import one_id, sportradar_id
@@ -139,7 +140,12 @@ class BetPawa(ByEvent[BetPawaSettings]):
         answer = await self._http.get(path, {})
         if answer.status == 404 and not answer.body.lstrip().startswith(b"<"):
             raise SourceError(UNKNOWN, f"{path}: unknown event")
-        return read_event(require_json(path, require_ok(path, answer)), problems, coverage)
+        return self.read_body(require_json(path, require_ok(path, answer)), problems, coverage)
+
+    @staticmethod
+    def read_body(body: bytes, problems: Counter[str], coverage: Coverage) -> ObservedEvent:
+        """Decode the body of an event; see ByEvent.read_body."""
+        return read_event(body, problems, coverage)
 
 
 def _pull(event: _Listed, competition: str, *, in_play: bool) -> Pull:

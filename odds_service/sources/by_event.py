@@ -17,24 +17,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from odds_service.errors import SourceError
 from odds_service.model.asks import Asks, Form
-from odds_service.model.observation import (
-    Completeness,
-    Observation,
-    ObservedEvent,
-    Scope,
-    UnmappedSample,
-)
-from odds_service.model.source import WRONG_EVENT
+from odds_service.model.observation import Observation, ObservedEvent
 from odds_service.sources.access import holds_all
 from odds_service.sources.base import Offer, Pace, Pull
+from odds_service.sources.event_answers import UNKNOWN, answer_of_event
 from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
+from odds_service.sources.recorded import RecordedEvents
 from odds_service.sources.settings import read_settings
 
 MOST_TOURNAMENTS: Final = 5_000  # more than any bookmaker has
 EVENT_FORM: Final = "event"  # the only kind of request that shows odds
-UNKNOWN: Final = "unknown_event"  # kind of failure: the provider no longer knows the event
 
 
 class PoliteHttp(HttpSettings):
@@ -122,6 +116,11 @@ class ByEvent(ABC, Generic[S]):
         """Return the headers of every request."""
         return dict(settings.headers)
 
+    @classmethod
+    def recorded(cls, name: str) -> RecordedEvents:
+        """Return a reader of recorded bodies; see sources.recorded."""
+        return RecordedEvents(name, cls.read_body)
+
     # -- to be implemented by subclasses -----------------------------------------------------------
 
     @abstractmethod
@@ -147,6 +146,11 @@ class ByEvent(ABC, Generic[S]):
         Raises:
             SourceError: of kind `unknown_event` if the provider no longer knows it.
         """
+
+    @staticmethod
+    @abstractmethod
+    def read_body(body: bytes, problems: Counter[str], coverage: Coverage) -> ObservedEvent:
+        """Decode the body of an event; raises and counts as `read` does."""
 
     # -- sources.base.Source -----------------------------------------------------------------------
 
@@ -198,7 +202,7 @@ class ByEvent(ABC, Generic[S]):
         started_at = datetime.now(UTC)
         problems: Counter[str] = Counter()
         coverage = Coverage()
-        events: tuple[ObservedEvent, ...] = ()
+        event: ObservedEvent | None = None
         try:
             event = await self.read(event_id, started=started, problems=problems, coverage=coverage)
         except SourceError as error:
@@ -207,33 +211,12 @@ class ByEvent(ABC, Generic[S]):
         except RecursionError:
             text = f"event {event_id}: JSON nested too deeply"
             raise SourceError("wrong_shape", text) from None
-        else:
-            if event.source_event_id != event_id:
-                text = f"asked for event {event_id}, answered with {event.source_event_id}"
-                raise SourceError(WRONG_EVENT, text)
-            events = (event,)
         await trio.lowlevel.checkpoint()
-        return Observation(
-            source=self.name,
-            scope=Scope(listing=listing, events=frozenset({event_id})),
-            completeness=Completeness.COMPLETE,
-            started_at=started_at,
-            observed_at=datetime.now(UTC),
-            events=events,
-            problems=dict(problems),
-            mapped=coverage.mapped,
-            unmapped=coverage.unmapped,
-            unmapped_samples={
-                name: UnmappedSample(
-                    sport=event.sport,
-                    event_id=event.source_event_id,
-                    event_name=" – ".join(filter(None, (event.home, event.away))) or event.title,
-                    outcomes=outcomes,
-                )
-                for event in events
-                for name, outcomes in coverage.outcomes.items()
-            },
-        )
+        return answer_of_event(
+            self.name, event_id, listing, event,
+            started_at=started_at, observed_at=datetime.now(UTC),
+            problems=problems, coverage=coverage,
+        )  # fmt: skip
 
 
 def pull_of(

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from odds_service.errors import SettingsError
 from odds_service.sources.base import Source
 from odds_service.sources.opened import check_source
+from odds_service.sources.recorded import ReadsRecordings, RecordedReader
 
 GROUP: Final = "odds_service.sources"
 
@@ -27,13 +28,29 @@ def open_source(table: dict[str, Any]) -> AbstractAsyncContextManager[Source]:
     kind = table.get("kind")
     if not isinstance(kind, str):
         raise SettingsError(f"sources: a table has no `kind`; one of {', '.join(source_kinds())}")
+    name = str(table.get("name", kind))
+    rest = {key: value for key, value in table.items() if key not in {"kind", "name"}}
+    return _named(name, _installed(kind).open(name, rest))
+
+
+def recorded_reader(kind: str, name: str) -> RecordedReader:
+    """Return a reader of the recorded bodies of a kind of source.
+
+    Raises:
+        SettingsError: the kind is not installed, or reads no recordings.
+    """
+    found: object = _installed(kind)
+    if not isinstance(found, ReadsRecordings):
+        raise SettingsError(f"sources of kind {kind!r} do not read recorded bodies")
+    return found.recorded(name)
+
+
+def _installed(kind: str) -> type[Source]:
     found = [entry for entry in entry_points(group=GROUP) if entry.name == kind]
     if not found:
         known = ", ".join(source_kinds())
         raise SettingsError(f"sources: unknown kind {kind!r}; installed are {known}")
-    name = str(table.get("name", kind))
-    rest = {key: value for key, value in table.items() if key not in {"kind", "name"}}
-    return _named(name, cast("type[Source]", found[0].load()).open(name, rest))
+    return cast("type[Source]", found[0].load())
 
 
 @asynccontextmanager

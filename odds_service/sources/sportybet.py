@@ -15,7 +15,8 @@ from pydantic import Field
 from odds_service.errors import SourceError
 from odds_service.model.observation import ObservedEvent
 from odds_service.sources.base import Pull
-from odds_service.sources.by_event import UNKNOWN, ByEvent, ByEventSettings, pull_of
+from odds_service.sources.by_event import ByEvent, ByEventSettings, pull_of
+from odds_service.sources.event_answers import UNKNOWN
 from odds_service.sources.http_answer import decode_json, require_json, require_ok
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import sportradar_id
@@ -141,10 +142,15 @@ class SportyBet(ByEvent[SportyBetSettings]):
         if state.status is not None and fits != product:
             # Rescheduled or started early: the wrong product's payload may lack all markets.
             body = await self._event_body(path, event_id, fits)
-            state = _decoded_state(body)
+        return self.read_body(body, problems, coverage)
+
+    @staticmethod
+    def read_body(body: bytes, problems: Counter[str], coverage: Coverage) -> ObservedEvent:
+        """Decode the body of an event that is not over; see ByEvent.read_body."""
+        state = _decoded_state(body)
         priced = bytes(state.markets).strip() not in {b"[]", b"null"}
         if state.status is not None and state.status >= _OVER and not priced:
-            raise SourceError(UNKNOWN, f"SportyBet: event {event_id} is over")
+            raise SourceError(UNKNOWN, "SportyBet: the event is over")
         return read_event(body, problems, coverage)
 
     async def _event_body(self, path: str, event_id: str, product: str) -> bytes:

@@ -31,6 +31,7 @@ from odds_service.sources.http_answer import Answer, require_json
 from odds_service.sources.key_file import KeyFile, read_key
 from odds_service.sources.key_ring import KeyRing
 from odds_service.sources.odds_api_body import SHARED_NAMESPACE, BodyReader, PriceFormat, format_of
+from odds_service.sources.odds_api_recorded import UPCOMING, RecordedOdds
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 from odds_service.sources.settings import read_settings
 
@@ -189,6 +190,11 @@ class TheOddsApi:
                 http.conceal(secret)
             yield cls(name, settings, http)
 
+    @classmethod
+    def recorded(cls, name: str) -> RecordedOdds:
+        """Return a reader of recorded bodies; see sources.recorded."""
+        return RecordedOdds(name)
+
     def asks(self) -> Asks:
         """Return what the settings ask for; it is the same for a sport and for an event."""
         settings = self._settings
@@ -197,7 +203,7 @@ class TheOddsApi:
                 FORM: Form(markets=frozenset(settings.markets), bookmakers=self._asked_bookmakers())
             },
             # `upcoming` shows events that are in no listing.
-            listings=frozenset("" if s == "upcoming" else s for s in settings.sports),
+            listings=frozenset("" if s == UPCOMING else s for s in settings.sports),
             regions=frozenset() if settings.bookmakers else frozenset(settings.regions),
         )
 
@@ -251,14 +257,12 @@ class TheOddsApi:
             return await self.fetch_event(pull.key, pull.listing)
         scope = Scope(
             # `upcoming` shows only the next events: an event missing from it is not gone.
-            listing=None if pull.key == "upcoming" else pull.key,
+            listing=None if pull.key == UPCOMING else pull.key,
             bookmakers=self._asked_bookmakers(),
             markets=frozenset(self._settings.markets),
             elsewhere=self._elsewhere,
         )
-        return await self._observe(
-            f"/v4/sports/{pull.key}/odds", scope, whole=pull.key != "upcoming"
-        )
+        return await self._observe(f"/v4/sports/{pull.key}/odds", scope, whole=pull.key != UPCOMING)
 
     async def fetch_event(self, source_event_id: str, listing: str | None) -> Observation:
         """Fetch one event on demand; see sources.base.Source.fetch_event."""

@@ -18,7 +18,14 @@ T = TypeVar("T")
 
 # Reasons for which odds go although nobody saw that they are offered no more.
 _UNSEEN: Final = frozenset(
-    {Reason.UNREADABLE, Reason.NO_LONGER_ASKED, Reason.PURGED, Reason.MERGED, Reason.SPLIT}
+    {
+        Reason.UNREADABLE,
+        Reason.NO_LONGER_ASKED,
+        Reason.PURGED,
+        Reason.IMPORT_ENDED,
+        Reason.MERGED,
+        Reason.SPLIT,
+    }
 )
 
 MarketValues = tuple[str, ...]  # source, bookmaker, market type, line and participant, or more

@@ -34,6 +34,7 @@ from odds_service.store import (
     HistoryFilter,
     HistoryPage,
     LogRows,
+    Opening,
     PastOdds,
     Report,
     Retained,
@@ -53,6 +54,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _EVERYTHING = HistoryFilter()
+_LIVE = Opening()
 _PLACES = frozenset({"database", "spill"})  # files whose file systems are looked at
 
 
@@ -73,13 +75,13 @@ class DatabaseStore:
         self._epoch = ""
         self._database_id = ""
 
-    async def begin(self) -> Stored:
-        stored = await self._run(self._aio_begin)
+    async def begin(self, opening: Opening = _LIVE) -> Stored:
+        stored = await self._run(self._aio_begin, opening)
         self._epoch, self._database_id = stored.epoch, stored.database_id
         self._database.running = True
         return stored
 
-    async def _aio_begin(self) -> Stored:
+    async def _aio_begin(self, opening: Opening) -> Stored:
         now = datetime.now(UTC)
         async with self._database.writing() as connection:
             state = await load.aio_state(self._database, connection)
@@ -87,7 +89,7 @@ class DatabaseStore:
         for path in dict.fromkeys(self._spill_places(state.database_id)):
             stored_now, unfit = await spill.aio_replay(self._database, path, now)
             replayed, misfits = replayed + stored_now, misfits + unfit
-        stored = await load.aio_warm(self._database, now)
+        stored = await load.aio_warm(self._database, now, opening)
         return replace(stored, replayed=replayed, misfits=misfits)
 
     async def write(self, group: WriteGroup) -> int:

@@ -50,6 +50,7 @@ class Memory:
         self.database_id = uuid.uuid4().hex
         self.epoch = ""
         self.epochs: list[tuple[str, int]] = []
+        self.imported = False  # whether an import opened the last of them
         self.durable_revision = 0
         self.detected_at: datetime | None = None
         self.floor_revision = 0

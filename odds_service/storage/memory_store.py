@@ -40,6 +40,7 @@ from odds_service.store import (
     HistoryFilter,
     HistoryPage,
     LogRows,
+    Opening,
     PastOdds,
     Report,
     Retained,
@@ -55,6 +56,7 @@ from odds_service.store import (
 )
 
 _EVERYTHING = HistoryFilter()
+_LIVE = Opening()
 
 log = structlog.get_logger(__name__)
 
@@ -66,10 +68,12 @@ class MemoryStore:
         self._memory = memory
         self._epoch = ""
 
-    async def begin(self) -> Stored:
+    async def begin(self, opening: Opening = _LIVE) -> Stored:
         await trio.lowlevel.checkpoint()
         memory, now = self._memory, datetime.now(UTC)
         replayed, misfits = self._replay(now)
+        opening.check(imported=memory.imported, last_detected_at=memory.detected_at)
+        memory.imported = opening.recorded_from is not None
         self._epoch = memory.epoch = uuid.uuid4().hex
         memory.epochs.append((self._epoch, memory.durable_revision + 1))
         entries, last = memory.now.events.values(), captured(memory, memory.durable_revision)

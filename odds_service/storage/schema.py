@@ -104,6 +104,7 @@ epochs = Table(
     Column("epoch", Text, nullable=False),
     Column("first_revision", BigInteger, nullable=False),
     Column("opened_at", UtcTime, nullable=False),
+    Column("imported", SmallInteger, nullable=False),  # 1: an import opened it
 )
 
 events = Table(

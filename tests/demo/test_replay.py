@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from odds_service.demo.replay import Replay, run_replay
-from odds_service.demo.series import ReplayError, Series
+from odds_service.demo.series import Series
+from odds_service.recorded_files import RecordingError
 from tests.demo.serving import RECORDED, client_of, listening, needs_recorded
 
 KEY = {"apiKey": "any"}
@@ -246,7 +247,7 @@ async def test_by_clock_the_recorded_time_decides(tmp_path: Path) -> None:
 
 def test_by_clock_needs_times_and_a_speed(tmp_path: Path) -> None:
     with Series(write(tmp_path, t1=[recorded_event(1)])) as series:
-        with pytest.raises(ReplayError, match=r"t1\.json: a replay by clock needs names like"):
+        with pytest.raises(RecordingError, match=r"t1\.json: a replay by clock needs names like"):
             Replay(series, speed=1.0)
         with pytest.raises(ValueError, match="speed"):
             Replay(series, speed=0.0)
@@ -269,28 +270,30 @@ def test_by_clock_needs_times_and_a_speed(tmp_path: Path) -> None:
 )
 def test_a_bad_file_is_named(tmp_path: Path, body: str, wrong: str) -> None:
     write(tmp_path, t1=[recorded_event(1)], t2=body)
-    with pytest.raises(ReplayError, match=wrong):
+    with pytest.raises(RecordingError, match=wrong):
         Series(tmp_path)
 
 
 def test_what_is_no_series_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ReplayError, match="no such folder or file"):
+    with pytest.raises(RecordingError, match="no such folder or file"):
         Series(tmp_path / "none")
     (tmp_path / "file.zip").write_bytes(b"no zip")
-    with pytest.raises(ReplayError, match="neither a folder nor a readable zip"):
+    with pytest.raises(RecordingError, match="neither a folder nor a readable zip"):
         Series(tmp_path / "file.zip")
-    with pytest.raises(ReplayError, match="no body with events among 0"):
+    with pytest.raises(RecordingError, match="no body with events among 0"):
         Series(tmp_path)
     write(tmp_path, a=[recorded_event(1)], b=[recorded_event(1, sport="soccer_y")], c=[])
-    with pytest.raises(ReplayError, match=r"c\.json: an empty array, and the series has 2 sports"):
+    with pytest.raises(
+        RecordingError, match=r"c\.json: an empty array, and the series has 2 sports"
+    ):
         Series(tmp_path)
     write(tmp_path, **{"20269904T100000Z": [recorded_event(1)]})
-    with pytest.raises(ReplayError, match="begins with an invalid time"):
+    with pytest.raises(RecordingError, match="holds an invalid time"):
         Series(tmp_path)
 
 
 async def test_run_replay_says_what_is_wrong_before_it_listens(tmp_path: Path) -> None:
-    with pytest.raises(ReplayError, match="no such folder"):
+    with pytest.raises(RecordingError, match="no such folder"):
         await run_replay(tmp_path / "none")
 
 

@@ -33,7 +33,7 @@ from odds_service.storage.schema import (
     snapshots,
     source_states,
 )
-from odds_service.store import GHOSTS_SINCE, MOST_GHOSTS, Report, Stored
+from odds_service.store import GHOSTS_SINCE, MOST_GHOSTS, Opening, Report, Stored
 
 log = structlog.get_logger(__name__)
 
@@ -79,18 +79,22 @@ async def aio_state(database: Database, connection: AsyncConnection) -> Row[Any]
     return (await connection.execute(select(feed_state))).one()
 
 
-async def aio_warm(database: Database, now: datetime) -> Stored:
+async def aio_warm(database: Database, now: datetime, opening: Opening) -> Stored:
     """Open a new epoch after the durable revision, and return the stored state.
 
-    A long load is logged as it proceeds.
+    A long load is logged as it proceeds. Raises StorageError; see Opening.check().
     """
     report = LoadLog()
     async with database.writing() as connection:
         state = await aio_state(database, connection)
+        last = select(epochs.c.imported).order_by(epochs.c.place.desc()).limit(1)
+        imported = bool(await connection.scalar(last))
+        opening.check(imported=imported, last_detected_at=state.detected_at)
         epoch = uuid.uuid4().hex
         await connection.execute(update(feed_state).values(epoch=epoch))
         opened = {
-            "epoch": epoch, "first_revision": state.durable_revision + 1, "opened_at": now
+            "epoch": epoch, "first_revision": state.durable_revision + 1, "opened_at": now,
+            "imported": int(opening.recorded_from is not None),
         }  # fmt: skip
         await connection.execute(epochs.insert(), opened)
         known = await connection.execute(select(epochs).order_by(epochs.c.place))

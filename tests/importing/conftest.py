@@ -1,0 +1,5 @@
+"""Databases to import into."""
+
+from tests.support.places import place, postgres
+
+__all__ = ["place", "postgres"]

@@ -76,6 +76,14 @@ def rig(tmp_path: Path) -> Iterator[BoardRig]:
 
 
 @pytest.fixture
+def unhurried(tmp_path: Path) -> Iterator[BoardRig]:
+    """Start a service with a site that may take seconds for an answer, as a large one does."""
+    running = BoardRig(tmp_path, interval_s=3.0)
+    yield running
+    running.close()
+
+
+@pytest.fixture
 def two_sites(tmp_path: Path) -> Iterator[BoardRig]:
     """Start a service with two sites."""
     running = BoardRig(tmp_path, sites=2)

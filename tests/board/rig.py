@@ -19,7 +19,7 @@ from odds_service.service import Running, run_service
 
 SPORT: Final = "soccer_epl"
 WAIT_S: Final = 60.0
-INTERVAL_S: Final = 0.1
+INTERVAL_S: Final = 0.3  # after three of them without an answer all odds are stale
 
 # bookmaker -> market -> outcome -> price; a market is `h2h` or `totals 2.5`.
 Prices = dict[str, dict[str, dict[str, float | None]]]
@@ -126,7 +126,13 @@ class BoardRig:
     """The service and its sites; `address` stays over restarts."""
 
     def __init__(
-        self, folder: Path, *, sites: int = 1, tokens: tuple[str, ...] = (), **limits: Any
+        self,
+        folder: Path,
+        *,
+        sites: int = 1,
+        tokens: tuple[str, ...] = (),
+        interval_s: float = INTERVAL_S,
+        **limits: Any,
     ) -> None:
         self.sites = [Site() for _ in range(sites)]
         self.address = f"http://127.0.0.1:{_free_port()}"
@@ -134,7 +140,7 @@ class BoardRig:
             {
                 "kind": "the-odds-api", "name": f"site-{number}", "sports": [SPORT],
                 "url": f"http://127.0.0.1:{site.port}", "api_key": "made-up",
-                "interval_s": INTERVAL_S, "http": {"attempts": 1, "requests_per_s": 1_000},
+                "interval_s": interval_s, "http": {"attempts": 1, "requests_per_s": 1_000},
             }
             for number, site in enumerate(self.sites)
         ]  # fmt: skip

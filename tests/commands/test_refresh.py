@@ -4,7 +4,7 @@ from pathlib import Path
 
 from google.protobuf.json_format import Parse
 
-from odds_service.commands.text import counted
+from odds_service.model.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.e2e.test_life import BUSY, bookmaker
 from tests.support.command_line import ran

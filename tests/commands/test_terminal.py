@@ -216,7 +216,8 @@ async def test_errors_at_60_columns_break_between_words() -> None:
         address = {"ODDS_SERVER": server.address}
         commands = (
             ["get", "--bookmaker", "nosuchbookmaker", "--sport", "nosuchsport", "--market", "h3h"],
-            ["get", "an-id-that-no-event-has"],
+            ["get", "an-id-that-no-event-has-since-it-is-long"],
+            ["get", "--bookmaker", "a", "--bookmaker", "unheard-of", "--sport", "nosuchsport"],
             ["history", "--export", "file.of-no-known-kind"],  # wrong usage: typer's panel
             ["history", "--chart", "-", "--closing"],
         )

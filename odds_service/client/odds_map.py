@@ -39,6 +39,7 @@ from odds_service.model.overround import SUSPECT_BELOW, BestMarket, Standing, be
 from odds_service.model.snapshot import BookmakerKey
 from odds_service.model.snapshot import BookmakerOdds as AnyBookmakerOdds
 from odds_service.model.source import SourceStatus
+from odds_service.model.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 LEFT_FILTER: Final = "left_filter"  # the reason of an event's last change under a filter
@@ -293,8 +294,8 @@ class OddsMap:
         )
         if (len(image.events), markets) != (end.events, end.markets):
             raise StreamGap(
-                f"an image of {end.events} events and {end.markets} markets holds"
-                f" {len(image.events)} and {markets}"
+                f"an image of {counted(end.events, 'event')} and"
+                f" {counted(end.markets, 'market')} holds {len(image.events)} and {markets}"
             )
         self._events = image.events
         self._sources = image.sources

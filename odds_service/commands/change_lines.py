@@ -6,8 +6,9 @@ from typing import Final
 from odds_service.client import enum_word
 from odds_service.commands.output import Cell
 from odds_service.commands.prices import Prices, prices_in
-from odds_service.commands.text import counted, key_text, why_text
+from odds_service.commands.text import key_text, why_text
 from odds_service.commands.times import Times
+from odds_service.model.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 STYLES: Final = {

@@ -19,7 +19,7 @@ from odds_service.commands.options import (
     takes,
 )
 from odds_service.commands.output import Column, Grid, Output
-from odds_service.commands.text import counted
+from odds_service.model.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 COLUMNS: Final = (

@@ -15,7 +15,7 @@ from odds_service.commands.dead_letters import dead_letters
 from odds_service.commands.options import plain_output, takes
 from odds_service.commands.output import Output
 from odds_service.commands.progress import stages
-from odds_service.commands.text import counted
+from odds_service.model.text import counted
 from odds_service.storage.backups import Copied, back_up
 from odds_service.storage.backups import restore as restore_backup
 from odds_service.storage.migrating import head_version

@@ -11,11 +11,11 @@ from odds_service.commands.change_lines import ChangeLines
 from odds_service.commands.database import Config, Url, database_settings, with_store
 from odds_service.commands.options import output, plain_output, takes, times
 from odds_service.commands.output import Column, Grid, Output, styled
-from odds_service.commands.text import counted
 from odds_service.commands.times import Times
 from odds_service.config import Settings
 from odds_service.errors import OddsServiceError
 from odds_service.model.change import Change
+from odds_service.model.text import counted
 from odds_service.store import DeadLetter, Store
 from odds_service.wire.encode import change_wire
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb

@@ -18,7 +18,6 @@ from odds_service.commands.first_steps import demo_at, next_commands, typed
 from odds_service.commands.live_table import LiveTable
 from odds_service.commands.output import Output, unique_length
 from odds_service.commands.running import run_in_trio
-from odds_service.commands.text import counted
 from odds_service.commands.times import Times
 from odds_service.config import Settings, load_settings
 from odds_service.demo.bookmaker import SimulatedBookmaker
@@ -26,6 +25,7 @@ from odds_service.demo.second import SecondSettings, run_both
 from odds_service.demo.settings import Happening, SimulationSettings
 from odds_service.errors import OddsServiceError, SettingsError
 from odds_service.logs import configure_logs
+from odds_service.model.text import counted
 from odds_service.ports import is_taken, next_free
 from odds_service.service import Running, run_service
 from odds_service.signals import stop_on_signals

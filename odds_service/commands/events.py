@@ -9,8 +9,8 @@ from odds_service.client import Address, Filter, connect, filter_message
 from odds_service.commands.finding import explain_nothing, listed_events, resolved, with_odds
 from odds_service.commands.options import AsJson, connection, output, selection, takes, times
 from odds_service.commands.output import Cell, Column, Grid, Output
-from odds_service.commands.text import counted
 from odds_service.commands.times import Times
+from odds_service.model.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 WIDE_FROM: Final = 120  # a narrower terminal gets no competition

@@ -15,8 +15,8 @@ from odds_service.commands.exporting import WRITERS, opened
 from odds_service.commands.options import plain_output, selection, takes
 from odds_service.commands.output import Output
 from odds_service.commands.progress import stages
-from odds_service.commands.text import counted
 from odds_service.filters.selection import EVERYTHING, Selection
+from odds_service.model.text import counted
 
 
 @takes(where=selection, out=plain_output)

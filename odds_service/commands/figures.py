@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from odds_service.commands.output import Column, Grid
-from odds_service.commands.text import age_text, counted
+from odds_service.commands.text import age_text
 from odds_service.commands.times import Times
+from odds_service.model.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from time import monotonic
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
@@ -26,12 +27,19 @@ class NothingMatches(OddsServiceError):
 
 
 def listed_events(
-    stub: pb_grpc.OddsServiceStub, where: pb.Filter | None = None
+    stub: pb_grpc.OddsServiceStub, where: pb.Filter | None = None, *, end: float | None = None
 ) -> Iterator[pb.ListedEvent]:
-    """Yield the current events of a filter, in the order of their start; None for all."""
+    """Yield the current events of a filter, in the order of their start.
+
+    Args:
+        stub: The service.
+        where: The filter; None for all events.
+        end: The monotonic time at which the last page must have come; None for CALL_S a page.
+    """
     request = pb.ListEventsRequest(filter=where)
     while True:
-        page = stub.ListEvents(request, timeout=CALL_S)
+        left_s = CALL_S if end is None else max(end - monotonic(), 0.0)
+        page = stub.ListEvents(request, timeout=left_s)
         yield from page.events
         if not page.next_page_token:
             return

@@ -22,6 +22,7 @@ from odds_service.commands.options import (
     LOG_PLACE,
     AsJson,
     LogPlace,
+    complete_event,
     connection,
     log_place,
     one_form,
@@ -32,8 +33,8 @@ from odds_service.commands.options import (
 )
 from odds_service.commands.output import Output
 from odds_service.commands.prices import Format, OddsFormat, Prices
-from odds_service.commands.text import counted
 from odds_service.commands.times import Times, read_time
+from odds_service.model.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
@@ -45,7 +46,10 @@ WIDE_FROM: Final = 120  # the width from which the margin of each bookmaker is s
 def get(
     event_ids: Annotated[
         list[str] | None,
-        typer.Argument(help="Event ids or their beginnings (see `events`); default: all."),
+        typer.Argument(
+            autocompletion=complete_event,
+            help="Event ids or their beginnings (see `events`); default: all.",
+        ),
     ] = None,
     *,
     best: Annotated[

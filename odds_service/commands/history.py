@@ -39,9 +39,10 @@ from odds_service.commands.output import Column, Grid, Output
 from odds_service.commands.price_series import Collector, PriceHistory
 from odds_service.commands.prices import Format, OddsFormat, Prices, prices_in
 from odds_service.commands.progress import counting
-from odds_service.commands.text import age_text, counted, key_text, outcome_name
+from odds_service.commands.text import age_text, key_text, outcome_name
 from odds_service.commands.times import Times
 from odds_service.model.price import canonical_line
+from odds_service.model.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 TERMINAL: Final = "-"
@@ -231,7 +232,7 @@ def _closing_grid(closed: pb.ClosedEvent, prices: Prices) -> Grid:
         Column(name="then"),
     )
     form = prices.telling_apart(_compared(closed))
-    for odds in sorted(closed.odds, key=lambda odds: (key_text(odds.market.key), odds.bookmaker)):
+    for odds in sorted(closed.odds, key=_place):
         age_s = odds.age.ToTimedelta().total_seconds()
         grid.add(
             key_text(odds.market.key),
@@ -242,6 +243,12 @@ def _closing_grid(closed: pb.ClosedEvent, prices: Prices) -> Grid:
             AT_START.get(odds.at_start, "not known"),
         )
     return grid
+
+
+def _place(odds: pb.ClosingOdds) -> tuple[str, float, str, str]:
+    """Return the key of a row's place: lines are sorted as numbers."""
+    key = odds.market.key
+    return key.market, key.line, key.participant, odds.bookmaker
 
 
 def _outcomes(closed: pb.ClosedEvent, market: pb.Market, form: Prices) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 
 from odds_service.client import Address, AddressError, Cursor, Filter
+from odds_service.commands.completing import offered_ids
 from odds_service.commands.output import Output
 from odds_service.commands.times import FORMS, Times, Zone, read_time, time_option
 
@@ -57,6 +58,16 @@ def connection(
     return Address(server=server, tls=tls, ca=ca, certificate=cert, key=key, token=token)
 
 
+def complete_event(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Complete the id of an event by asking the service of the command line so far."""
+    given = {name: ctx.params.get(name) for name in inspect.signature(connection).parameters}
+    try:
+        address = connection(**{name: value for name, value in given.items() if value})
+    except AddressError:
+        return []
+    return offered_ids(address, incomplete)
+
+
 def selection(
     *,
     sport: Annotated[
@@ -66,7 +77,10 @@ def selection(
         list[str] | None, typer.Option("--competition", help="Only this competition.")
     ] = None,
     event: Annotated[
-        list[str] | None, typer.Option("--event", help="Only this event (id, or its beginning).")
+        list[str] | None,
+        typer.Option(
+            "--event", autocompletion=complete_event, help="Only this event (id, or its beginning)."
+        ),
     ] = None,
     bookmaker: Annotated[
         list[str] | None, typer.Option("--bookmaker", help="Only this bookmaker.")

@@ -213,8 +213,10 @@ class Output:
             self._write(visible(text))
 
     def remark(self, text: str, style: str = "") -> None:
-        """Print one line to standard error, so that a pipe does not receive it."""
-        self._remarks.print(Text(visible(text), style=style))
+        """Print one line to standard error; a terminal breaks it between words only."""
+        self._remarks.print(
+            Text(visible(text), style=style), soft_wrap=not self.remarks_on_terminal
+        )
 
     def heading(self, text: str) -> None:
         """Print the line above a table, unless headings are left out."""

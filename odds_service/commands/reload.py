@@ -5,7 +5,7 @@ from typing import Final
 from odds_service.client import Address, connect, reload_request
 from odds_service.commands.options import AsJson, connection, plain_output, takes
 from odds_service.commands.output import Output
-from odds_service.commands.text import counted
+from odds_service.model.text import counted
 
 CALL_S: Final = 120.0  # new sources have to open, and odds to be withdrawn
 

@@ -15,10 +15,10 @@ from odds_service.commands.options import output, takes
 from odds_service.commands.output import Output
 from odds_service.commands.progress import progress
 from odds_service.commands.running import run_in_trio
-from odds_service.commands.text import counted
 from odds_service.demo.replay import Replay
 from odds_service.demo.series import Series
 from odds_service.errors import SettingsError, first_in
+from odds_service.model.text import counted
 from odds_service.ports import offer_free
 from odds_service.recorded_files import RecordingError
 

@@ -23,8 +23,9 @@ from odds_service.commands.options import (
     times,
 )
 from odds_service.commands.output import Cell, Column, Grid, Output
-from odds_service.commands.text import age_text, counted, tally
+from odds_service.commands.text import age_text, tally
 from odds_service.commands.times import Times, time_option
+from odds_service.model.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 

@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from odds_service.commands.options import plain_output, takes
 from odds_service.commands.output import Output
-from odds_service.commands.text import counted
 from odds_service.errors import SourceError
 from odds_service.model.observation import ObservedEvent
+from odds_service.model.text import counted
 from odds_service.sources.markets.agreement import Disagreement, disagreements
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.markets.table import table

@@ -9,8 +9,9 @@ from odds_service.client import Address, connect, enum_word
 from odds_service.commands import figures
 from odds_service.commands.options import AsJson, connection, output, takes, times
 from odds_service.commands.output import Cell, Column, Grid, Output
-from odds_service.commands.text import age_text, counted, tally, why_text
+from odds_service.commands.text import age_text, tally, why_text
 from odds_service.commands.times import Times
+from odds_service.model.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 CALL_S: Final = 30

@@ -10,14 +10,14 @@ def tolerate_encodings() -> None:
 
 
 def complain(text: str) -> None:
-    """Print an error as one line."""
+    """Print an error as one line, which a terminal breaks between words only."""
     from rich.console import Console
     from rich.text import Text
 
     from odds_service.commands.visible import visible
 
-    console = Console(stderr=True, soft_wrap=True)
-    console.print(Text(visible(text), style="red"))
+    console = Console(stderr=True)
+    console.print(Text(visible(text), style="red"), soft_wrap=not console.is_terminal)
 
 
 def end_line() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from odds_service.client import MarketKey
+from odds_service.model.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 
@@ -31,12 +32,6 @@ def age_text(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 36 * 3600 else f"{seconds / 86400:.1f} d"
-
-
-def counted(number: float, one: str) -> str:
-    """Return a number with a noun: `1 event`, `2 events`, `0.5 requests`."""
-    shown = int(number) if number == int(number) else number
-    return f"{shown:,} {one}{'' if number == 1 else 's'}"
 
 
 def tally(times: Mapping[str, int], most: int) -> str:

@@ -14,12 +14,12 @@ from odds_service.commands.options import output, takes, times
 from odds_service.commands.output import Column, Grid, Output
 from odds_service.commands.running import run_interruptible
 from odds_service.commands.service_options import GivenSettings, service_settings
-from odds_service.commands.text import counted
 from odds_service.commands.times import Times
 from odds_service.config import Settings
 from odds_service.errors import OddsServiceError, SettingsError, SourceError
 from odds_service.logs import configure_logs
 from odds_service.model.observation import Observation
+from odds_service.model.text import counted
 from odds_service.sources.base import Offer, Pull, Source
 from odds_service.sources.boundary import Gate, Limits
 from odds_service.sources.registry import check_names, open_source

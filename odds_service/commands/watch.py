@@ -34,8 +34,8 @@ from odds_service.commands.options import (
 from odds_service.commands.output import Output
 from odds_service.commands.prices import Format, OddsFormat, Prices
 from odds_service.commands.replaying import Waits, show_replay
-from odds_service.commands.text import counted
 from odds_service.commands.times import Times
+from odds_service.model.text import counted
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 

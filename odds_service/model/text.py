@@ -55,3 +55,9 @@ def told(text: object, most_chars: int) -> str:
     except Exception:  # a plug-in's object may refuse to describe itself
         words = type(text).__name__
     return plain_name(as_text(words[:most_chars]))
+
+
+def counted(number: float, one: str) -> str:
+    """Return a number with a noun: `1 event`, `2 events`, `0.5 requests`."""
+    shown = int(number) if number == int(number) else number
+    return f"{shown:,} {one}{'' if number == 1 else 's'}"

@@ -25,7 +25,7 @@ from odds_service.model.observation import (
     ObservedEvent,
 )
 from odds_service.model.source import BAD_OBSERVATION, NOTHING_READ
-from odds_service.model.text import told
+from odds_service.model.text import counted, told
 from odds_service.sources.base import Offer, Pull
 from odds_service.sources.failures import MOST_REASON_CHARS
 from odds_service.sources.fields import FIRST_TIME, Wrong, checks_of, counts, repaired, utc
@@ -209,7 +209,7 @@ class Gate:
             if given.completeness is Completeness.COMPLETE:
                 changes["completeness"] = Completeness.PARTIAL
             if not changes["reason"]:
-                changes["reason"] = f"cut to the first {self._limits.max_events} events"
+                changes["reason"] = f"cut to the first {counted(self._limits.max_events, 'event')}"
         changes |= {
             "events": tuple(kept),
             "unreadable": frozenset(unreadable - events.keys()),

@@ -240,7 +240,7 @@ def test_an_image_that_lacks_a_piece_or_a_market_is_refused() -> None:
     with pytest.raises(StreamGap, match="is not whole"):
         watched(*(m for m in messages if not m.HasField("image")))
     del messages[-2].image.events[0].bookmakers[0].markets[:]
-    with pytest.raises(StreamGap, match="1 markets holds 1 and 0"):
+    with pytest.raises(StreamGap, match="1 market holds 1 and 0"):
         watched(*messages)
 
 

@@ -1,17 +1,27 @@
-"""Completion in a shell: the commands, and the options of commands that are imported late."""
+"""Completion in a shell: commands, options of commands that are imported late, and event ids."""
 
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import pytest
+import trio
 
 from odds_service import cli
+from odds_service.client import Address
+from odds_service.commands.completing import WITHIN_S as WITHIN
+from odds_service.commands.completing import offered_ids
+from odds_service.model.market import MarketKey
 from tests.support.command_line import ENVIRONMENT, ROOT, WITHIN_S
+from tests.support.observations import observe, observed_event
+from tests.support.odds_builders import Bookkeeping, serving
 
 SCRIPT: Final = f"""#!{sys.executable}
 from odds_service.__main__ import main
@@ -31,17 +41,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def bash(home: Path, script: str) -> list[str]:
+def bash(home: Path, script: str, environment: Mapping[str, str] = {}) -> list[str]:
     """Return the words that a script of bash prints."""
-    return ran(home, "bash", "--norc", "-c", script).split()
+    return ran(home, "bash", "--norc", "-c", script, **environment).split()
 
 
-def ran(home: Path, *command: str) -> str:
+def ran(home: Path, *command: str, **more: str) -> str:
     """Return what a shell prints, with the program on its path."""
     environment = ENVIRONMENT | {
         "HOME": str(home),
         "PATH": f"{home}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
+        **more,
     }
     done = subprocess.run(
         command,
@@ -55,7 +66,7 @@ def ran(home: Path, *command: str) -> str:
     return done.stdout
 
 
-def completed(home: Path, *words: str) -> list[str]:
+def completed(home: Path, *words: str, environment: Mapping[str, str] = {}) -> list[str]:
     """Return what bash offers for the last word, by way of the installed function."""
     line = " ".join(f"'{word}'" for word in ("odds-service", *words))
     return bash(
@@ -64,6 +75,7 @@ def completed(home: Path, *words: str) -> list[str]:
         f"COMP_WORDS=({line}); COMP_CWORD={len(words)}\n"
         "$(complete -p odds-service | sed 's/.*-F \\([^ ]*\\) .*/\\1/') odds-service\n"
         'echo "${COMPREPLY[@]}"',
+        environment,
     )
 
 
@@ -140,3 +152,67 @@ def test_zsh_offers_what_a_command_takes(home: Path) -> None:
     assert end == ""
     for (words, offered), answer in zip(SOME, answers, strict=True):
         assert set(re.findall(r'"([\w-]+)"', answer)) == offered, words
+
+
+# Shells would evaluate these in a description: typer escapes neither backslashes nor markup.
+EVIL: Final = ("\\", r"\$(touch pwned)", "`touch pwned`", '"; touch pwned; "', "[/]", "a\tb\n(c)")
+
+
+def evil_book() -> Bookkeeping:
+    book = Bookkeeping()
+    offer = {"b1": {MarketKey("h2h"): {"home": 2.0, "away": 1.9}}}
+    book.see(observe([observed_event(f"e{n}", offer, home=name) for n, name in enumerate(EVIL)]))
+    return book
+
+
+async def offers(home: Path, *words: str, **environment: str) -> set[str]:
+    return set(
+        await trio.to_thread.run_sync(lambda: completed(home, *words, environment=environment))
+    )
+
+
+async def test_bash_offers_the_ids_of_events_that_the_service_has(home: Path) -> None:
+    book = evil_book()
+    ids = set(book.cache.events)
+    async with serving(book) as server:
+        there = {"ODDS_SERVER": server.address}
+        one = min(ids)
+        assert await offers(home, "get", "", **there) == ids
+        assert await offers(home, "get", one, **there) == {one}
+        assert await offers(home, "refresh", "", **there) == ids
+        assert await offers(home, "watch", "--event", "", **there) == ids
+        assert await offers(home, "history", "--server", server.address, "--event", "") == ids
+    assert await offers(home, "get", "", **there) == set()  # nobody answers there any more
+
+
+def test_a_silent_server_is_waited_for_half_a_second() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        assert offered_ids(Address(f"127.0.0.1:{silent.getsockname()[1]}"), "") == []
+        took_s = time.monotonic() - began
+    assert took_s < 10 * WITHIN  # also on a busy machine
+
+
+async def test_names_from_outside_leave_a_shell_nothing_to_evaluate() -> None:
+    async with serving(evil_book()) as server:
+        found = await trio.to_thread.run_sync(offered_ids, Address(server.address), "")
+    assert len(found) == len(EVIL)
+    for _, name in found:
+        assert not set(name) & set("\\$`\"';&|<>()[]{}*?!~#:\t\n"), name
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+async def test_zsh_runs_nothing_of_a_name_from_outside(home: Path) -> None:
+    book = evil_book()
+    script = '_arguments() { print -r -- "$@"; }; cd "$HOME"; eval "$(odds-service)"'
+    async with serving(book) as server:
+        answer = await trio.to_thread.run_sync(
+            lambda: ran(
+                home, "zsh", "-f", "-c", script,
+                _ODDS_SERVICE_COMPLETE="complete_zsh",
+                _TYPER_COMPLETE_ARGS="odds-service get ",
+                ODDS_SERVER=server.address,
+            )
+        )  # fmt: skip
+    assert all(event_id in answer for event_id in book.cache.events)
+    assert not (home / "pwned").exists()

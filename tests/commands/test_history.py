@@ -112,3 +112,25 @@ async def test_closing_odds_are_printed_with_their_age(tmp_path: Path) -> None:
     assert nothing.stdout == ""
     assert nothing.returncode == 3
     assert "no sport 'chess'" in nothing.stderr
+
+
+async def test_lines_of_closing_odds_are_sorted_as_numbers(tmp_path: Path) -> None:
+    book = Bookkeeping()
+    offer: dict[str, dict[MarketKey, Prices]] = {
+        "b1": {
+            MarketKey("totals", line): {"over": 1.9, "under": 1.8} for line in ("10", "9.5", "2")
+        }
+    }
+    book.see(observe([observed_event("e", offer, start_time=at(10))], 0))
+    book.now = at(60)
+    async with open_bridge(), open_store(f"sqlite:///{tmp_path / 'odds.db'}") as store:
+        await store.begin()
+        await store.write(WriteGroup(book.batches))
+        async with serving(book, store=store) as server:
+            told = await ran("history", "--closing", "--server", server.address)
+    rows = [line.split("\t")[0] for line in told.stdout.splitlines()]
+    assert [row for row in rows if row.startswith("totals")] == [
+        "totals 2",
+        "totals 9.5",
+        "totals 10",
+    ]

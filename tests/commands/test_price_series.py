@@ -45,3 +45,17 @@ async def test_more_lines_than_one_have_to_be_chosen_from() -> None:
     assert list(shown_by(changes, "totals", None, "10").steps) == ["over", "under"]
     with pytest.raises(OddsServiceError, match="nothing to draw"):
         shown_by(changes, "btts", None)
+
+
+async def test_the_lines_of_a_chart_are_sorted_as_numbers() -> None:
+    book = Bookkeeping()
+    offer: dict[str, dict[MarketKey, Prices]] = {
+        "b": {
+            MarketKey("totals", line): {"over": 1.9, "under": 1.9}
+            for line in ("10", "-1.5", "9.5", "100", "-10")
+        }
+    }
+    book.see(observe([observed_event("e", offer)]))
+    changes = await changes_of(book)
+    with pytest.raises(OddsServiceError, match=r": -10, -1\.5, 9\.5, 10, 100$"):
+        shown_by(changes, "totals", None)

@@ -209,3 +209,23 @@ def test_a_grid_fits_and_loses_nothing(width: int, header: bool) -> None:
     words = set(screen.getvalue().split())
     assert {"4.01", "12.50"} <= words or width < 60
     assert {"Marrowdale", "Fallowfield", "crownanchorsports"} <= words or width < 80
+
+
+async def test_errors_at_60_columns_break_between_words() -> None:
+    async with serving(book_of()) as server:
+        address = {"ODDS_SERVER": server.address}
+        commands = (
+            ["get", "--bookmaker", "nosuchbookmaker", "--sport", "nosuchsport", "--market", "h3h"],
+            ["get", "an-id-that-no-event-has-since-it-is-long"],
+            ["get", "--bookmaker", "a", "--bookmaker", "unheard-of", "--sport", "nosuchsport"],
+            ["history", "--export", "file.of-no-known-kind"],  # wrong usage: typer's panel
+            ["history", "--chart", "-", "--closing"],
+        )
+        for command in commands:
+            shown = await seen(*command, width=60, environment=address)
+            piped = await ran(*command, **address)
+            assert shown.code == piped.returncode != 0
+            assert max(map(len, shown.lines)) <= 60
+            words = set(shown.text.split())
+            whole = {word for word in piped.stderr.split() if word[0] not in "╭╰─│"}
+            assert whole <= words, command

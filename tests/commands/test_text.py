@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from odds_service.commands.text import counted
+from odds_service.model.text import counted
 from tests.support.command_line import ROOT
 
 # Nouns that are counted in tables, hints and remarks.

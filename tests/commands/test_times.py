@@ -1,5 +1,6 @@
 """Times on the command line: every form in every command, in one zone that is always shown."""
 
+import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,9 +8,11 @@ import typer
 
 from odds_service.commands import times
 from odds_service.commands.times import Times, read_time
+from odds_service.model.market import MarketKey
 from tests.commands.books import book_of
 from tests.support.command_line import ran
-from tests.support.odds_builders import serving
+from tests.support.observations import observe, observed_event
+from tests.support.odds_builders import Bookkeeping, serving
 from tests.support.terminal import seen
 
 NOW = datetime(2026, 8, 4, 12, 0, tzinfo=UTC)
@@ -69,3 +72,37 @@ async def test_the_zone_is_shown_and_local_at_a_terminal() -> None:
     assert "05 Aug 03:00" in shown.text.replace(" 2026", "")
     assert "2026-08-04 14:00" in chosen.stdout
     assert len(day.stdout.splitlines()) == 3
+
+
+def test_the_year_is_shown_where_it_is_not_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", Terminal())
+    shown = Times("UTC", now=NOW)
+    assert shown.minute(NOW + timedelta(days=1)) == "05 Aug 12:00"
+    assert shown.minute(NOW.replace(year=2027)) == "04 Aug 2027 12:00"
+    assert shown.minute(NOW.replace(month=12, day=31, hour=23)) == "31 Dec 23:00"
+    assert shown.second(NOW) == "12:00:00"
+    assert shown.second(NOW.replace(year=2025)) == "2025-08-04 12:00:00"
+
+
+class Terminal(io.StringIO):
+    """A file that claims to be a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+async def test_tables_at_a_terminal_show_another_year() -> None:
+    book = Bookkeeping(keeps_past=True)
+    offer = {"b1": {MarketKey("h2h"): {"home": 2.0, "away": 1.9}}}
+    start = NOW.replace(year=2023)
+    book.see(observe([observed_event("e", offer, start_time=start)], -3 * 365 * 24 * 60))
+    async with serving(book) as server:
+        address = {"ODDS_SERVER": server.address}
+        listed, odds, changes = [
+            await seen(command, width=160, environment=address)
+            for command in ("events", "get", "history")
+        ]
+    assert listed.code == odds.code == changes.code == 0
+    assert "04 Aug 2023 12:00" in listed.text
+    assert "04 Aug 2023 12:00 UTC" in odds.text
+    assert "2023-08-05 12:00:00" in changes.text

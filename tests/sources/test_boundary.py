@@ -344,7 +344,7 @@ def test_bounds_cut_a_listing_to_a_partial_one() -> None:
     observation, problems = passed(observe([late, EVENT]), Limits(max_events=1, max_markets=1))
     assert problems == {"too_many_events": 1, "too_many_markets": 1}
     assert observation.completeness is Completeness.PARTIAL
-    assert observation.reason == "cut to the first 1 events"
+    assert observation.reason == "cut to the first 1 event"
     (event,) = observation.events
     (shown,) = event.bookmakers
     assert event.source_event_id == "e"

@@ -46,6 +46,7 @@ from odds_service.sources.http import HttpFetcher, HttpSettings, open_http
 from odds_service.sources.http_answer import Answer, decode_json, require_json, require_ok
 from odds_service.sources.naming import key_text, sportradar_id
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
+from odds_service.sources.recorded import Look, ReadsRecordings, RecordedReader
 from odds_service.sources.settings import read_settings
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "Form",
     "HttpFetcher",
     "HttpSettings",
+    "Look",
     "MarketKey",
     "MarketStatus",
     "Observation",
@@ -72,6 +74,8 @@ __all__ = [
     "Outcome",
     "Pace",
     "Pull",
+    "ReadsRecordings",
+    "RecordedReader",
     "Scope",
     "SettingsError",
     "SharesAccess",

@@ -1051,8 +1051,8 @@ class SourceState(_message.Message):
     not be read: `html`, `not_json`, `bad_encoding`, `too_large`, `wrong_format`, `wrong_shape`,
     `bad_event`, `wrong_event`, `bad_listing`, `unknown_listing`, `unknown_provider`,
     `bad_observation`, `stale_answer` (older than what it told before). `crash` is a fault of the
-    source's code, `no_longer_asked` the end of a source that was taken out, `failed` any other
-    failure …
+    source's code, `no_longer_asked` the end of a source that was taken out, `import_ended` the end
+    of the recordings that its odds came from, `failed` any other failure …
     """
     quota_left: _builtins.int
     """Requests left, as the source tells; absent where it tells none."""
@@ -1123,9 +1123,9 @@ class Change(_message.Message):
     `purged` as of events. Of events: `event_started`, `start_moved`, `sides_swapped`, `renamed`,
     `listing_moved` (its source shows it elsewhere), `source_joined`, `source_left`,
     `source_removed` (gone before its start), `event_ended` (gone after it), `rematched` (what
-    joins its sources differs), `purged` (nothing has confirmed it for long), `status_told` (a
-    source tells another status), `draw_lost` (see Event.draws_lost). Of sources: as
-    SourceState.reason.
+    joins its sources differs), `purged` (nothing has confirmed it for long), `import_ended` (the
+    recordings that it came from have ended), `status_told` (a source tells another status),
+    `draw_lost` (see Event.draws_lost). Of sources: as SourceState.reason.
     Two events that prove to be one: EVENT_ENDED (`merged`, with Event.merged_into), then the
     other's EVENT_UPDATED and its new odds as ADDED. One that proves to be two: its EVENT_UPDATED
     and REMOVED (`split`), then EVENT_ADDED (or EVENT_UPDATED) and ADDED where they belong.

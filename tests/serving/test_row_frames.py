@@ -42,5 +42,5 @@ def test_bodies_hold_all_frames_and_split_only_groups_that_do_not_fit(
         assert body.amid is (frames[sent - 1].group == following.group)
         assert body.revision == following.group - 1
         if body.amid:
-            group = [frame for frame in frames if frame.group == following.group]
-            assert sum(len(frame.wire) for frame in group) > LIMIT
+            parts = [len(frame.wire) for frame in frames if frame.group == following.group]
+            assert sum(parts) > LIMIT

@@ -17,6 +17,7 @@ from odds_service.client.address import Address
 from odds_service.client.asynchronous import AsyncClient, open_client
 from odds_service.client.errors import AddressError, ClientError, ServiceError, StreamGap
 from odds_service.client.iterating import AsyncHistory, AsyncReplay, AsyncWatch
+from odds_service.client.market_change import ChangeKind, MarketChange
 from odds_service.client.market_values import (
     BookmakerCoverage,
     CompetitionCoverage,
@@ -46,7 +47,6 @@ from odds_service.client.values import (
     EVERYTHING,
     BookmakerOdds,
     Change,
-    ChangeKind,
     Changes,
     ClosedEvent,
     ClosingOdds,
@@ -61,7 +61,6 @@ from odds_service.client.values import (
     Lagged,
     ListedBookmaker,
     ListedEvent,
-    MarketChange,
     Odds,
     OddsFreshness,
     Opened,

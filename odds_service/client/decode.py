@@ -1,17 +1,15 @@
 """Decoders from the contract's messages to the client's values."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import datetime
 from itertools import groupby
 from typing import Final, TypeVar
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
+from odds_service.client.market_change import KINDS, ChangeKind, market_change
+from odds_service.client.market_decoding import market, market_key, moment
 from odds_service.client.values import (
     BookmakerOdds,
     Change,
-    ChangeKind,
     ClosedEvent,
     ClosingOdds,
     EventChange,
@@ -20,7 +18,6 @@ from odds_service.client.values import (
     HistoricalChange,
     ListedBookmaker,
     ListedEvent,
-    MarketChange,
     Odds,
     OddsFreshness,
     Refreshed,
@@ -32,32 +29,19 @@ from odds_service.client.values import (
 )
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event, EventStatus
-from odds_service.model.market import NO_LINE, AtStart, Market, MarketKey, MarketStatus, Outcome
+from odds_service.model.market import AtStart
 from odds_service.model.overround import BestMarket, BestPrice, Exclusion
-from odds_service.model.price import canonical_line
 from odds_service.model.reload import Reloaded
 from odds_service.model.source import SourceStatus
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 E = TypeVar("E")
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_KINDS: Final = {int(kind): kind for kind in ChangeKind}
-_MARKET_STATUSES: Final = {int(status): status for status in MarketStatus}
+_UNSTORED: Final = int(ChangeKind.UNSTORED)
 _EVENT_STATUSES: Final = {int(status): status for status in EventStatus}
 _SOURCE_STATUSES: Final = {int(status): status for status in SourceStatus}
 _AT_STARTS: Final = {int(status): status for status in AtStart}
 _EXCLUSIONS: Final = {int(exclusion): exclusion for exclusion in Exclusion}
-
-
-def moment(at: Timestamp) -> datetime:
-    """Decode a timestamp as an aware time, to the microsecond."""
-    return _time(at.seconds, at.nanos)
-
-
-@lru_cache(16_384)  # the changes of one commit share their times
-def _time(seconds: int, nanos: int) -> datetime:
-    return _EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1_000)
 
 
 def cursor(message: pb.Cursor) -> Cursor:
@@ -82,32 +66,6 @@ def event(message: pb.Event) -> Event:
             if status in _EVENT_STATUSES  # a newer status cannot be compared
         },
         draws_lost=tuple((lost.source, lost.bookmaker, lost.market) for lost in message.draws_lost),
-    )
-
-
-def market_key(message: pb.MarketKey) -> MarketKey:
-    line = message.line if message.HasField("line") else None
-    return _key(message.market, line, message.participant)
-
-
-@lru_cache(16_384)
-def _key(market: str, line: float | None, participant: str) -> MarketKey:
-    return MarketKey(market, NO_LINE if line is None else canonical_line(line), participant)
-
-
-def market(message: pb.Market) -> Market:
-    return Market(
-        market_key(message.key),
-        _MARKET_STATUSES.get(message.status, MarketStatus.SUSPENDED),
-        tuple(
-            [
-                Outcome(o.key, o.name, o.price if o.HasField("price") else None, o.active)
-                for o in message.outcomes
-            ]
-        ),
-        message.revision,
-        moment(message.changed_at),
-        moment(message.source_updated_at) if message.HasField("source_updated_at") else None,
     )
 
 
@@ -198,11 +156,15 @@ def odds(message: pb.GetOddsResponse) -> Odds:
 
 
 def historical_change(message: pb.Change) -> HistoricalChange:
-    """Decode any change; dispatch on which field is set, so unknown kinds still decode."""
-    kind = _KINDS.get(message.kind, ChangeKind.UNSPECIFIED)
+    """Decode any change; dispatch on which field is set, so unknown kinds still decode.
+
+    A change of a market is decoded when it is first looked at: leave its message as it is.
+    """
+    number = message.kind
+    if message.HasField("after") and number != _UNSTORED:
+        return market_change(message)
+    kind = KINDS.get(number, ChangeKind.UNSPECIFIED)
     if kind is not ChangeKind.UNSTORED:
-        if message.HasField("after"):
-            return _market_change(kind, message)
         if message.HasField("source_state"):
             return SourceChange(
                 revision=message.revision,
@@ -232,25 +194,6 @@ def historical_change(message: pb.Change) -> HistoricalChange:
         bookmaker=message.bookmaker,
         detected_at=moment(message.detected_at) if message.HasField("detected_at") else None,
         reason=message.reason,
-    )
-
-
-def _market_change(kind: ChangeKind, message: pb.Change) -> MarketChange:
-    return MarketChange(
-        revision=message.revision,
-        kind=kind,
-        event_id=message.event_id,
-        source=message.source,
-        bookmaker=message.bookmaker,
-        before=market(message.before) if message.HasField("before") else None,
-        after=market(message.after),
-        observed_at=moment(message.observed_at),
-        detected_at=moment(message.detected_at),
-        reason=message.reason,
-        other_line=canonical_line(message.other_line) if message.HasField("other_line") else None,
-        snapshot_id=message.snapshot_id,
-        conflated_count=message.conflated_count,
-        suspended_meanwhile=message.suspended_meanwhile,
     )
 
 
@@ -314,8 +257,8 @@ def closed_events(pages: Iterable[pb.ClosingOddsPage]) -> Iterator[ClosedEvent]:
         yield ClosedEvent(event=first.event, odds=odds)
 
 
-def history_page(page: pb.HistoryPage) -> Iterator[HistoricalChange]:
-    return map(historical_change, page.changes)
+def history_page(page: pb.HistoryPage) -> list[HistoricalChange]:
+    return [historical_change(message) for message in page.changes]
 
 
 def known_changes(changes: list[HistoricalChange]) -> tuple[Change, ...]:

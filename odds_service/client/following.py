@@ -19,11 +19,12 @@ from msgspec.structs import replace
 
 from odds_service.client import decode
 from odds_service.client.errors import ServiceError
+from odds_service.client.market_change import ChangeKind
+from odds_service.client.market_decoding import moment
 from odds_service.client.odds_map import OddsMap
 from odds_service.client.requests import cursor_message
 from odds_service.client.values import (
     Change,
-    ChangeKind,
     Changes,
     Disconnected,
     Freshness,
@@ -351,7 +352,7 @@ class ReplayFollower(MapFollower[pb.ReplayRequest, pb.ReplayResponse]):
         self._request = request
         self._log_clock = None if speed is None else ReplayClock(speed, clock)
         if self._log_clock is not None and request.HasField("from_time"):
-            self._log_clock.begins = decode.moment(request.from_time)
+            self._log_clock.begins = moment(request.from_time)
 
     def request(self) -> pb.ReplayRequest:
         """Return the request that opens the next stream."""

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from odds_service.client.decode import cursor, moment
+from odds_service.client.decode import cursor
+from odds_service.client.market_decoding import moment
 from odds_service.model.cursor import Cursor
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 

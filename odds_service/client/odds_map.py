@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from odds_service.client import decode
 from odds_service.client.errors import StreamGap
+from odds_service.client.market_change import ChangeKind, MarketChange
+from odds_service.client.market_decoding import moment
 from odds_service.client.text import enum_word
 from odds_service.client.values import (
     BookmakerOdds,
     Change,
-    ChangeKind,
     Changes,
     EventChange,
     EventOdds,
@@ -24,7 +25,6 @@ from odds_service.client.values import (
     Heartbeat,
     ImageLoaded,
     Lagged,
-    MarketChange,
     Odds,
     Opened,
     SourceChange,
@@ -313,7 +313,7 @@ class OddsMap:
         return Heartbeat(
             cursor=decode.cursor(heartbeat.cursor),
             durable_revision=heartbeat.durable_revision,
-            sent_at=decode.moment(heartbeat.sent_at),
+            sent_at=moment(heartbeat.sent_at),
         )
 
     def _freshness(self, message: pb.Freshness) -> Freshness:

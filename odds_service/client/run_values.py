@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from odds_service.client.decode import moment
+from odds_service.client.market_decoding import moment
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 

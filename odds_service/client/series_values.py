@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from odds_service.client.decode import cursor, event, market_key
+from odds_service.client.decode import cursor, event
+from odds_service.client.market_decoding import market_key
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event
 from odds_service.model.market import MarketKey

@@ -6,7 +6,6 @@ market without a line. An unknown enum value, from a newer server, decodes as SU
 market's status, as STALE for a source's and as SCHEDULED for an event's.
 """
 
-import enum
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,35 +14,14 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 
 from odds_service.client.errors import ServiceError
+from odds_service.client.market_change import ChangeKind, MarketChange
 from odds_service.model import snapshot
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event
-from odds_service.model.market import AtStart, Market, MarketKey
+from odds_service.model.market import AtStart, Market
 from odds_service.model.overround import BestMarket
 from odds_service.model.snapshot import BookmakerKey
 from odds_service.model.source import SourceStatus
-
-
-class ChangeKind(enum.IntEnum):
-    """The kind of a change: 1 to 5 concern markets, 6 to 8 events, 9 to 11 sources.
-
-    UNSPECIFIED is a kind that this client does not know yet. UNSTORED occurs only in history: a
-    change that the database refused, so its odds are unknown.
-    """
-
-    UNSPECIFIED = 0
-    ADDED = 1
-    PRICES = 2
-    SUSPENDED = 3
-    RESUMED = 4
-    REMOVED = 5
-    EVENT_ADDED = 6
-    EVENT_UPDATED = 7
-    EVENT_ENDED = 8
-    SOURCE_UP = 9
-    SOURCE_STALE = 10
-    SOURCE_DOWN = 11
-    UNSTORED = 12
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -147,36 +125,6 @@ class Odds(Struct, frozen=True):
         from odds_service.client.frames import polars_frame
 
         return polars_frame(self.to_arrow())
-
-
-class MarketChange(Struct, frozen=True, kw_only=True):
-    """A change of a market, with its complete odds before and after.
-
-    `before` is None for a new market. The `after` of a removed market has status REMOVED and no
-    outcomes. `reason` is a code such as `line_moved`; `other_line` is then the line that the market
-    moved to or from. `conflated_count` is the number of changes that this one combines, 0 without
-    conflation. `suspended_meanwhile` says that the market was suspended between `before` and
-    `after`.
-    """
-
-    revision: int
-    kind: ChangeKind
-    event_id: str
-    source: str
-    bookmaker: str
-    before: Market | None
-    after: Market
-    observed_at: datetime
-    detected_at: datetime
-    reason: str = ""
-    other_line: str | None = None
-    snapshot_id: int = 0
-    conflated_count: int = 0
-    suspended_meanwhile: bool = False
-
-    @property
-    def key(self) -> MarketKey:
-        return self.after.key
 
 
 class EventChange(Struct, frozen=True, kw_only=True):

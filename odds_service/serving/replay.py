@@ -10,24 +10,24 @@ from time import monotonic
 from typing import Final, NamedTuple, Protocol
 
 from odds_service.errors import BelowFloor
-from odds_service.filters.filtering import Selected
 from odds_service.filters.selection import EVERYTHING, Selection
-from odds_service.model.cursor import is_incomplete
+from odds_service.model.cursor import amid, is_incomplete
 from odds_service.serving.context import StreamingContext
 from odds_service.serving.errors import StatusCode, bad_request, refused, unavailable
 from odds_service.serving.hub import WRITE_TIMEOUT_S
 from odds_service.serving.parts import History, Past
 from odds_service.serving.past_image import PastImage
-from odds_service.serving.reading import piece_of
+from odds_service.serving.row_frames import Frame, FramePage, LogFrames, bodies, frames_after
 from odds_service.serving.server_context import ServerContext
 from odds_service.serving.span import not_kept, span
-from odds_service.serving.stored import StoredLog, StoredPage
+from odds_service.serving.stored import StoredLog
 from odds_service.serving.watch_options import HEARTBEAT_S, RESUME_AFTER_S, duration
 from odds_service.wire.encode import source_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, delimited, timestamp
 
 _IMAGE: Final = bytes_tag(pb.ReplayResponse.IMAGE_FIELD_NUMBER)
+_CHANGES: Final = bytes_tag(pb.ReplayResponse.CHANGES_FIELD_NUMBER)
 
 
 class _Store(History, Past, Protocol):
@@ -100,7 +100,7 @@ class Replay:
         self._told = start.revision  # the cursor revision of the last message
         self._whole = not start.image
         self._written_at = monotonic()
-        self._page: asyncio.Task[StoredPage] | None = None
+        self._page: asyncio.Task[FramePage] | None = None
 
     async def run(self) -> None:
         """Send all messages.
@@ -119,10 +119,10 @@ class Replay:
                 gaps = _gaps(page, self._reached, complete=self._selection is EVERYTHING)
                 if not gaps:
                     self._read_ahead(log, page.reached)
-                    await self._send_changes(page.selected, page.reached)
+                    await self._send_changes(page.frames, page.reached)
                     continue
                 first, last = gaps
-                known = [each for each in page.selected if each.change.revision < first]
+                known = [frame for frame in page.frames if frame.revision < first]
                 await self._send_changes(known, first - 1)
                 await self._send_lagged(first, last)
                 log = await self._send_image(last)
@@ -134,7 +134,7 @@ class Replay:
 
     # Opening and images
 
-    async def _open(self) -> StoredLog:
+    async def _open(self) -> LogFrames:
         start = self._start
         image = PastImage(self._server, self._store, self._selection, start.revision)
         await image.begin()
@@ -150,15 +150,15 @@ class Replay:
         await self._write(pb.ReplayResponse(opened=opened).SerializeToString())
         if start.image:
             return await self._send_image(start.revision, image)
-        return self._log_after(start.revision)
+        return frames_after(self._server, self._store, self._selection, start.revision)
 
-    async def _send_image(self, revision: int, image: PastImage | None = None) -> StoredLog:
+    async def _send_image(self, revision: int, image: PastImage | None = None) -> LogFrames:
         """Send an image as of a revision; return the log after it."""
         self._whole = False
         if image is None:
             image = PastImage(self._server, self._store, self._selection, revision)
             await image.begin()
-        log = self._log_after(revision)
+        log = StoredLog(self._server, self._store, self._selection, revision)
         events = await log.events()
         begin = pb.ImageBegin(
             cursor=self._cursor(revision),
@@ -184,19 +184,16 @@ class Replay:
         )
         await self._write(pb.ReplayResponse(image_end=end).SerializeToString())
         self._reached = revision
-        return log
-
-    def _log_after(self, revision: int) -> StoredLog:
-        return StoredLog(self._server, self._store, self._selection, revision)
+        return frames_after(self._server, self._store, self._selection, revision, log)
 
     # Changes
 
-    def _read_ahead(self, log: StoredLog, reached: int) -> None:
+    def _read_ahead(self, log: LogFrames, reached: int) -> None:
         """Begin to read the next page while this one is sent."""
         if reached < self._upto:
             self._page = asyncio.create_task(log.next_page(self._upto))
 
-    async def _next_page(self, log: StoredLog) -> StoredPage:
+    async def _next_page(self, log: LogFrames) -> FramePage:
         """Return the next page, with heartbeats while it is being read."""
         if self._page is None:
             self._page = asyncio.create_task(log.next_page(self._upto))
@@ -208,23 +205,26 @@ class Replay:
         page, self._page = self._page, None
         return page.result()
 
-    async def _send_changes(self, selected: Sequence[Selected], reached: int) -> None:
+    async def _send_changes(self, frames: Sequence[Frame], reached: int) -> None:
         """Send the changes of a page, which reaches up to a revision."""
-        for message in self._messages(selected, reached):
+        for message in self._messages(frames, reached):
             await self._write(message)
         self._reached = reached
         if monotonic() >= self._written_at + HEARTBEAT_S:  # the filter selects little
             await self._send_heartbeat()
 
-    def _messages(self, selected: Sequence[Selected], reached: int) -> Iterator[bytes]:
+    def _messages(self, frames: Sequence[Frame], reached: int) -> Iterator[bytes]:
         """Yield the messages with changes; each counts as sent when the next is asked for."""
-        durable = self._durable
-        while selected:
-            piece = piece_of(selected, self._reached, reached)
-            yield from piece.messages(self._told, self._server.epoch, durable, durable)
-            self._server.usage.changes += piece.changes
-            self._told = self._reached = piece.revision
-            selected = selected[piece.changes :]
+        for body in bodies(frames, reached) if frames else ():
+            cursor = self._cursor(body.revision)
+            if body.amid:
+                cursor.epoch = amid(cursor.epoch)
+            tail = pb.Changes(
+                prev_revision=self._told, cursor=cursor, durable_revision=self._durable
+            )
+            yield _CHANGES + delimited(body.wire + tail.SerializeToString())
+            self._server.usage.changes += body.changes
+            self._told = self._reached = body.revision
 
     # Messages
 
@@ -278,7 +278,7 @@ class Replay:
         return self._server.cursor(revision, whole=self._whole)
 
 
-def _gaps(page: StoredPage, after: int, *, complete: bool) -> tuple[int, int] | None:
+def _gaps(page: FramePage, after: int, *, complete: bool) -> tuple[int, int] | None:
     """Return the first and the last revision of the first gap in a page, or None without one.
 
     Args:
@@ -287,8 +287,8 @@ def _gaps(page: StoredPage, after: int, *, complete: bool) -> tuple[int, int] | 
         complete: Whether every change of the log is selected, so that a missing one is a gap.
     """
     lost = sorted(page.unstored)
-    if complete and len(page.selected) + len(lost) != page.reached - after:
-        present = {each.change.revision for each in page.selected}
+    if complete and len(page.frames) != page.reached - after:
+        present = {frame.revision for frame in page.frames}.difference(lost)
         lost = [r for r in range(after + 1, page.reached + 1) if r not in present]
     if not lost:
         return None

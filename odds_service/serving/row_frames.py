@@ -1,15 +1,22 @@
-"""The stored log as bytes of changes, straight from stored rows where a filter allows it."""
+"""The stored log as bytes of changes, straight from stored rows where a filter allows it.
 
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+GetHistory and Replay send these bytes.
+"""
 
-from odds_service.filters.filtering import select
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from odds_service.filters.filtering import Selected, select
 from odds_service.filters.selection import Selection
 from odds_service.filters.stored import filter_of
 from odds_service.model.change import ChangeKind, Reason
 from odds_service.serving import stored
-from odds_service.serving.parts import StoredRows
+from odds_service.serving.parts import History, StoredRows
+from odds_service.serving.reading import MESSAGE_BYTES
 from odds_service.serving.server_context import ServerContext
+from odds_service.serving.stored import StoredLog
 from odds_service.storage.rows.history import UNSTORED, HistoryRow, changes_from
 from odds_service.storage.schema import from_microseconds
 from odds_service.store import LOG_COLUMNS, LogRows
@@ -18,6 +25,7 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.stored import row_wires
 from odds_service.wire.wire_fields import bytes_tag, delimited
 
+_BODY_BYTES: Final = MESSAGE_BYTES - 256  # room for the other fields of a message
 _CHANGES: Final = bytes_tag(pb.HistoryPage.CHANGES_FIELD_NUMBER)
 _KIND, _REASON = LOG_COLUMNS.index("kind"), LOG_COLUMNS.index("reason")
 _ADDED, _REMOVED = int(ChangeKind.ADDED), int(ChangeKind.REMOVED)
@@ -32,11 +40,32 @@ class Frame(NamedTuple):
 
 
 class FramePage(NamedTuple):
-    """The frames up to revision `reached`; `selected` of them are changes, the others gaps."""
+    """The frames up to revision `reached`; those of the revisions in `unstored` are gaps."""
 
     frames: list[Frame]
-    selected: int
+    unstored: Sequence[int]
     reached: int
+
+    @property
+    def selected(self) -> int:
+        """The number of frames that are changes."""
+        return len(self.frames) - len(self.unstored)
+
+
+class Body(NamedTuple):
+    """The changes of one message.
+
+    Attributes:
+        wire: The frames, joined.
+        revision: The last revision that is complete with this message.
+        changes: The number of frames.
+        amid: Whether it ends within a group that is too large for one message.
+    """
+
+    wire: bytes
+    revision: int
+    changes: int
+    amid: bool
 
 
 def gap(revision: int) -> Frame:
@@ -83,7 +112,8 @@ class RowFrames:
     def _page(self, rows: Sequence[Sequence[Any]], reached: int) -> FramePage:
         wires = iter(row_wires([row for row in rows if 0 < row[_KIND] <= _REMOVED]))
         frames: list[Frame] = []
-        group = selected = 0
+        unstored: list[int] = []
+        group = 0
         for row in rows:
             kind, revision = row[_KIND], row[0]
             if 0 < kind <= _REMOVED:
@@ -92,18 +122,94 @@ class RowFrames:
                     joined = kind == _ADDED and row[_REASON] == Reason.LINE_MOVED
                     group = group if joined and group else revision
                     frames.append(Frame(revision, group, wire))
-                    selected += 1
                     continue
             if kind == UNSTORED:
                 frames.append(gap(revision))
+                unstored.append(revision)
                 continue
             changes, unreadable = changes_from([_stored(row)])
-            frames += [gap(revision) for revision in unreadable]
+            frames += map(gap, unreadable)
+            unstored += unreadable
             for change, joined in select(self._selection, changes, {}, _no_markets):
                 group = group if joined and group else revision
                 frames.append(Frame(revision, group, change_wire(change)))
-                selected += 1
-        return FramePage(frames, selected, reached)
+        return FramePage(frames, unstored, reached)
+
+
+class StoredFrames:
+    """Frames of a log whose changes are decoded, which any filter can select from."""
+
+    def __init__(self, log: StoredLog) -> None:
+        self._log = log
+
+    async def next_page(self, upto: int) -> FramePage:
+        """Read the next page; see StoredLog.next_page()."""
+        page = await self._log.next_page(upto)
+        frames = list(merge(_frames(page.selected), map(gap, page.unstored), key=itemgetter(0)))
+        return FramePage(frames, page.unstored, page.reached)
+
+
+LogFrames: TypeAlias = RowFrames | StoredFrames
+
+
+def frames_after(
+    server: ServerContext,
+    store: History,
+    selection: Selection,
+    revision: int,
+    log: StoredLog | None = None,
+) -> LogFrames:
+    """Return the fastest reader that a selection allows.
+
+    Args:
+        server: The state of the server.
+        store: The database.
+        selection: The changes to choose.
+        revision: The revision before the first one to read.
+        log: A log that begins there and knows its events already, if there is one.
+    """
+    if isinstance(store, StoredRows) and not selection.by_event:
+        return RowFrames(server, store, selection, revision)
+    return StoredFrames(log or StoredLog(server, store, selection, revision))
+
+
+def bodies(frames: Sequence[Frame], reached: int) -> Iterator[Body]:
+    """Yield frames as one or more message bodies, each with its last complete revision.
+
+    A group too large for one body is spread over several; only the last one completes it. Without
+    frames, there is one empty body.
+
+    Args:
+        frames: Frames in the order of their revisions.
+        reached: The revision that is complete with the last of them.
+    """
+    count = len(frames)
+    held: list[bytes] = []
+    size = begin = 0
+    while begin < count:
+        first, group, wire = frames[begin]
+        end, whole = begin + 1, len(wire)
+        while end < count and frames[end][1] == group:
+            whole += len(frames[end][2])
+            end += 1
+        if held and size + whole > _BODY_BYTES:
+            yield Body(b"".join(held), first - 1, len(held), False)
+            held, size = [], 0
+        for _, _, wire in frames[begin:end] if end - begin > 1 else (frames[begin],):
+            if held and size + len(wire) > _BODY_BYTES:
+                yield Body(b"".join(held), first - 1, len(held), True)
+                held, size = [], 0
+            held.append(wire)
+            size += len(wire)
+        begin = end
+    yield Body(b"".join(held), reached, len(held), False)
+
+
+def _frames(selected: Iterable[Selected]) -> Iterator[Frame]:
+    group = 0
+    for change, joined in selected:
+        group = group if joined and group else change.revision
+        yield Frame(change.revision, group, change_wire(change))
 
 
 def _begins_a_move(row: Sequence[Any]) -> bool:

@@ -21,7 +21,9 @@ Row = Sequence[Any]  # with LOG_COLUMNS
 
 # Longer texts may hold a market that is too large to be served, which takes a closer look.
 MOST_CHARS: Final = 16_384
-_STATUSES: Final = frozenset(map(int, MarketStatus))
+_STATUSES: Final = {
+    int(status): encode.MARKET_STATUS + varint(int(status)) for status in MarketStatus
+}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE, _AFTER = LOG_COLUMNS.index("before"), LOG_COLUMNS.index("after")
 
@@ -84,17 +86,18 @@ def _wire(row: Row, old: _Odds | None, new: _Odds) -> bytes:
     ) = row  # fmt: skip
     key = _key(market, line, participant)
     observed = _stored_moment(observed_at)
+    number_wire = varint(revision)
     pieces = [
         encode.CHANGE_REVISION,
-        varint(revision),
+        number_wire,
         encode.CHANGE_KIND,
         varint(kind),
         encode.change_place(event_id, bookmaker, source),
         encode.CHANGE_AFTER,
-        _market(key, new, revision, observed),
+        _market(key, new, number_wire, observed),
     ]
     if old is not None:
-        pieces += (encode.CHANGE_BEFORE, _market(key, old, revision, observed))
+        pieces += (encode.CHANGE_BEFORE, _market(key, old, number_wire, observed))
     pieces += (
         encode.CHANGE_OBSERVED,
         observed,
@@ -114,19 +117,24 @@ def _key(market: str, line: str, participant: str) -> bytes:
     return encode.market_key(MarketKey(market, line, participant))
 
 
-def _market(key: bytes, odds: _Odds, revision: int, observed: bytes) -> bytes:
-    pieces = [key, encode.MARKET_STATUS, varint(odds.status)]
+def _market(key: bytes, odds: _Odds, revision: bytes, observed: bytes) -> bytes:
+    pieces = [key, _STATUSES[odds.status]]
     for name, shown, price, active in odds.outcomes:
         if price is not None and active:
             pieces += (encode.before_price(name, shown), pack_double(price), encode.AFTER_PRICE)
         else:
             pieces.append(encode.odd_outcome(name, shown, price, active))
-    pieces.append(number(encode.MARKET_REVISION, odds.revision or revision))
     changed = odds.changed_at
-    pieces += (encode.MARKET_CHANGED, observed if changed is None else _told_moment(changed))
+    pieces += (
+        encode.MARKET_REVISION,
+        varint(odds.revision) if odds.revision else revision,
+        encode.MARKET_CHANGED,
+        observed if changed is None else _told_moment(changed),
+    )
     if odds.source_updated_at is not None:
         pieces.append(_claimed(odds.source_updated_at))
-    return delimited(b"".join(pieces))
+    whole = b"".join(pieces)
+    return varint(len(whole)) + whole
 
 
 @lru_cache(maxsize=16_384)  # one poll has only a handful of times

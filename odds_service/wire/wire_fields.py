@@ -26,6 +26,8 @@ def varint(number: int) -> bytes:
     """Return a number from 0 to 2**64 - 1 as a varint, with seven bits per byte."""
     if number < 0x80:
         return _ONE_BYTE[number]
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     packed = bytearray()
     while number >= 0x80:
         packed.append(number & 0x7F | 0x80)

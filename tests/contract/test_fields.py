@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from odds_service.client import decode, market_values, run_values, series_values
 from odds_service.client.errors import StreamGap
+from odds_service.client.market_decoding import moment
 from odds_service.client.odds_map import OddsMap
 from odds_service.client.requests import filter_message
 from odds_service.client.values import Filter
@@ -355,7 +356,7 @@ READ: Final[dict[type[Message], tuple[Callable[[Any], object], set[Path]]]] = {
 
 
 def best(message: pb.BestMarket) -> object:
-    at = decode.moment(filled(pb.Event).start_time)
+    at = moment(filled(pb.Event).start_time)
     return decode.best_market(message, _Confirmed(at))
 
 
@@ -561,7 +562,7 @@ def test_every_field_of_a_filter_can_be_asked_for() -> None:
     where = Filter(
         **{name: list(getattr(told, name)) for name in
            ("sports", "competitions", "event_ids", "bookmakers", "markets", "sources")},
-        start_from=decode.moment(told.start_from), start_to=decode.moment(told.start_to),
+        start_from=moment(told.start_from), start_to=moment(told.start_to),
         in_play=told.in_play,
     )  # fmt: skip
     assert filter_message(where) == told

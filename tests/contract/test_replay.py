@@ -11,7 +11,8 @@ import pytest
 import trio
 from google.protobuf.duration_pb2 import Duration
 
-from odds_service.serving import past_image, replay, stored
+from odds_service.model.cursor import is_amid
+from odds_service.serving import past_image, replay, row_frames, stored
 from odds_service.serving.errors import Refused
 from odds_service.serving.server import Server
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -60,6 +61,10 @@ def folded(messages: Sequence[pb.ReplayResponse], fold: Fold | None = None) -> F
             break
         fold.take(pb.WatchChangesResponse.FromString(message.SerializeToString()))
     return fold
+
+
+def changes_in(messages: Sequence[pb.ReplayResponse]) -> list[pb.Change]:
+    return [change for message in messages for change in message.changes.changes]
 
 
 async def odds_as_of(client: Client, revision: int, **where: Any) -> Odds:
@@ -205,7 +210,29 @@ async def test_events_enter_and_leave_a_filter_as_in_the_live_stream(where: Any)
         with connected(server.address) as client:
             expected = await live_changes(client, 5, book.feed.head_revision, where)
             messages = await replayed(client, from_cursor=at(5), filter=where)
-            assert [c for m in messages for c in m.changes.changes] == expected != []
+            assert changes_in(messages) == expected != []
+
+
+async def test_what_one_message_cannot_hold_is_resumed_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    book = eventful()
+    async with serving(book) as server:
+        with connected(server.address) as client:
+            span: dict[str, Any] = {"from_cursor": at(5), "filter": {"in_play": False}}
+            whole = changes_in(await replayed(client, **span))
+            monkeypatch.setattr(row_frames, "_BODY_BYTES", 400)
+            messages = await replayed(client, **span)
+            assert changes_in(messages) == whole
+            parts = [place for place, message in enumerate(messages, 1)
+                     if is_amid(inner(message).cursor.epoch)]  # fmt: skip
+            assert parts
+            for cut in parts:
+                cursor = inner(messages[cut - 1]).cursor
+                rest = await replayed(client, **span, resume=cursor)
+                assert rest[0].opened.intent == pb.INTENT_CHANGES
+                before = [each for each in whole if each.revision <= cursor.revision]
+                assert before + changes_in(rest) == whole
 
 
 @pytest.mark.parametrize("token", sorted(TOKENS))

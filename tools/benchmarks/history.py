@@ -1,4 +1,4 @@
-"""`history`: an export beside raw rows, GetHistory's CPU, and the client beside the bare stub."""
+"""`history`: an export beside raw rows, and the CPU of GetHistory, Replay and their client."""
 
 import gc
 import io
@@ -16,7 +16,7 @@ import trio
 import typer
 
 from odds_service.bridge import open_bridge
-from odds_service.client import connect, open_sync_client
+from odds_service.client import MarketChange, connect, open_sync_client
 from odds_service.columns.exporting import export_file
 from odds_service.columns.files import ParquetWriter
 from odds_service.columns.reading import PAGE_ROWS
@@ -25,7 +25,7 @@ from odds_service.filters.selection import EVERYTHING
 from odds_service.storage import open_store
 from odds_service.store import LOG_COLUMNS, unreported
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
-from tools.benchmarks.figures import Bounds, Measured, Report, at_most, settle
+from tools.benchmarks.figures import Bounds, Measured, Report, at_least, at_most, settle
 from tools.benchmarks.part import Part
 from tools.benchmarks.processes import Helper, helper
 from tools.benchmarks.storage import filled
@@ -33,6 +33,11 @@ from tools.benchmarks.storage import filled
 RAW, EXPORT = "CPU of raw rows and ready columns", "CPU of the export"
 SERVER, COLUMNS = "CPU of the server, a change", "CPU of the server as columns, a change"
 STUB, CLIENT = "CPU of the bare stub, a change", "CPU of the client library, a change"
+STUB_READ = "CPU of the bare stub with event and price, a change"
+CLIENT_READ = "CPU of the client library with event and price, a change"
+REPLAY_SERVER = "replayed in a second of the server's CPU"
+REPLAY_CLIENT = "replayed in a second of the client's CPU, with its map"
+_REPLAYED: Final = at_least(50_000.0)  # a second of a core
 
 
 def measure(
@@ -40,7 +45,7 @@ def measure(
     *,
     changes: Annotated[int, typer.Option(help="Changes in the history.")] = 40_000,
 ) -> Report:
-    """An export beside reading raw rows, and GetHistory through the stub and the client."""
+    """An export beside raw rows; GetHistory and Replay through the stub and the client."""
     found = Measured("history", "a whole history from SQLite: exported, and served over gRPC")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -59,7 +64,10 @@ def measure(
     found.aim("a row of prices in Parquet", at_most(8.0))
     found.ratio("export, of raw rows and ready columns", EXPORT, RAW, at_most(3.0))
     found.ratio("client library, of the bare stub", CLIENT, STUB, at_most(2.0))
+    found.ratio("client library with event and price, of the bare stub", CLIENT_READ, STUB_READ)
     found.aim(SERVER, at_most(20.0))
+    found.aim(REPLAY_SERVER, _REPLAYED)
+    found.aim(REPLAY_CLIENT, _REPLAYED)
     return found.report(changes=stored, rows=rows)
 
 
@@ -105,20 +113,36 @@ def _serve(found: Measured, server: Helper, changes: int) -> None:
             for page in stub.GetHistory(pb.GetHistoryRequest()):
                 yield from page.changes
 
+        def bare_read() -> None:
+            for page in stub.GetHistory(pb.GetHistoryRequest()):
+                for change in page.changes:
+                    _ = change.event_id, [each.price for each in change.after.outcomes]
+
+        def client_read() -> None:
+            for change in client.history():
+                if isinstance(change, MarketChange):
+                    _ = change.event_id, [each.price for each in change.after.outcomes]
+
         for name, work in (
             (STUB, lambda: sum(1 for _ in bare())),
             (CLIENT, lambda: sum(1 for _ in client.history())),
-            ("", lambda: client.history().to_arrow()),
+            (STUB_READ, bare_read),
+            (CLIENT_READ, client_read),
+            (COLUMNS, lambda: client.history().to_arrow()),
+            (REPLAY_CLIENT, lambda: sum(1 for _ in client.replay())),
         ):
             before = server.cpu_s()
-            spent_ms = _cpu_ms(work)
+            spent_us = _cpu_ms(work) * 1000 / changes
             served_us = (server.cpu_s() - before) * 1e6 / changes
-            if name:
-                found.add(name, spent_ms * 1000 / changes, "µs")
+            if name == COLUMNS:
+                found.add(COLUMNS, served_us, "µs")
+            elif name == REPLAY_CLIENT:
+                found.add(REPLAY_CLIENT, 1e6 / spent_us, "changes/s")
+                found.add(REPLAY_SERVER, 1e6 / served_us, "changes/s")
+            else:
+                found.add(name, spent_us, "µs")
             if name == STUB:
                 found.add(SERVER, served_us, "µs")
-            elif not name:
-                found.add(COLUMNS, served_us, "µs")
 
 
 PART: Final = Part("history", measure, sized="changes", costs={EXPORT: "changes", RAW: "changes"})

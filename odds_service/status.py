@@ -142,6 +142,7 @@ class WriterReport(Struct, frozen=True, kw_only=True):
             nothing changes.
         groups: The number of committed transactions.
         confirmations: The number of stored confirmations of snapshots.
+        runs_dropped: The number of scrape runs dropped because the database was away too long.
     """
 
     state: str
@@ -153,6 +154,7 @@ class WriterReport(Struct, frozen=True, kw_only=True):
     bridged_s: float | None
     groups: int = 0
     confirmations: int = 0
+    runs_dropped: int = 0
 
 
 class ClockReport(Struct, frozen=True, kw_only=True):

@@ -46,10 +46,10 @@ SIMULATION: Final = SimulationSettings(
 )  # fmt: skip
 FIRST_REGIONS: Final = ("uk", "eu")
 SECOND: Final = SecondSettings(
-    sports=frozenset({"soccer_arvenia"}), markets=frozenset({"h2h", "totals"}),
+    sport="soccer_arvenia", sport_id="sr:sport:1", country="Arvenia", bookmaker="tidewatersports",
     down_from_s=40.0, down_to_s=70.0,
 )  # fmt: skip
-SECOND_REGIONS: Final = ("us",)
+SECOND_DISCOVERY_S: Final = 5.0  # a match that comes is there within seconds
 REAL_INTERVAL_S: Final = 60.0  # for the real API, where each pull costs quota
 GO_ON: Final = "go on with docs/tutorial.md: from here to a source of your own and a back-test"
 
@@ -114,11 +114,10 @@ async def _demo(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
         if os.environ.get("ODDS_API_KEY"):
-            tables = [{"sports": sports, "interval_s": REAL_INTERVAL_S}]
+            tables = [{"kind": "the-odds-api", "sports": sports, "interval_s": REAL_INTERVAL_S}]
         else:
             tables = await _simulated(nursery)
-        sources = [{"kind": "the-odds-api"} | table for table in tables]
-        chosen = settings.model_copy(update={"sources": sources})
+        chosen = settings.model_copy(update={"sources": tables})
         async with trio.open_nursery() as serving:
             running: Running = await serving.start(run_service, chosen, stop)
             board = board_address(running.server.addresses[1:])
@@ -137,20 +136,26 @@ async def _simulated(nursery: trio.Nursery) -> list[dict[str, Any]]:
     """Serve a simulated bookmaker and a second source of it; return their settings."""
     first = SimulatedBookmaker(SIMULATION)
     ports: tuple[int, int] = await nursery.start(run_both, first, SECOND)
+    every_s = SIMULATION.step_s
     return [
         {
-            "name": name,
-            "url": f"http://127.0.0.1:{port}",
+            "kind": "the-odds-api",
+            "url": f"http://127.0.0.1:{ports[0]}",
             "api_key": "simulated",
-            "sports": keys,
-            "regions": list(regions),
-            "markets": markets,
-            "interval_s": SIMULATION.step_s,
-        }
-        for name, port, keys, regions, markets in (
-            ("the-odds-api", ports[0], first.sport_keys, FIRST_REGIONS, first.market_keys),
-            ("second", ports[1], sorted(SECOND.sports), SECOND_REGIONS, sorted(SECOND.markets)),
-        )
+            "sports": first.sport_keys,
+            "regions": list(FIRST_REGIONS),
+            "markets": first.market_keys,
+            "interval_s": every_s,
+        },
+        {
+            "kind": "sportybet",
+            "name": "second",
+            "url": f"http://127.0.0.1:{ports[1]}",
+            "sports": [SECOND.sport_id],
+            "tiers": [{"name": "all", "interval_s": every_s}],
+            "discovery_s": SECOND_DISCOVERY_S,
+            "http": {"requests_per_s": 50.0},
+        },
     ]
 
 

@@ -117,6 +117,12 @@ class SimulatedBookmaker:
             }
         )
 
+    def sport(self, key: str) -> SimulatedSport:
+        """Return a sport as an answer would show it now. Raises KeyError."""
+        sport = self._sports[key]
+        sport.poll(self._now())
+        return sport
+
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         try:

@@ -12,8 +12,9 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happens to one event of each sport at a set time, beside the random walk.
 
     Attributes:
-        kind: "goal": an event in play has no odds for a while, then others. "drift": before the
-            start of an event, its favourite gets longer odds at one bookmaker after the other.
+        kind: "goal": an event in play takes no bets for a while, then at other odds. "drift":
+            before the start of an event, its favourite gets longer odds, at one bookmaker after
+            the other.
             "postponed": the next event to start gets a later start. "ended": the event that
             began first is over, and a new one comes.
         at_s: Seconds from the start of the simulation.

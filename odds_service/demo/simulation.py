@@ -1,8 +1,9 @@
 """The simulated events of a sport, which arrive, get odds from bookmakers, start and leave.
 
 The Odds API cannot express "suspended": a body omits everything that cannot be bet on. So
-suspensions, removals and flickers are all absences here, short or long, of a line, a market, a
-bookmaker or an event.
+removals and flickers are absences here, short or long, of a line, a market, a bookmaker or an
+event. A goal's break is one in this shape too; a source that can say so shows suspended markets
+(`second.py`).
 """
 
 from collections.abc import Collection
@@ -132,13 +133,13 @@ class SimulatedSport:
             self._advance()
 
     def listed(self) -> list[EventFields]:
-        """Return the events on offer at this step, by start."""
-        return [event.fields for event in self._offered()]
+        """Return the heads of offered()."""
+        return [event.fields for event in self.offered()]
 
     def odds(self, wanted: Wanted) -> list[bytes]:
         """Return the odds of all events as the pieces of one JSON array."""
         pieces = [b"["]
-        for event in self._offered():
+        for event in self.offered():
             if wanted.event_ids and event.fields.id not in wanted.event_ids:
                 continue
             if wanted.start_from is not None and event.start < wanted.start_from:
@@ -153,12 +154,13 @@ class SimulatedSport:
 
     def event_odds(self, event_id: str, wanted: Wanted) -> bytes | None:
         """Return the odds of one event as a JSON object; None if it is not on offer."""
-        for event in self._offered():
+        for event in self.offered():
             if event.fields.id == event_id:
                 return self._event_odds(event, wanted)
         return None
 
-    def _offered(self) -> list[SimulatedEvent]:
+    def offered(self) -> list[SimulatedEvent]:
+        """Return the events on offer at this step, by start."""
         if self._empty:
             return []
         return sorted(
@@ -167,16 +169,13 @@ class SimulatedSport:
         )
 
     def _event_odds(self, event: SimulatedEvent, wanted: Wanted) -> bytes:
-        step = self._walked
         books = []
         for book in event.books:
-            if max(book.absent_until, event.broken_until) > step:
-                continue
-            if book.key not in wanted.bookmakers:
+            if self.is_broken(event) or book.key not in wanted.bookmakers:
                 continue
             markets = []
-            for market in book.markets:
-                if market.absent_until > step or market.key not in wanted.markets:
+            for market in self._present(book):
+                if market.key not in wanted.markets:
                     continue
                 if outcomes := market.outcomes(american=wanted.american):
                     markets.append(
@@ -187,6 +186,24 @@ class SimulatedSport:
                 stamp = b',"last_update":"%b"' % book.stamp if wanted.bookmaker_stamps else b""
                 books.append(book.head + stamp + b',"markets":[' + b",".join(markets) + b"]}")
         return event.head + b",".join(books) + b"]}"
+
+    def is_broken(self, event: SimulatedEvent) -> bool:
+        """Return whether bookmakers take no bets on an event for now, since there was a goal."""
+        return event.broken_until > self._walked
+
+    def markets_of(self, event: SimulatedEvent, bookmaker: str) -> list[WalkingMarket]:
+        """Return the markets that a bookmaker has on an event, whether bets are taken or not."""
+        return [
+            market
+            for book in event.books
+            if book.key == bookmaker
+            for market in self._present(book)
+        ]
+
+    def _present(self, book: Book) -> list[WalkingMarket]:
+        if book.absent_until > self._walked:
+            return []
+        return [market for market in book.markets if market.absent_until <= self._walked]
 
     def _advance(self) -> None:
         """Advance by one step: all events, then all stamps."""

@@ -137,6 +137,13 @@ class WalkingMarket:
         self._reverse = reverse
         self._joined: bytes | None = None
 
+    @property
+    def outcome_names(self) -> tuple[str, ...]:
+        """The names of all outcomes: home, away and draw, or over and under."""
+        if self.family in {"h2h", "spreads"}:
+            return self._sides.home, self._sides.away, "Draw"
+        return "Over", "Under"
+
     def add(self, line: float | None, player: str | None, rng: Random) -> None:
         """Add a slot with a first price."""
         slot = Slot(line, player)

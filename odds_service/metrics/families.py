@@ -285,6 +285,8 @@ def _writer(writer: WriterReport) -> Iterator[Metric]:
     yield _counter("odds_writer_groups", "Transactions committed.", writer.groups)
     confirmed = "Stored confirmations of snapshots."
     yield _counter("odds_writer_confirmations", confirmed, writer.confirmations)
+    dropped = "Records of fetches dropped while the database was away."
+    yield _counter("odds_writer_runs_dropped", dropped, writer.runs_dropped)
     letters = "Changes that the database refused, kept beside the history."
     yield _gauge("odds_dead_letters", letters, writer.dead_letters)
 

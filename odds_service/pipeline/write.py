@@ -109,6 +109,7 @@ class Writer:
             bridged_s=self._bridged_s(),
             groups=self.groups,
             confirmations=self.confirmations,
+            runs_dropped=self._queue.runs_dropped,
         )
 
     async def _next_batches(self) -> list[Commit] | None:

@@ -127,6 +127,13 @@ def test_the_board_takes_another_port_where_its_own_is_taken() -> None:
     assert "press Enter" not in line  # nobody is at a terminal
 
 
+def test_the_two_sources_show_the_same_twelve_matches() -> None:
+    shown = run("demo", "--no-table", "--listen", "127.0.0.1:0", "--seconds", "6", "--board", "")
+    assert shown.returncode == 0, shown.stderr
+    assert " sportybet " in shown.stdout
+    assert shown.stdout.rstrip().endswith("; 12 events")
+
+
 def test_the_board_is_offered_on_a_desktop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     keys, terminal = os.openpty()
     opened: list[str] = []

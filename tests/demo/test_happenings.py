@@ -1,5 +1,6 @@
 """Two minutes of the demo, second by second on a clock of the test: each happening is there."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
@@ -13,25 +14,32 @@ from starlette.routing import request_response
 from odds_service.commands.demo import (
     FIRST_REGIONS,
     SECOND,
-    SECOND_REGIONS,
     SIMULATION,
 )
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.second import SecondSource, own_name
 from odds_service.demo.settings import SimulationSettings
+from odds_service.model.event import EventStatus
+from odds_service.model.market import MarketKey, MarketStatus, ObservedMarket
+from odds_service.model.observation import ObservedEvent
+from odds_service.reconcile import Reconciler
+from odds_service.sources.sportybet_body import read_event
+from tests.support.observations import observe, observed_event
 
 START: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECONDS: Final = 120
 SPORTS: Final = ("soccer_arvenia", "basketball_arvenia")
 
 Body = dict[str, Any]  # events by id
+Read = dict[str, ObservedEvent]  # events as the reader of the second source decodes them, by id
+WINNER: Final = MarketKey("h2h")
 
 
 class Look(msgspec.Struct):
     """The answers of one second; the second source's are None while it is down."""
 
     first: dict[str, Body]
-    second: Body | None
+    second: Read | None
 
 
 def asgi_client(endpoint: Any) -> httpx.AsyncClient:
@@ -50,6 +58,22 @@ async def body(client: httpx.AsyncClient, sport: str, regions: tuple[str, ...]) 
     return {event["id"]: event for event in answer.json()}
 
 
+async def read(client: httpx.AsyncClient) -> Read | None:
+    """Return the events of the second source by its ids; None while it is down."""
+    place, chosen = "/api/ng/factsCenter", [{"sportId": SECOND.sport_id}]
+    listed = await client.post(f"{place}/pcEvents", json=chosen)
+    if listed.status_code == 503:
+        return None
+    found: Read = {}
+    problems: Counter[str] = Counter()
+    for event in listed.json()["data"][0]["events"]:
+        asked = {"eventId": event["eventId"], "productId": "3"}
+        answer = await client.get(f"{place}/event", params=asked)
+        found[event["eventId"]] = read_event(answer.content, problems)
+    assert not problems
+    return found
+
+
 def minutes(settings: SimulationSettings = SIMULATION) -> list[Look]:
     """Return what both sources show, each second."""
 
@@ -66,8 +90,9 @@ def minutes(settings: SimulationSettings = SIMULATION) -> list[Look]:
                 now[0] = START + timedelta(seconds=elapsed)
                 shown = {sport: await body(one, sport, FIRST_REGIONS) for sport in SPORTS}
                 assert all(each is not None for each in shown.values())
-                beside = await body(two, SPORTS[0], SECOND_REGIONS)
-                found.append(Look({key: each or {} for key, each in shown.items()}, beside))
+                found.append(
+                    Look({key: each or {} for key, each in shown.items()}, await read(two))
+                )
         return found
 
     return trio.run(looks)
@@ -170,21 +195,81 @@ def test_a_match_ends_and_another_comes(looks: list[Look], sport: str) -> None:
 def test_the_second_source_shows_less_under_other_names(looks: list[Look]) -> None:
     first, second = looks[0].first[SPORTS[0]], looks[0].second
     assert second is not None
-    assert second.keys() == first.keys()  # by which the service joins them
-    names = [(first[key]["home_team"], second[key]["home_team"]) for key in first]
-    names += [(first[key]["away_team"], second[key]["away_team"]) for key in first]
-    assert any(ours != theirs for ours, theirs in names)
-    assert all(theirs == own_name(ours) for ours, theirs in names)
+    assert not second.keys() & first.keys()
+    ours = {(own_name(each["home_team"]), own_name(each["away_team"])) for each in first.values()}
+    assert {(each.home, each.away) for each in second.values()} == ours
+    assert any(own_name(each["home_team"]) != each["home_team"] for each in first.values())
+    books = {book.bookmaker for each in second.values() for book in each.bookmakers}
+    assert books == {"sportybet"}
+    shown = {
+        key.market for each in second.values() for book in each.bookmakers for key in book.markets
+    }
+    assert shown == {"h2h", "totals"}
+    assert {each.status for each in second.values()} == {
+        EventStatus.SCHEDULED,
+        EventStatus.IN_PLAY,
+    }
 
-    def of(events: Body, name: str) -> set[str]:
-        books = [book for event in events.values() for book in event["bookmakers"]]
-        if name == "books":
-            return {book["key"] for book in books}
-        return {market["key"] for book in books for market in book["markets"]}
 
-    assert not of(first, "books") & of(second, "books")
-    assert of(second, "markets") == {"h2h", "totals"}
-    assert of(first, "markets") == {"h2h", "spreads", "totals"}
+def test_the_sources_matches_are_joined_by_names_alone(looks: list[Look]) -> None:
+    first = looks[0].first[SPORTS[0]]
+    second = looks[0].second
+    assert second is not None
+    here = [
+        msgspec.structs.replace(
+            observed_event(key, {}, home=each["home_team"], away=each["away_team"],
+                           start_time=start_of(each)),
+            competition=SPORTS[0],
+        )
+        for key, each in first.items()
+    ]  # fmt: skip
+    assert not any(each.shared_ids for each in here)
+    reconciler = Reconciler()
+    reconciler.place(observe(here), {})
+    reconciler.place(observe(second.values(), 1, source="second"), {})
+    joined = {}
+    for key in second:
+        joined[key] = reconciler.placed(("second", key)).event_id.removeprefix("toa:")
+    assert sorted(joined.values()) == sorted(first)
+    for key, other in joined.items():
+        assert second[key].home == own_name(first[other]["home_team"])
+
+
+def markets_of(event: ObservedEvent | None) -> dict[MarketKey, ObservedMarket]:
+    return {} if event is None else dict(event.bookmakers[0].markets)
+
+
+def winner_prices(event: ObservedEvent | None) -> list[float | None]:
+    return [outcome.price for outcome in markets_of(event)[WINNER].outcomes]
+
+
+def test_a_goal_suspends_the_second_source_which_opens_at_other_prices(looks: list[Look]) -> None:
+    """All markets, for six seconds and with the prices before the goal."""
+    goals = 0
+    ids = {key for look in looks for key in look.second or {}}
+    for key in ids:
+        seen = [None if look.second is None else look.second.get(key) for look in looks]
+        shut = [
+            bool(markets_of(each))
+            and all(m.status is MarketStatus.SUSPENDED for m in markets_of(each).values())
+            for each in seen
+        ]
+        for place in range(1, len(looks) - 6):
+            if not shut[place] or shut[place - 1] or not markets_of(seen[place - 1]):
+                continue
+            if None in seen[place : place + 7]:
+                continue  # the outage comes between
+            goals += 1
+            assert all(shut[place : place + 6])
+            before, last, after = seen[place - 1], seen[place + 5], seen[place + 6]
+            assert markets_of(last).keys() == markets_of(before).keys()
+            assert winner_prices(last) == winner_prices(before)
+            assert not shut[place + 6]
+            home, now = winner_prices(before)[0], winner_prices(after)[0]
+            assert home is not None
+            assert now is not None
+            assert now / home < 0.9 or now / home > 1.1
+    assert goals >= 2
 
 
 def test_the_second_source_is_down_for_a_while(looks: list[Look]) -> None:
@@ -193,11 +278,13 @@ def test_the_second_source_is_down_for_a_while(looks: list[Look]) -> None:
     assert SECOND.down_to_s < SECONDS
 
 
-async def test_the_second_source_lists_its_own_competitions_alone() -> None:
+async def test_the_second_source_knows_no_other_events_and_paths() -> None:
     second = SecondSource(SimulatedBookmaker(SIMULATION), SECOND)
+    place = "/api/ng/factsCenter"
     async with asgi_client(second) as client:
-        listed = (await client.get("/v4/sports", params={"apiKey": "k"})).json()
-    assert {sport["key"] for sport in listed} == SECOND.sports
+        unknown = await client.get(f"{place}/event", params={"eventId": "sr:match:1"})
+        assert (await client.get("/elsewhere")).status_code == 404
+    assert unknown.json() == {"bizCode": 10_000, "message": "0#0", "data": None}
 
 
 def test_teams_have_names_of_two_kinds() -> None:

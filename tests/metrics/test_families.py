@@ -57,7 +57,7 @@ READ = Readings(
         channels=[ChannelFill("write", 7, 100, "changes")],
         writer=WriterReport(
             state="retrying", reason="text of somebody else", lag_s=3.0, pending_changes=7,
-            retries=2, dead_letters=1, bridged_s=None,
+            retries=2, dead_letters=1, bridged_s=None, runs_dropped=5,
         ),
         events=3,
         markets=4,
@@ -86,6 +86,10 @@ def test_states_are_one_of_several() -> None:
     assert scrape.value("odds_source_state", source="new", state="stale") == 1
     assert scrape.value("odds_writer_state", state="retrying") == 1
     assert scrape.value("odds_writer_state", state="idle") == 0
+
+
+def test_dropped_records_of_fetches_are_counted() -> None:
+    assert shown(READ).value("odds_writer_runs_dropped_total") == 5
 
 
 def test_what_is_not_known_is_absent_and_not_0() -> None:

@@ -28,7 +28,10 @@ from odds_service.pipeline.detect import (
     scrape_run,
     slices,
 )
+from odds_service.pipeline.write import Writer
 from odds_service.reconcile import Reconciler
+from odds_service.storage.memory import Memory
+from odds_service.storage.memory_store import MemoryStore
 from tests.support.observations import NOON, Offer, cached, fold, observe, offered
 
 H2H = MarketKey("h2h")
@@ -137,7 +140,8 @@ async def test_of_the_records_of_pulls_that_wait_the_newest_are_kept() -> None:
     applied = await stage.detector.observe(observe(offered(big(1)), 1))
     for number in range(SCRAPE_RUNS_KEPT + 3):
         stage.queue.record(scrape_run(Fetched(str(number), applied.observation), applied))
-    assert stage.queue.runs_dropped == 3
+    writer = Writer(MemoryStore(Memory()), stage.queue, stage.feed)
+    assert writer.report().runs_dropped == 3
     waiting = [run.listing for run in stage.queue.take_runs()]
     assert waiting == [str(number) for number in range(3, SCRAPE_RUNS_KEPT + 3)]
     assert stage.queue.take_runs() == []

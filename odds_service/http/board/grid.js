@@ -10,9 +10,9 @@
 
 import { fill, h, perFrame, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
+import { flash, unflash } from "./flash.js";
 import { age, percent, price, words } from "./format.js";
 import { looks } from "./hooks.js";
-import { flash } from "./list.js";
 import { ALL, WHY, compareKeys, compareOutcomes, groupOf, groupOrder, marketTitle, outcomeName, settles } from "./markets.js";
 import { settings } from "./settings.js";
 import { bookmakerKey, marketKey } from "./store.js";
@@ -170,7 +170,7 @@ export class Grid {
       for (const row of block.rows) {
         for (const cell of row.cells) {
           cell.was = undefined;
-          delete cell.node.dataset.flash;
+          unflash(cell.node);
         }
       }
     }

@@ -7,6 +7,7 @@ import { call } from "./api.js";
 import { BestPrices } from "./best.js";
 import { debounced, fill, h, perFrame, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
+import { flash } from "./flash.js";
 import { clock, countdown, day, percent, price, words } from "./format.js";
 import { MAIN_MARKETS } from "./hub.js";
 import { WHY, outcomeName } from "./markets.js";
@@ -290,11 +291,6 @@ class List {
       node.classList.toggle("late", this.best.late);
     }
   }
-}
-
-export function flash(node, up) {
-  // Two names by turns, so that the animation starts anew without a layout between.
-  node.dataset.flash = `${up ? "up" : "down"}${node.dataset.flash?.endsWith("0") ? 1 : 0}`;
 }
 
 const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();

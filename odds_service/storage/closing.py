@@ -84,23 +84,28 @@ class SnapshotTimes(Protocol):
     def confirmed_at(self) -> datetime: ...
 
 
-def last_offers(steps: Iterable[Step[T]], start_time: datetime) -> dict[MarketValues, LastOffer[T]]:
-    """Return the last OPEN odds of each market before the start.
+class LastOffers(Generic[T]):
+    """The last OPEN odds of each market before the start, from the steps of one event.
 
-    Args:
-        steps: the changes of one event's markets and its ends, in the order of the log.
-        start_time: the start of the event.
+    Attributes:
+        found: market -> its last offer before the start.
     """
-    found: dict[MarketValues, LastOffer[T]] = {}
-    whole: dict[MarketValues, bool] = {}  # whether the log has the market from its beginning
-    for step in steps:
-        before_start = step.observed_at < start_time
+
+    def __init__(self, start_time: datetime) -> None:
+        self.found: dict[MarketValues, LastOffer[T]] = {}
+        self._start_time = start_time
+        self._whole: dict[MarketValues, bool] = {}  # whether the log has it from its beginning
+
+    def take(self, step: Step[T]) -> None:
+        """Take the next change of the event's markets, or its end, in the order of the log."""
+        found, whole = self.found, self._whole
+        before_start = step.observed_at < self._start_time
         gone = step if before_start else None
         if step.place is None:
             for place, offer in found.items():
                 if offer.replaced_at is None:
                     found[place] = _replaced(offer, step, gone)
-            continue
+            return
         whole.setdefault(step.place, step.added)
         last = found.get(step.place)
         if before_start and step.offered is not None:
@@ -108,7 +113,19 @@ def last_offers(steps: Iterable[Step[T]], start_time: datetime) -> dict[MarketVa
             found[step.place] = LastOffer(step.offered, None, True, None, opening)
         elif last is not None and last.replaced_at is None:
             found[step.place] = _replaced(last, step, gone)
-    return found
+
+
+def last_offers(steps: Iterable[Step[T]], start_time: datetime) -> dict[MarketValues, LastOffer[T]]:
+    """Return the last OPEN odds of each market before the start.
+
+    Args:
+        steps: the changes of one event's markets and its ends, in the order of the log.
+        start_time: the start of the event.
+    """
+    offers = LastOffers[T](start_time)
+    for step in steps:
+        offers.take(step)
+    return offers.found
 
 
 def _replaced(offer: LastOffer[T], step: Step[T], gone: Step[T] | None) -> LastOffer[T]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,13 +11,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.model.change import ChangeKind
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey, MarketStatus
-from odds_service.storage.closing import Step, at_start, last_offers, last_seen
+from odds_service.storage.closing import (
+    LastOffer,
+    LastOffers,
+    MarketValues,
+    Step,
+    at_start,
+    last_seen,
+)
 from odds_service.storage.reads.looks import Looks
 from odds_service.storage.rows import Unreadable
 from odds_service.storage.rows.events import event_from
 from odds_service.storage.rows.odds import market_from
 from odds_service.storage.schema import MARKET_COLUMNS, events, odds_history, snapshots
 from odds_service.store import ClosingOdds, StartedEvents
+
+_ROWS_AT_ONCE: Final = 1_000
+_STEP_COLUMNS: Final = (
+    "revision", "observed_at", "kind", "reason", *MARKET_COLUMNS, "status", "snapshot_id",
+    "after",
+)  # fmt: skip
 
 
 async def aio_started(
@@ -61,7 +74,7 @@ async def aio_closing(connection: AsyncConnection, event_ids: Sequence[str]) -> 
 async def _aio_closing_of(
     connection: AsyncConnection, event_id: str, start_time: datetime
 ) -> list[ClosingOdds]:
-    offers = last_offers(map(_step, await _aio_changes(connection, event_id)), start_time)
+    offers = await _aio_offers(connection, event_id, start_time)
     captures = await _aio_captures(connection, event_id)
     looks = Looks(connection, event_id, start_time)
     found = []
@@ -118,11 +131,13 @@ def _step(row: Row[Any]) -> Step[Row[Any]]:
     )
 
 
-async def _aio_changes(connection: AsyncConnection, event_id: str) -> Sequence[Row[Any]]:
-    """Return the changes of the event's markets, and its ends, in order."""
+async def _aio_offers(
+    connection: AsyncConnection, event_id: str, start_time: datetime
+) -> dict[MarketValues, LastOffer[Row[Any]]]:
+    """Fold the changes of the event's markets, and its ends; few rows are held at once."""
     kind = odds_history.c.kind
     query = (
-        select(odds_history)
+        select(*(odds_history.c[name] for name in _STEP_COLUMNS))
         .where(
             odds_history.c.event_id == event_id,
             kind.between(int(ChangeKind.ADDED), int(ChangeKind.REMOVED))
@@ -130,7 +145,11 @@ async def _aio_changes(connection: AsyncConnection, event_id: str) -> Sequence[R
         )
         .order_by(odds_history.c.revision)
     )
-    return (await connection.execute(query)).all()
+    offers = LastOffers[Row[Any]](start_time)
+    async with connection.stream(query, execution_options={"yield_per": _ROWS_AT_ONCE}) as rows:
+        async for row in rows:
+            offers.take(_step(row))
+    return offers.found
 
 
 async def _aio_captures(

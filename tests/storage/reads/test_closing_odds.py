@@ -1,5 +1,6 @@
 """Closing odds, and the last look at an event before its start."""
 
+import tracemalloc
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -17,9 +18,11 @@ from odds_service.model.market import AtStart, MarketKey, MarketStatus
 from odds_service.model.scrape_run import ScrapeRun
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.storage.closing import Step, last_offers
+from odds_service.storage.schema import odds_history
 from odds_service.store import ClosingOdds, WriteGroup
-from tests.support.databases import Place
+from tests.support.databases import DatabasePlace, Place
 from tests.support.observations import NOON, Offer, Prices
+from tests.support.places import on_databases
 from tests.support.stories import H2H, Story
 
 
@@ -249,3 +252,27 @@ def test_a_market_whose_first_change_is_not_kept_has_no_opening_odds() -> None:
     assert (whole.opening, whole.origin) == (2.0, 2.2)
     (cut,) = last_offers(steps[1:], START).values()
     assert (cut.opening, cut.origin) == (None, 2.2)
+
+
+@on_databases
+async def test_an_event_with_many_changes_is_not_held_as_a_whole(place: DatabasePlace) -> None:
+    story = Story(every_s=60)
+    for price in (2.0, 2.1):
+        story.look({"e": {"b": {H2H: {"home": price}}}})
+    async with place.begun() as (store, _):
+        await store.write(WriteGroup(story.batches, list(story.confirmed.values())))
+        last = int(place.value("SELECT max(revision) FROM odds_history WHERE kind = 2"))
+        names = ", ".join(column.name for column in odds_history.c if column.name != "revision")
+        for step in range(14):  # twice as many each time
+            place.sql(
+                f"INSERT INTO odds_history (revision, {names}) SELECT revision + {2**step}, {names}"  # noqa: S608  # names of ours
+                f" FROM odds_history WHERE revision >= {last}"
+            )
+        tracemalloc.start()
+        try:
+            (closing,) = await store.closing_odds(["e"])
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert closing.market.outcomes[0].price == 2.1
+    assert peak < 6 * 2**20  # all rows at once take more than twice as much

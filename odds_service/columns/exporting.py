@@ -13,7 +13,7 @@ from odds_service.columns.arrow import arrow_schema, pyarrow
 from odds_service.columns.dataset import Dataset
 from odds_service.columns.files import ParquetWriter, TableWriter
 from odds_service.columns.new_files import new_file, told
-from odds_service.columns.odds import CLOSING, odds_batch
+from odds_service.columns.odds import CLOSING, OPENING, odds_batch
 from odds_service.columns.outages import outages_batch
 from odds_service.columns.reading import ColumnReader, Page
 from odds_service.columns.schema import OUTAGES, PRICES
@@ -40,7 +40,7 @@ class Exported(Struct, frozen=True):
 async def export_folder(
     store: Store, folder: Path, selection: Selection, where: Notes, report: Report
 ) -> Exported:
-    """Bring a folder up to date: prices and outages grow, closing odds are written anew.
+    """Bring a folder up to date: prices and outages grow, closing and opening odds are made anew.
 
     Args:
         store: The store.
@@ -69,7 +69,7 @@ async def export_folder(
         batch = outages_batch(found.rows, selection)
         await trio.to_thread.run_sync(outages.write, Page(batch, outages.reached, found.upto))
         await trio.to_thread.run_sync(outages.finish)
-    await _write_closing(store, selection, folder / "closing.parquet", report)
+    await _write_closing(store, selection, folder, report)
     return Exported(prices.rows, extent.durable)
 
 
@@ -141,8 +141,8 @@ def _reader(store: Store, selection: Selection, after: int) -> ColumnReader:
     return ColumnReader(store, ask, trio.to_thread.run_sync, after, selection)
 
 
-async def _write_closing(store: Store, selection: Selection, path: Path, report: Report) -> None:
-    """Write the closing odds of the selected events that have started."""
+async def _write_closing(store: Store, selection: Selection, folder: Path, report: Report) -> None:
+    """Write the closing odds of the selected events that have started, and their opening odds."""
     only = StartedEvents(
         before=datetime.now(UTC),
         event_ids=selection.event_ids or frozenset(),
@@ -152,23 +152,29 @@ async def _write_closing(store: Store, selection: Selection, path: Path, report:
     )
     done = 0
     after: tuple[datetime, str] | None = None
-    with new_file(path, replace=True) as file:
-        writer = await trio.to_thread.run_sync(ParquetWriter, file, CLOSING)
+    in_thread = trio.to_thread.run_sync
+    with (
+        new_file(folder / "closing.parquet", replace=True) as closing_file,
+        new_file(folder / "opening.parquet", replace=True) as opening_file,
+    ):
+        closing = await in_thread(ParquetWriter, closing_file, CLOSING)
+        opening = await in_thread(ParquetWriter, opening_file, OPENING)
         while True:
             events = await store.started_events(only, after, EVENTS_AT_ONCE)
             for event in events:
                 if selection.matches(event):
                     listed = await store.closing_odds([event.id])
-                    found = [
-                        (event, odds.market, odds) for odds in listed if _takes(selection, odds)
-                    ]
-                    writer.write(odds_batch(CLOSING, found))
+                    found = [odds for odds in listed if _takes(selection, odds)]
+                    closing.write(odds_batch(CLOSING, ((event, o.market, o) for o in found)))
+                    opened = ((event, o.opening, o) for o in found if o.opening is not None)
+                    opening.write(odds_batch(OPENING, opened))
             done += len(events)
             report("events", done, None)
             if len(events) < EVENTS_AT_ONCE:
                 break
             after = events[-1].start_time, events[-1].id
-        await trio.to_thread.run_sync(writer.finish, {})
+        await in_thread(closing.finish, {})
+        await in_thread(opening.finish, {})
 
 
 def _takes(selection: Selection, odds: ClosingOdds) -> bool:

@@ -51,6 +51,7 @@ CLOSING: Final = odds_table(
     opening_price="float64",
     opened_at="time",
 )
+OPENING: Final = odds_table("opening")
 CURRENT: Final = odds_table("odds", observed_at="time", confirmed_at="time", stale="bool")
 
 

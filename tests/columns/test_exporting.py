@@ -17,7 +17,7 @@ from odds_service.columns.arrow import arrow_schema
 from odds_service.columns.dataset import Dataset
 from odds_service.columns.exporting import export_file, export_folder
 from odds_service.columns.files import ArrowWriter, CsvWriter, ParquetWriter
-from odds_service.columns.odds import CLOSING
+from odds_service.columns.odds import CLOSING, OPENING
 from odds_service.columns.reading import ColumnReader
 from odds_service.columns.schema import PRICES
 from odds_service.errors import OddsServiceError
@@ -99,6 +99,17 @@ async def test_closing_odds_are_those_that_the_store_tells(tmp_path: Path) -> No
         for odds in sorted(told, key=lambda odds: (odds.start_time, odds.event_id))
         if odds.opening is not None
         for outcome in odds.market.outcomes
+    ]
+    first = parquet.read_table(folder / "opening.parquet")
+    assert first.column_names == OPENING.names
+    assert [
+        (row["event_id"], row["bookmaker"], row["outcome"], row["price"], row["changed_at"])
+        for row in first.to_pylist()
+    ] == [
+        (odds.event_id, odds.bookmaker, outcome.key, outcome.price, odds.opening.changed_at)
+        for odds in sorted(told, key=lambda odds: (odds.start_time, odds.event_id))
+        if odds.opening is not None
+        for outcome in odds.opening.outcomes
     ]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from odds_service.columns.odds import CLOSING, CURRENT
+from odds_service.columns.odds import CLOSING, CURRENT, OPENING
 from odds_service.columns.schema import OUTAGES, PRICES, Table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "history-schema.md"
@@ -17,6 +17,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "history-schema.md"
         ("Prices", PRICES),
         ("Outages", OUTAGES),
         ("Closing odds", CLOSING),
+        ("Opening odds", OPENING),
         ("Current odds", CURRENT),
     ],
 )

@@ -20,7 +20,7 @@ SPORT: Final = "soccer_epl"
 WAIT_S: Final = 60.0
 INTERVAL_S: Final = 0.1
 
-# bookmaker -> market -> outcome -> price; a market is `h2h`, `totals 2.5` or `player_shots 2.5 Who`.
+# bookmaker -> market -> outcome -> price; a market is `h2h`, `totals 2.5` or `player_shots 2.5 Who`
 Prices = dict[str, dict[str, dict[str, float | None]]]
 
 

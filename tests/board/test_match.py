@@ -52,7 +52,7 @@ def test_a_long_title_is_readable_as_a_whole(rig: BoardRig, open_page: Opens) ->
     rig.sites[0].offer([match := derby(alfa=prices() | {f"player_shots 2.5 {player}": shots})])
     page = open_page(address_of(rig, match))
     page.get_by_role("tab", name="Players").click()
-    title = page.locator("tr.market th", has_text=player)
+    title: Any = page.locator("tr.market th", has_text=player)
     title.wait_for()
     shown = title.locator(".title").inner_text()
     assert title.get_attribute("title").startswith(shown)

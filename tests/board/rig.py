@@ -127,7 +127,13 @@ class BoardRig:
     """The service and its sites; `address` stays over restarts."""
 
     def __init__(
-        self, folder: Path, *, sites: int = 1, tokens: tuple[str, ...] = (), **limits: Any
+        self,
+        folder: Path,
+        *,
+        sites: int = 1,
+        tokens: tuple[str, ...] = (),
+        interval_s: float = INTERVAL_S,
+        **limits: Any,
     ) -> None:
         self.sites = [Site() for _ in range(sites)]
         self.address = f"http://127.0.0.1:{_free_port()}"
@@ -135,7 +141,7 @@ class BoardRig:
             {
                 "kind": "the-odds-api", "name": f"site-{number}", "sports": [SPORT],
                 "url": f"http://127.0.0.1:{site.port}", "api_key": "made-up",
-                "interval_s": INTERVAL_S, "http": {"attempts": 1, "requests_per_s": 1_000},
+                "interval_s": interval_s, "http": {"attempts": 1, "requests_per_s": 1_000},
             }
             for number, site in enumerate(self.sites)
         ]  # fmt: skip

@@ -1,6 +1,10 @@
 """The list of matches in a real browser: rows, filters in the address, search, keys, size."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.board.conftest import Opens
 from tests.board.offers import derby, prices, season
@@ -114,7 +118,19 @@ def test_opens_a_match_with_the_keyboard_alone(rig: BoardRig, open_page: Opens) 
     assert page.evaluate(focused) == "Second City"  # where it was left
 
 
-def test_many_matches_are_few_in_the_page(rig: BoardRig, open_page: Opens) -> None:
+@pytest.fixture
+def large_rig(tmp_path: Path) -> Iterator[BoardRig]:
+    """Start a service that reads its large site once a second.
+
+    Ten times a second it would do nothing else: it shares this process with the sites.
+    """
+    running = BoardRig(tmp_path, interval_s=1.0)
+    yield running
+    running.close()
+
+
+def test_many_matches_are_few_in_the_page(large_rig: BoardRig, open_page: Opens) -> None:
+    rig = large_rig
     rig.sites[0].offer(season(1_300))
     wait_for(lambda: len(rig.running.parts.cache.events) == 1_300, "all matches")
     page = open_page(rig.address)

@@ -21,7 +21,7 @@ SPORT: Final = "soccer_epl"
 WAIT_S: Final = 60.0
 INTERVAL_S: Final = 0.3  # after three of them without an answer all odds are stale
 
-# bookmaker -> market -> outcome -> price; a market is `h2h` or `totals 2.5`.
+# bookmaker -> market -> outcome -> price; a market is `h2h`, `totals 2.5` or `player_shots 2.5 Who`
 Prices = dict[str, dict[str, dict[str, float | None]]]
 
 
@@ -57,7 +57,7 @@ class Match:
     ) -> dict[str, Any]:
         shown: dict[str, list[dict[str, Any]]] = {}
         for market, prices in markets.items():
-            key, _, point = market.partition(" ")
+            key, point, participant = [*market.split(" ", 2), "", ""][:3]
             outcomes = shown.setdefault(key, [])
             for outcome, price in prices.items():
                 listed: dict[str, Any] = {"name": self._side(outcome)}
@@ -65,6 +65,8 @@ class Match:
                     listed["price"] = price
                 if point:
                     listed["point"] = float(point)
+                if participant:
+                    listed["description"] = participant
                 outcomes.append(listed)
         # A market whose outcomes cannot be read is offered still, and counts as suspended.
         markets_listed = [

@@ -46,6 +46,22 @@ def test_shows_bookmakers_across_outcomes_down_and_the_servers_best(
     assert "in 1 h" in page.locator(".about").inner_text()
 
 
+def test_a_long_title_is_readable_as_a_whole(rig: BoardRig, open_page: Opens) -> None:
+    player = "Aldo Wolfeschlegelstein-Hausenbergerdorff the Younger"
+    shots: dict[str, float | None] = {"over": 1.9, "under": 1.9}
+    rig.sites[0].offer([match := derby(alfa=prices() | {f"player_shots 2.5 {player}": shots})])
+    page = open_page(address_of(rig, match))
+    page.get_by_role("tab", name="Players").click()
+    title: Any = page.locator("tr.market th", has_text=player)
+    title.wait_for()
+    shown = title.locator(".title").inner_text()
+    assert title.get_attribute("title").startswith(shown)
+    assert title.evaluate(
+        "(node) => [node.scrollWidth - node.clientWidth, node.scrollHeight - node.clientHeight]"
+    ) == [0, 0]
+    assert title.bounding_box()["height"] > 40  # two lines
+
+
 def test_flashes_a_move_up_and_down(rig: BoardRig, open_page: Opens) -> None:
     rig.sites[0].offer([match := derby()])
     page = open_page(address_of(rig, match))

@@ -33,7 +33,12 @@ async def check_start(settings: Settings, tell: Callable[[str], None]) -> None:
     url = settings.database.url.get_secret_value()
     async with open_bridge():
         database = settings.database
-        found = await probe_store(url, migrate=database.migrate, spill_folder=database.spill_folder)
+        found = await probe_store(
+            url,
+            migrate=database.migrate,
+            adopt=database.adopt,
+            spill_folder=database.spill_folder,
+        )
     tell(f"database {found}")
     check_http(settings.http, settings.server)
     http = settings.server.model_copy(update={"listen": settings.http.listen})

@@ -19,7 +19,7 @@ _SLOW: Final = (
     "tests/board/",
     "tests/e2e/", "tests/faults/", "tests/examples/", "tests/tools/", "tests/commands/",
     "tests/storage/", "tests/upgrade/", "tests/demo/", "tests/test_cli.py",
-    "tests/columns/", "tests/serving/test_columns.py",
+    "tests/columns/", "tests/serving/test_columns.py", "tests/importing/",
     "tests/http/test_openapi_service.py", "tests/http/test_reference.py", "tests/rpc/test_fuzz.py",
     "tests/serving/test_history.py",
     "tests/serving/test_slow_readers.py", "tests/serving/test_watch.py",

@@ -50,8 +50,7 @@ class Recordings:
     A context manager that keeps zips open. Blocking: use it in a thread.
 
     Attributes:
-        all: The bodies.
-        unplaced: Kind of error -> the files whose bodies cannot be read, but have a time.
+        all: The bodies; those that cannot be read are among them if they have a time.
     """
 
     def __init__(

@@ -259,6 +259,9 @@ async def test_the_command_tells_what_it_did(tmp_path: Path) -> None:
     refused = await ran("serve", "--database", place.url, "--listen", "127.0.0.1:0")
     assert refused.returncode == 1
     assert "start with --adopt" in refused.stderr.splitlines()[-1]
+    checked = ("serve", "--check", "--database", place.url)
+    assert "start with --adopt" in complaint(await ran(*checked))
+    assert (await ran(*checked, "--adopt")).returncode == 0
 
 
 async def test_the_command_refuses_what_it_cannot_do(tmp_path: Path) -> None:

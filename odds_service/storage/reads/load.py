@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 LOG_EVERY_S: Final = 10.0  # while a large database is loaded
 _IDS_AT_ONCE: Final = 1_000  # of events that refused changes affect, before all are read
 
+# Whether an import opened the last epoch; no row before the first one.
+LAST_IMPORTED: Final = select(epochs.c.imported).order_by(epochs.c.place.desc()).limit(1)
+
 Shown = dict[str, dict[BookmakerKey, dict[MarketKey, Market]]]  # event -> bookmaker -> market
 
 
@@ -87,8 +90,7 @@ async def aio_warm(database: Database, now: datetime, opening: Opening) -> Store
     report = LoadLog()
     async with database.writing() as connection:
         state = await aio_state(database, connection)
-        last = select(epochs.c.imported).order_by(epochs.c.place.desc()).limit(1)
-        imported = bool(await connection.scalar(last))
+        imported = bool(await connection.scalar(LAST_IMPORTED))
         opening.check(imported=imported, last_detected_at=state.detected_at)
         epoch = uuid.uuid4().hex
         await connection.execute(update(feed_state).values(epoch=epoch))

@@ -1,11 +1,12 @@
 """Event ids that a running service offers to a shell's completion."""
 
 import re
+from collections import Counter
 from time import monotonic
 from typing import Final
 
 from odds_service.client import Address, connect
-from odds_service.commands.finding import listed_events
+from odds_service.commands.finding import listed_events, own_part
 from odds_service.commands.visible import HIDDEN, visible
 from odds_service.errors import OddsServiceError
 
@@ -19,6 +20,9 @@ _SAFE: Final = frozenset(" -–.,")  # in names, besides letters and digits
 def offered_ids(address: Address, begun: str) -> list[tuple[str, str]]:
     """Return the ids of current events that begin so, each with the event's name.
 
+    They lack the namespace before the colon: bash splits words there, and zsh its answer. Commands
+    find them without it too, so an id that several namespaces have is left out.
+
     Nothing when the service refuses, fails or takes longer than WITHIN_S: part of the ids would
     make a prefix look unique.
     """
@@ -28,10 +32,13 @@ def offered_ids(address: Address, begun: str) -> list[tuple[str, str]]:
             listed = [each.event for each in listed_events(stub, end=end)]
     except OddsServiceError:
         return []
+    times = Counter(own_part(event.id) for event in listed)
     return [
-        (event.id, _plain(event.name))
+        (own, _plain(event.name))
         for event in listed
-        if event.id.startswith(begun) and _SAFE_ID.fullmatch(event.id)
+        if (own := own_part(event.id)).startswith(begun)
+        and times[own] == 1
+        and _SAFE_ID.fullmatch(own)
     ]
 
 

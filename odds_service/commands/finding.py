@@ -53,7 +53,7 @@ def whole_ids(
 
     Args:
         stub: The service.
-        given: Ids, or their prefixes.
+        given: Ids, or their prefixes, with or without the namespace before the colon.
         past: Let an unknown id pass, since an event that is over has one too.
 
     Raises:
@@ -68,7 +68,14 @@ def whole_ids(
 def _whole(text: str, events: dict[str, pb.Event], *, past: bool) -> str:
     if text in events:
         return text
-    starting = [event_id for event_id in events if text and event_id.startswith(text)]
+    same = [event_id for event_id in events if own_part(event_id) == text]
+    if len(same) == 1:
+        return same[0]
+    starting = [
+        event_id
+        for event_id in events
+        if text and (event_id.startswith(text) or own_part(event_id).startswith(text))
+    ]
     if len(starting) == 1:
         return starting[0]
     if starting:
@@ -79,6 +86,11 @@ def _whole(text: str, events: dict[str, pb.Event], *, past: bool) -> str:
     named = [f"{each.name} is {each.id}" for each in _named(text, events.values())]
     near = named or get_close_matches(text, events, NEAR, ALIKE)
     raise NothingMatches(f"no such event: {text}" + _offer(near) + "; see `events`")
+
+
+def own_part(event_id: str) -> str:
+    """Return an id without the namespace before its colon, such as `toa`."""
+    return event_id.partition(":")[2] or event_id
 
 
 def _named(text: str, events: Iterable[pb.Event]) -> list[pb.Event]:

@@ -19,7 +19,7 @@ from odds_service.client import Address
 from odds_service.commands.completing import WITHIN_S as WITHIN
 from odds_service.commands.completing import offered_ids
 from odds_service.model.market import MarketKey
-from tests.support.command_line import ENVIRONMENT, ROOT, WITHIN_S
+from tests.support.command_line import ENVIRONMENT, ROOT, WITHIN_S, run
 from tests.support.observations import observe, observed_event
 from tests.support.odds_builders import Bookkeeping, serving
 
@@ -161,7 +161,8 @@ EVIL: Final = ("\\", r"\$(touch pwned)", "`touch pwned`", '"; touch pwned; "', "
 def evil_book() -> Bookkeeping:
     book = Bookkeeping()
     offer = {"b1": {MarketKey("h2h"): {"home": 2.0, "away": 1.9}}}
-    book.see(observe([observed_event(f"e{n}", offer, home=name) for n, name in enumerate(EVIL)]))
+    shown = enumerate(EVIL)
+    book.see(observe([observed_event(f"toa:e{n}", offer, home=name) for n, name in shown]))
     return book
 
 
@@ -173,12 +174,17 @@ async def offers(home: Path, *words: str, **environment: str) -> set[str]:
 
 async def test_bash_offers_the_ids_of_events_that_the_service_has(home: Path) -> None:
     book = evil_book()
-    ids = set(book.cache.events)
+    # A shell splits words at the namespace's colon, and commands need none.
+    ids = {event_id.removeprefix("toa:") for event_id in book.cache.events}
     async with serving(book) as server:
         there = {"ODDS_SERVER": server.address}
         one = min(ids)
         assert await offers(home, "get", "", **there) == ids
         assert await offers(home, "get", one, **there) == {one}
+        shown = await trio.to_thread.run_sync(
+            lambda: run("get", one, "--json", ODDS_SERVER=server.address)
+        )
+        assert f'"toa:{one}"' in shown.stdout
         assert await offers(home, "refresh", "", **there) == ids
         assert await offers(home, "watch", "--event", "", **there) == ids
         assert await offers(home, "history", "--server", server.address, "--event", "") == ids
@@ -214,5 +220,5 @@ async def test_zsh_runs_nothing_of_a_name_from_outside(home: Path) -> None:
                 ODDS_SERVER=server.address,
             )
         )  # fmt: skip
-    assert all(event_id in answer for event_id in book.cache.events)
+    assert all(event_id.removeprefix("toa:") in answer for event_id in book.cache.events)
     assert not (home / "pwned").exists()

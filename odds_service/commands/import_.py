@@ -13,12 +13,13 @@ from odds_service.commands.options import plain_output, takes, times
 from odds_service.commands.output import Output
 from odds_service.commands.progress import stages
 from odds_service.commands.running import run_in_trio
-from odds_service.commands.text import counted, tally
+from odds_service.commands.text import tally
 from odds_service.commands.times import Times, time_option
 from odds_service.config import Settings
 from odds_service.errors import SettingsError
 from odds_service.importing import Imported, Recording, Recordings, import_recordings
 from odds_service.logs import configure_logs
+from odds_service.model.text import counted
 from odds_service.signals import stop_on_signals
 from odds_service.sources.recorded import RecordedReader
 from odds_service.sources.registry import recorded_reader
@@ -90,23 +91,34 @@ async def _import(
     until: datetime | None,
     report: Report,
 ) -> tuple[Imported, list[Recording]]:
-    """Return the result, and the recordings that an interrupt left."""
-    stop = trio.Event()
+    """Return the result, and the recordings that an interrupt left.
+
+    Raises:
+        KeyboardInterrupt: A signal came before the first body was read, or a second one.
+    """
+    stop, start = trio.Event(), trio.CancelScope()
+    ended: list[tuple[Imported, list[Recording]]] = []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
-        recordings = await trio.to_thread.run_sync(Recordings, paths, reader, report)
-        with recordings:
-            chosen = recordings.between(since, until)
-            if not chosen:
-                raise SettingsError(
-                    f"none of {counted(len(recordings.all), 'body')} was recorded in that time"
-                )
-            done = await import_recordings(
-                settings, source, reader, recordings, chosen, stop, report
+        nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope, start)
+        with start:
+            recordings = await trio.to_thread.run_sync(
+                Recordings, paths, reader, report, abandon_on_cancel=True
             )
+        if not start.cancelled_caught:
+            with recordings:
+                chosen = recordings.between(since, until)
+                if not chosen:
+                    raise SettingsError(
+                        f"none of {counted(len(recordings.all), 'file')} was recorded in that time"
+                    )
+                done = await import_recordings(
+                    settings, source, reader, recordings, chosen, stop, report
+                )
+                ended.append((done, chosen[done.bodies :]))
         nursery.cancel_scope.cancel()
-        return done, chosen[done.bodies :]
-    raise KeyboardInterrupt  # a second signal
+    if not ended:
+        raise KeyboardInterrupt
+    return ended[0]
 
 
 def _print(done: Imported, out: Output, shown: Times) -> None:
@@ -118,5 +130,5 @@ def _print(done: Imported, out: Output, shown: Times) -> None:
     )
     if done.problems:
         out.sentence(f"left out: {tally(done.problems, _SHOWN)}", style="yellow")
-    for failure, times_ in done.failures.most_common(_SHOWN):
-        out.sentence(f"not read, {times_} times: {failure}", style="red")
+    for failure, number in done.failures.most_common(_SHOWN):
+        out.sentence(f"not read, {counted(number, 'time')}: {failure}", style="red")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+import trio
 from google.protobuf.json_format import Parse
 
 from odds_service.model.refresh import FetchOutcome, RefreshOutcome
@@ -48,6 +49,7 @@ async def test_a_source_that_failed_is_told_with_its_reason_and_exit_code_1() ->
     event_id = min(book.cache.events)
 
     async def refresh(event_id: str, deadline_s: float) -> RefreshOutcome:
+        await trio.lowlevel.checkpoint()
         good, bad = FetchOutcome("a", "", "", 0.1), FetchOutcome("b", "http_503", REASON, 0.1)
         return RefreshOutcome(1, [], {}, [good, bad])
 

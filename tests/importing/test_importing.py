@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,13 @@ from tests.support.places import on_databases
 from tests.support.serving import service, wait_until
 
 END = timedelta(seconds=1)
+
+
+def refused(text: str) -> AbstractContextManager[object]:
+    """Expect a StorageError with a text."""
+    return pytest.RaisesGroup(
+        pytest.RaisesExc(StorageError, match=text), flatten_subgroups=True, allow_unwrapped=True
+    )
 
 
 async def kinds_of(place: DatabasePlace) -> list[tuple[str, str, float]]:
@@ -98,10 +106,9 @@ async def test_nothing_of_it_looks_live_and_a_service_asks_first(
 ) -> None:
     await imported(place, written(tmp_path / "r", series([event()], [event()])))
     settings = settings_of(place)
-    with pytest.raises((StorageError, ExceptionGroup)) as refused:
+    with refused("--adopt"):
         async with service(settings):
             pass
-    assert "--adopt" in str(_leaf(refused.value))
     database = settings.database.model_copy(update={"adopt": True})
     adopting = settings.model_copy(update={"database": database})
     async with service(adopting) as running:
@@ -109,12 +116,6 @@ async def test_nothing_of_it_looks_live_and_a_service_asks_first(
         assert not running.parts.cache.sources
     async with service(settings) as running:  # adopted once is enough
         assert running.parts.stored.revision == 5
-
-
-def _leaf(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 @on_databases
@@ -126,9 +127,8 @@ async def test_nothing_is_put_before_the_newest_change(
     before = await log_of(place)
     earlier = series([event()]) | {named(after(seconds=61)): b"[]"}
     for wrong in (first, written(tmp_path / "b", earlier)):
-        with pytest.raises((StorageError, ExceptionGroup)) as refused:
+        with refused("nothing can be put before that"):
             await imported(place, wrong)
-        assert "nothing can be put before that" in str(_leaf(refused.value))
     assert await log_of(place) == before
     later = written(tmp_path / "c", {named(after(hours=1)): json.dumps([event(price=3)]).encode()})
     await imported(place, later)
@@ -255,7 +255,7 @@ async def test_the_command_tells_what_it_did(tmp_path: Path) -> None:
     assert "nothing can be put before that" in complaint(await ran(*arguments))
     again = await ran(*arguments, "--since", "2024-05-04T13:00Z")
     assert again.returncode == 0, again.stderr
-    assert "not read, 1 times: truncated: broken JSON" in again.stdout
+    assert "not read, 1 time: truncated: broken JSON" in again.stdout
     refused = await ran("serve", "--database", place.url, "--listen", "127.0.0.1:0")
     assert refused.returncode == 1
     assert "start with --adopt" in refused.stderr.splitlines()[-1]
@@ -270,7 +270,7 @@ async def test_the_command_refuses_what_it_cannot_do(tmp_path: Path) -> None:
         (("--source", "nobody"), "unknown kind 'nobody'"),
         (("--source", "the-odds-api", "--database", "memory:"), "is gone at the end"),
         (("--source", "the-odds-api", "--since", "2025-01-01T00:00Z",
-          "--database", SqlitePlace(tmp_path).url), "none of 1 body was recorded in that time"),
+          "--database", SqlitePlace(tmp_path).url), "none of 1 file was recorded in that time"),
     ):  # fmt: skip
         assert wrong in complaint(await ran("import", folder, *arguments))
 

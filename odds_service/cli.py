@@ -42,10 +42,8 @@ COMMANDS: Final = {
 SERVER_COMMANDS: Final = frozenset(
     {"serve", "demo", "replay", "config", "try", "sources", "db", "import", "export"}
 )
-_PLACES: Final = {
-    "try": "try_source",
-    "import": "import_",
-}  # commands whose modules have other names
+# Commands whose modules have other names.
+_PLACES: Final = {"try": "try_source", "import": "import_"}
 SERVER_MODULES: Final = ("alembic", "grpc_health", "httpx", "pydantic_settings", "trio_asyncio")
 
 

@@ -2,32 +2,30 @@
 
 import re
 import zipfile
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from types import TracebackType
 from typing import Final, Self
 
+from odds_service.errors import OddsServiceError
+
 _TIME: Final = re.compile(
     r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})T(\d{2})[:-]?(\d{2})[:-]?(\d{2})(?:\.(\d{1,6}))?Z"
 )
 
 
-class RecordingError(ValueError):
+class RecordingError(OddsServiceError):
     """An error in a recording, with the file and the reason as text."""
 
 
-class RecordedFiles:
-    """The `.json` files of a folder with its subfolders, of a zip, or a single one.
+class ClosedOnExit(ABC):
+    """A context manager that is closed at its end."""
 
-    A context manager that keeps the zip open. Blocking; `read` is thread-safe.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Open a folder, a zip or a file. Raises RecordingError."""
-        self.path = path
-        self._zip = None if path.is_dir() or _is_body(path) else _open_zip(path)
-        self._zip_lock = Lock()  # one file position serves all members
+    @abstractmethod
+    def close(self) -> None:
+        """Close what it holds open."""
 
     def __enter__(self) -> Self:
         return self
@@ -39,6 +37,19 @@ class RecordedFiles:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class RecordedFiles:
+    """The `.json` files of a folder with its subfolders, of a zip, or a single one.
+
+    It keeps a zip open until `close`. Blocking; `read` is thread-safe.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a folder, a zip or a file. Raises RecordingError."""
+        self.path = path
+        self._zip = None if path.is_dir() or _is_body(path) else _open_zip(path)
+        self._zip_lock = Lock()  # one file position serves all members
 
     def close(self) -> None:
         """Close the zip."""

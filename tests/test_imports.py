@@ -16,10 +16,10 @@ ROOT: Final = Path(__file__).resolve().parent.parent / PACKAGE
 
 # A part may import parts of earlier layers and its own modules, but no part of its own layer.
 LAYERS: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"secrets", "early", "file_mark", "ports", "asgi", "recorded_files"}),
+    frozenset({"secrets", "early", "file_mark", "ports", "asgi"}),
     frozenset({"signals"}),
     frozenset({"model", "errors", "line_queue", "stack"}),
-    frozenset({"clock", "config_errors"}),
+    frozenset({"clock", "config_errors", "recorded_files"}),
     frozenset({"stamps", "config", "logs", "status", "bridge", "detection", "store", "demo"}),
     frozenset({"watchdog"}),
     frozenset({"feed", "access", "reconcile", "delays", "reloads"}),

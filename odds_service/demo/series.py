@@ -8,12 +8,11 @@ sport in its file's name. A recorded `/v4/sports` listing provides the names of 
 
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
 import msgspec
 
-from odds_service.recorded_files import RecordedFiles, RecordingError, recorded_at
+from odds_service.recorded_files import ClosedOnExit, RecordedFiles, RecordingError, recorded_at
 
 UPCOMING: Final = "upcoming"  # the API's own name for "the next events of all sports"
 LEAST_AMERICAN: Final = 100  # the least absolute value of American odds
@@ -61,7 +60,7 @@ class Body(msgspec.Struct, frozen=True):
     odds_format: OddsFormat  # "unknown": it has no prices
 
 
-class Series:
+class Series(ClosedOnExit):
     """The bodies of a series by sport, in order; a context manager that keeps the zip open.
 
     Bodies are checked on loading but not kept, so memory does not grow with the series.
@@ -83,17 +82,6 @@ class Series:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the zip."""

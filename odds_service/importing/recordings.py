@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from statistics import median
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from odds_service.errors import OddsServiceError, SourceError
-from odds_service.recorded_files import RecordedFiles, RecordingError, recorded_at
+from odds_service.recorded_files import ClosedOnExit, RecordedFiles, recorded_at
 from odds_service.sources.recorded import Look, RecordedReader
 from odds_service.store import Report, unreported
 
@@ -44,7 +43,7 @@ class Recording(Struct, frozen=True):
         return str(self.path / self.name) if self.path.name != self.name else str(self.path)
 
 
-class Recordings:
+class Recordings(ClosedOnExit):
     """All bodies below some paths, in the order of their times.
 
     A context manager that keeps zips open. Blocking: use it in a thread.
@@ -83,23 +82,9 @@ class Recordings:
                 raise OddsServiceError(f"nothing to import: {first}")
             self.all = _keyed(looks)
             self.all.sort(key=lambda each: (each.at, str(each.path), each.name))
-        except RecordingError as error:
-            self.close()
-            raise OddsServiceError(str(error)) from None
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the zips."""
@@ -115,11 +100,8 @@ class Recordings:
         ]
 
     def read(self, recording: Recording) -> bytes:
-        """Return a body. Raises OddsServiceError."""
-        try:
-            return self._files(recording.path).read(recording.name)
-        except RecordingError as error:
-            raise OddsServiceError(str(error)) from None
+        """Return a body. Raises RecordingError."""
+        return self._files(recording.path).read(recording.name)
 
     def _places(self, path: Path) -> Iterator[tuple[Path, str]]:
         """Yield the files of a path, and those in the zips below it."""

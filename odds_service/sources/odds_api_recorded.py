@@ -20,6 +20,7 @@ from odds_service.model.observation import (
     Scope,
 )
 from odds_service.sources.odds_api_body import BodyReader
+from odds_service.sources.odds_api_shapes import ErrorBody
 from odds_service.sources.recorded import Look
 
 UPCOMING: Final = "upcoming"  # the API's own name for "the next events of all sports"
@@ -35,16 +36,11 @@ class _Head(Struct):
     sport_key: str
 
 
-class _Error(Struct):
-    message: str = ""
-    error_code: str = ""
-
-
 _envelope: Final = msgspec.json.Decoder(_Envelope)
 _heads: Final = msgspec.json.Decoder(list[_Head])
 _head: Final = msgspec.json.Decoder(_Head)
 _parts: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_error: Final = msgspec.json.Decoder(_Error)
+_error: Final = msgspec.json.Decoder(ErrorBody)
 
 
 class RecordedOdds:
@@ -142,7 +138,7 @@ def _one(content: bytes) -> _Head:
     try:
         error = _error.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        error = _Error()
+        error = ErrorBody()
     if error.message or error.error_code:
         raise SourceError("error_body", error.message or error.error_code)
     raise SourceError("wrong_shape", "neither a list of events nor an event")

@@ -95,6 +95,13 @@ class Identified(Struct):
     id: str
 
 
+class ErrorBody(Struct):
+    """An error, in the place of events."""
+
+    message: str = ""
+    error_code: str = ""
+
+
 EVENT: Final = msgspec.json.Decoder(ListedEvent)
 RAW_EVENT: Final = msgspec.json.Decoder(RawEvent)
 BOOKMAKER: Final = msgspec.json.Decoder(ListedBookmaker)

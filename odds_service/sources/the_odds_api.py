@@ -32,6 +32,7 @@ from odds_service.sources.key_file import KeyFile, read_key
 from odds_service.sources.key_ring import KeyRing
 from odds_service.sources.odds_api_body import SHARED_NAMESPACE, BodyReader, PriceFormat, format_of
 from odds_service.sources.odds_api_recorded import UPCOMING, RecordedOdds
+from odds_service.sources.odds_api_shapes import ErrorBody
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 from odds_service.sources.settings import read_settings
 
@@ -146,11 +147,6 @@ class TheOddsApiSettings(BaseModel):
                 "the-odds-api: no API key; set `api_key`, `api_key_file` or ODDS_API_KEY"
             )
         return key
-
-
-class _Error(msgspec.Struct):
-    message: str = ""
-    error_code: str = ""
 
 
 class _Listed(msgspec.Struct):
@@ -378,11 +374,11 @@ def _credits(answer: Answer, header: str) -> float | None:
     return float(text) if _CREDITS.fullmatch(text) else None
 
 
-def _error(answer: Answer) -> _Error:
+def _error(answer: Answer) -> ErrorBody:
     try:
-        return msgspec.json.decode(answer.body, type=_Error)
+        return msgspec.json.decode(answer.body, type=ErrorBody)
     except msgspec.MsgspecError:
-        return _Error(message="no reason given")
+        return ErrorBody(message="no reason given")
 
 
 def _event_bodies(path: str, answer: Answer) -> list[msgspec.Raw]:

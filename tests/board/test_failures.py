@@ -251,6 +251,41 @@ def test_a_worker_that_dies_is_opened_anew(rig: BoardRig, gate_of: Gates, open_p
     strip(page, "Read anew: the browser had ended the board's worker")
 
 
+@pytest.mark.parametrize("missing", ["list.js", "chart.js"])  # of the first part, of the second
+def test_a_board_that_is_not_loaded_says_so_and_starts_once_the_service_is_back(
+    rig: BoardRig, open_page: Opens, missing: str
+) -> None:
+    rig.sites[0].offer([derby()])
+    page = open_page("about:blank")
+    # What a browser reports of the missing module is no error of the board's.
+    page.add_init_script("addEventListener('error', (event) => event.preventDefault())")
+    away, looks = True, 0
+
+    def answer(route: Any) -> None:
+        nonlocal looks
+        looking = route.request.resource_type == "fetch" and "boot.js" in route.request.url
+        looks += looking
+        if away and (looking or route.request.url.endswith(missing)):
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/*", answer)
+    page.goto(rig.address)
+    page.get_by_role("alert").get_by_text("could not be loaded").wait_for()
+
+    def looked() -> bool:
+        page.wait_for_timeout(50)
+        return looks > 1
+
+    wait_for(looked, "a second look at the service")
+    assert page.get_by_role("button", name="Try now").is_visible()
+    away = False
+    page.locator(".price").first.wait_for()
+    live(page)
+    assert page.evaluate("sessionStorage.length") == 0
+
+
 def patient(route: Any) -> None:
     """Answer with the board's file, whose streams then wait ten minutes for a heartbeat."""
     file = route.fetch()

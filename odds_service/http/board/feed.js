@@ -14,6 +14,7 @@
 // feed.retry()                                       after a token was given
 // Handlers run after the stores have changed. They have to be cheap: draw in a frame (dom.js).
 
+import { Hub } from "./hub.js"; // by itself, it might not come when it is needed
 import { OddsStore } from "./store.js";
 
 const PROTOCOL = "odds-board-2"; // tabs of another version get a worker of their own
@@ -34,8 +35,8 @@ class Feed {
     this.indexed = false;
   }
 
-  async start() {
-    this.#use(await this.#open());
+  start() {
+    this.#use(this.#open());
     setInterval(() => this.#ping(), PING_MS);
     document.addEventListener("visibilitychange", () => this.#visible());
     addEventListener("pagehide", () => this.port.postMessage({ kind: "bye" }));
@@ -43,11 +44,11 @@ class Feed {
     addEventListener("online", () => this.retry());
   }
 
-  async #open() {
+  #open() {
     this.shared = typeof SharedWorker === "function";
     if (this.shared) {
       const worker = new SharedWorker(new URL("worker.js", import.meta.url), { type: "module", name: PROTOCOL });
-      worker.addEventListener("error", async () => this.#use(await this.#inPage()), { once: true });
+      worker.addEventListener("error", () => this.#use(this.#inPage()), { once: true });
       return worker.port;
     }
     return this.#inPage();
@@ -67,7 +68,7 @@ class Feed {
     if (this.shared) this.deaf ||= setTimeout(() => { this.deaf = setTimeout(() => this.#reopen(), DEAF_MS / 10); }, DEAF_MS);
   }
 
-  async #reopen() {
+  #reopen() {
     this.deaf = 0;
     this.port.postMessage({ kind: "bye" }); // one that was only slow
     this.port.onmessage = null;
@@ -75,12 +76,11 @@ class Feed {
     this.state.lost += 1;
     this.state.lanes = { index: {}, rows: {}, match: {} }; // nothing is live until the next one says so
     this.#tell({ kind: "state" });
-    this.#use(await this.#open());
+    this.#use(this.#open());
   }
 
-  async #inPage() {
+  #inPage() {
     this.shared = false;
-    const { Hub } = await import("./hub.js");
     const { port1, port2 } = new MessageChannel();
     new Hub().join(port1);
     return port2;

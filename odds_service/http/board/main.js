@@ -156,3 +156,4 @@ drawNav();
 startProof(document.getElementById("proof"));
 onRoute(show);
 show(route());
+document.documentElement.dataset.started = ""; // boot.js waits for it

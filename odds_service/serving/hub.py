@@ -1,11 +1,13 @@
 """Wake-ups for streams: at most one per published commit, however many streams there are.
 
 The feed calls its listener on the publishing thread, which schedules one callback on the server's
-loop. The callback resumes all waiting streams, no more often than they can be served.
+loop. The callback resumes the waiting streams whose filters the news may pass, no more often than
+they can be served. The others sleep on, and learn at their next wake-up how far the log held
+nothing for them.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,6 +17,8 @@ from typing import Final
 import structlog
 
 from odds_service.feed import ChangeFeed
+from odds_service.filters.news import News
+from odds_service.filters.selection import Selection
 from odds_service.status import SubscriberReport
 
 PACE_S_PER_STREAM: Final = 20e-6  # half the cost of waking one stream
@@ -24,10 +28,29 @@ RUSH_STREAMS: Final = 10  # streams opened within RUSH_S that count as a rush
 RUSH_S: Final = 1.0
 MAX_PACE_S: Final = 0.25  # no stream waits longer than this for others to be served
 _WOKEN_AT_ONCE: Final = 50  # streams resumed before new calls get a turn
+# News of more commits or changes is not looked through: it concerns every stream.
+_COMMITS_LOOKED_AT: Final = 256
+_CHANGES_LOOKED_AT: Final = 2_000
 _WATCH_S: Final = 5.0  # the longest time between two checks for stalled writes
 WRITE_TIMEOUT_S: Final = 900.0  # a reader that takes no message for this long is given up
 
 log = structlog.get_logger(__name__)
+
+
+class _Asleep:
+    """The tasks with one selection that wait for news.
+
+    Attributes:
+        since: The head of the log when the first of them began to wait.
+        quiet_to: The revision up to which the log holds nothing for any of them.
+        futures: The futures of their waits.
+    """
+
+    __slots__ = ("futures", "quiet_to", "since")
+
+    def __init__(self, revision: int) -> None:
+        self.since = self.quiet_to = revision
+        self.futures: set[asyncio.Future[None]] = set()
 
 
 class Waiter:
@@ -35,9 +58,15 @@ class Waiter:
 
     A busy stream is woken long before its heartbeat is due. Its timer is left alone and rings
     early once, which is cheaper than a timer for each wait.
+
+    Attributes:
+        selection: The changes that it waits for; None for all.
+        asleep: The group that it waits in; None while it does not wait for news.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, selection: Selection | None = None) -> None:
+        self.selection = selection
+        self.asleep: _Asleep | None = None
         self._future: asyncio.Future[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -65,15 +94,22 @@ class Subscriber(Waiter):
     """One stream of changes, as seen by GetStatus and the hub.
 
     Attributes:
-        revision: The place in the log up to which its reader has all changes.
+        revision: The place in the log up to which its reader has all changes, as of its last
+            message or wake-up.
         replaying: Whether it reads the database.
         given_up: Whether the hub ended it because its reader stalled.
         blocked_since: The loop time at which the pending write began; None if there is none.
         opened_s: The loop time at which it was opened.
     """
 
-    def __init__(self, peer: str, connected_at: datetime, revision: int) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        peer: str,
+        connected_at: datetime,
+        revision: int,
+        selection: Selection | None = None,
+    ) -> None:
+        super().__init__(selection)
         self.peer = peer
         self.connected_at = connected_at
         self.revision = revision
@@ -82,6 +118,12 @@ class Subscriber(Waiter):
         self.blocked_since: float | None = None
         self.opened_s = monotonic()
         self.task = asyncio.current_task()
+
+    @property
+    def position(self) -> int:
+        """The place in the log up to which its reader lacks nothing."""
+        asleep = self.asleep
+        return self.revision if asleep is None else max(self.revision, asleep.quiet_to)
 
 
 class Hub:
@@ -98,7 +140,8 @@ class Hub:
         self.subscribers: set[Subscriber] = set()
         self.wake_ups = 0
         self._loop = loop
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._streams: Counter[Selection | None] = Counter()
+        self._waiting: dict[Selection | None, _Asleep] = {}
         self._sleeping: set[asyncio.Future[None]] = set()
         self.woken_head = feed.head_revision
         self._told_head = -1  # used on the publishing thread only
@@ -173,13 +216,41 @@ class Hub:
 
     def _fan_out(self) -> None:
         self._timer = None
-        self.woken_head = self.feed.head_revision
-        self._next_at = monotonic() + self.pace_s()
-        waiting, self._waiting = self._waiting, set()
-        if self.closed:
-            waiting |= self._sleeping
+        after, self.woken_head = self.woken_head, self.feed.head_revision
+        resumed, streams = self._concerned(after)
+        self._next_at = monotonic() + self.pace_s(streams)
         self.wake_ups += 1
-        self._resume(list(waiting))
+        self._resume(resumed)
+
+    def _concerned(self, after: int) -> tuple[list[asyncio.Future[None]], int]:
+        """Return the waits that the news after a revision ends, and how many streams it concerns.
+
+        For all others, record that the log holds nothing for them.
+        """
+        news = self._news_after(after)
+        resumed = list(self._sleeping) if self.closed else []
+        streams = 0
+        for selection, count in (*self._streams.items(), (None, 0)):
+            quiet = not (news is None or selection is None or news.may_concern(selection))
+            streams += 0 if quiet else count
+            asleep = self._waiting.get(selection)
+            if asleep is None:
+                continue
+            if quiet:
+                asleep.quiet_to = self.woken_head
+            if not quiet or self.woken_head - asleep.since > self.feed.capacity // 4:
+                del self._waiting[selection]
+                resumed += asleep.futures
+        return resumed, streams
+
+    def _news_after(self, revision: int) -> News | None:
+        """Return what the changes up to the woken head concern; None for everything."""
+        if self.closed or self.woken_head - revision > _CHANGES_LOOKED_AT:
+            return None
+        commits = self.feed.read_after(revision, _COMMITS_LOOKED_AT)
+        if not commits or commits[-1].last_revision < self.woken_head:
+            return None
+        return News(change for commit in commits for change in commit.changes)
 
     def _resume(self, waiting: list[asyncio.Future[None]]) -> None:
         for future in waiting[:_WOKEN_AT_ONCE]:
@@ -188,33 +259,48 @@ class Hub:
         if len(waiting) > _WOKEN_AT_ONCE:
             self._loop.call_soon(self._resume, waiting[_WOKEN_AT_ONCE:])
 
-    def pace_s(self) -> float:
-        """The shortest time between two wake-ups, in seconds."""
+    def pace_s(self, streams: int) -> float:
+        """The shortest time after a wake-up that concerns so many streams, in seconds."""
         rush = monotonic() - self._opened_at[0] < RUSH_S
         each_s = RUSH_PACE_S_PER_STREAM if rush else PACE_S_PER_STREAM
-        return min(MAX_PACE_S, each_s * len(self.subscribers))
+        return min(MAX_PACE_S, each_s * streams)
 
-    async def wait(
-        self, waiter: Waiter, revision: int, until: float, *, woken: bool = True
-    ) -> None:
-        """Wait for the next wake-up or for a time; the wait may end early.
+    async def wait(self, waiter: Waiter, revision: int, until: float, *, woken: bool = True) -> int:
+        """Wait for news or for a time; the wait may end early.
 
         Args:
             waiter: The waiting task.
-            revision: The place up to which it has read; a wake-up beyond it ends the wait.
+            revision: The place up to which it has read; news beyond it ends the wait.
             until: The approximate loop time that ends the wait.
-            woken: False to sleep through wake-ups; the end of all streams still ends the wait.
+            woken: False to sleep through news; the end of all streams still ends the wait.
+
+        Returns:
+            The revision up to which the log holds nothing for the task; `revision` or a later one.
         """
         if (woken and self.has_news(revision)) or self.closed:
-            return
+            return revision
         future = waiter.future(self._loop, until)
-        those = self._waiting if woken else self._sleeping
-        those.add(future)
+        if not woken:
+            self._sleeping.add(future)
+            try:
+                await future
+            finally:
+                self._sleeping.discard(future)
+            return revision
+        selection = waiter.selection
+        asleep = self._waiting.get(selection)
+        if asleep is None:
+            asleep = self._waiting[selection] = _Asleep(self.woken_head)
+        asleep.futures.add(future)
+        waiter.asleep = asleep
         try:
             await future
         finally:
-            self._waiting.discard(future)  # a wake-up may have replaced the set
-            self._sleeping.discard(future)
+            waiter.asleep = None
+            asleep.futures.discard(future)
+            if not asleep.futures and self._waiting.get(selection) is asleep:
+                del self._waiting[selection]
+        return max(revision, asleep.quiet_to)
 
     async def reached(self, revision: int, timeout_s: float) -> bool:
         """Wait until the head reaches a revision; return False on a time-out or at the stop."""
@@ -233,16 +319,20 @@ class Hub:
     def subscribed(self, subscriber: Subscriber) -> Iterator[None]:
         """Count a stream during a block."""
         self.subscribers.add(subscriber)
+        self._streams[subscriber.selection] += 1
         self._opened_at.append(monotonic())
         try:
             yield
         finally:
             self.subscribers.discard(subscriber)
+            self._streams[subscriber.selection] -= 1
+            if not self._streams[subscriber.selection]:
+                del self._streams[subscriber.selection]
             subscriber.disarm()
 
     def report(self, now: datetime) -> list[SubscriberReport]:
         """Report how far each stream is behind. May be called from any thread."""
-        held = [(each.revision, each.replaying) for each in tuple(self.subscribers)]
+        held = [(each.position, each.replaying) for each in tuple(self.subscribers)]
         ages = {revision: self.lag_s(revision, now) for revision in {at for at, _ in held}}
         head = self.feed.head_revision
         return [

@@ -42,7 +42,7 @@ async def get_status(
     selection = server.selection(pb.Filter())
     entries = [each for each in view.events.values() if selection.takes_event(each.event)]
     carried = Counter(source for entry in entries for source in entry.sources)
-    subscribers = sorted(server.hub.subscribers, key=lambda each: each.revision)
+    subscribers = sorted(server.hub.subscribers, key=lambda each: each.position)
     return pb.GetStatusResponse(
         version=service.version,
         uptime=_duration(service.now - service.started_at),
@@ -224,11 +224,11 @@ def _writer(report: WriterReport) -> pb.WriterStatus:
 def _subscriber(
     server: ServerContext, subscriber: Subscriber, service: ServiceStatus
 ) -> pb.SubscriberStatus:
-    feed = server.parts.feed
+    feed, position = server.parts.feed, subscriber.position
     return pb.SubscriberStatus(
-        revision=subscriber.revision,
-        lag_changes=max(0, feed.head_revision - subscriber.revision),
-        lag_s=server.hub.lag_s(subscriber.revision, service.log_time or service.now),
+        revision=position,
+        lag_changes=max(0, feed.head_revision - position),
+        lag_s=server.hub.lag_s(position, service.log_time or service.now),
         connected_at=timestamp(subscriber.connected_at),
         replaying=subscriber.replaying,
         peer=subscriber.peer if server.grant.admin else "",

@@ -33,7 +33,8 @@ async def watch_changes(
     """Stream changes; see serving.watch."""
     options = watch_options(server, request)
     parts = server.parts
-    subscriber = Subscriber(context.peer(), parts.now(), parts.feed.head_revision)
+    head = parts.feed.head_revision
+    subscriber = Subscriber(context.peer(), parts.now(), head, options.selection)
     try:
         with server.hub.subscribed(subscriber):
             await Watch(server, options, request, context, subscriber).run()

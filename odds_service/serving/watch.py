@@ -103,7 +103,11 @@ class Watch:
                         await self._wait_for_page(self._page, action.until)
                     else:
                         revision, until = subscription.revision, action.until
-                        await hub.wait(subscriber, revision, until, woken=action.woken)
+                        woken = action.woken
+                        skipped = await hub.wait(subscriber, revision, until, woken=woken)
+                        if skipped > revision:
+                            subscription.skipped(skipped)
+                            subscriber.revision = subscription.revision
                 elif isinstance(action, Finish):
                     return
                 else:

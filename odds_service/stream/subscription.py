@@ -159,6 +159,11 @@ class Subscription:
             self._last_at = now
         self._delivery.sent(revision, now)
 
+    def skipped(self, revision: int) -> None:
+        """Record that memory holds no selected change up to a revision, found during a wait."""
+        if self._delivery.position(self.revision) == self.revision:
+            self.revision = revision
+
     def left_memory(self) -> None:
         """Record that the changes after `revision` are no longer in memory."""
         if self._reads_stored:
@@ -240,18 +245,20 @@ class Subscription:
         return action
 
     def _idle(self, now: float, until: float, *, woken: bool) -> Action:
-        heartbeat_at = self._last_at + self._heartbeat_s
-        if now >= heartbeat_at:
+        if self._heartbeat_due(now):
             return self._heartbeat()
-        return Wait(min(heartbeat_at, until), woken)
+        return Wait(min(self._last_at + self._heartbeat_s, until), woken)
 
     def _after_nothing(self, now: float) -> Action:
-        """Send a quiet reader a heartbeat before the log is trimmed past its cursor, or go on."""
         self._empty = False
-        far = self.revision - self.told > self._feed.capacity // 2
-        if far or now >= self._last_at + self._heartbeat_s:
+        if self._heartbeat_due(now):
             return self._heartbeat()
         return _PAUSE  # a filter that selects nothing must not hold up other streams
+
+    def _heartbeat_due(self, now: float) -> bool:
+        """Return whether a quiet reader gets a heartbeat: before memory leaves its cursor, too."""
+        far = self.revision - self.told > self._feed.capacity // 2
+        return far or now >= self._last_at + self._heartbeat_s
 
     def _heartbeat(self) -> Action:
         prev, self.told = self.told, self.revision

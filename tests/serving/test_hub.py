@@ -2,16 +2,21 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 import pytest
 
 from odds_service.feed import ChangeFeed
+from odds_service.filters.selection import EVERYTHING, Selection
+from odds_service.model.market import MarketKey
 from odds_service.serving import hub
 from odds_service.serving.hub import Hub, Subscriber, Waiter
+from tests.support.observations import observe, offered
+from tests.support.odds_builders import Bookkeeping
 
 NOW = datetime(2026, 8, 4, tzinfo=UTC)
+SOON_S = 0.05
 
 
 @pytest.fixture
@@ -35,25 +40,19 @@ def test_wake_ups_are_rarer_while_many_streams_are_being_opened(
     for _ in range(hub.RUSH_STREAMS - 1):
         loop.run_until_complete(open_one())
         now += 0.01
-    assert paced.pace_s() == pytest.approx(9 * hub.PACE_S_PER_STREAM)
+    assert paced.pace_s(9) == pytest.approx(9 * hub.PACE_S_PER_STREAM)
     loop.run_until_complete(open_one())
-    assert paced.pace_s() == pytest.approx(10 * hub.RUSH_PACE_S_PER_STREAM)
+    assert paced.pace_s(10) == pytest.approx(10 * hub.RUSH_PACE_S_PER_STREAM)
     for _ in range(hub.RUSH_STREAMS):  # streams at such intervals are no rush
         now += hub.RUSH_S / hub.RUSH_STREAMS * 1.2
         loop.run_until_complete(open_one())
-    assert paced.pace_s() == pytest.approx(20 * hub.PACE_S_PER_STREAM)
+    assert paced.pace_s(20) == pytest.approx(20 * hub.PACE_S_PER_STREAM)
     streams.close()
-    assert paced.pace_s() == 0.0
+    assert paced.pace_s(0) == 0.0
 
 
 def test_no_stream_waits_longer_than_the_most(loop: asyncio.AbstractEventLoop) -> None:
-    paced = Hub(ChangeFeed("e", 0), loop)
-
-    async def opened() -> None:  # noqa: ASYNC124  # as above
-        paced.subscribers.update(Subscriber("peer", NOW, 0) for _ in range(20_000))
-
-    loop.run_until_complete(opened())
-    assert paced.pace_s() == hub.MAX_PACE_S
+    assert Hub(ChangeFeed("e", 0), loop).pace_s(20_000) == hub.MAX_PACE_S
 
 
 def test_a_busy_stream_keeps_one_alarm_and_an_earlier_time_gets_its_own(
@@ -88,3 +87,79 @@ def test_what_was_published_before_the_hub_listened_is_news(
     with listening.listening():
         assert listening.has_news(3)
         assert not listening.has_news(7)
+
+
+def moved(book: Bookkeeping, minute: int, event: str = "e") -> None:
+    prices = {"home": 1.5 + minute / 100}
+    book.see(observe(offered({event: {"b": {MarketKey("h2h"): prices}}}), minute))
+
+
+async def asleep(hub: Hub, waiting: "asyncio.Task[int]") -> bool:
+    """Let the hub tell its news; return whether the task sleeps on."""
+    await asyncio.sleep(SOON_S)
+    assert hub.woken_head == hub.feed.head_revision
+    return not waiting.done()
+
+
+def test_news_wakes_the_streams_that_it_concerns_alone(loop: asyncio.AbstractEventLoop) -> None:
+    """The others learn at their next wake-up how far nothing concerned them."""
+    book = Bookkeeping()
+    moved(book, 0)
+
+    async def run() -> None:
+        listening = Hub(book.feed, loop)
+        with listening.listening(), ExitStack() as streams:
+            opened = [
+                streams.enter_context(_subscribed(listening, selection))
+                for selection in (EVERYTHING, Selection(markets=frozenset({"totals"})))
+            ]
+            start, until = book.feed.head_revision, loop.time() + 60
+            every, quiet = (loop.create_task(listening.wait(each, start, until)) for each in opened)
+            assert await asleep(listening, every)
+            moved(book, 1)
+            assert not await asleep(listening, every)
+            assert await asleep(listening, quiet)
+            assert every.result() == start  # it has to read on
+            assert opened[1].position == book.feed.head_revision  # it is not behind
+            assert {each.changes for each in listening.report(NOW)} == {0, 1}
+            moved(book, 2, "another")  # an event that is new
+            assert not await asleep(listening, quiet)
+            assert quiet.result() == start + 1
+
+    loop.run_until_complete(run())
+
+
+def test_much_news_and_news_far_on_wakes_every_stream(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Bookkeeping(capacity=40)
+    moved(book, 0)
+    nothing = Selection(bookmakers=frozenset({"nobody"}))
+
+    async def run() -> None:
+        listening = Hub(book.feed, loop)
+        with listening.listening(), _subscribed(listening, nothing) as stream:
+            start, until = book.feed.head_revision, loop.time() + 60
+            quiet = loop.create_task(listening.wait(stream, start, until))
+            for minute in range(1, 11):
+                moved(book, minute)
+                assert await asleep(listening, quiet)
+            moved(book, 11)  # a quarter of what memory holds
+            assert not await asleep(listening, quiet)
+            assert quiet.result() == book.feed.head_revision
+            monkeypatch.setattr(hub, "_CHANGES_LOOKED_AT", 0)
+            start = book.feed.head_revision
+            quiet = loop.create_task(listening.wait(stream, start, until))
+            assert await asleep(listening, quiet)
+            moved(book, 12)
+            assert not await asleep(listening, quiet)
+            assert quiet.result() == start  # nobody has looked
+
+    loop.run_until_complete(run())
+
+
+@contextmanager
+def _subscribed(listening: Hub, selection: Selection) -> Iterator[Subscriber]:
+    subscriber = Subscriber("peer", NOW, listening.feed.head_revision, selection)
+    with listening.subscribed(subscriber):
+        yield subscriber

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from odds_service.filters.filtering import Captured, Selected, select
 from odds_service.filters.filtering import Place as MarketPlace
+from odds_service.filters.news import News
 from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.change import Change, ChangeKind
 from odds_service.model.cursor import Cursor, incomplete, plain_epoch
@@ -97,6 +98,7 @@ class Reader:
         self._image: dict[str, EventOdds] = {}
         self._pending: list[str] = []
         self._dropped = False
+        self._asleep = False  # whether it waits for news
         self.drops_after = -1  # messages after which the view of an image is dropped
         self._begun_image: list[str] = []
         verdict = None if resume is None else Resume(resume, service.verdict(resume))
@@ -118,6 +120,8 @@ class Reader:
         """Take actions until the stream waits, stalls or ends."""
         service = self.service
         self.waits_until = None
+        if self._asleep:
+            self._skip()
         while self.ended is None and not self.stalled:
             news = service.book.feed.head_revision
             action = self.subscription.next(service.now, news, service.stopping)
@@ -127,6 +131,7 @@ class Reader:
                     assert action.until > service.now, "it waits for a time that is over"
                 if self.page is not None or not action.woken or news == self.subscription.revision:
                     self.waits_until = action.until
+                    self._asleep = action.woken and self.page is None
                     return
                 continue
             self._take(action)
@@ -145,6 +150,16 @@ class Reader:
             self._pending, self._dropped = [], True
 
     # What the driver does
+
+    def _skip(self) -> None:
+        """Leave out what was published during a wait, where none of it concerns the stream."""
+        self._asleep = False
+        after, head = self.subscription.revision, self.service.book.feed.head_revision
+        news = News(self.service.book.log[after:head])
+        if head > after and not news.may_concern(self.options.selection):
+            self.subscription.skipped(head)
+            if self.subscription.revision == head:
+                self.covered.append((after, head))
 
     def _take(self, action: actions.Action) -> None:
         subscription, service = self.subscription, self.service

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import grpc
+import grpc.experimental
 from msgspec import Struct
 
 from odds_service.client.errors import AddressError
@@ -106,6 +107,20 @@ def channel_options() -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         ("grpc.max_reconnect_backoff_ms", RECONNECT_MAX_MS),
     ]
+
+
+def channel_to(address: Address) -> grpc.Channel:
+    """Return a channel for threads, whose streams are read by nobody but the thread that asks.
+
+    By default a thread of gRPC's reads every stream of a channel. It is a daemon, and may hold a
+    lock of the stream while the interpreter ends: the process then hangs in the stream's __del__.
+    """
+    alone = grpc.experimental.ChannelOptions.SingleThreadedUnaryStream
+    options = [*channel_options(), (alone, 1)]
+    credentials = address.credentials()
+    if credentials is None:
+        return grpc.insecure_channel(address.server, options)
+    return grpc.secure_channel(address.server, credentials, options)
 
 
 def address_of(server: "Address | str") -> Address:

@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVarTuple, cast
 import grpc
 import trio
 
-from odds_service.client.address import Address, channel_options
+from odds_service.client.address import Address, channel_to
 from odds_service.client.errors import ServiceError, client_closed, service_error
 from odds_service.client.stub_methods import Flag, M, Q, Streaming, Unary
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
@@ -22,11 +22,7 @@ class TrioTransport:
     """A channel used from one Trio run; see transport.AsyncTransport for its methods."""
 
     def __init__(self, address: Address) -> None:
-        credentials = address.credentials()
-        if credentials is None:
-            self._channel = grpc.insecure_channel(address.server, channel_options())
-        else:
-            self._channel = grpc.secure_channel(address.server, credentials, channel_options())
+        self._channel = channel_to(address)
         self._server = address.server
         self._stub = pb_grpc.OddsServiceStub(self._channel)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import grpc
 
 from odds_service.client import decode
-from odds_service.client.address import Address, address_of, channel_options
+from odds_service.client.address import Address, address_of, channel_to
 from odds_service.client.errors import service_error
 from odds_service.client.frames import ArrowBatch, ClosedEvents, Columns, StoredChanges
 from odds_service.client.on_threads import ThreadTransport
@@ -38,12 +38,7 @@ def connect(address: Address | str) -> Iterator[pb_grpc.OddsServiceStub]:
         ServiceError: Replaces a grpc.RpcError that leaves the context.
     """
     address = address_of(address)
-    credentials = address.credentials()
-    if credentials is None:
-        channel = grpc.insecure_channel(address.server, channel_options())
-    else:
-        channel = grpc.secure_channel(address.server, credentials, channel_options())
-    with channel:
+    with channel_to(address) as channel:
         try:
             yield pb_grpc.OddsServiceStub(channel)
         except grpc.RpcError as error:

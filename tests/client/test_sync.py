@@ -50,3 +50,19 @@ async def test_a_synchronous_history_ends_with_an_error_when_its_client_is_close
 
     async with serving(book) as server:
         await trio.to_thread.run_sync(run, server.address)
+
+
+async def test_no_thread_of_grpcs_reads_a_stream() -> None:
+    """Such a daemon could hold a stream's lock while the interpreter ends, which then hung."""
+    book = Bookkeeping()
+    move(book, 0)
+
+    def run(address: str) -> list[str]:
+        before = set(threading.enumerate())
+        with open_sync_client(address) as client, client.watch() as watch:
+            next(watch.steps())
+            next(client.history_pages())
+            return [each.name for each in threading.enumerate() if each not in before]
+
+    async with serving(book) as server:
+        assert await trio.to_thread.run_sync(run, server.address) == []

@@ -277,7 +277,7 @@ async def test_the_command_refuses_what_it_cannot_do(tmp_path: Path) -> None:
 
 async def test_an_interrupt_ends_the_command_in_order(tmp_path: Path) -> None:
     place = SqlitePlace(tmp_path)
-    bodies = [[event(number, price=2 + step % 7) for number in range(300)] for step in range(400)]
+    bodies = [[event(number, price=2 + step % 7) for number in range(100)] for step in range(400)]
     folder = written(tmp_path / "r", series(*bodies))
     command = [*COMMAND, "import", str(folder), "--source", "the-odds-api", "--database", place.url]
     process = subprocess.Popen(  # noqa: ASYNC220  # it returns at once

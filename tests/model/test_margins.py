@@ -1,4 +1,4 @@
-"""Margins taken out of random markets, held against an independent implementation."""
+"""Margins taken out of random markets, held against independent implementations."""
 
 import math
 import random
@@ -33,6 +33,25 @@ def test_shin_agrees_with_an_independent_implementation_on_10_000_markets() -> N
             prices, max_iterations=20_000, convergence_threshold=1e-11
         )
         assert probabilities(prices, MarginMethod.SHIN) == pytest.approx(other, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "theirs"),
+    [
+        (MarginMethod.PROPORTIONAL, "multiplicative"),
+        (MarginMethod.POWER, "power"),
+        (MarginMethod.SHIN, "shin"),
+    ],
+)
+def test_all_methods_agree_with_another_library_on_10_000_markets(
+    method: MarginMethod, theirs: str
+) -> None:
+    implied = pytest.importorskip(
+        "penaltyblog.implied", reason="penaltyblog brings seventy packages: install it by hand"
+    )
+    for prices in random_markets(10_000, 0.001):
+        other = implied.calculate_implied(prices, method=theirs).probabilities
+        assert probabilities(prices, method) == pytest.approx(other, abs=1e-9)
 
 
 def test_power_solves_its_equation_on_10_000_markets() -> None:

@@ -18,7 +18,7 @@
 import { Lane } from "./lane.js";
 
 export const MAIN_MARKETS = ["h2h", "h2h_3_way", "outrights"];
-const NO_MARKET = "-"; // a filter of markets that matches none leaves the events alone
+const NOBODY = "-"; // a filter of bookmakers that matches none leaves the events alone
 const STATE_MS = 250;
 const SILENT_MS = 6 * 60_000; // browsers wake a hidden tab's timers once a minute
 const SWEEP_MS = 60_000;
@@ -33,7 +33,7 @@ export class Hub {
       state: () => this.#stateSoon(),
     };
     this.lanes = {
-      index: new Lane("index", () => ({ markets: NO_MARKET }), hooks),
+      index: new Lane("index", () => ({ bookmakers: NOBODY }), hooks),
       rows: new Lane("rows", (eventIds) => ({ eventIds, markets: MAIN_MARKETS }), hooks, { freshness: true }),
       match: new Lane("match", (eventIds) => ({ eventIds }), hooks, { freshness: true }),
     };

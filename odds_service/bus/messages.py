@@ -209,7 +209,7 @@ class Assembler:
 
     @property
     def incomplete(self) -> bool:
-        """Whether a batch has begun whose last part is missing."""
+        """True while the last part of a batch is missing."""
         return self._first is not None
 
     def add(self, message: Message) -> Batch | Opened | None:

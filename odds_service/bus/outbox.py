@@ -377,12 +377,12 @@ class Outbox:
 
 
 def _revision_after(stored: Stored) -> int:
-    """Return the revision of the log after its last message; an incomplete batch counts not."""
+    """Return the revision of the log after its last message; an incomplete batch does not count."""
     message = decode(stored.message)
     if isinstance(message, Opened):
         return message.first_revision - 1
     if isinstance(message, Part):
-        return message.prev_revision
+        return message.revision if message.number == message.count else message.prev_revision
     return message.revision
 
 

@@ -66,7 +66,6 @@ class NatsOptions(Struct, frozen=True, kw_only=True):
         subject: Its only subject.
         user: The user; None without one.
         password: The password of the user.
-        nkey_seed: The seed of an nkey; None without one.
         tls: The context for TLS; None without TLS.
         replicas: The copies of a new stream: 3, or 1 for development.
         most_bytes: The size at which a new stream discards its oldest messages.
@@ -79,7 +78,6 @@ class NatsOptions(Struct, frozen=True, kw_only=True):
     subject: str = "odds.log"
     user: str | None = None
     password: str | None = None
-    nkey_seed: str | None = None
     tls: ssl.SSLContext | None = None
     replicas: int = 3
     most_bytes: int = 2 * 10**9
@@ -104,9 +102,8 @@ class NatsLog:
     def __init__(self, options: NatsOptions) -> None:
         for server in options.servers:
             hide_in_url(server)
-        for secret in (options.password, options.nkey_seed):
-            if secret:
-                hide(secret)
+        if options.password:
+            hide(options.password)
         self._options = options
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
@@ -436,7 +433,6 @@ class NatsLog:
                 max_outstanding_pings=2,
                 user=options.user,
                 password=options.password,
-                nkeys_seed_str=options.nkey_seed,
                 tls=options.tls,
             )
         )

@@ -3,10 +3,12 @@
 import asyncio
 import json
 import logging
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import structlog
 
 from odds_service.bus.log import Gone, Log, LogError, Unavailable
 from tests.bus.test_log import send, take, texts
+from tests.support.certificates import make_certificates
 from tests.support.log_rigs import NatsRig, run, until
 from tests.support.nats_servers import NatsServer, nats_cluster, nats_server
 
@@ -252,6 +255,33 @@ def test_a_wrong_password_is_told_without_it(
     out, err = capfd.readouterr()
     assert PASSWORD not in caplog.text + out + err
     assert "Traceback" not in out + err
+
+
+def test_a_log_over_tls_comes_back_over_tls(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    extra = (
+        f'tls {{ cert_file: "{tmp_path}/server.pem", key_file: "{tmp_path}/server.key",'
+        f' ca_file: "{tmp_path}/ca.pem", verify: true }}'
+    )
+
+    async def test(server: NatsServer) -> None:
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+        unknown = NatsLog(NatsOptions(servers=[server.url], replicas=1, tls=trusted))
+        with pytest.raises(Unavailable):
+            await unknown.make()
+        await unknown.aclose()
+        trusted.load_cert_chain(tmp_path / "client.pem", tmp_path / "client.key")
+        log = NatsLog(NatsOptions(servers=[server.url], replicas=1, tls=trusted))
+        await log.make()
+        await send(log, texts(2))
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        await send(log, texts(1, 2), 2)
+        assert [stored.message for stored in await take(log, 1, 3)] == texts(3)
+        await log.aclose()
+
+    with nats_server(extra) as server:
+        run(test(server))
 
 
 def test_an_interruption_prints_no_traceback(

@@ -16,7 +16,7 @@ settings.load_profile("odds")
 
 # Folders and modules whose tests start processes or whole services, or take seconds for each test.
 _SLOW: Final = (
-    "tests/board/",
+    "tests/board/", "tests/bus/test_log.py", "tests/bus/test_nats.py", "tests/bus/test_outbox.py",
     "tests/e2e/", "tests/faults/", "tests/examples/", "tests/tools/", "tests/commands/",
     "tests/storage/", "tests/upgrade/", "tests/demo/", "tests/test_cli.py",
     "tests/columns/", "tests/serving/test_columns.py", "tests/importing/",

@@ -1,4 +1,8 @@
-"""Changes of markets, events and sources, which are numbered, streamed and stored."""
+"""Changes of markets, events and sources, which are numbered, streamed and stored.
+
+On the bus a change is an array that begins with its tag (bus/messages.py). Never reuse a tag, and
+add a field only at the end and with a default, so that older messages still decode.
+"""
 
 import enum
 from collections.abc import Mapping, Sequence
@@ -55,7 +59,7 @@ class Reason:
     LEFT_FILTER: Final = "left_filter"  # in streams only: the event no longer matches
 
 
-class MarketChange(Struct, Memo, frozen=True, gc=False):
+class MarketChange(Struct, Memo, frozen=True, gc=False, array_like=True, tag=1):
     """A market's odds after and before; a market is always whole in a change.
 
     Attributes:
@@ -80,7 +84,7 @@ class MarketChange(Struct, Memo, frozen=True, gc=False):
     wall_at: datetime | None = None
 
 
-class EventChange(Struct, Memo, frozen=True, gc=False):
+class EventChange(Struct, Memo, frozen=True, gc=False, array_like=True, tag=2):
     """An event added, updated or ended.
 
     One EVENT_ENDED ends all markets of the event. Its `ended` holds the bookmakers' last odds, so
@@ -100,7 +104,7 @@ class EventChange(Struct, Memo, frozen=True, gc=False):
     wall_at: datetime | None = None
 
 
-class SourceChange(Struct, Memo, frozen=True, gc=False):
+class SourceChange(Struct, Memo, frozen=True, gc=False, array_like=True, tag=3):
     """A source that came up, became stale or went down."""
 
     revision: int

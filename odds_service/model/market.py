@@ -72,8 +72,10 @@ class ObservedMarket(Struct, frozen=True, gc=False):
     source_updated_at: datetime | None = None
 
 
-class Market(Struct, Memo, frozen=True, gc=False):
+class Market(Struct, Memo, frozen=True, gc=False, array_like=True):
     """The odds of one market since `revision`; replaced, never changed in place.
+
+    On the bus it is an array (bus/messages.py), so new fields come last and have a default.
 
     Attributes:
         changed_at: The time at which these odds were first seen.

@@ -1,0 +1,1 @@
+"""The log on a message bus, by which several nodes share one log of changes."""

@@ -173,7 +173,7 @@ class NatsLog:
                 self._raise(error)
             return await self._settle(message, expect)
         except _NoResponders:
-            await self.info()  # tells a deleted stream from one without a leader
+            await self.info()  # noqa: ASYNC120  # tells a deleted stream from one without a leader
             raise Unavailable("the log on the bus has no leader") from None
         return int(answer["seq"])
 
@@ -250,7 +250,7 @@ class NatsLog:
         name = inbox.rpartition(".")[2]
         arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
 
-        async def arrive(msg: Msg) -> None:
+        async def arrive(msg: Msg) -> None:  # noqa: ASYNC124  # the library takes no other
             arrived.put_nowait(msg)
 
         self._readers.add(arrived)
@@ -445,7 +445,8 @@ class NatsLog:
             await asyncio.gather(connecting, return_exceptions=True)
             await client.close()
             if isinstance(error, nats.errors.Error | OSError | TimeoutError):
-                raise Unavailable(f"cannot connect to the bus: {self._trouble}") from None
+                trouble = Unavailable(f"cannot connect to the bus: {self._trouble}")
+                raise trouble from None  # noqa: ASYNC104  # it was no cancellation
             raise
         return client
 

@@ -196,7 +196,8 @@ class Outbox:
             self._loop = None
             for sent in under_way:
                 sent.task.cancel()
-            await asyncio.gather(*(sent.task for sent in under_way), return_exceptions=True)
+            ended = asyncio.gather(*(sent.task for sent in under_way), return_exceptions=True)
+            await ended  # noqa: ASYNC102  # they are cancelled, and end at once
 
     async def _send(self, bus: Log, opened: Opened, last: int, under_way: deque[_Sent]) -> None:
         loop = asyncio.get_running_loop()

@@ -186,7 +186,7 @@ def test_faults_lose_and_repeat_nothing(script: list[str], seed: int, pauses: li
     run(test())
 
 
-async def _is_at(replica: Replica, ingest: Ingest) -> bool:
+async def _is_at(replica: Replica, ingest: Ingest) -> bool:  # noqa: ASYNC124  # it is awaited
     return replica.revision >= ingest.feed.head_revision
 
 
@@ -263,7 +263,7 @@ def test_a_tail_lost_amid_parts_is_written_again(kept: int) -> None:
     run(test())
 
 
-async def _acked(ingest: Ingest, revision: int) -> bool:
+async def _acked(ingest: Ingest, revision: int) -> bool:  # noqa: ASYNC124  # it is awaited
     return ingest.outbox.acked_revision >= revision
 
 

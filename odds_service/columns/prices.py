@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 from odds_service.columns.arrow import arrow_schema, pyarrow
@@ -58,6 +58,9 @@ class PriceColumns:
 
     def unknown(self, rows: Iterable[Row]) -> list[str]:
         """Return the events that describe() needs before columns are made of these rows."""
+        named = set(map(itemgetter(_EVENT), rows)) - {""}
+        if named <= self._events.keys():
+            return []
         seen = set(self._events)
         found = []
         for row in rows:
@@ -133,15 +136,10 @@ class PriceColumns:
         self, rows: Sequence[Row], olds: Sequence[Odds | None], news: Sequence[Odds | None]
     ) -> dict[str, Any]:
         """Return the columns that all outcomes of a change share, with one value for each row."""
-        columns: dict[str, Sequence[Any]] = dict(
-            zip(
-                LOG_COLUMNS,
-                zip(*rows, strict=True) if rows else [()] * len(LOG_COLUMNS),
-                strict=True,
-            )
-        )
+        # Four times faster than zip(*rows), which takes turns at thousands of iterators.
+        columns = {name: list(map(itemgetter(AT[name]), rows)) for name in LOG_COLUMNS}
         found = {
-            name: self._array(name, [value or None for value in columns[name]])
+            name: self._array(name, _or_none(columns[name]))
             for name in (
                 "reason", "event_id", "source", "bookmaker", "market", "participant", "snapshot_id",
             )
@@ -159,23 +157,28 @@ class PriceColumns:
         for name, odds in (("status_before", olds), ("status_after", news)):
             statuses = [None if each is None else _STATUS[each.status] for each in odds]
             found[name] = self._array(name, statuses)
-        claims = [None if new is None else new.source_updated_at for new in news]
-        # A time without a zone tells no moment.
-        claims = [None if at is None or at.tzinfo is None else at for at in claims]
+        claims = [
+            None  # a time without a zone tells no moment
+            if new is None or (at := new.source_updated_at) is None or at.tzinfo is None
+            else at
+            for new in news
+        ]
         found["source_updated_at"] = self._array("source_updated_at", claims)
         return found
 
     def _of_outcomes(self, before: Outcomes, after: Outcomes) -> dict[str, Any]:
-        merged = self._pa.compute.coalesce
+        named = [old if new is NO_OUTCOME else new for old, new in zip(before, after, strict=True)]
         found = {}
-        for column, field in (("outcome", "key"), ("outcome_name", "name")):
-            read = attrgetter(field)  # two times faster than an expression
-            old = self._array(column, list(map(read, before)))
-            found[column] = merged(self._array(column, list(map(read, after))), old)
-        for suffix, outcomes in (("before", before), ("after", after)):
-            for field in ("price", "active"):
-                name = f"{field}_{suffix}"
-                found[name] = self._array(name, list(map(attrgetter(field), outcomes)))
+        for column, field, outcomes in (
+            ("outcome", "key", named),
+            ("outcome_name", "name", named),
+            ("price_before", "price", before),
+            ("active_before", "active", before),
+            ("price_after", "price", after),
+            ("active_after", "active", after),
+        ):
+            # An attrgetter is two times faster than an expression.
+            found[column] = self._array(column, list(map(attrgetter(field), outcomes)))
         return found
 
     def _of_events(self, events: Sequence[Event | None], index: Any) -> dict[str, Any]:
@@ -195,6 +198,11 @@ class PriceColumns:
             values = [None if event is None else getattr(event, name) or None for event in distinct]
             found[name] = self._array(name, values).take(chosen)
         return found
+
+
+def _or_none(values: Sequence[Any]) -> Sequence[Any]:
+    """Return values with None in place of empty ones; most columns have none."""
+    return values if all(values) else [value or None for value in values]
 
 
 def _outcomes(

@@ -231,6 +231,34 @@ def test_a_revoked_token_asks_for_another_and_sends_no_more_requests(
     live(page)
 
 
+def test_a_refusal_that_comes_after_the_token_does_not_ask_for_it_again(
+    guarded: BoardRig, open_page: Opens
+) -> None:
+    guarded.sites[0].offer([derby()])
+    page = open_page("about:blank")
+    page.add_init_script(IN_PAGE)
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)  # the stream of the match, sent before there was a token
+
+    def holds() -> bool:
+        page.wait_for_timeout(50)
+        return bool(held)
+
+    page.route("**/v1/changes?eventIds=*", hold)
+    page.goto(f"{guarded.address}/?view=match&event=toa:derby")
+    wait_for(holds, "the stream of the match")
+    log_in(page)
+    held[0].fulfill(status=401, json={"code": 16, "message": "a token is wanted"})
+    cell(page, "home", "bravo").get_by_text("2.00").wait_for()
+    live(page)
+    assert page.locator("dialog[open]").count() == 0
+
+
 def test_a_worker_that_dies_is_opened_anew(rig: BoardRig, gate_of: Gates, open_page: Opens) -> None:
     gate = gate_of(rig)
     rig.sites[0].offer([derby()])
@@ -283,7 +311,7 @@ def test_a_board_that_is_not_loaded_says_so_and_starts_once_the_service_is_back(
     away = False
     page.locator(".price").first.wait_for()
     live(page)
-    assert page.evaluate("sessionStorage.length") == 0
+    assert page.evaluate("Object.values(sessionStorage).join()") == "0"
 
 
 def patient(route: Any) -> None:

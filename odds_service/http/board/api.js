@@ -9,6 +9,7 @@
 
 const LONGEST_MS = 20_000; // a connection may stay open and silent
 let refused = false;
+let tokens = 0; // times that a token was given; a request without one may be refused late
 
 export class ApiError extends Error {
   constructor(status, code, message, retry_ms) {
@@ -25,6 +26,7 @@ export async function call(path, query = {}, { signal, method = "GET", headers }
   }
   const text = asked.toString();
   let answer, body;
+  const before = tokens;
   const longest = AbortSignal.timeout(LONGEST_MS);
   const until = signal ? AbortSignal.any([signal, longest]) : longest;
   try {
@@ -37,7 +39,7 @@ export async function call(path, query = {}, { signal, method = "GET", headers }
   let read = {};
   try { read = body ? JSON.parse(body) : {}; } catch { /* no JSON: an error page */ }
   if (!answer.ok) {
-    if (answer.status === 401 && path !== "session") refused = true;
+    if (answer.status === 401 && path !== "session" && before === tokens) refused = true;
     const retry_ms = 1000 * Number(answer.headers.get("retry-after")) || undefined;
     throw new ApiError(answer.status, read.code, read.message ?? `HTTP ${answer.status}`, retry_ms);
   }
@@ -46,6 +48,7 @@ export async function call(path, query = {}, { signal, method = "GET", headers }
 
 export async function beginSession(token) {
   await call("session", {}, { method: "POST", headers: { authorization: `Bearer ${token}` } });
+  tokens += 1;
   admitted();
 }
 export function admitted(yes = true) {

@@ -11,7 +11,9 @@
   const root = document.documentElement;
   let said = false;
 
-  const tries = () => Number(sessionStorage.getItem(TRIES) ?? "0");
+  // Storage may not be allowed: then each try counts as the first.
+  const tries = () => { try { return Number(sessionStorage.getItem(TRIES) ?? "0"); } catch { return 0; } };
+  const remember = (count) => { try { sessionStorage.setItem(TRIES, String(count)); } catch { /* see above */ } };
   const started = () => root.dataset.started !== undefined;
 
   function say(text) {
@@ -42,7 +44,7 @@
     try {
       const answer = await fetch("boot.js", { cache: "no-store" });
       if (answer.ok) {
-        sessionStorage.setItem(TRIES, String(tries() + 1));
+        remember(tries() + 1);
         location.reload();
         return;
       }
@@ -55,6 +57,6 @@
   new MutationObserver((_, seen) => {
     if (!started()) return;
     seen.disconnect();
-    sessionStorage.removeItem(TRIES);
+    remember(0);
   }).observe(root, { attributes: true });
 })();

@@ -41,6 +41,7 @@ export class ChangeStream {
     this.sentAt = null;
     this.image = null;
     this.stopped = false;
+    this.tokens = 0; // times that a token was given; a request without one may be refused late
   }
 
   start() {
@@ -57,6 +58,7 @@ export class ChangeStream {
 
   // Try at once instead of waiting; after a token was given, or when the network is back.
   retry() {
+    this.tokens += 1;
     this.refused = false;
     this.wake?.();
   }
@@ -102,10 +104,11 @@ export class ChangeStream {
     if (this.cursor) headers["last-event-id"] = this.cursor;
     this.#watch();
     try {
+      const before = this.tokens;
       const answer = await fetch(`/v1/changes?${this.#query()}`, {
         headers, signal: this.abort.signal, cache: "no-store", credentials: "same-origin",
       });
-      if (!answer.ok) await this.#refusal(answer);
+      if (!answer.ok) await this.#refusal(answer, before);
       this.connected = true;
       this.reason = "";
       await readEvents(answer.body, (event) => { this.#watch(); this.#take(event); });
@@ -131,12 +134,15 @@ export class ChangeStream {
     this.silence = setTimeout(() => this.abort.abort(Object.assign(new Error(reason), { reason })), SILENCE_MS);
   }
 
-  async #refusal(answer) {
+  async #refusal(answer, before) {
     const after = Number(answer.headers.get("retry-after"));
     if (after > 0) this.waitMs = after * 1000;
     let status = {};
     try { status = await answer.json(); } catch { /* a proxy's own page */ }
-    this.#failed(answer.status === 401 ? UNAUTHENTICATED : status.code, status.message ?? `HTTP ${answer.status}`);
+    const late = before !== this.tokens; // it knew nothing of the token
+    if (late) this.waitMs = 0;
+    const code = answer.status === 401 ? UNAUTHENTICATED : status.code;
+    this.#failed(late ? undefined : code, status.message ?? `HTTP ${answer.status}`);
   }
 
   #failed(code, message) {

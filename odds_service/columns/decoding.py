@@ -31,10 +31,14 @@ NO_OUTCOME: Final = Outcome(None, None, None, None)  # stands for one that is no
 
 
 class Odds(msgspec.Struct, array_like=True, gc=False):
-    """The part of rows.odds.Odds that a row shows."""
+    """The part of rows.odds.Odds that a row shows.
+
+    The garbage collector stops tracking tuples of such outcomes at its first look. Lists would stay
+    tracked, and their number would start full collections.
+    """
 
     status: int
-    outcomes: list[Outcome]
+    outcomes: tuple[Outcome, ...]
     source_updated_at: datetime | None = None
 
 

@@ -213,8 +213,9 @@ def _outcomes(
     before: Outcomes = []
     after: Outcomes = []
     for place, (old, new) in enumerate(zip(olds, news, strict=True)):
-        now = [NO_OUTCOME] if new is None else new.outcomes  # None: a placeholder
-        was = [] if old is None else old.outcomes
+        # None: a placeholder
+        now: Sequence[Outcome] = (NO_OUTCOME,) if new is None else new.outcomes
+        was: Sequence[Outcome] = () if old is None else old.outcomes
         if was and now:
             if [each.key for each in was] != [each.key for each in now]:
                 was, now = _aligned(was, now)
@@ -228,7 +229,7 @@ def _outcomes(
     return parents, before, after
 
 
-def _aligned(was: Outcomes, now: Outcomes) -> tuple[Outcomes, Outcomes]:
+def _aligned(was: Sequence[Outcome], now: Sequence[Outcome]) -> tuple[Outcomes, Outcomes]:
     """Return two sets of outcomes side by side, by their keys."""
     old = {each.key: each for each in was}
     new = {each.key: each for each in now}

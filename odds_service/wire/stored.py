@@ -29,10 +29,13 @@ _BEFORE, _AFTER = LOG_COLUMNS.index("before"), LOG_COLUMNS.index("after")
 
 
 class _Odds(msgspec.Struct, array_like=True, gc=False):
-    """The fields of rows.odds.Odds; times stay text, which is looked up and seldom read."""
+    """The fields of rows.odds.Odds; times stay text, which is looked up and seldom read.
+
+    Unlike lists, tuples of texts and numbers start no full garbage collections.
+    """
 
     status: int
-    outcomes: list[tuple[str, str, float | None, bool]]
+    outcomes: tuple[tuple[str, str, float | None, bool], ...]
     source_updated_at: str | None = None
     changed_at: str | None = None
     revision: int = 0

@@ -35,6 +35,7 @@ SERVER, COLUMNS = "CPU of the server, a change", "CPU of the server as columns, 
 STUB, CLIENT = "CPU of the bare stub, a change", "CPU of the client library, a change"
 STUB_READ = "CPU of the bare stub with event and price, a change"
 CLIENT_READ = "CPU of the client library with event and price, a change"
+STUB_FIELDS = "CPU of the bare stub with every field, a change"
 REPLAY_SERVER = "replayed in a second of the server's CPU"
 REPLAY_CLIENT = "replayed in a second of the client's CPU, with its map"
 _REPLAYED: Final = at_least(50_000.0)  # a second of a core
@@ -65,6 +66,7 @@ def measure(
     found.ratio("export, of raw rows and ready columns", EXPORT, RAW, at_most(3.0))
     found.ratio("client library, of the bare stub", CLIENT, STUB, at_most(2.0))
     found.ratio("client library with event and price, of the bare stub", CLIENT_READ, STUB_READ)
+    found.ratio("client library, of the bare stub with every field", CLIENT_READ, STUB_FIELDS)
     found.aim(SERVER, at_most(20.0))
     found.aim(REPLAY_SERVER, _REPLAYED)
     found.aim(REPLAY_CLIENT, _REPLAYED)
@@ -118,6 +120,11 @@ def _serve(found: Measured, server: Helper, changes: int) -> None:
                 for change in page.changes:
                     _ = change.event_id, [each.price for each in change.after.outcomes]
 
+        def bare_fields() -> None:
+            for page in stub.GetHistory(pb.GetHistoryRequest()):
+                for change in page.changes:
+                    _every_field(change)
+
         def client_read() -> None:
             for change in client.history():
                 if isinstance(change, MarketChange):
@@ -128,6 +135,7 @@ def _serve(found: Measured, server: Helper, changes: int) -> None:
             (CLIENT, lambda: sum(1 for _ in client.history())),
             (STUB_READ, bare_read),
             (CLIENT_READ, client_read),
+            (STUB_FIELDS, bare_fields),
             (COLUMNS, lambda: client.history().to_arrow()),
             (REPLAY_CLIENT, lambda: sum(1 for _ in client.replay())),
         ):
@@ -143,6 +151,25 @@ def _serve(found: Measured, server: Helper, changes: int) -> None:
                 found.add(name, spent_us, "µs")
             if name == STUB:
                 found.add(SERVER, served_us, "µs")
+
+
+def _every_field(change: pb.Change) -> object:
+    """Read what the client library decodes when a change is first looked at; make no value of it.
+
+    `before` is copied as bytes, without which a change that is kept would keep its whole page.
+    """
+    after = change.after
+    key, line = after.key, after.key.line
+    times = (change.observed_at, change.detected_at, after.changed_at, after.source_updated_at)
+    return (
+        change.revision, change.kind, change.event_id, change.source, change.bookmaker,
+        change.reason, change.other_line or change.HasField("other_line"), change.snapshot_id,
+        change.conflated_count, change.suspended_meanwhile,
+        key.market, line or key.HasField("line"), key.participant, after.status, after.revision,
+        [(each.key, each.name, each.price, each.active) for each in after.outcomes],
+        [(each.seconds, each.nanos) for each in times], after.HasField("source_updated_at"),
+        change.HasField("before") and change.before.SerializeToString(),
+    )  # fmt: skip
 
 
 PART: Final = Part("history", measure, sized="changes", costs={EXPORT: "changes", RAW: "changes"})

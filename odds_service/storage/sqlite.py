@@ -166,8 +166,7 @@ class Sqlite(Database):
         self, connection: AsyncConnection, query: Select[Any]
     ) -> AsyncIterator[Sequence[Any]]:
         text = query.compile(dialect=self.engine.dialect, compile_kwargs={"literal_binds": True})
-        if not connection.in_transaction():  # each statement hops to the driver's thread four times
-            await connection.execute(select(1))  # begins the transaction
+        await connection.execute(select(1))  # begins the transaction
         # The driver's own rows are tuples; SQLAlchemy would make an object of each.
         yield await (await _aio_driver(connection)).execute_fetchall(str(text))
 

@@ -139,7 +139,7 @@ export class ChangeStream {
     if (after > 0) this.waitMs = after * 1000;
     let status = {};
     try { status = await answer.json(); } catch { /* a proxy's own page */ }
-    const late = before !== this.tokens; // it knew nothing of the token
+    const late = answer.status === 401 && before !== this.tokens; // it knew nothing of the token
     if (late) this.waitMs = 0;
     const code = answer.status === 401 ? UNAUTHENTICATED : status.code;
     this.#failed(late ? undefined : code, status.message ?? `HTTP ${answer.status}`);

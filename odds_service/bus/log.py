@@ -4,7 +4,7 @@ All functions are for one asyncio loop, that of the bus thread.
 """
 
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -167,10 +167,30 @@ class Trail:
         """Record a message that is yielded next."""
         self._read.append((stored.sequence, stored.stored_ns))
 
-    def newest(self) -> tuple[int, int] | None:
-        """Return the sequence and the time of the newest message, None before the first."""
-        return self._read[-1] if self._read else None
+    async def check(
+        self, sequence: int, info: LogInfo, at: Callable[[int], Awaitable[Stored | None]]
+    ) -> None:
+        """Check that what was yielded is still there, and that the next message is or will be.
 
-    def pop(self) -> None:
-        """Forget the newest message, which is no longer in the log."""
-        self._read.pop()
+        Messages that are no longer there are forgotten.
+
+        Args:
+            sequence: The next message to yield.
+            info: The state of the log.
+            at: Returns a message of the log, None if it is not there.
+
+        Raises:
+            Hole, TailLost: See Log.read_from.
+        """
+        wanted = sequence
+        while self._read and self._read[-1][0] >= info.first:
+            newest, stored_ns = self._read[-1]
+            held = await at(newest) if newest <= info.last else None
+            if held is not None and held.stored_ns == stored_ns:
+                break
+            self._read.pop()
+            wanted = newest
+        if wanted < sequence or sequence > info.last + 1:
+            raise TailLost(min(wanted - 1, info.last))
+        if sequence < info.first:
+            raise Hole(sequence, info.first)

@@ -8,11 +8,9 @@ from typing import Final
 
 from odds_service.bus.log import (
     Gone,
-    Hole,
     LogInfo,
     MadeAnew,
     Stored,
-    TailLost,
     Trail,
     Unavailable,
     WrongSequence,
@@ -126,7 +124,7 @@ class MemoryLog:
         while not self._closed:
             if stream.available:
                 self._look()
-                self._check(sequence, trail)
+                await trail.check(sequence, self._info(), self._at)
                 stored = stream.at(sequence)
                 if stored is not None:
                     trail.add(stored)
@@ -138,8 +136,7 @@ class MemoryLog:
     async def info(self) -> LogInfo:
         """See Log."""
         await self._reach()
-        stream = self._stream
-        return LogInfo(stream.first, stream.last, stream.size_bytes, str(stream.made))
+        return self._info()
 
     async def aclose(self) -> None:
         """See Log."""
@@ -161,15 +158,9 @@ class MemoryLog:
         if self._stream.made != self._made:
             raise MadeAnew("the log in memory was deleted and made anew")
 
-    def _check(self, sequence: int, trail: Trail) -> None:
-        stream, wanted = self._stream, sequence
-        while (newest := trail.newest()) is not None and newest[0] >= stream.first:
-            held = stream.at(newest[0])
-            if held is not None and held.stored_ns == newest[1]:
-                break
-            trail.pop()
-            wanted = newest[0]
-        if wanted < sequence or sequence > stream.last + 1:
-            raise TailLost(min(wanted - 1, stream.last))
-        if sequence < stream.first:
-            raise Hole(sequence, stream.first)
+    def _info(self) -> LogInfo:
+        stream = self._stream
+        return LogInfo(stream.first, stream.last, stream.size_bytes, str(stream.made))
+
+    async def _at(self, sequence: int) -> Stored | None:  # noqa: ASYNC124  # as a bus is asked
+        return self._stream.at(sequence)

@@ -27,7 +27,6 @@ from odds_service.bus.log import (
     LogInfo,
     MadeAnew,
     Stored,
-    TailLost,
     Trail,
     Unavailable,
     WrongSequence,
@@ -191,7 +190,7 @@ class NatsLog:
         trail = Trail()
         while not self._closed:
             try:
-                await self._check(sequence, trail)
+                await trail.check(sequence, await self.info(), self._at)
                 reader = self._follow(sequence)
                 try:
                     async for stored in reader:
@@ -222,21 +221,6 @@ class NatsLog:
         if info.last == expect:
             raise Unavailable("an append is under way whose reply was lost")
         raise WrongSequence(expect, info.last)
-
-    async def _check(self, sequence: int, trail: Trail) -> None:
-        """Check that what was read is still there, and that `sequence` is or will be."""
-        info = await self.info()
-        wanted = sequence
-        while (newest := trail.newest()) is not None and newest[0] >= info.first:
-            held = await self._at(newest[0]) if newest[0] <= info.last else None
-            if held is not None and held.stored_ns == newest[1]:
-                break
-            trail.pop()
-            wanted = newest[0]
-        if wanted < sequence or sequence > info.last + 1:
-            raise TailLost(min(wanted - 1, info.last))
-        if sequence < info.first:
-            raise Hole(sequence, info.first)
 
     async def _follow(self, sequence: int) -> AsyncGenerator[Stored, None]:
         """Yield messages from a consumer of its own, until it fails or falls silent.

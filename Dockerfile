@@ -10,7 +10,7 @@ RUN python -m venv /opt/odds
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY odds_service ./odds_service
-RUN /opt/odds/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt ".[server]"
+RUN /opt/odds/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt ".[server,bus]"
 
 FROM python:3.12-slim-trixie
 # pg_dump and pg_restore, for `odds-service db backup`: no older than the server may be.

@@ -1,5 +1,6 @@
 # make run     odds changing in the terminal; ARGS="--seconds 20 --no-table" hands arguments on.
 #              With ODDS_API_KEY set, from The Odds API instead of the simulated bookmaker.
+# make run-cluster  several nodes as processes on this machine, to be killed: docs/cluster.md
 # make test    the test suite; ARGS are pytest's, "-n 0" runs it in one process
 # make test-fast  the tests without processes, whole services or PostgreSQL: under a minute
 # make check   linters, types, generated code, contract
@@ -22,10 +23,13 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 MADE_OF = pyproject.toml constraints.txt
 
-.PHONY: run test test-fast check proto
+.PHONY: run run-cluster test test-fast check proto
 
 run: $(VENV)/.for-run
 	$(VENV)/bin/odds-service demo $(ARGS)
+
+run-cluster: $(VENV)/.for-dev
+	$(VENV)/bin/python -W ignore:XDG_RUNTIME_DIR -m tools.cluster $(ARGS)
 
 test: $(VENV)/.for-dev
 	$(PYTEST) $(ARGS)

@@ -1,12 +1,12 @@
-"""The latest odds in memory; written only by detect, read from any thread."""
+"""The latest odds in memory; written by detect or by a follower, read from any thread."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
-from odds_service.feed import ChangeFeed
+from odds_service.feed import ChangeFeed, Epochs
 from odds_service.model.change import Commit
 from odds_service.model.cursor import Cursor
 from odds_service.model.snapshot import EventOdds
@@ -25,13 +25,21 @@ class CacheView(Struct, frozen=True):
     events: dict[str, EventOdds]
     sources: dict[str, SourceState]
 
+    def count_markets(self) -> int:
+        """Return the number of markets of all bookmakers."""
+        return sum(
+            len(odds.markets)
+            for entry in self.events.values()
+            for odds in entry.bookmakers.values()
+        )
+
 
 class OddsCache:
     """Events by id and sources by name.
 
-    Only detect calls `swap` and `drop_source`. The values are immutable, so a view is a shallow
-    copy. It is made under the feed's lock: values, head revision and the feed's entry change
-    together.
+    One writer changes it: detect, or the follower of a read node. The values are immutable, so a
+    view is a shallow copy. It is made under the feed's lock: values, head revision and the feed's
+    entry change together.
     """
 
     def __init__(
@@ -49,12 +57,12 @@ class OddsCache:
 
     @property
     def events(self) -> Mapping[str, EventOdds]:
-        """The live mapping, for detect, its only writer; other threads take a view."""
+        """The live mapping, for its only writer; other threads take a view."""
         return self._events
 
     @property
     def sources(self) -> Mapping[str, SourceState]:
-        """The live mapping, for detect; other threads take a view."""
+        """The live mapping, for its only writer; other threads take a view."""
         return self._sources
 
     def swap(
@@ -72,6 +80,17 @@ class OddsCache:
             batch: The commit; None if there are no numbered changes.
             detected_at: The time stamp of the commit.
         """
+        commits = () if batch is None else (batch,)
+        self.swap_all(entries, sources, commits, detected_at)
+
+    def swap_all(
+        self,
+        entries: Mapping[str, EventOdds | None],
+        sources: Mapping[str, SourceState],
+        commits: Sequence[Commit],
+        detected_at: datetime,
+    ) -> None:
+        """Like swap(), with any number of commits, of which `detected_at` stamps the last."""
         gone = [event_id for event_id, odds in entries.items() if odds is None]
         fresh = {event_id: odds for event_id, odds in entries.items() if odds is not None}
         with self._lock:
@@ -80,10 +99,25 @@ class OddsCache:
                 self._events.pop(event_id, None)
             self._sources.update(sources)
             self.version += 1
-            if batch is not None:
-                self._feed.append_locked(batch, detected_at)
-        if batch is not None:
+            for commit in commits:
+                self._feed.append_locked(commit, detected_at)
+        if commits:
             self._feed.wake()
+
+    def open_epoch(self, epochs: Epochs) -> None:
+        """Open the last of these epochs, which begins behind the head; the odds stay."""
+        with self._lock:
+            self._feed.open_epoch_locked(epochs)
+            self.version += 1
+        self._feed.wake()
+
+    def adopt(self, other: "OddsCache") -> None:
+        """Take over all odds and the log of another cache in one step; nobody else uses it."""
+        with self._lock:
+            self._events, self._sources = other._events, other._sources
+            self._feed.adopt_locked(other._feed)
+            self.version += 1
+        self._feed.wake()
 
     def drop_source(self, name: str) -> None:
         """Forget the state of a source that has left the settings."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from odds_service.access import Tokens, check_address, read_setting, tls_context
-from odds_service.config import ListenSettings
+from odds_service.access import Tokens, check_address, check_http, read_setting, tls_context
+from odds_service.config import ListenSettings, Settings
 from odds_service.errors import SettingsError
 from odds_service.file_mark import Mark, file_mark
 
@@ -122,3 +122,10 @@ def _marks(settings: ListenSettings) -> tuple[Mark | None, ...]:
 
 def _bytes(tls: Tls) -> tuple[bytes, bytes, bytes | None]:
     return tls.key, tls.certificate, tls.authority
+
+
+def guards_of(settings: Settings) -> dict[str, Guard]:
+    """Return the guard of each port that is open, by its section. Raises SettingsError."""
+    check_http(settings.http, settings.server)
+    ports = {"server": settings.server, "metrics": settings.metrics}
+    return {section: Guard(port) for section, port in ports.items() if port.listen}

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from odds_service.access import check_http
 from odds_service.bridge import open_bridge
+from odds_service.bus.probing import probe_bus
 from odds_service.certificates import Guard
-from odds_service.config import ListenSettings, Settings
+from odds_service.config import ListenSettings, Role, Settings
 from odds_service.ports import is_taken
 from odds_service.sources.base import Source
 from odds_service.sources.registry import check_names, open_source
@@ -25,7 +26,9 @@ async def check_start(settings: Settings, tell: Callable[[str], None]) -> None:
         OddsServiceError: A start would fail; the text is the one that it would end with.
     """
     check_names(settings.sources)
-    if not settings.sources:
+    if settings.role is not Role.ALL:
+        tell(f"node: {settings.role}")
+    if not settings.sources and settings.role is not Role.READ:
         tell("sources: none; only what is stored would be served")
     for table in settings.sources:
         async with open_source(table) as source:
@@ -40,6 +43,8 @@ async def check_start(settings: Settings, tell: Callable[[str], None]) -> None:
             spill_folder=database.spill_folder,
         )
     tell(f"database {found}")
+    if settings.role is not Role.ALL:
+        tell(f"bus: {await probe_bus(settings.bus)}")
     check_http(settings.http, settings.server)
     http = settings.server.model_copy(update={"listen": settings.http.listen})
     ports = (("gRPC", settings.server), ("HTTP", http), ("metrics", settings.metrics))

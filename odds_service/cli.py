@@ -10,7 +10,12 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from odds_service import __version__
-from odds_service.commands.streams import complain, end_line, tolerate_encodings
+from odds_service.commands.streams import (
+    complain,
+    end_line,
+    tell_of_servers,
+    tolerate_encodings,
+)
 from odds_service.errors import OddsServiceError, first_in, missing_extra
 
 # Command -> its line in the overview. A command's module, with gRPC or all of the service, is
@@ -37,10 +42,11 @@ COMMANDS: Final = {
     "try": "Fetch once from a source, and print what was understood, skipped and unmapped.",
     "sources": "Report how much of recorded bodies is understood, and contradictions in them.",
     "db": "Upgrade, verify, back up or restore the database, or handle its dead letters.",
+    "bus": "Make, check or show the stream of the log that several nodes share.",
 }
 # Commands that need the extra `server`, and modules that come with it alone.
 SERVER_COMMANDS: Final = frozenset(
-    {"serve", "demo", "replay", "config", "try", "sources", "db", "import", "export"}
+    {"serve", "demo", "replay", "config", "try", "sources", "db", "import", "export", "bus"}
 )
 # Commands whose modules have other names.
 _PLACES: Final = {"try": "try_source", "import": "import_"}
@@ -88,10 +94,12 @@ def load(name: str) -> Any:
     """Import a command and return it in the form that typer runs.
 
     Raises:
-        SettingsError: The command needs the extra `server`, which is not installed.
+        SettingsError: The command needs the extra `server` or `bus`, which is not installed.
     """
     if name in SERVER_COMMANDS and not all(map(find_spec, SERVER_MODULES)):
         raise missing_extra(f"`odds-service {name}`", "server")
+    if name == "bus" and find_spec("nats") is None:
+        raise missing_extra(f"`odds-service {name}`", "server,bus")
     place = _PLACES.get(name, name)
     found = getattr(importlib.import_module(f"odds_service.commands.{place}"), place)
     if isinstance(found, typer.Typer):  # a command with commands of its own
@@ -149,6 +157,7 @@ def main() -> NoReturn:
     usage, 3 nothing matches, 130 interrupted.
     """
     tolerate_encodings()
+    tell_of_servers()
     try:
         app()
     except OddsServiceError as error:

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -222,6 +222,77 @@ class LimitSettings(_Section):
     max_changes_per_s: float = Field(default=2_000.0, gt=0, le=1_000_000)
 
 
+class Role(enum.StrEnum):
+    """The part of a node: everything in one process, or one side of a log on a bus."""
+
+    ALL = "all"
+    INGEST = "ingest"
+    READ = "read"
+
+
+class BusSettings(_Section):
+    """The bus between nodes, for the roles `ingest` and `read`.
+
+    Attributes:
+        servers: The URLs of NATS servers of one cluster, such as `nats://127.0.0.1:4222` or
+            `tls://bus.example.com:4222`. A host that is not loopback needs TLS, or
+            `insecure_public = true`.
+        stream: The name of the JetStream stream that holds the log.
+        subject: The subject of its messages; requests and states have subjects beside it.
+        user: The user; None without one.
+        password: The password of the user.
+        tls_ca: The certificates of the authorities that sign the servers'; None for the system's.
+        tls_certificate: The certificate of this node, if the servers ask for one.
+        tls_key: Its key.
+        replicas: The copies that a new stream has: 3, or 1 on a single server.
+        behind_wait_s: The longest wait, in seconds, of a call for a place in the log that this node
+            has not reached yet, because its client came from another node.
+    """
+
+    servers: list[str] = []
+    stream: str = Field(default="ODDS", pattern=r"^[A-Za-z0-9_-]+$")
+    subject: str = Field(default="odds.log", pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")
+    user: str | None = None
+    password: SecretStr | None = None
+    tls_ca: Path | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    insecure_public: bool = False
+    replicas: Literal[1, 3, 5] = 3
+    behind_wait_s: float = Field(default=2.0, ge=0, le=60)
+
+    @field_validator("servers")
+    @classmethod
+    def _are_urls(cls, servers: list[str]) -> list[str]:
+        for place, server in enumerate(servers):
+            if not re.fullmatch(r"(nats|tls)://([^@/]+@)?([^:/@]+|\[[0-9a-f:]+\])(:\d+)?", server):
+                # The value is not shown, since it may hold a password.
+                raise ValueError(f"number {place + 1} is not like nats://127.0.0.1:4222")
+        return servers
+
+
+class WorkersSettings(_Section):
+    """Worker processes, in which sources are fetched and read.
+
+    Attributes:
+        count: The number of workers; 0 for none, "auto" for one for each core but one.
+        place: Source -> the number of its worker, from 1. Each other source goes to the worker that
+            has the fewest then.
+    """
+
+    count: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = 0
+    place: dict[str, Annotated[int, Field(ge=1)]] = {}
+
+    @model_validator(mode="after")
+    def _places_are_workers(self) -> Self:
+        for source, number in self.place.items():
+            if self.count == "auto" or number > self.count:
+                raise ValueError(
+                    f"place: {source}: there is no worker {number}: count is {self.count}"
+                )
+        return self
+
+
 class ShutdownSettings(_Section):
     """Deadlines of the ordered stop, in seconds."""
 
@@ -240,6 +311,7 @@ class Settings(BaseSettings):
     """All settings. Environment variables are ODDS_SERVER__LISTEN, ODDS_DATABASE__URL, …
 
     Attributes:
+        role: `all` for one process without a bus; `ingest` and `read` for several nodes.
         sources: One table per source; its `kind` names the plug-in that reads the other keys.
     """
 
@@ -247,11 +319,14 @@ class Settings(BaseSettings):
         env_prefix="ODDS_", env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
+    role: Role = Role.ALL
     server: ServerSettings = ServerSettings()
     http: HttpSettings = HttpSettings()
     database: DatabaseSettings = DatabaseSettings()
+    bus: BusSettings = BusSettings()
     retention: RetentionSettings = RetentionSettings()
     limits: LimitSettings = LimitSettings()
+    workers: WorkersSettings = WorkersSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
@@ -281,7 +356,8 @@ def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings
 
     Args:
         path: A TOML file; None for the defaults.
-        flags: Section -> key -> value; values of None are ignored.
+        flags: Section -> key -> value; values of None are ignored. A setting without a section is
+            one, with an empty key; its value is not checked.
 
     Raises:
         SettingsError: A setting is wrong. The text names the file or the variable, the key and
@@ -301,6 +377,10 @@ def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings
         raise SettingsError(explain(error, Settings, where=where)) from None
     for section, keys in flags.items():
         given = {key: value for key, value in keys.items() if value is not None}
+        if "" in keys:
+            if given:
+                settings = settings.model_copy(update={section: given[""]})
+            continue
         present = getattr(settings, section)
         try:
             merged = type(present).model_validate(present.model_dump() | given)
@@ -309,8 +389,32 @@ def load_settings(path: Path | None = None, **flags: dict[str, Any]) -> Settings
             raise SettingsError(f"flags: {text}") from None
         settings = settings.model_copy(update={section: merged})
     hide_in_url(settings.database.url.get_secret_value())
-    _hide_in(settings.sources)
+    for server in settings.bus.servers:
+        hide_in_url(server)
+    if settings.bus.password is not None:
+        hide(settings.bus.password.get_secret_value())
+    hide_in_tables(settings.sources)
+    _check_role(settings, path)
     return settings
+
+
+def _check_role(settings: Settings, path: Path | None) -> None:
+    """Check that a node has what its role needs, and nothing that it would ignore."""
+    role, place = settings.role, path or "settings"
+    if role is Role.ALL:
+        if settings.bus.servers:
+            raise SettingsError(
+                f'{place}: bus.servers: role = "all" uses no bus; set role to ingest or read'
+            )
+        return
+    if not settings.bus.servers:
+        raise SettingsError(f'{place}: bus.servers: role = "{role}" needs a bus; name its servers')
+    if not settings.database.url.get_secret_value().startswith("postgres"):
+        raise SettingsError(
+            f'{place}: database.url: role = "{role}" needs PostgreSQL, which all nodes share'
+        )
+    if role is Role.READ and settings.sources:
+        raise SettingsError(f'{place}: sources: role = "read" fetches nothing; name no sources')
 
 
 def origin_of(section: str, key: str, path: Path | None) -> str:
@@ -341,15 +445,15 @@ def _variable(at: tuple[str, ...], variables: Collection[str]) -> str | None:
     return None
 
 
-def _hide_in(tables: Any, key: str = "") -> None:
+def hide_in_tables(tables: Any, key: str = "") -> None:
     """Hide the values of keys that name a secret, and the passwords of URLs."""
     match tables:
         case dict():
             for name, value in tables.items():
-                _hide_in(value, name)
+                hide_in_tables(value, name)
         case list():
             for value in tables:
-                _hide_in(value, key)
+                hide_in_tables(value, key)
         case str():
             hide_in_url(tables)
             if SECRET_KEY.search(key):
@@ -362,5 +466,5 @@ def _read_toml(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from None

@@ -9,9 +9,9 @@ from odds_service.assembly import Parts
 from odds_service.bridge import TrioGate
 from odds_service.http.door import open_http
 from odds_service.http.scraping import scrape_of
+from odds_service.ingest import WATCH_ELSEWHERE, Refresh
 from odds_service.metrics.serve import serve_metrics
 from odds_service.model.reload import Reloaded
-from odds_service.pipeline.refresh import Refresher
 from odds_service.reporting import readings, service_status, unmapped_markets
 from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import ServingParts
@@ -23,6 +23,7 @@ async def serve_api(
     parts: Parts,
     core: trio.Nursery,
     reload: Callable[[], Awaitable[Reloaded]],
+    refresh: Refresh,
     *,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -33,11 +34,9 @@ async def serve_api(
         core: The nursery for work started by calls in the Trio thread; a crash there ends the
             service.
         reload: Reads the settings again.
+        refresh: Fetches an event now.
         task_status: Receives the server.
     """
-    refresher = Refresher(
-        parts.cache, parts.detector, parts.writer, parts.queue, parts.scrapers, core
-    )
     opens: list[Opens] = [GrpcDoor]
     if parts.settings.http.listen:
         read, now = partial(readings, parts), parts.detector.log_time
@@ -49,17 +48,17 @@ async def serve_api(
             feed=parts.feed,
             gate=TrioGate(core),
             status=partial(service_status, parts),
-            refresh=refresher.refresh,
+            refresh=refresh,
             reload=reload,
             guard=parts.guards["server"],
             store=parts.store,
-            epochs=parts.stored.epochs,
             settings=parts.settings.server,
             now=parts.clock.wall,
             clocks=parts.clock.reading,
             delays=parts.delays,
             market_types=market_types(),
             unmapped=partial(unmapped_markets, parts),
+            watch_elsewhere="" if parts.bus is None else WATCH_ELSEWHERE,
         ),
         opens,
         task_status=task_status,
@@ -79,14 +78,10 @@ async def serve_readings(
         server: The server that reports its calls and streams.
         task_status: Receives the address, empty if metrics are off.
     """
-    settings = parts.settings.metrics
-    if not settings.listen:
-        task_status.started("")
-        return
     await serve_metrics(
-        settings,
+        parts.settings.metrics,
         lambda: readings(parts, server.report(parts.detector.log_time())),
-        parts.guards["metrics"],
+        parts.guards.get("metrics"),
         ready=lambda: server.ready,
         task_status=task_status,
     )

@@ -59,6 +59,10 @@ class Superseded(StorageError):
     """Another process has taken this database over; this one must end."""
 
 
+class ForeignSurplus(StorageError):
+    """The log on the bus holds changes that do not continue the log of the database."""
+
+
 def missing_extra(subject: str, extra: str) -> SettingsError:
     """Return the error for an extra that is not installed.
 
@@ -75,6 +79,10 @@ class BelowFloor(OddsServiceError):
     def __init__(self, floor_revision: int) -> None:
         super().__init__(f"history is kept from revision {floor_revision} on")
         self.floor_revision = floor_revision
+
+
+class UpstreamAway(OddsServiceError):
+    """The node that fetches gives no answer now; a retry may help."""
 
 
 class UnknownEvent(OddsServiceError):

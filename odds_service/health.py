@@ -24,30 +24,42 @@ SERVING: Final = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse: status SERVI
 
 
 def ask_health(arguments: Sequence[str]) -> None:
-    """Ask the server that the command line's arguments name.
+    """Ask the server that the command line's arguments name; of several, until one is serving.
 
     Raises:
-        OddsServiceError: It is not serving, does not answer, or cannot be asked.
+        OddsServiceError: None is serving, or it cannot be asked.
         SystemExit: The arguments are wrong, or ask for help.
     """
     options = parser().parse_args(arguments)
-    host, _, port = options.server.rpartition(":")
-    if not host or not port.isdigit():
-        raise OddsServiceError(f"{options.server!r} is not host:port")
+    servers = [each.strip() for each in options.server.split(",")]
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        if not host or not port.isdigit():
+            raise OddsServiceError(f"{server!r} is not host:port")
     if (options.cert is None) != (options.key is None):
         raise OddsServiceError("a certificate and its key belong together: give --cert and --key")
-    channel = grpc.insecure_channel(options.server)
+    problems = []
+    for server in servers:
+        problem = _problem(server, options)
+        if not problem:
+            print("serving")  # noqa: T201  # its output
+            return
+        problems.append(f"{server}: {problem}")
+    raise OddsServiceError("; ".join(problems))
+
+
+def _problem(server: str, options: argparse.Namespace) -> str:
+    """Return the reason why a server is not serving; empty if it is."""
+    channel = grpc.insecure_channel(server)
     if options.tls or options.ca or options.cert:
         files = map(_read, (options.ca, options.key, options.cert))
-        channel = grpc.secure_channel(options.server, grpc.ssl_channel_credentials(*files))
+        channel = grpc.secure_channel(server, grpc.ssl_channel_credentials(*files))
     with channel:
         try:
             answer = channel.unary_unary(METHOD, None, None)(REQUEST, timeout=options.within)
         except grpc.RpcError as error:
-            raise OddsServiceError(f"{options.server}: {_reason(error)}") from None
-    if answer != SERVING:
-        raise OddsServiceError(f"{options.server}: not serving")
-    print("serving")  # noqa: T201  # its output
+            return _reason(error)
+    return "" if answer == SERVING else "not serving"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,7 +81,8 @@ def parser() -> _Parser:
     options.add_argument(
         "--server",
         default=os.environ.get("ODDS_SERVER", "127.0.0.1:50051"),
-        help="host:port of the service (or the variable ODDS_SERVER)",
+        help="host:port of the service (or the variable ODDS_SERVER); of several, with commas"
+        " between them, one must be serving",
     )
     options.add_argument(
         "--tls", action="store_true", help="use TLS, with the system's authorities"

@@ -24,8 +24,10 @@ from odds_service.pipeline.sizes import measure_by_clock
 from odds_service.pipeline.watch_clock import watch_clock
 from odds_service.pipeline.withdraw import remember_asks, withdraw_unasked
 from odds_service.restore import starting_state
-from odds_service.sources.base import Source, asks_of
+from odds_service.sources.base import OpenSource, Source, asks_of
 from odds_service.sources.registry import open_source
+from odds_service.workers.pool import Workers
+from odds_service.workers.remote import RemoteSource
 
 END_S: Final = 10.0  # for a source to end its fetches and to close when a reload takes it out
 
@@ -36,17 +38,25 @@ class HeldSource(Struct, frozen=True):
     """An open source; its task closes it once `release` is set."""
 
     table: dict[str, Any]
-    source: Source
+    source: Source | RemoteSource
     release: trio.Event
     closed: trio.Event
 
 
 async def hold_source(
-    table: dict[str, Any], *, task_status: trio.TaskStatus[HeldSource] = trio.TASK_STATUS_IGNORED
+    table: dict[str, Any],
+    workers: Workers | None,
+    *,
+    task_status: trio.TaskStatus[HeldSource] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Hold a source open until it is released; started() hands it over.
 
     An error of the source after that is logged, and ends nothing else.
+
+    Args:
+        table: its table in the settings.
+        workers: the workers, one of which opens it; None to open it here.
+        task_status: receives the open source.
 
     Raises:
         SettingsError: The source cannot be opened; the text names the key.
@@ -55,7 +65,12 @@ async def hold_source(
     handed_over = False
     try:
         async with AsyncExitStack() as stack:
-            source = await stack.enter_async_context(open_source(table))
+            source: Source | RemoteSource
+            if workers is None:
+                source = await stack.enter_async_context(open_source(table))
+            else:
+                opening = workers.open(source_name(table), table)
+                source = await stack.enter_async_context(opening)
             task_status.started(HeldSource(table, source, release, closed))
             handed_over = True
             await release.wait()
@@ -249,7 +264,7 @@ async def _end(running: _Running) -> None:
         log.warning("source_ends_slowly", source=name, after_s=END_S)
 
 
-def _continued(source: Source, known: SourceState, old: Source) -> SourceState:
+def _continued(source: OpenSource, known: SourceState, old: OpenSource) -> SourceState:
     """Return the state of a source under other settings; a source of one kind keeps its own."""
     fresh = starting_state(source, known)
     if source.kind != old.kind:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import structlog
 import trio
+from pydantic import BaseModel
 
 from odds_service.access import check_http
 from odds_service.assembly import Parts
@@ -75,6 +76,8 @@ class Reloader:
             self._parts.guards[section].adopt(guard)
         if "log.level" in applied:
             set_level(present.log.level)
+            if self._parts.workers is not None:
+                await self._parts.workers.set_level(present.log.level)
         withdrawn = await self._intake.replace(removed, opened, tables)
         outcome = Reloaded(
             added=tuple(added),
@@ -98,7 +101,9 @@ class Reloader:
         where = f"sources ({source_name(table)})"
         try:
             with trio.fail_after(OPEN_S):
-                held: HeldSource = await self._holding.start(hold_source, table)
+                held: HeldSource = await self._holding.start(
+                    hold_source, table, self._parts.workers
+                )
         except trio.TooSlowError:
             raise SettingsError(f"{where}: it did not open within {OPEN_S:g} s") from None
         except SettingsError:
@@ -117,6 +122,9 @@ def changed_keys(before: Settings, after: Settings) -> tuple[str, ...]:
         if section == "sources":
             continue
         one, other = getattr(before, section), getattr(after, section)
+        if not isinstance(one, BaseModel):
+            found += [section] if one != other else []
+            continue
         found += [
             f"{section}.{key}"
             for key in type(one).model_fields

@@ -1,7 +1,5 @@
 """The state of the running parts as plain values, for GetStatus and for metrics."""
 
-from collections import Counter
-
 from msgspec.structs import replace
 
 from odds_service import __version__
@@ -9,7 +7,7 @@ from odds_service.assembly import Parts
 from odds_service.clock import later
 from odds_service.delays import Delays
 from odds_service.line_queue import lost_prints
-from odds_service.metrics.families import Readings
+from odds_service.metrics.families import Readings, readings_of
 from odds_service.pipeline.channels import OBSERVATIONS_WAITING
 from odds_service.status import (
     ChannelFill,
@@ -41,11 +39,7 @@ def service_status(parts: Parts) -> ServiceStatus:
         ],
         writer=parts.writer.report(),
         events=len(view.events),
-        markets=sum(
-            len(odds.markets)
-            for entry in view.events.values()
-            for odds in entry.bookmakers.values()
-        ),
+        markets=view.count_markets(),
         late_events=parts.detector.counts.late_events,
         duplicate_events=parts.detector.counts.duplicate_events,
         log_time=log_clock.time(wall, boot_s),
@@ -57,6 +51,8 @@ def service_status(parts: Parts) -> ServiceStatus:
         storage=parts.sizes.report,
         loop=parts.watchdog.report,
         log_lines_lost=lost_prints(),
+        bus=None if parts.bus is None else parts.bus.report(),
+        workers=() if parts.workers is None else parts.workers.report(),
     )
 
 
@@ -80,16 +76,11 @@ def _with_delays(report: SourceReport, delays: Delays) -> SourceReport:
 
 def readings(parts: Parts, rpc: RpcReport) -> Readings:
     """Return the readings behind the metrics. Call it in the Trio thread."""
-    view = parts.cache.view()
-    entries = view.events.values()
-    return Readings(
-        status=service_status(parts),
-        head_revision=view.cursor.revision,
-        durable_revision=view.durable_revision,
+    return readings_of(
+        parts.cache.view(),
+        service_status(parts),
+        rpc,
         oldest_revision=parts.feed.oldest_revision,
-        bookmakers=sum(len(entry.bookmakers) for entry in entries),
-        source_events=Counter(source for entry in entries for source in entry.sources),
-        rpc=rpc,
         asyncio_faults=parts.faults.count,
         wal_bytes=parts.store.wal_bytes,
     )

@@ -1,12 +1,18 @@
 """Adaptation of stored odds and source states to the clocks of this run."""
 
-from datetime import datetime
-
 from msgspec.structs import replace
 
+from odds_service.feed import ChangeFeed
 from odds_service.model.snapshot import EventOdds, Reading
 from odds_service.model.source import SourceState
-from odds_service.sources.base import Source
+from odds_service.sources.base import OpenSource
+from odds_service.store import Stored
+
+
+def feed_of(stored: Stored) -> ChangeFeed:
+    """Return a feed at the durable revision of a database."""
+    detected_at, epochs = stored.last_detected_at, stored.epochs
+    return ChangeFeed(stored.epoch, stored.revision, detected_at=detected_at, epochs=epochs)
 
 
 def odds_on_boot_clock(entry: EventOdds, now: Reading) -> EventOdds:
@@ -16,20 +22,12 @@ def odds_on_boot_clock(entry: EventOdds, now: Reading) -> EventOdds:
     """
     bookmakers = {}
     for key, odds in entry.bookmakers.items():
-        lagging = {
-            market: replace(seen, boot_s=_boot_of(seen.at, now))
-            for market, seen in odds.lagging.items()
-        }
-        boot_s = _boot_of(odds.confirmed_at, now)
+        boot_s, lagging = now.boot_at(odds.confirmed_at), now.on_boot_clock(odds.lagging)
         bookmakers[key] = replace(odds, confirmed_boot_s=boot_s, lagging=lagging)
     return replace(entry, bookmakers=bookmakers)
 
 
-def _boot_of(at: datetime, now: Reading) -> float:
-    return (now.boot_s or 0.0) - max(0.0, (now.wall - at).total_seconds())
-
-
-def starting_state(source: Source, stored: SourceState | None) -> SourceState:
+def starting_state(source: OpenSource, stored: SourceState | None) -> SourceState:
     """Return the state of a source at a start: STALE until its first success.
 
     It keeps the last announced status, so that a restart announces nothing.

@@ -4,36 +4,40 @@
                              │
                              └─► cache + feed ─► gRPC server (a thread of its own)
 
-══► is a bounded channel. Everything lives in one nursery tree: a source that crashes is contained
+══► is a bounded channel. On an ingest node detect also fills the outbox, which a thread of its own
+sends to the other nodes. Everything lives in one nursery tree: a source that crashes is contained
 by its scraper; a crash in detect, write or the server ends the service with its traceback.
 """
 
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 import structlog
 import trio
 from msgspec import Struct
 
 from odds_service.assembly import Parts, assemble
-from odds_service.bridge import open_bridge
-from odds_service.clock import Clock
-from odds_service.config import Settings
+from odds_service.bridge import TrioGate, open_bridge
+from odds_service.clock import Clock, SystemClock
+from odds_service.config import Role, Settings
 from odds_service.doors import serve_api, serve_readings
 from odds_service.errors import StorageError
+from odds_service.ingest import OwnerBus, ingest_bus
 from odds_service.intake import Intake, hold_source
+from odds_service.loop_thread import SWITCH_INTERVAL_S
 from odds_service.pipeline.detect import detect_observations
+from odds_service.pipeline.refresh import Refresher
 from odds_service.pipeline.write import Writer
 from odds_service.reloading import Reloader
 from odds_service.reloads import Reloads
+from odds_service.replica.service import run_read_node
 from odds_service.serving.server import Server
 from odds_service.signals import stop_on_signals
 from odds_service.sources.registry import check_names
+from odds_service.standby import Standing
 from odds_service.watchdog import watched
-
-SWITCH_INTERVAL_S: Final = 0.0005  # p99 of a call beside a busy Trio thread: 18.7 -> 6.8 ms
+from odds_service.workers.pool import open_workers
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +57,7 @@ class Running(Struct, frozen=True):
 async def run_until_signalled(
     settings: Settings, load: Callable[[], Settings] | None = None
 ) -> None:
-    """Run the service; stop in order at the first signal, at once at a second.
+    """Run a node of any role; stop in order at the first signal, at once at a second.
 
     A signal before the service serves cancels its start, which closes what is open by then.
 
@@ -66,7 +70,10 @@ async def run_until_signalled(
         nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope, start, reloads.ask)
         async with trio.open_nursery() as running:
             with start:
-                await running.start(partial(run_service, settings, stop, reloads=reloads))
+                if settings.role is Role.READ:
+                    await running.start(run_read_node, settings, stop)
+                else:
+                    await running.start(partial(run_service, settings, stop, reloads=reloads))
         nursery.cancel_scope.cancel()
     if start.cancelled_caught:
         log.info("stopped", while_starting=True)
@@ -82,8 +89,10 @@ async def run_service(
 ) -> None:
     """Run until `stop` is set, then stop in order; started() is called once the service serves.
 
+    An ingest node is a standby before, for as long as another one owns the log.
+
     Args:
-        settings: The checked settings.
+        settings: The checked settings, with another role than `read`.
         stop: The event that ends the service in order.
         clock: The source of all time; None for the machine's own clocks.
         reloads: The requests to read the settings again; None to refuse them.
@@ -98,13 +107,23 @@ async def run_service(
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with watched() as watchdog:
-        async with open_bridge() as faults, trio.open_nursery() as holding:
+        async with (
+            open_bridge() as faults,
+            ingest_bus(settings) as bus,
+            open_workers(settings) as workers,
+            trio.open_nursery() as holding,
+        ):
             check_names(settings.sources)
             if not settings.sources:
                 log.warning("no_sources", hint="only what is stored is served; name [[sources]]")
-            held = [await holding.start(hold_source, table) for table in settings.sources]
+            held = [await holding.start(hold_source, table, workers) for table in settings.sources]
             sources = [each.source for each in held]
-            async with assemble(settings, sources, faults, watchdog, clock) as parts:
+            standing = Standing()
+            await holding.start(standing.run, settings, (clock or SystemClock()).wall)
+            async with assemble(
+                settings, sources, faults, watchdog, clock, bus=bus, workers=workers
+            ) as parts:
+                await standing.close()
                 intake, reloads = Intake(parts, held), reloads or Reloads()
                 reloader = Reloader(parts, intake, holding, reloads)
                 await _supervise(parts, intake, reloader, reloads, stop, task_status)
@@ -120,12 +139,19 @@ async def _supervise(
     stop: trio.Event,
     task_status: trio.TaskStatus[Running],
 ) -> None:
-    shutdown = parts.settings.shutdown
-    writing, scraping = trio.CancelScope(), trio.CancelScope()
-    written = trio.Event()
+    shutdown, bus = parts.settings.shutdown, parts.bus
+    writing, scraping, sending = trio.CancelScope(), trio.CancelScope(), trio.CancelScope()
+    written, sent = trio.Event(), trio.Event()
     async with trio.open_nursery() as core:
         core.start_soon(_write, parts.writer, writing, written)
-        server = await core.start(serve_api, parts, core, reloads.reload)
+        refresher = Refresher(
+            parts.cache, parts.detector, parts.writer, parts.queue, parts.scrapers, core
+        )
+        if bus is not None:
+            core.start_soon(_send, bus, sending, sent)
+            core.start_soon(bus.answer_refreshes, refresher.refresh, TrioGate(core))
+            core.start_soon(bus.tell_state, parts.clock.wall, parts.cache.sources)
+        server = await core.start(serve_api, parts, core, reloads.reload, refresher.refresh)
         parts.watchdog.set_stalled = server.set_stalled
         metrics = await core.start(serve_readings, parts, server)
         async with trio.open_nursery() as stages:
@@ -143,7 +169,10 @@ async def _supervise(
             scraping.cancel()
             stages.cancel_scope.deadline = deadline
         parts.queue.close()
-        writing.deadline = deadline
+        writing.deadline = sending.deadline = deadline
+        if bus is not None:
+            bus.outbox.close()
+            await sent.wait()
         await written.wait()
         parts.feed.close()
         await server.stop(shutdown.grace_s)
@@ -157,4 +186,12 @@ async def _supervise(
 async def _write(writer: Writer, scope: trio.CancelScope, done: trio.Event) -> None:
     with scope:
         await writer.run()
+    done.set()
+
+
+async def _send(bus: OwnerBus, scope: trio.CancelScope, done: trio.Event) -> None:
+    with scope:
+        await bus.run()
+    if scope.cancelled_caught:
+        log.warning("bus_unsent", changes=bus.outbox.pending_changes)
     done.set()

@@ -1,5 +1,6 @@
 """The state of the service as plain values, for GetStatus and metrics."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -157,6 +158,12 @@ class WriterReport(Struct, frozen=True, kw_only=True):
     runs_dropped: int = 0
 
 
+# Of a process that writes nothing.
+IDLE_WRITER: Final = WriterReport(
+    state="idle", reason="", lag_s=0.0, pending_changes=0, retries=0, dead_letters=0, bridged_s=None
+)
+
+
 class ClockReport(Struct, frozen=True, kw_only=True):
     """The clocks; see clock.ClockState.
 
@@ -238,6 +245,70 @@ class LoopReport(Struct, frozen=True, kw_only=True):
     paused_s: float = 0.0
 
 
+class BusReport(Struct, frozen=True, kw_only=True):
+    """A node's side of the log on the bus; see bus.outbox and replica.follower.
+
+    Attributes:
+        role: `ingest` or `read`.
+        state: Of an ingest node `standby`, `taking_over`, `sending` or `retrying`; of a read node
+            `starting`, `following`, `catching_up`, `rebuilding` or `away`.
+        reason: The trouble behind the state; empty without one.
+        messages: The messages stored or applied since the start.
+        pending_changes: Of an ingest node, the changes that the bus has not acknowledged.
+        capacity: The number of them from which scraping holds.
+        acknowledged: The appends that the bus has acknowledged.
+        ack_total_s: The sum of their delays, in seconds.
+        tails_rewritten: The times that a tail which the bus had lost was written again.
+        sequence: The last sequence stored or applied.
+        sequence_lag: Of a read node, the messages of the log that it has not applied.
+        lag_s: The age of the newest message applied, in seconds; None before the first.
+        clock_ahead_s: This node's wall clock less that of the ingest node, as of the promptest
+            recent message; None if unknown.
+        rebuilds: The times that the odds were loaded from the database again.
+        upstream: The name of the active ingest node; empty if unknown.
+        upstream_age_s: The seconds since it was last heard of; None if never.
+        fenced: Whether another node took the log over from this one.
+    """
+
+    role: str
+    state: str
+    reason: str = ""
+    messages: int = 0
+    pending_changes: int = 0
+    capacity: int = 0
+    acknowledged: int = 0
+    ack_total_s: float = 0.0
+    tails_rewritten: int = 0
+    sequence: int = 0
+    sequence_lag: int = 0
+    lag_s: float | None = None
+    clock_ahead_s: float | None = None
+    rebuilds: int = 0
+    upstream: str = ""
+    upstream_age_s: float | None = None
+    fenced: bool = False
+
+
+class WorkerReport(Struct, frozen=True, kw_only=True):
+    """A worker process, in which sources are fetched and read.
+
+    Attributes:
+        number: Its number, from 1.
+        up: Whether its process runs.
+        sources: The number of sources that it holds open, or will.
+        restarts: The times that it was started again.
+        cpu_s: The processor time of all its processes, in seconds.
+        memory_bytes: The most resident memory of the present process so far; 0 if unknown.
+    """
+
+    number: int
+    up: bool
+    sources: int
+    restarts: int
+    cpu_s: float
+    memory_bytes: int
+
+
 class ServiceStatus(Struct, frozen=True, kw_only=True):
     """The service as a whole; the gRPC server adds revisions and subscribers.
 
@@ -245,6 +316,8 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
         log_lines_lost: The number of log lines, and prints, that no reader took in time.
         log_time: The log's own time, from which ages of changes are measured; None for `now`.
         storage: The size of the database; None if it is not known.
+        bus: The log on the bus; None in a process without one.
+        workers: The worker processes; empty where sources are fetched in this one.
     """
 
     version: str
@@ -262,6 +335,8 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
     storage: StorageReport | None = None
     loop: LoopReport = LoopReport()
     log_lines_lost: int = 0
+    bus: BusReport | None = None
+    workers: Sequence[WorkerReport] = ()
 
 
 # Upper bounds in seconds; one more bucket, without a bound, holds the rest.

@@ -16,22 +16,35 @@ settings.load_profile("odds")
 
 # Folders and modules whose tests start processes or whole services, or take seconds for each test.
 _SLOW: Final = (
-    "tests/board/", "tests/bus/test_log.py", "tests/bus/test_nats.py", "tests/bus/test_outbox.py",
+    "tests/board/", "tests/bus/test_bus.py", "tests/bus/test_finding.py", "tests/bus/test_log.py",
+    "tests/bus/test_nats.py", "tests/bus/test_nats_bus.py", "tests/bus/test_outbox.py",
+    "tests/bus/test_outbox_servers.py", "tests/bus/test_rights.py",
+    "tests/bus/test_taking_over.py", "tests/cluster/",
+    "tests/replica/test_follower.py", "tests/replica/test_node.py",
+    "tests/replica/test_process.py", "tests/replica/test_rewinding.py",
+    "tests/replica/test_roaming.py",
     "tests/e2e/", "tests/faults/", "tests/examples/", "tests/tools/", "tests/commands/",
     "tests/storage/", "tests/upgrade/", "tests/demo/", "tests/test_cli.py",
     "tests/columns/", "tests/serving/test_columns.py", "tests/importing/",
     "tests/http/test_openapi_service.py", "tests/http/test_reference.py", "tests/rpc/test_fuzz.py",
     "tests/serving/test_history.py",
     "tests/serving/test_slow_readers.py", "tests/serving/test_watch.py",
-    "tests/client/test_iterating.py", "tests/client/test_odds_map_freshness.py",
-    "tests/client/test_replay.py",
+    "tests/client/test_changing_over.py", "tests/client/test_iterating.py",
+    "tests/client/test_odds_map_freshness.py", "tests/client/test_replay.py",
+    "tests/client/test_silent_servers.py",
     "tests/contract/test_watch_cuts.py", "tests/contract/test_watch_freshness.py",
     "tests/sources/test_http.py", "tests/sources/test_plug_in.py",
     "tests/reconcile/test_recorded.py", "tests/reconcile/test_grouping.py",
+    "tests/workers/test_equal_logs.py", "tests/workers/test_workers.py",
 )  # fmt: skip
 
 
-_LONGEST: Final = ("tests/faults/", "tests/e2e/", "tests/serving/test_history.py")
+_LONGEST: Final = (
+    "tests/cluster/test_faults.py",
+    "tests/faults/",
+    "tests/e2e/",
+    "tests/serving/test_history.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

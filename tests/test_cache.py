@@ -115,16 +115,21 @@ def test_cuts_taken_by_another_thread_equal_the_log_at_their_revision() -> None:
     assert cache.view(["e1", "unknown"]).events.keys() == {"e1"}
 
 
-def test_detect_alone_writes_the_cache_and_the_writer_alone_says_what_is_durable() -> None:
-    """If others swapped values in before detection compared them, it would see no difference."""
+def test_each_node_has_one_writer_of_the_cache_and_one_that_says_what_is_durable() -> None:
+    """If others swapped values in before detection compared them, it would see no difference.
+
+    A read node has a follower in the place of detection and of the writer.
+    """
     package = Path(odds_service.__file__).parent
-    callers: dict[str, set[str]] = {"swap": set(), "append_locked": set(), "advance_durable": set()}
+    names = ("swap", "swap_all", "append_locked", "advance_durable")
+    callers: dict[str, set[str]] = {name: set() for name in names}
     for path in package.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Attribute) and node.attr in callers:
                 callers[node.attr].add(path.relative_to(package).as_posix())
     assert callers == {
-        "swap": {"pipeline/detect.py"},
+        "swap": {"pipeline/detect.py", "bus/announcing.py"},  # the latter hands it on
+        "swap_all": {"cache.py", "replica/replica.py"},
         "append_locked": {"cache.py"},
-        "advance_durable": {"pipeline/write.py"},
+        "advance_durable": {"pipeline/write.py", "replica/replica.py"},
     }

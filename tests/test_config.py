@@ -52,6 +52,18 @@ def test_flags_go_over_environment_over_file_over_defaults(
         ("[database]\nqueue_changes = 0", "database.queue_changes"),
         ("[database]\nqueue_changes = 'few'", "database.queue_changes: 'few': Input should be a"),
         ("[log]\nlevel = 'loud'", "log.level: 'loud': Input should be 'debug'"),
+        ("role = 'standby'", "role: 'standby': Input should be 'all', 'ingest' or 'read'"),
+        ("role = 'read'", 'bus.servers: role = "read" needs a bus'),
+        (
+            "role = 'ingest'\n[bus]\nservers = ['nats://127.0.0.1']",
+            'database.url: role = "ingest" needs PostgreSQL',
+        ),
+        ("[bus]\nservers = ['nats://127.0.0.1:4222']", 'bus.servers: role = "all" uses no bus'),
+        (
+            "[bus]\nservers = ['http://x']",
+            "bus.servers: Value error, number 1 is not like nats",
+        ),
+        ("[bus]\nsubject = 'odds.>'", "bus.subject: 'odds.>'"),
         ("[server\n", "not valid TOML"),
         ("sources = 3", "sources"),
     ],
@@ -62,6 +74,24 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(SettingsError, match=r"odds\.toml") as caught:
         load_settings(path)
     assert named in str(caught.value)
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "odds.toml"
+    path.write_bytes(b"# caf\xe9\n")
+    with pytest.raises(SettingsError, match=r"odds\.toml: not valid TOML: 'utf-8' codec"):
+        load_settings(path)
+
+
+def test_a_read_node_has_no_sources_and_no_secret_of_the_bus_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "odds.toml"
+    path.write_text(
+        EXAMPLE.replace("[server]", 'role = "read"\n[server]')
+        + '[bus]\nservers = ["nats://u:secret-1@127.0.0.1"]\npassword = "secret-2"\n'
+    )
+    with pytest.raises(SettingsError, match=r"sources: .* fetches nothing"):
+        load_settings(path)
+    assert "secret" not in redact("nats://u:secret-1@127.0.0.1 secret-2")
 
 
 def test_a_wrong_flag_is_not_laid_at_the_door_of_the_file(file: Path) -> None:

@@ -18,8 +18,8 @@ from odds_service.access import check_address, check_http
 from odds_service.cli import load
 from odds_service.config import Settings, ShutdownSettings, load_settings
 from odds_service.health import METHOD
+from odds_service.loop_thread import STOP_DEADLINE_S
 from odds_service.pipeline.write import SPILL_S
-from odds_service.serving.thread import STOP_DEADLINE_S
 from odds_service.storage.database import CLOSE_S
 from odds_service.storage.opening import parse_url
 

@@ -20,11 +20,13 @@ from odds_service.model.difference import compare_markets
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Observation
 from odds_service.sources.odds_api_body import BodyReader, PriceFormat
+from odds_service.sources.sportybet_body import read_event
 from odds_service.storage import open_store
 from odds_service.storage.letters import selecting
 from odds_service.storage.letters.letters import Letter, read_letter
 from odds_service.storage.letters.spill import write_spill
 from odds_service.store import WriteGroup
+from tests.sources.bodies import sportybet, sportybet_market
 from tests.support.databases import SqlitePlace
 from tests.support.observations import Book, Prices, observe, offered
 
@@ -94,6 +96,21 @@ def test_a_known_price_is_read_without_a_call_of_python() -> None:
 
         read()
         calls[markets] = calls_of(read)
+    assert calls[MANY]["call"] == calls[FEW]["call"]
+
+
+def test_a_known_price_of_sportybet_is_read_without_a_call_of_python() -> None:
+    calls = {}
+    for prices in (FEW, MANY):
+        players = {f"p{n}": "2.5" for n in range(prices)}
+        names = {f"p{n}": f"Player, No{n} (Reds) 1+" for n in range(prices)}
+        polls = [  # the time moves with the price of another
+            sportybet(sportybet_market("776", players, "variant=x", names, lastOddsChangeTime=time))
+            for time in (1_778_052_961_313, 1_778_052_961_314)
+        ]
+        for body in (polls[0], *polls):
+            read_event(body, Counter())
+        calls[prices] = calls_of(lambda body=polls[0]: read_event(body, Counter()))  # type: ignore[misc]  # bound now
     assert calls[MANY]["call"] == calls[FEW]["call"]
 
 

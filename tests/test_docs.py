@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from odds_service.cli import COMMANDS, load
 from odds_service.config import Settings
+from odds_service.config_errors import sections
 from odds_service.sources.by_event import ByEventSettings
 from odds_service.sources.http import HttpSettings
 from odds_service.sources.the_odds_api import TheOddsApiSettings
@@ -23,6 +24,7 @@ DOCS: Final = (
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 )
+CLUSTER: Final = ROOT / "tests" / "cluster"
 OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 
@@ -82,10 +84,10 @@ def test_defaults_are_as_described() -> None:
     """Only cells with one plain value are compared: a number or a boolean."""
     defaults = {
         f"{section}.{name}": getattr(getattr(Settings(), section), name)
-        for section in Settings.model_fields
-        if section != "sources"
-        for name in type(getattr(Settings(), section)).model_fields
+        for section, model in sections(Settings)
+        for name in model.model_fields
     } | {f"http.{name}": value for name, value in HttpSettings().model_dump().items()}
+    defaults[".role"] = Settings().role
     compared = 0
     for begin in ("## Settings", "Keys of every source that is fetched over HTTP"):
         for key, default, _ in rows_after(OPERATIONS, begin):
@@ -268,5 +270,22 @@ def test_the_reference_has_every_command_with_its_line_and_the_exit_codes() -> N
     rows = {names_in(name)[0]: line for name, line in rows_after(text, "lists the options")}
     assert rows == COMMANDS
     assert [code for code, _ in rows_after(text, "## Exit codes")] == ["0", "1", "2", "3", "130"]
-    for name in ("db", "config"):
+    for name in ("db", "bus", "config"):
         assert all(f"`{each}`" in text for each in load(name).commands)
+
+
+def test_each_failure_of_several_nodes_is_a_fault_that_is_struck_or_a_test() -> None:
+    text = (ROOT / "docs" / "cluster.md").read_text("utf-8")
+    named = [names_in(row[-1]) for row in rows_after(text, "## What each failure looks like")]
+    faults = set(
+        re.findall(r"^async def (\w+)\(rig", (CLUSTER / "faults.py").read_text(), re.MULTILINE)
+    )
+    tests = {
+        name
+        for path in (ROOT / "tests" / "replica").glob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert all(len(names) == 1 for names in named)
+    found = {name for (name,) in named}
+    assert found <= faults | tests
+    assert faults <= found

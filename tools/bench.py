@@ -11,9 +11,11 @@ import typer
 
 from tools.benchmarks import (
     board,
+    cluster,
     cycle,
     history,
     letters,
+    memory,
     pipeline,
     read,
     replay,
@@ -31,6 +33,7 @@ MEASURED: Final[tuple[Part, ...]] = (
     storage.PART,
     start.PART,
     letters.PART,
+    memory.PART,
     read.PART,
     replay.PART,
     watch.PART,
@@ -38,6 +41,7 @@ MEASURED: Final[tuple[Part, ...]] = (
     sse.PART,
     board.PART,
     cycle.PART,
+    cluster.PART,
 )
 PARTS: Final[tuple[Part, ...]] = (*MEASURED, scale(MEASURED))
 

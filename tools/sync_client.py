@@ -17,8 +17,9 @@ from libcst.helpers import get_full_name_for_node
 ROOT: Final = Path(__file__).resolve().parent.parent
 CLIENT: Final = ROOT / "odds_service" / "client"
 PACKAGE: Final = "odds_service.client"
-MODULES: Final = ("calls", "iterating", "transport")
+MODULES: Final = ("calls", "iterating", "route", "transport")
 NAMES: Final = {
+    "AsyncExitStack": "ExitStack",
     "AsyncIterator": "Iterator",
     "StopAsyncIteration": "StopIteration",
     "__aiter__": "__iter__",
@@ -27,6 +28,7 @@ NAMES: Final = {
     "__aexit__": "__exit__",
     "aclose": "close",
     "anext": "next",
+    "push_async_callback": "callback",
 }
 # Names in prose, and words that are true of one face only.
 _PROSE: Final = {

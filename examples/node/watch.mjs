@@ -1,25 +1,38 @@
 // Read all odds, then follow every change, from the proto alone.
 //
-//   npm install && node watch.mjs [SERVER [CHANGES]]
+//   npm install && node watch.mjs [SERVER[,SERVER...] [CHANGES]]
 //
 // It checks what the contract promises: each message names the cursor of the one before it
 // (prev_revision), so one comparison proves that nothing is missing. When the connection is lost it
-// connects again and resumes at its last cursor. It ends with exit code 1 when something is
-// missing, and with 0 after so many changes (none: at ^C).
+// resumes at its last cursor: at once at the next server, if there are several with one log, and
+// after a wait when all were tried. It ends with exit code 1 when something is missing, and with 0
+// after so many changes (none: at ^C).
 
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
 
 const RETRY_MS = 1000;
-const AGAIN = new Set([grpc.status.UNAVAILABLE, grpc.status.UNKNOWN, grpc.status.CANCELLED]);
+const ANSWER_MS = 5000; // for the first message: a server may take connections and never answer
+const READ_MS = 10000;
+// A connection that died in silence is found within 20 s. The service permits a ping every 10 s.
+const KEEPALIVE = { "grpc.keepalive_time_ms": 12000, "grpc.keepalive_timeout_ms": 8000 };
+const { UNAVAILABLE, UNKNOWN, CANCELLED, DEADLINE_EXCEEDED } = grpc.status;
+const AGAIN = new Set([UNAVAILABLE, UNKNOWN, CANCELLED, DEADLINE_EXCEEDED]);
 
-const [server = "127.0.0.1:50051", wanted = "Infinity"] = process.argv.slice(2);
+const [given = "127.0.0.1:50051", wanted = "Infinity"] = process.argv.slice(2);
 const proto = fileURLToPath(new URL("../../proto/odds/v1/odds.proto", import.meta.url));
 const as = { keepCase: true, longs: String, enums: String, oneofs: true };
 const definition = protoLoader.loadSync(proto, as);
 const { odds } = grpc.loadPackageDefinition(definition);
-const client = new odds.v1.OddsService(server, grpc.credentials.createInsecure());
+const servers = given.split(",").map((server) => server.trim());
+let used = 0; // the place of the server in use
+let failed = 0; // servers that failed since one has served
+let client = connect();
+
+function connect() {
+  return new odds.v1.OddsService(servers[used], grpc.credentials.createInsecure(), KEEPALIVE);
+}
 
 process.on("SIGINT", () => process.exit(0));
 // The reader of a pipe may leave; that is no fault.
@@ -66,7 +79,7 @@ function end(code, text) {
 }
 
 function read() {
-  client.getOdds({}, (error, reply) => {
+  client.getOdds({}, { deadline: Date.now() + READ_MS }, (error, reply) => {
     if (error) return retry("GetOdds", error, read);
     for (const entry of reply.events ?? []) take(entry);
     held = reply.cursor;
@@ -77,21 +90,34 @@ function read() {
 
 function retry(call, error, next) {
   if (!AGAIN.has(error.code)) end(1, `${call}: ${error.message}`);
-  console.log(`— ${call}: ${error.details || error.message}; trying again`);
-  setTimeout(next, RETRY_MS);
+  failed += 1;
+  const all = failed >= servers.length;
+  if (all) failed = 0;
+  if (servers.length > 1) {
+    client.close();
+    used = (used + 1) % servers.length;
+    client = connect();
+  }
+  const then = all ? "trying again" : `changing over to ${servers[used]}`;
+  console.log(`— ${call}: ${error.details || error.message}; ${then}`);
+  setTimeout(next, all ? RETRY_MS : 0);
 }
 
 function follow() {
   const stream = client.watchChanges({ resume: held });
+  const patience = setTimeout(() => stream.cancel(), ANSWER_MS);
   let over = false;
   const again = (error) => {
     if (over) return;
     over = true;
+    clearTimeout(patience);
     retry("WatchChanges", error, follow);
   };
   stream.on("data", (response) => {
     const kind = response.message; // which one it is
     const message = response[kind];
+    clearTimeout(patience);
+    if (kind === "changes" || kind === "heartbeat") failed = 0;
     if (kind === "opened") {
       const reason = message.reason.replace("INTENT_REASON_", "").toLowerCase();
       console.log(`— ${reason} at revision ${message.cursor.revision ?? 0}`);
@@ -111,7 +137,7 @@ function follow() {
       end(0, `${seen} changes, nothing missing; ${markets.size} markets at revision ${held.revision}`);
   });
   stream.on("error", again);
-  stream.on("end", () => again({ code: grpc.status.UNAVAILABLE, message: "the stream ended" }));
+  stream.on("end", () => again({ code: UNAVAILABLE, message: "the stream ended" }));
 }
 
 read();

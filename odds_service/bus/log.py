@@ -22,6 +22,10 @@ class Unavailable(LogError):
     """The bus gives no answer now; a retry may help. An append may have been stored or not."""
 
 
+class NotConnected(Unavailable):
+    """There is no connection to the bus, so nothing was sent."""
+
+
 class WrongSequence(LogError):
     """An append expected another last sequence: somebody else writes, or the tail was lost.
 
@@ -125,6 +129,14 @@ class Log(Protocol):
 
     async def last(self) -> Stored | None:
         """Return the newest message, or None if the log holds none.
+
+        Raises:
+            Unavailable, Gone, MadeAnew: See append().
+        """
+        ...
+
+    async def at(self, sequence: int) -> Stored | None:
+        """Return the message at a place, or None if the log has none there.
 
         Raises:
             Unavailable, Gone, MadeAnew: See append().

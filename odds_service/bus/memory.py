@@ -1,15 +1,20 @@
-"""The log in memory, for tests and for several nodes in one process; it behaves as a bus does."""
+"""The log and the bus in memory, for tests and for several nodes in one process.
+
+They behave as those on servers do.
+"""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
+from odds_service.bus.bus import AnswerError, Answering, Reply, Work, check_size, took
 from odds_service.bus.log import (
     Gone,
     LogInfo,
     MadeAnew,
+    NotConnected,
     Stored,
     Trail,
     Unavailable,
@@ -19,8 +24,11 @@ from odds_service.bus.log import (
 MOST_BYTES: Final = 64 * 2**20
 
 
+Listener = Callable[[bytes, Reply | None], None]
+
+
 class MemoryStream:
-    """The messages themselves, shared by the logs of one loop.
+    """The messages themselves, and who listens beside them; shared by the buses of one loop.
 
     What can happen to a stream on a bus can happen to it: an outage, a lost tail, its end.
 
@@ -37,6 +45,8 @@ class MemoryStream:
         self.exists = True
         self.made = 1  # counts how often it was made
         self.news = asyncio.Event()
+        self.listeners: dict[str, list[Listener]] = {}
+        self.asked: set[asyncio.Future[tuple[bytes, bool]]] = set()
 
     @property
     def first(self) -> int:
@@ -60,6 +70,9 @@ class MemoryStream:
     def interrupt(self) -> None:
         """Begin an outage."""
         self.available = False
+        for answered in self.asked:
+            if not answered.done():
+                answered.set_exception(Unavailable("the bus in memory was interrupted"))
         self.tell()
 
     def resume(self) -> None:
@@ -118,6 +131,11 @@ class MemoryLog:
         await self._reach()
         return self._stream.messages[-1] if self._stream.messages else None
 
+    async def at(self, sequence: int) -> Stored | None:
+        """See Log."""
+        await self._reach()
+        return self._stream.at(sequence)
+
     async def read_from(self, sequence: int) -> AsyncGenerator[Stored, None]:
         """See Log."""
         stream, trail = self._stream, Trail()
@@ -149,7 +167,7 @@ class MemoryLog:
         if self._closed:
             raise Unavailable("the log is closed")
         if not self._stream.available:
-            raise Unavailable("the bus in memory is interrupted")
+            raise NotConnected("the bus in memory is interrupted")
         self._look()
 
     def _look(self) -> None:
@@ -164,3 +182,93 @@ class MemoryLog:
 
     async def _at(self, sequence: int) -> Stored | None:  # noqa: ASYNC124  # as a bus is asked
         return self._stream.at(sequence)
+
+
+class MemoryBus:
+    """A bus in memory; see Bus."""
+
+    def __init__(self, stream: MemoryStream | None = None) -> None:
+        self._stream = stream or MemoryStream()
+        self._log = MemoryLog(self._stream)
+        self._closed = asyncio.Event()
+        self._asked: set[asyncio.Future[tuple[bytes, bool]]] = set()
+
+    @property
+    def log(self) -> MemoryLog:
+        """See Bus."""
+        return self._log
+
+    async def ask(self, subject: str, body: bytes, within_s: float) -> bytes:
+        """See Bus."""
+        check_size(body)
+        await asyncio.sleep(0)
+        if self._closed.is_set():
+            raise Unavailable("the connection to the bus is closed")
+        stream = self._stream
+        if not stream.available:
+            raise NotConnected("the bus in memory is interrupted")
+        listeners = tuple(stream.listeners.get(subject, ()))
+        if not listeners:
+            raise Unavailable(f"no node answers {subject}")
+        answered: asyncio.Future[tuple[bytes, bool]] = asyncio.get_running_loop().create_future()
+
+        async def reply(answer: bytes, failed: bool) -> None:  # noqa: ASYNC124  # as Reply
+            if stream.available and not answered.done():
+                answered.set_result((answer, failed))
+
+        for asked in (stream.asked, self._asked):
+            asked.add(answered)
+        try:
+            for take in listeners:
+                take(body, reply)
+            async with asyncio.timeout(within_s):
+                answer, failed = await answered
+        except TimeoutError:
+            raise Unavailable(f"no answer of the bus to {subject} in {within_s:g} s") from None
+        finally:
+            for asked in (stream.asked, self._asked):
+                asked.discard(answered)
+        if failed:
+            raise AnswerError(answer.decode("utf-8", "replace"))
+        return answer
+
+    async def answer(self, subject: str, work: Work) -> None:
+        """See Bus."""
+        answering = Answering(subject, work)
+
+        def take(body: bytes, reply: Reply | None) -> None:
+            if reply is not None:
+                answering.take(body, reply)
+
+        try:
+            await self._listen(subject, take)
+        finally:
+            await answering.aclose()  # noqa: ASYNC102  # they are cancelled, and end at once
+
+    async def tell(self, subject: str, body: bytes) -> None:
+        """See Bus."""
+        check_size(body)
+        await asyncio.sleep(0)
+        if self._stream.available and not self._closed.is_set():
+            for take in tuple(self._stream.listeners.get(subject, ())):
+                take(body, None)
+
+    async def hear(self, subject: str, take: Callable[[bytes], None]) -> None:
+        """See Bus."""
+        await self._listen(subject, lambda body, _: took(subject, take, body))
+
+    async def aclose(self) -> None:
+        """See Bus."""
+        self._closed.set()
+        for answered in self._asked:
+            if not answered.done():
+                answered.set_exception(Unavailable("the connection to the bus is closed"))
+        await self._log.aclose()
+
+    async def _listen(self, subject: str, take: Listener) -> None:
+        listeners = self._stream.listeners.setdefault(subject, [])
+        listeners.append(take)
+        try:
+            await self._closed.wait()
+        finally:
+            listeners.remove(take)

@@ -11,18 +11,30 @@ Values are arrays without field names. A field may be added at the end, with a d
 without it still decode, and older readers ignore it. Any other change of the fields, here or in
 the model, needs a new VERSION. The clocks of one machine (`Timing`, `boot_s`) travel unchanged, so
 a reader elsewhere must replace them.
+
+A decoded change has the market before it as bytes: a reader of all changes holds that market, and
+whoever does not decodes it with `DecodedBatch.batch()`.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from odds_service.errors import OddsServiceError
-from odds_service.model.change import Change, Commit, Timing
-from odds_service.model.snapshot import EventSource, Seen, Snapshot
+from odds_service.model.change import (
+    ChangeKind,
+    Commit,
+    EventChange,
+    MarketChange,
+    SourceChange,
+    Timing,
+)
+from odds_service.model.market import Market, MarketKey, MarketStatus, Outcome
+from odds_service.model.snapshot import EventSource, Snapshot
 from odds_service.model.source import SourceState
 
 VERSION: Final = 1
@@ -34,6 +46,7 @@ MOST_PARTS: Final = 256
 
 Revision = Annotated[int, Meta(ge=0)]
 _HEADER: Final = bytes([VERSION])
+_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 
 
 class BadMessage(OddsServiceError):
@@ -50,13 +63,13 @@ class Freshness(Struct, frozen=True, array_like=True):
         dropped: The names of sources that have left the settings.
     """
 
-    confirmed: Sequence[Snapshot] = ()
-    event_sources: Sequence[tuple[str, EventSource]] = ()
-    sources: Sequence[SourceState] = ()
-    dropped: Sequence[str] = ()
+    confirmed: tuple[Snapshot, ...] = ()
+    event_sources: tuple[tuple[str, EventSource], ...] = ()
+    sources: tuple[SourceState, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
-class Batch(Struct, frozen=True):
+class Batch(Struct, frozen=True, array_like=True, tag=1):
     """Whole commits with consecutive revisions, and the freshness after the last of them.
 
     Attributes:
@@ -64,6 +77,8 @@ class Batch(Struct, frozen=True):
         prev_revision: The revision before the first commit.
         durable_revision: The newest revision known to be in the database.
         freshness: None if nothing but the commits moved.
+        sent_at: The writer's clock when it composed the message; None from older writers. Against
+            its own clock a reader sees its delay, and how far the two clocks differ.
     """
 
     epoch: str
@@ -71,6 +86,7 @@ class Batch(Struct, frozen=True):
     durable_revision: int
     commits: Sequence[Commit] = ()
     freshness: Freshness | None = None
+    sent_at: datetime | None = None
 
     @property
     def revision(self) -> int:
@@ -115,47 +131,130 @@ class Opened(Struct, frozen=True, array_like=True, tag=3):
         return self.epochs[-1][0]
 
 
-Message = Batch | Part | Opened
+class DecodedMarket(Struct, frozen=True, gc=False, array_like=True):
+    """A Market of which only the revision and the status are decoded."""
+
+    key: Raw
+    status: int
+    outcomes: Raw
+    revision: int
+    changed_at: Raw
+    source_updated_at: Raw
+
+    def market(self) -> Market:
+        """Return the market. Raises BadMessage."""
+        try:
+            return Market(
+                _decode_key(self.key),
+                MarketStatus(self.status),
+                _decode_outcomes(self.outcomes),
+                self.revision,
+                _decode_time(self.changed_at),
+                _decode_optional_time(self.source_updated_at),
+            )
+        except _UNREADABLE as error:
+            raise BadMessage(f"unreadable market: {error}") from None
 
 
-class _Snapshot(Struct, frozen=True, array_like=True):
-    """Like Snapshot, as an array."""
+class DecodedChange(Struct, frozen=True, gc=False, array_like=True, tag=1):
+    """A MarketChange whose market before is not decoded yet."""
 
-    snapshot_id: int
+    revision: int
+    kind: ChangeKind
+    reason: str
     event_id: str
     source: str
     bookmaker: str
+    snapshot_id: int
     observed_at: datetime
-    confirmed_at: datetime
-    source_updated_at: datetime | None
-    lagging: Mapping[str, Seen]
+    detected_at: datetime
+    before: DecodedMarket | None
+    after: Market
+    other_line: str | None = None
+    wall_at: datetime | None = None
+
+    def change(self) -> MarketChange:
+        """Return the change. Raises BadMessage."""
+        before = None if self.before is None else self.before.market()
+        return MarketChange(
+            self.revision, self.kind, self.reason, self.event_id, self.source, self.bookmaker,
+            self.snapshot_id, self.observed_at, self.detected_at, before, self.after,
+            self.other_line, self.wall_at,
+        )  # fmt: skip
 
 
-class _Commit(Struct, frozen=True, array_like=True):
-    changes: Annotated[tuple[Change, ...], Meta(min_length=1)]
-    snapshots: tuple[_Snapshot, ...]
+class DecodedCommit(Struct, frozen=True, array_like=True):
+    """A Commit with changes of markets as decoded."""
+
+    changes: Annotated[tuple[DecodedChange | EventChange | SourceChange, ...], Meta(min_length=1)]
+    snapshots: tuple[Snapshot, ...]
     event_sources: tuple[tuple[str, EventSource], ...]
     replaced: Mapping[int, int]
     timing: Timing | None
 
+    @property
+    def first_revision(self) -> int:
+        return self.changes[0].revision
 
-class _Freshness(Struct, frozen=True, array_like=True):
-    confirmed: tuple[_Snapshot, ...]
-    event_sources: tuple[tuple[str, EventSource], ...]
-    sources: tuple[SourceState, ...]
-    dropped: tuple[str, ...]
+    @property
+    def last_revision(self) -> int:
+        return self.changes[-1].revision
+
+    def commit(self) -> Commit:
+        """Return the commit. Raises BadMessage."""
+        changes = tuple(
+            change.change() if isinstance(change, DecodedChange) else change
+            for change in self.changes
+        )
+        return Commit(changes, self.snapshots, self.event_sources, self.replaced, self.timing)
 
 
-class _Batch(Struct, frozen=True, array_like=True, tag=1):
+class DecodedBatch(Struct, frozen=True, array_like=True, tag=1):
+    """A Batch with its commits as decoded."""
+
     epoch: str
     prev_revision: Revision
     durable_revision: Revision
-    commits: tuple[_Commit, ...]
-    freshness: _Freshness | None
+    commits: tuple[DecodedCommit, ...]
+    freshness: Freshness | None
+    sent_at: Annotated[datetime, Meta(tz=True)] | None = None
+
+    @property
+    def revision(self) -> int:
+        """The revision after the batch."""
+        return self.commits[-1].last_revision if self.commits else self.prev_revision
+
+    def batch(self) -> Batch:
+        """Return the batch. Raises BadMessage."""
+        commits = tuple(commit.commit() for commit in self.commits)
+        return Batch(
+            self.epoch, self.prev_revision, self.durable_revision, commits, self.freshness,
+            self.sent_at,
+        )  # fmt: skip
+
+
+Message = Batch | Part | Opened
+Decoded = DecodedBatch | Part | Opened
+
+
+def end_revision(message: Decoded) -> int:
+    """Return the revision of the log after a message; an incomplete batch does not count."""
+    match message:
+        case Opened():
+            return message.first_revision - 1
+        case Part() if message.number < message.count:
+            return message.prev_revision
+        case Part() | DecodedBatch():
+            return message.revision
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(_Batch | Part | Opened).decode
+_decode: Final = msgspec.msgpack.Decoder(DecodedBatch | Part | Opened).decode
+_decode_key: Final = msgspec.msgpack.Decoder(MarketKey).decode
+_decode_outcomes: Final = msgspec.msgpack.Decoder(tuple[Outcome, ...]).decode
+_decode_time: Final = msgspec.msgpack.Decoder(datetime).decode
+_decode_optional_time: Final = msgspec.msgpack.Decoder(datetime | None).decode
+_revision: Final = attrgetter("revision")
 
 
 def encode(message: Message) -> list[bytes]:
@@ -166,7 +265,7 @@ def encode(message: Message) -> list[bytes]:
     """
     if not isinstance(message, Batch):
         return [_HEADER + _encode(message)]
-    whole = _HEADER + _encode(_as_arrays(message))
+    whole = _HEADER + _encode(message)
     if len(whole) <= PIECE_BYTES:
         return [whole]
     count = -(-len(whole) // PIECE_BYTES)
@@ -188,7 +287,7 @@ def encode(message: Message) -> list[bytes]:
     ]
 
 
-def decode(message: bytes) -> Message:
+def decode(message: bytes) -> Decoded:
     """Return a message of the log.
 
     Raises:
@@ -215,7 +314,7 @@ class Assembler:
         """True while the last part of a batch is missing."""
         return self._first is not None
 
-    def add(self, message: Message) -> Batch | Opened | None:
+    def add(self, message: Decoded) -> DecodedBatch | Opened | None:
         """Take the next message; return it, or the batch that it completes, else None.
 
         Raises:
@@ -235,7 +334,7 @@ class Assembler:
             self._first, self._pieces = first, pieces
             return None
         whole = _decoded(b"".join(pieces))
-        if not isinstance(whole, Batch):
+        if not isinstance(whole, DecodedBatch):
             raise BadMessage("the parts are no batch")
         expected = first.epoch, first.prev_revision, first.revision
         if (whole.epoch, whole.prev_revision, whole.revision) != expected:
@@ -253,18 +352,18 @@ def _is_next(part: Part, first: Part, held: int) -> bool:
     )
 
 
-def _decoded(message: bytes) -> Message:
+def _decoded(message: bytes) -> Decoded:
     if not message:
         raise BadMessage("an empty message")
     if message[0] != VERSION:
         raise BadMessage(f"a message of version {message[0]}, not {VERSION}")
     try:
-        found: _Batch | Part | Opened = _decode(memoryview(message)[1:])
-    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+        found: Decoded = _decode(message[1:])
+    except _UNREADABLE as error:
         raise BadMessage(f"unreadable message: {error}") from None
-    if isinstance(found, _Batch):
-        return _checked(_from_arrays(found))
-    if isinstance(found, Part):
+    if isinstance(found, DecodedBatch):
+        _check(found)
+    elif isinstance(found, Part):
         if found.number > found.count:
             raise BadMessage(f"part {found.number} of {found.count}")
     elif not found.epochs or found.epochs[-1][1] != found.first_revision:
@@ -272,81 +371,14 @@ def _decoded(message: bytes) -> Message:
     return found
 
 
-def _checked(batch: Batch) -> Batch:
-    revision = batch.prev_revision
+def _check(batch: DecodedBatch) -> None:
+    """Raise BadMessage unless the revisions are consecutive."""
+    last = batch.prev_revision
     for commit in batch.commits:
-        for change in commit.changes:
-            revision += 1
+        first, last = last + 1, last + len(commit.changes)
+        expected = range(first, last + 1)
+        if list(map(_revision, commit.changes)) == list(expected):
+            continue
+        for change, revision in zip(commit.changes, expected, strict=True):
             if change.revision != revision:
                 raise BadMessage(f"revision {change.revision} where {revision} is next")
-    return batch
-
-
-def _as_arrays(batch: Batch) -> _Batch:
-    commits = tuple(
-        _Commit(
-            tuple(commit.changes),
-            tuple(map(_snapshot_array, commit.snapshots)),
-            tuple(commit.event_sources),
-            commit.replaced,
-            commit.timing,
-        )
-        for commit in batch.commits
-    )
-    fresh = batch.freshness
-    return _Batch(
-        batch.epoch,
-        batch.prev_revision,
-        batch.durable_revision,
-        commits,
-        None
-        if fresh is None
-        else _Freshness(
-            tuple(map(_snapshot_array, fresh.confirmed)),
-            tuple(fresh.event_sources),
-            tuple(fresh.sources),
-            tuple(fresh.dropped),
-        ),
-    )
-
-
-def _from_arrays(batch: _Batch) -> Batch:
-    commits = tuple(
-        Commit(
-            commit.changes,
-            tuple(map(_snapshot, commit.snapshots)),
-            commit.event_sources,
-            commit.replaced,
-            commit.timing,
-        )
-        for commit in batch.commits
-    )
-    fresh = batch.freshness
-    return Batch(
-        batch.epoch,
-        batch.prev_revision,
-        batch.durable_revision,
-        commits,
-        None
-        if fresh is None
-        else Freshness(
-            tuple(map(_snapshot, fresh.confirmed)),
-            fresh.event_sources,
-            fresh.sources,
-            fresh.dropped,
-        ),
-    )
-
-
-def _snapshot_array(snapshot: Snapshot) -> _Snapshot:
-    return _Snapshot(
-        snapshot.snapshot_id, snapshot.event_id, snapshot.source, snapshot.bookmaker,
-        snapshot.observed_at, snapshot.confirmed_at, snapshot.source_updated_at, snapshot.lagging,
-    )  # fmt: skip
-
-
-def _snapshot(array: _Snapshot) -> Snapshot:
-    return Snapshot(
-        array.snapshot_id, array.event_id, array.source, array.bookmaker,
-        array.observed_at, array.confirmed_at, array.source_updated_at, array.lagging,
-    )  # fmt: skip

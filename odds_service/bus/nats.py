@@ -1,25 +1,29 @@
-"""The log on NATS JetStream; the only importer of nats.
+"""The log on NATS JetStream.
 
-Requests and replies pass through an inbox of our own, so that an interruption ends them at once,
-and readers have a pull consumer of their own. The library's ordered consumer resumes at its own
+Readers have a pull consumer of their own. The library's ordered consumer resumes at its own
 sequence after a lost tail, and then never sees what was written in place of it.
 """
 
 import asyncio
 import base64
-import itertools
-import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
-from typing import Any, Final, NoReturn, TypeVar
+from time import monotonic
+from typing import Any, Final, NoReturn
 
 import msgspec
 import nats.errors
 import structlog
-from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from odds_service.bus.connection import (
+    RETRY_S,
+    Connection,
+    NatsOptions,
+    NoResponders,
+    in_words,
+)
 from odds_service.bus.log import (
     Gone,
     Hole,
@@ -31,12 +35,9 @@ from odds_service.bus.log import (
     Unavailable,
     WrongSequence,
 )
-from odds_service.secrets import hide, hide_in_url, redact
+from odds_service.decoding import JsonDecoder
+from odds_service.secrets import redact
 
-ANSWER_S: Final = 5.0  # beyond the election of a leader, which takes 1 to 4 s
-CONNECT_S: Final = 5.0
-_TRY_S: Final = 0.05  # between looks at the first connection
-RETRY_S: Final = 0.1  # between attempts to reach the bus again
 HEARTBEAT_S: Final = 0.5  # of a silent consumer
 SILENT_S: Final = 3 * HEARTBEAT_S  # without a heartbeat, the consumer is gone
 LOOK_S: Final = 2.0  # an idle reader asks whether it has all, so often
@@ -44,8 +45,7 @@ PULL_MESSAGES: Final = 64  # at most 32 MiB in a reader's hand
 PULL_S: Final = 20.0
 IDLE_CONSUMER_S: Final = 10.0  # a consumer that nobody reads ends by itself
 DUPLICATE_S: Final = 120.0
-
-T = TypeVar("T")
+TELL_S: Final = 10.0  # a reader that waits for the bus says so after this, and then more rarely
 
 _NS: Final = 10**9
 _NO_STREAM: Final = 10059
@@ -56,32 +56,29 @@ _IN_USE: Final = 10058  # a stream of this name has other settings
 log = structlog.get_logger(__name__)
 
 
-class NatsOptions(Struct, frozen=True, kw_only=True):
-    """The bus, and the stream of the log on it.
+# Settings without which a stream is no log; the others are bounds that may differ.
+NEEDED: Final = ("subjects", "retention", "storage", "discard", "deny_delete", "deny_purge")
 
-    Attributes:
-        servers: URLs of the servers, at least one; a user and a password may stand in them.
-        stream: The name of the stream.
-        subject: Its only subject.
-        user: The user; None without one.
-        password: The password of the user.
-        tls: The context for TLS; None without TLS.
-        replicas: The copies of a new stream: 3, or 1 for development.
-        most_bytes: The size at which a new stream discards its oldest messages.
-        most_age_s: The age at which a new stream discards messages, in s.
-        answer_s: The time limit of an answer, in s.
-    """
 
-    servers: Sequence[str]
-    stream: str = "ODDS"
-    subject: str = "odds.log"
-    user: str | None = None
-    password: str | None = None
-    tls: ssl.SSLContext | None = None
-    replicas: int = 3
-    most_bytes: int = 2 * 10**9
-    most_age_s: float = 86_400.0
-    answer_s: float = ANSWER_S
+def stream_config(options: NatsOptions) -> dict[str, Any]:
+    """Return the settings of a new stream of the log, as JetStream takes them."""
+    return {
+        "name": options.stream,
+        "subjects": [options.subject],
+        "retention": "limits",
+        "storage": "file",
+        "num_replicas": options.replicas,
+        "max_bytes": options.most_bytes,
+        "max_age": int(options.most_age_s * _NS),
+        "max_consumers": -1,
+        "max_msgs": -1,
+        "discard": "old",
+        "deny_delete": True,
+        "deny_purge": True,
+        "allow_direct": True,
+        "duplicate_window": int(min(DUPLICATE_S, options.most_age_s) * _NS),
+        "compression": "none",  # a kill may leave a compressed block that cannot be read
+    }
 
 
 class _Failed(Exception):
@@ -92,28 +89,50 @@ class _Failed(Exception):
         self.code = code
 
 
+class _Silence:
+    """The time for which a reader has got nothing; a log in use has a message each second."""
+
+    def __init__(self) -> None:
+        self._since = monotonic()
+        self._tell_at = self._since + TELL_S
+        self._told = False
+
+    def note(self, sequence: int, reason: str) -> None:
+        """Log the silence if it is time."""
+        now = monotonic()
+        if now < self._tell_at:
+            log.debug("bus_reader_waits", reason=reason)
+            return
+        for_s = now - self._since
+        log.warning("bus_reader_waits", reason=reason, sequence=sequence, for_s=round(for_s, 1))
+        self._tell_at = now + max(for_s, TELL_S)  # each silence twice as long as the one before
+        self._told = True
+
+    def end(self, sequence: int) -> None:
+        """Note a message, and log the end of a silence that was told."""
+        now = monotonic()
+        if self._told:
+            for_s = round(now - self._since, 1)
+            log.info("bus_reader_goes_on", sequence=sequence, for_s=for_s)
+        self._since, self._tell_at, self._told = now, now + TELL_S, False
+
+
 class NatsLog:
     """A log on a stream of NATS JetStream; see Log.
 
-    It connects at the first use, and again by itself after an interruption.
+    Args:
+        bus: A connection that it shares with others and does not close, or the options for one of
+            its own.
     """
 
-    def __init__(self, options: NatsOptions) -> None:
-        for server in options.servers:
-            hide_in_url(server)
-        if options.password:
-            hide(options.password)
-        self._options = options
-        self._client: Client | None = None
-        self._connecting = asyncio.Lock()
-        self._inbox = ""
-        self._numbers = itertools.count(1)
-        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+    def __init__(self, bus: NatsOptions | Connection) -> None:
+        self._owns_connection = isinstance(bus, NatsOptions)
+        self._connection = Connection(bus) if isinstance(bus, NatsOptions) else bus
+        self._options = self._connection.options
         self._readers: set[asyncio.Queue[Msg | None]] = set()
         self._made: str | None = None
         self._closed = False
-        self._trouble = "no answer yet"
-        self._tried = 0  # attempts to connect that failed
+        self._connection.interrupted.add(self._interrupt)
 
     async def make(self) -> LogInfo:
         """Make the stream unless it exists, and return its state.
@@ -125,30 +144,14 @@ class NatsLog:
             Unavailable: No answer.
         """
         options = self._options
-        config = {
-            "name": options.stream,
-            "subjects": [options.subject],
-            "retention": "limits",
-            "storage": "file",
-            "num_replicas": options.replicas,
-            "max_bytes": options.most_bytes,
-            "max_age": int(options.most_age_s * _NS),
-            "max_consumers": -1,
-            "max_msgs": -1,
-            "discard": "old",
-            "deny_delete": True,
-            "deny_purge": True,
-            "allow_direct": True,
-            "duplicate_window": int(min(DUPLICATE_S, options.most_age_s) * _NS),
-            "compression": "s2",
-        }
+        config = stream_config(options)
         try:
             await self._ask(f"STREAM.CREATE.{options.stream}", config)
         except _Failed as error:
             if error.code != _IN_USE:
                 self._raise(error)
         found = await self._stream_info()
-        for name in ("subjects", "retention", "storage", "discard", "deny_delete", "deny_purge"):
+        for name in NEEDED:
             if found["config"].get(name) != config[name]:
                 raise LogError(
                     f"stream {options.stream} has {name} {found['config'].get(name)!r},"
@@ -171,7 +174,7 @@ class NatsLog:
             if error.code not in _WRONG_LAST:
                 self._raise(error)
             return await self._settle(message, expect)
-        except _NoResponders:
+        except NoResponders:
             await self.info()  # noqa: ASYNC120  # tells a deleted stream from one without a leader
             raise Unavailable("the log on the bus has no leader") from None
         return int(answer["seq"])
@@ -179,7 +182,24 @@ class NatsLog:
     async def last(self) -> Stored | None:
         """See Log."""
         info = await self.info()
-        return await self._at(info.last) if info.first <= info.last else None
+        return await self.at(info.last) if info.first <= info.last else None
+
+    async def at(self, sequence: int) -> Stored | None:
+        """See Log; the stream's leader answers."""
+        if sequence < 1:
+            return None  # the server would give the oldest, or refuse
+        try:
+            answer = await self._ask(
+                f"STREAM.MSG.GET.{self._options.stream}", {"seq": sequence}
+            )  # not the direct way: that may ask a replica that lags
+        except _Failed as error:
+            if error.code == _NO_MESSAGE:
+                return None
+            self._raise(error)
+        found = answer["message"]
+        return Stored(
+            found["seq"], base64.b64decode(found.get("data", "")), _nanoseconds(found["time"])
+        )
 
     async def info(self) -> LogInfo:
         """See Log."""
@@ -187,20 +207,22 @@ class NatsLog:
 
     async def read_from(self, sequence: int) -> AsyncGenerator[Stored, None]:
         """See Log."""
-        trail = Trail()
+        trail, silence = Trail(), _Silence()
         while not self._closed:
             try:
-                await trail.check(sequence, await self.info(), self._at)
+                await trail.check(sequence, await self.info(), self.at)
                 reader = self._follow(sequence)
                 try:
                     async for stored in reader:
                         trail.add(stored)
                         sequence = stored.sequence + 1
+                        silence.end(sequence)
                         yield stored
                 finally:
                     await reader.aclose()
+                silence.note(sequence, "nothing comes")
             except Unavailable as error:
-                self._trouble = str(error)
+                silence.note(sequence, str(error))
             if not self._closed:
                 await asyncio.sleep(RETRY_S)
 
@@ -208,14 +230,14 @@ class NatsLog:
         """See Log."""
         self._closed = True
         self._interrupt()
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        self._connection.interrupted.discard(self._interrupt)
+        if self._owns_connection:
+            await self._connection.aclose()
 
     async def _settle(self, message: bytes, expect: int) -> int:
         """Return the sequence of a refused append if it was stored by an earlier attempt."""
         info = await self.info()
-        stored = await self._at(expect + 1) if info.first <= expect + 1 <= info.last else None
+        stored = await self.at(expect + 1) if info.first <= expect + 1 <= info.last else None
         if stored is not None and stored.message == message:
             return stored.sequence
         if info.last == expect:
@@ -229,7 +251,7 @@ class NatsLog:
             Unavailable: The consumer cannot be made, or the bus does not answer.
         """
         stream = self._options.stream
-        client = await self._connected()
+        client = await self._connection.client()
         inbox = client.new_inbox()
         name = inbox.rpartition(".")[2]
         arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
@@ -238,7 +260,7 @@ class NatsLog:
             arrived.put_nowait(msg)
 
         self._readers.add(arrived)
-        subscription = await _in_words(client.subscribe(inbox, cb=arrive))
+        subscription = await in_words(client.subscribe(inbox, cb=arrive))
         try:
             await self._make_consumer(name, sequence)
             pull = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"
@@ -247,7 +269,7 @@ class NatsLog:
             looked_at = loop.time()
             while not self._closed:
                 if not left:
-                    await _in_words(client.publish(pull, _PULL, reply=inbox))
+                    await in_words(client.publish(pull, _PULL, reply=inbox))
                     left = PULL_MESSAGES
                 try:
                     msg = arrived.get_nowait()
@@ -314,21 +336,6 @@ class NatsLog:
         except (TimeoutError, nats.errors.Error, OSError) as error:
             log.debug("bus_consumer_left", reason=redact(str(error)))
 
-    async def _at(self, sequence: int) -> Stored | None:
-        """Return a message as the leader has it, None if it is not there."""
-        try:
-            answer = await self._ask(
-                f"STREAM.MSG.GET.{self._options.stream}", {"seq": sequence}
-            )  # not the direct way: that may ask a replica that lags
-        except _Failed as error:
-            if error.code == _NO_MESSAGE:
-                return None
-            self._raise(error)
-        found = answer["message"]
-        return Stored(
-            found["seq"], base64.b64decode(found.get("data", "")), _nanoseconds(found["time"])
-        )
-
     async def _stream_info(self) -> dict[str, Any]:
         try:
             return await self._ask(f"STREAM.INFO.{self._options.stream}", None)
@@ -356,30 +363,17 @@ class NatsLog:
         body = b"" if asked is None else msgspec.json.encode(asked)
         try:
             return await self._request(f"$JS.API.{verb}", body)
-        except _NoResponders:
+        except NoResponders:
             raise Unavailable("JetStream does not answer") from None
 
     async def _request(
         self, subject: str, body: bytes, headers: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        client = await self._connected()
-        number = str(next(self._numbers))
-        answered: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answered
+        if self._closed:
+            raise Unavailable("the log is closed")
+        msg = await self._connection.request(subject, body, headers)
         try:
-            await _in_words(
-                client.publish(subject, body, reply=f"{self._inbox}.{number}", headers=headers)
-            )
-            async with asyncio.timeout(self._options.answer_s):
-                msg = await answered
-        except TimeoutError:
-            raise Unavailable(f"no answer of the bus in {self._options.answer_s:.0f} s") from None
-        finally:
-            self._waiting.pop(number, None)
-        if (msg.headers or {}).get("Status") == "503":
-            raise _NoResponders
-        try:
-            answer: dict[str, Any] = msgspec.json.decode(msg.data, type=dict[str, Any])
+            answer = _answer.decode(msg.data)
         except msgspec.MsgspecError:
             raise Unavailable("the bus answers without sense") from None
         failed = answer.get("error")
@@ -387,99 +381,13 @@ class NatsLog:
             raise _Failed(failed.get("err_code", 0), redact(str(failed.get("description", ""))))
         return answer
 
-    async def _connected(self) -> Client:
-        """Return the client if it is connected now; connect it if it was closed."""
-        async with self._connecting:
-            if self._closed:
-                raise Unavailable("the log is closed")
-            client = self._client
-            if client is None or client.is_closed:
-                client = self._client = await self._connect()
-        if not client.is_connected:
-            raise Unavailable(f"not connected to the bus: {self._trouble}")
-        return client
-
-    async def _connect(self) -> Client:
-        client, options = Client(), self._options
-        self._tried = 0
-        connecting = asyncio.ensure_future(
-            client.connect(
-                list(options.servers),
-                error_cb=self._on_error,
-                disconnected_cb=self._on_interruption,
-                reconnected_cb=self._on_reconnection,
-                closed_cb=self._on_interruption,
-                name="odds-service",
-                connect_timeout=2,
-                reconnect_time_wait=RETRY_S,  # type: ignore[arg-type]  # it only sleeps so long
-                max_reconnect_attempts=-1,
-                ping_interval=5,
-                max_outstanding_pings=2,
-                user=options.user,
-                password=options.password,
-                tls=options.tls,
-            )
-        )
-        try:
-            await self._until_tried(connecting)
-            self._inbox = client.new_inbox()
-            await client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
-        except BaseException as error:
-            connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
-            await client.close()
-            if isinstance(error, nats.errors.Error | OSError | TimeoutError):
-                trouble = Unavailable(f"cannot connect to the bus: {self._trouble}")
-                raise trouble from None  # noqa: ASYNC104  # it was no cancellation
-            raise
-        return client
-
-    async def _until_tried(self, connecting: "asyncio.Future[None]") -> None:
-        """Wait for the first connection; the library itself would try for ever.
-
-        Raises:
-            TimeoutError: No server could be reached, after one attempt for each.
-        """
-        deadline = asyncio.get_running_loop().time() + CONNECT_S
-        while not connecting.done():
-            await asyncio.wait([connecting], timeout=_TRY_S)
-            late = asyncio.get_running_loop().time() > deadline
-            if not connecting.done() and (late or self._tried >= len(self._options.servers)):
-                raise TimeoutError
-        await connecting
-
-    async def _on_answer(self, msg: Msg) -> None:
-        answered = self._waiting.get(msg.subject.rpartition(".")[2])
-        if answered is not None and not answered.done():
-            answered.set_result(msg)
-
-    async def _on_error(self, error: Exception) -> None:
-        self._tried += 1
-        self._trouble = redact(str(error)) or type(error).__name__
-        log.debug("bus_trouble", reason=self._trouble)
-
-    async def _on_interruption(self) -> None:
-        if not self._closed:
-            log.warning("bus_interrupted", reason=self._trouble)
-        self._interrupt()
-
-    async def _on_reconnection(self) -> None:
-        log.info("bus_back")
-        self._interrupt()
-
     def _interrupt(self) -> None:
-        """End what waits for an answer, and make readers look again."""
-        for answered in self._waiting.values():
-            if not answered.done():
-                answered.set_exception(Unavailable("the connection to the bus was interrupted"))
+        """Make readers look again."""
         for arrived in self._readers:
             arrived.put_nowait(None)
 
 
-class _NoResponders(Exception):
-    """Nobody listens to a subject: there is no stream, or no leader."""
-
-
+_answer: Final = JsonDecoder(dict[str, Any])
 _PULL: Final = msgspec.json.encode(
     {
         "batch": PULL_MESSAGES,
@@ -487,16 +395,6 @@ _PULL: Final = msgspec.json.encode(
         "idle_heartbeat": int(HEARTBEAT_S * _NS),
     }
 )
-
-
-async def _in_words(awaited: Awaitable[T]) -> T:
-    """Await a call of the library, with its errors as ours."""
-    try:
-        return await awaited
-    except nats.errors.MaxPayloadError:
-        raise LogError("the server of the bus accepts no messages of this size") from None
-    except (TimeoutError, nats.errors.Error, OSError) as error:
-        raise Unavailable(f"the bus is away: {error}") from None
 
 
 def _stored(msg: Msg) -> Stored:

@@ -7,16 +7,24 @@ on the asyncio loop of the bus thread and reads the commits from the ring, which
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import structlog
 import trio
 from msgspec import Struct
 
-from odds_service.bus.log import Log, LogError, Stored, Unavailable, WrongSequence
-from odds_service.bus.messages import Batch, Freshness, Opened, Part, decode, encode
+from odds_service.bus.log import (
+    Log,
+    LogError,
+    NotConnected,
+    Stored,
+    Unavailable,
+    WrongSequence,
+)
+from odds_service.bus.messages import Batch, Freshness, Opened, decode, encode, end_revision
 from odds_service.model.change import Commit
 from odds_service.model.snapshot import EventSource, Snapshot
 from odds_service.model.source import SourceState
@@ -43,8 +51,12 @@ class RingTooShort(LogError):
 class Ring(Protocol):
     """The last commits, as ChangeFeed has them. Thread-safe."""
 
+    capacity: int
+
     @property
     def durable_revision(self) -> int: ...
+
+    def note_acked(self, revision: int) -> None: ...
 
     def read_after(self, revision: int, max_batches: int) -> list[Commit] | None: ...
 
@@ -55,32 +67,42 @@ class _Sent(Struct):
     Attributes:
         expect: The sequence before it.
         revision: The revision of the log once it is stored; None if more parts follow.
+        begun_s: The loop's clock at the first attempt.
     """
 
     message: bytes
     expect: int
     revision: int | None
+    begun_s: float
     task: "asyncio.Task[int]"
 
 
 class Outbox:
     """The writer's end of the log on the bus.
 
-    It is bounded by the number of changes that the log has not acknowledged, which must not exceed
-    what the ring holds. A full outbox makes `room` wait; `put` still accepts commits, since they
-    are in the cache already. Messages of changes and of freshness keep their order: a message
-    without changes is true for the revision before it.
+    It is bounded by the number of changes that the log has not acknowledged. The ring keeps these,
+    and at least as many acknowledged ones, so that a lost tail can be written again. A full outbox
+    makes `room` wait; `put` still accepts commits, since they are in the cache already. Messages of
+    changes and of freshness keep their order: a message without changes is true for the revision
+    before it.
 
     Args:
         ring: The feed that holds the commits.
         revision: The revision before the first commit.
-        capacity: The number of changes from which the outbox is full.
-        retry_s: The first wait after a refusal, in s; it doubles up to RETRY_MOST times as long.
+        capacity: The number of changes from which the outbox is full, at most the ring's.
+        retry_s: The first wait after a refusal, in s; it doubles up to RETRY_MOST times as long,
+            but not while there is no connection: readers would wait for the next attempt after it.
+        clock: Returns the time that messages carry.
 
     Attributes:
         acked_revision: The last revision that the log is known to hold. It steps back when the bus
             loses its tail.
         reason: The trouble with the bus; empty without one.
+        messages: The messages stored since the start.
+        sequence: The last sequence that the log is known to hold.
+        ack_total_s: The sum of the delays of their acknowledgements, in s.
+        tails_rewritten: The times that a lost tail was written again.
+        fenced: Whether another writer has taken the log over.
     """
 
     def __init__(
@@ -90,25 +112,35 @@ class Outbox:
         *,
         capacity: int = OUTBOX_CHANGES,
         retry_s: float = RETRY_FIRST_S,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        if capacity > ring.capacity:
+            raise AssertionError(f"an outbox of {capacity} changes on a ring of {ring.capacity}")
         self.capacity = capacity
         self.acked_revision = revision
         self.reason = ""
         self.closed = False
-        self.messages = 0  # stored, for tests and metrics
+        self.messages = 0
+        self.sequence = 0
+        self.ack_total_s = 0.0
+        self.tails_rewritten = 0
+        self.fenced = False
         self._ring = ring
         self._retry_s = retry_s
+        self._clock = clock
         self._head = revision
         self._composed = revision  # the last revision in a message under way or stored
         self._waiting: deque[tuple[trio.lowlevel.TrioToken, trio.Event]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
+        self._awake = False  # the loop will look at the head before it waits, or needs not look
         self._lock = threading.Lock()
         self._fresh: dict[
             tuple[object, ...], Snapshot | tuple[str, EventSource] | SourceState | str
         ]
         self._fresh = {}
         self._epoch = ""
+        ring.note_acked(revision)
 
     @property
     def pending_changes(self) -> int:
@@ -164,18 +196,19 @@ class Outbox:
         self.closed = True
         self._tell()
 
-    async def run(self, bus: Log, opened: Opened, expect: int) -> None:
-        """Open an epoch and append all commits, until the outbox is closed and everything stored.
+    async def run(self, bus: Log, opened: Opened, sequence: int) -> None:
+        """Append all commits, until the outbox is closed and everything stored.
 
-        An outage is waited out. If the log has lost its tail, it is written again from the ring.
+        An outage is waited out. If the log has lost its tail, it is written again from the ring,
+        with the message that began the epoch if that is lost, too.
 
         Args:
             bus: The log.
-            opened: The message that begins the epoch, which fences the writer before.
-            expect: The last sequence of the log when it was taken over.
+            opened: The message that began the epoch, with which the log was taken over.
+            sequence: The sequence of that message.
 
         Raises:
-            Fenced: Another writer has taken the log over, or did so before this one.
+            Fenced: Another writer has taken the log over.
             RingTooShort: The log has lost what the ring no longer holds.
             Gone, MadeAnew: The log no longer exists.
             BadMessage: The log ends in a message of another version.
@@ -185,13 +218,13 @@ class Outbox:
         self._epoch = opened.epoch
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
+        self.sequence = sequence
         under_way: deque[_Sent] = deque()
         try:
-            try:
-                await self._append_surely(bus, encode(opened)[0], expect)
-            except WrongSequence as error:
-                raise Fenced(f"another writer has taken the log over: {error}") from None
-            await self._send(bus, opened, expect + 1, under_way)
+            await self._send(bus, opened, sequence, under_way)
+        except Fenced:
+            self.fenced = True
+            raise
         finally:
             self._loop = None
             for sent in under_way:
@@ -205,6 +238,7 @@ class Outbox:
         wait_s = self._retry_s
         while True:
             self._news.clear()
+            self._awake = False  # from here on a commit has to wake the loop
             now = loop.time()
             if len(under_way) < WINDOW and now >= next_at:
                 fresh = now >= fresh_at or self.closed
@@ -226,7 +260,8 @@ class Outbox:
                     self._trouble(error)
                     await _settled(under_way)
                     await asyncio.sleep(wait_s)
-                    wait_s = min(2 * wait_s, RETRY_MOST * self._retry_s)
+                    if not isinstance(error, NotConnected):  # an attempt sends nothing then
+                        wait_s = min(2 * wait_s, RETRY_MOST * self._retry_s)
                     self._begin_again(bus, under_way)
                     break
                 except WrongSequence as error:
@@ -243,28 +278,36 @@ class Outbox:
         if under_way < WINDOW:
             behind = self._composed < self._head or (self.closed and self._fresh)
             until = next_at if behind else max(next_at, fresh_at)
+            self._awake = bool(behind)  # another commit changes nothing until then
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 await self._news.wait()
 
     def _begin(self, bus: Log, message: bytes, expect: int, revision: int | None) -> _Sent:
+        begun_s = asyncio.get_running_loop().time()
+        return _Sent(message, expect, revision, begun_s, self._append(bus, message, expect))
+
+    def _append(self, bus: Log, message: bytes, expect: int) -> "asyncio.Task[int]":
         task = asyncio.ensure_future(bus.append(message, expect))
         task.add_done_callback(lambda _: self._news.set())
-        return _Sent(message, expect, revision, task)
+        return task
 
     def _begin_again(self, bus: Log, under_way: deque[_Sent]) -> None:
         """Repeat the appends that were not stored, in order."""
-        for place, sent in enumerate(under_way):
+        for sent in under_way:
             if sent.task.exception() is not None:
-                under_way[place] = self._begin(bus, sent.message, sent.expect, sent.revision)
+                sent.task = self._append(bus, sent.message, sent.expect)
 
     def _acknowledge(self, sent: _Sent) -> None:
         self.messages += 1
+        self.sequence = sent.expect + 1
+        self.ack_total_s += asyncio.get_running_loop().time() - sent.begun_s
         if self.reason:
             log.info("bus_back")
             self.reason = ""
-        if sent.revision is not None:
+        if sent.revision is not None and sent.revision != self.acked_revision:
             self.acked_revision = sent.revision
+            self._ring.note_acked(sent.revision)
         while not self.full and self._waiting:
             token, woken = self._waiting.popleft()
             with suppress(trio.RunFinishedError):
@@ -282,7 +325,8 @@ class Outbox:
         moved = self._take_fresh(revision) if fresh else None
         if not commits and moved is None and (self.closed or not fresh):
             return []
-        batch = Batch(self._epoch, prev, self._ring.durable_revision, commits, moved)
+        durable = self._ring.durable_revision
+        batch = Batch(self._epoch, prev, durable, commits, moved, self._clock())
         pieces = encode(batch)
         self._composed = revision
         return [(piece, None) for piece in pieces[:-1]] + [(pieces[-1], revision)]
@@ -310,23 +354,11 @@ class Outbox:
                 return None
             moved, self._fresh = self._fresh.values(), {}
         return Freshness(
-            [each for each in moved if isinstance(each, Snapshot)],
-            [each for each in moved if isinstance(each, tuple)],
-            [each for each in moved if isinstance(each, SourceState)],
-            [each for each in moved if isinstance(each, str)],
+            tuple(each for each in moved if isinstance(each, Snapshot)),
+            tuple(each for each in moved if isinstance(each, tuple)),
+            tuple(each for each in moved if isinstance(each, SourceState)),
+            tuple(each for each in moved if isinstance(each, str)),
         )
-
-    async def _append_surely(self, bus: Log, message: bytes, expect: int) -> None:
-        """Append one message through any outage. Raises WrongSequence."""
-        wait_s = self._retry_s
-        while True:
-            try:
-                await bus.append(message, expect)
-                return
-            except Unavailable as error:
-                self._trouble(error)
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, RETRY_MOST * self._retry_s)
 
     async def _resume(self, bus: Log, opened: Opened, refused: WrongSequence) -> int:
         """Find the end of the log after a refusal, and go on from there; return its sequence."""
@@ -348,6 +380,9 @@ class Outbox:
             raise RingTooShort(f"the bus lost all after revision {revision}, which the ring lacks")
         log.warning("bus_tail_written_again", after_revision=revision, reason=str(refused))
         self._composed = self.acked_revision = revision
+        self._ring.note_acked(revision)
+        self.tails_rewritten += 1
+        self.sequence = last
         return last
 
     def _revision_of(self, stored: Stored | None, opened: Opened) -> int | None:
@@ -372,19 +407,14 @@ class Outbox:
 
     def _tell(self) -> None:
         loop = self._loop
-        if loop is not None:
+        if loop is not None and not self._awake:
+            self._awake = True
             with suppress(RuntimeError):  # the loop has just ended
                 loop.call_soon_threadsafe(self._news.set)
 
 
 def _revision_after(stored: Stored) -> int:
-    """Return the revision of the log after its last message; an incomplete batch does not count."""
-    message = decode(stored.message)
-    if isinstance(message, Opened):
-        return message.first_revision - 1
-    if isinstance(message, Part):
-        return message.revision if message.number == message.count else message.prev_revision
-    return message.revision
+    return end_revision(decode(stored.message))
 
 
 async def _settled(under_way: deque[_Sent]) -> None:

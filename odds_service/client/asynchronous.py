@@ -1,7 +1,7 @@
 """The async client, which runs under Trio and under asyncio."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -10,39 +10,41 @@ from odds_service.client.address import Address, address_of
 from odds_service.client.calls import CALL_S, AsyncCalls
 from odds_service.client.frames import ClosedList
 from odds_service.client.iterating import AsyncHistory
+from odds_service.client.route import AsyncRoute
 from odds_service.client.transport import AsyncTransport
 from odds_service.client.values import EVERYTHING, Filter, ListedEvent
 from odds_service.model.cursor import Cursor
 
 
 @asynccontextmanager
-async def open_client(address: Address | str) -> AsyncIterator["AsyncClient"]:
+async def open_client(address: Address | str | Sequence[str]) -> AsyncIterator["AsyncClient"]:
     """Open a client on the running loop, Trio's or asyncio's.
 
     Leaving the context closes the client and its watches. The first call makes the connection.
 
     Args:
-        address: The server, as an Address or as `host:port`.
+        address: The server, as an Address or as `host:port`; or several servers, of which another
+            takes over when the one in use fails.
 
     Raises:
         AddressError: The address is invalid.
     """
-    client = AsyncClient(_transport(address_of(address)))
+    client = AsyncClient(AsyncRoute(address_of(address), _connect()))
     try:
         yield client
     finally:
         await client.aclose()
 
 
-def _transport(address: Address) -> AsyncTransport:
+def _connect() -> Callable[[Address, str], AsyncTransport]:
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_run():
         from odds_service.client.on_trio import TrioTransport
 
-        return TrioTransport(address)
+        return TrioTransport
     from odds_service.client.on_asyncio import AsyncioTransport
 
-    return AsyncioTransport(address)
+    return AsyncioTransport
 
 
 class AsyncClient(AsyncCalls):

@@ -17,9 +17,9 @@ from odds_service.client.iterating import (
     AsyncWatch,
 )
 from odds_service.client.market_values import Coverage, MarketTypes, UnmappedMarket
+from odds_service.client.route import AsyncRoute
 from odds_service.client.run_values import Run, run
 from odds_service.client.series_values import PriceSeries, price_series
-from odds_service.client.transport import AsyncTransport
 from odds_service.client.values import EVERYTHING, Filter, Odds, Refreshed
 from odds_service.model.cursor import Cursor
 from odds_service.model.market import MarketKey
@@ -35,8 +35,8 @@ L = TypeVar("L", AsyncWatch, AsyncReplay, AsyncHistory)
 class AsyncCalls:
     """The calls of the service, with plain values as arguments and results."""
 
-    def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
+    def __init__(self, route: AsyncRoute) -> None:
+        self._route = route
         self._watches: set[AsyncWatch] = set()
         self._replays: set[AsyncReplay] = set()
         self._histories: set[AsyncHistory] = set()
@@ -64,9 +64,7 @@ class AsyncCalls:
             ServiceError: The call failed.
         """
         request = requests.odds_request(where, at_least, include_best, as_of)
-        return decode.odds(
-            await self._transport.call(lambda stub: stub.GetOdds, request, timeout_s)
-        )
+        return decode.odds(await self._route.call(lambda stub: stub.GetOdds, request, timeout_s))
 
     async def refresh(
         self, event_id: str, *, deadline_s: float | None = None, timeout_s: float = CALL_S
@@ -83,13 +81,13 @@ class AsyncCalls:
         """
         request = requests.refresh_request(event_id, deadline_s)
         return decode.refreshed(
-            await self._transport.call(lambda stub: stub.RefreshEvent, request, timeout_s)
+            await self._route.call(lambda stub: stub.RefreshEvent, request, timeout_s, once=True)
         )
 
     async def status(self, *, timeout_s: float = CALL_S) -> pb.GetStatusResponse:
         """Return the state of the service, as the complete message of the contract."""
         request = pb.GetStatusRequest()
-        return await self._transport.call(lambda stub: stub.GetStatus, request, timeout_s)
+        return await self._route.call(lambda stub: stub.GetStatus, request, timeout_s)
 
     async def market_types(
         self, markets: Iterable[str] = (), *, timeout_s: float = CALL_S
@@ -105,7 +103,7 @@ class AsyncCalls:
         """
         request = pb.ListMarketsRequest(markets=markets)
         return market_values.market_types(
-            await self._transport.call(lambda stub: stub.ListMarkets, request, timeout_s)
+            await self._route.call(lambda stub: stub.ListMarkets, request, timeout_s)
         )
 
     async def series(
@@ -134,9 +132,7 @@ class AsyncCalls:
             ServiceError: The call failed.
         """
         request = requests.series_request(event_id, key, bookmakers, start, end, max_points)
-        return price_series(
-            await self._transport.call(lambda stub: stub.GetSeries, request, timeout_s)
-        )
+        return price_series(await self._route.call(lambda stub: stub.GetSeries, request, timeout_s))
 
     async def coverage(self, where: Filter = EVERYTHING, *, timeout_s: float = CALL_S) -> Coverage:
         """Return the events and markets of each competition that each bookmaker has.
@@ -150,7 +146,7 @@ class AsyncCalls:
         """
         request = pb.GetCoverageRequest(filter=requests.filter_message(where))
         return market_values.coverage(
-            await self._transport.call(lambda stub: stub.GetCoverage, request, timeout_s)
+            await self._route.call(lambda stub: stub.GetCoverage, request, timeout_s)
         )
 
     async def unmapped(
@@ -172,7 +168,7 @@ class AsyncCalls:
         """
         request = pb.ListUnmappedRequest(sources=sources, sports=sports)
         return market_values.unmapped(
-            await self._transport.call(lambda stub: stub.ListUnmapped, request, timeout_s)
+            await self._route.call(lambda stub: stub.ListUnmapped, request, timeout_s)
         )
 
     async def runs(
@@ -200,7 +196,7 @@ class AsyncCalls:
         found: list[Run] = []
         while most is None or len(found) < most:
             request.page_size = RUNS if most is None else min(most - len(found), RUNS)
-            page = await self._transport.call(lambda stub: stub.ListRuns, request, timeout_s)
+            page = await self._route.call(lambda stub: stub.ListRuns, request, timeout_s)
             found += [run(each) for each in page.runs]
             request.page_token = page.next_page_token
             if not page.next_page_token:
@@ -219,7 +215,7 @@ class AsyncCalls:
         """
         request = requests.reload_request()
         return decode.reloaded(
-            await self._transport.call(lambda stub: stub.Reload, request, timeout_s)
+            await self._route.call(lambda stub: stub.Reload, request, timeout_s, once=True)
         )
 
     def watch(
@@ -253,7 +249,7 @@ class AsyncCalls:
             where, conflate_s, heartbeat_s, latest, image_only, freshness
         )
         follower = WatchFollower(request, start, wait_for_server=wait_for_server)
-        reading = AsyncReading(self._transport, lambda stub: stub.WatchChanges, follower)
+        reading = AsyncReading(self._route, lambda stub: stub.WatchChanges, follower)
         watch = AsyncWatch(follower, reading)
         self._add(watch, self._watches)
         return watch
@@ -280,7 +276,7 @@ class AsyncCalls:
             ValueError: A time is naive, or the speed is not above 0.
         """
         follower = ReplayFollower(requests.replay_request(where, start, end), speed=speed)
-        reading = AsyncReading(self._transport, lambda stub: stub.Replay, follower)
+        reading = AsyncReading(self._route, lambda stub: stub.Replay, follower)
         replay = AsyncReplay(follower, reading)
         self._add(replay, self._replays)
         return replay
@@ -297,7 +293,7 @@ class AsyncCalls:
         if as_columns:
             request.form = pb.HISTORY_FORM_ARROW
         follower = HistoryFollower(request)
-        reading = AsyncReading(self._transport, lambda stub: stub.GetHistory, follower)
+        reading = AsyncReading(self._route, lambda stub: stub.GetHistory, follower)
         history = AsyncHistory(reading, lambda: self._history_columns(where, start, end))
         self._add(history, self._histories)
         return history
@@ -327,17 +323,19 @@ class AsyncCalls:
 
     def _events(self, where: Filter, timeout_s: float) -> AsyncEvents:
         request = pb.ListEventsRequest(filter=requests.filter_message(where))
-        return AsyncEvents(self._transport, request, timeout_s)
+        return AsyncEvents(self._route, request, timeout_s)
 
-    def _closing_pages(self, where: Filter) -> AsyncPages[pb.ClosingOddsPage]:
+    def _closing_pages(
+        self, where: Filter
+    ) -> AsyncPages[pb.GetClosingOddsRequest, pb.ClosingOddsPage]:
         request = requests.closing_request(where)
-        return AsyncPages(self._transport.open(lambda stub: stub.GetClosingOdds, request))
+        return AsyncPages(self._route, lambda stub: stub.GetClosingOdds, request)
 
     async def aclose(self) -> None:
-        """End all watches and histories, and release the channel.
+        """End all watches and histories, and release the channels.
 
         Cancellation:
-            The channel is released nevertheless.
+            The channels are released nevertheless.
         """
         self._closed = True
         streams: list[AsyncWatch | AsyncReplay | AsyncHistory] = [
@@ -355,4 +353,4 @@ class AsyncCalls:
             for stream in streams:
                 await stream.aclose()
         finally:
-            await self._transport.aclose()
+            await self._route.aclose()

@@ -12,6 +12,9 @@ from odds_service.errors import OddsServiceError
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 
+# The text that gRPC's resolver gives; a test holds it.
+_UNRESOLVED: Final = "errors resolving "
+
 # Codes after which the same request may succeed. RESOURCE_EXHAUSTED counts too if the server says
 # when to retry.
 _PASSING: Final = frozenset(
@@ -44,6 +47,7 @@ class ServiceError(ClientError):
         metadata: Details of the reason.
         fields: Field of the request -> the problem with it.
         retry_after_s: The seconds to wait before a retry, or None if the server did not say.
+        sent: Whether a server may have got the request; False if there was no connection.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class ServiceError(ClientError):
         metadata: Mapping[str, str] | None = None,
         fields: Mapping[str, str] | None = None,
         retry_after_s: float | None = None,
+        sent: bool = True,
     ) -> None:
         super().__init__(text)
         self.code = code
@@ -62,12 +67,33 @@ class ServiceError(ClientError):
         self.metadata = metadata or {}
         self.fields = fields or {}
         self.retry_after_s = retry_after_s
+        self.sent = sent
 
     @property
     def passing(self) -> bool:
         """Return whether a retry may succeed."""
         exhausted = self.code == "RESOURCE_EXHAUSTED" and self.retry_after_s is not None
         return exhausted or self.code in _PASSING
+
+
+class NoServer(grpc.RpcError):
+    """The failure of a plain stub's call at several servers.
+
+    Attributes:
+        error: The error, which names all of them.
+    """
+
+    def __init__(self, error: ServiceError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+    def code(self) -> grpc.StatusCode:
+        """Return the status, like the other errors of gRPC."""
+        return grpc.StatusCode[self.error.code]
+
+    def details(self) -> str:
+        """Return the text, like the other errors of gRPC."""
+        return str(self.error)
 
 
 def client_closed() -> ServiceError:
@@ -77,6 +103,8 @@ def client_closed() -> ServiceError:
 
 def service_error(error: grpc.RpcError, server: str) -> ServiceError:
     """Convert a gRPC error to a ServiceError."""
+    if isinstance(error, NoServer):
+        return error.error
     # grpc raises objects that are both an RpcError and a Call; its stubs have no such class.
     call: object = error
     if not isinstance(call, grpc.aio.AioRpcError | grpc.Call):
@@ -85,7 +113,9 @@ def service_error(error: grpc.RpcError, server: str) -> ServiceError:
     code = call.code().name
     text = call.details() or "no reason given"
     if code == "UNAVAILABLE" and "failed to connect" in text:
-        return ServiceError(code, _no_connection(text, server))
+        return ServiceError(code, _no_connection(text, server), sent=False)
+    if code == "UNAVAILABLE" and text.startswith(_UNRESOLVED):
+        return ServiceError(code, text, sent=False)
     for entry in trailing or ():
         match entry:
             case (str(key), bytes(value)) if key == _DETAILS_KEY:

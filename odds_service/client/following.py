@@ -23,6 +23,7 @@ from odds_service.client.market_change import ChangeKind
 from odds_service.client.market_decoding import moment
 from odds_service.client.odds_map import OddsMap
 from odds_service.client.requests import cursor_message
+from odds_service.client.rotation import Round
 from odds_service.client.values import (
     Change,
     Changes,
@@ -84,8 +85,10 @@ class Follower(Protocol[Q_co, M_contra, S_co]):
         """Process a message."""
         ...
 
-    def ended(self, error: ServiceError | None) -> Disconnected:
+    def ended(self, error: ServiceError | None, attempts: Round) -> Disconnected:
         """Decide on the next attempt after a stream ended, with an error or without (None).
+
+        Another server that was not tried yet comes at once; a wait comes when all were tried.
 
         Raises:
             Ended: Nothing is left to read.
@@ -171,8 +174,8 @@ class MapFollower(ABC, Generic[Q_co, M_contra]):
             self._retry_after_s = message.closing.retry_after.ToTimedelta().total_seconds()
         return step
 
-    def ended(self, error: ServiceError | None) -> Disconnected:
-        """Decide on the next attempt after a stream ended, with an error or without (None).
+    def ended(self, error: ServiceError | None, attempts: Round) -> Disconnected:
+        """Decide on the next attempt after a stream ended; see Follower.ended().
 
         Raises:
             Ended: Everything has come.
@@ -183,6 +186,9 @@ class MapFollower(ABC, Generic[Q_co, M_contra]):
             if self.is_complete():
                 raise Ended
             error = ServiceError("UNAVAILABLE", "the server ended the stream")
+        if (other := attempts.failed(error)) is not None:
+            return _elsewhere(error, other)
+        error = attempts.told(error)
         if not error.passing or not self._wait_for_server:
             raise error
         at_least_s = max(self._retry_after_s, error.retry_after_s or 0.0)
@@ -423,13 +429,21 @@ class HistoryFollower:
         self._backoff.reset()
         self.cursor = decode.cursor(page.cursor)
 
-    def ended(self, error: ServiceError | None) -> Disconnected:
+    def ended(self, error: ServiceError | None, attempts: Round) -> Disconnected:
         """Decide on the next attempt, like WatchFollower.ended()."""
         if error is None:
             raise Ended
+        if (other := attempts.failed(error)) is not None:
+            return _elsewhere(error, other)
+        error = attempts.told(error)
         if not error.passing or self.cursor is None:
             raise error
         return _again(error, self._backoff.wait_s(error.retry_after_s or 0.0))
+
+
+def _elsewhere(error: ServiceError, server: str) -> Disconnected:
+    """Return a disconnect after which another server comes at once."""
+    return Disconnected(error=error, retry_in_s=0.0, changed_to=server)
 
 
 def _again(error: ServiceError, wait_s: float) -> Disconnected:

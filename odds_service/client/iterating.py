@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from time import monotonic
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 from odds_service.client import decode
 from odds_service.client.errors import ServiceError, StreamGap, client_closed
@@ -17,8 +18,9 @@ from odds_service.client.frames import (
     polars_frame,
 )
 from odds_service.client.odds_map import OddsMap
+from odds_service.client.route import AsyncRoute
 from odds_service.client.stub_methods import M, Q, Streaming
-from odds_service.client.transport import AsyncStream, AsyncTransport
+from odds_service.client.transport import AsyncStream
 from odds_service.client.values import (
     Change,
     Disconnected,
@@ -31,19 +33,24 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 S = TypeVar("S")
 
+STEADY_S: Final = 5.0  # a stream that served for this long begins a new round of the servers
+
 
 class AsyncReading(Generic[Q, M, S]):
     """A stream that is reopened for as long as its follower decides to retry."""
 
     def __init__(
-        self, transport: AsyncTransport, chosen: "Streaming[Q, M]", follower: Follower[Q, M, S]
+        self, route: AsyncRoute, chosen: "Streaming[Q, M]", follower: Follower[Q, M, S]
     ) -> None:
-        self._transport = transport
+        self._route = route
+        self._attempts = route.attempts()
         self._chosen = chosen
         self._follower = follower
         self._stream: AsyncStream[M] | None = None
-        self._closed = transport.flag()
+        self._closed = route.flag()
         self._wait_s = 0.0
+        self._opened_s = 0.0  # monotonic
+        self._served = False  # whether the stream has sent anything
 
     @property
     def closed(self) -> bool:
@@ -64,12 +71,14 @@ class AsyncReading(Generic[Q, M, S]):
             Nothing is lost: the next call continues.
         """
         if self._stream is None and self._wait_s:
-            await self._transport.wait(self._closed, self._wait_s)
+            await self._route.wait(self._closed, self._wait_s)
             self._wait_s = 0.0
         if self.closed:
             raise StopAsyncIteration
         if self._stream is None:
-            self._stream = self._transport.open(self._chosen, self._follower.request())
+            server = self._attempts.next()
+            self._served, self._opened_s = False, monotonic()
+            self._stream = self._route.open(self._chosen, self._follower.request(), server)
             # Check only after storing the stream: a close from another thread is then either
             # noticed here, or finds the stream and ends it.
             if self._closed.is_set():
@@ -82,13 +91,16 @@ class AsyncReading(Generic[Q, M, S]):
             error = raised
         else:
             if message is not None:
+                self._served = True
                 return message, await self._take(message)
         if self.closed:
             raise StopAsyncIteration
+        if self._served and monotonic() - self._opened_s >= STEADY_S:
+            self._attempts.restart()
         # Let the follower decide before the first point at which this can be cancelled.
         ended, self._stream = self._stream, None
         try:
-            disconnected = self._follower.ended(error)
+            disconnected = self._follower.ended(error, self._attempts)
             self._wait_s = disconnected.retry_in_s
         except Ended:
             self._closed.set()
@@ -102,7 +114,7 @@ class AsyncReading(Generic[Q, M, S]):
 
     async def pause(self, wait_s: float) -> None:
         """Wait; raise StopAsyncIteration if the reading is closed meanwhile."""
-        await self._transport.wait(self._closed, wait_s)
+        await self._route.wait(self._closed, wait_s)
         if self.closed:
             raise StopAsyncIteration
 
@@ -386,20 +398,42 @@ class AsyncHistory(_ClosedOnExit):
         await self._reading.aclose()
 
 
-class AsyncPages(_ClosedOnExit, Generic[M]):
-    """The messages of a streamed reply, which can be read once."""
+class AsyncPages(_ClosedOnExit, Generic[Q, M]):
+    """The messages of a streamed reply, which can be read once.
 
-    def __init__(self, stream: AsyncStream[M]) -> None:
-        self._stream = stream
+    Until the first message, another server is tried if one does not serve.
+    """
+
+    def __init__(self, route: AsyncRoute, chosen: "Streaming[Q, M]", request: Q) -> None:
+        self._route = route
+        self._chosen = chosen
+        self._request = request
+        self._attempts = route.attempts()
+        self._stream = self._opened()
+        self._begun = False
+
+    def _opened(self) -> AsyncStream[M]:
+        return self._route.open(self._chosen, self._request, self._attempts.next())
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> M:
-        message = await self._stream.read()
-        if message is None:
-            raise StopAsyncIteration
-        return message
+        while True:
+            try:
+                message = await self._stream.read()
+            except ServiceError as error:
+                other = self._attempts.failed(error)
+                if other is None or self._begun:
+                    raise self._attempts.told(error) from None
+            else:
+                self._begun = True
+                if message is None:
+                    raise StopAsyncIteration
+                return message
+            # In this order, so that a cancelled end is not taken for the end of the reply.
+            ended, self._stream = self._stream, self._opened()
+            await ended.aclose()
 
     async def aclose(self) -> None:
         """End the stream and wait for it to release its resources."""
@@ -409,10 +443,8 @@ class AsyncPages(_ClosedOnExit, Generic[M]):
 class AsyncEvents:
     """Listed events in the order of their start, fetched page by page."""
 
-    def __init__(
-        self, transport: AsyncTransport, request: pb.ListEventsRequest, timeout_s: float
-    ) -> None:
-        self._transport = transport
+    def __init__(self, route: AsyncRoute, request: pb.ListEventsRequest, timeout_s: float) -> None:
+        self._route = route
         self._request = request
         self._timeout_s = timeout_s
         self._page: list[ListedEvent] = []
@@ -425,7 +457,7 @@ class AsyncEvents:
         while not self._page:
             if self._at_end:
                 raise StopAsyncIteration
-            page = await self._transport.call(
+            page = await self._route.call(
                 lambda stub: stub.ListEvents, self._request, self._timeout_s
             )
             self._page = [decode.listed_event(each) for each in page.events]

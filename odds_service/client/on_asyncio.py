@@ -16,13 +16,13 @@ _END: Final[object] = aio.EOF  # type: ignore[attr-defined]  # not in grpc-stubs
 class AsyncioTransport:
     """A channel on the running asyncio loop; see transport.AsyncTransport for its methods."""
 
-    def __init__(self, address: Address) -> None:
-        credentials = address.credentials()
+    def __init__(self, address: Address, server: str) -> None:
+        credentials, options = address.credentials(), channel_options(address)
         if credentials is None:
-            self._channel = aio.insecure_channel(address.server, channel_options())
+            self._channel = aio.insecure_channel(server, options)
         else:
-            self._channel = aio.secure_channel(address.server, credentials, channel_options())
-        self._server = address.server
+            self._channel = aio.secure_channel(server, credentials, options)
+        self._server = server
         # grpc-stubs give the stub the type of the synchronous one; the method names are the same.
         self._stub: Any = pb_grpc.OddsServiceStub(self._channel)
 

@@ -5,20 +5,19 @@ from typing import Generic, cast
 
 import grpc
 
+from odds_service.client.address import Address, channel_to
 from odds_service.client.errors import service_error
 from odds_service.client.stub_methods import Flag, M, Q, Streaming, Unary
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 
 class ThreadTransport:
-    """A thread-safe transport over a stub whose channel belongs to the caller.
+    """A thread-safe transport; see transport.AsyncTransport for its methods."""
 
-    See transport.AsyncTransport for the methods.
-    """
-
-    def __init__(self, stub: pb_grpc.OddsServiceStub, server: str) -> None:
-        self._stub = stub
+    def __init__(self, address: Address, server: str) -> None:
+        self._channel = channel_to(address, server)
         self._server = server
+        self._stub = pb_grpc.OddsServiceStub(self._channel)
 
     def call(self, chosen: "Unary[Q, M]", request: Q, timeout_s: float) -> M:
         try:
@@ -36,7 +35,7 @@ class ThreadTransport:
         cast("threading.Event", flag).wait(timeout_s)
 
     def close(self) -> None:
-        """Do nothing: connect() closes the channel."""
+        self._channel.close()
 
 
 class ThreadStream(Generic[M]):

@@ -21,9 +21,9 @@ CLOSE_S: Final = 5.0  # the time limit for a cancelled call to end; gRPC needs m
 class TrioTransport:
     """A channel used from one Trio run; see transport.AsyncTransport for its methods."""
 
-    def __init__(self, address: Address) -> None:
-        self._channel = channel_to(address)
-        self._server = address.server
+    def __init__(self, address: Address, server: str) -> None:
+        self._channel = channel_to(address, server)
+        self._server = server
         self._stub = pb_grpc.OddsServiceStub(self._channel)
 
     async def call(self, chosen: "Unary[Q, M]", request: Q, timeout_s: float) -> M:

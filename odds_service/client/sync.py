@@ -1,7 +1,7 @@
 """The synchronous client: blocking calls, and streams as iterators."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
 import grpc
@@ -11,7 +11,9 @@ from odds_service.client.address import Address, address_of, channel_to
 from odds_service.client.errors import service_error
 from odds_service.client.frames import ArrowBatch, ClosedEvents, Columns, StoredChanges
 from odds_service.client.on_threads import ThreadTransport
+from odds_service.client.stub_in_turn import StubInTurn
 from odds_service.client.sync_calls import CALL_S, SyncCalls
+from odds_service.client.sync_route import SyncRoute
 from odds_service.client.values import (
     EVERYTHING,
     ClosedEvent,
@@ -25,45 +27,51 @@ from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 
 
 @contextmanager
-def connect(address: Address | str) -> Iterator[pb_grpc.OddsServiceStub]:
+def connect(address: Address | str | Sequence[str]) -> Iterator[pb_grpc.OddsServiceStub]:
     """Open a plain gRPC stub of odds.v1, which works with messages instead of values.
 
     Leaving the context closes the channel.
 
     Args:
-        address: The server, as an Address or as `host:port`.
+        address: The server, as an Address or as `host:port`; or several servers. Then the stub
+            takes blocking calls only, and tries another server when one is away.
 
     Raises:
         AddressError: The address is invalid.
         ServiceError: Replaces a grpc.RpcError that leaves the context.
     """
     address = address_of(address)
-    with channel_to(address) as channel:
+    with ExitStack() as stack:
+        channels = {
+            server: stack.enter_context(channel_to(address, server)) for server in address.servers
+        }
         try:
-            yield pb_grpc.OddsServiceStub(channel)
+            if len(channels) == 1:
+                yield pb_grpc.OddsServiceStub(*channels.values())
+            else:
+                yield StubInTurn(address.rotation, channels)
         except grpc.RpcError as error:
-            raise service_error(error, address.server) from None
+            raise service_error(error, address.rotation.current) from None
 
 
 @contextmanager
-def open_sync_client(address: Address | str) -> Iterator["SyncClient"]:
+def open_sync_client(address: Address | str | Sequence[str]) -> Iterator["SyncClient"]:
     """Open a synchronous client.
 
     Leaving the context closes the client and its watches. The first call makes the connection.
 
     Args:
-        address: The server, as an Address or as `host:port`.
+        address: The server, as an Address or as `host:port`; or several servers, of which another
+            takes over when the one in use fails.
 
     Raises:
         AddressError: The address is invalid.
     """
-    address = address_of(address)
-    with connect(address) as stub:
-        client = SyncClient(ThreadTransport(stub, address.server))
-        try:
-            yield client
-        finally:
-            client.close()
+    client = SyncClient(SyncRoute(address_of(address), ThreadTransport))
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 class SyncClient(SyncCalls):

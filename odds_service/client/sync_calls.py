@@ -20,7 +20,7 @@ from odds_service.client.sync_iterating import (
     SyncReplay,
     SyncWatch,
 )
-from odds_service.client.sync_transport import SyncTransport
+from odds_service.client.sync_route import SyncRoute
 from odds_service.client.values import EVERYTHING, Filter, Odds, Refreshed
 from odds_service.model.cursor import Cursor
 from odds_service.model.market import MarketKey
@@ -36,8 +36,8 @@ L = TypeVar("L", SyncWatch, SyncReplay, SyncHistory)
 class SyncCalls:
     """The calls of the service, with plain values as arguments and results."""
 
-    def __init__(self, transport: SyncTransport) -> None:
-        self._transport = transport
+    def __init__(self, route: SyncRoute) -> None:
+        self._route = route
         self._watches: set[SyncWatch] = set()
         self._replays: set[SyncReplay] = set()
         self._histories: set[SyncHistory] = set()
@@ -65,7 +65,7 @@ class SyncCalls:
             ServiceError: The call failed.
         """
         request = requests.odds_request(where, at_least, include_best, as_of)
-        return decode.odds(self._transport.call(lambda stub: stub.GetOdds, request, timeout_s))
+        return decode.odds(self._route.call(lambda stub: stub.GetOdds, request, timeout_s))
 
     def refresh(
         self, event_id: str, *, deadline_s: float | None = None, timeout_s: float = CALL_S
@@ -82,13 +82,13 @@ class SyncCalls:
         """
         request = requests.refresh_request(event_id, deadline_s)
         return decode.refreshed(
-            self._transport.call(lambda stub: stub.RefreshEvent, request, timeout_s)
+            self._route.call(lambda stub: stub.RefreshEvent, request, timeout_s, once=True)
         )
 
     def status(self, *, timeout_s: float = CALL_S) -> pb.GetStatusResponse:
         """Return the state of the service, as the complete message of the contract."""
         request = pb.GetStatusRequest()
-        return self._transport.call(lambda stub: stub.GetStatus, request, timeout_s)
+        return self._route.call(lambda stub: stub.GetStatus, request, timeout_s)
 
     def market_types(
         self, markets: Iterable[str] = (), *, timeout_s: float = CALL_S
@@ -104,7 +104,7 @@ class SyncCalls:
         """
         request = pb.ListMarketsRequest(markets=markets)
         return market_values.market_types(
-            self._transport.call(lambda stub: stub.ListMarkets, request, timeout_s)
+            self._route.call(lambda stub: stub.ListMarkets, request, timeout_s)
         )
 
     def series(
@@ -133,7 +133,7 @@ class SyncCalls:
             ServiceError: The call failed.
         """
         request = requests.series_request(event_id, key, bookmakers, start, end, max_points)
-        return price_series(self._transport.call(lambda stub: stub.GetSeries, request, timeout_s))
+        return price_series(self._route.call(lambda stub: stub.GetSeries, request, timeout_s))
 
     def coverage(self, where: Filter = EVERYTHING, *, timeout_s: float = CALL_S) -> Coverage:
         """Return the events and markets of each competition that each bookmaker has.
@@ -147,7 +147,7 @@ class SyncCalls:
         """
         request = pb.GetCoverageRequest(filter=requests.filter_message(where))
         return market_values.coverage(
-            self._transport.call(lambda stub: stub.GetCoverage, request, timeout_s)
+            self._route.call(lambda stub: stub.GetCoverage, request, timeout_s)
         )
 
     def unmapped(
@@ -169,7 +169,7 @@ class SyncCalls:
         """
         request = pb.ListUnmappedRequest(sources=sources, sports=sports)
         return market_values.unmapped(
-            self._transport.call(lambda stub: stub.ListUnmapped, request, timeout_s)
+            self._route.call(lambda stub: stub.ListUnmapped, request, timeout_s)
         )
 
     def runs(
@@ -197,7 +197,7 @@ class SyncCalls:
         found: list[Run] = []
         while most is None or len(found) < most:
             request.page_size = RUNS if most is None else min(most - len(found), RUNS)
-            page = self._transport.call(lambda stub: stub.ListRuns, request, timeout_s)
+            page = self._route.call(lambda stub: stub.ListRuns, request, timeout_s)
             found += [run(each) for each in page.runs]
             request.page_token = page.next_page_token
             if not page.next_page_token:
@@ -215,7 +215,9 @@ class SyncCalls:
                 nothing has changed; after a timeout the reload may still go on.
         """
         request = requests.reload_request()
-        return decode.reloaded(self._transport.call(lambda stub: stub.Reload, request, timeout_s))
+        return decode.reloaded(
+            self._route.call(lambda stub: stub.Reload, request, timeout_s, once=True)
+        )
 
     def watch(
         self,
@@ -248,7 +250,7 @@ class SyncCalls:
             where, conflate_s, heartbeat_s, latest, image_only, freshness
         )
         follower = WatchFollower(request, start, wait_for_server=wait_for_server)
-        reading = SyncReading(self._transport, lambda stub: stub.WatchChanges, follower)
+        reading = SyncReading(self._route, lambda stub: stub.WatchChanges, follower)
         watch = SyncWatch(follower, reading)
         self._add(watch, self._watches)
         return watch
@@ -275,7 +277,7 @@ class SyncCalls:
             ValueError: A time is naive, or the speed is not above 0.
         """
         follower = ReplayFollower(requests.replay_request(where, start, end), speed=speed)
-        reading = SyncReading(self._transport, lambda stub: stub.Replay, follower)
+        reading = SyncReading(self._route, lambda stub: stub.Replay, follower)
         replay = SyncReplay(follower, reading)
         self._add(replay, self._replays)
         return replay
@@ -292,7 +294,7 @@ class SyncCalls:
         if as_columns:
             request.form = pb.HISTORY_FORM_ARROW
         follower = HistoryFollower(request)
-        reading = SyncReading(self._transport, lambda stub: stub.GetHistory, follower)
+        reading = SyncReading(self._route, lambda stub: stub.GetHistory, follower)
         history = SyncHistory(reading, lambda: self._history_columns(where, start, end))
         self._add(history, self._histories)
         return history
@@ -322,14 +324,16 @@ class SyncCalls:
 
     def _events(self, where: Filter, timeout_s: float) -> SyncEvents:
         request = pb.ListEventsRequest(filter=requests.filter_message(where))
-        return SyncEvents(self._transport, request, timeout_s)
+        return SyncEvents(self._route, request, timeout_s)
 
-    def _closing_pages(self, where: Filter) -> SyncPages[pb.ClosingOddsPage]:
+    def _closing_pages(
+        self, where: Filter
+    ) -> SyncPages[pb.GetClosingOddsRequest, pb.ClosingOddsPage]:
         request = requests.closing_request(where)
-        return SyncPages(self._transport.open(lambda stub: stub.GetClosingOdds, request))
+        return SyncPages(self._route, lambda stub: stub.GetClosingOdds, request)
 
     def close(self) -> None:
-        """End all watches and histories, and release the channel."""
+        """End all watches and histories, and release the channels."""
         self._closed = True
         streams: list[SyncWatch | SyncReplay | SyncHistory] = [
             *self._watches,
@@ -346,4 +350,4 @@ class SyncCalls:
             for stream in streams:
                 stream.close()
         finally:
-            self._transport.close()
+            self._route.close()

@@ -256,10 +256,14 @@ class StreamClosing(Struct, frozen=True, kw_only=True):
 
 
 class Disconnected(Struct, frozen=True, kw_only=True):
-    """A lost connection; the client resumes from the last cursor in `retry_in_s` seconds."""
+    """A lost connection; the client resumes from the last cursor in `retry_in_s` seconds.
+
+    `changed_to` is the other server where it resumes at once, if there is one to try.
+    """
 
     error: ServiceError
     retry_in_s: float
+    changed_to: str | None = None
 
 
 Step: TypeAlias = (

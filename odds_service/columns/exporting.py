@@ -191,7 +191,7 @@ def _claim(folder: Path, notes: Notes) -> None:
     path = folder / _NOTES
     if path.exists():
         with told(path):
-            text = path.read_text("utf-8")
+            text = path.read_bytes()
         _compare(folder, notes, _parsed(text))
         return
     if folder.is_dir() and any(folder.iterdir()):
@@ -202,7 +202,7 @@ def _claim(folder: Path, notes: Notes) -> None:
         file.write(json.dumps(notes, indent=2, sort_keys=True).encode() + b"\n")
 
 
-def _parsed(text: str) -> Notes:
+def _parsed(text: bytes) -> Notes:
     try:
         found = json.loads(text)
     except ValueError:
@@ -241,7 +241,7 @@ def _earlier(path: Path) -> tuple[int, Notes] | None:
         found = (parquet.read_metadata(path).metadata or {}).get(_STATE.encode())
     except (OSError, pa.ArrowException) as error:
         raise OddsServiceError(f"{path} cannot be read: {error}") from None
-    notes = dict(_parsed((found or b"").decode()))
+    notes = dict(_parsed(found or b""))
     return int(notes.pop("reached", 0)), notes
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from odds_service.client import Address, connect
 from odds_service.commands.finding import listed_events, own_part
+from odds_service.commands.streams import silent_about_servers
 from odds_service.commands.visible import HIDDEN, visible
 from odds_service.errors import OddsServiceError
 
@@ -28,7 +29,7 @@ def offered_ids(address: Address, begun: str) -> list[tuple[str, str]]:
     """
     end = monotonic() + WITHIN_S
     try:
-        with connect(address) as stub:
+        with silent_about_servers(), connect(address) as stub:
             listed = [each.event for each in listed_events(stub, end=end)]
     except OddsServiceError:
         return []

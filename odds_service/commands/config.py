@@ -37,6 +37,7 @@ def show(*, given: GivenSettings, out: Output) -> None:
     A source's own defaults belong to its kind and are not shown.
     """
     settings = given.load()
+    out.line(f"role = {_toml(settings.role.value)}  # {given.origin('role', '')}")
     for section, model in sections(Settings):
         for key in model.model_fields:
             value = _bare(getattr(getattr(settings, section), key), key)

@@ -14,6 +14,7 @@ _LONGEST_S: Final = 21_600.0  # the server tells no longer delay; see DelayStatu
 _AGES: Final = ("observed_sent", "source_sent", "confirmed_answered")
 _PERCENTILES: Final = ("p50", "p90", "p99")
 _UNKNOWN: Final = "–"
+CLOCKS_DIFFER_S: Final = 0.5  # ages of odds are off by as much as two nodes' clocks differ
 
 
 def bytes_text(count: float) -> str:
@@ -72,6 +73,36 @@ def clock_text(clock: pb.ClockStatus, shown: Times) -> str:
         stands = " and stands still" if clock.log_holds else ""
         parts.append(f"the log's time is {clock.log_lead_s:.0f} s ahead{stands}")
     return f"clock: {'; '.join(parts)}" if parts else ""
+
+
+def node_text(node: pb.NodeStatus) -> str:
+    """Return a line about one of several nodes, and about its side of the bus."""
+    parts = [f"{node.role} node, {node.state.replace('_', ' ')}"]
+    if node.role == "ingest":
+        if node.pending_changes:
+            parts.append(f"{counted(node.pending_changes, 'change')} not on the bus yet")
+        if node.acknowledged:
+            mean_ms = node.ack_total_s / node.acknowledged * 1_000
+            parts.append(f"acknowledged within {mean_ms:.1f} ms")
+        if node.tails_rewritten:
+            parts.append(f"the log's end written again {counted(node.tails_rewritten, 'time')}")
+        if node.fenced:
+            parts.append("another node has taken over")
+    else:
+        if node.sequence_lag:
+            parts.append(f"{counted(node.sequence_lag, 'message')} behind")
+        if node.HasField("lag_s"):
+            parts.append(f"lag {node.lag_s:.1f} s")
+        if abs(node.clock_ahead_s) >= CLOCKS_DIFFER_S:
+            parts.append(f"clock {node.clock_ahead_s:+.1f} s against the ingest node's")
+        if node.rebuilds:
+            parts.append(f"odds loaded anew {counted(node.rebuilds, 'time')}")
+        if node.HasField("upstream_age_s"):
+            heard = f"heard of {age_text(node.upstream_age_s)} ago"
+            parts.append(f"{node.upstream or 'the ingest node'} {heard}")
+        else:
+            parts.append("no ingest node heard of")
+    return ", ".join(parts) + (f": {node.reason}" if node.reason else "")
 
 
 def thread_text(loop: pb.LoopStatus, lines_lost: int, shown: Times) -> str:

@@ -33,7 +33,11 @@ def one_form(*, as_csv: bool, as_json: bool) -> None:
 def connection(
     *,
     server: Annotated[
-        str, typer.Option(envvar="ODDS_SERVER", help="host:port of the service.")
+        str,
+        typer.Option(
+            envvar="ODDS_SERVER",
+            help="host:port of the service; several with commas: another is used if one fails.",
+        ),
     ] = DEFAULT_SERVER,
     tls: Annotated[
         bool, typer.Option("--tls", help="Use TLS; trust the system's certificate authorities.")

@@ -45,8 +45,9 @@ def show_replay(
     """
     for message in replay.messages():
         if isinstance(message, Disconnected):
-            text = f"{message.error}; trying again in {message.retry_in_s:.1f} s"
-            out.remark(text, style="yellow")
+            if message.changed_to is None:  # the client tells the rest itself
+                text = f"{message.error}; trying again in {message.retry_in_s:.1f} s"
+                out.remark(text, style="yellow")
         elif as_json:
             out.json(message)
         elif message.HasField("end"):

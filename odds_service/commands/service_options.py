@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from msgspec import Struct
 
-from odds_service.config import Settings, load_settings, origin_of
+from odds_service.config import Role, Settings, load_settings, origin_of
 
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file, TOML.")]
 Url = Annotated[
@@ -19,7 +19,8 @@ class GivenSettings(Struct, frozen=True):
 
     Attributes:
         path: The settings file, or None.
-        flags: Section -> key -> value; None for a flag that was not given.
+        flags: Section -> key -> value; None for a flag that was not given. A setting without a
+            section is one, with an empty key.
     """
 
     path: Path | None
@@ -39,6 +40,10 @@ class GivenSettings(Struct, frozen=True):
 def service_settings(
     *,
     config: Config = None,
+    role: Annotated[
+        Role | None,
+        typer.Option(help="Part of this node: all without a bus, or ingest or read with one."),
+    ] = None,
     listen: Annotated[
         str | None, typer.Option(help="host:port of the gRPC server; port 0 takes a free one.")
     ] = None,
@@ -57,6 +62,7 @@ def service_settings(
 ) -> GivenSettings:
     """Return the given settings, not yet read."""
     flags: dict[str, dict[str, Any]] = {
+        "role": {"": role},
         "server": {"listen": listen},
         "metrics": {"listen": metrics},
         "database": {"url": database, "migrate": migrate, "adopt": adopt},

@@ -65,6 +65,8 @@ def _lines(reply: pb.GetStatusResponse, shown: Times) -> Iterator[str]:
         f"{counted(reply.events, 'event')}, {counted(reply.markets, 'market')}, "
         f"{counted(reply.subscriber_count, 'subscriber')}"
     )
+    if reply.HasField("node"):
+        yield figures.node_text(reply.node)
     if reply.HasField("storage"):
         yield from figures.storage_lines(reply.storage)
     if clock := figures.clock_text(reply.clock, shown):

@@ -153,7 +153,8 @@ def watch(
             return
         for message in watching.messages():
             if isinstance(message, Disconnected):
-                out.remark(_lost(message), style="yellow")
+                if message.changed_to is None:  # the client tells the rest itself
+                    out.remark(_lost(message), style="yellow")
             elif as_json:
                 out.json(message)
             else:
@@ -162,6 +163,8 @@ def watch(
 
 
 def _lost(message: Disconnected) -> str:
+    if message.changed_to is not None:
+        return f"changing over to {message.changed_to}"
     return f"{message.error}; trying again in {message.retry_in_s:.1f} s"
 
 

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import request_response
 
 from odds_service.asgi import serve_app
+from odds_service.decoding import JsonDecoder
 from odds_service.demo.series import Body, Series
 from odds_service.recorded_files import RecordingError
 
@@ -175,7 +176,7 @@ class Replay:
     async def _events(self, sequence: _Sequence) -> Response:
         index = sequence.last()
         content = await self._read(sequence.bodies[index])
-        events = msgspec.json.decode(content, type=list[_EventHead])
+        events = [head for raw in _parts.decode(content) if (head := _head_of(raw)) is not None]
         return _json(events, headers=_headers(sequence, index))
 
     async def _recorded(
@@ -183,8 +184,8 @@ class Replay:
     ) -> list[msgspec.Raw]:
         """Return the requested events of a body, as recorded."""
         content = await self._read(sequence.bodies[index])
-        events = msgspec.json.decode(content, type=list[msgspec.Raw])
-        return [raw for raw in events if msgspec.json.decode(raw, type=_Id).id in event_ids]
+        events = _parts.decode(content)
+        return [raw for raw in events if _identified.decode(raw).id in event_ids]
 
     async def _read(self, body: Body) -> bytes:
         return await trio.to_thread.run_sync(self._series.read, body)
@@ -202,6 +203,19 @@ class _EventHead(_Id):
     commence_time: str
     home_team: str | None = None
     away_team: str | None = None
+
+
+_parts: Final = JsonDecoder(list[msgspec.Raw])
+_identified: Final = JsonDecoder(_Id)
+_head: Final = JsonDecoder(_EventHead)
+
+
+def _head_of(raw: msgspec.Raw) -> _EventHead | None:
+    """Return an event without its odds; None if it has none of the usual shape."""
+    try:
+        return _head.decode(raw)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _headers(sequence: _Sequence, index: int) -> Mapping[str, str]:

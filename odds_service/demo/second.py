@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import request_response
 
 from odds_service.asgi import serve_app
+from odds_service.decoding import JsonDecoder
 from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.simulation import SimulatedEvent, SimulatedSport
 from odds_service.demo.walk import WalkingMarket
@@ -77,7 +78,7 @@ class _Market(Struct, frozen=True):
     status: int = _OPEN
 
 
-_walked: Final = msgspec.json.Decoder(list[_Walked])
+_walked: Final = JsonDecoder(list[_Walked])
 
 
 class SecondSource:

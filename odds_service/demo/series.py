@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from odds_service.decoding import JsonDecoder
 from odds_service.recorded_files import ClosedOnExit, RecordedFiles, RecordingError, recorded_at
 
 UPCOMING: Final = "upcoming"  # the API's own name for "the next events of all sports"
@@ -148,7 +149,7 @@ def _events(name: str, content: bytes) -> list[_Event]:
         if content.lstrip()[:1] != b"[":
             raise RecordingError(f"{name}: not an array of events: {error}") from error
         raise RecordingError(f"{name}: not a body of The Odds API: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise RecordingError(f"{name}: not JSON: {error}") from error
 
 
@@ -180,5 +181,5 @@ def _odds_format(events: list[_Event]) -> OddsFormat:
     return "american" if american or ambiguous else "unknown"
 
 
-_listing_decoder: Final = msgspec.json.Decoder(list[ListedSport])
-_body_decoder: Final = msgspec.json.Decoder(list[_Event])
+_listing_decoder: Final = JsonDecoder(list[ListedSport])
+_body_decoder: Final = JsonDecoder(list[_Event])

@@ -23,9 +23,10 @@ from odds_service.detection.intents import (
     OddsIntent,
 )
 from odds_service.model.change import ChangeKind, Reason
-from odds_service.model.difference import Difference, compare_markets
+from odds_service.model.difference import Difference, compare_markets, number_after
 from odds_service.model.draws import includes_draw, shows_draw
 from odds_service.model.event import Event
+from odds_service.model.market import Markets
 from odds_service.model.match import Placed
 from odds_service.model.observation import (
     ANY,
@@ -175,15 +176,20 @@ def _see_odds(
                 intents.append(_new_odds(key, shown))
             continue
         known += 1
-        differences = compare_markets(current.markets, shown, scope_markets, elsewhere=elsewhere)
+        held_markets = current.markets
+        differences = compare_markets(held_markets, shown, scope_markets, elsewhere=elsewhere)
+        matched = number_after(held_markets, shown.markets, differences)
         lagging: Mapping[str, Seen] = {}
-        if not whole or shown.unreadable:
+        # An answer that matches, or will, shows every cached market.
+        if shown.unreadable or not (whole or matched):
             lagging = lagging_types(current, shown, scope)
         if differences:
-            differ = OddsDiffer(key, differences, shown.source_updated_at, lagging)
+            differ = OddsDiffer(key, differences, shown.source_updated_at, lagging, matched)
             intents.append(differ)
             differing.append(differ)
         elif not lagging or is_confirmed(current, lagging):
+            if matched and type(held_markets) is Markets:
+                held_markets.matched = matched
             intents.append(OddsConfirmed(key, shown.source_updated_at, lagging))
     if known < len(held) and ANY not in observed.unreadable:
         for key in sorted(held):
@@ -197,7 +203,9 @@ def _see_odds(
 
 def _new_odds(key: BookmakerKey, shown: ObservedBookmaker) -> OddsDiffer:
     """Return the intent for a bookmaker that is new to the event."""
-    return OddsDiffer(key, compare_markets({}, shown), shown.source_updated_at, {})
+    differences = compare_markets({}, shown)
+    matched = number_after({}, shown.markets, differences)
+    return OddsDiffer(key, differences, shown.source_updated_at, {}, matched)
 
 
 def _is_carried_otherwise(carried: EventSource, fresh: EventSource) -> bool:

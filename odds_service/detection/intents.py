@@ -53,13 +53,15 @@ class OddsConfirmed(Struct, frozen=True, gc=False):
 class OddsDiffer(Struct, frozen=True, gc=False):
     """The differences of a bookmaker's markets, at least one; they become one new snapshot.
 
-    `lagging` is the new value of the field in BookmakerOdds.
+    `lagging` is the new value of the field in BookmakerOdds, and `matched` that of the slot in
+    Markets.
     """
 
     key: BookmakerKey
     differences: Sequence[Difference]
     source_updated_at: datetime | None
     lagging: Mapping[str, Seen]
+    matched: int = 0
 
 
 class OddsMissed(Struct, frozen=True, gc=False):

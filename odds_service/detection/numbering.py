@@ -289,6 +289,8 @@ class _Numbering:
                     wall_at=wall_at,
                 )
             )
+        if intent.matched:
+            markets.matched = intent.matched
         self._next_revision = snapshot_id + len(intent.differences)
         odds = _looked_at(snapshot_id, event_id, look, current, markets, intent)
         self.snapshots.append(odds.snapshot())

@@ -65,7 +65,12 @@ def after_fetch(state: SourceState, observation: Observation, boot_s: float) -> 
 
 
 def judge(
-    state: SourceState, boot_s: float, *, storage_behind: bool, overload: Overload | None = None
+    state: SourceState,
+    boot_s: float,
+    *,
+    storage_behind: bool,
+    bus_behind: bool = False,
+    overload: Overload | None = None,
 ) -> SourceState:
     """Return a source's state with the status that follows from its age and failures.
 
@@ -73,17 +78,22 @@ def judge(
         state: the state with its previous status.
         boot_s: the time by the boot clock, in seconds.
         storage_behind: True while fetching waits for the database.
+        bus_behind: True while fetching waits for the bus.
         overload: the bound that the source exceeds; it is STALE meanwhile, even if it answers.
     """
     reason, detail = state.reason, state.detail
     status = judged_status(state, boot_s)
     overloaded = overload is not None and state.consecutive_failures == 0
-    if overload is not None and overloaded and not (storage_behind and status is not _UP):
+    held = storage_behind or bus_behind
+    if overload is not None and overloaded and not (held and status is not _UP):
         status, reason, detail = SourceStatus.STALE, overload.reason, overload.detail
     elif status is SourceStatus.STALE and state.last_success_at is not None:
         if storage_behind:
             reason = SourceReason.STORAGE_BEHIND
             detail = "the write queue is full: fetching waits for the database"
+        elif bus_behind:
+            reason = SourceReason.BUS_BEHIND
+            detail = "the outbox is full: fetching waits for the bus"
         elif state.consecutive_failures == 0:
             reason = SourceReason.NO_SUCCESS
             detail = f"no success since {state.last_success_at.isoformat(timespec='seconds')}"

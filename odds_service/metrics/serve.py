@@ -102,7 +102,8 @@ async def serve_metrics(
 ) -> None:
     """Serve metrics and probes until cancelled; started() passes the bound address.
 
-    A failed scrape is logged, and the client gets a 500.
+    It returns at once, with an empty address, if they are off. A failed scrape is logged, and the
+    client gets a 500.
 
     Args:
         settings: the address, tokens and TLS files.
@@ -114,6 +115,9 @@ async def serve_metrics(
     Raises:
         SettingsError: The settings are invalid, or the address cannot be bound.
     """
+    if not settings.listen:
+        task_status.started("")
+        return
     guard = guard or Guard(settings)
     certificates = guard.certificates
     tls = None if certificates is None else lambda: certificates.current().context

@@ -1,7 +1,8 @@
 """Changes of markets, events and sources, which are numbered, streamed and stored.
 
-On the bus a change is an array that begins with its tag (bus/messages.py). Never reuse a tag, and
-add a field only at the end and with a default, so that older messages still decode.
+On the bus all of them are arrays; that of a change begins with its tag (bus/messages.py, which has
+a twin of MarketChange and of Commit). Never reuse a tag, and add a field only at the end and with a
+default, so that older messages still decode.
 """
 
 import enum
@@ -136,7 +137,7 @@ class Timing(Struct, frozen=True, gc=False):
     detected_s: float
 
 
-class Commit(Struct, frozen=True, gc=False):
+class Commit(Struct, frozen=True, gc=False, array_like=True):
     """The effect of one swap of the cache on the log; model/fold.py applies it and undoes it.
 
     Attributes:

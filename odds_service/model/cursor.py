@@ -1,5 +1,7 @@
 """Cursors: places in the log of changes."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 _INCOMPLETE: Final = "part-"
@@ -16,6 +18,16 @@ class Cursor(NamedTuple):
 
     epoch: str
     revision: int
+
+
+def ends(epochs: Sequence[tuple[str, int]]) -> dict[str, int | None]:
+    """Return the last good revision of each epoch; None for the present one, which goes on.
+
+    Args:
+        epochs: Each epoch with its first revision, the present one last.
+    """
+    last = {epoch: first - 1 for (epoch, _), (_, first) in pairwise(epochs)}
+    return {epoch: last.get(epoch) for epoch, _ in epochs}
 
 
 def incomplete(epoch: str) -> str:

@@ -8,7 +8,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from odds_service.model.change import ChangeKind, Reason
-from odds_service.model.market import Market, MarketKey, MarketStatus, ObservedMarket, same_prices
+from odds_service.model.market import (
+    Market,
+    MarketKey,
+    MarketStatus,
+    ObservedMarket,
+    ObservedMarkets,
+    same_prices,
+)
 from odds_service.model.observation import ANY, ObservedBookmaker
 
 _PRICES: Final = ChangeKind.PRICES  # the most frequent kind, and enum members are slow to look up
@@ -40,7 +47,8 @@ def compare_markets(
     """Return the differences between a bookmaker's cached and observed markets, in key order.
 
     The two halves of a moved line are adjacent. A market outside the scope, or of an unreadable
-    type, is never REMOVED.
+    type, is never REMOVED. Observed markets that tell from which ones they were made are compared
+    only where they differ from these, if the cached ones match these.
 
     Args:
         current: The cached markets.
@@ -51,9 +59,17 @@ def compare_markets(
     """
     seen: Mapping[MarketKey, ObservedMarket] = {} if observed is None else observed.markets
     unreadable = frozenset() if observed is None else observed.unreadable
+    looked_at, held = seen, current
+    if type(seen) is ObservedMarkets:
+        matched = matched_number(current)
+        if matched == seen.number:
+            return []
+        if matched and matched == seen.since:
+            looked_at = {key: seen[key] for key in seen.differing if key in seen}
+            held = {key: current[key] for key in seen.differing if key in current}
     differences: list[Difference] = []
     added = removed = 0
-    for key, market in seen.items():
+    for key, market in looked_at.items():
         cached = current.get(key)
         if (
             cached is not None
@@ -73,7 +89,7 @@ def compare_markets(
         else:
             differences.append(Difference(key, _PRICES, "", market))
     if len(seen) - added < len(current):
-        for key, cached in current.items():
+        for key, cached in held.items():
             if key in seen:
                 continue
             if ANY in unreadable or key.market in unreadable:
@@ -90,6 +106,31 @@ def compare_markets(
     if len(differences) > 1:
         differences.sort(key=_BY_KEY)
     return _pair_moved_lines(differences) if added and removed else differences
+
+
+def matched_number(current: Mapping[MarketKey, Market]) -> int:
+    """Return the number of the observed markets that cached ones match; 0 if none is known."""
+    return getattr(current, "matched", 0)
+
+
+def number_after(
+    current: Mapping[MarketKey, Market],
+    seen: Mapping[MarketKey, ObservedMarket],
+    differences: Iterable[Difference],
+) -> int:
+    """Return the number of the observed markets that the cached ones match with the differences.
+
+    It is 0 if the observed markets have none, or if markets stay that were not observed.
+    """
+    if type(seen) is not ObservedMarkets:
+        return 0
+    markets = len(current)
+    for difference in differences:
+        if difference.kind is ChangeKind.ADDED:
+            markets += 1
+        elif difference.kind is ChangeKind.REMOVED:
+            markets -= 1
+    return seen.number if markets == len(seen) else 0
 
 
 def _pair_moved_lines(differences: list[Difference]) -> list[Difference]:

@@ -25,7 +25,7 @@ from odds_service.model.change import (
     SourceChange,
 )
 from odds_service.model.event import Event, EventStatus
-from odds_service.model.market import Market, MarketKey, MarketStatus
+from odds_service.model.market import Market, MarketKey, Markets, MarketStatus
 from odds_service.model.snapshot import (
     BookmakerKey,
     BookmakerOdds,
@@ -60,9 +60,17 @@ def forwards(state: OddsState, commit: Commit) -> OddsState:
     for event_id, carried in commit.event_sources:
         if event_id in folds and carried.departed_at is None:
             folds[event_id].sources[carried.source] = carried
-    captured = {snapshot.snapshot_id: snapshot for snapshot in commit.snapshots}
-    _put(events, folds, captured)
+    _put(events, folds, {snapshot.snapshot_id: snapshot for snapshot in commit.snapshots})
     return OddsState(events, sources)
+
+
+def shown_sources(event: Event, sources: Mapping[str, EventSource]) -> dict[str, EventSource]:
+    """Return the sources that carry an event."""
+    return {
+        name: sources[name]
+        for name, source_event_id in event.source_ids.items()
+        if name in sources and sources[name].source_event_id == source_event_id
+    }
 
 
 def backwards(state: OddsState, commit: Commit) -> OddsState:
@@ -98,11 +106,20 @@ class EventFold:
     def __init__(self, entry: EventOdds | None = None) -> None:
         self.event: Event | None = None
         self.sources: dict[str, EventSource] = {}
-        self.bookmakers: dict[BookmakerKey, BookmakerFold] = {}
+        self._held: Mapping[BookmakerKey, BookmakerOdds] = {}  # as they were, unless in _folds
+        self._folds: dict[BookmakerKey, BookmakerFold] = {}
         if entry is not None:
             self.event = entry.event
             self.sources = dict(entry.sources)
-            self.bookmakers = _folds_of(entry.bookmakers.values())
+            self._held = entry.bookmakers
+
+    @property
+    def bookmakers(self) -> Mapping[BookmakerKey, "BookmakerFold"]:
+        """The working copies of all bookmakers' odds."""
+        for key, odds in self._held.items():
+            if key not in self._folds:
+                self._folds[key] = BookmakerFold(odds)
+        return self._folds
 
     def apply(self, change: EventChange | MarketChange) -> None:
         """Apply a change to the odds as of just before it."""
@@ -112,7 +129,7 @@ class EventFold:
             )
         elif change.kind is ChangeKind.EVENT_ENDED:
             self.event = None
-            self.sources, self.bookmakers = {}, {}
+            self._hold(())
         else:
             self.event = change.after
 
@@ -136,9 +153,13 @@ class EventFold:
             return
         self.event = change.before
         if change.kind is ChangeKind.EVENT_ENDED:
-            self.sources, self.bookmakers = {}, _folds_of(change.ended)
+            self._hold(change.ended)
         elif change.before is None:
-            self.sources, self.bookmakers = {}, {}
+            self._hold(())
+
+    def _hold(self, shown: Iterable[BookmakerOdds]) -> None:
+        self.sources, self._folds = {}, {}
+        self._held = {odds.key: odds for odds in shown}
 
     def restore(self, departed: EventSource) -> None:
         """Take back a source that departed with an undone change."""
@@ -155,24 +176,20 @@ class EventFold:
         event = self.event
         if event is None or event.status is EventStatus.ENDED:
             return None
-        sources = {
-            name: self.sources[name]
-            for name, source_event_id in event.source_ids.items()
-            if name in self.sources and self.sources[name].source_event_id == source_event_id
-        }
-        bookmakers = {
-            key: fold.odds(event.id, key, captured or {})
-            for key, fold in self.bookmakers.items()
-            if fold.markets
-        }
-        return EventOdds(event, sources, bookmakers)
+        bookmakers = dict(self._held)
+        for key, fold in self._folds.items():
+            if fold.markets:
+                bookmakers[key] = fold.odds(event.id, key, captured or {})
+            else:
+                bookmakers.pop(key, None)
+        return EventOdds(event, shown_sources(event, self.sources), bookmakers)
 
     def bookmaker(self, source: str, bookmaker: str) -> "BookmakerFold":
         """Return the working copy of a bookmaker's odds, empty if it has none."""
         key = source, bookmaker
-        fold = self.bookmakers.get(key)
+        fold = self._folds.get(key)
         if fold is None:
-            fold = self.bookmakers[key] = BookmakerFold()
+            fold = self._folds[key] = BookmakerFold(self._held.get(key))
         return fold
 
 
@@ -190,7 +207,7 @@ class BookmakerFold:
         self.snapshot_id = 0 if odds is None else odds.snapshot_id
         self.markets: Mapping[MarketKey, Market] = {} if odds is None else odds.markets
         self._whole = odds  # None once something was changed
-        self._owned: dict[MarketKey, Market] | None = None
+        self._owned: Markets | None = None
         self._seen_at: datetime | None = None
 
     def set_market(
@@ -210,7 +227,7 @@ class BookmakerFold:
         """
         if self._owned is None:
             self._whole = None
-            self.markets = self._owned = dict(self.markets)
+            self.markets = self._owned = Markets(self.markets)
         if market is None or market.status is MarketStatus.REMOVED:
             self._owned.pop(key, None)
         else:
@@ -238,10 +255,6 @@ class BookmakerFold:
             )
         seen_at = self._seen_at or max(market.changed_at for market in self.markets.values())
         return BookmakerOdds(self.snapshot_id, event_id, *key, seen_at, seen_at, None, self.markets)
-
-
-def _folds_of(shown: Iterable[BookmakerOdds]) -> dict[BookmakerKey, BookmakerFold]:
-    return {odds.key: BookmakerFold(odds) for odds in shown}
 
 
 def _fold_of(

@@ -1,13 +1,14 @@
 """Markets: their identity, outcomes and odds."""
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from odds_service.model.memo import Memo
+from odds_service.model.memo import Memo, release
 
 NO_LINE: Final = ""  # in keys; a market without a line and one with line 0 are different markets
 
@@ -90,16 +91,66 @@ class Market(Struct, Memo, frozen=True, gc=False, array_like=True):
     source_updated_at: datetime | None = None
 
 
+class ChosenMarkets(NamedTuple):
+    """The joined bytes of the markets of some types, and the number of these markets."""
+
+    types: frozenset[str]
+    joined: bytes
+    markets: int
+
+
+class ObservedMarkets(dict[MarketKey, ObservedMarket]):
+    """A bookmaker's markets that a worker sent as differences, with what it knows of them.
+
+    Markets with one number show the same status and outcomes; the number is of this process.
+
+    Attributes:
+        number: The number of this content.
+        since: The number of the content that it was made from; 0 for none.
+        differing: The keys that were added, removed or changed since then.
+    """
+
+    __slots__ = ("differing", "number", "since")
+
+    def __init__(
+        self,
+        markets: Mapping[MarketKey, ObservedMarket],
+        number: int,
+        since: int = 0,
+        differing: tuple[MarketKey, ...] = (),
+    ) -> None:
+        super().__init__(markets)
+        self.number = number
+        self.since = since
+        self.differing = differing
+
+
 class Markets(dict[MarketKey, Market]):
-    """A bookmaker's markets, with a slot for their joined bytes, which only `wire/` fills.
+    """A bookmaker's markets, with slots for what is known of all of them together.
 
     A poll that changes nothing replaces the bookmaker's odds but keeps its markets, so that their
     bytes need not be joined again. Do not change it once it is published.
+
+    Attributes:
+        encoded: The bytes of all markets; only `wire/` fills it.
+        chosen: The bytes of those that a filter selected last; likewise.
+        matched: The number of the ObservedMarkets that do not differ from these; only `detection/`
+            sets it, and reads it.
     """
 
-    __slots__ = ("encoded",)
+    __slots__ = ("chosen", "encoded", "matched")
 
+    chosen: ChosenMarkets
     encoded: bytes
+    matched: int
+
+    def release(self) -> None:
+        """Drop the bytes of the markets, joined and alone."""
+        for slot in ("chosen", "encoded"):
+            with suppress(AttributeError):
+                delattr(self, slot)
+        for market in self.values():
+            release(market)
 
 
 def outcome_order(outcome: Outcome) -> tuple[int, str]:

@@ -7,6 +7,7 @@ suspect instead of as an arbitrage.
 """
 
 import enum
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -159,7 +160,17 @@ def one_comes_true(outcomes: Iterable[str]) -> bool:
 def standing(
     odds: BookmakerOdds, source: SourceState | None, now: Reading, start_time: datetime
 ) -> Standing:
-    """Return the standing of a bookmaker's odds.
+    """Return the standing of a bookmaker's odds; the arguments are those of judged()."""
+    return judged(odds, source, now, start_time)[0]
+
+
+def judged(
+    odds: BookmakerOdds, source: SourceState | None, now: Reading, start_time: datetime
+) -> tuple[Standing, float]:
+    """Return the standing of a bookmaker's odds, and the seconds for which it lasts.
+
+    Time alone does not change it earlier, and perhaps not even then; see standing_terms() for what
+    else may.
 
     Args:
         odds: The odds of one event.
@@ -169,12 +180,24 @@ def standing(
             odds become stale sooner.
     """
     if odds.confirmed_at < odds.observed_at:
-        return Standing.ABSENT
+        return Standing.ABSENT, math.inf
     if odds.doubted or source is None or source.status is not SourceStatus.UP:
-        return Standing.STALE
+        return Standing.STALE, math.inf
+    starts_in_s = (start_time - now.wall).total_seconds()
+    limit_s = STALE_AFTER_INTERVALS * event_interval_s(source, starts_in_s)
+    lasts_s = math.inf
+    for within_s, _ in source.paces:
+        if within_s is not None and within_s < starts_in_s:
+            lasts_s = min(lasts_s, starts_in_s - within_s)
     age_s = now.age_s(odds.confirmed_at, odds.confirmed_boot_s)
-    interval_s = event_interval_s(source, (start_time - now.wall).total_seconds())
-    return Standing.STALE if age_s > STALE_AFTER_INTERVALS * interval_s else Standing.LIVE
+    if age_s > limit_s:
+        return Standing.STALE, lasts_s
+    return Standing.LIVE, min(lasts_s, limit_s - age_s)
+
+
+def standing_terms(sources: Mapping[str, SourceState]) -> dict[str, tuple[object, ...]]:
+    """Return the properties of sources that determine standings, besides the age of odds."""
+    return {name: (state.status, state.interval_s, state.paces) for name, state in sources.items()}
 
 
 def best_markets(

@@ -40,6 +40,16 @@ class Reading(Struct, frozen=True, gc=False):
             return float("inf")
         return (self.wall - at).total_seconds() if self.boot_s is None else self.boot_s - boot_s
 
+    def boot_at(self, at: datetime) -> float:
+        """Return the boot clock at a time of the wall clock; one that is ahead counts as now."""
+        return (self.boot_s or 0.0) - max(0.0, (self.wall - at).total_seconds())
+
+    def on_boot_clock(self, looks: Mapping[str, Seen]) -> Mapping[str, Seen]:
+        """Return looks of another run or machine with their times on this boot clock."""
+        if not looks:  # as nearly always
+            return looks
+        return {name: Seen(seen.at, self.boot_at(seen.at)) for name, seen in looks.items()}
+
     def seconds_since(self, odds: "BookmakerOdds") -> float:
         """Return the seconds since odds were confirmed, for people."""
         if self.boot_s is None:
@@ -47,8 +57,10 @@ class Reading(Struct, frozen=True, gc=False):
         return self.boot_s - odds.confirmed_boot_s
 
 
-class Snapshot(Struct, frozen=True, gc=False):
+class Snapshot(Struct, frozen=True, gc=False, array_like=True):
     """A capture of one bookmaker for one event that changed something.
+
+    On the bus it is an array (bus/messages.py), so new fields come last and have a default.
 
     Attributes:
         snapshot_id: The first revision of the capture. For the times, see BookmakerOdds.
@@ -142,7 +154,7 @@ def told_statuses(sources: Mapping[str, EventSource]) -> dict[str, EventStatus]:
     }
 
 
-class EventOdds(Struct, frozen=True):
+class EventOdds(Struct, frozen=True, weakref=True):
     """An event with all its bookmakers; every capture that changes it replaces the whole value."""
 
     event: Event

@@ -34,6 +34,8 @@ class SourceReason:
     STARTING: Final = "starting"  # no fetch has ended yet
     NO_SUCCESS: Final = "no_success"  # too long without a success, though nothing failed
     STORAGE_BEHIND: Final = "storage_behind"  # scraping waits for the database
+    BUS_BEHIND: Final = "bus_behind"  # scraping waits for the bus between nodes
+    UPSTREAM_AWAY: Final = "upstream_away"  # a read node hears nothing from the one that fetches
     TOO_MANY_NEW_EVENTS: Final = "too_many_new_events"  # above limits.max_new_events_per_h
     TOO_MANY_CHANGES: Final = "too_many_changes"  # above limits.max_changes_per_s
     CRASH: Final = "crash"  # the source raised an unexpected error

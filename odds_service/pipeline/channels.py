@@ -1,7 +1,7 @@
 """The links between the stages: bounded channels, and a write queue counted in changes."""
 
 from collections import deque
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 from msgspec import Struct
@@ -24,6 +24,17 @@ class Fetched(Struct, frozen=True):
     observation: Observation
 
 
+class Outgoing(Protocol):
+    """Another way that all commits take, as bounded as the queue is."""
+
+    @property
+    def full(self) -> bool: ...
+
+    async def room(self) -> None:
+        """Wait until there is room; cancelling loses nothing."""
+        ...
+
+
 class WriteQueue:
     """Commits on their way to the database, in revision order.
 
@@ -34,10 +45,15 @@ class WriteQueue:
 
     Two kinds of records need no order and are kept separately: confirmations, coalesced per
     snapshot, and scrape runs. Beyond SCRAPE_RUNS_KEPT, the oldest runs are dropped and counted.
+
+    Args:
+        capacity: the number of changes from which the queue is full.
+        outbox: the way to other nodes, which `room` waits for too; None without a bus.
     """
 
-    def __init__(self, capacity: int = WRITE_QUEUE_CHANGES) -> None:
+    def __init__(self, capacity: int = WRITE_QUEUE_CHANGES, outbox: Outgoing | None = None) -> None:
         self.capacity = capacity
+        self._outbox = outbox
         self.pending_changes = 0
         self.runs_dropped = 0
         self.closed = False
@@ -50,11 +66,20 @@ class WriteQueue:
     def full(self) -> bool:
         return self.pending_changes >= self.capacity
 
+    @property
+    def bus_behind(self) -> bool:
+        """True while detect waits for the bus."""
+        return self._outbox is not None and self._outbox.full
+
     async def room(self) -> None:
-        """Wait until the queue is below its capacity; cancelling loses nothing."""
-        async with self._room:
-            while self.full:
-                await self._room.wait()
+        """Wait until the queue, and the outbox, are below capacity; cancelling loses nothing."""
+        while True:
+            async with self._room:
+                while self.full:
+                    await self._room.wait()
+            if self._outbox is None or not self._outbox.full:
+                return
+            await self._outbox.room()
 
     def put(self, commit: Commit) -> None:
         """Enqueue the next commit.

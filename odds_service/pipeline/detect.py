@@ -341,7 +341,14 @@ class Detector:
     def _judged(self, state: SourceState) -> SourceState:
         churn, boot_s = self._churns.get(state.source), self._clock.boot_s()
         overload = None if churn is None else churn.overload(boot_s)
-        return judge(state, boot_s, storage_behind=self._queue.full, overload=overload)
+        queue = self._queue
+        return judge(
+            state,
+            boot_s,
+            storage_behind=queue.full,
+            bus_behind=queue.bus_behind,
+            overload=overload,
+        )
 
     def _stamp(self) -> Stamp:
         return self.log_clock.stamp(self._clock.wall(), self._clock.boot_s())

@@ -14,13 +14,14 @@ from odds_service.errors import SourceError
 from odds_service.model.observation import Completeness, Observation, Scope
 from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import Fetched
-from odds_service.pipeline.containment import SourceFailed, contained
 from odds_service.pipeline.listings import Listings
 from odds_service.pipeline.schedule import Job, Schedule
 from odds_service.pipeline.source_counts import SourceCounts
-from odds_service.sources.access import Access, access_of, discovery_wait_s
-from odds_service.sources.base import Offer, Pull, Source
-from odds_service.sources.boundary import Gate, Limits
+from odds_service.sources.access import Access, discovery_wait_s
+from odds_service.sources.base import Offer, Pull
+from odds_service.sources.boundary import Limits
+from odds_service.sources.calls import SourceCalls
+from odds_service.sources.containment import SourceFailed
 from odds_service.sources.failures import OVER_BUDGET
 from odds_service.status import SourceReport
 
@@ -40,12 +41,11 @@ class Scraper:
     """A scraper that pulls one source by its schedule and passes on every result, also failures.
 
     A crash in the source is contained here: it is logged with its traceback, counted as a failure
-    and backed off. All values from the source pass the gate here (see sources.boundary). A pull
-    keeps its place in the budget until its result is passed on, so a slow later stage slows the
-    fetches. The service's clock numbers and dates every observation, whatever the source reports.
+    and backed off. A pull keeps its place in the budget until its result is passed on, so a slow
+    later stage slows the fetches. The service's clock numbers every observation.
 
     Args:
-        source: the source, already checked (see sources.opened).
+        source: the calls into the source; what they return has passed the gate.
         send: the scraper's own end of the channel; `run` closes it.
         clock: the clock that dates the observations.
         listings: the offers of all sources, shared by all scrapers.
@@ -55,7 +55,7 @@ class Scraper:
 
     def __init__(
         self,
-        source: Source,
+        source: SourceCalls,
         send: trio.MemorySendChannel[Fetched],
         clock: Clock,
         listings: Listings,
@@ -65,8 +65,6 @@ class Scraper:
         self.source = source
         self.counts = SourceCounts() if counts is None else counts
         self._limits = limits
-        self._gate = Gate(source.name, limits)
-        self._access = access_of(source)
         self._send = send
         self._clock = clock
         self._offer = Offer(())
@@ -143,14 +141,14 @@ class Scraper:
         """The schedule of the pulls, created on first use since it reads Trio's clock."""
         if self._schedule is None:
             pace = self.source.pace
-            self._access.keep_to(
+            self.source.access.keep_to(
                 pace,
                 day_offset_s=self._day_offset_s(),
                 most_wait_s=self._limits.max_retry_after_s,
             )
             if self._predecessor is not None:
-                self._access.take_over(self._predecessor, trio.current_time())
-            self._schedule = Schedule(pace.tiers, self._access)
+                self.source.access.take_over(self._predecessor, trio.current_time())
+            self._schedule = Schedule(pace.tiers, self.source.access)
         return self._schedule
 
     def _day_offset_s(self) -> float:
@@ -164,6 +162,7 @@ class Scraper:
             slept_s: the seconds of sleep, during which Trio's clock stood still; 0 for none.
         """
         self.schedule.access.moved(trio.current_time(), self._day_offset_s(), slept_s)
+        self.source.clock_moved(self._day_offset_s(), slept_s)
         self._plan(self._offer)
         if slept_s:
             self.schedule.hurry(trio.current_time())
@@ -204,8 +203,9 @@ class Scraper:
         started = trio.current_time()
         try:
             observation = await self._observe(
-                lambda: self.source.fetch_event(source_event_id, listing), scope, cost, key
-            )
+                lambda problems: self.source.fetch_event(source_event_id, listing, problems),
+                scope, cost, key,
+            )  # fmt: skip
         finally:
             self.schedule.access.end()
             self._wake()
@@ -240,7 +240,7 @@ class Scraper:
             started_at, wait_s = self._clock.wall(), pace.discovery_s
             sequence = self._clock.sequence()
             try:
-                offer = self._gate.offer(await contained(self.source.discover))
+                offer = await self.source.discover()
             except (SourceFailed, SourceError) as failure:
                 failures += 1
                 observation = self._failed(failure, started_at, Scope(), Counter(), sequence)
@@ -330,7 +330,7 @@ class Scraper:
         started = trio.current_time()
         scope = Scope(events=frozenset({pull.key})) if pull.event else Scope(listing=pull.key)
         observation = await self._observe(
-            lambda: self.source.fetch(pull), scope, pull.cost, pull.key
+            lambda problems: self.source.fetch(pull, problems), scope, pull.cost, pull.key
         )
         self.counts.latency_s = trio.current_time() - started
         # Back-pressure: the pull keeps its place in the budget until detect has room.
@@ -340,12 +340,16 @@ class Scraper:
         self._wake()
 
     async def _observe(
-        self, fetch: Callable[[], Awaitable[Observation]], scope: Scope, cost: float, key: str
+        self,
+        fetch: Callable[[Counter[str]], Awaitable[Observation]],
+        scope: Scope,
+        cost: float,
+        key: str,
     ) -> Observation:
-        """Fetch, and return the observation that passed the gate, or that of a failure.
+        """Fetch, and return the observation, or that of a failure.
 
         Args:
-            fetch: the call into the source.
+            fetch: the call into the source, with the count of problems to increment.
             scope: the scope of the observation if the fetch fails.
             cost: the credits reserved for the pull; a failed pull may have used fewer.
             key: the key of the pull whose tier the odds belong to.
@@ -355,14 +359,8 @@ class Scraper:
         started_at, sequence = self._clock.wall(), self._clock.sequence()
         problems: Counter[str] = Counter()
         try:
-            given = await contained(fetch)
-            times = {"started_at": started_at, "observed_at": self._clock.wall()}
-            boot_s = self._clock.boot_s()
-            admitted = await self._gate.admit(given, problems, **times)
-            # Replace even plausible times of the source, since its clock may be wrong.
-            observation = replace(
-                admitted, sequence=sequence, observed_boot_s=boot_s, tier=tier, **times
-            )
+            admitted = await fetch(problems)
+            observation = replace(admitted, started_at=started_at, sequence=sequence, tier=tier)
         except (SourceFailed, SourceError) as failure:
             return self._failed(failure, started_at, scope, problems, sequence)
         self.counts.add_observation(observation)

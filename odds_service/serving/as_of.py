@@ -9,6 +9,7 @@ from odds_service.model.cursor import Cursor
 from odds_service.model.snapshot import EventOdds
 from odds_service.model.source import SourceState, assumed_up
 from odds_service.serving.errors import Refused, StatusCode, bad_request, refused, unavailable
+from odds_service.serving.lagging import wait_for_revision
 from odds_service.serving.parts import Past
 from odds_service.serving.selection import checked_time
 from odds_service.serving.server_context import ServerContext
@@ -36,9 +37,11 @@ async def view_as_of(
     at: datetime | None = None
     if request.HasField("as_of_cursor"):
         revision = _revision_of(server, request.as_of_cursor)
+        await wait_for_revision(server, revision)
     else:
         at = checked_time("as_of_time", request.as_of_time)
         await _require_settled(server, at)
+        await wait_for_revision(server, parts.feed.durable_revision)
         revision = await server.ask(store.revision_at, at)
     past = await server.ask(store.odds_at, revision, sorted(event_ids or ()), at)
     then = past.at or parts.now()
@@ -73,7 +76,7 @@ async def _require_settled(server: ServerContext, at: datetime) -> None:
     Otherwise two calls with the same time could get different answers.
     """
     # Read the clock in the thread that numbers changes: there, every stamped change is in the log.
-    now = await server.ask(_now, server)
+    now = await server.ask(_settled, server)
     if at > now + CLOCKS_APART:
         raise bad_request("as_of_time", f"lies in the future: it is {now.isoformat()} here")
     if at >= now:
@@ -84,8 +87,9 @@ async def _require_settled(server: ServerContext, at: datetime) -> None:
         raise _not_durable(server, "not all changes up to as_of_time are committed yet")
 
 
-async def _now(server: ServerContext) -> datetime:  # noqa: ASYNC124  # for the gate
-    return server.parts.now()
+async def _settled(server: ServerContext) -> datetime:  # noqa: ASYNC124  # for the gate
+    parts = server.parts
+    return parts.now() if parts.settled is None else parts.settled()
 
 
 def _first_waiting_at(server: ServerContext) -> datetime | None:

@@ -25,11 +25,12 @@ from odds_service.serving.errors import (
 )
 from odds_service.serving.odds import OddsView
 from odds_service.serving.replies import Asked
+from odds_service.serving.reply_events import ReplyEvents
 from odds_service.serving.server_context import ServerContext
 from odds_service.serving.stretches import Stretches
 from odds_service.wire.encode import change_wire, key_message, reply_end
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
-from odds_service.wire.wire_fields import bytes_tag, delimited, timestamp, varint
+from odds_service.wire.wire_fields import bytes_tag, delimited, timestamp
 
 MAX_REPLY_BYTES: Final = 4 * 2**20  # 4 MiB: the default limit of gRPC clients
 _AROUND_BYTES: Final = 64 * 1024  # room for sources and cursor beside the events
@@ -37,7 +38,6 @@ MIN_CURSOR_WAIT_S: Final = 30.0  # for calls without a deadline
 REFRESH_S: Final = 20.0
 MAX_REFRESH_S: Final = 60.0
 
-_EVENTS: Final = bytes_tag(pb.GetOddsResponse.EVENTS_FIELD_NUMBER)
 _BEST: Final = bytes_tag(pb.EventOdds.BEST_FIELD_NUMBER)
 
 
@@ -60,19 +60,19 @@ async def get_odds(server: ServerContext, asked: Asked, context: Context) -> byt
         states = list(cached.sources.values())
         ages = AnswerAges(parts.delays, now)
     view = OddsView(cached, selection, now, server.wires, ages)
-    fields: list[bytes] = []
-    size = 0
+    # Of a request that comes once, there is nothing to remember.
+    again = asked.plain and bool(asked.reply)
+    events = ReplyEvents(view, asked.events, keep=again)
     stretches = Stretches()
     for entry in view.events():
         limit = parts.settings.suspect_below
-        best = _best_fields(view, entry, limit) if request.include_best else b""
-        payload = view.event_odds(entry, best)
-        fields += (_EVENTS, varint(len(payload)), payload)
-        size += len(payload) + 8
-        if size > MAX_REPLY_BYTES - _AROUND_BYTES:
+        events.add(entry, _best_fields(view, entry, limit) if request.include_best else b"")
+        if events.size > MAX_REPLY_BYTES - _AROUND_BYTES:
             raise _too_large()
-        await stretches.pause()
+        if stretches.over():
+            await stretches.pause()
     wires = server.wires
+    fields = events.fields()
     fields += [wires.source(state) for state in states if selection.takes_source(state.source)]
     cursor = server.own(*view.cached.cursor)
     fields.append(reply_end(cursor, view.cached.durable_revision))
@@ -81,7 +81,8 @@ async def get_odds(server: ServerContext, asked: Asked, context: Context) -> byt
     parcel = None if ages is None else ages.parcel(answered_s)
     if parcel is not None:
         server.deliveries.delivered(parcel, answered_s)
-    server.replies.keep(asked, stamp, now.wall, reply, parcel)
+    last = events.last_events(reply) if again else None
+    server.replies.keep(asked, stamp, now.wall, reply, parcel, last)
     return reply
 
 
@@ -95,6 +96,7 @@ def _too_large() -> Refused:
 
 async def _reach(server: ServerContext, cursor: pb.Cursor, context: Context) -> None:
     """Wait until the cache reaches a cursor. Raises Refused."""
+    await server.arrived(cursor)
     if server.verdict(cursor) == pb.INTENT_REASON_EPOCH_CHANGED:
         text = "min_cursor is not of this log: it will never be reached"
         raise refused(StatusCode.FAILED_PRECONDITION, text, "EPOCH_CHANGED")

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final, Protocol
 
 from odds_service.columns.arrow import arrow_schema, pyarrow
 from odds_service.columns.files import ParquetWriter
-from odds_service.columns.reading import ColumnReader
+from odds_service.columns.reading import ColumnReader, Page
 from odds_service.columns.schema import PRICES
 from odds_service.errors import SettingsError
 from odds_service.filters.selection import Selection
 from odds_service.serving.context import StreamingContext
 from odds_service.serving.errors import StatusCode, bad_request, refused
+from odds_service.serving.lagging import check_moved, patiently
 from odds_service.serving.parts import StoredRows
 from odds_service.serving.reading import MESSAGE_BYTES
 from odds_service.serving.server_context import ServerContext
@@ -60,8 +62,7 @@ async def send_columns(
     except SettingsError as error:
         raise refused(StatusCode.UNIMPLEMENTED, str(error), "NO_COLUMNS") from None
     while reached < upto:
-        async with server.replays:
-            page = await reader.next_page(upto)
+        page = await patiently(server, partial(_moved_on, reader, upto))
         revisions = await asyncio.to_thread(_distinct, page.batch["revision"])
         server.usage.changes += revisions
         pieces = await asyncio.to_thread(list, writer.pieces(page.batch, page.after, page.upto))
@@ -70,6 +71,13 @@ async def send_columns(
         reached = page.upto
     for piece in await asyncio.to_thread(list, writer.end(reached)):
         await _send(server, context, piece)
+
+
+async def _moved_on(reader: ColumnReader, upto: int) -> Page:
+    """Read the next page. Raises Behind."""
+    page = await reader.next_page(upto)
+    check_moved(page.after, page.upto)
+    return page
 
 
 async def _send(server: ServerContext, context: StreamingContext, piece: Piece) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from bisect import bisect_left
 from typing import Final
 
-from odds_service.delays import CONFIRMED_ANSWERED, Delays, Histogram, Parcel
+from odds_service.delays import CONFIRMED_ANSWERED, Delays, Parcel
 from odds_service.model.snapshot import EventSource, Reading
 from odds_service.status import DELAY_BUCKETS_S
 
@@ -55,7 +55,7 @@ class AnswerAges:
     def __init__(self, delays: Delays, now: Reading) -> None:
         self._delays = delays
         self._boot_s = now.boot_s
-        self._ages: dict[Histogram, tuple[list[int], list[float]]] = {}
+        self._ages: dict[tuple[str, str], tuple[list[int], list[float]]] = {}  # by source and tier
 
     def add(self, carried: EventSource | None, confirmed_boot_s: float, bookmakers: int) -> None:
         """Count odds of an event that were confirmed at once.
@@ -69,11 +69,11 @@ class AnswerAges:
             return
         age_s = max(0.0, self._boot_s - confirmed_boot_s)
         bucket = bisect_left(DELAY_BUCKETS_S, age_s)
-        histogram = self._delays.of(carried.source, carried.tier).stages[CONFIRMED_ANSWERED]
-        held = self._ages.get(histogram)
+        place = carried.source, carried.tier
+        held = self._ages.get(place)
         if held is None:
             buckets = len(DELAY_BUCKETS_S) + 1
-            held = self._ages[histogram] = [0] * buckets, [0.0] * buckets
+            held = self._ages[place] = [0] * buckets, [0.0] * buckets
         times, ages_s = held
         times[bucket] += bookmakers
         ages_s[bucket] += bookmakers * age_s
@@ -83,9 +83,10 @@ class AnswerAges:
 
         The ages in one bucket count as their mean.
         """
+        delays = self._delays
         shares = [
-            (histogram, now_s - age_s / count, count)
-            for histogram, (times, ages_s) in self._ages.items()
+            (delays.of(*place).stages[CONFIRMED_ANSWERED], now_s - age_s / count, count)
+            for place, (times, ages_s) in self._ages.items()
             for count, age_s in zip(times, ages_s, strict=True)
             if count
         ]

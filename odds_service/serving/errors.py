@@ -20,6 +20,7 @@ from odds_service.errors import (
     StorageError,
     StorageUnavailable,
     UnknownEvent,
+    UpstreamAway,
 )
 
 DOMAIN: Final = "odds.v1"  # the domain in ErrorInfo
@@ -127,6 +128,8 @@ def as_refusal(error: Exception) -> Refused:
             )  # fmt: skip
         case StorageUnavailable():
             return unavailable("the database does not answer", "STORAGE_UNAVAILABLE")
+        case UpstreamAway():
+            return unavailable(str(error), "UPSTREAM_AWAY")
         case SourceError():
             retry_s = error.retry_after_s or _RETRY_S
             return unavailable(str(error), "SOURCE_FAILED", retry_s, kind=error.kind)

@@ -17,7 +17,7 @@ from odds_service.cache import OddsCache
 from odds_service.feed import ChangeFeed
 from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.change import EventChange, SourceChange
-from odds_service.model.overround import Standing
+from odds_service.model.overround import Standing, standing_terms
 from odds_service.model.snapshot import BookmakerKey, EventOdds, Reading
 from odds_service.model.source import SourceState
 from odds_service.serving.odds import OddsView, as_seen
@@ -110,7 +110,7 @@ class FreshnessLog:
         cached = self._cache.view(selection.event_ids)
         view = OddsView(cached, selection, self._now(), self._wires)
         number = self.number + 1
-        same_sources = _standings(cached.sources) == _standings(self._sources)
+        same_sources = standing_terms(cached.sources) == standing_terms(self._sources)
         events: dict[str, _Seen] = {}
         moved: list[_Place] = []
         stretches = Stretches()
@@ -165,11 +165,6 @@ class FreshnessLog:
         if self._encoded[0] != newest.number:  # encode once, as most streams are sent the same
             self._encoded = newest.number, await _encoded(places, self._events)
         return self._encoded[1]
-
-
-def _standings(sources: Mapping[str, SourceState]) -> dict[str, tuple[object, ...]]:
-    """Return the properties of sources that determine staleness, besides the age of odds."""
-    return {name: (state.status, state.interval_s, state.paces) for name, state in sources.items()}
 
 
 async def _encoded(places: Iterable[_Place], events: Mapping[str, _Seen]) -> list[bytes]:
@@ -263,6 +258,10 @@ class FreshnessLogs:
         self._wires = wires
         self._now = now
         self._logs: WeakValueDictionary[Selection, FreshnessLog] = WeakValueDictionary()
+
+    def forget(self) -> None:
+        """Drop all looks, as when another log has replaced this one."""
+        self._logs.clear()
 
     def __len__(self) -> int:
         return len(self._logs)

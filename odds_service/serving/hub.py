@@ -8,7 +8,7 @@ nothing for them.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic  # the same clock as loop.time(), without its two extra calls
@@ -144,9 +144,10 @@ class Hub:
         self._waiting: dict[Selection | None, _Asleep] = {}
         self._sleeping: set[asyncio.Future[None]] = set()
         self.woken_head = feed.head_revision
-        self._told_head = -1  # used on the publishing thread only
+        self._told: tuple[int, str] = -1, ""  # used on the publishing thread only
+        self._woken_epoch = feed.epoch
         self._pending = False
-        self._ended = False
+        self._ended = False  # until `reopen`
         self._timer: asyncio.TimerHandle | None = None
         self._next_at = 0.0
         self._opened_at: deque[float] = deque([-RUSH_S] * RUSH_STREAMS, maxlen=RUSH_STREAMS)
@@ -180,6 +181,18 @@ class Hub:
         self._ended = True
         self._fan_out()
 
+    def reopen(self) -> None:
+        """Let streams begin again after `end`, at what may be another log."""
+        self._ended = False
+        self.woken_head, self._woken_epoch = self.feed.head_revision, self.feed.epoch
+
+    def give_up(self) -> None:
+        """Cancel the streams that are left, as if their readers had stalled."""
+        for subscriber in self.subscribers:
+            if subscriber.task is not None:
+                subscriber.given_up = True
+                subscriber.task.cancel()
+
     async def emptied(self, until: float) -> None:
         """Wait until no stream is left, or until loop time `until`."""
         while self.subscribers and (left_s := until - monotonic()) > 0:
@@ -187,15 +200,15 @@ class Hub:
             await asyncio.wait(tasks, timeout=left_s)
 
     def _published(self) -> None:
-        """Schedule a wake-up for a new head; runs on the publishing thread.
+        """Schedule a wake-up for a new head or epoch; runs on the publishing thread.
 
         A new durable revision alone wakes no stream, since heartbeats and changes carry it.
         """
-        head = self.feed.head_revision
-        if self._pending or (head == self._told_head and not self.feed.closed):
+        told = self.feed.head_revision, self.feed.epoch
+        if self._pending or (told == self._told and not self.feed.closed):
             return
         self._pending = True
-        self._told_head = head
+        self._told = told
         try:
             self._loop.call_soon_threadsafe(self._on_wake)
         except RuntimeError:
@@ -212,11 +225,14 @@ class Hub:
             self._timer = self._loop.call_at(self._next_at, self._fan_out)
 
     def _news(self) -> bool:
-        return self.feed.head_revision != self.woken_head or self.closed
+        feed = self.feed
+        moved = feed.head_revision != self.woken_head or feed.epoch != self._woken_epoch
+        return moved or self.closed
 
     def _fan_out(self) -> None:
         self._timer = None
         after, self.woken_head = self.woken_head, self.feed.head_revision
+        self._woken_epoch = self.feed.epoch
         resumed, streams = self._concerned(after)
         self._next_at = monotonic() + self.pace_s(streams)
         self.wake_ups += 1
@@ -304,10 +320,18 @@ class Hub:
 
     async def reached(self, revision: int, timeout_s: float) -> bool:
         """Wait until the head reaches a revision; return False on a time-out or at the stop."""
+        return await self.until(lambda: self.feed.head_revision >= revision, timeout_s)
+
+    async def until(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until something holds that a new head or epoch can bring about.
+
+        Returns:
+            False on a time-out or at the stop.
+        """
         until = monotonic() + timeout_s
         waiter = Waiter()
         try:
-            while self.feed.head_revision < revision:
+            while not holds():
                 if monotonic() >= until or self.closed:
                     return False
                 await self.wait(waiter, self.feed.head_revision, until)

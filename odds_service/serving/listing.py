@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -13,10 +14,12 @@ from odds_service.model.overround import Standing
 from odds_service.model.snapshot import EventOdds, as_last_seen
 from odds_service.serving.context import Context
 from odds_service.serving.errors import Refused, bad_request
+from odds_service.serving.lagging import check_moved, patiently
 from odds_service.serving.odds import OddsView
 from odds_service.serving.page_tokens import foreign, read, written
+from odds_service.serving.parts import History
 from odds_service.serving.server_context import ServerContext
-from odds_service.store import HistoryFilter
+from odds_service.store import HistoryFilter, HistoryPage
 from odds_service.wire.encode import event_message
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import timestamp
@@ -124,18 +127,25 @@ async def _event_changes(server: ServerContext, after: int) -> AsyncIterator[Eve
         elif store is None:
             raise BelowFloor(feed.oldest_revision - 1)
         else:
-            async with server.replays:
-                upto = feed.oldest_revision - 1
-                page = await server.ask(
-                    store.history_page, after, upto, _STORED_CHANGES, _OF_EVENTS
-                )
-                oldest = await server.ask(store.oldest_revision)
-            if oldest > after + 1:
-                raise BelowFloor(oldest - 1)
+            page = await patiently(server, partial(_stored_page, server, store, after))
             found, after = page.changes, page.upto
         for change in found:
             if isinstance(change, EventChange) and change.revision > begin:
                 yield change
+
+
+async def _stored_page(server: ServerContext, store: History, after: int) -> HistoryPage:
+    """Return a page of stored event changes, which ends before memory begins.
+
+    Raises BelowFloor and Behind.
+    """
+    upto = server.parts.feed.oldest_revision - 1
+    page = await server.ask(store.history_page, after, upto, _STORED_CHANGES, _OF_EVENTS)
+    oldest = await server.ask(store.oldest_revision)
+    if oldest > after + 1:
+        raise BelowFloor(oldest - 1)
+    check_moved(after, page.upto)
+    return page
 
 
 def _listed(view: OddsView, entry: EventOdds) -> pb.ListedEvent:

@@ -1,21 +1,27 @@
 """Views of the cache as bytes: one GetOdds reply, or the bounded pieces of an image."""
 
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from datetime import datetime
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from odds_service.cache import CacheView
 from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market
-from odds_service.model.overround import Standing, standing
+from odds_service.model.overround import Standing, judged
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, Reading, as_last_seen
 from odds_service.serving.deliveries import AnswerAges
 from odds_service.wire.encode import (
     Wires,
+    bookmaker_beginning,
     bookmaker_field,
     bookmaker_head,
+    chosen_wire,
     event_field,
     join_markets,
+    look_fields,
     market_wire,
     markets_wire,
     match_message,
@@ -25,6 +31,7 @@ from odds_service.wire.wire_fields import varint
 
 # A piece is encoded without a pause, which takes the loop about 10 ms at first and less later.
 IMAGE_PIECE_BYTES: Final = 256 * 1024
+NEVER_STORED: Final = 2**63  # above all revisions
 
 
 class Part(NamedTuple):
@@ -39,6 +46,28 @@ class Part(NamedTuple):
     payload: bytes
     markets: int
     first: bool
+
+
+class Look(Struct):
+    """Bookmakers of one event with equal times and the same standing, and so of one source.
+
+    Attributes:
+        odds: The first of them.
+        fields: Their times, encoded.
+        stale: Whether their odds are not live.
+        lasts_s: The seconds for which time alone does not change their standing.
+        bookmakers: Their number.
+        stored: The newest snapshot that is stored; 0 without one.
+        unstored: The oldest snapshot that is not.
+    """
+
+    odds: BookmakerOdds
+    fields: bytes
+    stale: bool
+    lasts_s: float
+    bookmakers: int = 0
+    stored: int = 0
+    unstored: int = NEVER_STORED
 
 
 class OddsView:
@@ -56,10 +85,11 @@ class OddsView:
         ages: AnswerAges | None = None,
     ) -> None:
         self.cached = cached
-        self._ages = ages
+        self.ages = ages
         self.now = now
         self._selection = selection
         self._hides = selection.hides
+        self._takes_all = selection.bookmakers is None and selection.sources is None
         self._wires = wires
 
     def events(self) -> list[EventOdds]:
@@ -71,14 +101,17 @@ class OddsView:
             if self._selection is EVERYTHING
             else [entry for entry in entries if takes(entry.event)]
         )
-        chosen.sort(key=lambda entry: (entry.event.start_time, entry.event.id))
+        if len(chosen) > 1:
+            chosen.sort(key=_by_start)
         return chosen
 
     def bookmakers(self, entry: EventOdds) -> Iterator[BookmakerOdds]:
         """Yield the selected bookmakers of an event, by source and name."""
-        for key in sorted(entry.bookmakers):
-            if self._selection.takes_bookmaker(*key):
-                yield entry.bookmakers[key]
+        held = entry.bookmakers
+        if self._takes_all:
+            return map(held.__getitem__, sorted(held))
+        takes = self._selection.takes_bookmaker
+        return (held[key] for key in sorted(held) if takes(*key))
 
     def markets_of(self, odds: BookmakerOdds) -> Iterable[Market]:
         """Return the selected markets of a selected bookmaker."""
@@ -106,17 +139,27 @@ class OddsView:
 
     def standing(self, odds: BookmakerOdds) -> Standing:
         """Return the standing of a bookmaker's odds at `now`."""
+        return self._judged(odds)[0]
+
+    def _judged(self, odds: BookmakerOdds) -> tuple[Standing, float]:
         event = self.cached.events[odds.event_id].event
         start_time = event.start_time
         if event.told.get(odds.source) is EventStatus.IN_PLAY:
             # It is fetched as often as after its start.
             start_time = min(start_time, self.now.wall)
-        return standing(odds, self.cached.sources.get(odds.source), self.now, start_time)
+        return judged(odds, self.cached.sources.get(odds.source), self.now, start_time)
 
-    def event_odds(self, entry: EventOdds, best: bytes = b"") -> bytes:
-        """Return a whole selected event as bytes, without tag and length."""
-        fields = [field for field, _ in self._bookmaker_fields(entry)]
-        return b"".join((self._event(entry), *fields, best))
+    def event_fields(self, entry: EventOdds, looks: list[Look]) -> list[bytes]:
+        """Return a whole selected event as the fields of an EventOdds, in pieces to be joined.
+
+        Args:
+            entry: The event.
+            looks: Receives the looks at its selected bookmakers.
+        """
+        fields = [self._event(entry)]
+        for _, head, markets, _ in self._bookmakers(entry, looks):
+            fields += (bookmaker_beginning(head, markets), markets)
+        return fields
 
     def _event(self, entry: EventOdds) -> bytes:
         """Return an event without the names that the caller may not see, as a field."""
@@ -142,39 +185,64 @@ class OddsView:
             markets += count
         yield Part(b"".join(fields), markets, first)
 
-    def _bookmaker_fields(
-        self, entry: EventOdds, limit_bytes: int | None = None
-    ) -> Iterator[tuple[bytes, int]]:
-        # The bookmakers of one pull follow each other, so their ages are counted at once.
-        source, confirmed_s, alike = "", 0.0, 0
-        for odds in self.bookmakers(entry):
-            if self._selection.markets is None:
-                chosen: Collection[Market] = odds.markets.values()
-                markets = markets_wire(odds)
-            else:
-                chosen = list(self._selection.markets_of(odds))
-                if not chosen:
-                    continue
-                markets = join_markets(chosen)
-            seen = as_seen(odds, chosen)
-            if seen.confirmed_boot_s == confirmed_s and seen.source == source:
-                alike += 1
-            else:
-                self._count(entry, source, confirmed_s, alike)
-                source, confirmed_s, alike = seen.source, seen.confirmed_boot_s, 1
-            stale = self.standing(seen) is not Standing.LIVE
-            head = bookmaker_head(seen, self.cached.durable_revision, stale)
-            if limit_bytes is None or len(markets) <= limit_bytes:
-                yield bookmaker_field(head, markets), len(chosen)
+    def _bookmaker_fields(self, entry: EventOdds, limit_bytes: int) -> Iterator[tuple[bytes, int]]:
+        """Yield the selected bookmakers as fields of about `limit_bytes`, with their markets."""
+        looks: list[Look] = []
+        for odds, head, markets, count in self._bookmakers(entry, looks):
+            if len(markets) <= limit_bytes:
+                yield bookmaker_field(head, markets), count
                 continue
-            for some in _groups(chosen, limit_bytes):
+            for some in _groups(self._selection.markets_of(odds), limit_bytes):
                 yield bookmaker_field(head, join_markets(some)), len(some)
-        self._count(entry, source, confirmed_s, alike)
 
-    def _count(self, entry: EventOdds, source: str, confirmed_s: float, times: int) -> None:
-        """Count the ages of odds of one source that were confirmed at one time."""
-        if times and self._ages is not None:
-            self._ages.add(entry.sources.get(source), confirmed_s, times)
+    def _bookmakers(
+        self, entry: EventOdds, looks: list[Look]
+    ) -> Iterator[tuple[BookmakerOdds, bytes, bytes, int]]:
+        """Yield each selected bookmaker: odds, head, markets as bytes, and their number."""
+        types = self._selection.markets
+        durable = self.cached.durable_revision
+        look: Look | None = None
+        for odds in self.bookmakers(entry):
+            if types is None:
+                markets, count = markets_wire(odds), len(odds.markets)
+            else:
+                markets, count = chosen_wire(odds, types)
+                if not count:
+                    continue
+            seen = as_seen(odds, self._selection.markets_of(odds)) if odds.lagging else odds
+            # The bookmakers of one pull follow each other, and are judged and counted at once.
+            if look is None or not _seen_together(seen, look.odds):
+                stands, lasts_s = self._judged(seen)
+                look = Look(seen, look_fields(seen), stands is not Standing.LIVE, lasts_s)
+                looks.append(look)
+            look.bookmakers += 1
+            snapshot_id = seen.snapshot_id
+            if snapshot_id > durable:
+                look.unstored = min(look.unstored, snapshot_id)
+            elif snapshot_id > look.stored:
+                look.stored = snapshot_id
+            yield odds, bookmaker_head(seen, durable, look.stale, look.fields), markets, count
+        if self.ages is not None:
+            for each in looks:
+                first = each.odds
+                carried = entry.sources.get(first.source)
+                self.ages.add(carried, first.confirmed_boot_s, each.bookmakers)
+
+
+def _by_start(entry: EventOdds) -> tuple[datetime, str]:
+    event = entry.event
+    return event.start_time, event.id
+
+
+def _seen_together(one: BookmakerOdds, other: BookmakerOdds) -> bool:
+    """Return whether two bookmakers of one event have equal times and the same standing."""
+    return (
+        one.confirmed_boot_s == other.confirmed_boot_s
+        and one.source == other.source
+        and one.confirmed_at == other.confirmed_at
+        and one.observed_at == other.observed_at
+        and one.doubted is other.doubted
+    )
 
 
 def as_seen(odds: BookmakerOdds, chosen: Iterable[Market]) -> BookmakerOdds:

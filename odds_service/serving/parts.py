@@ -22,6 +22,7 @@ from odds_service.model.source import SourceState
 from odds_service.status import ServiceStatus, UnmappedReport
 from odds_service.store import (
     ClosingOdds,
+    Extent,
     HistoryFilter,
     HistoryPage,
     LogRows,
@@ -62,6 +63,15 @@ class StoredRows(Protocol):
 
     async def event_texts(self, event_ids: Sequence[str], revision: int) -> dict[str, str]:
         """Return events as JSON text, as of a revision."""
+        ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A store that tells the extent of its log; the function runs under Trio."""
+
+    async def extent(self) -> Extent:
+        """Return the revisions that it holds."""
         ...
 
 
@@ -157,13 +167,16 @@ class ServingParts(Struct, frozen=True, kw_only=True):
             UNIMPLEMENTED.
         store: The stored log. Without it, calls that read history answer UNIMPLEMENTED, and a
             reader that memory cannot serve gets an image.
-        epochs: Each epoch with its first revision, in order, the present one last; empty if only
-            the feed's own epoch is known.
         now: The wall clock.
         clocks: Reads all clocks; None to use `now` alone.
         delays: Receives the delays of what is sent.
         market_types: The types of the market table, in its order.
         unmapped: Returns the markets that no table maps; called in the Trio thread.
+        behind_wait_s: The longest wait, in seconds, of a call for a place in the log that only
+            other nodes have reached so far.
+        settled: Returns the time up to which the log is complete here; called in the Trio thread.
+            None for `now`.
+        watch_elsewhere: The reason for refusing streams of changes; empty if there is none.
     """
 
     cache: OddsCache
@@ -175,12 +188,14 @@ class ServingParts(Struct, frozen=True, kw_only=True):
     reload: Callable[[], Awaitable[Reloaded]] | None = None
     guard: Guard | None = None
     store: History | None = None
-    epochs: Sequence[tuple[str, int]] = ()
     now: Callable[[], datetime] = utc_now
     clocks: Callable[[], Reading] | None = None
     delays: Delays = field(default_factory=Delays)
     market_types: Sequence[MarketType] = ()
     unmapped: Callable[[], Sequence[UnmappedReport]] = tuple
+    behind_wait_s: float = 0.0
+    settled: Callable[[], datetime] | None = None
+    watch_elsewhere: str = ""
 
     def reading(self) -> Reading:
         """Read the clocks, or the wall clock alone if there is no other."""

@@ -10,6 +10,7 @@ from odds_service.model.event import Event
 from odds_service.model.snapshot import Reading
 from odds_service.model.source import SourceState
 from odds_service.serving.as_of import judged
+from odds_service.serving.lagging import wait_for_revision
 from odds_service.serving.odds import ImagePiece, OddsView, image_pieces
 from odds_service.serving.parts import OddsAsOf, Past
 from odds_service.serving.server_context import ServerContext
@@ -44,7 +45,8 @@ class PastImage:
         self._states: list[SourceState] = []
 
     async def begin(self) -> None:
-        """Read the states of the sources. Raises BelowFloor."""
+        """Read the states of the sources. Raises BelowFloor and Behind."""
+        await wait_for_revision(self._server, self._revision)
         at = (await self._odds_of([_NOBODY])).at or self._server.parts.now()
         ask = self._server.ask
         self._states = list(await ask(self._store.sources_at, self._revision, at))

@@ -219,6 +219,7 @@ class LogReader:
     """
 
     def __init__(self, cache: OddsCache, feed: ChangeFeed, delays: Delays | None = None) -> None:
+        self._cache = cache
         self._feed = feed
         self._delays = Delays() if delays is None else delays
         self._log = MemoryLog(cache, feed)
@@ -226,6 +227,13 @@ class LogReader:
         self._folding: WeakValueDictionary[_PieceKey, asyncio.Lock] = WeakValueDictionary()
         self._remembered_bytes = 0
         self.pieces_made = 0
+
+    def forget(self) -> None:
+        """Drop all that was read, as when another log has replaced this one."""
+        self._log = MemoryLog(self._cache, self._feed)
+        self._pieces.clear()
+        self._folding.clear()
+        self._remembered_bytes = 0
 
     def read(self, selection: Selection, revision: int) -> Piece:
         """Return the next piece after a revision; at the head, an empty piece.

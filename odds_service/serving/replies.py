@@ -11,6 +11,7 @@ from odds_service.cache import OddsCache
 from odds_service.delays import Parcel
 from odds_service.feed import ChangeFeed
 from odds_service.filters.selection import Selection
+from odds_service.serving.reply_events import LastEvents
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 
 # A kept reply is at most this old; any change invalidates it at once.
@@ -18,6 +19,7 @@ KEPT: Final = timedelta(seconds=0.5)
 MOST_REQUESTS: Final = 1_000
 MOST_REQUEST_BYTES: Final = 1_024  # longer ones name hundreds of events and are rarely repeated
 MOST_REPLY_BYTES: Final = 32 * 2**20  # 32 MiB of all replies together
+_PLACE_BYTES: Final = 600  # of an event's place in a reply
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -33,6 +35,7 @@ class Asked(Struct, eq=False):
     Attributes:
         plain: Whether the reply depends only on the selection, the cache and the durable revision.
         ages: The ages of the odds in the reply, to be counted at each answer.
+        events: The events of the reply, for the next one; None of the first reply.
     """
 
     key: AskedKey
@@ -43,6 +46,13 @@ class Asked(Struct, eq=False):
     stamp: Stamp = (-1, -1)
     made_at: datetime = _NEVER
     ages: Parcel | None = None
+    events: LastEvents | None = None
+
+    @property
+    def kept_bytes(self) -> int:
+        """The approximate size of the reply and its events in memory."""
+        places = 0 if self.events is None else len(self.events.places)
+        return len(self.reply) + _PLACE_BYTES * places
 
 
 class Replies:
@@ -114,6 +124,7 @@ class Replies:
         made_at: datetime,
         reply: bytes,
         ages: Parcel | None = None,
+        events: LastEvents | None = None,
     ) -> None:
         """Remember a reply.
 
@@ -123,14 +134,17 @@ class Replies:
             made_at: The time at which its staleness was judged.
             reply: The message as bytes.
             ages: The ages of its odds.
+            events: Its events.
         """
         if not asked.plain or self._asked.get(asked.key) is not asked:
             return  # it depends on more, is too long, or was dropped meanwhile
-        self._bytes += len(reply) - len(asked.reply)
+        self._bytes -= asked.kept_bytes
         asked.reply, asked.stamp, asked.made_at, asked.ages = reply, stamp, made_at, ages
+        asked.events = events
+        self._bytes += asked.kept_bytes
         while self._bytes > MOST_REPLY_BYTES:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         _, dropped = self._asked.popitem(last=False)
-        self._bytes -= len(dropped.reply)
+        self._bytes -= dropped.kept_bytes

@@ -13,6 +13,7 @@ from odds_service.filters.selection import Selection
 from odds_service.filters.stored import filter_of
 from odds_service.model.change import ChangeKind, Reason
 from odds_service.serving import stored
+from odds_service.serving.lagging import check_moved, patiently
 from odds_service.serving.parts import History, StoredRows
 from odds_service.serving.reading import MESSAGE_BYTES
 from odds_service.serving.server_context import ServerContext
@@ -94,10 +95,15 @@ class RowFrames:
         """Read the next page, which may hold no frames; see StoredLog.next_page()."""
         after = self._after
         most = min(upto, after + stored.STRETCH_REVISIONS)
-        async with self._server.replays:
+
+        async def read() -> LogRows:
             found: LogRows = await self._server.ask(
                 self._store.log_rows, after, most, stored.PAGE_CHANGES, self._only
             )
+            check_moved(after, found.upto)
+            return found
+
+        found = await patiently(self._server, read)
         rows, reached = found.rows, found.upto
         if (
             rows

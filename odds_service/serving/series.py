@@ -16,6 +16,7 @@ from odds_service.model.overround import Quote, best_of_market
 from odds_service.model.price import BadPrice, canonical_line
 from odds_service.serving.context import Context
 from odds_service.serving.errors import StatusCode, bad_request, refused
+from odds_service.serving.lagging import wait_for_revision
 from odds_service.serving.parts import History, Past
 from odds_service.serving.selection import checked_time, checked_values
 from odds_service.serving.server_context import ServerContext
@@ -113,6 +114,7 @@ class _Reader:
         floor = await server.ask(self._history.oldest_revision) - 1
         after, at = floor, self._from
         if at is not None:
+            await wait_for_revision(server, server.parts.feed.durable_revision)
             try:
                 after = await server.ask(store.revision_at, at)
             except BelowFloor as error:

@@ -13,12 +13,12 @@ import structlog
 import trio
 
 from odds_service.certificates import Guard
+from odds_service.loop_thread import LoopThread
 from odds_service.serving.admission import Entrance, entrances
 from odds_service.serving.guard import Revocations
 from odds_service.serving.parts import ServingParts
 from odds_service.serving.server_context import ServerContext
 from odds_service.serving.table import SERVICER
-from odds_service.serving.thread import LoopThread
 from odds_service.status import RpcReport
 
 log = structlog.get_logger(__name__)
@@ -114,6 +114,17 @@ class Server:
         """Set the status that health checks report."""
         await self._thread.call(self._running.set_serving, serving)
 
+    async def end_streams(self, grace_s: float) -> None:
+        """End all streams with a closing message, and refuse new ones until `reopen_streams`.
+
+        Those that are left after `grace_s` are cancelled. Other calls go on.
+        """
+        await self._thread.call(self._running.end_streams, grace_s)
+
+    async def reopen_streams(self) -> None:
+        """Accept streams again; what was remembered of the log is forgotten."""
+        await self._thread.call(self._running.reopen_streams)
+
     def set_stalled(self, stalled: bool) -> None:
         """Report NOT_SERVING while the Trio thread stands. May be called from any thread."""
         loop = self._thread.loop
@@ -166,6 +177,17 @@ class _Running:
         for door in self._open:
             await door.show_ready()
 
+    async def end_streams(self, grace_s: float) -> None:
+        loop, hub = asyncio.get_running_loop(), self.room.context.hub
+        hub.end()
+        await hub.emptied(loop.time() + grace_s)
+        while hub.subscribers:
+            hub.give_up()
+            await hub.emptied(loop.time() + grace_s)
+
+    async def reopen_streams(self) -> None:  # noqa: ASYNC124  # runs on the loop
+        self.room.context.forget_log()
+
     async def stop(self, grace_s: float) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + grace_s
@@ -196,7 +218,7 @@ async def serve(
         SettingsError: A setting is wrong; raised before anything is served.
         Exception: The error that crashed the server's thread.
 
-    Cancellation: Takes up to thread.STOP_DEADLINE_S; streams end without a closing message.
+    Cancellation: Takes up to loop_thread.STOP_DEADLINE_S; streams end without a closing message.
     """
     guard = parts.guard or Guard(parts.settings)
     thread = LoopThread("serving")

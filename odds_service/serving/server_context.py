@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from odds_service.access import OWNER, Grant
 from odds_service.filters.selection import Selection
-from odds_service.model.cursor import Cursor, incomplete, mark_of, marked, plain_epoch
+from odds_service.model.cursor import Cursor, ends, incomplete, mark_of, marked, plain_epoch
 from odds_service.serving.deliveries import Deliveries
 from odds_service.serving.freshness import FreshnessLogs
 from odds_service.serving.hub import Hub
@@ -40,7 +40,6 @@ class ServerContext:
     Attributes:
         grant: The caller's access.
         usage: The caller's counts.
-        epoch: The epoch in the caller's cursors.
     """
 
     def __init__(self, parts: ServingParts, loop: asyncio.AbstractEventLoop) -> None:
@@ -56,12 +55,10 @@ class ServerContext:
         self.grant = OWNER
         self.usages: dict[str, Usage] = {}
         self.usage = self.usages.setdefault(OWNER.name, Usage(OWNER.name))
-        self.epoch = parts.feed.epoch
         self._mark = ""
         self.replies = Replies(parts.cache, parts.feed, self.selection, parts.now)
         self.replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self.meters: list[Meter] = []
-        self._epochs = list(parts.epochs) or [(parts.feed.epoch, 0)]
         self._selections: WeakValueDictionary[bytes, Selection] = WeakValueDictionary()
         self._seen_by: dict[Grant, ServerContext] = {OWNER: self}
 
@@ -73,9 +70,16 @@ class ServerContext:
             found.grant = grant
             found.usage = self.usages.setdefault(grant.name, Usage(grant.name))
             found._mark = grant.restriction.mark
-            found.epoch = marked(self.parts.feed.epoch, found._mark)
             self._seen_by[grant] = found
         return found
+
+    @property
+    def epoch(self) -> str:
+        """The epoch in the caller's cursors.
+
+        Read it after the revision of a cursor: a later epoch names an older place as well.
+        """
+        return marked(self.parts.feed.epoch, self._mark)
 
     def keep_grants(self, keeps: Callable[[Grant], bool]) -> None:
         """Forget the contexts of grants that no caller has any more; their counts remain."""
@@ -138,17 +142,38 @@ class ServerContext:
         epoch (later ones were lost in a crash) and not beyond the head. A cursor from inside an
         image is judged like any other.
         """
-        named = plain_epoch(cursor.epoch)
-        after = [first for _, first in self._epochs[1:]]
-        for place, (epoch, _) in enumerate(self._epochs):
-            if epoch != named:
-                continue
-            if place < len(after):
-                good = cursor.revision < after[place]
-                return pb.INTENT_REASON_RESUMED if good else pb.INTENT_REASON_EPOCH_CHANGED
-            ahead = cursor.revision > self.parts.feed.head_revision
+        feed = self.parts.feed
+        epochs, head = feed.epochs, feed.head_revision
+        lasts = ends(epochs)
+        last = lasts.get(plain_epoch(cursor.epoch), -1)
+        if last is None:
+            ahead = cursor.revision > head
             return pb.INTENT_REASON_AHEAD_OF_SERVER if ahead else pb.INTENT_REASON_RESUMED
-        return pb.INTENT_REASON_EPOCH_CHANGED
+        good = cursor.revision <= last
+        return pb.INTENT_REASON_RESUMED if good else pb.INTENT_REASON_EPOCH_CHANGED
+
+    async def arrived(self, cursor: pb.Cursor) -> None:
+        """Wait for a place that only other nodes have reached, for `behind_wait_s` at most.
+
+        That is a revision ahead of this node, or an epoch that it does not know.
+        """
+        wait_s = self.parts.behind_wait_s
+        if wait_s:
+            await self.hub.until(lambda: not self._may_arrive(cursor), wait_s)
+
+    def _may_arrive(self, cursor: pb.Cursor) -> bool:
+        known = plain_epoch(cursor.epoch) in dict(self.parts.feed.epochs)
+        return not known or self.verdict(cursor) == pb.INTENT_REASON_AHEAD_OF_SERVER
+
+    def forget_log(self) -> None:
+        """Forget all that was made of the log, which another one has replaced; no stream is open.
+
+        Streams may begin again afterwards.
+        """
+        self.reader.forget()
+        self.windows.forget()
+        self.freshness.forget()
+        self.hub.reopen()
 
     def cursor(self, revision: int, *, whole: bool = True) -> pb.Cursor:
         """Return a cursor to resume at, in the present epoch.

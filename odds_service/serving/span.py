@@ -5,6 +5,7 @@ from typing import Final
 
 from odds_service.errors import BelowFloor
 from odds_service.serving.errors import Refused, StatusCode, refused, unavailable
+from odds_service.serving.lagging import wait_for_revision
 from odds_service.serving.parts import History, Past
 from odds_service.serving.selection import checked_time
 from odds_service.serving.server_context import ServerContext
@@ -60,6 +61,7 @@ async def _last_before(
     at = checked_time(field, getattr(request, field))
     if not isinstance(store, Past):
         raise refused(StatusCode.UNIMPLEMENTED, "history by time is not kept here", "NO_PAST")
+    await wait_for_revision(server, server.parts.feed.durable_revision)
     before = at if at == _FIRST else at - _INSTANT
     return await server.ask(store.revision_at, before)
 

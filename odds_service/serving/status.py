@@ -13,6 +13,7 @@ from odds_service.serving.context import Context
 from odds_service.serving.hub import Subscriber
 from odds_service.serving.server_context import ServerContext
 from odds_service.status import (
+    BusReport,
     ClockReport,
     DelayReport,
     LoopReport,
@@ -79,6 +80,7 @@ async def get_status(
         loop=_loop(service.loop),
         log_lines_lost=service.log_lines_lost,
         usage=_usage(server) if server.grant.admin else (),
+        node=_node(service.bus, names=server.grant.admin),
     ).SerializeToString()
 
 
@@ -129,6 +131,31 @@ def _loop(loop: LoopReport) -> pb.LoopStatus:
         last_at=None if loop.last_at is None else timestamp(loop.last_at),
         pauses=loop.pauses,
         paused_s=loop.paused_s,
+    )
+
+
+def _node(bus: BusReport | None, *, names: bool) -> pb.NodeStatus | None:
+    """Return the node's side of the bus; with `names` of hosts, and texts that may hold some."""
+    if bus is None:
+        return None
+    return pb.NodeStatus(
+        role=bus.role,
+        state=bus.state,
+        reason=bus.reason if names else "",
+        messages=bus.messages,
+        pending_changes=bus.pending_changes,
+        capacity=bus.capacity,
+        acknowledged=bus.acknowledged,
+        ack_total_s=bus.ack_total_s,
+        tails_rewritten=bus.tails_rewritten,
+        sequence=bus.sequence,
+        sequence_lag=bus.sequence_lag,
+        lag_s=bus.lag_s,
+        clock_ahead_s=bus.clock_ahead_s,
+        rebuilds=bus.rebuilds,
+        upstream=bus.upstream if names else "",
+        upstream_age_s=bus.upstream_age_s,
+        fenced=bus.fenced,
     )
 
 

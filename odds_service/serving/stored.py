@@ -4,7 +4,8 @@ GetHistory reads it directly, a stream through rpc.stored_stretch.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
 
 from odds_service.errors import BelowFloor
 from odds_service.filters.filtering import Captured, Place, Selected, select
@@ -13,6 +14,7 @@ from odds_service.filters.stored import filter_of
 from odds_service.model.change import Change, ChangeKind, EventChange, Reason
 from odds_service.model.event import Event
 from odds_service.serving.errors import StatusCode, refused
+from odds_service.serving.lagging import Behind, check_moved, patiently
 from odds_service.serving.parts import History, Past
 from odds_service.serving.server_context import ServerContext
 from odds_service.store import HistoryFilter, HistoryPage
@@ -24,6 +26,10 @@ STRETCH_REVISIONS: Final = 100_000
 _FEW_EVENTS: Final = 1_000  # up to so many ids, looking them up is faster than reading all
 _NOBODY: Final = frozenset({""})  # no event has this id
 _EVENTS_ONLY: Final = HistoryFilter(of_markets=False, ended=False)
+
+
+# (event id, revision of the move) -> its markets
+_MarketsOfMoves: TypeAlias = dict[tuple[str, int], dict[Place, Captured]]
 
 
 class StoredPage(NamedTuple):
@@ -59,8 +65,7 @@ class StoredLog:
         Raises:
             BelowFloor: Retention has overtaken the reader.
         """
-        async with self._server.replays:
-            await self._begin()
+        await patiently(self._server, self._begin)
         return dict(self._events)
 
     async def next_page(self, upto: int) -> StoredPage:
@@ -74,12 +79,9 @@ class StoredLog:
 
         Raises:
             BelowFloor: Retention has overtaken the reader.
+            Behind: The database lags, and a wait did not help.
         """
-        async with self._server.replays:
-            if not self._begun:
-                await self._begin()
-            page = await self._read(self._after, upto, self._only)
-            markets = await self._markets_of_moves(page.changes)
+        page, markets = await patiently(self._server, partial(self._read_on, upto))
         changes = page.changes
         reached = page.upto
         if changes and _begins_a_move(changes[-1]):
@@ -93,6 +95,14 @@ class StoredLog:
             _keep_up(self._events, changes)
         self._after = reached
         return StoredPage(selected, [r for r in page.unstored if r <= reached], reached)
+
+    async def _read_on(self, upto: int) -> tuple[HistoryPage, "_MarketsOfMoves"]:
+        """Read the next page, with the markets of events that enter or leave the filter."""
+        if not self._begun:
+            await self._begin()
+        page = await self._read(self._after, upto, self._only)
+        check_moved(self._after, page.upto)
+        return page, await self._markets_of_moves(page.changes)
 
     async def _read(self, after: int, upto: int, only: HistoryFilter) -> HistoryPage:
         upto = min(upto, after + STRETCH_REVISIONS)
@@ -134,10 +144,14 @@ class StoredLog:
             changes: Sequence[Change]
             if after < durable:
                 page = await self._read(after, durable, _EVENTS_ONLY)
-                changes, after = page.changes, page.upto
+                changes, moved, after = page.changes, page.upto > after, page.upto
             else:
+                changes, moved = (), False
+            if not moved:
                 batches = feed.read_after(after, PAGE_CHANGES)
                 if batches is None:
+                    if after < durable:
+                        raise Behind(after)
                     continue  # it became durable in the meantime
                 changes = [change for batch in batches for change in batch.changes]
                 after = changes[-1].revision
@@ -145,12 +159,10 @@ class StoredLog:
                 if isinstance(change, EventChange):
                     yield change
 
-    async def _markets_of_moves(
-        self, changes: Sequence[Change]
-    ) -> dict[tuple[str, int], dict[Place, Captured]]:
+    async def _markets_of_moves(self, changes: Sequence[Change]) -> "_MarketsOfMoves":
         """Return the markets of events that enter or leave the filter, as of these changes."""
         takes = self._selection.takes_event
-        found: dict[tuple[str, int], dict[Place, Captured]] = {}
+        found: _MarketsOfMoves = {}
         if not self._selection.by_event:
             return found
         for change in changes:

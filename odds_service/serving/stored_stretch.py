@@ -3,6 +3,7 @@
 from odds_service.errors import BelowFloor
 from odds_service.filters.filtering import Selected
 from odds_service.filters.selection import EVERYTHING, Selection
+from odds_service.serving.lagging import Behind
 from odds_service.serving.parts import History
 from odds_service.serving.server_context import ServerContext
 from odds_service.serving.stored import StoredLog
@@ -67,7 +68,8 @@ class StoredStretch:
             The selected changes of the page, and its last revision.
 
         Raises:
-            HistoryGap: The changes are no longer kept, or one of them could not be stored.
+            HistoryGap: The changes are no longer kept, or one of them could not be stored, or the
+                database lags for too long.
         """
         if self._revision == self._upto:  # read the newly durable changes as a new log
             self._upto = self._server.parts.feed.durable_revision
@@ -76,6 +78,8 @@ class StoredStretch:
             page = await self._log.next_page(self._upto)
         except BelowFloor:
             raise HistoryGap(IntentReason.TOO_OLD) from None
+        except Behind:
+            raise HistoryGap(IntentReason.HISTORY_GAP) from None
         count = page.reached - self._revision
         if page.unstored or (self._selection is EVERYTHING and len(page.selected) != count):
             raise HistoryGap(IntentReason.HISTORY_GAP)

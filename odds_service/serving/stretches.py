@@ -14,9 +14,13 @@ class Stretches:
         self._loop = asyncio.get_running_loop()
         self._yield_at = self._loop.time() + STRETCH_S
 
+    def over(self) -> bool:
+        """Return whether pause() would let others run."""
+        return self._loop.time() > self._yield_at
+
     async def pause(self) -> None:
         """Let others run if the stretch is over; else return at once."""
-        if self._loop.time() > self._yield_at:
+        if self.over():
             await asyncio.sleep(0)
             self._yield_at = self._loop.time() + STRETCH_S
 

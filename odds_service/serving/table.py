@@ -33,6 +33,12 @@ async def watch_changes(
     """Stream changes; see serving.watch."""
     options = watch_options(server, request)
     parts = server.parts
+    if parts.watch_elsewhere:
+        raise unavailable(parts.watch_elsewhere, "WATCH_ELSEWHERE")
+    if request.HasField("resume"):
+        await server.arrived(request.resume)
+    if server.hub.closed:
+        raise unavailable("the server is stopping; resume at the last cursor", "SERVER_STOPPING")
     head = parts.feed.head_revision
     subscriber = Subscriber(context.peer(), parts.now(), head, options.selection)
     try:

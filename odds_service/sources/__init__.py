@@ -5,6 +5,7 @@ changes one is announced in the changelog one minor release ahead. The submodule
 promise. docs/sources.md shows a plug-in and lists the names by use.
 """
 
+from odds_service.decoding import JsonDecoder
 from odds_service.errors import SettingsError, SourceError
 from odds_service.model.asks import Asks, Form
 from odds_service.model.event import EventStatus
@@ -63,6 +64,7 @@ __all__ = [
     "Form",
     "HttpFetcher",
     "HttpSettings",
+    "JsonDecoder",
     "Look",
     "MarketKey",
     "MarketStatus",

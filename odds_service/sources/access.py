@@ -10,7 +10,7 @@ from typing import Final, Protocol, runtime_checkable
 from msgspec import Struct
 
 from odds_service.errors import SourceError
-from odds_service.sources.base import Pace, Source
+from odds_service.sources.base import OpenSource, Pace
 from odds_service.sources.breaker import Breaker
 from odds_service.sources.budget import Budget
 from odds_service.sources.failures import CIRCUIT_OPEN, TROUBLE, Failure, failure_of, waiting_s
@@ -18,6 +18,7 @@ from odds_service.sources.failures import CIRCUIT_OPEN, TROUBLE, Failure, failur
 MAX_RETRY_WAIT_S: Final = 30.0  # a longer Retry-After is left to the next pull
 MAX_BACKOFF: Final = 8.0  # longest pause of a failing pull, in intervals
 _DISCOVERY_RETRY_S: Final = 10.0
+_MOST_DOUBLINGS: Final = 64
 
 
 class AccessPolicy(Struct, frozen=True, kw_only=True):
@@ -127,8 +128,17 @@ class Access:
             if failure.kind == CIRCUIT_OPEN:  # the breaker must let its trial pass
                 self._budget.hold(now + failure.wait_s)
             else:
-                self._hold(now + failure.wait_s)
+                self.hold(now + failure.wait_s)
         return failure
+
+    def held_s(self, now: float) -> float:
+        """Return the seconds for which a Retry-After still blocks all pulls and requests."""
+        return max(0.0, self._budget.held_until - now)
+
+    def hold(self, until: float) -> None:
+        """Block all pulls and requests until a time."""
+        self._budget.hold(until)
+        self._breaker.hold(until)
 
     def moved(self, now: float, day_offset_s: float, slept_s: float) -> None:
         """Adjust to a jump of the wall clock or a sleep of the machine; see Budget.moved."""
@@ -158,7 +168,7 @@ class Access:
         self._breaker.failed(now, error)
         wait_s = waiting_s(error.retry_after_s, self.most_wait_s)
         if wait_s is not None and error.kind in TROUBLE:
-            self._hold(now + wait_s)
+            self.hold(now + wait_s)
 
     def given_up(self) -> None:
         """Forget a cancelled request; it tells nothing about the server."""
@@ -172,11 +182,6 @@ class Access:
             return True
         return error.retry_after_s if error.retry_after_s <= MAX_RETRY_WAIT_S else False
 
-    def _hold(self, until: float) -> None:
-        """Block all pulls and requests until a time."""
-        self._budget.hold(until)
-        self._breaker.hold(until)
-
 
 @runtime_checkable
 class SharesAccess(Protocol):
@@ -185,7 +190,7 @@ class SharesAccess(Protocol):
     access: Access
 
 
-def access_of(source: Source) -> Access:
+def access_of(source: OpenSource) -> Access:
     """Return the policy that a source shares, or a new one that only counts its pulls."""
     return source.access if isinstance(source, SharesAccess) else Access()
 
@@ -195,9 +200,15 @@ def holds_all(error: SourceError) -> bool:
     return error.retry_after_s is not None
 
 
-def backoff(failures: int) -> float:
-    """Return the pause of a pull after failures in a row, as a multiple of its interval."""
-    return min(2.0 ** max(failures - 1, 0), MAX_BACKOFF)
+def backoff(failures: int, most: float = MAX_BACKOFF) -> float:
+    """Return the pause after failures in a row, as a multiple of the first one.
+
+    Args:
+        failures: any number of them.
+        most: the longest pause.
+    """
+    doublings = min(max(failures - 1, 0), _MOST_DOUBLINGS)  # a power of many thousands overflows
+    return min(2.0**doublings, most)
 
 
 def discovery_wait_s(failures: int, discovery_s: float) -> float:

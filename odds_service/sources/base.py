@@ -140,6 +140,25 @@ class TellsAsks(Protocol):
         ...
 
 
+class OpenSource(Protocol):
+    """An open source as the service knows it, wherever it runs."""
+
+    @property
+    def kind(self) -> str:
+        """The name of its entry point."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Unique among the configured sources."""
+        ...
+
+    @property
+    def pace(self) -> Pace:
+        """The permitted frequency of fetches."""
+        ...
+
+
 class Source(Protocol):
     """A provider of odds; one source may carry many bookmakers.
 
@@ -197,7 +216,7 @@ class Source(Protocol):
         ...
 
 
-def asks_of(source: Source) -> Asks:
+def asks_of(source: OpenSource) -> Asks:
     """Return what a source is asked for, as far as it reports that."""
     asks = source.asks() if isinstance(source, TellsAsks) else Asks()
     return replace(asks, kind=source.kind)

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from odds_service.decoding import REPLACED, JsonDecoder, UndecodableText, with_replacements
 from odds_service.errors import SourceError
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
@@ -67,7 +68,7 @@ class _Odds(Struct):
 
 
 class _RawOdds(Struct):
-    O: dict[str, msgspec.Raw]  # noqa: E741 (Bet9ja's name)
+    O: msgspec.Raw  # noqa: E741 (Bet9ja's name)
     MK: msgspec.Raw = msgspec.Raw(b"")
     AA: msgspec.Raw = msgspec.Raw(b"")
 
@@ -77,12 +78,13 @@ class _Answer(Struct):
     D: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_answer = msgspec.json.Decoder(_Answer)
-_event = msgspec.json.Decoder(_Event)
-_odds = msgspec.json.Decoder(_Odds)
-_raw_odds = msgspec.json.Decoder(_RawOdds)
-_value = msgspec.json.Decoder(str | float | _Live)
-_market_names = msgspec.json.Decoder(list[_Market])
+_answer = JsonDecoder(_Answer)
+_event = JsonDecoder(_Event)
+_odds = JsonDecoder(_Odds)
+_raw_odds = JsonDecoder(_RawOdds)
+_by_key = JsonDecoder(dict[str, msgspec.Raw])
+_value = JsonDecoder(str | float | _Live)
+_market_names = JsonDecoder(list[_Market])
 
 Value = str | float | _Live
 
@@ -152,10 +154,14 @@ def _part_by_part(
 ) -> tuple[dict[str, Value], list[_Market], msgspec.Raw]:
     try:
         parts = _raw_odds.decode(raw)
+        try:
+            raw_odds = _by_key.decode(parts.O)
+        except UndecodableText:  # a key: the others are readable
+            raw_odds = _by_key.decode(with_replacements(parts.O))
     except msgspec.MsgspecError as error:
         raise SourceError("wrong_shape", f"Bet9ja: unexpected odds: {error}") from None
     odds: dict[str, Value] = {}
-    for key, part in parts.O.items():
+    for key, part in raw_odds.items():
         try:
             odds[key] = _value.decode(part)
         except msgspec.MsgspecError:
@@ -250,7 +256,7 @@ class _Spots:
 
     def find(self, text: str) -> _Spot | None:
         """Return the market and outcome of a key such as `S_OU@2.5_O`; None for an invalid key."""
-        parts = None if _NUL in text else _KEY.fullmatch(text)
+        parts = None if _NUL in text or REPLACED in text else _KEY.fullmatch(text)
         if parts is None:
             return None
         market, line, outcome = parts.groups()

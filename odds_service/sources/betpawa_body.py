@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from odds_service.decoding import JsonDecoder
 from odds_service.errors import SourceError
 from odds_service.model.event import EventStatus
 from odds_service.model.market import NO_LINE, MarketKey
@@ -22,7 +23,7 @@ from odds_service.model.price import BadPrice, canonical_line
 from odds_service.sources.fields import utc
 from odds_service.sources.markets.collector import MarketCollector
 from odds_service.sources.markets.coverage import Coverage
-from odds_service.sources.markets.table import FoundMarket, ProviderTable, Ranked, table
+from odds_service.sources.markets.table import FoundMarket, ProviderTable, Ranked, Shown, table
 from odds_service.sources.naming import key_text, one_id, sportradar_id
 
 BOOKMAKER: Final = "betpawa"
@@ -118,15 +119,15 @@ class _RawEvent(Struct):
     additionalInfo: _Additional | None = None
 
 
-_event = msgspec.json.Decoder(_Event)
-_raw_event = msgspec.json.Decoder(_RawEvent)
-_market = msgspec.json.Decoder(_Market)
-_raw_market = msgspec.json.Decoder(_RawMarket)
-_row = msgspec.json.Decoder(_Row)
-_raw_row = msgspec.json.Decoder(_RawRow)
-_price = msgspec.json.Decoder(_Price)
-_unpriced = msgspec.json.Decoder(_Unpriced)
-_named = msgspec.json.Decoder(_Named)
+_event = JsonDecoder(_Event)
+_raw_event = JsonDecoder(_RawEvent)
+_market = JsonDecoder(_Market)
+_raw_market = JsonDecoder(_RawMarket)
+_row = JsonDecoder(_Row)
+_raw_row = JsonDecoder(_RawRow)
+_price = JsonDecoder(_Price)
+_unpriced = JsonDecoder(_Unpriced)
+_named = JsonDecoder(_Named)
 
 
 def read_event(
@@ -286,12 +287,12 @@ def _read_market(market: _Market, reading: ProviderTable, collector: MarketColle
 
 def _show(
     row: _Row, placed: FoundMarket, reading: ProviderTable, collector: MarketCollector
-) -> tuple[list[tuple[MarketKey, Ranked] | None], int]:
+) -> tuple[list[Shown | None], int]:
     """Return the readable outcomes, and the number of outcomes that the table knows.
 
     Without any readable price there are no outcomes. Readable ones are cached for the next poll.
     """
-    shown: list[tuple[MarketKey, Ranked] | None] = []
+    shown: list[Shown | None] = []
     known = readable = 0
     for price in row.prices:
         target = placed.target(price.name)
@@ -303,10 +304,10 @@ def _show(
             value = 0.0
         ranked = collector.outcome(target, price.name, value, active=not price.suspended)
         if ranked is not None:
-            shown.append((target.key, ranked))
+            shown.append((target.key, ranked, price))
             if collector.readable:
                 readable += 1
-                reading.remember(placed, price, (target.key, ranked))
+                reading.remember(placed, price, target.key, ranked)
     return (shown if readable else []), known
 
 

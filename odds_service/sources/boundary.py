@@ -236,6 +236,7 @@ class Gate:
         """Return an event without its wrong parts. Raises Wrong if nothing of it is usable."""
         if type(given) is not ObservedEvent or type(given.bookmakers) is not tuple:
             raise Wrong("not an ObservedEvent, or its bookmakers are not a tuple", misuse=True)
+        self._markets.begin()
         changes = repaired(given, _EVENT, problems)
         if given.source_event_id in {"", ANY}:
             raise Wrong("an event without an id")

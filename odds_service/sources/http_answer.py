@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+from odds_service.decoding import decode_as
 from odds_service.errors import SourceError
 from odds_service.sources.failures import status_kind
 
@@ -74,8 +75,8 @@ def decode_json(path: str, answer: Answer, kind: type[T]) -> T:
     """
     body = require_json(path, require_ok(path, answer))
     try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.ValidationError, RecursionError) as error:
+        return decode_as(kind, body)
+    except msgspec.ValidationError as error:
         raise SourceError("wrong_shape", f"{path}: {error}") from None
     except msgspec.DecodeError as error:
         raise SourceError("truncated", f"{path}: broken JSON: {error}") from None
@@ -131,7 +132,7 @@ def _said(answer: Answer) -> str:
     """Return the status, with the server's own message if the body is JSON that has one."""
     text = f"answered {answer.status}"
     try:
-        message = msgspec.json.decode(answer.body, type=_Said).message
+        message = decode_as(_Said, answer.body).message
     except msgspec.MsgspecError:
         return text
     return f"{text}: {message[:MESSAGE_CHARS]}" if message else text

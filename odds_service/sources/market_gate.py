@@ -25,8 +25,8 @@ from odds_service.model.observation import ANY, ObservedBookmaker
 from odds_service.model.price import BadPrice, canonical_line, decimal_price
 from odds_service.sources.fields import FIRST_TIME, LAST_TIME, Wrong, checks_of, key, repaired
 from odds_service.sources.left_out import count_left_out, name_in, unreadable_names
+from odds_service.sources.shared_values import SharedValues
 
-_MOST_KNOWN: Final = 2**18  # limit of remembered values; the memory is cleared when full
 _BOOKMAKER: Final = checks_of(ObservedBookmaker, walked=frozenset({"markets", "unreadable"}))
 _MARKET: Final = checks_of(ObservedMarket, walked=frozenset({"key", "outcomes"}))
 _OUTCOME: Final = checks_of(Outcome, names=frozenset({"name"}), walked=frozenset({"price"}))
@@ -40,18 +40,22 @@ _SUSPENDED: Final = MarketStatus.SUSPENDED
 class MarketGate:
     """Check of the bookmakers of one source.
 
-    Values that markets share are checked once and recognised by identity afterwards. They are kept
-    alive, so no other value can take their identity.
+    Values that markets share are checked once and recognised by identity afterwards. An equal value
+    is replaced by the one that was checked, so that all markets behind the gate share it.
 
     Args:
         max_markets: limit for one bookmaker and event; the excess is cut.
+        shared: the values checked so far.
     """
 
-    def __init__(self, max_markets: int) -> None:
+    def __init__(self, max_markets: int, shared: SharedValues | None = None) -> None:
         self._max_markets = max_markets
-        self._keys: dict[int, MarketKey] = {}
-        self._orders: dict[int, str] = {}
-        self._alive: list[Outcome] = []
+        self._shared = SharedValues() if shared is None else shared
+        self._latest: datetime | None = None
+
+    def begin(self) -> None:
+        """Prepare for the next event: forget values that are no longer shown."""
+        self._shared.renew()
 
     def bookmaker(self, given: ObservedBookmaker, problems: Counter[str]) -> ObservedBookmaker:
         """Return a bookmaker without its wrong markets.
@@ -66,8 +70,9 @@ class MarketGate:
         changes = repaired(given, _BOOKMAKER, problems)
         if given.bookmaker in {"", ANY}:
             raise Wrong("a bookmaker without a name")
+        changes["bookmaker"] = self._shared.text(given.bookmaker)
         markets = dict(given.markets)  # a copy: the source may change the original
-        known, orders = self._keys, self._orders
+        known, orders = self._shared.keys, self._shared.orders
         doubtful = []
         for place, market in markets.items():
             # A single condition: this is the hottest line of the gate.
@@ -104,6 +109,7 @@ class MarketGate:
                         break
                     last = first
         unreadable = unreadable_names(given.unreadable)
+        rekeyed = False
         for place in doubtful if _QUICK else list(markets):
             market = markets[place]
             try:
@@ -115,6 +121,9 @@ class MarketGate:
             else:
                 if checked is not market:
                     markets[place] = checked
+                    rekeyed = rekeyed or checked.key is not place
+        if rekeyed:  # a dict keeps the key that it had first
+            markets = {market.key: market for market in markets.values()}
         if len(markets) > self._max_markets:
             problems["too_many_markets"] += 1
             kept = sorted(markets)[: self._max_markets]
@@ -131,12 +140,20 @@ class MarketGate:
         """Check a market thoroughly, and put its outcomes in canonical order. Raises Wrong."""
         if type(given) is not ObservedMarket or type(given.outcomes) is not tuple:
             raise Wrong("not an ObservedMarket, or its outcomes are not a tuple", misuse=True)
-        self._check_key(place)
+        shared_key = self._key(place)
         if given.key is not place and (type(given.key) is not MarketKey or given.key != place):
             raise Wrong("it stands under another key", misuse=True)
         if len(given.outcomes) > MOST_OUTCOMES:
             raise Wrong(f"it has over {MOST_OUTCOMES} outcomes")
         changes = repaired(given, _MARKET, problems)
+        if given.key is not shared_key:
+            changes["key"] = shared_key
+        at = changes.get("source_updated_at", given.source_updated_at)
+        if at is not None:
+            if at != self._latest:
+                self._latest = at
+            elif self._latest is not given.source_updated_at:
+                changes["source_updated_at"] = self._latest  # markets in a row often have one time
         if given.status is MarketStatus.REMOVED:
             raise Wrong("a shown market cannot be REMOVED", misuse=True)
         outcomes = [self._outcome(each, problems) for each in given.outcomes]
@@ -149,32 +166,38 @@ class MarketGate:
             changes["outcomes"] = tuple(outcomes)
         return replace(given, **changes) if changes else given
 
-    def _check_key(self, place: MarketKey) -> None:
-        """Check a market's key, and remember it. Raises Wrong."""
-        if id(place) in self._keys:
-            return
+    def _key(self, place: MarketKey) -> MarketKey:
+        """Check a market's key, and return the shared one. Raises Wrong."""
+        if id(place) in self._shared.keys:
+            return place
         if type(place) is not MarketKey:
             raise Wrong("not a MarketKey", misuse=True)
+        market, line, participant = place
+        if type(market) is str and type(line) is str and type(participant) is str:
+            known = self._shared.known_key(place)
+            if known is not None:
+                return known
         for part in place:
             key(part)
-        if place.market in {"", ANY}:
+        if market in {"", ANY}:
             raise Wrong("a market without a type")
         try:
-            canonical = place.line == NO_LINE or canonical_line(place.line) == place.line
+            canonical = line == NO_LINE or canonical_line(line) == line
         except BadPrice:
             canonical = False
         if not canonical:
-            raise Wrong(f"line {place.line!r} is not canonical decimal text")
-        if len(self._keys) >= _MOST_KNOWN:
-            self._keys.clear()
-        self._keys[id(place)] = place
+            raise Wrong(f"line {line!r} is not canonical decimal text")
+        return self._shared.add_key(place)
 
     def _outcome(self, given: Outcome, problems: Counter[str]) -> Outcome:
-        """Check an outcome, and remember it if it needed no change. Raises Wrong."""
-        if id(given) in self._orders:
+        """Check an outcome, and return the shared one. Raises Wrong."""
+        if id(given) in self._shared.orders:
             return given
         if type(given) is not Outcome:
             raise Wrong("not an Outcome", misuse=True)
+        known = self._known(given)
+        if known is not None:
+            return known
         changes = repaired(given, _OUTCOME, problems)
         if not given.key:
             raise Wrong("an outcome without a key")
@@ -192,11 +215,18 @@ class MarketGate:
             if type(price) is not float:
                 changes["price"] = decimal
         if changes:
-            return replace(given, **changes)
-        if len(self._orders) >= _MOST_KNOWN:
-            self._orders.clear()
-            self._alive.clear()
-        rank, text = outcome_order(given)
-        self._orders[id(given)] = f"{rank}{text}"  # a one-digit rank: sorts like the pair
-        self._alive.append(given)
-        return given
+            given = replace(given, **changes)
+            known = self._known(given)
+        return self._shared.add_outcome(given) if known is None else known
+
+    def _known(self, given: Outcome) -> Outcome | None:
+        """Return the shared outcome that equals a given one, which may have wrong types."""
+        price = given.price
+        if (
+            type(given.key) is str
+            and type(given.name) is str
+            and (type(price) is float or price is None)
+            and type(given.active) is bool
+        ):
+            return self._shared.known_outcome(given)
+        return None

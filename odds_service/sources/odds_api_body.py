@@ -8,7 +8,7 @@ import enum
 from collections import Counter
 from collections.abc import Sequence
 from math import nan
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -24,6 +24,7 @@ from odds_service.model.price import BadPrice
 from odds_service.sources.base import distinct_outcomes
 from odds_service.sources.fields import utc
 from odds_service.sources.odds_api_shapes import (
+    ANYTHING,
     BOOKMAKER,
     EVENT,
     IDENTIFIED,
@@ -147,7 +148,7 @@ class BodyReader:
             bookmakers=tuple(bookmakers.values()),
             shared_ids={SHARED_NAMESPACE: event.id},
             unreadable=frozenset(lost),
-            title="" if home or away else _title(event.sport_title),
+            title="" if home or away else _title(event),
         )
 
     def _whole_bookmaker(
@@ -327,6 +328,12 @@ class BodyReader:
             markets[key] = ObservedMarket(key, status, ordered, market.last_update)
 
 
-def _title(written: Any) -> str:
+def _title(event: ListedEvent | RawEvent) -> str:
     """Return the name of an event without sides; empty if it is not a string."""
+    written = event.sport_title
+    if isinstance(event, RawEvent):
+        try:
+            written = ANYTHING.decode(event.sport_title)
+        except msgspec.MsgspecError:
+            return ""
     return written if isinstance(written, str) and NUL not in written else ""

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from odds_service.decoding import JsonDecoder
 from odds_service.errors import SourceError
 from odds_service.model.observation import (
     ANY,
@@ -20,7 +21,7 @@ from odds_service.model.observation import (
     Scope,
 )
 from odds_service.sources.odds_api_body import BodyReader
-from odds_service.sources.odds_api_shapes import ErrorBody
+from odds_service.sources.odds_api_shapes import ERROR, PARTS, ErrorBody
 from odds_service.sources.recorded import Look
 
 UPCOMING: Final = "upcoming"  # the API's own name for "the next events of all sports"
@@ -36,11 +37,9 @@ class _Head(Struct):
     sport_key: str
 
 
-_envelope: Final = msgspec.json.Decoder(_Envelope)
-_heads: Final = msgspec.json.Decoder(list[_Head])
-_head: Final = msgspec.json.Decoder(_Head)
-_parts: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_error: Final = msgspec.json.Decoder(ErrorBody)
+_envelope: Final = JsonDecoder(_Envelope)
+_heads: Final = JsonDecoder(list[_Head])
+_head: Final = JsonDecoder(_Head)
 
 
 class RecordedOdds:
@@ -65,8 +64,8 @@ class RecordedOdds:
         """See recorded.RecordedReader."""
         content, _ = _opened(body)
         if _is_list(content):
-            raws, listing = _parts.decode(content), None if key == UPCOMING else key
-            scope = Scope(listing=listing)
+            raws = _parts(content)
+            scope = Scope(listing=None if key == UPCOMING else key)
         else:
             head = _one(content)
             raws = [msgspec.Raw(content)]
@@ -101,7 +100,7 @@ def _opened(body: bytes) -> tuple[bytes, datetime | None]:
         envelope = _envelope.decode(body)
     except msgspec.ValidationError:
         return body, None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except msgspec.MsgspecError as error:
         raise SourceError("truncated", f"broken JSON: {error}") from None
     at = envelope.timestamp
     if at.tzinfo is None:
@@ -116,28 +115,34 @@ def _is_list(content: bytes) -> bool:
 def _listed(content: bytes) -> list[_Head]:
     try:
         return _heads.decode(content)
-    except msgspec.ValidationError:  # one of them is odd: the rest has a sport
-        heads = []
-        for raw in _parts.decode(content):
-            try:
-                heads.append(_head.decode(raw))
-            except msgspec.MsgspecError:
-                continue
-        if not heads:
-            raise SourceError("wrong_shape", "none of its events could be read") from None
-        return heads
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except msgspec.MsgspecError:
+        pass
+    heads = []  # one of them is odd: the rest has a sport
+    for raw in _parts(content):
+        try:
+            heads.append(_head.decode(raw))
+        except msgspec.MsgspecError:
+            continue
+    if not heads:
+        raise SourceError("wrong_shape", "none of its events could be read")
+    return heads
+
+
+def _parts(content: bytes) -> list[msgspec.Raw]:
+    try:
+        return PARTS.decode(content)
+    except msgspec.MsgspecError as error:
         raise SourceError("truncated", f"broken JSON: {error}") from None
 
 
 def _one(content: bytes) -> _Head:
     try:
         return _head.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except msgspec.MsgspecError:
         pass
     try:
-        error = _error.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        error = ERROR.decode(content)
+    except msgspec.MsgspecError:
         error = ErrorBody()
     if error.message or error.error_code:
         raise SourceError("error_body", error.message or error.error_code)

@@ -7,7 +7,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from odds_service.decoding import JsonDecoder
 from odds_service.model.observation import ANY
+
+NULL: Final = msgspec.Raw(b"null")
 
 
 class ListedOutcome(Struct, gc=False):
@@ -60,7 +63,7 @@ class RawMarket(Struct):
 
     key: str
     outcomes: list[msgspec.Raw]
-    last_update: Any = None
+    last_update: msgspec.Raw = NULL
 
 
 class RawBookmaker(Struct):
@@ -68,7 +71,7 @@ class RawBookmaker(Struct):
 
     key: str
     markets: list[msgspec.Raw]
-    last_update: Any = None
+    last_update: msgspec.Raw = NULL
 
 
 class RawEvent(Struct):
@@ -80,7 +83,7 @@ class RawEvent(Struct):
     bookmakers: list[msgspec.Raw]
     home_team: str | None = None
     away_team: str | None = None
-    sport_title: Any = None
+    sport_title: msgspec.Raw = NULL
 
 
 class Keyed(Struct):
@@ -102,16 +105,28 @@ class ErrorBody(Struct):
     error_code: str = ""
 
 
-EVENT: Final = msgspec.json.Decoder(ListedEvent)
-RAW_EVENT: Final = msgspec.json.Decoder(RawEvent)
-BOOKMAKER: Final = msgspec.json.Decoder(ListedBookmaker)
-RAW_BOOKMAKER: Final = msgspec.json.Decoder(RawBookmaker)
-MARKET: Final = msgspec.json.Decoder(ListedMarket)
-RAW_MARKET: Final = msgspec.json.Decoder(RawMarket)
-OUTCOME: Final = msgspec.json.Decoder(ListedOutcome)
-UNPRICED: Final = msgspec.json.Decoder(Unpriced)
-KEYED: Final = msgspec.json.Decoder(Keyed)
-IDENTIFIED: Final = msgspec.json.Decoder(Identified)
+class RawError(Struct):
+    """An error, of which only the presence counts."""
+
+    message: msgspec.Raw = msgspec.Raw(b"")
+    error_code: msgspec.Raw = msgspec.Raw(b"")
+
+
+EVENT: Final = JsonDecoder(ListedEvent)
+RAW_EVENT: Final = JsonDecoder(RawEvent)
+BOOKMAKER: Final = JsonDecoder(ListedBookmaker)
+RAW_BOOKMAKER: Final = JsonDecoder(RawBookmaker)
+MARKET: Final = JsonDecoder(ListedMarket)
+RAW_MARKET: Final = JsonDecoder(RawMarket)
+OUTCOME: Final = JsonDecoder(ListedOutcome)
+UNPRICED: Final = JsonDecoder(Unpriced)
+KEYED: Final = JsonDecoder(Keyed)
+IDENTIFIED: Final = JsonDecoder(Identified)
+ERROR: Final = JsonDecoder(ErrorBody)
+RAW_ERROR: Final = JsonDecoder(RawError)
+PARTS: Final = JsonDecoder(list[msgspec.Raw])
+ANYTHING: Final = JsonDecoder(Any)
+_time: Final[JsonDecoder[datetime | None]] = JsonDecoder(datetime | None)
 
 
 def bookmakers_of(raw: msgspec.Raw) -> list[ListedBookmaker]:
@@ -122,7 +137,7 @@ def bookmakers_of(raw: msgspec.Raw) -> list[ListedBookmaker]:
         return []
 
 
-def name_in(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, field: str) -> str:
+def name_in(decoder: JsonDecoder[Any], raw: msgspec.Raw, field: str) -> str:
     """Return the name of an unreadable part; ANY if the name is unreadable too.
 
     Args:
@@ -136,12 +151,10 @@ def name_in(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, field: str) ->
         return ANY
 
 
-def time_of(value: Any, problems: Counter[str]) -> datetime | None:
+def time_of(raw: msgspec.Raw, problems: Counter[str]) -> datetime | None:
     """Decode a time; return None if it is absent or, counted as `bad_time`, invalid."""
-    if value is None:
-        return None
     try:
-        return msgspec.convert(value, datetime)
+        return _time.decode(raw)
     except msgspec.MsgspecError:
         problems["bad_time"] += 1
         return None

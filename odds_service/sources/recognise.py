@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from odds_service.decoding import JsonDecoder
 from odds_service.errors import SourceError
 from odds_service.model.observation import ObservedEvent
 from odds_service.sources import bet9ja_body, betpawa_body, sportybet_body
@@ -29,7 +30,7 @@ class _Shape(Struct):
     markets: Any = msgspec.UNSET
 
 
-_shape = msgspec.json.Decoder(_Shape)
+_shape = JsonDecoder(_Shape)
 
 
 def recognise(body: bytes) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import msgspec
 from msgspec import Struct
 
+from odds_service.decoding import JsonDecoder
 from odds_service.errors import SourceError
 from odds_service.model.observation import Observation, ObservedEvent
 from odds_service.sources.event_answers import UNKNOWN, answer_of_event
@@ -85,7 +86,7 @@ class _Answer(Struct):
     D: _Dictionary | None = None
 
 
-_answer: Final = msgspec.json.Decoder(_Answer)
+_answer: Final = JsonDecoder(_Answer)
 
 
 class RecordedEvents:
@@ -105,7 +106,7 @@ class RecordedEvents:
         """See RecordedReader."""
         try:
             answer = _answer.decode(body)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except msgspec.MsgspecError as error:
             raise SourceError("truncated", f"not an event: {error}") from None
         found = [answer.id]
         if answer.data is not None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 from pydantic import Field
 
+from odds_service.decoding import JsonDecoder
 from odds_service.errors import SourceError
 from odds_service.model.observation import ObservedEvent
 from odds_service.sources.base import Pull
@@ -20,11 +21,10 @@ from odds_service.sources.event_answers import UNKNOWN
 from odds_service.sources.http_answer import decode_json, require_json, require_ok
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import sportradar_id
-from odds_service.sources.sportybet_body import read_event
+from odds_service.sources.sportybet_body import SUCCESS, EventBody, open_body, read_body
 
 T = TypeVar("T")
 
-SUCCESS: Final = 10_000
 BEFORE, IN_PLAY = "3", "1"  # ids of the two products
 MAIN_MARKETS: Final = "1"  # a listing always contains markets: request the fewest
 _SCHEDULED, _OVER = 0, 3  # values of an event's status; 1 and 2 are in play
@@ -86,6 +86,9 @@ class _StateAnswer(Struct):
     data: _State | None = None
 
 
+_state_answer: Final = JsonDecoder(_StateAnswer)
+
+
 class SportyBet(ByEvent[SportyBetSettings]):
     """SportyBet's offer in one country."""
 
@@ -136,22 +139,18 @@ class SportyBet(ByEvent[SportyBetSettings]):
         """Read an event from the product that fits its own status; see ByEvent.read."""
         path = self._path("event")
         product = IN_PLAY if started else BEFORE
-        body = await self._event_body(path, event_id, product)
-        state = _decoded_state(body)
-        fits = BEFORE if state.status == _SCHEDULED else IN_PLAY
-        if state.status is not None and fits != product:
+        body = open_body(await self._event_body(path, event_id, product))
+        status = _state(body).status if body.event is None else body.event.status
+        fits = BEFORE if status == _SCHEDULED else IN_PLAY
+        if status is not None and fits != product:
             # Rescheduled or started early: the wrong product's payload may lack all markets.
-            body = await self._event_body(path, event_id, fits)
-        return self.read_body(body, problems, coverage)
+            body = open_body(await self._event_body(path, event_id, fits))
+        return _read_unless_over(body, problems, coverage)
 
     @staticmethod
     def read_body(body: bytes, problems: Counter[str], coverage: Coverage) -> ObservedEvent:
         """Decode the body of an event that is not over; see ByEvent.read_body."""
-        state = _decoded_state(body)
-        priced = bytes(state.markets).strip() not in {b"[]", b"null"}
-        if state.status is not None and state.status >= _OVER and not priced:
-            raise SourceError(UNKNOWN, "SportyBet: the event is over")
-        return read_event(body, problems, coverage)
+        return _read_unless_over(open_body(body), problems, coverage)
 
     async def _event_body(self, path: str, event_id: str, product: str) -> bytes:
         answer = await self._http.get(path, {"eventId": event_id, "productId": product})
@@ -161,10 +160,20 @@ class SportyBet(ByEvent[SportyBetSettings]):
         return f"/api/{self._settings.country}/factsCenter/{call}"
 
 
-def _decoded_state(body: bytes) -> _State:
-    """Decode an event's status; an unreadable one is empty, and the body's decoder reports it."""
+def _read_unless_over(body: EventBody, problems: Counter[str], coverage: Coverage) -> ObservedEvent:
+    event = body.event
+    if event is None or (event.status is not None and event.status >= _OVER):
+        state = _state(body)
+        priced = bytes(state.markets).strip() not in {b"[]", b"null"}
+        if state.status is not None and state.status >= _OVER and not priced:
+            raise SourceError(UNKNOWN, "SportyBet: the event is over")
+    return read_body(body, problems, coverage)
+
+
+def _state(body: EventBody) -> _State:
+    """Decode an event's status; an unreadable one is empty, and the body's reader reports it."""
     try:
-        return msgspec.json.decode(body, type=_StateAnswer).data or _State()
+        return _state_answer.decode(body.json).data or _State()
     except msgspec.MsgspecError:
         return _State()
 

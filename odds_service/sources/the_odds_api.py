@@ -16,6 +16,7 @@ import msgspec
 import trio
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from odds_service.decoding import JsonDecoder
 from odds_service.errors import SettingsError, SourceError
 from odds_service.model.asks import Asks, Form
 from odds_service.model.observation import (
@@ -32,7 +33,7 @@ from odds_service.sources.key_file import KeyFile, read_key
 from odds_service.sources.key_ring import KeyRing
 from odds_service.sources.odds_api_body import SHARED_NAMESPACE, BodyReader, PriceFormat, format_of
 from odds_service.sources.odds_api_recorded import UPCOMING, RecordedOdds
-from odds_service.sources.odds_api_shapes import ErrorBody
+from odds_service.sources.odds_api_shapes import ERROR, PARTS, RAW_ERROR, ErrorBody
 from odds_service.sources.pace import DEFAULT_TIERS, TierSettings, tiers_of
 from odds_service.sources.settings import read_settings
 
@@ -154,6 +155,9 @@ class _Listed(msgspec.Struct):
     commence_time: datetime
 
 
+_listed: Final = JsonDecoder(_Listed)
+
+
 class TheOddsApi:
     """An account at The Odds API; a pull is a sport with all its events, or one event."""
 
@@ -229,7 +233,7 @@ class TheOddsApi:
         raws = _event_bodies(path, answer)[:MOST_EVENTS]
         for raw in raws:
             try:
-                listed = msgspec.json.decode(raw, type=_Listed)
+                listed = _listed.decode(raw)
             except msgspec.MsgspecError:
                 problems["bad_event"] += 1
                 continue
@@ -376,7 +380,7 @@ def _credits(answer: Answer, header: str) -> float | None:
 
 def _error(answer: Answer) -> ErrorBody:
     try:
-        return msgspec.json.decode(answer.body, type=ErrorBody)
+        return ERROR.decode(answer.body)
     except msgspec.MsgspecError:
         return ErrorBody(message="no reason given")
 
@@ -396,10 +400,12 @@ def _event_bodies(path: str, answer: Answer) -> list[msgspec.Raw]:
     body = require_json(path, answer)
     try:
         if body.lstrip()[:1] == b"[":
-            return msgspec.json.decode(body, type=list[msgspec.Raw])
-        one = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise SourceError("truncated", f"{path}: broken JSON: {error}") from None
-    if "error_code" in one or "message" in one:
+            return PARTS.decode(body)
+        shown = RAW_ERROR.decode(body)
+    except msgspec.ValidationError as wrong:
+        raise SourceError("wrong_shape", f"{path}: {wrong}") from None
+    except msgspec.DecodeError as broken:
+        raise SourceError("truncated", f"{path}: broken JSON: {broken}") from None
+    if bytes(shown.error_code) or bytes(shown.message):
         raise SourceError("error_body", f"{path}: {_error(answer).message}")
     return [msgspec.Raw(body)]

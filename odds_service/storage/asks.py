@@ -7,10 +7,9 @@ import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from odds_service.errors import Superseded
 from odds_service.model.asks import Asks
 from odds_service.storage.database import Database
-from odds_service.storage.log.writing import aio_locked_state
+from odds_service.storage.log.writing import aio_own_state
 from odds_service.storage.schema import source_asks
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
@@ -26,9 +25,7 @@ async def aio_asks(connection: AsyncConnection) -> dict[str, Asks]:
 async def aio_put_asks(database: Database, epoch: str, asks: Mapping[str, Asks]) -> None:
     """Replace the stored asks. Raises Superseded."""
     async with database.writing() as connection:
-        state = await aio_locked_state(database, connection)
-        if state.epoch != epoch:
-            raise Superseded("another process opened this database; this one must end")
+        await aio_own_state(database, connection, epoch)
         await connection.execute(delete(source_asks))
         rows = [
             {"source": name, "asks": _ENCODER.encode(each).decode()}

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, Table
+from sqlalchemy import Connection, Select, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from odds_service.errors import OddsServiceError
+from odds_service.errors import OddsServiceError, Superseded
+from odds_service.storage.epoch_order import SUPERSEDED
 from odds_service.storage.log.statements import Insert, Statements
+from odds_service.storage.schema import feed_state
 
 CLOSE_S: Final = 5.0  # limit for closing the connections, also when cancelled
 
@@ -42,6 +44,12 @@ class Database(ABC):
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that commits at its end."""
         yield  # type: ignore[misc]  # abstract
+
+    @asynccontextmanager
+    async def fencing(self) -> AsyncIterator[AsyncConnection]:
+        """Like writing(), for a new owner; a former one that blocks it must give way."""
+        async with self.writing() as connection:
+            yield connection
 
     @asynccontextmanager
     @abstractmethod
@@ -109,6 +117,16 @@ class Database(ABC):
     @abstractmethod
     def check_schema(self, connection: Connection, *, migrate: bool) -> None:
         """Check that the tables have the schema of this version. Raises StorageError."""
+
+    async def aio_renew(self, epoch: str) -> None:
+        """See store.Store.renew; `epoch` is the owner's, empty before it fenced.
+
+        An engine whose owner no standby waits for has nothing to promise.
+        """
+        async with self.reading() as connection:
+            found = await connection.scalar(select(feed_state.c.epoch))
+        if epoch and found != epoch:
+            raise Superseded(SUPERSEDED)
 
     async def aio_dispose(self) -> None:
         """Close all connections."""

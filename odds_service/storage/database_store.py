@@ -18,7 +18,7 @@ from odds_service.model.source import SourceState
 from odds_service.storage import asks as stored_asks
 from odds_service.storage.database import Database
 from odds_service.storage.letters import letters, retrying, spill
-from odds_service.storage.log import pages, retaining, verifying, writing
+from odds_service.storage.log import epochs, pages, retaining, verifying, writing
 from odds_service.storage.reads import (
     as_of,
     closing_odds,
@@ -31,6 +31,7 @@ from odds_service.store import (
     ClosingOdds,
     DeadLetter,
     Extent,
+    Fence,
     HistoryFilter,
     HistoryPage,
     LogRows,
@@ -74,6 +75,7 @@ class DatabaseStore:
         self._spilling = threading.Lock()
         self._epoch = ""
         self._database_id = ""
+        self._replayed = self._misfits = 0  # of the spill, by open_epoch()
 
     async def begin(self, opening: Opening = _LIVE) -> Stored:
         stored = await self._run(self._aio_begin, opening)
@@ -84,13 +86,52 @@ class DatabaseStore:
     async def _aio_begin(self, opening: Opening) -> Stored:
         now = datetime.now(UTC)
         async with self._database.writing() as connection:
-            state = await load.aio_state(self._database, connection)
-        replayed = misfits = 0
-        for path in dict.fromkeys(self._spill_places(state.database_id)):
-            stored_now, unfit = await spill.aio_replay(self._database, path, now)
-            replayed, misfits = replayed + stored_now, misfits + unfit
-        stored = await load.aio_warm(self._database, now, opening)
+            state = await epochs.aio_state(self._database, connection)
+        replayed, misfits = await self._aio_replay(state.database_id, now)
+        stored = await load.aio_begin(self._database, now, opening)
         return replace(stored, replayed=replayed, misfits=misfits)
+
+    async def _aio_replay(
+        self, database_id: str, now: datetime, own_epoch: str = ""
+    ) -> tuple[int, int]:
+        """Store the spills; return the numbers of stored and of misfit changes."""
+        replayed = misfits = 0
+        for path in dict.fromkeys(self._spill_places(database_id)):
+            stored_now, unfit = await spill.aio_replay(self._database, path, now, own_epoch)
+            replayed, misfits = replayed + stored_now, misfits + unfit
+        return replayed, misfits
+
+    async def fence(self) -> Fence:
+        fence = await self._run(epochs.aio_fence, self._database)
+        self._epoch, self._database_id = fence.epoch, fence.database_id
+        self._database.running = True
+        return fence
+
+    async def store_surplus(self, epoch: str, commits: Sequence[Commit]) -> int:
+        return await self._run(
+            epochs.aio_store_surplus, self._database, self._epoch, epoch, commits
+        )
+
+    async def open_epoch(self, opening: Opening = _LIVE) -> list[tuple[str, int]]:
+        async def aio_open() -> list[tuple[str, int]]:
+            now = datetime.now(UTC)
+            replayed, misfits = await self._aio_replay(self._database_id, now, self._epoch)
+            self._replayed, self._misfits = self._replayed + replayed, self._misfits + misfits
+            return await epochs.aio_open_epoch(self._database, self._epoch, opening, now)
+
+        return await self._run(aio_open)
+
+    async def load(self) -> Stored:
+        stored = await self._run(load.aio_load, self._database, self._epoch, datetime.now(UTC))
+        return replace(stored, replayed=self._replayed, misfits=self._misfits)
+
+    async def warm(self) -> Stored:
+        stored = await self._run(load.aio_warm, self._database, datetime.now(UTC))
+        self._database.running = True
+        return stored
+
+    async def renew(self) -> None:
+        await self._run(self._database.aio_renew, self._epoch)
 
     async def write(self, group: WriteGroup) -> int:
         return await self._run(writing.aio_write, self._database, self._epoch, group)

@@ -95,8 +95,13 @@ class Memory:
             revisions, at, key=lambda revision: self.change_at(revision).detected_at
         )
 
-    def append(self, commit: Commit, kept_at: datetime) -> int:
+    def append(self, commit: Commit, epoch: str, kept_at: datetime) -> int:
         """Append the next commit; return the number of its changes that became dead letters.
+
+        Args:
+            commit: the commit.
+            epoch: the epoch that numbered it.
+            kept_at: the time to record with dead letters.
 
         Raises:
             StorageUnavailable: a change was detected at a naive time, which no log contains.
@@ -108,7 +113,7 @@ class Memory:
         for change in commit.changes:
             reason = self.refusal(change)
             if reason is not None:
-                self.refused[change.revision] = self.keep(change, self.epoch, reason, kept_at)
+                self.refused[change.revision] = self.keep(change, epoch, reason, kept_at)
                 refused += 1
         self.commits.append(commit)
         self.durable_revision = commit.last_revision

@@ -19,6 +19,7 @@ def log_rows(memory: Memory, after: int, upto: int, limit: int, only: HistoryFil
     """See store.Store.log_rows."""
     if after < memory.floor_revision:
         raise BelowFloor(memory.floor_revision)
+    upto = max(after, min(upto, memory.durable_revision))
     rows = []
     for change in memory.changes(after, upto):
         if change.revision not in memory.refused and not selects(only, change):
@@ -33,6 +34,7 @@ def source_rows(memory: Memory, after: int, upto: int) -> LogRows:
     """See store.Store.source_rows."""
     if after < memory.floor_revision:
         raise BelowFloor(memory.floor_revision)
+    upto = max(after, min(upto, memory.durable_revision))
     found = [
         _row(memory, change)
         for change in memory.changes(after, upto)

@@ -8,7 +8,7 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-from odds_service.errors import BelowFloor, Superseded
+from odds_service.errors import BelowFloor, StorageUnavailable, Superseded
 from odds_service.model.asks import Asks
 from odds_service.model.change import (
     Change,
@@ -18,25 +18,25 @@ from odds_service.model.change import (
 )
 from odds_service.model.event import Event
 from odds_service.model.fold import EventFold, OddsState
-from odds_service.model.snapshot import (
-    BookmakerKey,
-    EventOdds,
-    EventSource,
-    Snapshot,
-    odds_as_known,
-)
 from odds_service.model.source import SourceState
 from odds_service.storage import memory_rows
+from odds_service.storage.epoch_order import (
+    SUPERSEDED,
+    check_consecutive,
+    check_continues,
+    check_stored,
+)
 from odds_service.storage.memory import Memory
 from odds_service.storage.memory_closing import closing_of
+from odds_service.storage.memory_epochs import append, extend, open_epoch, replay
+from odds_service.storage.memory_load import as_known, stored_of
 from odds_service.storage.memory_past import captured, revision_at, runs_before, sources_at
 from odds_service.storage.memory_retention import retain
 from odds_service.store import (
-    GHOSTS_SINCE,
-    MOST_GHOSTS,
     ClosingOdds,
     DeadLetter,
     Extent,
+    Fence,
     HistoryFilter,
     HistoryPage,
     LogRows,
@@ -67,36 +67,72 @@ class MemoryStore:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._epoch = ""
+        self._replayed = self._misfits = 0  # of the spill, by open_epoch()
 
     async def begin(self, opening: Opening = _LIVE) -> Stored:
         await trio.lowlevel.checkpoint()
         memory, now = self._memory, datetime.now(UTC)
-        replayed, misfits = self._replay(now)
-        opening.check(imported=memory.imported, last_detected_at=memory.detected_at)
-        memory.imported = opening.recorded_from is not None
+        replayed, misfits = replay(memory, now)
+        epoch = uuid.uuid4().hex
+        open_epoch(memory, epoch, opening)
+        self._epoch = memory.epoch = epoch
+        return replace(stored_of(memory, now), replayed=replayed, misfits=misfits)
+
+    async def fence(self) -> Fence:
+        await trio.lowlevel.checkpoint()
+        memory = self._memory
         self._epoch = memory.epoch = uuid.uuid4().hex
-        memory.epochs.append((self._epoch, memory.durable_revision + 1))
-        entries, last = memory.now.events.values(), captured(memory, memory.durable_revision)
-        return Stored(
-            events=[self._as_known(entry, last, None) for entry in entries],
-            ghosts=self._ghosts(now),
-            sources=list(memory.now.sources.values()),
-            revision=memory.durable_revision,
+        return Fence(
             epoch=self._epoch,
+            old_epoch=memory.epochs[-1][0] if memory.epochs else "",
+            durable_revision=memory.durable_revision,
             epochs=list(memory.epochs),
-            last_detected_at=memory.detected_at,
             database_id=memory.database_id,
-            dead_letters=len(memory.letters),
-            replayed=replayed,
-            misfits=misfits,
-            asks=dict(memory.asks),
+            last_detected_at=memory.detected_at,
         )
+
+    async def store_surplus(self, epoch: str, commits: Sequence[Commit]) -> int:
+        await trio.lowlevel.checkpoint()
+        check_consecutive(commits)
+        self._check_epoch()
+        durable = self._memory.durable_revision
+        if not commits or commits[-1].last_revision <= durable:
+            return 0
+        check_continues(durable, commits[0].first_revision)
+        extend(self._memory, epoch, commits[-1].last_revision)
+        return append(self._memory, commits, epoch, datetime.now(UTC))
+
+    async def open_epoch(self, opening: Opening = _LIVE) -> list[tuple[str, int]]:
+        await trio.lowlevel.checkpoint()
+        memory = self._memory
+        self._check_epoch()
+        replayed, misfits = replay(memory, datetime.now(UTC), self._epoch)
+        self._replayed, self._misfits = self._replayed + replayed, self._misfits + misfits
+        open_epoch(memory, self._epoch, opening)
+        return list(memory.epochs)
+
+    async def load(self) -> Stored:
+        await trio.lowlevel.checkpoint()
+        self._check_epoch()
+        stored = stored_of(self._memory, datetime.now(UTC))
+        return replace(stored, replayed=self._replayed, misfits=self._misfits)
+
+    async def warm(self) -> Stored:
+        await trio.lowlevel.checkpoint()
+        if not self._memory.epochs:
+            raise StorageUnavailable("no service has begun on this memory yet")
+        return stored_of(self._memory, datetime.now(UTC))
+
+    async def renew(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._epoch:
+            self._check_epoch()
 
     async def write(self, group: WriteGroup) -> int:
         await trio.lowlevel.checkpoint()
         memory = self._memory
         self._check_epoch()
-        refused = self._append(group.batches, datetime.now(UTC))
+        refused = append(memory, group.batches, self._epoch, datetime.now(UTC))
         for odds in group.confirmations:
             memory.confirm(odds)
         for run in group.runs:
@@ -130,6 +166,7 @@ class MemoryStore:
         self, after: int, upto: int, limit: int, only: HistoryFilter = _EVERYTHING
     ) -> HistoryPage:
         await trio.lowlevel.checkpoint()
+        upto = max(after, min(upto, self._memory.durable_revision))
         page = HistoryPage([], upto, [])
         for change in self._memory.changes(after, upto):
             if change.revision in self._memory.refused:
@@ -175,8 +212,9 @@ class MemoryStore:
     ) -> PastOdds:
         await trio.lowlevel.checkpoint()
         memory = self._memory
-        if not memory.floor_revision <= revision <= memory.durable_revision:
+        if revision < memory.floor_revision:
             raise BelowFloor(memory.floor_revision)
+        check_stored(memory.durable_revision, revision)
         if revision > memory.floor_revision:
             at = at or memory.change_at(revision).detected_at
         chosen = frozenset(event_ids)
@@ -196,7 +234,7 @@ class MemoryStore:
         for event_id in sorted(folds):
             entry = folds[event_id].entry()
             if entry is not None:
-                events.append(self._as_known(entry, last, at))
+                events.append(as_known(memory, entry, last, at))
         return PastOdds(revision, at or memory.floor_at, events, unknown)
 
     async def sources_at(self, revision: int, at: datetime) -> list[SourceState]:
@@ -288,81 +326,7 @@ class MemoryStore:
 
     def _check_epoch(self) -> None:
         if self._memory.epoch != self._epoch:
-            raise Superseded("another process opened this database; this one must end")
-
-    def _append(self, batches: Sequence[Commit], now: datetime) -> int:
-        """Append commits after the durable revision; return the number of refused changes."""
-        memory, refused = self._memory, 0
-        for batch in batches:
-            changes = [c for c in batch.changes if c.revision > memory.durable_revision]
-            if not changes:
-                continue
-            if changes[0].revision != memory.durable_revision + 1:
-                raise AssertionError(
-                    f"revision {changes[0].revision} follows {memory.durable_revision}"
-                )
-            refused += memory.append(replace(batch, changes=changes), now)
-        return refused
-
-    def _replay(self, now: datetime) -> tuple[int, int]:
-        """Append the spill where it fits; return the numbers of appended and misfit changes."""
-        memory = self._memory
-        replayed = misfits = 0
-        spilled, memory.spilled = memory.spilled, []
-        for epoch, batches in spilled:
-            changes = [change for batch in batches for change in batch.changes]
-            if epoch == memory.epoch and changes[0].revision <= memory.durable_revision + 1:
-                self._append(batches, now)
-                replayed += len(changes)
-                continue
-            for change in changes:
-                reason = f"spilled at a stop; the log went on without it (epoch {epoch})"
-                memory.keep(change, epoch, reason, now)
-            misfits += len(changes)
-        return replayed, misfits
-
-    def _as_known(
-        self,
-        entry: EventOdds,
-        snapshots: Mapping[tuple[str, BookmakerKey], Snapshot],
-        at: datetime | None,
-    ) -> EventOdds:
-        """Return an event as a start or a past reading sees it.
-
-        Args:
-            entry: the event with its odds.
-            snapshots: each bookmaker's last snapshot; supplies the confirmations.
-            at: the time up to which confirmations count; None for all.
-        """
-        event_id, carried = entry.event.id, self._memory.carried
-        sources = {
-            source: replace(_stored(carried[event_id, source]), departed_at=None)
-            for source in entry.event.source_ids
-            if (event_id, source) in carried
-        }
-        bookmakers = {
-            key: odds_as_known(event_id, key, odds.markets, snapshots.get((event_id, key)), at)
-            for key, odds in entry.bookmakers.items()
-        }
-        return EventOdds(entry.event, sources, bookmakers)
-
-    def _ghosts(self, now: datetime) -> list[tuple[str, EventSource]]:
-        """Return the source events that departed from recent events, the latest first."""
-        departed = [
-            (carried.departed_at, event_id, carried)
-            for (event_id, _), carried in self._memory.carried.items()
-            if carried.departed_at is not None
-            and carried.shown is not None
-            and event_id in self._memory.events
-            and self._memory.events[event_id].event.start_time > now - GHOSTS_SINCE
-        ]
-        departed.sort(key=lambda ghost: ghost[0], reverse=True)
-        return [(event_id, _stored(carried)) for _, event_id, carried in departed[:MOST_GHOSTS]]
-
-
-def _stored(carried: EventSource) -> EventSource:
-    """Return a source event without the fields that only one run knows."""
-    return replace(carried, applied=None, absences=0, seen_boot_s=None, tier="")
+            raise Superseded(SUPERSEDED)
 
 
 def _markets(state: OddsState, event_id: str) -> object:

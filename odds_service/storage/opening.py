@@ -56,7 +56,12 @@ def parse_url(text: str) -> URL:
 
 @asynccontextmanager
 async def open_store(
-    text: str, *, migrate: bool = False, owner: bool = True, spill_folder: Path | None = None
+    text: str,
+    *,
+    migrate: bool = False,
+    owner: bool = True,
+    spill_folder: Path | None = None,
+    standby: bool = False,
 ) -> AsyncIterator[Store]:
     """Open the store that a URL names; call it inside an open bridge.
 
@@ -68,12 +73,16 @@ async def open_store(
             beside a service.
         spill_folder: folder for changes that a stop cannot write; None for the SQLite file's own,
             and for the working folder with PostgreSQL.
+        standby: wait until the present owner has stopped, died, or promises nothing any more (see
+            Store.renew), and become the owner then; PostgreSQL only. Renew from then on.
 
     Raises:
         StorageError: the URL, the file, a folder or the schema is wrong, or the database has an
             owner.
         StorageUnavailable: the server does not answer.
     """
+    if standby and (text == MEMORY_URL or parse_url(text).drivername == "sqlite"):
+        raise StorageError("database.url: only PostgreSQL can hand a service over to a standby")
     if text == MEMORY_URL:
         if not owner:
             raise StorageError(
@@ -101,7 +110,7 @@ async def open_store(
     async with disposing(Postgres(url)) as database:
         if owner:
             await run(database, database.aio_check_pooler)
-            await run(database, database.aio_own)
+            await run(database, database.aio_stand_by if standby else database.aio_own)
         await check_schema(database, migrate=migrate)
         yield DatabaseStore(database, lambda id_: (_spill_in(folder, id_), _spill_in(Path(), id_)))
 

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -19,19 +19,17 @@ from odds_service.errors import OddsServiceError, StorageError, StorageUnavailab
 from odds_service.storage import migrating
 from odds_service.storage.database import Database
 from odds_service.storage.pooler import aio_check_pooler
+from odds_service.storage.postgres_owner import Ownership
 from odds_service.storage.postgres_sessions import Sessions, broken
 from odds_service.storage.postgres_url import CONNECT_S, limit_s, read_target
 from odds_service.storage.schema import NaiveTime, metadata
 
 STATEMENT_S: Final = 60.0  # limit of a statement; it also detects a dead network
 LOCK_S: Final = 5.0  # wait for a lock that somebody else holds; then the statement fails
-OWNER_WAIT_S: Final = 5.0  # wait until the server notices that a former owner was killed
 POOL: Final = 6
 
-_GOODBYE_S: Final = 2.0  # limit for ending the owner's session
 _CHUNK: Final = 10_000  # rows of a large result that are fetched at once
 _PREFIX: Final = "odds_history_p"
-_LOCK_SPACE: Final = 0x6F646473  # 'odds': the first half of the advisory lock's key
 
 # SQLSTATE classes of errors caused by a row: data exception, integrity constraint, program limit
 # (an index entry too long), and an exception raised by a trigger.
@@ -99,13 +97,13 @@ class Postgres(Database):
         self._reading = engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
-        self._owner: Any = None  # the driver's session that holds the lock, outside the pool
+        self._owner = Ownership(self._sessions, self.trouble)
         self._days: set[datetime] = set()  # with a known partition
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        if self._owner is not None and self._owner.is_closed():
-            await self._aio_own_again()
+        if self._owner.lost:
+            await self._owner.aio_take_again()
         async with self.engine.begin() as connection:
             yield connection
 
@@ -278,43 +276,30 @@ class Postgres(Database):
         next transaction takes the lock again; meanwhile the epoch keeps a second owner from
         writing, see storage.log.writing.
         """
-        session = await self._sessions.aio_connect()
-        try:
-            deadline = asyncio.get_running_loop().time() + OWNER_WAIT_S
-            while not await _aio_lock(session):
-                if asyncio.get_running_loop().time() > deadline:
-                    raise StorageError(await _aio_who_owns(session))
-                await asyncio.sleep(0.2)
-        except BaseException:
-            session.terminate()
-            raise
-        self._owner = session
+        await self._owner.aio_take()
 
-    async def _aio_own_again(self) -> None:
-        """Take the lock again after its session was lost.
+    async def aio_stand_by(self) -> None:
+        """Like aio_own(), once the present owner has stopped, died, or is silent for too long."""
+        await self._owner.aio_stand_by()
 
-        Somebody else may hold it: our own former session, as long as the server has not noticed,
-        or a service that is starting. The epoch decides, so writing goes on.
-        """
-        session = await self._sessions.aio_connect()
-        try:
-            taken = await _aio_lock(session)
-        except BaseException:
-            session.terminate()
-            raise
-        if taken:
-            self._owner = session
-            log.info("database_lock_taken_again")
-        else:
-            session.terminate()
+    async def aio_renew(self, epoch: str) -> None:
+        await self._owner.aio_renew(epoch)
+
+    @asynccontextmanager
+    async def fencing(self) -> AsyncIterator[AsyncConnection]:
+        async with self.writing() as connection:
+            process = await connection.scalar(text("SELECT pg_backend_pid()"))
+            ending = asyncio.create_task(self._owner.aio_end_blockers(int(process or 0)))
+            try:
+                yield connection
+            finally:
+                ending.cancel()
+                await asyncio.wait({ending})  # noqa: ASYNC102  # asyncio's, which cancels once
+                if not ending.cancelled():
+                    log.warning("blockers_not_ended", reason=str(ending.exception()))
 
     async def aio_dispose(self) -> None:
-        if self._owner is not None:
-            owner, self._owner = self._owner, None
-            with suppress(
-                OSError, asyncio.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError
-            ):
-                await owner.close(timeout=_GOODBYE_S)  # ends the session, and with it the lock
+        await self._owner.aio_release()
         await super().aio_dispose()
 
 
@@ -338,29 +323,6 @@ async def _aio_partitions(connection: AsyncConnection) -> set[datetime]:
         datetime.strptime(name.removeprefix(_PREFIX), "%Y%m%d").replace(tzinfo=UTC)
         for name in names
     }
-
-
-async def _aio_lock(session: Any) -> bool:
-    """Try to take the lock of the database's owner."""
-    return bool(
-        await session.fetchval(
-            "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))", _LOCK_SPACE
-        )
-    )
-
-
-async def _aio_who_owns(session: Any) -> str:
-    found = await session.fetch(
-        "SELECT pid, coalesce(client_addr::text, 'this machine') AS place, backend_start "
-        "FROM pg_locks JOIN pg_stat_activity USING (pid) "
-        "WHERE locktype = 'advisory' AND granted AND classid = $1",
-        _LOCK_SPACE,
-    )
-    owners = [
-        f"from {row['place']} since {row['backend_start']:%Y-%m-%d %H:%M:%S}Z (pid {row['pid']})"
-        for row in found
-    ]
-    return f"the database is in use by another odds-service, {', '.join(owners) or 'just gone'}"
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -10,9 +10,9 @@ from odds_service.errors import StorageError
 from odds_service.storage import migrating
 from odds_service.storage.database import Database
 from odds_service.storage.database_store import run
+from odds_service.storage.log.epochs import LAST_IMPORTED
 from odds_service.storage.opening import MEMORY_URL, check_folder, check_path, disposing, parse_url
 from odds_service.storage.postgres import Postgres
-from odds_service.storage.reads.load import LAST_IMPORTED
 from odds_service.storage.sqlite import Sqlite
 from odds_service.store import Opening
 

@@ -97,6 +97,16 @@ feed_state = Table(
     Column("detected_at", UtcTime),
 )
 
+# Beside feed_state: a writer's transaction locks the row there for seconds.
+feed_owner = Table(
+    "feed_owner",
+    metadata,
+    Column("one", Integer, primary_key=True),
+    # A standby ends the owner's session if this has been past for long; null: never.
+    Column("owner_until", UtcTime),
+    Column("node", Text, nullable=False),  # the owner's machine and process, for people
+)
+
 epochs = Table(
     "epochs",
     metadata,

@@ -99,5 +99,9 @@ class SharedWindows:
             series = self._series[key] = WindowSeries(interval_s)
         return series
 
+    def forget(self) -> None:
+        """Drop all boundaries, as when another log has replaced this one."""
+        self._series.clear()
+
     def __len__(self) -> int:
         return len(self._series)

@@ -1,21 +1,22 @@
-"""Model values as protobuf bytes, each encoded at most once.
+"""Model values as protobuf bytes, each encoded once while it is recent.
 
 The bytes of a market or a change are kept in the value's own slot (model.memo), those of a
-bookmaker's joined markets in the slot of `Markets`, so they live as long as the value. Two threads
-that fill a slot at once write equal bytes. Times that move at every poll are not part of the kept
-bytes.
+bookmaker's joined markets in the slots of `Markets`, so they live as long as the value. Changes
+that have grown old in the log release theirs, and are encoded anew for a reader that is far behind.
+Two threads that fill a slot at once write equal bytes. Times that move at every poll are not part
+of the kept bytes.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final, cast
+from typing import Final
 
 from odds_service.model.change import Change, EventChange, MarketChange
 from odds_service.model.cursor import Cursor
 from odds_service.model.event import Event
-from odds_service.model.market import Market, MarketKey, Markets
-from odds_service.model.memo import Memo
+from odds_service.model.market import ChosenMarkets, Market, MarketKey, Markets
+from odds_service.model.memo import keep
 from odds_service.model.snapshot import BookmakerOdds, EventSource
 from odds_service.model.source import SourceState
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -32,10 +33,8 @@ from odds_service.wire.wire_fields import (
     varint,
 )
 
-# Fills the slot of a frozen value, which refuses ordinary assignment.
-_keep: Final = cast("Callable[[Memo, bytes], None]", Memo.__dict__["encoded"].__set__)
-
 _TRUE: Final = b"\x01"
+_MOST_TYPES: Final = 64  # longer filters are not kept with each bookmaker's markets
 _EVENTS_REMEMBERED: Final = 20_000  # more than have odds at any time; about 300 bytes each
 
 _OUTCOME_KEY: Final = bytes_tag(pb.Outcome.KEY_FIELD_NUMBER)
@@ -79,6 +78,7 @@ CHANGES: Final = bytes_tag(pb.Changes.CHANGES_FIELD_NUMBER)
 
 _CURSOR_EPOCH: Final = bytes_tag(pb.Cursor.EPOCH_FIELD_NUMBER)
 _CURSOR_REVISION: Final = number_tag(pb.Cursor.REVISION_FIELD_NUMBER)
+_REPLY_EVENTS: Final = bytes_tag(pb.GetOddsResponse.EVENTS_FIELD_NUMBER)
 _REPLY_CURSOR: Final = bytes_tag(pb.GetOddsResponse.CURSOR_FIELD_NUMBER)
 _REPLY_DURABLE: Final = number_tag(pb.GetOddsResponse.DURABLE_REVISION_FIELD_NUMBER)
 _REPLY_SOURCES: Final = bytes_tag(pb.GetOddsResponse.SOURCES_FIELD_NUMBER)
@@ -122,11 +122,13 @@ def line_number(text: str) -> float:
 
 
 def market_wire(market: Market) -> bytes:
-    """Return a market as bytes with their length in front; encoded once."""
-    wire: bytes | None = getattr(market, "encoded", None)
-    if wire is None:
-        wire = _encode_market(market)
-        _keep(market, wire)
+    """Return a market as bytes with their length in front; encoded once unless it is released."""
+    kept: bytes | None = getattr(market, "encoded", None)
+    if kept:
+        return kept
+    wire = _encode_market(market)
+    if kept is None:
+        keep(market, wire)
     return wire
 
 
@@ -169,6 +171,22 @@ def markets_wire(odds: BookmakerOdds) -> bytes:
     return joined
 
 
+def chosen_wire(odds: BookmakerOdds, types: frozenset[str]) -> tuple[bytes, int]:
+    """Return a bookmaker's markets of some types as fields of BookmakerOdds, and their number.
+
+    A `Markets` keeps the bytes for the types that were asked for last.
+    """
+    markets = odds.markets
+    kept: ChosenMarkets | None = getattr(markets, "chosen", None)
+    if kept is not None and kept.types == types:
+        return kept.joined, kept.markets
+    wires = [market_wire(market) for key, market in markets.items() if key.market in types]
+    joined = _ODDS_MARKETS.join([b"", *wires])
+    if isinstance(markets, Markets) and len(types) <= _MOST_TYPES:
+        markets.chosen = ChosenMarkets(types, joined, len(wires))
+    return joined, len(wires)
+
+
 def join_markets(markets: Iterable[Market]) -> bytes:
     """Return markets as fields of BookmakerOdds."""
     return _ODDS_MARKETS.join([b"", *map(market_wire, markets)])
@@ -179,22 +197,27 @@ def _bookmaker_names(bookmaker: str, source: str) -> bytes:
     return pb.BookmakerOdds(bookmaker=bookmaker, source=source).SerializeToString()
 
 
-def bookmaker_head(odds: BookmakerOdds, durable_revision: int, stale: bool) -> bytes:
+def look_fields(odds: BookmakerOdds) -> bytes:
+    """Return the times of the last look as fields of BookmakerOdds."""
+    return _ODDS_OBSERVED + moment(odds.observed_at) + _ODDS_CONFIRMED + moment(odds.confirmed_at)
+
+
+def bookmaker_head(
+    odds: BookmakerOdds, durable_revision: int, stale: bool, look: bytes = b""
+) -> bytes:
     """Return all fields of BookmakerOdds but its markets; any poll may change them.
 
     Args:
         odds: The bookmaker's odds.
         durable_revision: The durable revision; a later snapshot is not stored yet and gets id 0.
         stale: Whether the odds are not live.
+        look: The look_fields() of odds with the same times; made if empty.
     """
     stored = odds.snapshot_id if odds.snapshot_id <= durable_revision else 0
     head = (
         _bookmaker_names(odds.bookmaker, odds.source)
         + number(_ODDS_SNAPSHOT, stored)
-        + _ODDS_OBSERVED
-        + moment(odds.observed_at)
-        + _ODDS_CONFIRMED
-        + moment(odds.confirmed_at)
+        + (look or look_fields(odds))
     )
     if odds.source_updated_at is not None:
         head += _ODDS_UPDATED + moment(odds.source_updated_at)
@@ -203,7 +226,12 @@ def bookmaker_head(odds: BookmakerOdds, durable_revision: int, stale: bool) -> b
 
 def bookmaker_field(head: bytes, markets: bytes) -> bytes:
     """Return one bookmaker as a field of EventOdds."""
-    return _EVENT_ODDS_BOOKMAKERS + varint(len(head) + len(markets)) + head + markets
+    return bookmaker_beginning(head, markets) + markets
+
+
+def bookmaker_beginning(head: bytes, markets: bytes) -> bytes:
+    """Return the bytes of bookmaker_field() that precede the markets."""
+    return _EVENT_ODDS_BOOKMAKERS + varint(len(head) + len(markets)) + head
 
 
 def event_message(event: Event) -> pb.Event:
@@ -290,6 +318,11 @@ def source_message(state: SourceState) -> pb.SourceState:
     )
 
 
+def reply_event(size: int) -> bytes:
+    """Return the bytes that precede an EventOdds of so many bytes in GetOddsResponse."""
+    return _REPLY_EVENTS + varint(size)
+
+
 def reply_end(cursor: Cursor, durable_revision: int) -> bytes:
     """Return the cursor and the durable revision as fields of GetOddsResponse."""
     at = text(_CURSOR_EPOCH, cursor.epoch) + number(_CURSOR_REVISION, cursor.revision)
@@ -302,13 +335,14 @@ def cursor_message(cursor: Cursor) -> pb.Cursor:
 
 
 def change_wire(change: Change) -> bytes:
-    """Return a change as a field of Changes or HistoryPage; encoded once."""
+    """Return a change as a field of Changes or HistoryPage; encoded once unless it is released."""
     try:
-        return change.encoded  # as cheap as a field when set, unlike getattr() with a default
+        kept = change.encoded  # as cheap as a field when set, unlike getattr() with a default
     except AttributeError:
         wire = CHANGES + delimited(change_payload(change))
-        _keep(change, wire)
+        keep(change, wire)
         return wire
+    return kept or CHANGES + delimited(change_payload(change))
 
 
 def conflated_wire(change: Change, count: int, suspended_meanwhile: bool) -> bytes:

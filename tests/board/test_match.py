@@ -141,7 +141,7 @@ def test_strikes_stale_odds_through_with_their_age(two_sites: BoardRig, open_pag
     has_class(cell(page, "home", "alfa"), "is-best")
     assert "is-best" not in stale.get_attribute("class")
     assert "stale" in page.locator("thead th", has_text="delta").inner_text()
-    assert "1 of 2 up" in page.locator("[data-part=sources]").inner_text()
+    page.locator("[data-part=sources]", has_text="1 of 2 up").wait_for()
     two_sites.sites[1].down = False
     cell(page, "home", "delta", "site-1").and_(page.locator(":not(.stale)")).wait_for()
 

@@ -133,6 +133,25 @@ def test_messages_have_places_from_one_on(rig: Rig) -> None:
     run(test())
 
 
+def test_a_message_is_read_by_its_place(rig: Rig) -> None:
+    async def test() -> None:
+        async with two_logs(rig, small=True) as (log, other):
+            for sequence in (-1, 0, 1, 2):
+                assert await other.at(sequence) is None
+            big = [bytes([number]) * 60_000 for number in range(1, 7)]
+            await send(log, big, window=1)
+            info = await other.info()
+            assert info.first > 1
+            read = {stored.sequence: stored for stored in await take(log, info.first, 3)}
+            for sequence in range(8):
+                found = await other.at(sequence)
+                assert found is None if sequence not in range(info.first, 7) else found
+                if sequence in read:
+                    assert found == read[sequence]
+
+    run(test())
+
+
 def test_many_appends_at_once_are_stored_in_order(rig: Rig) -> None:
     async def test() -> None:
         async with two_logs(rig) as (log, other):

@@ -6,6 +6,7 @@ as soon as it exists.
 
 import random
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -14,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from odds_service.bus import messages
 from odds_service.bus.messages import (
     MOST_BYTES,
     MOST_PARTS,
@@ -23,6 +23,11 @@ from odds_service.bus.messages import (
     Assembler,
     BadMessage,
     Batch,
+    Decoded,
+    DecodedBatch,
+    DecodedChange,
+    DecodedCommit,
+    DecodedMarket,
     Freshness,
     Message,
     Opened,
@@ -46,6 +51,7 @@ from tests.support.any_value import any_of
 from tests.support.examples import examples
 from tests.support.observations import NOON
 from tests.support.odds_builders import Bookkeeping, random_observations
+from tests.support.outbox_runs import in_tuples
 
 
 def numbered(commits: Sequence[Commit], after: int) -> tuple[Commit, ...]:
@@ -60,16 +66,6 @@ def numbered(commits: Sequence[Commit], after: int) -> tuple[Commit, ...]:
     return tuple(found)
 
 
-def in_tuples(commit: Commit) -> Commit:
-    """Return a commit as decoding makes it: detect uses lists, which equal no tuples."""
-    return replace(
-        commit,
-        changes=tuple(commit.changes),
-        snapshots=tuple(commit.snapshots),
-        event_sources=tuple(commit.event_sources),
-    )
-
-
 any_commits = st.lists(any_of(Commit, most=2).filter(lambda commit: commit.changes), max_size=2)
 any_batches = st.builds(
     lambda batch, commits: replace(batch, commits=numbered(commits, batch.prev_revision)),
@@ -82,13 +78,21 @@ freshness = any_of(Freshness, most=2)
 def whole(message: Message) -> Message:
     """Return a message after its way over the bus."""
     (one,) = encode(message)
-    return decode(one)
+    return with_all(decode(one))
+
+
+def with_all(found: Decoded | None) -> Message:
+    """Return a decoded message with all its values decoded."""
+    assert found is not None
+    return found.batch() if isinstance(found, DecodedBatch) else found
 
 
 @settings(max_examples=examples(100))
-@given(any_batches, st.none() | freshness)
-def test_a_batch_comes_back_equal_in_every_field(batch: Batch, fresh: Freshness | None) -> None:
-    batch = replace(batch, freshness=fresh)
+@given(any_batches, st.none() | freshness, any_of(datetime | None))
+def test_a_batch_comes_back_equal_in_every_field(
+    batch: Batch, fresh: Freshness | None, sent_at: datetime | None
+) -> None:
+    batch = replace(batch, freshness=fresh, sent_at=sent_at)
     assert whole(batch) == batch
 
 
@@ -108,6 +112,14 @@ def test_a_message_may_carry_no_change() -> None:
     batch = Batch("e", 7, 5)
     assert whole(batch) == batch
     assert batch.revision == 7
+
+
+def test_a_batch_of_a_writer_that_tells_no_time_has_none() -> None:
+    fields = [1, "e", 7, 5, [], None]
+    found = decode(bytes([VERSION]) + msgspec.msgpack.encode(fields))
+    assert with_all(found) == Batch("e", 7, 5)
+    with pytest.raises(BadMessage):  # a time without a zone
+        decode(bytes([VERSION]) + msgspec.msgpack.encode([*fields, "2026-11-27T03:00:00"]))
 
 
 def test_an_epoch_message_comes_back_equal() -> None:
@@ -194,7 +206,7 @@ def test_a_large_commit_travels_in_parts_and_applies_with_the_last() -> None:
     assembler = Assembler()
     *early, last = [assembler.add(decode(piece)) for piece in pieces]
     assert early == [None, None, None]
-    assert last == batch
+    assert with_all(last) == batch
     assert not assembler.incomplete
 
 
@@ -207,7 +219,7 @@ def test_the_limit_is_exact(changes: int) -> None:
         assert len(pieces[0]) <= PIECE_BYTES
     else:
         assembler = Assembler()
-        assert [assembler.add(decode(piece)) for piece in pieces][-1] == batch
+        assert with_all([assembler.add(decode(piece)) for piece in pieces][-1]) == batch
 
 
 def test_another_message_closes_an_incomplete_batch() -> None:
@@ -220,7 +232,7 @@ def test_another_message_closes_an_incomplete_batch() -> None:
     assert not assembler.incomplete
     for part in parts_of(large_batch(300))[:-1]:
         assert assembler.add(part) is None  # from its first part on, it is written again
-    assert assembler.add(parts_of(large_batch(300))[-1]) == large_batch(300)
+    assert with_all(assembler.add(parts_of(large_batch(300))[-1])) == large_batch(300)
 
 
 def wrong_parts() -> Iterator[Any]:
@@ -301,7 +313,7 @@ def test_every_truncation_is_refused() -> None:
 def test_garbage_is_a_message_or_refused(garbage: bytes) -> None:
     for message in (garbage, bytes([VERSION]) + garbage):
         try:
-            decode(message)
+            with_all(decode(message))
         except BadMessage:
             continue
 
@@ -314,7 +326,7 @@ def test_a_message_with_damaged_bytes_is_a_message_or_refused(data: st.DataObjec
     for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=4)):
         damaged[place] = data.draw(st.integers(0, 255))
     try:
-        found = decode(bytes(damaged))
+        found = with_all(decode(bytes(damaged)))
     except BadMessage:
         return
     encode(found)
@@ -322,10 +334,10 @@ def test_a_message_with_damaged_bytes_is_a_message_or_refused(data: st.DataObjec
 
 # Version 1, as it is on buses out there. New fields come last; all else needs a new version.
 FIELDS: dict[type[msgspec.Struct], str] = {
-    messages._Batch: "epoch prev_revision durable_revision commits freshness",
-    messages._Commit: "changes snapshots event_sources replaced timing",
-    messages._Freshness: "confirmed event_sources sources dropped",
-    messages._Snapshot: "snapshot_id event_id source bookmaker observed_at confirmed_at"
+    Batch: "epoch prev_revision durable_revision commits freshness sent_at",
+    Commit: "changes snapshots event_sources replaced timing",
+    Freshness: "confirmed event_sources sources dropped",
+    Snapshot: "snapshot_id event_id source bookmaker observed_at confirmed_at"
     " source_updated_at lagging",
     Part: "epoch prev_revision revision number count piece",
     Opened: "epochs first_revision prev_revision",
@@ -347,14 +359,29 @@ def test_fields_keep_their_places_and_new_ones_have_a_default(kind: type[msgspec
     assert not any(field.required for field in fields[len(known) :])
 
 
-def test_the_arrays_have_all_fields_of_their_values() -> None:
-    for array, value in (
-        (messages._Batch, Batch),
-        (messages._Commit, Commit),
-        (messages._Freshness, Freshness),
-        (messages._Snapshot, Snapshot),
+def test_what_is_decoded_has_all_fields_of_its_value() -> None:
+    for decoded, value in (
+        (DecodedBatch, Batch),
+        (DecodedCommit, Commit),
+        (DecodedChange, MarketChange),
+        (DecodedMarket, Market),
     ):
-        assert array.__struct_fields__ == value.__struct_fields__
+        assert decoded.__struct_fields__ == value.__struct_fields__
+        assert decoded.__struct_config__.tag == value.__struct_config__.tag
+
+
+def test_an_unreadable_market_before_is_refused_once_it_is_asked_for() -> None:
+    market = [["h2h", "", ""], 1, [["home", "Home", "dear", True]], 3, NOON, None]
+    good = [["h2h", "", ""], 1, [["home", "Home", 2.0, True]], 5, NOON, None]
+    change = [1, 5, 2, "", "x1", "toa", "b", 5, NOON, NOON, market, good]
+    fields = [1, "e", 4, 0, [[[change], [], [], {}, None]], None]
+    found = decode(bytes([VERSION]) + msgspec.msgpack.encode(fields))
+    with pytest.raises(BadMessage, match="unreadable market"):
+        with_all(found)
+    market[1], market[2] = 9, good[2]  # no status has this number
+    found = decode(bytes([VERSION]) + msgspec.msgpack.encode(fields))
+    with pytest.raises(BadMessage, match="unreadable market"):
+        with_all(found)
 
 
 def test_times_come_back_to_the_microsecond() -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
@@ -23,14 +23,12 @@ from tests.support.nats_servers import NatsServer, nats_cluster, nats_server
 nats = pytest.importorskip("nats", reason="needs the extra bus")
 
 from nats.aio.client import Client  # noqa: E402  # after the skip
+from nats.aio.msg import Msg  # noqa: E402
 
-from odds_service.bus.nats import (  # noqa: E402
-    LOOK_S,
-    PULL_MESSAGES,
-    SILENT_S,
-    NatsLog,
-    NatsOptions,
-)
+from odds_service.bus import nats as nats_log  # noqa: E402
+from odds_service.bus.connection import Connection, NatsOptions  # noqa: E402
+from odds_service.bus.inspecting import permissions, stream_seen  # noqa: E402
+from odds_service.bus.nats import LOOK_S, PULL_MESSAGES, SILENT_S, NatsLog  # noqa: E402
 
 PASSWORD = "correct-horse-battery"
 
@@ -90,7 +88,7 @@ def test_the_stream_is_made_as_designed(rig: NatsRig) -> None:
             "deny_purge": True,
             "allow_direct": True,
             "duplicate_window": 120 * 10**9,
-            "compression": "s2",
+            "compression": "none",
         }
         assert {name: config[name] for name in expected} == expected
         await log.aclose()
@@ -232,6 +230,24 @@ def test_a_bus_that_is_not_there_is_unavailable() -> None:
     run(test())
 
 
+@pytest.mark.parametrize(
+    "answer", [b'{"config": "\xff"}', rb'{"config": "\ud800"}', b'{"\xff": 1}', b'{"config": ']
+)
+def test_an_answer_that_cannot_be_decoded_is_unavailable(answer: bytes) -> None:
+    class Garbled(Connection):
+        async def request(self, *_: object, **__: object) -> Msg:
+            return Msg(_client=cast(Client, None), data=answer)
+
+    async def test() -> None:
+        connection = Garbled(NatsOptions(servers=["nats://127.0.0.1:9"]))
+        for ask in (NatsLog(connection).info(), stream_seen(connection)):
+            with pytest.raises(Unavailable, match="the bus answers without sense"):
+                await ask
+        assert await permissions(connection) is None
+
+    run(test())
+
+
 def test_a_wrong_password_is_told_without_it(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -306,6 +322,38 @@ def test_an_interruption_prints_no_traceback(
     assert "Traceback" not in out + err
 
 
+def test_a_reader_that_waits_for_the_bus_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_log, "TELL_S", 0.5)
+
+    async def test(server: NatsServer) -> None:
+        log = NatsLog(NatsOptions(servers=[server.url], replicas=1))
+        await log.make()
+        await send(log, texts(1))
+        reading = asyncio.create_task(take(log, 1, 2))
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(server.kill)
+        with structlog.testing.capture_logs() as logs:
+            await until(lambda: _is_told(logs))
+            await asyncio.to_thread(server.start)
+            await send(log, texts(1, 1), 1)
+            assert len(await reading) == 2
+        (goes_on,) = (entry for entry in logs if entry["event"] == "bus_reader_goes_on")
+        assert goes_on["log_level"] == "info"
+        assert goes_on["for_s"] >= 0.5
+        await log.aclose()
+
+    async def _is_told(logs: list[Any]) -> bool:
+        await asyncio.sleep(0)
+        waits = [entry for entry in logs if entry["event"] == "bus_reader_waits"]
+        return any(
+            entry["log_level"] == "warning" and entry["sequence"] == 2 and entry["reason"]
+            for entry in waits
+        )
+
+    with nats_server() as server:
+        run(test(server))
+
+
 @pytest.mark.long
 def test_a_cluster_without_a_majority_is_unavailable_and_comes_back() -> None:
     async def test(rig: NatsRig) -> None:
@@ -339,7 +387,10 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 import odds_service
 for found in pkgutil.walk_packages(odds_service.__path__, "odds_service."):
-    if found.name != "odds_service.bus.nats" and not found.name.endswith(("__main__", ".env")):
+    of_bus = found.name.removeprefix("odds_service.") in (
+        "bus.connection", "bus.inspecting", "bus.nats", "bus.nats_bus", "bus.needs", "commands.bus"
+    )
+    if not of_bus and not found.name.endswith(("__main__", ".env")):
         importlib.import_module(found.name)
 print([name for name in sys.modules if name.partition(".")[0] == "nats"])
 """

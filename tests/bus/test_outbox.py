@@ -1,13 +1,11 @@
-"""The outbox over a log with faults, and over a real server that is killed.
+"""The outbox over a log in memory, with faults; test_outbox_servers.py has real servers.
 
 Whatever happens, the log holds each commit once, in order, and a reader that keeps to the rules
 ends with all of them: it skips what it has, refuses a hole, and reads on after a lost tail.
 """
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
 
@@ -17,61 +15,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from odds_service.bus.log import Log, LogInfo, MadeAnew, Stored, TailLost, Unavailable
+from odds_service.bus.log import (
+    LogInfo,
+    MadeAnew,
+    NotConnected,
+    Stored,
+    Unavailable,
+)
 from odds_service.bus.memory import MemoryLog, MemoryStream
-from odds_service.bus.messages import Assembler, Batch, Freshness, Opened, decode, encode
+from odds_service.bus.messages import Assembler, DecodedBatch, Freshness, Opened, decode, encode
 from odds_service.bus.outbox import MESSAGE_CHANGES, Fenced, Outbox, RingTooShort
-from odds_service.feed import ChangeFeed
-from odds_service.model.change import Commit, MarketChange
-from odds_service.model.market import Outcome
 from odds_service.model.source import SourceState
-from tests.bus.test_messages import in_tuples
 from tests.support.examples import examples
-from tests.support.log_rigs import NatsRig, rig_makers, run, until
+from tests.support.log_rigs import run, until
 from tests.support.observations import NOON
-from tests.support.odds_builders import Bookkeeping, random_observations
-
-OPENED = Opened((("e", 1),), 1, 0)
-
-
-def commits_of(seed: int, count: int) -> list[Commit]:
-    book = Bookkeeping()
-    for observation in random_observations(random.Random(seed), count):
-        book.see(observation)
-    return [in_tuples(commit) for commit in book.batches]
-
-
-def large_commit(revision: int, megabytes: int) -> Commit:
-    """Return a commit of one change that needs several messages."""
-    change = next(
-        change
-        for commit in commits_of(0, 5)
-        for change in commit.changes
-        if isinstance(change, MarketChange)
-    )
-    name = random.Random(revision).randbytes(megabytes * 2**19).hex()
-    after = replace(change.after, outcomes=(Outcome(name, "x", 2.0),))
-    return Commit((replace(change, revision=revision, after=after),))
-
-
-class Ingest:
-    """A feed and an outbox, fed as detect would feed them."""
-
-    def __init__(self, *, capacity: int = 10**6, ring: int = 10**6) -> None:
-        self.feed = ChangeFeed("e", 0, capacity=ring)
-        self.outbox = Outbox(self.feed, 0, capacity=capacity, retry_s=0.001)
-        self.put: list[Commit] = []
-
-    def publish(self, commit: Commit) -> None:
-        at = NOON + timedelta(seconds=len(self.put))
-        with self.feed.lock:
-            self.feed.append_locked(commit, at)
-        self.put.append(commit)
-        self.outbox.put(commit)
+from tests.support.outbox_runs import (
+    OPENED,
+    Ingest,
+    Replica,
+    acked,
+    commits_of,
+    content,
+    is_at,
+    large_commit,
+    opened_run,
+)
 
 
 class FaultyLog:
-    """A log whose appends meet faults in turn: refused, reply lost, tail lost, slow."""
+    """A log whose appends meet faults in turn: refused, no connection, reply or tail lost, slow."""
 
     def __init__(self, stream: MemoryStream, faults: list[str]) -> None:
         self._log = MemoryLog(stream)
@@ -83,6 +55,8 @@ class FaultyLog:
         if fault == "refused":
             await asyncio.sleep(0)
             raise Unavailable("a fault")
+        if fault == "away":
+            raise NotConnected("a fault")
         if fault == "tail":
             self._stream.lose_after(max(0, self._stream.last - 3))
         sequence = await self._log.append(message, expect)
@@ -100,63 +74,14 @@ class FaultyLog:
     async def info(self) -> LogInfo:
         return await self._log.info()
 
+    async def at(self, sequence: int) -> Stored | None:
+        return await self._log.at(sequence)
+
     def read_from(self, sequence: int) -> AsyncGenerator[Stored, None]:
         return self._log.read_from(sequence)
 
     async def aclose(self) -> None:
         await self._log.aclose()
-
-
-class Replica:
-    """A reader that keeps to the rules, with what it has applied."""
-
-    def __init__(self) -> None:
-        self.commits: list[Commit] = []
-        self.revision = 0
-        self.fresh: list[tuple[int, Freshness]] = []
-        self.batches: list[Batch] = []
-
-    def apply(self, batch: Batch | Opened | None) -> None:
-        if isinstance(batch, Opened):
-            assert batch == replace(OPENED, prev_revision=batch.prev_revision)
-        if not isinstance(batch, Batch):
-            return
-        assert batch.prev_revision <= self.revision, "a hole"
-        for commit in batch.commits:
-            if commit.last_revision > self.revision:
-                assert commit.first_revision == self.revision + 1
-                self.commits.append(commit)
-                self.revision = commit.last_revision
-        if batch.freshness is not None:
-            self.fresh.append((batch.revision, batch.freshness))
-        self.batches.append(batch)
-
-    async def follow(self, bus: Log) -> None:
-        """Follow the log until cancelled."""
-        sequence, assembler = 1, Assembler()
-        while True:
-            try:
-                async with aclosing(bus.read_from(sequence)) as reader:
-                    async for stored in reader:
-                        sequence = stored.sequence + 1
-                        self.apply(assembler.add(decode(stored.message)))
-            except TailLost as lost:
-                sequence, assembler = lost.last + 1, Assembler()
-
-
-async def content(bus: Log) -> Replica:
-    """Return all that a log holds, which must be each revision once, in order."""
-    replica, assembler = Replica(), Assembler()
-    last = (await bus.info()).last
-    async with aclosing(bus.read_from(1)) as reader:
-        async for stored in reader:
-            found = assembler.add(decode(stored.message))
-            if isinstance(found, Batch):
-                assert found.prev_revision == replica.revision
-            replica.apply(found)
-            if stored.sequence == last:
-                break
-    return replica
 
 
 faults = st.lists(st.sampled_from(["", "refused", "reply", "tail", "slow"]), max_size=40)
@@ -169,7 +94,7 @@ def test_faults_lose_and_repeat_nothing(script: list[str], seed: int, pauses: li
         ingest, stream, replica = Ingest(), MemoryStream(), Replica()
         bus = FaultyLog(stream, script)
         following = asyncio.create_task(replica.follow(MemoryLog(stream)))
-        running = asyncio.create_task(ingest.outbox.run(bus, OPENED, 0))
+        running = asyncio.create_task(opened_run(ingest, bus))
         for place, commit in enumerate(commits_of(seed, 20)):
             ingest.publish(commit)
             if place < len(pauses):
@@ -179,15 +104,11 @@ def test_faults_lose_and_repeat_nothing(script: list[str], seed: int, pauses: li
         assert ingest.outbox.pending_changes == 0
         assert (await content(MemoryLog(stream))).commits == ingest.put
         await asyncio.sleep(0)
-        await until(partial(_is_at, replica, ingest))
+        await until(partial(is_at, replica, ingest))
         following.cancel()
         assert replica.commits == ingest.put
 
     run(test())
-
-
-async def _is_at(replica: Replica, ingest: Ingest) -> bool:  # noqa: ASYNC124  # it is awaited
-    return replica.revision >= ingest.feed.head_revision
 
 
 def outbox_test(
@@ -198,7 +119,7 @@ def outbox_test(
 
     async def test() -> None:
         bus = MemoryLog(stream)
-        running = asyncio.create_task(ingest.outbox.run(bus, opened, stream.last))
+        running = asyncio.create_task(opened_run(ingest, bus, opened, stream.last))
         await asyncio.sleep(0.02)
         during()
         await asyncio.sleep(0.02)
@@ -208,6 +129,21 @@ def outbox_test(
 
     run(test())
     return found[0]
+
+
+def test_a_long_outage_makes_no_attempt_rarer() -> None:
+    async def test() -> None:
+        ingest = Ingest()
+        ingest.outbox = Outbox(ingest.feed, 0, retry_s=0.05, clock=ingest.clock)
+        bus = FaultyLog(MemoryStream(), ["", *["away"] * 12])
+        ingest.publish(commits_of(1, 1)[0])
+        ingest.outbox.close()
+        began = asyncio.get_running_loop().time()
+        await opened_run(ingest, bus)
+        assert (await content(bus)).commits == ingest.put
+        assert asyncio.get_running_loop().time() - began < 5.0  # 8.5 s, if waits doubled
+
+    run(test())
 
 
 def test_commits_at_once_share_messages() -> None:
@@ -221,6 +157,7 @@ def test_commits_at_once_share_messages() -> None:
     replica = outbox_test(ingest, stream, publish)
     assert replica.commits == commits
     assert stream.last <= 4  # the epoch, one of heartbeat, the commits
+    assert replica.batches[-1].sent_at == NOON + timedelta(seconds=len(commits))
 
 
 def test_a_commit_above_the_bound_travels_in_parts_between_others() -> None:
@@ -243,10 +180,10 @@ def test_a_tail_lost_amid_parts_is_written_again(kept: int) -> None:
 
     async def test() -> None:
         bus = MemoryLog(stream)
-        running = asyncio.create_task(ingest.outbox.run(bus, OPENED, 0))
+        running = asyncio.create_task(opened_run(ingest, bus))
         for commit in commits:
             ingest.publish(commit)
-            await until(partial(_acked, ingest, commit.last_revision))
+            await until(partial(acked, ingest, commit.last_revision))
         assert stream.last > 8
         stream.lose_after(kept)
         ingest.publish(large_commit(3, 1))
@@ -255,16 +192,12 @@ def test_a_tail_lost_amid_parts_is_written_again(kept: int) -> None:
         assembler, replica = Assembler(), Replica()
         for stored in stream.messages:  # parts that were cut off are written again from the first
             found = assembler.add(decode(stored.message))
-            if isinstance(found, Batch):
+            if isinstance(found, DecodedBatch):
                 assert found.prev_revision == replica.revision  # once
             replica.apply(found)
         assert replica.commits == ingest.put
 
     run(test())
-
-
-async def _acked(ingest: Ingest, revision: int) -> bool:  # noqa: ASYNC124  # it is awaited
-    return ingest.outbox.acked_revision >= revision
 
 
 def test_a_lost_tail_is_written_again_without_news() -> None:
@@ -274,11 +207,11 @@ def test_a_lost_tail_is_written_again_without_news() -> None:
 
     async def test() -> None:
         bus = MemoryLog(stream)
-        running = asyncio.create_task(ingest.outbox.run(bus, OPENED, 0))
+        running = asyncio.create_task(opened_run(ingest, bus))
         for commit in commits:
             ingest.publish(commit)
             await asyncio.sleep(0.006)
-        await until(partial(_acked, ingest, commits[-1].last_revision))
+        await until(partial(acked, ingest, commits[-1].last_revision))
         stream.lose_after(stream.last - 3)
         lost = (await content(bus)).revision
         assert lost < commits[-1].last_revision
@@ -323,10 +256,10 @@ def test_an_idle_outbox_tells_the_durable_revision_each_second() -> None:
 
     async def test() -> None:
         bus = MemoryLog(stream)
-        running = asyncio.create_task(ingest.outbox.run(bus, OPENED, 0))
+        running = asyncio.create_task(opened_run(ingest, bus))
         for commit in commits:
             ingest.publish(commit)
-        await until(partial(_acked, ingest, commits[-1].last_revision))
+        await until(partial(acked, ingest, commits[-1].last_revision))
         ingest.feed.advance_durable(commits[-1].last_revision)
         await asyncio.sleep(1.2)
         ingest.outbox.close()
@@ -343,9 +276,9 @@ def test_a_newer_epoch_ends_the_writer() -> None:
     commits = commits_of(1, 8)
 
     async def test() -> None:
-        running = asyncio.create_task(ingest.outbox.run(MemoryLog(stream), OPENED, 0))
+        running = asyncio.create_task(opened_run(ingest, MemoryLog(stream)))
         ingest.publish(commits[0])
-        await until(partial(_acked, ingest, commits[0].last_revision))
+        await until(partial(acked, ingest, commits[0].last_revision))
         newer = Opened((("e", 1), ("f", 50)), 50, commits[0].last_revision)
         assert await MemoryLog(stream).append(encode(newer)[0], stream.last) == stream.last
         held = stream.last
@@ -358,22 +291,29 @@ def test_a_newer_epoch_ends_the_writer() -> None:
     run(test())
 
 
-def test_a_writer_that_comes_second_does_not_begin() -> None:
-    stream = MemoryStream()
-    stream.add(encode(Opened((("f", 1),), 1, 0))[0])
+def test_a_writer_that_was_overtaken_before_it_began_ends() -> None:
+    stream, ingest = MemoryStream(), Ingest()
+    stream.add(encode(OPENED)[0])
+    stream.add(encode(Opened((("e", 1), ("f", 1)), 1, 0))[0])
 
     async def test() -> None:
         with pytest.raises(Fenced):
-            await Ingest().outbox.run(MemoryLog(stream), OPENED, 0)
+            await ingest.outbox.run(MemoryLog(stream), OPENED, 1)
 
     run(test())
+    assert ingest.outbox.fenced
+
+
+def test_an_outbox_holds_no_more_than_its_ring() -> None:
+    with pytest.raises(AssertionError, match="on a ring of 5"):
+        Ingest(capacity=6, ring=5)
 
 
 def test_a_log_made_anew_ends_the_run() -> None:
     ingest, stream = Ingest(), MemoryStream()
 
     async def test() -> None:
-        running = asyncio.create_task(ingest.outbox.run(MemoryLog(stream), OPENED, 0))
+        running = asyncio.create_task(opened_run(ingest, MemoryLog(stream)))
         await asyncio.sleep(0.02)
         stream.make_anew()
         ingest.publish(commits_of(1, 3)[0])
@@ -384,14 +324,14 @@ def test_a_log_made_anew_ends_the_run() -> None:
 
 
 def test_more_lost_than_the_ring_holds_is_told() -> None:
-    ingest, stream = Ingest(ring=5), MemoryStream()
+    ingest, stream = Ingest(capacity=5, ring=5), MemoryStream()
     commits = commits_of(2, 20)
 
     async def test() -> None:
-        running = asyncio.create_task(ingest.outbox.run(MemoryLog(stream), OPENED, 0))
+        running = asyncio.create_task(opened_run(ingest, MemoryLog(stream)))
         for commit in commits[:-1]:
             ingest.publish(commit)
-        await until(partial(_acked, ingest, commits[-2].last_revision))
+        await until(partial(acked, ingest, commits[-2].last_revision))
         ingest.feed.advance_durable(commits[-2].last_revision)
         stream.lose_after(1)
         ingest.publish(commits[-1])
@@ -417,12 +357,13 @@ def test_the_epoch_message_is_written_again_if_it_was_lost() -> None:
 
 async def test_a_full_outbox_makes_detect_wait() -> None:
     stream = MemoryStream()
+    opened = stream.add(encode(OPENED)[0])
     stream.interrupt()
     commits = commits_of(4, 40)
     ingest = Ingest(capacity=10)
 
     def on_the_bus_thread() -> None:
-        run(ingest.outbox.run(MemoryLog(stream), OPENED, 0))
+        run(ingest.outbox.run(MemoryLog(stream), OPENED, opened))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.to_thread.run_sync, on_the_bus_thread)
@@ -445,81 +386,3 @@ async def test_a_full_outbox_makes_detect_wait() -> None:
     assert not ingest.outbox.reason
     with pytest.raises(trio.ClosedResourceError):
         ingest.outbox.put(commits[0])
-
-
-def test_a_server_killed_amid_appends_gets_everything_once() -> None:
-    async def test(rig: NatsRig) -> None:
-        ingest, replica = Ingest(), Replica()
-        bus, reading = await rig.make(), rig.log()
-        following = asyncio.create_task(replica.follow(reading))
-        running = asyncio.create_task(ingest.outbox.run(bus, OPENED, 0))
-        commits = iter(commits_of(5, 600))
-        ends = asyncio.Event()
-
-        async def publish() -> None:
-            for commit in commits:
-                ingest.publish(commit)
-                await asyncio.sleep(0.002)
-                if ends.is_set():
-                    return
-
-        publishing = asyncio.create_task(publish())
-        for _ in range(3):
-            await asyncio.sleep(0.2)
-            await asyncio.to_thread(rig.interrupt)
-            await asyncio.sleep(0.1)
-            await asyncio.to_thread(rig.resume)
-        ends.set()
-        await publishing
-        ingest.outbox.close()
-        await running
-        await until(partial(_is_at, replica, ingest))
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        assert replica.commits == ingest.put
-        assert len(ingest.put) > 100
-        assert (await content(reading)).commits == ingest.put
-        await bus.aclose()
-        await reading.aclose()
-
-    with rig_makers("single") as make:
-        rig = make()
-        assert isinstance(rig, NatsRig)
-        run(test(rig), 120)
-
-
-def test_a_tail_lost_by_a_server_is_written_again() -> None:
-    async def test(rig: NatsRig) -> None:
-        ingest, replica = Ingest(), Replica()
-        bus, reading = await rig.make(), rig.log()
-        following = asyncio.create_task(replica.follow(reading))
-        running = asyncio.create_task(ingest.outbox.run(bus, OPENED, 0))
-        commits = commits_of(6, 60)
-        for commit in commits[:20]:
-            ingest.publish(commit)
-            await asyncio.sleep(0.006)
-        await until(partial(_acked, ingest, commits[19].last_revision))
-        await asyncio.to_thread(rig.keep)
-        for commit in commits[20:40]:
-            ingest.publish(commit)
-            await asyncio.sleep(0.006)
-        await until(partial(_acked, ingest, commits[39].last_revision))
-        await until(partial(_is_at, replica, ingest))
-        await asyncio.to_thread(rig.lose_tail)
-        for commit in commits[40:]:
-            ingest.publish(commit)
-            await asyncio.sleep(0.006)
-        ingest.outbox.close()
-        await running
-        assert (await content(reading)).commits == ingest.put
-        await until(partial(_is_at, replica, ingest))
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        assert replica.commits == ingest.put
-        await bus.aclose()
-        await reading.aclose()
-
-    with rig_makers("single") as make:
-        rig = make()
-        assert isinstance(rig, NatsRig)
-        run(test(rig), 120)

@@ -65,9 +65,14 @@ def test_it_brings_nothing_of_the_service_and_no_heavy_library() -> None:
 
 
 def test_it_costs_less_than_the_limit_and_little_more_than_grpc() -> None:
-    """The limit scales with the cost of importing the libraries alone, for slow machines."""
+    """The limit scales with the cost of importing the libraries alone, for slow machines.
+
+    Each cost is the least of three: beside other work, one core does less in a second.
+    """
     libraries = "import grpc, msgspec, ssl, google.protobuf.json_format, google.rpc.status_pb2"
-    least, client = cpu_s(libraries), cpu_s("import odds_service.client")
+    least, client = (
+        min(cpu_s(code) for _ in range(3)) for code in (libraries, "import odds_service.client")
+    )
     assert client < 2 * least
     slowness = max(1.0, least / 0.15)  # 0.15 s on the machine where the limit was set
     assert client < CLIENT_S * slowness

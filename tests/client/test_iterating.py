@@ -11,6 +11,7 @@ import trio
 import trio.lowlevel
 
 from odds_service.client import (
+    Address,
     AsyncClient,
     AsyncHistory,
     Changes,
@@ -24,6 +25,7 @@ from odds_service.client import (
     StreamClosing,
     open_sync_client,
 )
+from odds_service.client.route import AsyncRoute
 from odds_service.config import ServerSettings
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.client.books import flat, flat_book, move, one_event, restarted, steps_until
@@ -263,7 +265,8 @@ class Breaking:
 
 async def test_a_history_that_broke_off_is_not_taken_for_whole_when_its_end_is_cancelled() -> None:
     transport = Breaking()
-    history = AsyncClient(transport).history()  # type: ignore[arg-type]  # as much as it needs
+    route = AsyncRoute(Address("s:1"), lambda *_: transport)  # type: ignore[arg-type]  # as much as it needs
+    history = AsyncClient(route).history()
     seen: list[int] = []
     while len(seen) < 4:
         with trio.move_on_after(0.05):

@@ -23,6 +23,7 @@ from odds_service.client import (
     decode,
 )
 from odds_service.client.following import WatchFollower
+from odds_service.client.rotation import Rotation, Round
 from odds_service.filters.selection import EVERYTHING
 from odds_service.model.event import EventStatus
 from odds_service.model.overround import SUSPECT_BELOW, best_markets
@@ -128,7 +129,7 @@ class Watching(RuleBasedStateMachine):
     @rule()
     def the_connection_breaks(self) -> None:
         self.stream = None
-        self.follower.ended(ServiceError("UNAVAILABLE", "cut"))
+        self.follower.ended(ServiceError("UNAVAILABLE", "cut"), Round(Rotation(["s:1"])))
 
 
 Watching.TestCase.settings = settings(
@@ -354,7 +355,11 @@ def test_the_clients_best_prices_are_the_servers(
         entry.event, view.bookmakers(entry), view.standing, view.markets_of, suspect_below=limit
     )
     reply = pb.GetOddsResponse(
-        events=[pb.EventOdds.FromString(view.event_odds(entry, _best_fields(view, entry, limit)))],
+        events=[
+            pb.EventOdds.FromString(
+                b"".join([*view.event_fields(entry, []), _best_fields(view, entry, limit)])
+            )
+        ],
         sources=[source_message(state) for state in cut.sources.values()],
         cursor=pb.Cursor(epoch=EPOCH, revision=1),
     )

@@ -222,6 +222,9 @@ async def test_an_export_keeps_to_its_database(tmp_path: Path) -> None:
             else:
                 with pytest.raises(OddsServiceError, match="of another database"):
                     await grow(store, folder)
+                (folder / "export.json").write_bytes(b'{"format": 1, "x": "\xff"}')
+                with pytest.raises(OddsServiceError, match="not made by an export"):
+                    await grow(store, folder)
                 (tmp_path / "mine").mkdir()
                 (tmp_path / "mine" / "thesis.txt").write_text("x", "utf-8")
                 with pytest.raises(OddsServiceError, match="is not empty"):

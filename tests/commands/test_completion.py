@@ -91,12 +91,14 @@ OFFERED: Final = [
     (("db", ""), {"upgrade", "verify", "backup", "restore", "dead-letters"}),
     (("db", "dead-letters", ""), {"list", "retry", "drop"}),
     (("db", "restore", "--r"), {"--replace"}),
+    (("bus", ""), {"init", "check", "status"}),
+    (("bus", "check", "--m"), {"--monitor"}),
     (("config", "show", "--c"), {"--config"}),
     (("health", "--"), {"--help", "--server", "--tls", "--ca", "--cert", "--key", "--within"}),
     (("get", "--odds-format", ""), {"decimal", "american", "fractional"}),
 ]
 # For shells that are seldom installed: an option, commands of a command, health's own, values.
-SOME: Final = [OFFERED[0], OFFERED[3], OFFERED[7], OFFERED[8]]
+SOME: Final = [OFFERED[0], OFFERED[3], OFFERED[9], OFFERED[10]]
 
 
 @pytest.mark.parametrize(("words", "offered"), OFFERED)

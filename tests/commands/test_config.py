@@ -33,6 +33,7 @@ def test_every_setting_is_shown_with_its_origin_and_reads_back(tmp_path: Path) -
     )  # fmt: skip
     assert shown.returncode == 0, shown
     lines = shown.stdout.splitlines()
+    assert 'role = "all"  # default' in lines
     assert 'server.listen = "127.0.0.1:50052"  # ' + str(path) in lines
     assert "server.max_streams = 7  # ODDS_SERVER__MAX_STREAMS" in lines
     assert 'log.level = "debug"  # flag' in lines

@@ -20,10 +20,11 @@ from tests.support.odds_builders import EPOCH, Bookkeeping, Client, changes_of, 
 @asynccontextmanager
 async def served(book: Bookkeeping, epochs: list[tuple[str, int]]) -> AsyncIterator[Client]:
     """Yield a client of a server whose log several runs have numbered."""
+    book.cache.open_epoch(epochs)
     async with trio.open_nursery() as nursery:
         parts = ServingParts(
             cache=book.cache, feed=book.feed, gate=TrioGate(nursery), status=book.status,
-            settings=ServerSettings(listen="127.0.0.1:0"), store=book, epochs=epochs,
+            settings=ServerSettings(listen="127.0.0.1:0"), store=book,
             now=lambda: book.now,
         )  # fmt: skip
         server: Server = await nursery.start(serve, parts, [GrpcDoor])

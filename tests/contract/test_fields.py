@@ -32,6 +32,7 @@ from odds_service.model.snapshot import EventSource
 from odds_service.model.source import SourceState
 from odds_service.status import (
     DELAY_BUCKETS_S,
+    BusReport,
     ChannelFill,
     ClockReport,
     DelayReport,
@@ -84,7 +85,7 @@ STREAMED: Final[tuple[type[Message], ...]] = (
 REPORTED: Final[tuple[type[Message], ...]] = (
     pb.FreshnessStatus, pb.SourceStatus, pb.ChannelStatus, pb.WriterStatus, pb.SubscriberStatus,
     pb.GetStatusResponse, pb.ClockStatus, pb.DelayStatus, pb.StorageStatus, pb.DiskStatus,
-    pb.LoopStatus, pb.TokenUsage,
+    pb.LoopStatus, pb.TokenUsage, pb.NodeStatus,
 )  # fmt: skip
 
 
@@ -537,6 +538,12 @@ class Told(Bookkeeping):
                 last_at=self.now, pauses=4, paused_s=5.0,
             ),
             log_lines_lost=6,
+            bus=BusReport(
+                role="read", state="away", reason="r", messages=1, pending_changes=2, capacity=3,
+                acknowledged=4, ack_total_s=5.0, tails_rewritten=6, sequence=7, sequence_lag=8,
+                lag_s=9.0, clock_ahead_s=10.0, rebuilds=11, upstream="u", upstream_age_s=12.0,
+                fenced=True,
+            ),
         )  # fmt: skip
 
 

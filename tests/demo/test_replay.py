@@ -233,6 +233,28 @@ async def test_single_events_come_from_the_body_last_pulled(tmp_path: Path) -> N
             assert (await status(client))["position"] == 2
 
 
+@pytest.mark.parametrize("bad", [b"\xff", rb"\ud800"])
+async def test_bad_text_is_replayed_as_recorded(tmp_path: Path, bad: bytes) -> None:
+    body = json.dumps([recorded_event(1), recorded_event(2)]).encode()
+    body = body.replace(b'"home_team": "', b'"home_team": "' + bad, 1)
+    (tmp_path / "t1.json").write_bytes(body)
+    with Series(tmp_path) as series:
+        async with client_of(Replay(series)) as client:
+            assert (await pull(client)).content == body
+            events = await client.get("/v4/sports/soccer_x/events", params=KEY)
+            assert [event["id"] for event in events.json()] == ["e2"]
+            second = await client.get("/v4/sports/soccer_x/events/e2/odds", params=KEY)
+            assert second.json() == recorded_event(2)
+
+
+@pytest.mark.parametrize("bad", [b"\xff", rb"\ud800"])
+def test_bad_text_in_an_id_is_an_error_that_names_the_file(tmp_path: Path, bad: bytes) -> None:
+    body = json.dumps([recorded_event(1)]).encode()
+    (tmp_path / "t1.json").write_bytes(body.replace(b'"id": "', b'"id": "' + bad))
+    with pytest.raises(RecordingError, match=r"t1\.json: .*not UTF-8.* at `\$\[0\]\.id`"):
+        Series(tmp_path)
+
+
 async def test_by_clock_the_recorded_time_decides(tmp_path: Path) -> None:
     for minute, number in ((0, 1), (5, 2), (7, 3)):
         write(tmp_path, **{f"20260804T10{minute:02}00Z__{number}x": [recorded_event(number)]})

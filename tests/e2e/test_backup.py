@@ -26,6 +26,7 @@ from tests.support.places import on_databases
 from tests.support.programs import WITH_PROGRAMS
 from tests.support.serving import service, settings_for, wait_until
 from tests.support.watching import Fold, watching
+from tools.other_user import as_user
 
 
 def settings_on(place: DatabasePlace, port: int, table: dict[str, object]) -> Settings:
@@ -198,7 +199,7 @@ async def test_verify_reads_a_copy_that_may_not_be_written(
 
     def run(*command: str) -> "subprocess.CompletedProcess[str]":
         # Root may write everywhere.
-        other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+        other = ["setpriv", *as_user("65534"), "--"]
         return subprocess.run(
             [*(other if os.geteuid() == 0 else []), *COMMAND, "db", *command,
              "--database", f"sqlite:///{copy}"],

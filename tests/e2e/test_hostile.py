@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,15 @@ def apps() -> dict[str, Site]:
     return {**shelves, "the-odds-api": the_odds_api}
 
 
-async def besieged(folder: Path, seconds: float) -> dict[str, Any]:
-    """Run the service for some seconds, check its promises, and return the figures."""
+def placed(sites: Iterable[str]) -> dict[str, int]:
+    return dict.fromkeys(sites, 2) | {"healthy": 1}
+
+
+async def besieged(folder: Path, seconds: float, workers: int = 0) -> dict[str, Any]:
+    """Run the service for some seconds, check its promises, and return the figures.
+
+    With workers, the healthy source has the first one, and the hostile ones share the second.
+    """
     sites = {name: HostileSite(app, spoilt) for name, app in apps().items()}
     simulated = SimulationSettings(
         # Few changes, so that the log and the watching test hold little of the memory.
@@ -137,7 +145,9 @@ async def besieged(folder: Path, seconds: float) -> dict[str, Any]:
             }
         )  # fmt: skip
         settings = load_settings(
-            server={"listen": "127.0.0.1:0"}, database={"url": f"sqlite:///{folder / 'odds.db'}"}
+            server={"listen": "127.0.0.1:0"},
+            database={"url": f"sqlite:///{folder / 'odds.db'}"},
+            workers={"count": workers, "place": placed(sites) if workers else {}},
         ).model_copy(update={"sources": tables})
         async with service(settings) as running:
             with watching(running.address) as watcher:
@@ -191,14 +201,16 @@ async def besieged(folder: Path, seconds: float) -> dict[str, Any]:
     }
 
 
-async def test_hostile_sites_harm_nobody_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+async def test_hostile_sites_harm_nobody_else(tmp_path: Path, workers: int) -> None:
     with structlog.testing.capture_logs():
-        await besieged(tmp_path, SHORT_S)
+        await besieged(tmp_path, SHORT_S, workers)
 
 
 @pytest.mark.long
-async def test_for_minutes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+async def test_for_minutes(tmp_path: Path, workers: int) -> None:
     with structlog.testing.capture_logs() as logs:
-        figures = await besieged(tmp_path, LONG_S)
+        figures = await besieged(tmp_path, LONG_S, workers)
         logs.clear()
     print(json.dumps(figures, indent=2))  # noqa: T201  # the figures for docs/reliability.md

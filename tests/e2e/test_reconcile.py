@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from odds_service.bridge import open_bridge
 from odds_service.config import load_settings
+from odds_service.model.change import SourceChange
 from odds_service.model.market import MarketKey
 from odds_service.model.observation import Completeness, Observation, ObservedEvent, Scope
 from odds_service.service import Running
@@ -141,9 +142,14 @@ async def test_two_sources_meet_part_and_meet_again_and_every_reader_follows(
                 lambda: all(state.last_success_at for state in status.values()), "both sources"
             )
             assert carried(again) == others | {"one:1": {"one": "1", "two": "8"}}
-            assert again.parts.feed.head_revision == head
+            commits = again.parts.feed.read_after(head, 100)
+            assert commits is not None
+            since = [change for commit in commits for change in commit.changes]
+            # On a busy machine a source may be late, and back again.
+            assert {type(change) for change in since} <= {SourceChange}
     async with open_bridge(), open_store(url) as store:
         verified = await store.verify()
+    head = again.parts.feed.head_revision
     assert (verified.revision, verified.faulty, verified.faults) == (head, 0, [])
 
 

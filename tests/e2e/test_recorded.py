@@ -114,7 +114,13 @@ async def test_the_long_series(series: str, tmp_path: Path) -> None:
     await replayed(series, LONG_SERIES[series], tmp_path)
 
 
-@pytest.mark.parametrize("series", SERIES)
+@pytest.mark.parametrize(
+    "series",
+    [
+        pytest.param(each, marks=[pytest.mark.long] if each.startswith("nfl_sunday") else [])
+        for each in SERIES
+    ],
+)
 async def test_types_shown_unasked_are_followed_like_those_asked_for(
     series: str, tmp_path: Path
 ) -> None:

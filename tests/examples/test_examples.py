@@ -21,6 +21,7 @@ from odds_service.client import open_sync_client
 from odds_service.config import HttpSettings, Settings
 from odds_service.demo.bookmaker import SimulatedBookmaker, run_bookmaker
 from odds_service.demo.settings import SimulationSettings
+from tests.support.gate import gates
 from tests.support.serving import service, settings_for, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -311,6 +312,44 @@ async def test_node_outlives_its_server_and_misses_nothing(node: Path, tmp_path:
     assert "; trying again" in text
     assert text.count("— resumed at revision") == 2  # after the reading, and after the restart
     assert code == 0
+    revisions = [int(line.split()[0]) for line in text.splitlines() if line[0].isdigit()]
+    assert revisions == list(range(revisions[0], revisions[0] + len(revisions)))
+
+
+async def test_node_goes_on_at_another_server_and_misses_nothing(
+    node: Path, tmp_path: Path
+) -> None:
+    async with live(tmp_path) as address, gates(*[address] * 2) as doors:
+        places = ",".join(door.address for door in doors)
+        process = started("node", str(node / "watch.mjs"), places)
+
+        def follows(text: str) -> bool:
+            return text.partition("— resumed at")[2].count("\n") >= 6
+
+        try:
+            text = await read_until(process, follows)
+            doors[0].kill()
+            text += await read_until(process, follows)
+            doors[0].open()
+            doors[1].kill()
+            text += await read_until(process, follows)
+            doors[1].silence()  # it takes the next connection, and never answers
+            doors[0].kill()
+            text += await read_until(process, lambda text: "Cancelled" in text)
+            doors[0].open()
+            text += await read_until(process, follows)
+            process.send_signal(signal.SIGINT)
+            text += await read_until(process, lambda _: False)
+            assert await trio.to_thread.run_sync(process.wait) == 0
+        finally:
+            process.kill()
+            process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    told = [line for line in text.splitlines() if "changing over to" in line]
+    then = [line.rpartition(" ")[2] for line in told]
+    assert then[:3] == [doors[1].address, doors[0].address, doors[1].address]
+    assert "image" not in text
     revisions = [int(line.split()[0]) for line in text.splitlines() if line[0].isdigit()]
     assert revisions == list(range(revisions[0], revisions[0] + len(revisions)))
 

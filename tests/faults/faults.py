@@ -57,6 +57,20 @@ async def stopped_while_away(rig: Rig, rng: random.Random) -> None:
     rig.counts["stops that spilled"] += 1
 
 
+async def worker_killed(rig: Rig, rng: random.Random) -> None:
+    """Kill the worker in the middle of its fetches; it comes back, and no fetch has failed."""
+    await trio.sleep(rng.uniform(0.0, 0.4))
+    ended, before = len(rig.served.logged("worker_ended")), await rig.served.status()
+    rig.served.kill_worker()
+    await rig.until(
+        "fetches again",
+        lambda status: (
+            status.sources[0].pulls > before.sources[0].pulls + 1
+            and len(rig.served.logged("worker_ended")) > ended
+        ),
+    )
+
+
 async def table_locked(rig: Rig, rng: random.Random) -> None:
     """Lock a table from another session for longer than the writer waits."""
     table = rng.choice(_LOCKED)
@@ -153,6 +167,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     network_silent,
     log_reader_stalled,
     machine_asleep,
+    worker_killed,
 )
 
 

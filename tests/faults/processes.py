@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+import psutil
 import trio
 
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
@@ -155,6 +156,12 @@ class Served:
         """Send a signal that does not end the service."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    def kill_worker(self) -> None:
+        """Send SIGKILL to the service's worker, if it runs just now."""
+        assert self._process is not None
+        for child in psutil.Process(self._process.pid).children():
+            child.kill()
 
     def discard(self) -> None:
         """Kill the service if it runs."""

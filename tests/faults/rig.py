@@ -156,10 +156,13 @@ def _refusing(postgres: StruckPostgres) -> None:
 
 
 def _settings(folder: Path, address: str, port: int, bookmaker: Bookmaker) -> Path:
-    return write_settings(folder, address, f'url = "{_URL.format(port=port)}"', bookmaker)
+    database = f'url = "{_URL.format(port=port)}"'
+    return write_settings(folder, address, database, bookmaker, workers=1)
 
 
-def write_settings(folder: Path, address: str, database: str, bookmaker: Bookmaker) -> Path:
+def write_settings(
+    folder: Path, address: str, database: str, bookmaker: Bookmaker, *, workers: int = 0
+) -> Path:
     """Write the settings of the service; `database` has the keys that say where it stores."""
     path = folder / "odds.toml"
     path.write_text(
@@ -173,6 +176,8 @@ def write_settings(folder: Path, address: str, database: str, bookmaker: Bookmak
         drain_s = {DRAIN_S}
         [log]
         format = "json"
+        [workers]
+        count = {workers}
         [[sources]]
         kind = "the-odds-api"
         url = "http://127.0.0.1:{bookmaker.port}"

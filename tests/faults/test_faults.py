@@ -10,23 +10,20 @@ import json
 import logging
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import pytest
 import trio
 
-from odds_service.model.change import ChangeKind
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.faults.faults import FAULTS, Fault
 from tests.faults.rig import REFUSED_EVERY, Run, rigged
 from tests.faults.sqlite_faults import OF_DISKS, SQLITE_FAULTS
 from tests.faults.sqlite_rig import rigged_sqlite
-from tests.faults.witness import told
+from tests.faults.stored import HISTORY, told_by, verified
 from tests.support.disks import no_disks
 from tests.support.watching import odds_in
 
@@ -51,7 +48,9 @@ async def test_every_fault_in_random_order(times: int, tmp_path: Path) -> None:
         await _struck(rig, order, rng)
         checked = await _stopped_and_checked(rig)
     assert rig.counts["open transactions struck"] >= times
-    assert rig.counts["stops that drained"] > 0
+    # A busy machine may spill in place of draining.
+    assert rig.counts["stops that drained"] + rig.counts["stops that spilled"] > times
+    assert rig.counts["stops that drained"] > 0 or times == 1
     assert rig.served.retries > 0
     log.info("%s", json.dumps(dict(rig.counts) | checked, indent=1))
 
@@ -117,19 +116,16 @@ def _check(rig: Run) -> dict[str, int]:
     """Check the stored rows against the witness's record."""
     (state,) = rig.rows("SELECT durable_revision FROM feed_state")
     durable = int(state[0])
-    _verified(rig)
+    verified(rig.url)
     history: dict[int, int] = {}
     unstored: set[int] = set()
-    for row in rig.rows(
-        "SELECT revision, kind, event_id, source, bookmaker, market, line, participant, before,"
-        " after FROM odds_history ORDER BY revision"
-    ):
+    for row in rig.rows(HISTORY):
         revision = int(row[0])
         assert revision == len(history) + len(unstored) + 1, "a hole, or one twice"
         if row[1] == "0":
             unstored.add(revision)
         else:
-            history[revision] = _stored(row)
+            history[revision] = told_by(row)
     assert len(history) + len(unstored) == durable
     expected = {r for r in range(1, durable + 1) if r % REFUSED_EVERY == 0}
     assert unstored == expected
@@ -150,32 +146,6 @@ def _check(rig: Run) -> dict[str, int]:
         "streams reopened": len(rig.witness.reopened),
         "writer retries seen": rig.served.retries,
     } | rig.struck()
-
-
-def _verified(rig: Run) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "odds_service", "db", "verify", "--database", rig.url],
-        capture_output=True, text=True, check=False, timeout=600,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _stored(row: list[str]) -> int:
-    """Return the witness's number for a row of the history."""
-    _, number, event_id, source, bookmaker, market, line, participant, before, after = row
-    kind = int(number)
-    if kind > ChangeKind.REMOVED:
-        subject = event_id if kind <= ChangeKind.EVENT_ENDED else source
-        return told(kind, (subject,), None, None)
-    place = event_id, source, bookmaker, market, float(line) if line else None, participant
-    return told(kind, place, _prices(before), _prices(after))
-
-
-def _prices(odds: str) -> Any:
-    if not odds:
-        return None
-    status, outcomes, *_ = json.loads(odds)
-    return status, tuple((key, price, active) for key, _name, price, active in outcomes)
 
 
 def _check_cursors(rig: Run) -> None:

@@ -1,11 +1,12 @@
 """A watcher that survives every fault, and remembers every change announced as durable.
 
-It relies on the contract alone. It keeps each change as a number (a hash of the fields that a
-change shares with its row in the history), so that millions fit in memory.
+It relies on the contract alone. Given several addresses, it goes on at another one after each cut.
+It keeps each change as a number (a hash of the fields that a change shares with its row in the
+history), so that millions fit in memory, and the sum of its odds at each heartbeat.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import grpc
@@ -16,6 +17,14 @@ from tests.support.watching import Odds, Prices, odds_in, place_of, shown
 
 _RETRY_S: Final = 0.1
 _PASSING: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+class Mark(NamedTuple):
+    """The odds at a heartbeat, as a sum of their numbers."""
+
+    epoch: str
+    revision: int
+    sum: int
 
 
 class Reopened(NamedTuple):
@@ -32,6 +41,11 @@ def told(kind: int, subject: tuple[object, ...], before: object, after: object) 
     return hash((kind, subject, before, after))
 
 
+def number_of(place: object, odds: object) -> int:
+    """Hash one market's odds; the numbers of all add up to that of a map, in any order."""
+    return hash((place, odds))
+
+
 def prices_of(market: pb.Market | None) -> tuple[int, Prices] | None:
     return None if market is None else shown(market)
 
@@ -39,7 +53,7 @@ def prices_of(market: pb.Market | None) -> tuple[int, Prices] | None:
 class Witness:
     """A watcher in a thread, which reconnects until it is closed."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, *addresses: str) -> None:
         self.odds: Odds = {}
         self.whole = False
         self.cursor: pb.Cursor | None = None
@@ -47,13 +61,16 @@ class Witness:
         self.images = 0
         self.cuts = 0
         self.reopened: list[Reopened] = []
+        self.marks: list[Mark] = []
         # epoch -> revision -> told(); epoch -> the last revision announced as durable
         self.told: dict[str, dict[int, int]] = {}
         self.durable: dict[str, int] = {}
         self.failure: Exception | None = None
-        self._address = address
+        self._addresses: Sequence[str] = addresses
+        self._sum = 0
         self._image: Odds | None = None
         self._last = 0
+        self._reached = 0  # the last change, or the image
         self._closed = False
         self._call: grpc.Call | None = None
         self._thread = threading.Thread(target=self._run, name="witness")
@@ -62,11 +79,20 @@ class Witness:
     def close(self) -> None:
         """Stop watching, and raise any error found."""
         self._closed = True
-        if self._call is not None:
-            self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
+        self.hop()
         self._thread.join(60)
         assert not self._thread.is_alive()
         self.check()
+
+    @property
+    def address(self) -> str:
+        """The present address."""
+        return self._addresses[self.cuts % len(self._addresses)]
+
+    def hop(self) -> None:
+        """Cut the present stream, so that it goes on at the next address."""
+        if self._call is not None:
+            self._call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it bare
 
     def check(self) -> None:
         """Raise any error found."""
@@ -90,7 +116,7 @@ class Witness:
         options = [("grpc.use_local_subchannel_pool", 1)]
         request = pb.WatchChangesRequest(resume=self.cursor)
         request.heartbeat.FromMilliseconds(500)
-        with grpc.insecure_channel(self._address, options) as channel:
+        with grpc.insecure_channel(self.address, options) as channel:
             self._call = pb_grpc.OddsServiceStub(channel).WatchChanges(request)
             self._image = None
             opened = False
@@ -135,7 +161,9 @@ class Witness:
             assert self._image is not None
             assert len(self._image) == part.markets
             self.odds, self._image = self._image, None
+            self._sum = sum(number_of(*each) for each in self.odds.items())
             self.whole = True
+            self._reached = part.cursor.revision
             self.images += 1
         elif kind == "lagged":
             self.whole = False
@@ -147,13 +175,16 @@ class Witness:
             self._note_durable(part.cursor.epoch, part.durable_revision)
         if self.whole:
             self.cursor = part.cursor
+            if kind == "heartbeat":
+                self.marks.append(Mark(part.cursor.epoch, part.cursor.revision, self._sum))
 
     def _note_durable(self, epoch: str, revision: int) -> None:
         self.durable[epoch] = max(revision, self.durable.get(epoch, 0))
 
     def _apply(self, epoch: str, change: pb.Change) -> None:
         revisions = self.told.setdefault(epoch, {})
-        assert change.revision not in revisions, "told twice"
+        assert change.revision > self._reached, "told twice"
+        self._reached = change.revision
         self.changes += 1
         subject: tuple[object, ...] = ()
         before = after = None
@@ -164,15 +195,21 @@ class Witness:
             after = shown(change.after)
             held = self.odds.pop(place, None)
             assert held == before, f"{epoch}: {change} does not follow on {held}"
+            if held is not None:
+                self._sum -= number_of(place, held)
             if change.after.status != pb.MARKET_STATUS_REMOVED:
                 self.odds[place] = after
+                self._sum += number_of(place, after)
         elif change.kind <= pb.CHANGE_KIND_EVENT_ENDED:
             subject = (change.event_id,)
             if change.kind == pb.CHANGE_KIND_EVENT_ENDED:
-                self.odds = {p: o for p, o in self.odds.items() if p[0] != change.event_id}
+                for ended in [p for p in self.odds if p[0] == change.event_id]:
+                    self._sum -= number_of(ended, self.odds.pop(ended))
         else:
             subject = (change.source,)
-        revisions[change.revision] = told(change.kind, subject, before, after)
+        what = told(change.kind, subject, before, after)
+        # Another node may have lagged behind this watcher, and sent an image of earlier odds.
+        assert revisions.setdefault(change.revision, what) == what, "told otherwise"
 
     def told_durable(self) -> Iterator[tuple[str, int, int]]:
         """Yield (epoch, revision, number) of every change that was announced as durable."""

@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from collections import Counter
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -167,11 +168,42 @@ async def test_bodies_that_cannot_be_read_are_failed_fetches(
     files = series([event()], [event()])
     files |= {named(after(minutes=2)): b'{"message": "too often", "error_code": "EXCEEDED"}'}
     files |= {named(after(minutes=3)): b"<html>", named(after(minutes=4)): files[named(NOON)]}
+    odd_and_cut = b'[{"id": 1}, ' + files[named(NOON)][1:-1]
+    files |= {named(after(minutes=5), "soccer_x"): odd_and_cut}
     result = await imported(place, written(tmp_path / "r", files))
-    assert sorted(name.partition(":")[0] for name in result.failures) == ["error_body", "truncated"]
+    failures = Counter(name.partition(":")[0] for name in result.failures.elements())
+    assert failures == {"error_body": 1, "truncated": 2}
     # A failure is no absence: nothing has gone, and nothing was added twice.
     kinds = [kind for kind, *_ in await kinds_of(place)]
     assert kinds == ["EVENT_ADDED", "ADDED", "SOURCE_UP", "EVENT_ENDED", "SOURCE_DOWN"]
+
+
+@on_databases
+async def test_an_event_with_bad_text_is_left_out_alone(
+    place: DatabasePlace, tmp_path: Path
+) -> None:
+    files = series([event(1), event(2)], [event(1), event(2)])
+    last = named(after(minutes=1))
+    files[last] = files[last].replace(b'"home_team": "Home 2', b'"home_team": "\xff')
+    result = await imported(place, written(tmp_path / "r", files))
+    assert (result.failures, result.problems) == ({}, {"bad_event": 1})
+    removed = [kind for kind, *_ in await kinds_of(place) if kind == "EVENT_REMOVED"]
+    assert removed == []
+
+
+@on_databases
+async def test_a_body_of_an_event_with_bad_text_is_a_failed_fetch(
+    place: DatabasePlace, tmp_path: Path
+) -> None:
+    match = Match(number=68_995_116, home="Reds", away="Blues", start=after(hours=3))
+    files = series(*[{"bizCode": 10_000, "data": sportybet(match)}] * 2)
+    last = named(after(minutes=1))
+    files[last] = files[last].replace(b"sr:match:", b"sr:m\xff:").replace(b"Reds", b"R\xff")
+    path = written(tmp_path / "r", files)
+    result = await imported(place, path, kind="sportybet", name="sportybet")
+    ((failure, count),) = result.failures.items()
+    assert (failure.partition(":")[0], count) == ("wrong_shape", 1)
+    assert "not UTF-8" in failure
 
 
 @on_databases

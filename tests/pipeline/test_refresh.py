@@ -15,6 +15,7 @@ from odds_service.model.observation import Observation, Scope
 from odds_service.model.refresh import RefreshOutcome
 from odds_service.pipeline.refresh import Refresher
 from odds_service.pipeline.scrape import Scraper, ScraperRetired
+from odds_service.sources.calls import GatedSource
 from tests.pipeline.test_detect import Stage
 from tests.pipeline.test_scrape import Scripted, hang, listings_of
 from tests.support.observations import NOON, Offer, cached, fold, observe, offered
@@ -44,7 +45,7 @@ def stage() -> Stage:
 def refresher_of(stage: Stage, source: Scripted, nursery: trio.Nursery) -> Refresher:
     send, _ = trio.open_memory_channel[object](1)
     clock = DrivenClock(lambda: NOON + timedelta(minutes=2))
-    scraper = Scraper(source, send, clock, listings_of())
+    scraper = Scraper(GatedSource(source, clock), send, clock, listings_of())
     scrapers = {"toa": scraper}
     return Refresher(stage.cache, stage.detector, Committed(), stage.queue, scrapers, nursery)
 
@@ -108,7 +109,10 @@ async def test_a_refresh_goes_on_with_the_scraper_that_a_reload_put_there(
 
     send, _ = trio.open_memory_channel[object](1)
     clock = DrivenClock(lambda: NOON + timedelta(minutes=2))
-    old, new = (Scraper(Scripted(step), send, clock, listings_of()) for step in (stuck, fetched))
+    old, new = (
+        Scraper(GatedSource(Scripted(step), clock), send, clock, listings_of())
+        for step in (stuck, fetched)
+    )
     scrapers = {"toa": old}
     replies: list[RefreshOutcome] = []
     async with trio.open_nursery() as nursery:

@@ -24,6 +24,7 @@ from odds_service.pipeline.listings import Listings
 from odds_service.pipeline.scrape import Scraper
 from odds_service.sources.base import Offer, Pace, Pull, Tier
 from odds_service.sources.boundary import Limits
+from odds_service.sources.calls import GatedSource
 from tests.support.observations import NOON, observe, observed_event, offered
 
 GOOD = observe(offered({"e": {"b": {MarketKey("h2h"): {"home": 2.0}}}}))
@@ -103,9 +104,9 @@ def scraper_of(
     limits: Limits = Limits(),  # immutable
 ) -> tuple[Scraper, trio.MemoryReceiveChannel[Fetched]]:
     send, receive = trio.open_memory_channel[Fetched](capacity)
-    scraper = Scraper(
-        source, send, DrivenClock(lambda: NOON), listings or listings_of(), limits=limits
-    )
+    clock = DrivenClock(lambda: NOON)
+    calls = GatedSource(source, clock, limits)
+    scraper = Scraper(calls, send, clock, listings or listings_of(), limits=limits)
     return scraper, receive
 
 

@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from odds_service.bridge import TrioGate, open_bridge
 from odds_service.config import ServerSettings
 from odds_service.errors import OddsServiceError
+from odds_service.loop_thread import LoopThread
 from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import ServingParts
 from odds_service.serving.server import Server, serve
-from odds_service.serving.thread import LoopThread
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.support.odds_builders import Bookkeeping, connected, serving
 from tests.support.refusals import small_book

@@ -107,6 +107,8 @@ def test_trouble_is_retried_and_a_refusal_is_not(error: Exception, again: bool |
 
 def test_pulls_and_discovery_back_off_to_a_bound() -> None:
     assert [backoff(failures) for failures in (0, 1, 2, 3, 4, 5, 99)] == [1, 1, 2, 4, 8, 8, 8]
+    assert backoff(10_000) == 8  # days of failures; a power of two of so many overflows
+    assert [backoff(failures, 60) for failures in (1, 6, 7, 10_000)] == [1, 32, 60, 60]
     waits = [discovery_wait_s(failures, 60.0) for failures in (0, 1, 2, 3, 4, 99)]
     assert waits == [60, 10, 20, 40, 60, 60]
 

@@ -84,9 +84,9 @@ class NatsServer:
         self.launch()
         self.wait_ready()
 
-    def wait_ready(self) -> None:
-        """Wait until the server says that it is healthy."""
-        deadline = time.monotonic() + START_S
+    def wait_ready(self, within_s: float = START_S) -> None:
+        """Wait until the server says that it is healthy. Raises RuntimeError."""
+        deadline = time.monotonic() + within_s
         while self.monitored("healthz").get("status") != "ok":
             assert self._process is not None
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -101,6 +101,21 @@ class NatsServer:
                 return msgspec.json.decode(answer.read(), type=dict[str, object])
         except OSError:
             return {}
+
+    def knows(self, servers: int) -> bool:
+        """Return whether the server knows so many of its cluster, and who leads them.
+
+        The leader itself has to see the others, or it finds no place for a stream.
+        """
+        cluster: Any = self.monitored("jsz").get("meta_cluster") or {}
+        urls: Any = self.monitored("varz").get("connect_urls") or []
+        if not cluster.get("leader") or not cluster.get("cluster_size") == len(urls) == servers:
+            return False
+        if cluster["leader"] != self.name:
+            return True
+        others = cluster.get("replicas") or []
+        there = [each for each in others if each.get("current") and not each.get("offline")]
+        return len(there) == servers - 1
 
     def leader_of(self, stream: str) -> str:
         """Return the name of the server that leads a stream; empty if this one knows of none."""
@@ -156,10 +171,24 @@ def nats_cluster() -> Iterator[list[NatsServer]]:
                 server.launch()
             for server in servers:
                 server.wait_ready()
+            wait_formed(servers)
             yield servers
         finally:
             for server in servers:
                 server.kill()
+
+
+def wait_formed(servers: list[NatsServer], within_s: float = START_S) -> None:
+    """Wait until the servers of a cluster know each other and their leader.
+
+    A server says that it is healthy before; a stream that is made then may have no leader yet, and
+    clients are told of some servers only.
+    """
+    deadline = time.monotonic() + within_s
+    while not all(server.knows(len(servers)) for server in servers):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{len(servers)} NATS servers have formed no cluster")
+        time.sleep(0.05)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc.server import GrpcDoor
 from odds_service.serving.parts import History, ServingParts
 from odds_service.serving.server import Opens, Server, serve
-from odds_service.status import ServiceStatus, UnmappedReport, WriterReport
+from odds_service.status import IDLE_WRITER, ServiceStatus, UnmappedReport
 from odds_service.store import HistoryFilter, HistoryPage
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
@@ -199,15 +199,7 @@ class Bookkeeping:
             now=self.now,
             sources=[],
             channels=[],
-            writer=WriterReport(
-                state="idle",
-                reason="",
-                lag_s=0.0,
-                pending_changes=0,
-                retries=0,
-                dead_letters=0,
-                bridged_s=None,
-            ),
+            writer=IDLE_WRITER,
             events=len(cut.events),
             markets=0,
         )
@@ -256,7 +248,6 @@ async def serving(
             status=book.status,
             refresh=refresh,
             store=(store or book) if stored else None,
-            epochs=[(EPOCH, 1)],
             now=lambda: book.now,
             market_types=book.market_types,
             unmapped=lambda: book.unmapped,

@@ -1,6 +1,5 @@
 """A real PgBouncer in front of a test's PostgreSQL."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -10,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.support.postgres import START_S, USER, PostgresServer, free_port
+from tests.support.postgres import START_S, PostgresServer, free_port
+from tools.postgres_user import NAME, as_postgres
 
 PROGRAM: Final = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
@@ -50,11 +50,10 @@ logfile = {folder / "log"}
 {more}
 """
         )
-        if os.geteuid() == 0:  # it refuses to run as root
+        if before := as_postgres():  # it refuses root, too
             for path in (folder, *folder.iterdir()):
-                shutil.chown(path, USER)
-            command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--",
-                       *command]  # fmt: skip
+                shutil.chown(path, NAME)
+            command = [*before, *command]
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder
         )

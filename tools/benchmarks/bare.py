@@ -3,8 +3,9 @@
 import asyncio
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
@@ -16,33 +17,33 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from odds_service.model.change import Commit, MarketChange
 from odds_service.storage.log.statements import Statements
-from odds_service.storage.rows.history import history_row
-from odds_service.storage.schema import UtcTime, microseconds, odds_current, odds_history, snapshots
+from odds_service.storage.rows.history import history_row, history_values
+from odds_service.storage.rows.snapshots import snapshot_values
+from odds_service.storage.schema import odds_current, odds_history, snapshots
 
 _ASYNCPG: Final[Any] = asyncpg_dialect.dialect  # it comes without types
-SNAPSHOT: Final = [column.name for column in snapshots.columns]
 
 
 class Group(Struct):
-    """The rows that one transaction stores, ready to be written."""
+    """The rows that one transaction stores, as the driver takes them."""
 
     history: list[tuple[Any, ...]]
     snapshots: list[tuple[Any, ...]]
     bookmakers: list[tuple[Any, ...]]
 
 
-def group_of(batches: Sequence[Commit]) -> Group:
-    """Return the rows of a group of price changes."""
+def group_of(batches: Sequence[Commit], stored_time: Callable[[datetime], Any]) -> Group:
+    """Return the rows of a group of price changes; `stored_time` as in history_values()."""
     seen = {
-        change.bookmaker: change.observed_at
+        change.bookmaker: stored_time(change.observed_at)
         for batch in batches
         for change in batch.changes
         if isinstance(change, MarketChange)
     }
     return Group(
-        [tuple(history_row(change)) for batch in batches for change in batch.changes],
+        [history_values(change, stored_time) for batch in batches for change in batch.changes],
         [
-            tuple(getattr(snapshot, name) for name in SNAPSHOT)
+            snapshot_values(snapshot, stored_time)
             for batch in batches
             for snapshot in batch.snapshots
         ],
@@ -160,22 +161,21 @@ class BareSqlite(Bare):
             execute("BEGIN IMMEDIATE")
             execute("SELECT * FROM feed_state").fetchall()
             execute("SAVEPOINT one")
-            many(self._inserts["odds_history"], _plain(odds_history, group.history))
+            many(self._inserts["odds_history"], group.history)
             sql, names = self._put_current
-            stretch = {"first": first[0], "last": last[0], "begin": microseconds(first[1]),
-                       "end": microseconds(last[1])}  # fmt: skip
+            stretch = {"first": first[0], "last": last[0], "begin": first[1], "end": last[1]}
             execute(sql, [stretch.get(name, _KINDS.get(name)) for name in names])
-            many(self._add_bookmaker, [(name, microseconds(at)) for name, at in group.bookmakers])
-            many(self._inserts["snapshots"], _plain(snapshots, group.snapshots))
+            many(self._add_bookmaker, group.bookmakers)
+            many(self._inserts["snapshots"], group.snapshots)
             execute("RELEASE one")
             execute("UPDATE feed_state SET durable_revision = ?, detected_at = ?",
-                    (last[0], microseconds(last[1])))  # fmt: skip
+                    (last[0], last[1]))  # fmt: skip
             execute("COMMIT")
 
     def bulk(self, groups: Iterable[Group]) -> None:
         for group in groups:
             self._connection.execute("BEGIN")
-            self._connection.executemany(self._bulk, _plain(odds_history, group.history))
+            self._connection.executemany(self._bulk, group.history)
             self._connection.execute("COMMIT")
 
     def read(self, query: str) -> int:
@@ -194,20 +194,6 @@ def _compiled(statement: Any, dialect: Any) -> tuple[str, list[str]]:
     """Return a statement's text, and the names of its parameters in order."""
     compiled = statement.compile(dialect=dialect)
     return str(compiled), list(compiled.positiontup or ())
-
-
-def _plain(table: sa.Table, listed: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    times = [
-        place for place, column in enumerate(table.columns) if isinstance(column.type, UtcTime)
-    ]
-    plain = []
-    for row in listed:
-        values = list(row)
-        for place in times:
-            if values[place] is not None:
-                values[place] = microseconds(values[place])
-        plain.append(tuple(values))
-    return plain
 
 
 class Obvious:

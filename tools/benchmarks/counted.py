@@ -35,7 +35,7 @@ from odds_service.serving.table import SERVICER
 from odds_service.storage import open_store
 from tools.benchmarks.load import SOURCE, Load, settings_of
 from tools.benchmarks.watch_server import Ours
-from tools.benchmarks.watch_wire import EPOCH, SETTINGS
+from tools.benchmarks.watch_wire import SETTINGS
 
 EVENTS: Final = 60
 BOOKMAKERS: Final = 3
@@ -113,7 +113,6 @@ def served() -> Served:
     unused: Any = None  # by these calls
     parts = ServingParts(
         cache=ours.cache, feed=ours.feed, gate=unused, settings=SETTINGS, status=unused,
-        epochs=[(EPOCH, 1)],
     )  # fmt: skip
     context = ServerContext(parts, asyncio.get_running_loop())
     tokens = Tokens(SETTINGS)

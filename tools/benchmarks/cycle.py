@@ -1,13 +1,14 @@
 """`cycle`: whole scrapes over HTTP into PostgreSQL, beside a bare fetch of the same bodies.
 
 In two forms: one event of one bookmaker a request, as bookmakers' own sites answer, and listings of
-whole sports, in which the bare fetch is next to nothing and what is left is ours.
+whole sports, in which the bare fetch is next to nothing and what is left is ours. Each form runs
+without workers and, in turns with it, with them.
 """
 
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -45,6 +46,7 @@ def measure(
     markets: Annotated[int, typer.Option(help="Markets of each.")] = 100,
     sports: Annotated[int, typer.Option(help="Sports, each of them one listing.")] = 20,
     changed: Annotated[float, typer.Option(help="Share that changes in a cycle.")] = 0.05,
+    workers: Annotated[int, typer.Option(help="Worker processes of the form with them.")] = 2,
 ) -> Report:
     """Whole scrapes over HTTP into PostgreSQL: the first, and steady ones."""
     found = Measured("cycle", "scraped over HTTP, detected, committed in PostgreSQL")
@@ -56,28 +58,44 @@ def measure(
     facts: dict[str, float] = {}
     for form in FORMS:
         single = ["--by-event"] if form.at_once else []
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            postgres_server(fsync=True) as postgres,
-            helper("tools.benchmarks.bookmaker", *size, *single) as bookmaker,
-            _service(Path(folder), bookmaker, postgres.url(), form) as service,
-        ):
-            _cycles(found, Bounds(bounds.repeats, bounds.seconds / 2), form, bookmaker, service)
-            facts["markets"] = bookmaker.ready["shown"]
-            facts[f"requests, {form.name}"] = len(bookmaker.ready["bodies"])
-            facts[f"bytes, {form.name}"] = bookmaker.ready["bytes"]
-    return found.report(**facts)
+        with ExitStack() as stack:
+            sides = []
+            for number in (0, workers):
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                postgres = stack.enter_context(postgres_server(fsync=True))
+                bookmaker = stack.enter_context(
+                    helper("tools.benchmarks.bookmaker", *size, *single)
+                )
+                service = stack.enter_context(
+                    _service(folder, bookmaker, postgres.url(), form, number)
+                )
+                sides.append(Side(bookmaker, service))
+            plain, divided = sides
+            _cycles(found, Bounds(bounds.repeats, bounds.seconds / 2), form, plain, divided)
+            facts["markets"] = plain.bookmaker.ready["shown"]
+            facts[f"requests, {form.name}"] = len(plain.bookmaker.ready["bodies"])
+            facts[f"bytes, {form.name}"] = plain.bookmaker.ready["bytes"]
+    return found.report(**facts, workers=workers)
 
 
-def _cycles(
-    found: Measured, bounds: Bounds, form: Form, bookmaker: Helper, service: Helper
-) -> None:
+class Side(Struct, frozen=True):
+    """A service and its bookmaker; both sides fetch the same bodies."""
+
+    bookmaker: Helper
+    service: Helper
+
+
+def _cycles(found: Measured, bounds: Bounds, form: Form, plain: Side, divided: Side) -> None:
+    bookmaker, service = plain.bookmaker, plain.service
     bodies = bookmaker.ready["bodies"]
     at_once = form.at_once * len(bookmaker.ready["names"]) or len(bodies)
 
     def named(figure: str) -> str:
         return f"{form.name}: {figure}"
 
+    other = divided.service.ask({"applied": 0})
+    divided.bookmaker.ask(1)
+    other = divided.service.ask({"applied": len(bodies)}, within_s=READY_S)
     began, before = time.monotonic(), service.ask({"applied": 0})
     bookmaker.ask(1)
     last = service.ask({"applied": len(bodies)}, within_s=READY_S)
@@ -99,6 +117,18 @@ def _cycles(
             found.add(named(f"steady, CPU: {stage}"), cpu_s * 1000, "ms")
         found.add(named("steady, CPU of all"), sum(spent.values()) * 1000, "ms")
         found.add(named("steady, changes"), last["head"] - before["head"], "changes")
+        found.add(
+            named("steady, CPU of the process"), (last["process_s"] - before["process_s"]) * 1000,
+            "ms",
+        )  # fmt: skip
+        _wait_all_held(divided.bookmaker, at_once)
+        began, before = time.monotonic(), other
+        divided.bookmaker.ask(1)
+        other = divided.service.ask({"applied": len(bodies) * (turn + 2)})
+        found.add(named("with workers: steady cycle"), (other["at"] - began) * 1000, "ms")
+        process_s, workers_s = (other[name] - before[name] for name in ("process_s", "workers_s"))
+        found.add(named("with workers: CPU of the process"), process_s * 1000, "ms")
+        found.add(named("with workers: CPU of all"), (process_s + workers_s) * 1000, "ms")
     found.add(named("peak memory"), last["peak_mb"], "MB")
     found.aim(named("peak memory"), at_most(600.0))
     found.ratio(
@@ -109,11 +139,28 @@ def _cycles(
         named("CPU of the steady cycle, of the bare fetch"),
         named("steady, CPU of all"), named("bare fetch, CPU"),
     )  # fmt: skip
+    found.ratio(
+        named("with workers: the service's process, of one without"),
+        named("with workers: CPU of the process"), named("steady, CPU of the process"),
+        at_most(0.3),
+    )  # fmt: skip
+    found.ratio(
+        named("with workers: all processes, of one without"),
+        named("with workers: CPU of all"), named("steady, CPU of the process"), at_most(1.2),
+    )  # fmt: skip
+    found.ratio(
+        named("with workers: time of the cycle, of one without"),
+        named("with workers: steady cycle"), named("steady cycle"),
+    )  # fmt: skip
 
 
 @contextmanager
-def _service(folder: Path, bookmaker: Helper, database: str, form: Form) -> Iterator[Helper]:
-    settings = settings_file(folder, bookmaker.ready, INTERVAL_S, database, by_event=form.at_once)
+def _service(
+    folder: Path, bookmaker: Helper, database: str, form: Form, workers: int
+) -> Iterator[Helper]:
+    settings = settings_file(
+        folder, bookmaker.ready, INTERVAL_S, database, by_event=form.at_once, workers=workers
+    )
     with helper("tools.benchmarks.service", settings, "--stages") as service:
         yield service
 

@@ -29,6 +29,7 @@ from odds_service.storage import open_store
 from tools.benchmarks.figures import Bounds, Measured, Report, at_least, at_most, settle
 from tools.benchmarks.load import SOURCE, Load, markets_of, settings_of
 from tools.benchmarks.obvious import ObviousDetector
+from tools.benchmarks.own_site import OwnSite, recorded, simulated
 from tools.benchmarks.part import Part
 
 DECODE: Final = "decode by msgspec alone"
@@ -103,12 +104,18 @@ def measure(
     bookmakers: Annotated[int, typer.Option(help="Bookmakers on each.")] = 3,
     markets: Annotated[int, typer.Option(help="Markets of each.")] = 100,
     changed: Annotated[float, typer.Option(help="Share that changes in a cycle.")] = 0.05,
+    sportybet: Annotated[
+        Path | None, typer.Option(help="A folder of SportyBet's recorded bodies, read too.")
+    ] = None,
 ) -> Report:
     """Decode, normalise, detect, cache update, enqueue, drain: one cycle a turn."""
-    return trio.run(_measure, bounds, settings_of(events, bookmakers, markets, changed))
+    sites = [simulated(changed)]
+    if sportybet is not None:
+        sites.append(recorded(sportybet, changed))
+    return trio.run(_measure, bounds, settings_of(events, bookmakers, markets, changed), sites)
 
 
-async def _measure(bounds: Bounds, settings: SimulationSettings) -> Report:
+async def _measure(bounds: Bounds, settings: SimulationSettings, sites: list[OwnSite]) -> Report:
     found = Measured("pipeline", "one cycle of bodies, every last_update moved")
     load, obvious = Load(settings), ObviousDetector()
     with tempfile.TemporaryDirectory() as folder:
@@ -128,6 +135,8 @@ async def _measure(bounds: Bounds, settings: SimulationSettings) -> Report:
                 compare = bare_comparisons(observations)
                 nursery.start_soon(writer.run)
                 await writer.committed(feed.head_revision)
+                for site in sites:
+                    site.warm()
                 for _ in bounds.turns():
                     bodies = await load.bodies()
                     settle()
@@ -149,6 +158,9 @@ async def _measure(bounds: Bounds, settings: SimulationSettings) -> Report:
                     own = found.figures
                     normalise_ms = own[READ].samples[-1] - own[OWN_DECODE].samples[-1]
                     found.add(NORMALISE, normalise_ms, "ms")
+                    for site in sites:
+                        settle()
+                        site.turn(found)
                     with found.timed(TUPLES):
                         compare()
                     settle()
@@ -173,6 +185,8 @@ async def _measure(bounds: Bounds, settings: SimulationSettings) -> Report:
     found.ratio("compare + swap, of the decode", COMPARE_SWAP, DECODE, at_most(1.0))
     found.ratio("normalise, of the decode", NORMALISE, DECODE, at_most(2.5))
     found.ratio("decode + normalise, of the decode", READ, DECODE)
+    for site in sites:
+        site.judge(found)
     found.ratio("obvious way, of detect + cache", OBVIOUS, DETECT, at_least(10.0))
     found.ratio("detect + cache, of bare comparisons", DETECT, TUPLES)
     return found.report(

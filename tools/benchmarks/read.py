@@ -25,6 +25,7 @@ LEAST_RUN_S: Final = 0.2
 RUNS: Final = 60  # of all kinds in the turns that there must be
 CALLERS: Final = 8  # keep one processor busy
 SETTLE_S: Final = 1.0  # until an ingest has got going
+PAGES: Final = ("page", "filtered page")
 METHOD: Final = "odds.v1.OddsService/GetOdds"
 
 
@@ -70,9 +71,13 @@ def measure(
             files = [folder / str(place) for place in range(len(queries))]
             for file, query in zip(files, queries, strict=True):
                 file.write_bytes(query.reply)
-            with helper("tools.benchmarks.echo", *files) as echo:
+            with (
+                helper("tools.benchmarks.echo", *files) as echo,
+                helper("tools.benchmarks.page_server", events, bookmakers, markets) as pages,
+            ):
                 urls = f"http://127.0.0.1:{echo.ready['port']}/echo"
                 for _ in bounds.turns():
+                    _pages(found, pages, run_s)
                     for place, query in enumerate(queries):
                         _idle(found, query, echo, f"{urls}/{place}", service, run_s)
                     with _ingesting(found, bookmaker, service):
@@ -84,6 +89,10 @@ def measure(
                             found.add(
                                 f"{query.name}: p99 beside the ingest", calm.percentile(0.99), "ms"
                             )
+    for name in PAGES:
+        anew, repeated = f"{name} anew", f"{name} repeated"
+        found.ratio(f"{anew}, of the {name} repeated", anew, repeated, at_most(2.0))
+        found.ratio(f"{name} repeated, of the echo", repeated, f"{name}: echo")
     for query in queries:
         name = query.name
         found.ratio(f"{name}, of the echo", f"{name}: calls", f"{name}: echo", at_least(0.85))
@@ -129,6 +138,20 @@ def _queries(address: str, leagues: list[str]) -> Iterator[Query]:
         yield query(
             "filtered league", pb.Filter(competitions=[leagues[0]], markets=["h2h", "totals"])
         )
+
+
+def _pages(found: Measured, pages: Helper, run_s: float) -> None:
+    """Measure pages of events: repeated, anew after each fetch, and as an echo of their bytes."""
+    for place, name in enumerate(PAGES):
+        request = bytes.fromhex(pages.ready["requests"][place])
+        size = pages.ready["sizes"][place]
+        figures = {"echo": f"{name}: echo", "repeated": f"{name} repeated", "anew": f"{name} anew"}
+        for kind, figure in figures.items():
+            url = f"http://127.0.0.1:{pages.ready['port']}/page/{kind}-{place}"
+            before_s = pages.ask()
+            calls = call(url, request, size, seconds=run_s, callers=CALLERS)
+            cpu_us = (pages.ask() - before_s) / len(calls.took_ms) * 1e6
+            found.add(figure, cpu_us, "µs of CPU a call")
 
 
 def _idle(

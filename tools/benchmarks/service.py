@@ -2,8 +2,8 @@
 
 Prints `{"address": "host:port", "http": "host:port"}`, and then answers lines: `{"applied": N}`
 waits until so many fetches were applied and all of their changes are stored. An answer has the head
-revision, when that was (CLOCK_MONOTONIC), processor seconds by stage so far, and the peak of memory
-in MB.
+revision, when that was (CLOCK_MONOTONIC), processor seconds so far by stage, of the process and of
+its workers, and the peak of memory in MB.
 """
 
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
+import psutil
 import trio
 import typer
 
@@ -99,14 +100,15 @@ def settings_file(
     database: str | None = None,
     *,
     by_event: int = 0,
+    workers: int = 0,
     soon_s: float | None = None,
 ) -> Path:
     """Write settings with every optional feature enabled, and return the file.
 
     bookmaker: what benchmarks.bookmaker said of itself. database: its URL, None for a new SQLite
     file. by_event: a source for each bookmaker that fetches so many events at once, one by one; 0
-    for one source that fetches whole sports. soon_s: the interval of events that start within an
-    hour, if it is another.
+    for one source that fetches whole sports. workers: worker processes for the sources. soon_s: the
+    interval of events that start within an hour, if it is another.
     """
     patient_s, most_bytes = 3_600, 2**30  # requests are held on purpose, and may be large
     tables: list[tuple[str, dict[str, object]]] = [
@@ -121,6 +123,7 @@ def settings_file(
         ),
         ("[http]", {"listen": "127.0.0.1:0"}),
         ("[metrics]", {"listen": "127.0.0.1:0"}),
+        ("[workers]", {"count": workers}),
         (
             "[database]",
             {
@@ -210,10 +213,17 @@ async def _answer(running: Running, times: StageTimes, stop: trio.Event) -> None
                     "head": head,
                     "applied": applied.fetches,
                     "cpu_s": times.cpu_s | {OTHERS: time.process_time() - time.thread_time()},
+                    "process_s": time.process_time(),
+                    "workers_s": sum(map(_cpu_s, psutil.Process().children())),
                     "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
                 }
             )
     stop.set()
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    used = process.cpu_times()
+    return float(used.user + used.system)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from odds_service.config import HttpSettings
 from odds_service.http.door import open_http
 from odds_service.http.streaming import Events
 from odds_service.logs import configure_logs
+from odds_service.loop_thread import SWITCH_INTERVAL_S
 from odds_service.rpc.server import GrpcDoor
-from odds_service.service import SWITCH_INTERVAL_S
 from odds_service.wire.encode import change_wire
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tools.benchmarks.processes import tell

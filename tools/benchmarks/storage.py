@@ -5,9 +5,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
+import msgspec
 import psutil
 import trio
 import typer
@@ -17,13 +19,15 @@ from odds_service.bridge import open_bridge
 from odds_service.cache import OddsCache
 from odds_service.clock import DrivenClock
 from odds_service.feed import ChangeFeed
-from odds_service.model.change import Commit
+from odds_service.model.change import Commit, MarketChange
 from odds_service.model.source import SourceState
 from odds_service.pipeline.channels import WriteQueue
 from odds_service.pipeline.detect import Detector
 from odds_service.pipeline.write import GROUP_CHANGES, Writer
 from odds_service.reconcile import Reconciler
 from odds_service.storage import open_store
+from odds_service.storage.rows.odds import whole
+from odds_service.storage.schema import microseconds
 from odds_service.store import Store, WriteGroup
 from tests.support.postgres import PostgresServer, postgres_server
 from tools.benchmarks.bare import Bare, BarePostgres, BareSqlite, Group, Obvious, group_of
@@ -32,10 +36,13 @@ from tools.benchmarks.load import SOURCE, Load, settings_of
 from tools.benchmarks.part import Part
 
 OBVIOUS_CHANGES: Final = 400  # of a turn by the obvious way: about a second's worth
-CPU, BARE_CPU = "CPU of the writer", "CPU of the bare statements"
+CPU, BARE_CPU, ROWS_CPU = (
+    "CPU of the writer", "CPU of the bare statements", "CPU of making the rows",
+)  # fmt: skip
+ENCODING: Final = "msgspec alone on the odds"
 LIMIT: Final = (
     "the bare statements find their rows made; making them (odds before and after as JSON) is "
-    "ours, see `making the rows alone`; the rest is SQLAlchemy and the bridge, once a transaction"
+    f"ours, see `{ROWS_CPU}`; `{ENCODING}` is the part that every way of making them pays"
 )
 DAY_SHARE: Final = 0.05  # of the markets changes in a minute of the day that sizes are told for
 PACED_BATCHES: Final = 40  # batches of a turn, one every PACED_S, whose lag is measured
@@ -45,11 +52,13 @@ PACED_S: Final = 0.05
 class Engine(Struct):
     """A database engine, and three databases of it: for ours, the bare driver, the obvious way.
 
-    cpu_s: seconds of CPU that this process and the server have used. size: bytes of ours.
+    stored_time: converts a time for the driver. cpu_s: seconds of CPU that this process and the
+    server have used. size: bytes of ours.
     """
 
     name: str
     urls: list[str]
+    stored_time: Callable[[datetime], Any]
     cpu_s: Callable[[], float]
     size: Callable[[], int]
 
@@ -139,7 +148,7 @@ def _sqlite(folder: Path) -> Engine:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return (folder / "ours.db").stat().st_size
 
-    return Engine("SQLite", urls, time.process_time, size)
+    return Engine("SQLite", urls, microseconds, time.process_time, size)
 
 
 def _postgres(server: PostgresServer) -> Engine:
@@ -155,7 +164,7 @@ def _postgres(server: PostgresServer) -> Engine:
     def size() -> int:
         return int(server.psql("SELECT pg_database_size('ours')"))
 
-    return Engine("PostgreSQL", [server.url(name) for name in names], cpu_s, size)
+    return Engine("PostgreSQL", [server.url(name) for name in names], lambda at: at, cpu_s, size)
 
 
 def bare_of(url: str) -> Bare:
@@ -218,18 +227,17 @@ async def _measure(bounds: Bounds, found: Measured, load: Load, both: list[Engin
         for _ in bounds.turns():
             batches = await changes.cycle()
             count = sum(len(batch.changes) for batch in batches)
-            settle()
-            began = time.process_time()
-            groups = [group_of(group) for group in grouped(batches)]
-            made_s = time.process_time() - began
-            found.add("making the rows alone", made_s / count * 1e6, "µs/change")
+            _encode(found, batches, count)
             for engine in both:
+                settle()
+                with _cpu(found, engine, ROWS_CPU, count):
+                    groups = [group_of(group, engine.stored_time) for group in grouped(batches)]
                 await _turn(found, engine, ours[engine.name], bare[engine.name],
                             obvious[engine.name], batches, groups)  # fmt: skip
             paced = await changes.cycle()
             for engine in both:
                 await _paced(found, engine.name, ours[engine.name], paced)
-                same = [group_of(group) for group in grouped(paced)]
+                same = [group_of(group, engine.stored_time) for group in grouped(paced)]
                 await trio.to_thread.run_sync(bare[engine.name].write, same)
         for engine in both:
             await trio.to_thread.run_sync(bare[engine.name].close)
@@ -272,6 +280,24 @@ async def _turn(
     found.add(f"{name}: a change", grown / count, "bytes")
     with _rated(found, f"{name}: obvious way", OBVIOUS_CHANGES):
         await trio.to_thread.run_sync(obvious.write, batches, OBVIOUS_CHANGES)
+
+
+def _encode(found: Measured, batches: Sequence[Commit], count: int) -> None:
+    """Time the encoder for two texts a change, with everything around its calls left out."""
+    odds = [
+        whole(market)
+        for batch in batches
+        for change in batch.changes
+        if isinstance(change, MarketChange)
+        for market in (change.before, change.after)
+        if market is not None
+    ]
+    encode = msgspec.json.Encoder().encode
+    settle()
+    began = time.process_time()
+    for each in odds:
+        encode(each)
+    found.add(ENCODING, (time.process_time() - began) / count * 1e6, "µs/change")
 
 
 @contextmanager

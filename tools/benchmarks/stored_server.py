@@ -13,8 +13,8 @@ from odds_service.cache import OddsCache
 from odds_service.config import ServerSettings
 from odds_service.feed import ChangeFeed
 from odds_service.logs import configure_logs
+from odds_service.loop_thread import SWITCH_INTERVAL_S
 from odds_service.rpc.server import GrpcDoor
-from odds_service.service import SWITCH_INTERVAL_S
 from odds_service.serving.parts import ServingParts
 from odds_service.serving.server import Server, serve
 from odds_service.status import ServiceStatus

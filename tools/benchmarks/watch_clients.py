@@ -19,11 +19,10 @@ from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.wire_fields import bytes_tag, varint
 from tools.benchmarks.processes import tell
 from tools.benchmarks.reaching import Reaching
-from tools.benchmarks.watch_wire import BOOKMAKERS, EPOCH, Answer, Ask
+from tools.benchmarks.watch_wire import BOOKMAKERS, Answer, Ask
 
-# How Changes begin, and their cursor: these clients must cost little beside the server.
+# How Changes begin: these clients must cost little beside the server.
 _CHANGES: Final = bytes_tag(pb.WatchChangesResponse.CHANGES_FIELD_NUMBER)[0]
-_CURSOR: Final = pb.Cursor(epoch=EPOCH).SerializeToString() + b"\x10"
 LOOKED_AT: Final = 10
 SAMPLES: Final = 20_000
 STREAMS_A_CHANNEL: Final = 50
@@ -49,6 +48,7 @@ class Clients(Reaching):
         super().__init__()
         self._address = address
         self._prev = kind == "ours"  # the bare feed has no prev_revision
+        self._cursor = b""  # how cursors of the server's epoch begin
         self._filtered = False
         self._channels: list[grpc.aio.Channel] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -109,15 +109,18 @@ class Clients(Reaching):
         if data[0] != _CHANGES:
             message = pb.WatchChangesResponse.FromString(data)
             kind = message.WhichOneof("message")
-            self._reach(place, getattr(message, kind or "closing").cursor.revision)
+            cursor = getattr(message, kind or "closing").cursor
+            if kind == "opened":
+                self._cursor = pb.Cursor(epoch=cursor.epoch).SerializeToString() + b"\x10"
+            self._reach(place, cursor.revision)
             return
-        at = data.rfind(_CURSOR)
+        at = data.rfind(self._cursor)
         before = self._at[place]
         if self._prev and not data.endswith(varint(before), 0, at - 2):
             raise ValueError(f"a message that does not follow {before}")
         self._messages += 1
         self._bytes += len(data)
-        self._reach(place, _number(data, at + len(_CURSOR)))
+        self._reach(place, _number(data, at + len(self._cursor)))
         if self._filtered or self._messages % LOOKED_AT == 0:
             changes = pb.WatchChangesResponse.FromString(data).changes.changes
             self._changes += len(changes) if self._filtered else 0

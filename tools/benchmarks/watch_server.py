@@ -27,13 +27,13 @@ from odds_service.bridge import TrioGate
 from odds_service.cache import OddsCache
 from odds_service.feed import RING_CHANGES, ChangeFeed
 from odds_service.logs import configure_logs
+from odds_service.loop_thread import SWITCH_INTERVAL_S
 from odds_service.model.change import Change, ChangeKind, Commit, MarketChange, Timing
 from odds_service.model.event import Event
 from odds_service.model.market import Market, MarketKey, Markets, MarketStatus, Outcome
 from odds_service.model.snapshot import BookmakerOdds, EventOdds, EventSource
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.rpc.server import GrpcDoor, channel_options
-from odds_service.service import SWITCH_INTERVAL_S
 from odds_service.serving.parts import ServingParts
 from odds_service.serving.server import Door, Room, serve
 from odds_service.status import ServiceStatus
@@ -53,10 +53,15 @@ _CHANGES: Final = bytes_tag(pb.WatchChangesResponse.CHANGES_FIELD_NUMBER)
 
 
 class Odds:
-    """A few events whose prices move in turn."""
+    """A few events whose prices move in turn.
 
-    def __init__(self) -> None:
-        self.entries = {event.event.id: event for event in _events()}
+    Args:
+        events: Their present odds, if they were stored; else they are made.
+    """
+
+    def __init__(self, events: Iterable[EventOdds] | None = None) -> None:
+        made = made_events() if events is None else events
+        self.entries = {event.event.id: event for event in made}
         self._turn = 0
 
     def move(self, count: int, first_revision: int) -> tuple[dict[str, EventOdds], list[Change]]:
@@ -83,7 +88,11 @@ class Odds:
             markets[key] = after
             bookmakers = dict(entry.bookmakers)
             bookmakers["sim", bookmaker] = replace(
-                odds, markets=markets, observed_at=now, confirmed_at=now
+                odds,
+                snapshot_id=revision,
+                markets=markets,
+                observed_at=now,
+                confirmed_at=now,
             )
             touched[event_id] = self.entries[event_id] = replace(entry, bookmakers=bookmakers)
             changes.append(
@@ -95,7 +104,8 @@ class Odds:
         return touched, changes
 
 
-def _events() -> Iterable[EventOdds]:
+def made_events() -> Iterable[EventOdds]:
+    """Yield the events of the benchmark with all their odds."""
     for number in range(EVENTS):
         event = Event(
             id=f"sim:{number:06}", sport="soccer", competition="soccer_epl",
@@ -150,7 +160,7 @@ class Ours:
         async with trio.open_nursery() as nursery:
             parts = ServingParts(
                 cache=self.cache, feed=self.feed, gate=TrioGate(nursery), settings=SETTINGS,
-                status=_no_status, epochs=[(EPOCH, 1)],
+                status=_no_status,
             )  # fmt: skip
             self._server = await nursery.start(serve, parts, self._doors)
             await self._server.set_serving(True)

@@ -10,7 +10,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Final
 
-from odds_service.model.market import MarketKey, Outcome, outcome_order
+from msgspec import Struct
+
+from odds_service.model.market import MarketKey, ObservedMarket, Outcome, outcome_order
 from odds_service.model.observation import ANY
 from odds_service.sources.markets.matching import (
     Candidate,
@@ -44,9 +46,22 @@ from odds_service.sources.markets.schema import (
 OUTCOMES_FILE: Final = "outcomes.toml"
 _MOST_KEPT: Final = 2**14  # cached markets, by id and specifier; cleared when full
 _MOST_READ: Final = 2**10  # cached names per market, matched by patterns
-_MOST_REMEMBERED: Final = 2**17  # cached outcomes of one provider and sport, as written
+_MOST_REMEMBERED: Final = 2**17  # cached outcomes, and orders of them, of one provider and sport
 
 Ranked = tuple[int, Outcome]
+Shown = tuple[MarketKey, Ranked, Any]  # with the written form that it is cached under
+
+
+class Latest(Struct, frozen=True, gc=False):
+    """A provider's market as it was last read, kept if each of its outcomes is a market.
+
+    Attributes:
+        written: all that its markets are made of, as the payload wrote it.
+        markets: the markets that it is.
+    """
+
+    written: tuple[Any, ...]
+    markets: Mapping[MarketKey, ObservedMarket]
 
 
 class FoundMarket:
@@ -55,16 +70,22 @@ class FoundMarket:
     Attributes:
         types: its market types.
         key: its canonical key; None if it is several markets.
-        shown: outcomes decoded before, by their written form; see Reading.remember.
+        shown: outcomes decoded before, by their written form; see ProviderTable.remember.
+        ordered: all outcomes of a payload in canonical order, by their written forms, if `key` is
+            not None; see ProviderTable.in_order.
+        latest: its last payload, if it is one market per outcome, such as a player's. The specifier
+            then names the event, so that the next payload is usually the same.
     """
 
-    __slots__ = ("_patterns", "_read", "_targets", "key", "shown", "types")
+    __slots__ = ("_patterns", "_read", "_targets", "key", "latest", "ordered", "shown", "types")
 
     def __init__(self, found: Iterable[tuple[Candidate, Specified]]) -> None:
         self._targets: dict[str, Target] = {}
         self._read: dict[str, Target | None] = {}
         self._patterns: list[tuple[Candidate, Specified]] = []
-        self.shown: dict[Any, tuple[MarketKey, Ranked]] = {}
+        self.shown: dict[Any, Shown] = {}
+        self.ordered: dict[tuple[Any, ...], tuple[Outcome, ...]] = {}
+        self.latest: Latest | None = None
         types, keys = set(), set()
         for candidate, what in found:
             types.add(what.market)
@@ -111,8 +132,10 @@ class ProviderTable:
         """Return the market of a provider's id and specifier; None if it is not in the table."""
         kept = self._kept
         place = id, specifier
-        if place in kept:
+        try:
             return kept[place]
+        except KeyError:
+            pass
         found = []
         spec = read_specifier(specifier)
         for candidate in self._candidates.get(id, ()):
@@ -124,23 +147,50 @@ class ProviderTable:
         kept[place] = FoundMarket(found) if found else None
         return kept[place]
 
-    def remember(self, placed: FoundMarket, written: Any, shown: tuple[MarketKey, Ranked]) -> None:
+    def remember(self, placed: FoundMarket, written: Any, key: MarketKey, ranked: Ranked) -> None:
         """Cache an outcome: most are the same at the next poll.
 
         Args:
             placed: the market.
             written: the outcome as the payload writes it.
-            shown: the canonical market, and the outcome with its rank.
+            key: the canonical market.
+            ranked: the outcome with its rank.
         """
-        self._remembered += 1
-        if self._remembered > _MOST_REMEMBERED:
-            self._forget()
-        placed.shown[written] = shown
+        self._count()
+        placed.shown[written] = key, ranked, written
+
+    def in_order(self, placed: FoundMarket, written: tuple[Any, ...]) -> tuple[Outcome, ...] | None:
+        """Return the outcomes of a market in canonical order, and cache them in `ordered`.
+
+        Args:
+            placed: a market with a key.
+            written: its outcomes as the payload writes them.
+
+        Returns:
+            None if there are none, if one of them is not cached, or if two denote the same outcome.
+        """
+        shown = placed.shown
+        try:
+            found = [shown[one] for one in written]
+        except KeyError:
+            return None
+        by_rank = {rank: outcome for _, (rank, outcome), _ in found}
+        if not found or len(by_rank) < len(found):
+            return None
+        ordered = tuple([by_rank[rank] for rank in sorted(by_rank)])
+        self._count()
+        placed.ordered[tuple([one[2] for one in found])] = ordered
+        return ordered
 
     def types(self, id: str) -> frozenset[str]:  # noqa: A002 (the provider's word)
         """Return all market types that a provider's id may denote, whatever its specifier."""
         types = {one.market for one in self._candidates.get(id, ())}
         return frozenset(ANY if "{" in one else one for one in types)
+
+    def _count(self) -> None:
+        self._remembered += 1
+        if self._remembered > _MOST_REMEMBERED:
+            self._forget()
 
     def _forget(self) -> None:
         self._kept.clear()

@@ -10,10 +10,12 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from odds_service.decoding import JsonDecoder
 from odds_service.model.change import Change, EventChange, MarketChange
 from odds_service.model.snapshot import EventSource, Snapshot
 from odds_service.storage.database import Database
 from odds_service.storage.rows.history import HistoryRow, changes_from, history_row
+from odds_service.storage.rows.snapshots import StoredSnapshot, stored_snapshot
 from odds_service.storage.schema import MARKET_COLUMNS, dead_letters, lost_changes
 from odds_service.store import DeadLetter
 
@@ -33,13 +35,13 @@ class Letter(msgspec.Struct, frozen=True, array_like=True):
     """A change as its row, together with its snapshot and sources."""
 
     row: HistoryRow
-    snapshot: Snapshot | None
+    snapshot: StoredSnapshot | None
     carried: tuple[EventSource, ...]
 
 
 Entry = tuple[Change, Snapshot | None, tuple[EventSource, ...]]  # with its snapshot and sources
 
-_decode = msgspec.json.Decoder(Letter).decode
+_decode = JsonDecoder(Letter).decode
 
 
 async def aio_keep(
@@ -84,7 +86,8 @@ def _written(
     """Return the columns of a letter and its place; empty for text that no database accepts."""
     try:
         row = history_row(change)
-        letter = msgspec.json.encode(Letter(row, snapshot, carried))
+        kept = None if snapshot is None else stored_snapshot(snapshot)
+        letter = msgspec.json.encode(Letter(row, kept, carried))
     except UnicodeEncodeError:
         nowhere = dict.fromkeys(MARKET_COLUMNS, "")
         counts = {"applies": 0, "subject": _subject(change), "kind": int(change.kind)}

@@ -26,7 +26,7 @@ async def aio_retry(database: Database, letter_id: int) -> str:
         snapshot, event_id = letter.snapshot, letter.row.event_id
         stretch = Stretch(
             [change_from(letter.row)],
-            {} if snapshot is None else {snapshot.snapshot_id: snapshot},
+            {} if snapshot is None else {snapshot.snapshot_id: snapshot.snapshot()},
             {event_id: letter.carried},
         )
         try:

@@ -15,20 +15,21 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from odds_service.decoding import JsonDecoder
 from odds_service.errors import StorageError
 from odds_service.model.change import Commit
-from odds_service.model.snapshot import EventSource, Snapshot
+from odds_service.model.snapshot import EventSource
 from odds_service.storage.database import Database
+from odds_service.storage.epoch_order import held_of
 from odds_service.storage.letters.letters import aio_keep
+from odds_service.storage.log.epochs import aio_epochs, aio_extend, aio_state, groups
 from odds_service.storage.log.writing import aio_write_batches, by_days, stretch_of
-from odds_service.storage.reads.load import aio_state
 from odds_service.storage.rows.history import HistoryRow, change_from, history_row
-from odds_service.storage.schema import dead_letters, epochs
+from odds_service.storage.rows.snapshots import StoredSnapshot, stored_snapshot
+from odds_service.storage.schema import dead_letters
 
 PRIVATE: Final = 0o600  # mode of the spill: it holds what the database holds
 _FORMAT: Final = 1
-_GROUP_CHANGES: Final = 5_000  # per transaction of the replay
-_LAST_EPOCH: Final = select(epochs.c.epoch).order_by(epochs.c.place.desc()).limit(1)
 
 log = structlog.get_logger(__name__)
 
@@ -47,12 +48,12 @@ class _Line(msgspec.Struct, frozen=True):
     """One commit."""
 
     rows: list[HistoryRow]
-    snapshots: list[Snapshot]
+    snapshots: list[StoredSnapshot]
     event_sources: list[tuple[str, EventSource]]
 
 
-_header = msgspec.json.Decoder(SpillHeader)
-_line = msgspec.json.Decoder(_Line)
+_header = JsonDecoder(SpillHeader)
+_line = JsonDecoder(_Line)
 
 
 def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Commit]) -> None:
@@ -80,7 +81,8 @@ def write_spill(path: Path, database_id: str, epoch: str, batches: Sequence[Comm
             file.write(msgspec.json.encode(header) + b"\n")
             for batch in batches:
                 changes = [history_row(change) for change in batch.changes]
-                line = _Line(changes, list(batch.snapshots), list(batch.event_sources))
+                snapshots = [stored_snapshot(each) for each in batch.snapshots]
+                line = _Line(changes, snapshots, list(batch.event_sources))
                 file.write(msgspec.json.encode(line) + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -124,7 +126,8 @@ def _batches(path: Path) -> Iterator[Commit]:
             for text in file:
                 line = _line.decode(text)
                 changes = [change_from(row) for row in line.rows]
-                yield Commit(changes, line.snapshots, line.event_sources)
+                snapshots = [each.snapshot() for each in line.snapshots]
+                yield Commit(changes, snapshots, line.event_sources)
     except (OSError, msgspec.MsgspecError) as error:
         raise _unreadable(path, error) from None
 
@@ -155,17 +158,21 @@ def _sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-async def aio_replay(database: Database, path: Path, now: datetime) -> tuple[int, int]:
+async def aio_replay(
+    database: Database, path: Path, now: datetime, own_epoch: str = ""
+) -> tuple[int, int]:
     """Store the content of the spill file, and delete the file.
 
     It fits if no epoch was opened after its own and if it continues the durable revision. It may
-    begin earlier, as the group being written at the stop may have been committed. Changes that do
-    not fit become dead letters. A repeat is harmless.
+    begin earlier, as the group being written at the stop may have been committed. Of a file that
+    does not fit, changes that the history holds are dropped: a new owner may have read them from
+    the bus. The others become dead letters. A repeat is harmless.
 
     Args:
         database: the engine.
         path: the file; it need not exist.
         now: the time to record with dead letters.
+        own_epoch: an epoch that this start has opened already, and that does not count.
 
     Returns:
         The numbers of stored and of misfit changes.
@@ -177,45 +184,44 @@ async def aio_replay(database: Database, path: Path, now: datetime) -> tuple[int
     async with database.writing() as connection:
         state = await aio_state(database, connection)
         # Not that of feed_state: a restore puts another one there, and opens none.
-        last_epoch = await connection.scalar(_LAST_EPOCH)
+        known = [opened for opened in await aio_epochs(connection) if opened[0] != own_epoch]
     if header.database_id != state.database_id:
         log.error("spill_of_another_database", moved_to=_set_aside(path, header))
         return 0, 0
     changes = header.last - header.first + 1
+    last_epoch = known[-1][0] if known else None
     fits = header.epoch == last_epoch and header.first <= state.durable_revision + 1
+    misfits = 0
     if fits:
-        for group in _groups(batches):
+        for group in groups(batches):
             for piece in by_days(group):
                 async with database.writing() as connection:
                     state = await aio_state(database, connection)
+                    durable, last = state.durable_revision, piece[-1].last_revision
+                    if last > durable:
+                        await aio_extend(connection, header.epoch, durable, last)
                     await aio_write_batches(database, connection, state, piece, header.epoch)
         log.info("spill_stored", first=header.first, last=header.last)
     else:
+        held = held_of(known, header.epoch, state.durable_revision)
         reason = f"spilled at a stop; the log went on without it (epoch {header.epoch})"
         async with database.writing() as connection:
-            await _aio_keep_all(connection, header.epoch, batches, reason, now)
-        log.error("spill_does_not_fit", first=header.first, last=header.last, epoch=header.epoch)
+            await _aio_keep_all(connection, header.epoch, batches, held, reason, now)
+        misfits = sum(revision not in held for revision in range(header.first, header.last + 1))
+        told = {"first": header.first, "last": header.last, "epoch": header.epoch}
+        if misfits:
+            log.error("spill_does_not_fit", **told, known=changes - misfits)
+        else:
+            log.info("spill_already_stored", **told)
     _remove(path)
-    return (changes, 0) if fits else (0, changes)
-
-
-def _groups(batches: Iterator[Commit]) -> Iterator[list[Commit]]:
-    group: list[Commit] = []
-    size = 0
-    for batch in batches:
-        group.append(batch)
-        size += len(batch.changes)
-        if size >= _GROUP_CHANGES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+    return (changes, 0) if fits else (0, misfits)
 
 
 async def _aio_keep_all(
     connection: AsyncConnection,
     epoch: str,
     batches: Iterator[Commit],
+    held: range,
     reason: str,
     now: datetime,
 ) -> None:
@@ -223,7 +229,9 @@ async def _aio_keep_all(
     kept = set(await connection.scalars(query))
     for batch in batches:
         entries = [
-            entry for entry in stretch_of([batch]).entries() if entry[0].revision not in kept
+            entry
+            for entry in stretch_of([batch]).entries()
+            if entry[0].revision not in kept and entry[0].revision not in held
         ]
         if entries:
             await aio_keep(connection, epoch, entries, reason, now, applies=False)

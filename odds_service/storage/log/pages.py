@@ -35,6 +35,7 @@ async def aio_history(
     connection: AsyncConnection, after: int, upto: int, limit: int
 ) -> list[Change]:
     """See store.Store.history."""
+    upto = min(upto, await aio_durable(connection))
     query = _between(after, upto, limit).where(odds_history.c.kind != UNSTORED)
     changes, _ = changes_from(await connection.execute(query))
     return changes
@@ -44,6 +45,7 @@ async def aio_page(
     connection: AsyncConnection, after: int, upto: int, limit: int, only: HistoryFilter
 ) -> HistoryPage:
     """See store.Store.history_page."""
+    upto = max(after, min(upto, await aio_durable(connection)))
     query = _between(after, upto, limit, (odds_history,) if only.ended else _WITHOUT_ENDED)
     found = (await connection.execute(selected(query, only))).all()
     changes, unstored = changes_from(found)
@@ -69,6 +71,14 @@ def selected(query: Select[Any], only: HistoryFilter) -> Select[Any]:
 async def aio_floor(connection: AsyncConnection) -> int:
     """Return the floor: the revision up to which history was deleted because of its age."""
     return int(await connection.scalar(select(feed_state.c.floor_revision)) or 0)
+
+
+async def aio_durable(connection: AsyncConnection) -> int:
+    """Return the durable revision that this transaction sees.
+
+    That of a hot standby may be older than the owner's.
+    """
+    return int(await connection.scalar(select(feed_state.c.durable_revision)) or 0)
 
 
 async def aio_last_detected(connection: AsyncConnection, at: datetime) -> int:

@@ -3,7 +3,7 @@
 Functions named `aio_…` are asyncio-flavoured; storage.database_store runs them on the bridge.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 
@@ -15,11 +15,12 @@ from odds_service.errors import StorageUnavailable, Superseded
 from odds_service.model.change import Change, Commit, EventChange, MarketChange, SourceChange
 from odds_service.model.snapshot import BookmakerOdds, EventSource, Snapshot
 from odds_service.storage.database import Database, savepoint
+from odds_service.storage.epoch_order import SUPERSEDED
 from odds_service.storage.letters.letters import Entry, aio_keep
 from odds_service.storage.rows import Values
 from odds_service.storage.rows.events import carried_row, event_row
 from odds_service.storage.rows.history import history_values, placeholder
-from odds_service.storage.rows.snapshots import packed_lagging
+from odds_service.storage.rows.snapshots import packed_lagging, snapshot_values
 from odds_service.storage.rows.sources import run_row, state_row
 from odds_service.storage.schema import feed_state, odds_history, snapshots
 from odds_service.store import WriteGroup
@@ -79,10 +80,10 @@ async def aio_write(database: Database, epoch: str, group: WriteGroup) -> int:
     *earlier, last = list(by_days(group.batches)) or [[]]
     for batches in earlier:
         async with database.writing() as connection:
-            state = await _aio_own_state(database, connection, epoch)
+            state = await aio_own_state(database, connection, epoch)
             refused += await aio_write_batches(database, connection, state, batches, epoch)
     async with database.writing() as connection:
-        state = await _aio_own_state(database, connection, epoch)
+        state = await aio_own_state(database, connection, epoch)
         refused += await aio_write_batches(database, connection, state, last, epoch)
         await _aio_each(
             database,
@@ -118,11 +119,11 @@ def by_days(batches: Iterable[Commit]) -> Iterator[list[Commit]]:
         yield piece
 
 
-async def _aio_own_state(database: Database, connection: AsyncConnection, epoch: str) -> Row[Any]:
+async def aio_own_state(database: Database, connection: AsyncConnection, epoch: str) -> Row[Any]:
     """Lock and return the row of feed_state. Raises Superseded."""
     state = await aio_locked_state(database, connection)
     if state.epoch != epoch:
-        raise Superseded("another process opened this database; this one must end")
+        raise Superseded(SUPERSEDED)
     return state
 
 
@@ -295,7 +296,7 @@ async def aio_insert(
         await database.aio_append(
             connection,
             snapshots,
-            (_snapshot_values(snapshot, stored_time) for snapshot in captured.values()),
+            (snapshot_values(snapshot, stored_time) for snapshot in captured.values()),
         )
     for statement, listed in (
         (statements.put_event, list(described.values())),
@@ -304,20 +305,6 @@ async def aio_insert(
     ):
         if listed:
             await connection.execute(statement, listed)
-
-
-def _snapshot_values(snapshot: Snapshot, stored_time: Callable[[datetime], Any]) -> tuple[Any, ...]:
-    claimed_at = snapshot.source_updated_at
-    return (
-        snapshot.snapshot_id,
-        snapshot.event_id,
-        snapshot.source,
-        snapshot.bookmaker,
-        stored_time(snapshot.observed_at),
-        stored_time(snapshot.confirmed_at),
-        None if claimed_at is None else stored_time(claimed_at),
-        packed_lagging(snapshot.lagging),
-    )
 
 
 def _confirmation(odds: BookmakerOdds) -> Values:

@@ -26,6 +26,7 @@ from odds_service.model.snapshot import (
     Snapshot,
     odds_as_known,
 )
+from odds_service.storage.epoch_order import check_stored
 from odds_service.storage.letters.refused import MarketRef, RefusedChanges, aio_refused_changes
 from odds_service.storage.letters.selecting import aio_first_refused
 from odds_service.storage.log.pages import aio_detected_at
@@ -63,8 +64,9 @@ async def aio_odds_at(
         refused: the refused changes in force at the revision, if the caller has read them.
     """
     state = (await connection.execute(select(feed_state))).one()
-    if not state.floor_revision <= revision <= state.durable_revision:
+    if revision < state.floor_revision:
         raise BelowFloor(state.floor_revision)
+    check_stored(state.durable_revision, revision)
     at = at or await aio_detected_at(connection, revision) or state.floor_at
     if refused is None:
         refused = await aio_refused_changes(connection, revision, event_ids)

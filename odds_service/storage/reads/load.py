@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from odds_service.errors import StorageUnavailable
 from odds_service.model.event import Event, EventStatus
 from odds_service.model.market import Market, MarketKey, Markets, MarketStatus
 from odds_service.model.snapshot import BookmakerKey, BookmakerOdds, EventOdds, EventSource
@@ -18,14 +19,15 @@ from odds_service.storage.asks import aio_asks
 from odds_service.storage.database import Database
 from odds_service.storage.letters.letters import aio_count
 from odds_service.storage.letters.refused import aio_refused_changes
+from odds_service.storage.log.epochs import aio_begin_epoch, aio_epochs, aio_state
+from odds_service.storage.log.writing import aio_own_state
 from odds_service.storage.reads.as_of import aio_odds_at
 from odds_service.storage.rows import Unreadable
 from odds_service.storage.rows.events import carried_from, event_from
-from odds_service.storage.rows.odds import market_from
+from odds_service.storage.rows.many_odds import ManyOdds
 from odds_service.storage.rows.snapshots import lagging_from
 from odds_service.storage.rows.sources import state_from
 from odds_service.storage.schema import (
-    epochs,
     event_sources,
     events,
     feed_state,
@@ -39,9 +41,6 @@ log = structlog.get_logger(__name__)
 
 LOG_EVERY_S: Final = 10.0  # while a large database is loaded
 _IDS_AT_ONCE: Final = 1_000  # of events that refused changes affect, before all are read
-
-# Whether an import opened the last epoch; no row before the first one.
-LAST_IMPORTED: Final = select(epochs.c.imported).order_by(epochs.c.place.desc()).limit(1)
 
 Shown = dict[str, dict[BookmakerKey, dict[MarketKey, Market]]]  # event -> bookmaker -> market
 
@@ -66,65 +65,76 @@ class LoadLog:
             log.info("loading", what=what, read=done, **of_all, seconds=round(now - self._begun, 1))
 
 
-async def aio_state(database: Database, connection: AsyncConnection) -> Row[Any]:
-    """Lock and return the row of feed_state; insert it at the very first start."""
-    query = select(feed_state)
-    if database.locks_rows:
-        query = query.with_for_update()
-    found = (await connection.execute(query)).one_or_none()
-    if found is not None:
-        return found
-    first = {
-        "one": 1, "database_id": uuid.uuid4().hex, "epoch": "",
-        "durable_revision": 0, "floor_revision": 0,
-    }  # fmt: skip
-    await connection.execute(feed_state.insert(), first)
-    return (await connection.execute(select(feed_state))).one()
-
-
-async def aio_warm(database: Database, now: datetime, opening: Opening) -> Stored:
+async def aio_begin(database: Database, now: datetime, opening: Opening) -> Stored:
     """Open a new epoch after the durable revision, and return the stored state.
 
-    A long load is logged as it proceeds. Raises StorageError; see Opening.check().
+    Raises StorageError; see Opening.check().
     """
-    report = LoadLog()
     async with database.writing() as connection:
         state = await aio_state(database, connection)
-        imported = bool(await connection.scalar(LAST_IMPORTED))
-        opening.check(imported=imported, last_detected_at=state.detected_at)
-        epoch = uuid.uuid4().hex
-        await connection.execute(update(feed_state).values(epoch=epoch))
-        opened = {
-            "epoch": epoch, "first_revision": state.durable_revision + 1, "opened_at": now,
-            "imported": int(opening.recorded_from is not None),
-        }  # fmt: skip
-        await connection.execute(epochs.insert(), opened)
-        known = await connection.execute(select(epochs).order_by(epochs.c.place))
-        states = {}
-        for row in await connection.execute(select(source_states)):
-            with suppress(Unreadable):
-                states[row.source] = state_from(row.state)
-        live = await aio_live_events(database, connection, report)
-        refused = await aio_refused_changes(connection, state.durable_revision)
-        if affected := refused.event_ids:
-            # A query takes a limited number of ids.
-            ids = sorted(affected) if len(affected) <= _IDS_AT_ONCE else ()
-            as_served = await aio_odds_at(connection, state.durable_revision, ids, now, refused)
-            live = [entry for entry in live if entry.event.id not in affected]
-            live += [entry for entry in as_served.events if entry.event.id in affected]
-        states |= {source: change.after for source, change in refused.sources.items()}
-        return Stored(
-            events=live,
-            ghosts=await aio_ghosts(connection, now),
-            sources=list(states.values()),
-            revision=state.durable_revision,
-            epoch=epoch,
-            epochs=[(row.epoch, row.first_revision) for row in known],
-            last_detected_at=state.detected_at,
-            database_id=state.database_id,
-            dead_letters=await aio_count(connection),
-            asks=await aio_asks(connection),
-        )
+        known = await aio_begin_epoch(connection, state, uuid.uuid4().hex, opening, now)
+        return await _aio_stored(database, connection, state, known, now)
+
+
+async def aio_load(database: Database, epoch: str, now: datetime) -> Stored:
+    """See store.Store.load."""
+    async with database.writing() as connection:
+        state = await aio_own_state(database, connection, epoch)
+        known = await aio_epochs(connection)
+        return await _aio_stored(database, connection, state, known, now)
+
+
+async def aio_warm(database: Database, now: datetime) -> Stored:
+    """See store.Store.warm."""
+    async with database.reading() as connection:
+        state = (await connection.execute(select(feed_state))).one_or_none()
+        known = await aio_epochs(connection)
+        if state is None or not known:
+            raise StorageUnavailable("no service has begun on this database yet")
+        return await _aio_stored(database, connection, state, known, now)
+
+
+async def _aio_stored(
+    database: Database,
+    connection: AsyncConnection,
+    state: Row[Any],
+    known: list[tuple[str, int]],
+    now: datetime,
+) -> Stored:
+    """Return the stored state; log the progress of a long load.
+
+    Args:
+        database: the engine.
+        connection: inside a transaction.
+        state: the row of feed_state.
+        known: (epoch, its first revision), the present one last.
+        now: the present time.
+    """
+    states = {}
+    for row in await connection.execute(select(source_states)):
+        with suppress(Unreadable):
+            states[row.source] = state_from(row.state)
+    live = await aio_live_events(database, connection, LoadLog())
+    refused = await aio_refused_changes(connection, state.durable_revision)
+    if affected := refused.event_ids:
+        # A query takes a limited number of ids.
+        ids = sorted(affected) if len(affected) <= _IDS_AT_ONCE else ()
+        as_served = await aio_odds_at(connection, state.durable_revision, ids, now, refused)
+        live = [entry for entry in live if entry.event.id not in affected]
+        live += [entry for entry in as_served.events if entry.event.id in affected]
+    states |= {source: change.after for source, change in refused.sources.items()}
+    return Stored(
+        events=live,
+        ghosts=await aio_ghosts(connection, now),
+        sources=list(states.values()),
+        revision=state.durable_revision,
+        epoch=known[-1][0],
+        epochs=known,
+        last_detected_at=state.detected_at,
+        database_id=state.database_id,
+        dead_letters=await aio_count(connection),
+        asks=await aio_asks(connection),
+    )
 
 
 async def aio_live_events(
@@ -148,21 +158,23 @@ async def aio_live_events(
     for row in await connection.execute(of_live):
         if row.event_id in live and row.source in live[row.event_id].source_ids:
             carried[row.event_id][row.source] = carried_from(row)
-    markets = await _aio_live_markets(database, connection, report)
+    shared = ManyOdds(database.read_time)
+    markets = await _aio_live_markets(database, connection, report, shared)
     shown: dict[str, dict[BookmakerKey, BookmakerOdds]] = {event_id: {} for event_id in live}
     for done, snapshot in enumerate(await connection.execute(_LATEST_SNAPSHOTS)):
         report("snapshots", done, None)
-        whose = snapshot.source, snapshot.bookmaker
+        whose = shared.bookmaker(snapshot.source, snapshot.bookmaker)
         alive = markets.get(snapshot.event_id, {}).get(whose)
-        if alive and snapshot.event_id in live:
-            shown[snapshot.event_id][whose] = BookmakerOdds(
+        event = live.get(snapshot.event_id)
+        if alive and event is not None:
+            claimed = snapshot.source_updated_at
+            shown[event.id][whose] = BookmakerOdds(
                 snapshot.snapshot_id,
-                snapshot.event_id,
-                snapshot.source,
-                snapshot.bookmaker,
-                snapshot.observed_at,
-                snapshot.confirmed_at,
-                snapshot.source_updated_at,
+                event.id,
+                *whose,
+                shared.time(snapshot.observed_at),
+                shared.time(snapshot.confirmed_at),
+                None if claimed is None else shared.time(claimed),
                 alive,
                 lagging=lagging_from(snapshot.lagging),
             )
@@ -232,24 +244,19 @@ _LIVE_MARKETS = (
 
 
 async def _aio_live_markets(
-    database: Database, connection: AsyncConnection, report: Report
+    database: Database, connection: AsyncConnection, report: Report, shared: ManyOdds
 ) -> Shown:
     markets: Shown = {}
     done = 0
-    keys: dict[tuple[str, str, str], MarketKey] = {}  # one shared object per key for all bookmakers
-    read_time = database.read_time
     async for chunk in database.chunks(connection, _LIVE_MARKETS):
         report("markets", done, None)
         done += len(chunk)
         for event_id, source, bookmaker, *parts, odds, revision, changed_at in chunk:
-            named = tuple(parts)
-            key = keys.get(named)
-            if key is None:
-                key = keys[named] = MarketKey(*named)
+            key = shared.key(*parts)
             of_event = markets.setdefault(event_id, {})
-            of_bookmaker = of_event.setdefault((source, bookmaker), Markets())
+            of_bookmaker = of_event.setdefault(shared.bookmaker(source, bookmaker), Markets())
             try:
-                of_bookmaker[key] = market_from(key, odds, revision, read_time(changed_at))
+                of_bookmaker[key] = shared.market(key, odds, revision, changed_at)
             except Unreadable as error:
                 whose = {"event_id": event_id, "source": source, "bookmaker": bookmaker}
                 log.error("unreadable_market", **whose, market=key.market, reason=str(error)[:200])

@@ -9,11 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from odds_service.errors import BelowFloor
 from odds_service.model.change import ChangeKind
 from odds_service.storage.database import Database
-from odds_service.storage.log.pages import aio_floor, selected
+from odds_service.storage.log.pages import aio_durable, aio_floor, selected
 from odds_service.storage.schema import events, feed_state, odds_history
 from odds_service.store import LOG_COLUMNS, Extent, HistoryFilter, LogRows
 
 _COLUMNS: Final = [odds_history.c[name] for name in LOG_COLUMNS]
+_IN_ORDER: Final = select(*_COLUMNS).order_by(odds_history.c.revision)
 _EVENTS_AT_ONCE: Final = 500  # ids in one query
 # The terms of the index on rows that are not of markets, without which it is not used.
 _NOT_OF_MARKETS: Final = odds_history.c.kind >= int(ChangeKind.EVENT_ADDED)
@@ -32,36 +33,43 @@ async def aio_log_rows(
     database: Database, after: int, upto: int, limit: int, only: HistoryFilter
 ) -> LogRows:
     """See store.Store.log_rows."""
-    query = selected(_between(after, upto), only).limit(limit)
-    rows = await _aio_rows(database, query, after)
+    query = selected(_IN_ORDER, only).limit(limit)
+    rows, upto = await _aio_rows(database, query, after, upto)
     return LogRows(rows, rows[-1][0] if len(rows) == limit else upto)
 
 
 async def aio_source_rows(database: Database, after: int, upto: int) -> LogRows:
     """See store.Store.source_rows."""
-    query = _between(after, upto).where(
+    query = _IN_ORDER.where(
         odds_history.c.event_id == "",
         _NOT_OF_MARKETS,
         odds_history.c.kind >= int(ChangeKind.SOURCE_UP),
     )
-    return LogRows(await _aio_rows(database, query, after), upto)
+    return LogRows(*await _aio_rows(database, query, after, upto))
 
 
-def _between(after: int, upto: int) -> Select[Any]:
-    revision = odds_history.c.revision
-    return select(*_COLUMNS).where(revision > after, revision <= upto).order_by(revision)
+async def _aio_rows(
+    database: Database, query: Select[Any], after: int, upto: int
+) -> tuple[list[Sequence[Any]], int]:
+    """Read the rows with after < revision <= upto, in one transaction with the log's bounds.
 
+    Returns:
+        The rows, and the revision up to which the log could have held some.
 
-async def _aio_rows(database: Database, query: Select[Any], after: int) -> list[Sequence[Any]]:
-    """Read rows and the floor in one transaction. Raises BelowFloor."""
+    Raises:
+        BelowFloor: the history no longer holds the first of them.
+    """
     async with database.reading() as connection:
         floor = await aio_floor(connection)
         if after < floor:
             raise BelowFloor(floor)
+        upto = max(after, min(upto, await aio_durable(connection)))
+        revision = odds_history.c.revision
+        between = query.where(revision > after, revision <= upto)
         rows: list[Sequence[Any]] = []
-        async for chunk in database.chunks(connection, query):
+        async for chunk in database.chunks(connection, between):
             rows += chunk
-        return rows
+        return rows, upto
 
 
 async def aio_event_texts(

@@ -1,15 +1,39 @@
 """Snapshots as rows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import astuple
 from sqlalchemy import Row
 
 from odds_service.model.snapshot import Seen, Snapshot
 
 _LAGGING: Final = msgspec.json.Decoder(dict[str, datetime])
+
+
+class StoredSnapshot(Struct, frozen=True):
+    """A Snapshot with the names of its fields, for JSON; its fields, in their order."""
+
+    snapshot_id: int
+    event_id: str
+    source: str
+    bookmaker: str
+    observed_at: datetime
+    confirmed_at: datetime
+    source_updated_at: datetime | None
+    lagging: Mapping[str, Seen] = {}
+
+    def snapshot(self) -> Snapshot:
+        """Return the snapshot."""
+        return Snapshot(*astuple(self))
+
+
+def stored_snapshot(snapshot: Snapshot) -> StoredSnapshot:
+    """Return a snapshot for JSON."""
+    return StoredSnapshot(*astuple(snapshot))
 
 
 def packed_lagging(lagging: Mapping[str, Seen]) -> str | None:
@@ -24,6 +48,21 @@ def lagging_from(text: str | None) -> dict[str, Seen]:
     if not text:
         return {}
     return {name: Seen(at, 0.0) for name, at in _LAGGING.decode(text).items()}
+
+
+def snapshot_values(snapshot: Snapshot, stored_time: Callable[[datetime], Any]) -> tuple[Any, ...]:
+    """Encode a snapshot as the values of a row; see rows.history.history_values()."""
+    claimed_at = snapshot.source_updated_at
+    return (
+        snapshot.snapshot_id,
+        snapshot.event_id,
+        snapshot.source,
+        snapshot.bookmaker,
+        stored_time(snapshot.observed_at),
+        stored_time(snapshot.confirmed_at),
+        None if claimed_at is None else stored_time(claimed_at),
+        packed_lagging(snapshot.lagging),
+    )
 
 
 def snapshot_from(row: Row[*tuple[Any, ...]]) -> Snapshot:

@@ -112,6 +112,25 @@ async def test_a_torn_spill_is_an_error_that_names_it_and_stores_no_half(
         assert (await store.verify()).faulty == 0
 
 
+@on_databases
+async def test_a_spill_with_bad_text_is_an_error_that_names_it(place: DatabasePlace) -> None:
+    story = Story(SERIES)
+    async with place.begun() as (store, _):
+        store.spill(story.batches)
+    path = place.spill()
+    assert path is not None
+    whole = path.read_bytes()
+    for at in (whole.index(b'"epoch":"') + 9, whole.index(b"h2h")):
+        path.write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
+        with pytest.RaisesGroup(
+            pytest.RaisesExc(StorageError, match="cannot be read .*not UTF-8"),
+            flatten_subgroups=True,
+            allow_unwrapped=True,
+        ):
+            async with place.begun():
+                pytest.fail("it began")
+
+
 async def test_the_writers_spill_is_what_the_store_reads(place: Place) -> None:
     story = Story(SERIES)
     async with place.begun() as (store, begun):

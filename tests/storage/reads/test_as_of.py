@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from odds_service.errors import BelowFloor
+from odds_service.errors import StorageUnavailable
 from odds_service.store import PastOdds, WriteGroup
 from tests.support.databases import Place
 from tests.support.observations import cached, fold
@@ -45,7 +45,7 @@ async def test_odds_at_any_revision_are_the_fold_of_the_log_up_to_it(
                     assert odds.snapshot_id == expected.snapshot_id
         one = await store.odds_at(len(story.log) // 2, ["e1"])
         assert {entry.event.id for entry in one.events} <= {"e1"}
-        with pytest.raises(BelowFloor):
+        with pytest.raises(StorageUnavailable, match=f"up to {len(story.log)}$"):
             await store.odds_at(len(story.log) + 1)
     place.clear()
 

@@ -1043,7 +1043,8 @@ class SourceState(_message.Message):
     """Why it is not up, or why its last fetch failed while it still is: a word for programs. Empty
     after a success. `starting` (no fetch has ended yet), `no_success` (nothing failed, and nothing
     succeeded for three intervals), `storage_behind` (fetching waits for the database),
-    `too_many_new_events` (it shows more new events than allowed; the rest is left out),
+    `bus_behind` (fetching waits for the bus between nodes), `upstream_away` (this node hears nothing
+    from the one that fetches), `too_many_new_events` (it shows more new events than allowed; the rest is left out),
     `too_many_changes` (its known events change more often than allowed; answers are left out), or
     the name of the last failure. On the way: `timeout`, `connection`, `truncated`, `redirect`, `deadline`,
     `circuit_open` (not asked, after many failures). As answered: `rate_limited`, `server_error`,
@@ -3076,6 +3077,7 @@ class GetStatusResponse(_message.Message):
     LOOP_FIELD_NUMBER: _builtins.int
     LOG_LINES_LOST_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Of the service's package."""
     epoch: _builtins.str
@@ -3115,6 +3117,10 @@ class GetStatusResponse(_message.Message):
     def usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenUsage]:
         """The use of the server by each token since the start. Only callers with the right `admin` get it."""
 
+    @_builtins.property
+    def node(self) -> Global___NodeStatus:
+        """Absent in a service that is one process."""
+
     def __init__(
         self,
         *,
@@ -3137,14 +3143,124 @@ class GetStatusResponse(_message.Message):
         loop: Global___LoopStatus | None = ...,
         log_lines_lost: _builtins.int = ...,
         usage: _abc.Iterable[Global___TokenUsage] | None = ...,
+        node: Global___NodeStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "loop", b"loop", "storage", b"storage", "uptime", b"uptime", "writer", b"writer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "loop", b"loop", "node", b"node", "storage", b"storage", "uptime", b"uptime", "writer", b"writer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "channels", b"channels", "clock", b"clock", "durable_revision", b"durable_revision", "epoch", b"epoch", "events", b"events", "head_revision", b"head_revision", "log_lines_lost", b"log_lines_lost", "loop", b"loop", "markets", b"markets", "oldest_revision", b"oldest_revision", "sources", b"sources", "storage", b"storage", "subscriber_count", b"subscriber_count", "subscribers", b"subscribers", "uptime", b"uptime", "usage", b"usage", "version", b"version", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmakers", b"bookmakers", "channels", b"channels", "clock", b"clock", "durable_revision", b"durable_revision", "epoch", b"epoch", "events", b"events", "head_revision", b"head_revision", "log_lines_lost", b"log_lines_lost", "loop", b"loop", "markets", b"markets", "node", b"node", "oldest_revision", b"oldest_revision", "sources", b"sources", "storage", b"storage", "subscriber_count", b"subscriber_count", "subscribers", b"subscribers", "uptime", b"uptime", "usage", b"usage", "version", b"version", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class NodeStatus(_message.Message):
+    """One of several nodes that share a log on a message bus. A node fetches and writes the log
+    (`ingest`), or reads it and serves (`read`).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    PENDING_CHANGES_FIELD_NUMBER: _builtins.int
+    CAPACITY_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    ACK_TOTAL_S_FIELD_NUMBER: _builtins.int
+    TAILS_REWRITTEN_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    SEQUENCE_LAG_FIELD_NUMBER: _builtins.int
+    LAG_S_FIELD_NUMBER: _builtins.int
+    CLOCK_AHEAD_S_FIELD_NUMBER: _builtins.int
+    REBUILDS_FIELD_NUMBER: _builtins.int
+    UPSTREAM_FIELD_NUMBER: _builtins.int
+    UPSTREAM_AGE_S_FIELD_NUMBER: _builtins.int
+    FENCED_FIELD_NUMBER: _builtins.int
+    role: _builtins.str
+    """`ingest` or `read`."""
+    state: _builtins.str
+    """A word for programs. Of an ingest node `standby`, `taking_over`, `sending` or `retrying`. Of a
+    read node `starting` (not up with the log yet), `following`, `catching_up`, `rebuilding` (it
+    loads the odds anew, since the log does not go on from them) or `away` (nothing comes from the
+    bus; it goes on serving what it has).
+    """
+    reason: _builtins.str
+    """The trouble behind the state, for people; empty without one. Only callers with the right `admin`
+    get it.
+    """
+    messages: _builtins.int
+    """Messages of the log stored or applied since the start."""
+    pending_changes: _builtins.int
+    """Of an ingest node: changes that the bus has not acknowledged, and how many of them make fetching
+    wait.
+    """
+    capacity: _builtins.int
+    acknowledged: _builtins.int
+    """Appends that the bus has acknowledged, and how long they took in all."""
+    ack_total_s: _builtins.float
+    tails_rewritten: _builtins.int
+    """How many times the bus lost the end of the log, and this node wrote it again."""
+    sequence: _builtins.int
+    """The last message of the log stored or applied here."""
+    sequence_lag: _builtins.int
+    """Of a read node: messages of the log that it has not applied yet."""
+    lag_s: _builtins.float
+    """How old the newest message applied is, by this node's clock; absent before the first."""
+    clock_ahead_s: _builtins.float
+    """This node's wall clock less that of the ingest node, judged by a message that came at once;
+    absent while it cannot be told.
+    """
+    rebuilds: _builtins.int
+    """How many times the odds were loaded anew."""
+    upstream: _builtins.str
+    """The ingest node that writes the log; empty while it is not known. Only callers with the right
+    `admin` get it.
+    """
+    upstream_age_s: _builtins.float
+    """How long ago it was last heard of; absent if never."""
+    fenced: _builtins.bool
+    """Another node has taken the log over from this one, which ends."""
+    def __init__(
+        self,
+        *,
+        role: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        messages: _builtins.int = ...,
+        pending_changes: _builtins.int = ...,
+        capacity: _builtins.int = ...,
+        acknowledged: _builtins.int = ...,
+        ack_total_s: _builtins.float = ...,
+        tails_rewritten: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        sequence_lag: _builtins.int = ...,
+        lag_s: _builtins.float | None = ...,
+        clock_ahead_s: _builtins.float | None = ...,
+        rebuilds: _builtins.int = ...,
+        upstream: _builtins.str = ...,
+        upstream_age_s: _builtins.float | None = ...,
+        fenced: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_ahead_s", b"_clock_ahead_s", "_lag_s", b"_lag_s", "_upstream_age_s", b"_upstream_age_s", "clock_ahead_s", b"clock_ahead_s", "lag_s", b"lag_s", "upstream_age_s", b"upstream_age_s"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_ahead_s", b"_clock_ahead_s", "_lag_s", b"_lag_s", "_upstream_age_s", b"_upstream_age_s", "ack_total_s", b"ack_total_s", "acknowledged", b"acknowledged", "capacity", b"capacity", "clock_ahead_s", b"clock_ahead_s", "fenced", b"fenced", "lag_s", b"lag_s", "messages", b"messages", "pending_changes", b"pending_changes", "reason", b"reason", "rebuilds", b"rebuilds", "role", b"role", "sequence", b"sequence", "sequence_lag", b"sequence_lag", "state", b"state", "tails_rewritten", b"tails_rewritten", "upstream", b"upstream", "upstream_age_s", b"upstream_age_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__clock_ahead_s: _TypeAlias = _typing.Literal["clock_ahead_s"]  # noqa: Y015
+    _WhichOneofArgType__clock_ahead_s: _TypeAlias = _typing.Literal["_clock_ahead_s", b"_clock_ahead_s"]  # noqa: Y015
+    _WhichOneofReturnType__lag_s: _TypeAlias = _typing.Literal["lag_s"]  # noqa: Y015
+    _WhichOneofArgType__lag_s: _TypeAlias = _typing.Literal["_lag_s", b"_lag_s"]  # noqa: Y015
+    _WhichOneofReturnType__upstream_age_s: _TypeAlias = _typing.Literal["upstream_age_s"]  # noqa: Y015
+    _WhichOneofArgType__upstream_age_s: _TypeAlias = _typing.Literal["_upstream_age_s", b"_upstream_age_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_ahead_s) -> _WhichOneofReturnType__clock_ahead_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lag_s) -> _WhichOneofReturnType__lag_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__upstream_age_s) -> _WhichOneofReturnType__upstream_age_s | None: ...
+
+Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
 
 @_typing.final
 class DiskStatus(_message.Message):

@@ -175,6 +175,9 @@ class OddsServiceServicer:
         (STALLED_READER); resume at the last cursor. A stream whose token is no longer accepted is ended
         as UNAUTHENTICATED within seconds, one whose token's access has changed as UNAVAILABLE
         (ACCESS_CHANGED).
+        An ingest node of several refuses as UNAVAILABLE (WATCH_ELSEWHERE); read nodes stream. A read node
+        ends its streams as a server that stops does when changes that it sent were lost with the node
+        that made them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -239,6 +242,7 @@ class OddsServiceServicer:
         NOT_DURABLE_YET: the changes are served already and stay queued; they are stored once
         durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
         joined by commas); the fetch goes on, and what it will give comes after the cursor.
+        UNAVAILABLE (UPSTREAM_AWAY) from a read node that reaches no node that fetches.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

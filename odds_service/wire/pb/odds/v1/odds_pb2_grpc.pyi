@@ -91,6 +91,9 @@ class OddsServiceStub:
     (STALLED_READER); resume at the last cursor. A stream whose token is no longer accepted is ended
     as UNAUTHENTICATED within seconds, one whose token's access has changed as UNAVAILABLE
     (ACCESS_CHANGED).
+    An ingest node of several refuses as UNAVAILABLE (WATCH_ELSEWHERE); read nodes stream. A read node
+    ends its streams as a server that stops does when changes that it sent were lost with the node
+    that made them.
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_odds_pb2.ListEventsRequest, _odds_pb2.ListEventsResponse]
     """The events that the filter selects, in order of their start, with the bookmakers that price
@@ -135,6 +138,7 @@ class OddsServiceStub:
     NOT_DURABLE_YET: the changes are served already and stay queued; they are stored once
     durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
     joined by commas); the fetch goes on, and what it will give comes after the cursor.
+    UNAVAILABLE (UPSTREAM_AWAY) from a read node that reaches no node that fetches.
     """
     GetSeries: _grpc.UnaryUnaryMultiCallable[_odds_pb2.GetSeriesRequest, _odds_pb2.GetSeriesResponse]
     """The prices and the overround of one market over time, for charts: each bookmaker's as columns.
@@ -225,6 +229,9 @@ class OddsServiceAsyncStub(OddsServiceStub):
     (STALLED_READER); resume at the last cursor. A stream whose token is no longer accepted is ended
     as UNAUTHENTICATED within seconds, one whose token's access has changed as UNAVAILABLE
     (ACCESS_CHANGED).
+    An ingest node of several refuses as UNAVAILABLE (WATCH_ELSEWHERE); read nodes stream. A read node
+    ends its streams as a server that stops does when changes that it sent were lost with the node
+    that made them.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_odds_pb2.ListEventsRequest, _odds_pb2.ListEventsResponse]  # type: ignore[assignment]
     """The events that the filter selects, in order of their start, with the bookmakers that price
@@ -269,6 +276,7 @@ class OddsServiceAsyncStub(OddsServiceStub):
     NOT_DURABLE_YET: the changes are served already and stay queued; they are stored once
     durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
     joined by commas); the fetch goes on, and what it will give comes after the cursor.
+    UNAVAILABLE (UPSTREAM_AWAY) from a read node that reaches no node that fetches.
     """
     GetSeries: _aio.UnaryUnaryMultiCallable[_odds_pb2.GetSeriesRequest, _odds_pb2.GetSeriesResponse]  # type: ignore[assignment]
     """The prices and the overround of one market over time, for charts: each bookmaker's as columns.
@@ -368,6 +376,9 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         (STALLED_READER); resume at the last cursor. A stream whose token is no longer accepted is ended
         as UNAUTHENTICATED within seconds, one whose token's access has changed as UNAVAILABLE
         (ACCESS_CHANGED).
+        An ingest node of several refuses as UNAVAILABLE (WATCH_ELSEWHERE); read nodes stream. A read node
+        ends its streams as a server that stops does when changes that it sent were lost with the node
+        that made them.
         """
 
     @_abc_1.abstractmethod
@@ -442,6 +453,7 @@ class OddsServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_DURABLE_YET: the changes are served already and stay queued; they are stored once
         durable_revision has reached the cursor. NOT_FETCHED_YET: a source has not answered (`sources`,
         joined by commas); the fetch goes on, and what it will give comes after the cursor.
+        UNAVAILABLE (UPSTREAM_AWAY) from a read node that reaches no node that fetches.
         """
 
     @_abc_1.abstractmethod

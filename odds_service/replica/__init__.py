@@ -1,0 +1,1 @@
+"""A read node: it follows the log on the bus, and serves what the log holds."""

@@ -1,0 +1,167 @@
+"""The worker's end of the differences: what was sent last, and what has to be sent now."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from odds_service.model.market import MarketKey, ObservedMarket
+from odds_service.model.observation import ObservedBookmaker, ObservedEvent
+from odds_service.workers.messages import ANEW, BookmakerDelta, EventDelta, ShownMarket
+
+KEPT_S: Final = 3_600.0  # an event that was not sent for so long is forgotten at both ends
+
+_MOST_PLACES: Final = 256  # of times, so that a place is a byte
+_FIELDS: Final = tuple(name for name in ObservedEvent.__struct_fields__ if name != "bookmakers")
+
+
+class _Sent(Struct):
+    number: int
+    event: ObservedEvent
+    at_s: float
+
+
+class Sent:
+    """The events of one source as they were sent last."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, _Sent] = {}  # the longest unsent first
+        self._number = 0
+
+    def delta(self, event: ObservedEvent, now_s: float) -> EventDelta:
+        """Return an event as the difference from what was sent of it last, and remember it.
+
+        The next one builds on this one, so it has to be sent before.
+
+        Args:
+            event: the event, from behind the gate.
+            now_s: a monotonic time in seconds.
+        """
+        self._number += 1
+        known = self._events.pop(event.source_event_id, None)
+        self._events[event.source_event_id] = sent = _Sent(self._number, event, now_s)
+        if known is None:
+            whole = [_anew(shown) for shown in event.bookmakers]
+            return EventDelta(
+                event.source_event_id, 0, self._number, replace(event, bookmakers=()), [*whole]
+            )
+        before = known.event
+        fields = None if _same_fields(before, event) else replace(event, bookmakers=())
+        deltas, kept = _differing(before.bookmakers, event.bookmakers)
+        sent.event = replace(event, bookmakers=kept)
+        return EventDelta(event.source_event_id, known.number, self._number, fields, deltas)
+
+    def drop(self, source_event_id: str) -> None:
+        """Forget an event, which is sent whole the next time."""
+        self._events.pop(source_event_id, None)
+
+    def forget(self, now_s: float) -> list[str]:
+        """Forget the events that were not sent for KEPT_S, and return their ids."""
+        gone = []
+        for source_event_id, sent in self._events.items():
+            if sent.at_s >= now_s - KEPT_S:
+                break
+            gone.append(source_event_id)
+        for source_event_id in gone:
+            del self._events[source_event_id]
+        return gone
+
+    def clear(self) -> None:
+        """Forget all events."""
+        self._events.clear()
+
+
+def _same_fields(one: ObservedEvent, other: ObservedEvent) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in _FIELDS)
+
+
+def _differing(
+    before: tuple[ObservedBookmaker, ...], now: tuple[ObservedBookmaker, ...]
+) -> tuple[list[int | BookmakerDelta] | None, tuple[ObservedBookmaker, ...]]:
+    """Return the differences of an event's bookmakers, None if there are none.
+
+    Returns:
+        The differences, and the bookmakers with their markets in the order that the other end has.
+    """
+    places = {shown.bookmaker: place for place, shown in enumerate(before)}
+    deltas: list[int | BookmakerDelta] = []
+    kept = []
+    for shown in now:
+        place = places.get(shown.bookmaker)
+        if place is None:
+            deltas.append(_anew(shown))
+            kept.append(shown)
+            continue
+        delta, ordered = _since(place, before[place], shown)
+        deltas.append(delta)
+        kept.append(ordered)
+    if deltas == list(range(len(before))):
+        return None, before
+    return deltas, tuple(kept)
+
+
+def _since(
+    place: int, before: ObservedBookmaker, now: ObservedBookmaker
+) -> tuple[int | BookmakerDelta, ObservedBookmaker]:
+    """Return a bookmaker as a difference, or its place in the base if it is as before."""
+    if before is now:
+        return place, before
+    held, markets = before.markets, now.markets
+    shown: list[ShownMarket] = []
+    added: list[MarketKey] = []
+    moved = False
+    for key, market in markets.items():
+        other = held.get(key)
+        if other is market:
+            continue
+        if other is None or other.status is not market.status or other.outcomes != market.outcomes:
+            shown.append(_shown(market))
+            if other is None:
+                added.append(key)
+        elif other.source_updated_at != market.source_updated_at:
+            moved = True
+    gone: list[MarketKey] = []
+    if len(markets) - len(added) < len(held):
+        gone = [key for key in held if key not in markets]
+    if not (
+        shown or moved or gone
+        or before.source_updated_at != now.source_updated_at
+        or before.unreadable != now.unreadable
+    ):  # fmt: skip
+        return place, before
+    ordered = {key: markets[key] for key in held if key in markets}
+    ordered.update((key, markets[key]) for key in added)
+    times: list[datetime | None] = []
+    at = b""
+    if moved:
+        each = [market.source_updated_at for market in ordered.values()]
+        if None in each:  # which one comes first tells then whether the source gives times
+            return _anew(now), now
+        times, at = _once_each(each)
+    delta = BookmakerDelta(
+        place, "", now.source_updated_at, sorted(now.unreadable), shown, gone, times, at
+    )
+    return delta, replace(now, markets=ordered)
+
+
+def _once_each(each: list[datetime | None]) -> tuple[list[datetime | None], bytes]:
+    """Return times, each once, and for each given one its place; all times if they are many."""
+    places: dict[datetime | None, int] = {}
+    at = [places.setdefault(time, len(places)) for time in each]
+    if len(places) > _MOST_PLACES:
+        return each, b""
+    return list(places), bytes(at)
+
+
+def _anew(shown: ObservedBookmaker) -> BookmakerDelta:
+    markets: Mapping[MarketKey, ObservedMarket] = shown.markets
+    return BookmakerDelta(
+        ANEW, shown.bookmaker, shown.source_updated_at, sorted(shown.unreadable),
+        [_shown(market) for market in markets.values()],
+    )  # fmt: skip
+
+
+def _shown(market: ObservedMarket) -> ShownMarket:
+    return ShownMarket(market.key, market.status, market.outcomes, market.source_updated_at)

@@ -1,0 +1,181 @@
+"""Differences stand for the whole: the same observations arrive, and the same log comes of them."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from odds_service.model.market import MarketKey, ObservedMarkets
+from odds_service.model.observation import ANY, Completeness, Observation, ObservedEvent, Scope
+from odds_service.workers.messages import EventDelta
+from odds_service.workers.mirror import Doubt, Mirror
+from odds_service.workers.sending import KEPT_S, Sent
+from tests.detection.offers import offers
+from tests.support.observations import NOON, Book, Offer, cached, observe, observed_event, offered
+
+H2H, TOTALS = MarketKey("h2h"), MarketKey("totals", "2.5")
+EVENT = observed_event(
+    "e", {"b": {H2H: {"home": 1.5, "away": 2.6}, TOTALS: {"over": 1.9, "under": 1.8}}, "c": {}}
+)
+
+encoder, decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(EventDelta)
+
+
+class Wire:
+    """Both ends of the differences of one source, with the bytes between them."""
+
+    def __init__(self) -> None:
+        self.sent, self.mirror = Sent(), Mirror()
+        self.bytes = 0
+
+    def pass_on(self, event: ObservedEvent, now_s: float = 0.0) -> ObservedEvent:
+        body = encoder.encode(self.sent.delta(event, now_s))
+        self.bytes += len(body)
+        return self.mirror.take(decoder.decode(body))
+
+    def pass_all(self, observation: Observation) -> Observation:
+        events = tuple(map(self.pass_on, observation.events))
+        return replace(observation, events=events)
+
+
+def at_times(event: ObservedEvent, minute: int | None, apart: bool) -> ObservedEvent:
+    """Return an event whose markets have times, all the same one unless `apart`."""
+    if minute is None:
+        return event
+    at = NOON + timedelta(minutes=minute)
+    books = []
+    for shown in event.bookmakers:
+        markets = {
+            key: msgspec.structs.replace(
+                market, source_updated_at=at + timedelta(seconds=place if apart else 0)
+            )
+            for place, (key, market) in enumerate(shown.markets.items())
+        }
+        books.append(replace(shown, markets=markets, source_updated_at=at if apart else None))
+    return replace(event, bookmakers=tuple(books))
+
+
+looks = st.fixed_dictionaries(
+    {
+        "offer": offers,
+        "minute": st.one_of(st.none(), st.integers(0, 3)),
+        "apart": st.booleans(),
+        "markets": st.sampled_from([None, frozenset({"h2h"}), frozenset({"h2h", "totals"})]),
+        "elsewhere": st.sampled_from([None, frozenset[str](), frozenset({"player_points"})]),
+        "complete": st.booleans(),
+        "unreadable": st.sampled_from([frozenset[str](), frozenset({"h2h"}), frozenset({ANY})]),
+        "status": st.sampled_from(["", "Other name"]),
+        "again": st.booleans(),  # show the offer before once more, with these other fields
+        "arrives": st.booleans(),  # or is left out by the service, as when a source is overloaded
+    }
+)
+
+
+def observation_of(look: dict[str, object], before: Offer, number: int) -> Observation:
+    offer = before if look["again"] else look["offer"]
+    events = []
+    for event in offered(offer):  # type: ignore[arg-type]  # drawn above
+        timed = at_times(event, look["minute"], bool(look["apart"]))  # type: ignore[arg-type]
+        books = [replace(b, unreadable=look["unreadable"]) for b in timed.bookmakers]
+        events.append(replace(timed, bookmakers=tuple(books), title=look["status"]))
+    scope = Scope(listing="soccer_epl", markets=look["markets"], elsewhere=look["elsewhere"])  # type: ignore[arg-type]
+    completeness = Completeness.COMPLETE if look["complete"] else Completeness.PARTIAL
+    return observe(events, number, scope=scope, completeness=completeness)
+
+
+@given(st.lists(looks, max_size=8))
+def test_the_log_of_differences_is_that_of_whole_observations(
+    series: list[dict[str, object]],
+) -> None:
+    wire, plain, mirrored = Wire(), Book(), Book()
+    offer: Offer = {}
+    for number, look in enumerate(series):
+        observation = observation_of(look, offer, number)
+        offer = offer if look["again"] else look["offer"]  # type: ignore[assignment]
+        passed = wire.pass_all(observation)
+        assert passed == observation
+        if look["arrives"]:
+            plain.see(observation)
+            mirrored.see(passed)
+            assert mirrored.log == plain.log
+            assert mirrored.events == plain.events
+
+
+def test_what_has_not_changed_is_the_same_object_and_a_few_bytes() -> None:
+    wire = Wire()
+    first = wire.pass_on(EVENT)
+    whole = wire.bytes
+    later = replace(EVENT, bookmakers=tuple(replace(b) for b in EVENT.bookmakers))
+    again = wire.pass_on(later)
+    assert again.bookmakers is first.bookmakers
+    assert wire.bytes - whole < whole / 20
+
+
+def test_a_moved_time_of_all_markets_leaves_their_number_and_costs_few_bytes() -> None:
+    wire = Wire()
+    first = wire.pass_on(at_times(EVENT, 1, apart=False))
+    before = wire.bytes
+    moved = at_times(EVENT, 2, apart=False)
+    second = wire.pass_on(moved)
+    assert second == moved
+    one, other = (event.bookmakers[0].markets for event in (first, second))
+    assert isinstance(one, ObservedMarkets)
+    assert isinstance(other, ObservedMarkets)
+    assert one.number == other.number
+    assert wire.bytes - before < before / 3
+
+
+def test_a_difference_on_something_unknown_is_doubted() -> None:
+    wire = Wire()
+    wire.pass_on(EVENT)
+    moved = replace(EVENT, home="Another")
+    wire.sent.delta(moved, 0.0)  # which is lost
+    with pytest.raises(Doubt, match="'e' builds on 2"):
+        wire.pass_on(EVENT)
+    wire.sent.clear()
+    assert wire.pass_on(EVENT) == EVENT
+
+
+def test_an_event_that_was_not_sent_for_long_is_forgotten_at_both_ends() -> None:
+    wire = Wire()
+    other = replace(EVENT, source_event_id="f")
+    wire.pass_on(EVENT, 0.0)
+    wire.pass_on(other, KEPT_S)
+    assert wire.sent.forget(KEPT_S) == []
+    (gone,) = wire.sent.forget(KEPT_S + 1)
+    assert gone == "e"
+    wire.mirror.forget(gone)
+    assert len(wire.mirror) == 1
+    assert wire.pass_on(EVENT) == EVENT
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        EventDelta("e", 0, 1),
+        EventDelta("e", 0, 1, replace(EVENT, bookmakers=())),
+        EventDelta("e", 0, 1, replace(EVENT, bookmakers=()), [0]),
+        EventDelta("e", 0, 1, replace(EVENT, bookmakers=()), [-1]),
+        EventDelta("e", 7, 8),
+    ],
+    ids=str,
+)
+def test_a_difference_that_cannot_stand_alone_is_doubted(delta: EventDelta) -> None:
+    with pytest.raises(Doubt):
+        Mirror().take(delta)
+
+
+def test_odds_that_match_are_not_compared_again() -> None:
+    """A market that was changed behind the mirror's back is not seen: the numbers agree."""
+    wire, book = Wire(), Book()
+    book.see(wire.pass_all(observe([EVENT])))
+    held = cached(book.events)
+    passed = wire.pass_all(observe([EVENT], 1))
+    markets = passed.events[0].bookmakers[0].markets
+    assert isinstance(markets, ObservedMarkets)
+    dict.pop(markets, H2H)
+    assert not book.see(passed).changes
+    assert cached(book.events) == held

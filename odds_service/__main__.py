@@ -1,5 +1,6 @@
 """The entry point of `odds-service` and of `python -m odds_service`."""
 
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -22,6 +23,9 @@ def main() -> NoReturn:
         from odds_service.early import remember_signals
 
         remember_signals()  # before the imports, which take a second or more
+    # Nothing that an import makes is garbage: without collections a start takes a sixth less. The
+    # command enables them again.
+    gc.disable()
     from odds_service import cli
 
     cli.main()

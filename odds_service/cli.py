@@ -1,5 +1,6 @@
 """`odds-service`: the service, its demo, and clients of any server."""
 
+import gc
 import importlib
 import inspect
 import sys
@@ -102,6 +103,9 @@ def load(name: str) -> Any:
         raise missing_extra(f"`odds-service {name}`", "server,bus")
     place = _PLACES.get(name, name)
     found = getattr(importlib.import_module(f"odds_service.commands.{place}"), place)
+    if not gc.isenabled():  # __main__ has disabled it
+        gc.freeze()  # modules stay: no collection needs to look at them again
+        gc.enable()
     if isinstance(found, typer.Typer):  # a command with commands of its own
         return typer.main.get_command(found)
     single = typer.Typer(

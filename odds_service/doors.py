@@ -7,8 +7,7 @@ import trio
 
 from odds_service.assembly import Parts
 from odds_service.bridge import TrioGate
-from odds_service.http.door import open_http
-from odds_service.http.scraping import scrape_of
+from odds_service.http.opening import http_doors
 from odds_service.ingest import WATCH_ELSEWHERE, Refresh
 from odds_service.metrics.serve import serve_metrics
 from odds_service.model.reload import Reloaded
@@ -37,11 +36,8 @@ async def serve_api(
         refresh: Fetches an event now.
         task_status: Receives the server.
     """
-    opens: list[Opens] = [GrpcDoor]
-    if parts.settings.http.listen:
-        read, now = partial(readings, parts), parts.detector.log_time
-        scrapes = partial(scrape_of, read=read, now=now)
-        opens.append(open_http(parts.settings.http, scrapes))
+    read, now = partial(readings, parts), parts.detector.log_time
+    opens: list[Opens] = [GrpcDoor, *http_doors(parts.settings.http, read, now)]
     await serve(
         ServingParts(
             cache=parts.cache,

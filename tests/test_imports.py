@@ -60,7 +60,7 @@ OWNERS: Final = {
     "grpc_reflection": {"rpc"},
     "grpc_status": {"rpc", "client"},
     "google": {"wire", "serving", "rpc", "http", "client"},
-    "starlette": {"asgi", "http", "metrics.serve", "demo", "commands.replay"},
+    "starlette": {"asgi", "http", "metrics.exposition", "demo", "commands.replay"},
     "hypercorn": {"asgi", "http"},
     "sqlalchemy": {"storage"},
     "asyncpg": {"storage"},

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from odds_service.checking import check_start
 from odds_service.commands.options import plain_output, takes
 from odds_service.commands.output import Output
 from odds_service.commands.running import run_in_trio
@@ -44,6 +43,8 @@ def serve(
 
 
 async def _check(out: Output, settings: Settings) -> None:
+    from odds_service.checking import check_start  # it brings PostgreSQL's driver
+
     await check_start(settings, out.line)
     out.line("ready to start")
 

@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from starlette.responses import Response
 
+from odds_service.metrics.exposition import exposition, registry_of
 from odds_service.metrics.families import Readings
-from odds_service.metrics.serve import exposition, registry_of
 from odds_service.serving.server import Room
 from odds_service.status import RpcReport
 

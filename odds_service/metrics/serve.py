@@ -1,100 +1,27 @@
 """The HTTP server of the metrics and probes, on a separate address."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
-from prometheus_client import (
-    CollectorRegistry,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.core import Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
-from prometheus_client.registry import Collector
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
-from odds_service.access import Tokens
-from odds_service.asgi import Limits, serve_app
 from odds_service.certificates import Guard
 from odds_service.config import MetricsSettings
 from odds_service.errors import SettingsError
-from odds_service.metrics.families import Readings, families
 
-PATH: Final = "/metrics"
-LIMITS: Final = Limits(connections=64, body_bytes=0)
+if TYPE_CHECKING:
+    from odds_service.metrics.families import Readings
+
+CONNECTIONS: Final = 64
 
 log = structlog.get_logger(__name__)
 
 
-class ServiceCollector(Collector):
-    """A collector that reads the service at each scrape, in the thread of the scrape."""
-
-    def __init__(self, read: Callable[[], Readings]) -> None:
-        self._read = read
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing, since registration must not read a service that is not running yet."""
-        return ()
-
-    def collect(self) -> Iterable[Metric]:
-        return families(self._read())
-
-
-def registry_of(read: Callable[[], Readings]) -> CollectorRegistry:
-    """Return a registry with the metrics of the service, its process and its interpreter."""
-    registry = CollectorRegistry()
-    registry.register(ServiceCollector(read))
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
-
-
-def exposition(registry: CollectorRegistry, accept: str) -> Response:
-    """Return a scrape in the format that the Accept header asks for."""
-    try:
-        encode, content_type = choose_encoder(accept)
-    except (TypeError, ValueError):  # the version is not a number
-        encode, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
-    return Response(encode(registry), headers={"content-type": content_type})
-
-
-def _application(
-    registry: CollectorRegistry, tokens: Tokens, ready: Callable[[], bool]
-) -> Starlette:
-    """Return the metrics, and the probes, which need no token: they tell one bit each."""
-
-    async def scrape(request: Request) -> Response:  # noqa: ASYNC124  # a route is async
-        authorization = request.headers.get("authorization", "")
-        if tokens.asked and tokens.holder(authorization) is None:
-            asked = {"www-authenticate": "Bearer"}
-            return PlainTextResponse("send a bearer token\n", 401, asked)
-        return exposition(registry, request.headers.get("accept", ""))
-
-    async def alive(_: Request) -> Response:  # noqa: ASYNC124
-        return PlainTextResponse("ok\n")  # a Trio thread that stalls would not answer
-
-    async def is_ready(_: Request) -> Response:  # noqa: ASYNC124
-        if ready():
-            return PlainTextResponse("ok\n")
-        return PlainTextResponse("not serving\n", 503)
-
-    return Starlette(
-        routes=[Route(PATH, scrape), Route("/healthz", alive), Route("/readyz", is_ready)]
-    )
-
-
 async def serve_metrics(
     settings: MetricsSettings,
-    read: Callable[[], Readings],
+    read: "Callable[[], Readings]",
     guard: Guard | None = None,
     *,
     ready: Callable[[], bool] = lambda: True,
@@ -118,18 +45,22 @@ async def serve_metrics(
     if not settings.listen:
         task_status.started("")
         return
+    # A service without metrics is spared the libraries.
+    from odds_service.asgi import Limits, serve_app
+    from odds_service.metrics.exposition import PATH, application, registry_of
+
     guard = guard or Guard(settings)
     certificates = guard.certificates
     tls = None if certificates is None else lambda: certificates.current().context
     host, _, port = settings.listen.rpartition(":")
     serve = partial(
         serve_app,
-        _application(registry_of(read), guard.tokens, ready),
+        application(registry_of(read), guard.tokens, ready),
         host=host.strip("[]"),
         port=int(port),
         gzip=True,
         tls=tls,
-        limits=LIMITS,
+        limits=Limits(connections=CONNECTIONS, body_bytes=0),
     )
     async with trio.open_nursery() as nursery:
         try:

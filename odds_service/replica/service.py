@@ -18,8 +18,7 @@ from msgspec import Struct
 from odds_service.bridge import TrioGate, open_bridge
 from odds_service.clock import Clock
 from odds_service.config import Settings
-from odds_service.http.door import open_http
-from odds_service.http.scraping import scrape_of
+from odds_service.http.opening import http_doors
 from odds_service.loop_thread import SWITCH_INTERVAL_S
 from odds_service.metrics.serve import serve_metrics
 from odds_service.pipeline.sizes import measure_by_clock
@@ -121,10 +120,8 @@ async def _serve_api(
 ) -> None:
     """Serve until the server is stopped; started() hands over one that takes calls."""
     settings = parts.settings
-    opens: list[Opens] = [GrpcDoor]
-    if settings.http.listen:
-        scrapes = partial(scrape_of, read=partial(node_readings, parts), now=parts.clock.wall)
-        opens.append(open_http(settings.http, scrapes))
+    read = partial(node_readings, parts)
+    opens: list[Opens] = [GrpcDoor, *http_doors(settings.http, read, parts.clock.wall)]
     refresher = RemoteRefresher(parts.following.ask_refresh, parts.feed)
     await serve(
         ServingParts(

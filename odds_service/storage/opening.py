@@ -20,7 +20,6 @@ from odds_service.storage.database_store import DatabaseStore, check_schema, run
 from odds_service.storage.memory import Memory
 from odds_service.storage.memory import owned as owned_memory
 from odds_service.storage.memory_store import MemoryStore
-from odds_service.storage.postgres import Postgres
 from odds_service.storage.postgres_url import one_host, read_target
 from odds_service.storage.sqlite import Sqlite
 from odds_service.storage.sqlite_file import SqliteFile, owned
@@ -104,6 +103,9 @@ async def open_store(
             await check_schema(database, migrate=False)
             yield DatabaseStore(database)
         return
+    # Its driver takes long to import; a service on SQLite is spared it.
+    from odds_service.storage.postgres import Postgres
+
     folder = spill_folder or Path()
     if owner:
         check_folder(folder)

@@ -323,14 +323,17 @@ def test_a_log_made_anew_is_noticed_by_everyone(rig: Rig) -> None:
     async def test() -> None:
         async with two_logs(rig) as (log, other):
             await send(log, texts(3))
-            reading = asyncio.create_task(take(other, 1, 4))
-            await asyncio.sleep(0.1)
-            await rig.delete()
-            again = await rig.make()
-            await send(again, texts(2))
-            for call in (reading, log.info(), log.last(), log.append(b"x", 3)):
+            async with aclosing(other.read_from(1)) as reader:
+                for _ in range(3):
+                    await anext(reader)
+                await rig.delete()
+                again = await rig.make()
+                await send(again, texts(2))
+                with pytest.raises((Gone, MadeAnew)):  # it may look while there is none
+                    await anext(reader)
+            for call in (other.info, log.info, log.last, partial(log.append, b"x", 3)):
                 with pytest.raises(MadeAnew):
-                    await call
+                    await call()
             await again.aclose()
 
     run(test())

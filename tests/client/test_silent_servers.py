@@ -84,10 +84,12 @@ async def test_a_server_that_was_left_is_left_alone(monkeypatch: pytest.MonkeyPa
     book.see(one_event(1.5))
     async with pair(book) as (doors, _), open_client(several(doors)) as client:
         doors[0].kill()
-        await steps_until(client.watch().steps(), ImageLoaded)
+        watch = client.watch()  # held, or its channel would become idle too
+        await steps_until(watch.steps(), ImageLoaded)
         await trio.sleep(3.0)  # no event tells that the channel has become idle
         taken = doors[0].taken
         await trio.sleep(3.5)  # gRPC would have connected again by now
         assert doors[0].taken == taken
         assert (await client.get_odds()).events
         assert doors[1].taken == 1
+        await watch.aclose()

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, generate_latest
 
+from odds_service.metrics.exposition import ServiceCollector
 from odds_service.metrics.families import MAX_PROBLEMS, Readings
-from odds_service.metrics.serve import ServiceCollector
 from odds_service.model.source import SourceState, SourceStatus
 from odds_service.status import (
     DELAY_BUCKETS_S,

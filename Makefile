@@ -13,9 +13,9 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 
-# Three workers, since tests wait for most of their time; the tests of a file stay in one. Files keep
+# Four workers, since tests wait for most of their time; the tests of a file stay in one. Files keep
 # the order of tests/conftest.py, which starts the longest first.
-PYTEST = $(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST = $(VENV)/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # Without its caches each worker, and each process that a test starts, compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE

@@ -132,7 +132,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=examples(60))
+@settings(max_examples=examples(25))
 @given(st.lists(steps, max_size=25), st.integers(0, 10))
 def test_the_search_agrees_with_a_scan(script: list[tuple[object, ...]], discarded: int) -> None:
     writer = Writer()

@@ -408,10 +408,10 @@ class Counted:
 
 
 @pytest.mark.parametrize(
-    "rows", [300_000, pytest.param(3_000_000, marks=pytest.mark.long)]
+    "rows", [150_000, pytest.param(3_000_000, marks=pytest.mark.long)]
 )  # fmt: skip
 async def test_a_long_history_is_never_held_as_a_whole(tmp_path: Path, rows: int) -> None:
-    """The limit is below the 300 MiB that 300,000 changes take as objects."""
+    """The limit is below the 150 MiB that 150,000 changes take as objects."""
     book = Bookkeeping()
     for minute in range(2):
         offer = {"b1": {H2H: {"home": 2.0 + minute, "away": 1.9}}}

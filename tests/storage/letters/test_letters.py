@@ -95,7 +95,7 @@ async def test_a_letter_is_stored_in_its_place_once_the_database_takes_it(place:
 async def test_a_start_and_past_odds_have_what_was_served_though_it_was_refused(
     place: Place, condition: str
 ) -> None:
-    story = Story(SERIES + random_series(11, 30))
+    story = Story(SERIES + random_series(11, 15))
     async with place.begun() as (store, _):
         assert await stored(store, story, place, condition)
         for revision, events in story.then:

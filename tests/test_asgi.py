@@ -118,7 +118,7 @@ async def test_a_body_with_a_request_is_read_also_after_100_continue() -> None:
 
 
 async def test_gzip_only_where_it_is_on_and_accepted_and_worth_it() -> None:
-    async def site(request: Request) -> Response:  # noqa: ASYNC124  # a site is async
+    async def site(request: Request) -> Response:
         return Response(b"odds " * 1_000 if request.url.path == "/large" else b"odds")
 
     accept = {"accept-encoding": "gzip"}
@@ -238,7 +238,7 @@ async def test_a_stop_does_not_wait_for_a_reader_that_stalls() -> None:
 
 
 async def test_an_application_that_fails_is_answered_and_logged_without_the_query() -> None:
-    async def app(request: Request) -> Response:  # noqa: ASYNC124  # a site is async
+    async def app(request: Request) -> Response:
         if request.url.path == "/bad":
             raise RuntimeError("broken")
         return Response(b"well")

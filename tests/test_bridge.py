@@ -44,7 +44,7 @@ async def test_cancelling_trio_cancels_the_asyncio_task_and_waits_for_it() -> No
 
 @pytest.mark.logs_errors
 async def test_a_fault_nobody_awaits_is_counted_and_ends_nothing() -> None:
-    async def call_handler() -> None:  # noqa: ASYNC124  # the bridge takes coroutines
+    async def call_handler() -> None:
         asyncio.get_running_loop().call_exception_handler({"message": "nobody awaited this"})
 
     async with open_bridge() as faults:
@@ -56,7 +56,7 @@ async def test_a_fault_nobody_awaits_is_counted_and_ends_nothing() -> None:
 
 @pytest.mark.logs_errors
 async def test_a_connection_lost_in_a_future_that_was_given_up_is_no_fault() -> None:
-    async def give_up(error: Exception) -> None:  # noqa: ASYNC124  # the bridge takes coroutines
+    async def give_up(error: Exception) -> None:
         asyncio.get_running_loop().create_future().set_exception(error)
 
     async with open_bridge() as faults:
@@ -182,7 +182,7 @@ async def test_each_thread_finds_its_own_loop_and_none_asks_trio(
     def asked() -> trio.lowlevel.Task:
         pytest.fail("asked Trio for its task")
 
-    async def running() -> asyncio.AbstractEventLoop:  # noqa: ASYNC124  # for its loop
+    async def running() -> asyncio.AbstractEventLoop:
         with monkeypatch.context() as patch:
             patch.setattr(trio.lowlevel, "current_task", asked)
             return asyncio.get_running_loop()
@@ -216,7 +216,7 @@ async def test_tasks_of_every_kind_run_until_the_bridge_has_closed() -> None:
         try:
             await asyncio.sleep(3600)
         finally:
-            await asyncio.sleep(0)  # noqa: ASYNC102  # asyncio cancels once, and waits
+            await asyncio.sleep(0)
             cleaned.append(asyncio.current_task())
 
     async def work() -> int:

@@ -68,6 +68,6 @@ async def test_a_port_that_is_taken_ends_the_start() -> None:
             pytest.RaisesExc(SettingsError, match="metrics.listen: cannot listen"),
             flatten_subgroups=True,
         ):
-            async with trio.open_nursery() as other:  # noqa: ASYNC112  # start() needs one
+            async with trio.open_nursery() as other:
                 await other.start(partial(Standing().run, given), lambda: NOON)
         await first.close()

@@ -10,6 +10,7 @@ time limit, so a folder is safe to remove.
 Without `--cache` everything is made in a temporary folder and removed. With it, the releases and
 pip's downloads stay in that folder for the next run; remove a release's folder to renew it.
 Property tests have few examples there: what may differ is the interpreter, and not the property.
+One process runs them, since each would import everything anew; `.ci/run` has other work beside it.
 """
 
 import fcntl
@@ -40,7 +41,10 @@ PASSED_ON: Final = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "PIP_DEFAULT_TIMEOU
 STEPS: Final[dict[str, tuple[list[str], float]]] = {
     "install": (["make", "VENV=/venv", "/venv/.for-dev"], 900),
     # The limits end what hangs, on a machine that may be four times too busy.
-    "fast tests": (["make", "VENV=/venv", "test-fast", "ARGS=--hypothesis-profile=few"], 1_800),
+    "fast tests": (
+        ["make", "VENV=/venv", "test-fast", "ARGS=-n 0 --hypothesis-profile=few"],
+        1_800,
+    ),
     "both databases": (
         ["/venv/bin/python", "-m", "pytest", "-q", "tests/storage/test_contract.py"],
         1_200,

@@ -180,7 +180,7 @@ class MemoryLog:
         stream = self._stream
         return LogInfo(stream.first, stream.last, stream.size_bytes, str(stream.made))
 
-    async def _at(self, sequence: int) -> Stored | None:  # noqa: ASYNC124  # as a bus is asked
+    async def _at(self, sequence: int) -> Stored | None:
         return self._stream.at(sequence)
 
 
@@ -212,7 +212,7 @@ class MemoryBus:
             raise Unavailable(f"no node answers {subject}")
         answered: asyncio.Future[tuple[bytes, bool]] = asyncio.get_running_loop().create_future()
 
-        async def reply(answer: bytes, failed: bool) -> None:  # noqa: ASYNC124  # as Reply
+        async def reply(answer: bytes, failed: bool) -> None:
             if stream.available and not answered.done():
                 answered.set_result((answer, failed))
 

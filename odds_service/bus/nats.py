@@ -256,7 +256,7 @@ class NatsLog:
         name = inbox.rpartition(".")[2]
         arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
 
-        async def arrive(msg: Msg) -> None:  # noqa: ASYNC124  # the library takes no other
+        async def arrive(msg: Msg) -> None:
             arrived.put_nowait(msg)
 
         self._readers.add(arrived)

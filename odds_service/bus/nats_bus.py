@@ -54,7 +54,7 @@ class NatsBus:
         """See Bus."""
         answering = Answering(subject, work)
 
-        async def arrive(msg: Msg) -> None:  # noqa: ASYNC124  # the library takes no other
+        async def arrive(msg: Msg) -> None:
             if not msg.reply:
                 return  # told, not asked
 
@@ -82,7 +82,7 @@ class NatsBus:
     async def hear(self, subject: str, take: Callable[[bytes], None]) -> None:
         """See Bus."""
 
-        async def arrive(msg: Msg) -> None:  # noqa: ASYNC124  # the library takes no other
+        async def arrive(msg: Msg) -> None:
             took(subject, take, msg.data)
 
         await self._listen(subject, arrive)

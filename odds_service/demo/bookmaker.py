@@ -263,7 +263,7 @@ class SimulatedBookmaker:
         return wanted, units * len(set(markets))
 
 
-async def _served(on_served: OnServed, path: str, body: bytes) -> None:  # noqa: ASYNC124
+async def _served(on_served: OnServed, path: str, body: bytes) -> None:
     """Call `on_served` in this thread; Starlette runs plain functions in another."""
     on_served(path, body)
 

@@ -49,7 +49,7 @@ class _Sequence:
         """Return the index of the body sent last, or of the first one if none was sent."""
         return max(0, self._sent - 1)
 
-    async def sent(self, index: int) -> None:  # noqa: ASYNC124  # or it would run in a thread
+    async def sent(self, index: int) -> None:
         """Advance after a body was sent completely; simultaneous pulls of it advance once."""
         self._sent = max(self._sent, index + 1)
         self._ended = self._ended or index == len(self.bodies) - 1

@@ -103,7 +103,7 @@ class SecondSource:
         self._start = now()
         self._open: dict[str, list[_Market]] = {}  # markets before a goal, by the event's id
 
-    async def __call__(self, request: Request) -> Response:  # noqa: ASYNC124  # an endpoint is async
+    async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         settings = self._settings
         since_s = (self._now() - self._start).total_seconds()

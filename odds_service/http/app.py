@@ -70,10 +70,10 @@ def application(
 def _probes(room: Room) -> list[Route]:
     """Return the probes, which need no token: they tell one bit each."""
 
-    async def alive(_: Request) -> Response:  # noqa: ASYNC124
+    async def alive(_: Request) -> Response:
         return _told("the service stalls" if room.stalled else "")
 
-    async def ready(_: Request) -> Response:  # noqa: ASYNC124
+    async def ready(_: Request) -> Response:
         return _told("" if room.ready else "not serving")
 
     return [Route("/healthz", alive), Route("/readyz", ready)]
@@ -100,7 +100,7 @@ def _metrics(
     return Route("/metrics", metrics)
 
 
-async def _failed(request: Request, error: Exception) -> Response:  # noqa: ASYNC124
+async def _failed(request: Request, error: Exception) -> Response:
     """Answer a path or a verb that nothing serves."""
     assert isinstance(error, HTTPException)  # noqa: S101  # as registered
     if error.status_code == 405:

@@ -30,7 +30,7 @@ class Pieces:
     def __init__(self, form: pb.HistoryForm.ValueType) -> None:
         self._form = form
 
-    async def encode(self, message: bytes) -> bytes:  # noqa: ASYNC124  # as other encoders
+    async def encode(self, message: bytes) -> bytes:
         """Return the piece of a page."""
         return pb.HistoryPage.FromString(message).columns
 

@@ -27,7 +27,7 @@ def scrape_of(
     """
     registry = registry_of(lambda: read(room.context.report(now())))
 
-    async def encode(accept: str) -> Response:  # noqa: ASYNC124  # the gate takes async functions
+    async def encode(accept: str) -> Response:
         return exposition(registry, accept)
 
     async def scrape(accept: str) -> Response:

@@ -90,7 +90,7 @@ def check_reader(room: Room, request: Request, given: str | Holder, *, closed: b
 def session_routes(room: Room, sessions: Sessions, *, closed: bool) -> list[Route]:
     """Return the routes that begin and end a session. `closed`: see Entrance.answer."""
 
-    async def begin(request: Request) -> Response:  # noqa: ASYNC124  # a route is async
+    async def begin(request: Request) -> Response:
         given = request.headers.get("authorization", "")
         try:
             room.context.limits.request(peer_host(peer_of(request.scope)))
@@ -109,7 +109,7 @@ def session_routes(room: Room, sessions: Sessions, *, closed: bool) -> list[Rout
             )
         return response
 
-    async def end(request: Request) -> Response:  # noqa: ASYNC124
+    async def end(request: Request) -> Response:
         sessions.end(request.cookies.get(SESSION, ""))
         response = Response(status_code=204, headers=_UNSTORED)
         response.delete_cookie(SESSION, httponly=True, samesite="strict")

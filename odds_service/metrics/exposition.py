@@ -62,17 +62,17 @@ def application(
 ) -> Starlette:
     """Return the metrics, and the probes, which need no token: they tell one bit each."""
 
-    async def scrape(request: Request) -> Response:  # noqa: ASYNC124  # a route is async
+    async def scrape(request: Request) -> Response:
         authorization = request.headers.get("authorization", "")
         if tokens.asked and tokens.holder(authorization) is None:
             asked = {"www-authenticate": "Bearer"}
             return PlainTextResponse("send a bearer token\n", 401, asked)
         return exposition(registry, request.headers.get("accept", ""))
 
-    async def alive(_: Request) -> Response:  # noqa: ASYNC124
+    async def alive(_: Request) -> Response:
         return PlainTextResponse("ok\n")  # a Trio thread that stalls would not answer
 
-    async def is_ready(_: Request) -> Response:  # noqa: ASYNC124
+    async def is_ready(_: Request) -> Response:
         if ready():
             return PlainTextResponse("ok\n")
         return PlainTextResponse("not serving\n", 503)

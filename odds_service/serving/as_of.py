@@ -87,7 +87,7 @@ async def _require_settled(server: ServerContext, at: datetime) -> None:
         raise _not_durable(server, "not all changes up to as_of_time are committed yet")
 
 
-async def _settled(server: ServerContext) -> datetime:  # noqa: ASYNC124  # for the gate
+async def _settled(server: ServerContext) -> datetime:
     parts = server.parts
     return parts.now() if parts.settled is None else parts.settled()
 

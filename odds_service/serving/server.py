@@ -185,7 +185,7 @@ class _Running:
             hub.give_up()
             await hub.emptied(loop.time() + grace_s)
 
-    async def reopen_streams(self) -> None:  # noqa: ASYNC124  # runs on the loop
+    async def reopen_streams(self) -> None:
         self.room.context.forget_log()
 
     async def stop(self, grace_s: float) -> None:

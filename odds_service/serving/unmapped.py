@@ -49,7 +49,7 @@ async def list_unmapped(
     return reply.SerializeToString()
 
 
-async def _ask(  # noqa: ASYNC124  # for the gate
+async def _ask(
     unmapped: Callable[[], Sequence[UnmappedReport]],
 ) -> Sequence[UnmappedReport]:
     return unmapped()

@@ -169,7 +169,7 @@ class BoardRig:
     def _run(self) -> None:
         try:
             trio.run(self._main)
-        except BaseException as error:  # noqa: ASYNC103  # start or stop raises it, in the test
+        except BaseException as error:
             self._failed = error
             self._ready.set()
 

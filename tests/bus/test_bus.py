@@ -102,7 +102,7 @@ async def is_heard(bus: Bus, subject: str, heard: asyncio.Event) -> bool:
     return heard.is_set()
 
 
-async def twice(body: bytes) -> bytes:  # noqa: ASYNC124  # as Work
+async def twice(body: bytes) -> bytes:
     return body + body
 
 
@@ -121,7 +121,7 @@ class Slow:
         return body
 
 
-async def has_begun(slow: Slow, count: int) -> bool:  # noqa: ASYNC124  # it is awaited
+async def has_begun(slow: Slow, count: int) -> bool:
     return slow.begun == count
 
 
@@ -161,7 +161,7 @@ def test_a_late_answer_is_dropped(rig: Rig, subject: str) -> None:
 
 
 def test_an_error_of_ours_is_answered_with_its_text(rig: Rig, subject: str) -> None:
-    async def fail(_: bytes) -> bytes:  # noqa: ASYNC124  # as Work
+    async def fail(_: bytes) -> bytes:
         raise OddsServiceError("no source knows\r\nthis event: é")
 
     async def test() -> None:
@@ -174,7 +174,7 @@ def test_an_error_of_ours_is_answered_with_its_text(rig: Rig, subject: str) -> N
 
 @pytest.mark.logs_errors
 def test_any_other_error_is_answered_without_its_text(rig: Rig, subject: str) -> None:
-    async def fail(_: bytes) -> bytes:  # noqa: ASYNC124  # as Work
+    async def fail(_: bytes) -> bytes:
         raise ValueError("internal affairs")
 
     async def test() -> None:
@@ -207,7 +207,7 @@ def test_requests_at_work_are_bounded(rig: Rig, subject: str) -> None:
 
 
 def test_messages_have_a_greatest_size(rig: Rig, subject: str) -> None:
-    async def sized(body: bytes) -> bytes:  # noqa: ASYNC124  # as Work
+    async def sized(body: bytes) -> bytes:
         return bytes(int(body[:20]))
 
     async def test() -> None:
@@ -352,7 +352,7 @@ def test_a_message_reaches_all_who_hear_and_none_who_answer(rig: Rig, subject: s
             for message in messages:
                 await other.tell(subject, message)
 
-            async def all_heard() -> bool:  # noqa: ASYNC124  # it is awaited
+            async def all_heard() -> bool:
                 return here == there == messages
 
             await until(all_heard)
@@ -375,7 +375,7 @@ def test_a_message_that_cannot_be_taken_does_not_end_hearing(rig: Rig, subject: 
             await other.tell(subject, b"bad")
             await other.tell(subject, b"good")
 
-            async def is_good() -> bool:  # noqa: ASYNC124  # it is awaited
+            async def is_good() -> bool:
                 return heard == [b"good"]
 
             await until(is_good)

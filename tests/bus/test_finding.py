@@ -231,7 +231,7 @@ def test_a_log_that_never_holds_still_is_unavailable() -> None:
     stream = MemoryStream()
 
     class Hollow(MemoryLog):
-        async def at(self, sequence: int) -> Stored | None:  # noqa: ASYNC124  # as its base
+        async def at(self, sequence: int) -> Stored | None:
             return None
 
     stream.add(encode(Opened((("e", 1),), 1, 0))[0])

@@ -384,7 +384,7 @@ async def _kills_amid_appends_and_reads(rig: Rig, strike: Callable[[], None]) ->
                 async for stored in reader:
                     found.append(stored)  # noqa: PERF401  # has_read() looks meanwhile
 
-        async def has_read(count: int) -> bool:  # noqa: ASYNC124  # until() awaits it
+        async def has_read(count: int) -> bool:
             return len(found) >= count
 
         writing, reading = asyncio.create_task(write()), asyncio.create_task(read())

@@ -86,7 +86,7 @@ async def work_of_all(admin: NatsBus, ingest: NatsBus, read: NatsBus) -> None:
         assert await read.ask(REFRESH, b"x", 10) == b"xx"
         await ingest.tell(STATUS, b"fine")
 
-        async def is_heard() -> bool:  # noqa: ASYNC124  # it is awaited
+        async def is_heard() -> bool:
             return heard == status_of_admin == [b"fine"]
 
         await until(is_heard)
@@ -182,7 +182,7 @@ def test_a_role_may_hear_nothing_else(server: NatsServer, role: str, subject: st
                 heard: list[bytes] = []
                 hears = asyncio.create_task(bus.hear(subject, heard.append))
 
-                async def is_told() -> bool:  # noqa: ASYNC124  # it is awaited
+                async def is_told() -> bool:
                     return "bus_permission_missing" in [entry["event"] for entry in logs]
 
                 await until(is_told)

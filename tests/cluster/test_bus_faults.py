@@ -96,7 +96,7 @@ async def test_a_lost_stream_ends_the_node_with_a_text_that_says_what_to_do(site
             await trio.to_thread.run_sync(site.delete_stream)
             await trio.sleep(60)
 
-    with pytest.raises(ExceptionGroup) as failed:  # noqa: ASYNC401  # with others beside it
+    with pytest.raises(ExceptionGroup) as failed:
         await lose()
     assert failed.group_contains(LogError, match="run `odds-service bus init`")
 

@@ -186,7 +186,7 @@ async def test_without_a_stream_the_start_says_what_to_run(site: Site) -> None:
     base = settings_for(site.folder, 1, ["s"])
     settings = site.settings(base)
     missing = settings.bus.model_copy(update={"stream": "NONE"})
-    with pytest.raises(ExceptionGroup) as failed:  # noqa: ASYNC401  # with others beside it
+    with pytest.raises(ExceptionGroup) as failed:
         await run_service(settings.model_copy(update={"bus": missing}), trio.Event())
     assert failed.group_contains(LogError, match="no stream NONE .* run `odds-service bus init`")
 
@@ -198,7 +198,7 @@ async def test_the_check_before_a_start_looks_at_the_bus(site: Site) -> None:
     assert told[0] == "node: ingest"
     assert f"bus: stream {site.bus.stream}, 0 messages" in told
     missing = settings.bus.model_copy(update={"stream": "NONE"})
-    with pytest.raises(ExceptionGroup) as failed:  # noqa: ASYNC401  # with others beside it
+    with pytest.raises(ExceptionGroup) as failed:
         await check_start(settings.model_copy(update={"bus": missing}), told.append)
     assert failed.group_contains(LogError, match="no stream NONE")
     away = settings.bus.model_copy(update={"servers": [f"nats://127.0.0.1:{free_port()}"]})

@@ -55,7 +55,7 @@ EVENT: Final = {
 }  # fmt: skip
 
 
-async def hostile(request: Request) -> Response:  # noqa: ASYNC124  # an App is async
+async def hostile(request: Request) -> Response:
     """Answer with the caller's API key in the reply, in a different way for each sport."""
     key = request.query_params.get("apiKey") or ""
     sport = request.url.path.split("/")[3]

@@ -55,7 +55,7 @@ async def test_what_a_refresh_lacks_is_removed_and_the_next_poll_finds_nothing_n
 ) -> None:
     await stage.detector.observe(observe(offered(WHOLE), 0))
 
-    async def fetched() -> Observation:  # noqa: ASYNC124  # a step is awaited
+    async def fetched() -> Observation:
         return observe(offered(only_e(LESS)), 2, scope=ONE)
 
     async with trio.open_nursery() as nursery:
@@ -82,7 +82,7 @@ async def test_a_refresh_that_fails_removes_nothing_and_is_named(
     await stage.detector.observe(observe(offered(WHOLE), 0))
     before, head = cached(stage.cache.events), stage.feed.head_revision
 
-    async def fetched() -> Observation:  # noqa: ASYNC124  # a step is awaited
+    async def fetched() -> Observation:
         raise SourceError("html", "a page came where JSON was due")
 
     async with trio.open_nursery() as nursery:
@@ -104,7 +104,7 @@ async def test_a_refresh_goes_on_with_the_scraper_that_a_reload_put_there(
         asked.set()
         return await hang()
 
-    async def fetched() -> Observation:  # noqa: ASYNC124  # a step is awaited
+    async def fetched() -> Observation:
         return observe(offered(only_e(LESS)), 2, scope=ONE)
 
     send, _ = trio.open_memory_channel[object](1)

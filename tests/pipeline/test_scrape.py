@@ -70,19 +70,19 @@ class Scripted:
         return await self._steps[-1]()
 
 
-async def good() -> Observation:  # noqa: ASYNC124  # a step is awaited
+async def good() -> Observation:
     return GOOD
 
 
-async def refused() -> Observation:  # noqa: ASYNC124  # a step is awaited
+async def refused() -> Observation:
     raise SourceError("rate_limited", "too fast", retry_after_s=100.0)
 
 
-async def crash() -> Observation:  # noqa: ASYNC124  # a step is awaited
+async def crash() -> Observation:
     raise TypeError("a bug in the source")
 
 
-async def naive() -> Observation:  # noqa: ASYNC124  # a step is awaited
+async def naive() -> Observation:
     event = observed_event("e", {}, start_time=datetime(2026, 8, 4, 20))  # noqa: DTZ001  # the bug
     return observe([event])
 
@@ -147,14 +147,14 @@ class Unwilling(Awaitable[Observation]):
 
 
 def raising(error: BaseException) -> Step:
-    async def step() -> Observation:  # noqa: ASYNC124  # a step is awaited
+    async def step() -> Observation:
         raise error
 
     return step
 
 
 def giving(value: Any) -> Step:
-    async def step() -> Any:  # noqa: ASYNC124  # a step is awaited
+    async def step() -> Any:
         return value
 
     return step
@@ -521,7 +521,7 @@ async def test_a_fetch_is_charged_what_it_says_that_it_cost(
 ) -> None:
     del autojump_clock
 
-    async def told() -> Observation:  # noqa: ASYNC124  # a step is awaited
+    async def told() -> Observation:
         return Observation(
             source="toa", scope=Scope(listing="listing0"), completeness=Completeness.COMPLETE,
             started_at=NOON, observed_at=NOON, cost=20.0,
@@ -541,7 +541,7 @@ async def test_a_fetch_is_charged_what_it_says_that_it_cost(
 async def test_credits_that_are_used_up_hold_pulls_and_refreshes(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async def told() -> Observation:  # noqa: ASYNC124  # a step is awaited
+    async def told() -> Observation:
         return Observation(
             source="toa", scope=Scope(listing="listing0"), completeness=Completeness.COMPLETE,
             started_at=NOON, observed_at=NOON, quota_left=3,

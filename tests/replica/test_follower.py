@@ -151,7 +151,7 @@ def test_it_follows_from_what_the_database_holds(rig: Rig) -> None:
     run(test())
 
 
-async def is_durable(node: Node, writer: LogWriter) -> bool:  # noqa: ASYNC124  # for until()
+async def is_durable(node: Node, writer: LogWriter) -> bool:
     return node.feed.durable_revision == writer.book.feed.head_revision
 
 
@@ -317,7 +317,7 @@ def test_its_state_says_how_it_stands_to_the_log(monkeypatch: pytest.MonkeyPatch
     run(test())
 
 
-async def says(node: Node, state: str) -> bool:  # noqa: ASYNC124  # for until()
+async def says(node: Node, state: str) -> bool:
     return node.follower.state == state
 
 
@@ -338,12 +338,12 @@ def test_clocks_that_differ_are_told() -> None:
     run(test())
 
 
-async def tells_a_lead(node: Node) -> bool:  # noqa: ASYNC124  # for until()
+async def tells_a_lead(node: Node) -> bool:
     lead_s = node.follower.lead_s
     return lead_s is not None and lead_s < -1
 
 
-async def is_loading(node: Node) -> bool:  # noqa: ASYNC124  # for until()
+async def is_loading(node: Node) -> bool:
     return node.site.loads > 1
 
 
@@ -379,5 +379,5 @@ def test_changes_that_no_log_holds_any_more_are_waited_for_and_then_given_up(
     run(test())
 
 
-async def rewound(node: Node) -> bool:  # noqa: ASYNC124  # for until()
+async def rewound(node: Node) -> bool:
     return node.follower.rewinds == 1

@@ -34,7 +34,7 @@ def test_wake_ups_are_rarer_while_many_streams_are_being_opened(
     paced = Hub(ChangeFeed("e", 0), loop)
     streams = ExitStack()
 
-    async def open_one() -> None:  # noqa: ASYNC124  # a stream is of a task
+    async def open_one() -> None:
         streams.enter_context(paced.subscribed(Subscriber("peer", NOW, 0)))
 
     for _ in range(hub.RUSH_STREAMS - 1):

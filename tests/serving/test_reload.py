@@ -70,7 +70,7 @@ async def test_the_synchronous_client_gets_what_was_done() -> None:
 
 
 async def test_wrong_settings_are_a_failed_precondition_with_their_text() -> None:
-    async def wrong() -> model.Reloaded:  # noqa: ASYNC124  # the gate awaits it
+    async def wrong() -> model.Reloaded:
         raise SettingsError("odds.toml: log.level: no")
 
     async with reloadable(LOCAL, wrong) as address:

@@ -133,11 +133,11 @@ async def content(bus: Log) -> Replica:
     return replica
 
 
-async def is_at(replica: Replica, ingest: Ingest) -> bool:  # noqa: ASYNC124  # it is awaited
+async def is_at(replica: Replica, ingest: Ingest) -> bool:
     """Return whether a reader has all that was put."""
     return replica.revision >= ingest.feed.head_revision
 
 
-async def acked(ingest: Ingest, revision: int) -> bool:  # noqa: ASYNC124  # it is awaited
+async def acked(ingest: Ingest, revision: int) -> bool:
     """Return whether the log has taken a revision."""
     return ingest.outbox.acked_revision >= revision

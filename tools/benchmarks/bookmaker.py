@@ -79,7 +79,7 @@ class Bookmaker:
             await self._moved.wait()
         self.waiting -= 1
 
-        async def sent() -> None:  # noqa: ASYNC124  # a plain function would run in a thread
+        async def sent() -> None:
             self._served[which] += 1
 
         return Response(self._body(which, place), background=BackgroundTask(sent))

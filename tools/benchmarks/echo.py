@@ -18,7 +18,7 @@ def serve(files: Annotated[list[Path], typer.Argument()]) -> None:
     """Serve until standard input ends."""
     calls = {str(place): echo(file.read_bytes()) for place, file in enumerate(files)}
 
-    async def prepare() -> tuple[Mapping[str, Handle], Mapping[str, object]]:  # noqa: ASYNC124  # the server awaits it
+    async def prepare() -> tuple[Mapping[str, Handle], Mapping[str, object]]:
         return calls, {}
 
     serve_calls("echo", ServerSettings(), prepare)

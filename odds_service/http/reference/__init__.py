@@ -14,7 +14,7 @@ _FOLDER: Final = Path(__file__).parent / "page"
 def reference_routes() -> list[BaseRoute]:
     """Return the routes of the page and its files."""
 
-    async def page(_: Request) -> Response:  # noqa: ASYNC124  # a route is async
+    async def page(_: Request) -> Response:
         return FileResponse(_FOLDER / "index.html", headers={"cache-control": "no-cache"})
 
     return [Route("/docs", page), Mount("/docs", StaticFiles(directory=_FOLDER))]

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -32,6 +33,7 @@ class LoopThread:
         self.name = name
         self.loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._open = Lock()  # held to schedule, and to refuse from then on
 
     async def run(self, main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
         """Run until `main` returns, and raise its error.
@@ -77,8 +79,10 @@ class LoopThread:
             self.loop = loop
             loop.run_until_complete(main(self._stop))
         finally:
-            self.loop = None
+            with self._open:
+                self.loop = None
             try:
+                loop.run_until_complete(asyncio.sleep(0))  # calls that were scheduled become tasks
                 _cancel_tasks(loop)
                 loop.run_until_complete(loop.shutdown_asyncgens())
             finally:
@@ -87,13 +91,21 @@ class LoopThread:
 
     def request_stop(self) -> None:
         """Ask `main` to end. May be called from any thread, any number of times."""
-        loop, stop = self.loop, self._stop
-        if loop is None or stop is None:
-            return
-        try:
-            loop.call_soon_threadsafe(stop.set)
-        except RuntimeError:
-            log.debug("stop_after_loop_closed", thread=self.name)
+        with self._open:
+            if self.loop is not None and self._stop is not None:
+                self.loop.call_soon_threadsafe(self._stop.set)
+
+    def schedule(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Run an asyncio function on the loop. May be called from any thread.
+
+        Raises:
+            ConnectionAbortedError: The loop has ended. If it ends before the function does, the
+                future is cancelled.
+        """
+        with self._open:
+            if self.loop is None:
+                raise ConnectionAbortedError(f"{self.name} has ended")
+            return asyncio.run_coroutine_threadsafe(work(), self.loop)
 
     async def call(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
         """Await an asyncio function on the loop, from Trio, and raise its error.
@@ -103,15 +115,13 @@ class LoopThread:
 
         Cancellation: Cancels the function and does not wait for its end.
         """
-        if self.loop is None:
-            raise ConnectionAbortedError(f"{self.name} has ended")
         done = trio.Event()
         token = trio.lowlevel.current_trio_token()
 
         async def run() -> T:
             return await work(*args)
 
-        future = asyncio.run_coroutine_threadsafe(run(), self.loop)
+        future = self.schedule(run)
         future.add_done_callback(lambda _: _set_soon(token, done))
         try:
             await done.wait()

@@ -6,7 +6,9 @@ limits, rights and counts.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -127,15 +129,8 @@ class Server:
 
     def set_stalled(self, stalled: bool) -> None:
         """Report NOT_SERVING while the Trio thread stands. May be called from any thread."""
-        loop = self._thread.loop
-        if loop is None:
-            return
-        work = self._running.set_stalled(stalled)
-        try:
-            asyncio.run_coroutine_threadsafe(work, loop)
-        except RuntimeError:
-            work.close()
-            log.debug("stalled_after_loop_closed")
+        with suppress(ConnectionAbortedError):
+            self._thread.schedule(partial(self._running.set_stalled, stalled))
 
     async def stop(self, grace_s: float) -> None:
         """End streams with a closing message, let calls finish, then close the doors.

@@ -16,6 +16,7 @@ from odds_service.status import WriterReport
 from odds_service.store import Store, WriteGroup
 
 GROUP_CHANGES: Final = 10_000  # per transaction; with more, a commit's cost per row hardly falls
+GATHER_S: Final = 0.025  # from one transaction to the next one while commits come steadily
 FLUSH_S: Final = 1.0  # between writes of confirmations and scrape runs while nothing changes
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
@@ -61,6 +62,8 @@ class Writer:
         self._log_time = log_time
         self._durable = trio.Condition()
         self._in_hand: list[Commit] = []
+        self._wrote_s = -GATHER_S  # Trio's time at the end of the last transaction
+        self._awaited = trio.Event()  # somebody waits until a commit is stored
         self._paces: deque[tuple[float, int]] = deque()
         self.dead_letters = dead_letters
         self.lost = ""  # a description of changes that a stop could neither store nor spill
@@ -88,6 +91,7 @@ class Writer:
         """Wait until everything up to `revision` is stored."""
         async with self._durable:
             while self._feed.durable_revision < revision:
+                self._awaited.set()
                 await self._durable.wait()
 
     def report(self) -> WriterReport:
@@ -120,10 +124,22 @@ class Writer:
                 batches.append(await self._queue.receive.receive())
             except trio.EndOfChannel:
                 return None
-        if batches:
-            batches += self._waiting(GROUP_CHANGES - len(batches[0].changes))
         self._in_hand = batches
+        if batches:
+            await self._gather()
+            batches += self._waiting(GROUP_CHANGES - len(batches[0].changes))
         return batches
+
+    async def _gather(self) -> None:
+        """Let commits come together, since a transaction has a price of its own.
+
+        The first one after a pause does not wait, nor do any that somebody waits for, or that fill
+        a group or the queue.
+        """
+        if not (self._queue.full or self._queue.pending_changes >= GROUP_CHANGES):
+            with trio.move_on_at(self._wrote_s + GATHER_S):
+                await self._awaited.wait()
+        self._awaited = trio.Event()
 
     def _waiting(self, changes: float) -> list[Commit]:
         """Take waiting commits until they have at least `changes` changes."""
@@ -142,6 +158,7 @@ class Writer:
         if not (batches or group.confirmations or group.runs):
             return
         await self._write_until_stored(group)
+        self._wrote_s = trio.current_time()
         self.groups += 1
         self.confirmations += len(group.confirmations)
         if batches:

@@ -202,10 +202,14 @@ class Hub:
     def _published(self) -> None:
         """Schedule a wake-up for a new head or epoch; runs on the publishing thread.
 
-        A new durable revision alone wakes no stream, since heartbeats and changes carry it.
+        A new durable revision alone wakes no stream, since heartbeats and changes carry it. Where
+        nobody listens the loop is not woken: that costs more than all else of a small commit.
         """
         told = self.feed.head_revision, self.feed.epoch
         if self._pending or (told == self._told and not self.feed.closed):
+            return
+        # The head moves before this look, and whoever comes looks at the head afterwards.
+        if not (self.subscribers or self._waiting or self.feed.closed):
             return
         self._pending = True
         self._told = told
@@ -213,6 +217,11 @@ class Hub:
             self._loop.call_soon_threadsafe(self._on_wake)
         except RuntimeError:
             log.debug("published_after_loop_closed")
+
+    def _catch_up(self) -> None:
+        """Tell what was published while nobody listened; for those who do now."""
+        if not self._pending and self._timer is None and self._news():
+            self._on_wake()
 
     def _on_wake(self) -> None:
         self._pending = False  # before reading the head, so that a later commit wakes again
@@ -309,6 +318,7 @@ class Hub:
             asleep = self._waiting[selection] = _Asleep(self.woken_head)
         asleep.futures.add(future)
         waiter.asleep = asleep
+        self._catch_up()
         try:
             await future
         finally:
@@ -345,6 +355,7 @@ class Hub:
         self.subscribers.add(subscriber)
         self._streams[subscriber.selection] += 1
         self._opened_at.append(monotonic())
+        self._catch_up()
         try:
             yield
         finally:

@@ -152,7 +152,7 @@ class Postgres(Database):
 
         This way they neither wait for readers of the history nor block them.
         """
-        days = sorted({_midnight(time) for time in times})
+        days = sorted({_midnight(time) for time in set(times)})
         if self._days.issuperset(days):
             return
         there = self._days = await _aio_partitions(connection)

@@ -1,7 +1,9 @@
 """Wake-ups of streams, with the test's own clock."""
 
 import asyncio
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
@@ -163,3 +165,69 @@ def _subscribed(listening: Hub, selection: Selection) -> Iterator[Subscriber]:
     subscriber = Subscriber("peer", NOW, listening.feed.head_revision, selection)
     with listening.subscribed(subscriber):
         yield subscriber
+
+
+def test_without_a_stream_the_loop_is_not_woken_and_nobody_who_comes_misses_anything(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Bookkeeping()
+    calls: list[object] = []
+    schedule = loop.call_soon_threadsafe
+
+    def noted(call: Callable[..., object], *rest: object) -> asyncio.Handle:
+        calls.append(call)
+        return schedule(call, *rest)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", noted)
+
+    async def run() -> None:
+        listening = Hub(book.feed, loop)
+        with listening.listening():
+            for minute in range(3):
+                moved(book, minute)
+            await asyncio.sleep(SOON_S)
+            assert not calls
+            assert not listening.has_news(0)
+            subscriber = Subscriber("peer", NOW, 0)
+            with listening.subscribed(subscriber):
+                assert listening.has_news(0)
+                assert listening.woken_head == book.feed.head_revision
+            moved(book, 3)
+            head = book.feed.head_revision
+            assert not listening.has_news(head - 1)
+            # A call that waits for a revision has no stream.
+            assert await listening.wait(Waiter(), head - 1, loop.time() + 60) == head - 1
+            assert listening.has_news(head - 1)
+
+    loop.run_until_complete(asyncio.wait_for(run(), 30))
+
+
+def test_a_stream_that_comes_beside_a_publisher_waits_for_nothing_that_is_there(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """From another thread, commits come between any two lines."""
+    book = Bookkeeping()
+    published = 300
+
+    def publish() -> None:
+        for minute in range(published):
+            moved(book, minute)
+            time.sleep(0.0005)
+
+    async def run() -> None:
+        listening = Hub(book.feed, loop)
+        with listening.listening():
+            publishing = threading.Thread(target=publish)
+            publishing.start()
+            read = 0
+            while read < published:
+                subscriber = Subscriber("peer", NOW, read, EVERYTHING)
+                with listening.subscribed(subscriber):
+                    while not listening.has_news(read):
+                        until = loop.time() + 20  # no other commit helps after the last one
+                        await listening.wait(subscriber, read, until)
+                        assert loop.time() < until
+                read = listening.woken_head
+            publishing.join()
+
+    loop.run_until_complete(asyncio.wait_for(run(), 60))

@@ -1,10 +1,12 @@
 """Imports go one way, and each foreign library has one place that imports it.
 
-The tests read the syntax trees of all modules, so imports inside functions and for type checking
-count too. A new part of the package needs a place in LAYERS.
+All tests but the last read the syntax trees of all modules, so imports inside functions and for
+type checking count too. A new part of the package needs a place in LAYERS.
 """
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -287,3 +289,15 @@ def test_commands_print_through_their_output_alone() -> None:
                 ):
                     found.append(f"{module}: {called}")
     assert not found
+
+
+def test_a_service_imports_no_door_or_database_that_it_is_not_asked_for() -> None:
+    unasked = ("asyncpg", "hypercorn", "starlette", "nats", "pyarrow")
+    script = (
+        "import sys, odds_service.commands.serve\n"
+        f"print(*(name for name in {unasked} if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == []

@@ -19,10 +19,10 @@ from odds_service.storage.sqlite import Sqlite
 from odds_service.store import WriteGroup
 from tests.support.databases import DatabasePlace, PostgresPlace, SqlitePlace
 from tests.support.observations import cached
-from tests.support.places import on_databases
+from tests.support.places import on_bare_databases
 from tests.support.stories import SERIES, Story, random_series
 
-pytestmark = on_databases
+pytestmark = on_bare_databases
 
 ALL = 10**9
 Rows = dict[str, list[dict[str, Any]]]

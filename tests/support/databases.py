@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shutil
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
@@ -134,10 +135,13 @@ class DatabasePlace(Place):
 class SqlitePlace(DatabasePlace):
     engine = "sqlite"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tables: "SqlitePlace | None" = None) -> None:
+        """Make a place without a file, or with a copy of one that nobody has open."""
         super().__init__(folder)
         self.path = folder / "odds.db"
         self.url = f"sqlite:///{self.path}"
+        if tables is not None:
+            shutil.copy(tables.path, self.path)
 
     def sql(self, statement: str) -> list[tuple[str, ...]]:
         with closing(sqlite3.connect(self.path, isolation_level=None, timeout=60)) as database:
@@ -160,13 +164,19 @@ class SqlitePlace(DatabasePlace):
 class PostgresPlace(DatabasePlace):
     engine = "postgresql"
 
-    def __init__(self, folder: Path, server: PostgresServer) -> None:
+    def __init__(
+        self, folder: Path, server: PostgresServer, template: "PostgresPlace | None" = None
+    ) -> None:
+        """Make an empty database, or a copy of one that nobody has open."""
         super().__init__(folder)
         self.spill_folder = folder
         self.server = server
         self.name = f"test{next(_numbers)}"
         self.url = server.url(self.name)
-        server.psql(f"CREATE DATABASE {self.name}")
+        server.psql(
+            f"CREATE DATABASE {self.name}"
+            + ("" if template is None else f" TEMPLATE {template.name}")
+        )
 
     def sql(self, statement: str) -> list[tuple[str, ...]]:
         found = self.server.psql(statement, self.name)

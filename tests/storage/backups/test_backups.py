@@ -19,7 +19,7 @@ from odds_service.store import WriteGroup
 from tests.storage.letters.test_spill import half_of
 from tests.storage.test_migrating import database_of
 from tests.support.databases import DatabasePlace, PostgresPlace, SqlitePlace
-from tests.support.places import on_databases
+from tests.support.places import on_bare_databases, on_databases
 from tests.support.price_rows import price_rows
 from tests.support.programs import WITH_PROGRAMS
 from tests.support.stories import SERIES, Story, random_series
@@ -212,7 +212,7 @@ async def test_faults_of_the_database_are_named_and_copied(
     assert restored.verified == copied.verified
 
 
-@on_databases
+@on_bare_databases
 async def test_an_older_schema_is_copied_as_it_is(place: DatabasePlace, tmp_path: Path) -> None:
     database = database_of(place)
     new = another(place)
@@ -240,7 +240,7 @@ async def test_an_older_schema_is_copied_as_it_is(place: DatabasePlace, tmp_path
         assert (await store.verify()).faulty == 0
 
 
-@on_databases
+@on_bare_databases
 async def test_what_is_no_backup_is_refused(place: DatabasePlace, tmp_path: Path) -> None:
     letter = tmp_path / "letter"
     letter.write_text("this is a letter to my aunt, not a database")

@@ -50,7 +50,8 @@ _LONGEST: Final = (
 )
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
     """Spare collections what was imported: to look through it took a fifth of the tests' time."""
     gc.freeze()
     gc.enable()

@@ -1,5 +1,5 @@
 """Places for the logs of databases, as the tests of storage have them."""
 
-from tests.support.places import place, postgres, postgres_tables, sqlite_tables
+from tests.support.places import place, postgres
 
-__all__ = ["place", "postgres", "postgres_tables", "sqlite_tables"]
+__all__ = ["place", "postgres"]

@@ -14,17 +14,11 @@ from odds_service.filters.selection import EVERYTHING, Selection
 from odds_service.model.change import ChangeKind, MarketChange
 from odds_service.store import Store, WriteGroup
 from tests.support.databases import DatabasePlace, Place
-from tests.support.places import (
-    on_databases,
-    place,
-    postgres,
-    postgres_tables,
-    sqlite_tables,
-)
+from tests.support.places import on_databases, place, postgres
 from tests.support.price_rows import Cells, price_rows, row_order
 from tests.support.stories import SERIES, Story, random_series
 
-__all__ = ["place", "postgres", "postgres_tables", "sqlite_tables"]
+__all__ = ["place", "postgres"]
 
 
 async def direct(work: Any, *args: Any) -> Any:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from odds_service import cli
 from odds_service.store import WriteGroup
 from tests.support.databases import DatabasePlace, PostgresPlace
-from tests.support.places import on_databases, place, postgres
+from tests.support.places import on_bare_databases, place, postgres
 from tests.support.stories import SERIES, Story
 
 __all__ = ["place", "postgres"]  # fixtures
@@ -32,7 +32,7 @@ def run(place: DatabasePlace, arguments: Sequence[str]) -> Ended:
     return Ended(result.exit_code, result.stdout, error)
 
 
-@on_databases
+@on_bare_databases
 @pytest.mark.logs_errors
 async def test_the_command_line_upgrades_verifies_and_tends_the_dead_letters(
     place: DatabasePlace,

@@ -1,5 +1,5 @@
 """Databases to import into."""
 
-from tests.support.places import place, postgres, postgres_tables, sqlite_tables
+from tests.support.places import place, postgres
 
-__all__ = ["place", "postgres", "postgres_tables", "sqlite_tables"]
+__all__ = ["place", "postgres"]

@@ -1,6 +1,7 @@
 """Fixtures of empty places for a log; a folder's conftest imports them."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -35,20 +36,20 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> SqlitePlace:
+@cache
+def _sqlite_tables(folder: Path) -> SqlitePlace:
     """Make a file with all tables once; to copy it takes a twentieth of the migrations' time."""
-    made = SqlitePlace(tmp_path_factory.mktemp("tables"))
+    folder.mkdir(exist_ok=True)
+    made = SqlitePlace(folder)
     _make_tables(made)
     return made
 
 
-@pytest.fixture(scope="session")
-def postgres_tables(
-    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> PostgresPlace:
+@cache
+def _postgres_tables(server: PostgresServer, folder: Path) -> PostgresPlace:
     """Make a database with all tables once, as a template of the others."""
-    made = PostgresPlace(tmp_path_factory.mktemp("tables"), postgres)
+    folder.mkdir(exist_ok=True)
+    made = PostgresPlace(folder, server)
     _make_tables(made)
     return made
 
@@ -62,16 +63,18 @@ def _make_tables(place: DatabasePlace) -> None:
 
 
 @pytest.fixture(params=("memory", *ENGINES))
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Place:
     """Give a place without a log in memory, in SQLite, and in PostgreSQL; it has its tables."""
     if request.param == "memory":
         return MemoryPlace()
+    tables = tmp_path_factory.getbasetemp() / "tables"
     if request.param == _BARE + "sqlite":
         return SqlitePlace(tmp_path)
-    if request.param == _BARE + "postgresql":
-        return PostgresPlace(tmp_path, request.getfixturevalue("postgres"))
     if request.param == "sqlite":
-        tables: SqlitePlace = request.getfixturevalue("sqlite_tables")
-        return SqlitePlace(tmp_path, tables)
-    template: PostgresPlace = request.getfixturevalue("postgres_tables")
-    return PostgresPlace(tmp_path, template.server, template)
+        return SqlitePlace(tmp_path, _sqlite_tables(tables))
+    server: PostgresServer = request.getfixturevalue("postgres")
+    if request.param == _BARE + "postgresql":
+        return PostgresPlace(tmp_path, server)
+    return PostgresPlace(tmp_path, server, _postgres_tables(server, tables))

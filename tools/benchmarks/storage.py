@@ -26,6 +26,7 @@ from odds_service.pipeline.detect import Detector
 from odds_service.pipeline.write import GROUP_CHANGES, Writer
 from odds_service.reconcile import Reconciler
 from odds_service.storage import open_store
+from odds_service.storage.log.epochs import groups
 from odds_service.storage.rows.odds import whole
 from odds_service.storage.schema import microseconds
 from odds_service.store import Store, WriteGroup
@@ -106,20 +107,6 @@ class Changes:
         return batches
 
 
-def grouped(batches: Sequence[Commit]) -> Iterator[list[Commit]]:
-    """Group changes as the writer groups its queue."""
-    group: list[Commit] = []
-    size = 0
-    for batch in batches:
-        group.append(batch)
-        size += len(batch.changes)
-        if size >= GROUP_CHANGES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
-
-
 async def filled(path: Path, wanted: int) -> int:
     """Store at least so many changes in a new SQLite database; return their number."""
     made = Changes(Load(settings_of(60, 4, 20, 0.4)))
@@ -127,7 +114,7 @@ async def filled(path: Path, wanted: int) -> int:
     async with open_bridge(), open_store(f"sqlite:///{path}") as store:
         await store.begin()
         while stored < wanted:
-            for group in grouped(await made.cycle()):
+            for group in groups(await made.cycle(), GROUP_CHANGES):
                 await store.write(WriteGroup(group))
                 stored = group[-1].last_revision
     return stored
@@ -218,7 +205,7 @@ async def _measure(bounds: Bounds, found: Measured, load: Load, both: list[Engin
             for url in engine.urls[1:]:  # the first cycle is all new, and no part of the figures
                 async with open_store(url, migrate=True) as store:
                     await store.begin()
-                    for group in grouped(first):
+                    for group in groups(first, GROUP_CHANGES):
                         await store.write(WriteGroup(group))
             ours[engine.name] = await nursery.start(_open, engine.urls[0])
             await ours[engine.name].write(first)
@@ -231,19 +218,24 @@ async def _measure(bounds: Bounds, found: Measured, load: Load, both: list[Engin
             for engine in both:
                 settle()
                 with _cpu(found, engine, ROWS_CPU, count):
-                    groups = [group_of(group, engine.stored_time) for group in grouped(batches)]
+                    rows = _rows(engine, batches)
                 await _turn(found, engine, ours[engine.name], bare[engine.name],
-                            obvious[engine.name], batches, groups)  # fmt: skip
+                            obvious[engine.name], batches, rows)  # fmt: skip
             paced = await changes.cycle()
             for engine in both:
                 await _paced(found, engine.name, ours[engine.name], paced)
-                same = [group_of(group, engine.stored_time) for group in grouped(paced)]
+                same = _rows(engine, paced)
                 await trio.to_thread.run_sync(bare[engine.name].write, same)
         for engine in both:
             await trio.to_thread.run_sync(bare[engine.name].close)
             await trio.to_thread.run_sync(obvious[engine.name].close)
         nursery.cancel_scope.cancel()
     return count
+
+
+def _rows(engine: Engine, batches: Sequence[Commit]) -> list[Group]:
+    """Return the rows of changes in the groups that the writer makes of its queue."""
+    return [group_of(group, engine.stored_time) for group in groups(batches, GROUP_CHANGES)]
 
 
 async def _open(url: str, *, task_status: trio.TaskStatus[Ours]) -> None:
@@ -262,16 +254,16 @@ async def _turn(
     bare: Bare,
     obvious: Obvious,
     batches: Sequence[Commit],
-    groups: Sequence[Group],
+    rows: Sequence[Group],
 ) -> None:
     """Write the same changes each way; the obvious way writes only OBVIOUS_CHANGES of them."""
     name = engine.name
     count = sum(len(batch.changes) for batch in batches)
     settle()
     with _rated(found, f"{name}: bare statements", count), _cpu(found, engine, BARE_CPU, count):
-        await trio.to_thread.run_sync(bare.write, groups)
+        await trio.to_thread.run_sync(bare.write, rows)
     with _rated(found, f"{name}: bulk alone", count):
-        await trio.to_thread.run_sync(bare.bulk, groups)
+        await trio.to_thread.run_sync(bare.bulk, rows)
     before = await trio.to_thread.run_sync(engine.size)
     settle()
     with _rated(found, f"{name}: writer", count), _cpu(found, engine, CPU, count):

@@ -136,14 +136,14 @@ async def aio_extend(connection: AsyncConnection, epoch: str, durable: int, upto
         )
 
 
-def groups(commits: Iterable[Commit]) -> Iterator[list[Commit]]:
-    """Split commits for transactions of about _GROUP_CHANGES changes each."""
+def groups(commits: Iterable[Commit], changes: int = _GROUP_CHANGES) -> Iterator[list[Commit]]:
+    """Split commits for transactions of at least so many changes each, but for the last one."""
     group: list[Commit] = []
     size = 0
     for commit in commits:
         group.append(commit)
         size += len(commit.changes)
-        if size >= _GROUP_CHANGES:
+        if size >= changes:
             yield group
             group, size = [], 0
     if group:

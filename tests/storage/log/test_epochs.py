@@ -1,6 +1,7 @@
 """A start in steps: the fence, the former owner's surplus, the new epoch, the load."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -8,7 +9,7 @@ from odds_service.bridge import open_bridge
 from odds_service.errors import ForeignSurplus, StorageError, StorageUnavailable, Superseded
 from odds_service.model.change import Commit
 from odds_service.storage.epoch_order import held_of, later_epochs
-from odds_service.store import WriteGroup
+from odds_service.store import Store, WriteGroup
 from tests.support.databases import DatabasePlace, Place
 from tests.support.observations import cached
 from tests.support.places import on_databases
@@ -214,6 +215,28 @@ async def test_a_spill_after_the_surplus_is_known_or_goes_on(place: Place, of_sp
         assert (await store.verify()).faults == []
 
 
+@asynccontextmanager
+async def others_go_on(
+    place: DatabasePlace, story: Story, spilled: Sequence[Commit]
+) -> AsyncIterator[Store]:
+    """Store two commits, and spill others; yield the store of the next owner, without the spill.
+
+    It has the commits up to the eighth. The spill comes back at the end.
+    """
+    async with place.begun() as (store, first):
+        await store.write(WriteGroup(story.batches[:2]))
+        store.spill(spilled)
+    path = place.spill()
+    assert path is not None
+    away = path.rename(path.with_suffix(".away"))
+    async with open_bridge(), place.opened() as store:
+        await store.fence()
+        await store.store_surplus(first.epoch, story.batches[2:8])
+        await store.open_epoch()
+        yield store
+    away.rename(path)
+
+
 @pytest.mark.logs_errors  # the changes that nobody has
 @on_databases
 @pytest.mark.parametrize("in_steps", [False, True])
@@ -222,18 +245,8 @@ async def test_an_old_owners_spill_comes_back_after_others_went_on(
 ) -> None:
     """It comes back to its machine: what the history has is no letter, the rest is."""
     story = long_story()
-    async with place.begun() as (store, first):
-        await store.write(WriteGroup(story.batches[:2]))
-        store.spill(story.batches[2:12])
-    path = place.spill()
-    assert path is not None
-    away = path.rename(path.with_suffix(".away"))
-    async with open_bridge(), place.opened() as store:
-        await store.fence()
-        await store.store_surplus(first.epoch, story.batches[2:8])
-        await store.open_epoch()
+    async with others_go_on(place, story, story.batches[2:12]) as store:
         known = (await store.load()).revision
-    away.rename(path)
     async with open_bridge(), place.opened() as store:
         if in_steps:
             await store.fence()
@@ -254,18 +267,8 @@ async def test_an_old_owners_spill_that_the_history_has_leaves_no_letter(
     place: DatabasePlace,
 ) -> None:
     story = long_story()
-    async with place.begun() as (store, first):
-        await store.write(WriteGroup(story.batches[:2]))
-        store.spill(story.batches[1:6])
-    path = place.spill()
-    assert path is not None
-    away = path.rename(path.with_suffix(".away"))
-    async with open_bridge(), place.opened() as store:
-        await store.fence()
-        await store.store_surplus(first.epoch, story.batches[2:8])
-        await store.open_epoch()
+    async with others_go_on(place, story, story.batches[1:6]) as store:
         await store.write(WriteGroup(story.batches[8:]))
-    away.rename(path)
     async with place.begun() as (store, stored):
         assert (stored.replayed, stored.misfits, stored.dead_letters) == (0, 0, 0)
         assert await store.history(0, ALL, ALL) == story.log

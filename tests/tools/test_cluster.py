@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.command_line import ENVIRONMENT, ROOT
 from tools.cluster.layout import Layout, Ports
-from tools.cluster.programs import Programs, Spec, ended_text
+from tools.cluster.programs import Programs, Spec, ended_text, prefix
 
 WITHIN_S: Final = 180.0
 SLEEP: Final = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -113,6 +113,20 @@ def test_a_launcher_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> None
     launcher.wait()
     launcher.stdout.close()
     until(lambda: _is_gone(child))
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs util-linux")
+def test_a_program_whose_launcher_has_just_ended_does_not_begin() -> None:
+    """The kernel tells nothing of an end that came before it was asked to watch."""
+    given = prefix(None)  # of this process
+    by_another = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
+    begun = [*given, sys.executable, "-c", "print('begun')"]
+    orphaned = subprocess.run(
+        [sys.executable, "-c", by_another, *begun],
+        stdout=subprocess.PIPE, check=False, timeout=WITHIN_S,
+    )  # fmt: skip
+    assert (orphaned.returncode, orphaned.stdout) == (1, b"")
+    assert subprocess.check_output(begun, timeout=WITHIN_S) == b"begun\n"
 
 
 def _is_gone(process: int) -> bool:

@@ -17,6 +17,7 @@ STOP_S: Final = 20.0  # for all programs together, and once more for the servers
 KILL_S: Final = 5.0
 _LOOK_S: Final = 0.05
 _LINE_BYTES: Final = 4_000
+_ONLY_OF_LAUNCHER: Final = '[ "$PPID" = "$0" ] && exec "$@"'
 
 
 class Spec(Struct, frozen=True, kw_only=True):
@@ -98,7 +99,7 @@ class Program:
         return next((line for line in reversed(lines) if line.strip()), "")
 
     def _begin(self) -> "subprocess.Popen[bytes]":
-        given = [*_prefix(self.spec.as_user), *self.spec.command]
+        given = [*prefix(self.spec.as_user), *self.spec.command]
         environment = {**os.environ, **self.spec.environment}
         if self.spec.on_terminal:
             return subprocess.Popen(
@@ -111,17 +112,19 @@ class Program:
             )  # fmt: skip
 
 
-def _prefix(user: str | None) -> list[str]:
+def prefix(user: str | None) -> list[str]:
     """Return the words before a command: its user, and its end with that of the launcher.
 
     Even a launcher that is killed leaves nothing behind. The kernel watches the thread that
-    started a program, so programs start in the main thread.
+    started a program, so programs start in the main thread. It watches only from the moment in
+    which it is asked to: a program whose launcher ended before that does not begin.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         return []
     other = [] if user is None else as_user(user)
-    return [setpriv, *other, "--pdeathsig=KILL", "--"]
+    launcher = str(os.getpid())
+    return [setpriv, *other, "--pdeathsig=KILL", "--", "sh", "-c", _ONLY_OF_LAUNCHER, launcher]
 
 
 def ended_text(code: int) -> str:

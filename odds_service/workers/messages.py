@@ -157,14 +157,29 @@ class ShownMarket(Struct, frozen=True, array_like=True, gc=False):
     source_updated_at: datetime | None
 
 
+class RepricedMarket(Struct, frozen=True, array_like=True, gc=False):
+    """A market whose outcomes are those of the base with other prices.
+
+    Attributes:
+        place: Its place among the markets of the base.
+        prices: The prices in the order of its outcomes.
+    """
+
+    place: int
+    status: MarketStatus
+    prices: tuple[float | None, ...]
+    source_updated_at: datetime | None
+
+
 class BookmakerDelta(Struct, frozen=True, array_like=True):
     """A bookmaker of an event, as the difference from one in the event sent before.
 
     Attributes:
         base: The place of that one among its event's bookmakers, or ANEW.
         shown: The markets that are new or differ; all of them if it is sent anew.
+        repriced: The markets that differ in their prices, perhaps in their status, and that is all.
         gone: The keys of markets that are shown no more.
-        times: The times of the markets, each once, if those of others than `shown` differ.
+        times: The times of the markets, each once, if those of others than these differ.
         at: For each market its place in `times`, a byte each: first those of the base that stay, in
             its order, then the new ones. Empty if `times` has one for each market in that order.
     """
@@ -174,6 +189,7 @@ class BookmakerDelta(Struct, frozen=True, array_like=True):
     source_updated_at: datetime | None
     unreadable: list[str] = []
     shown: list[ShownMarket] = []
+    repriced: list[RepricedMarket] = []
     gone: list[MarketKey] = []
     times: list[datetime | None] = []
     at: bytes = b""

@@ -6,10 +6,16 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from odds_service.model.market import ObservedMarket, ObservedMarkets
+from odds_service.model.market import ObservedMarket, ObservedMarkets, Outcome
 from odds_service.model.observation import ObservedBookmaker, ObservedEvent
 from odds_service.sources.shared_values import SharedValues
-from odds_service.workers.messages import ANEW, BookmakerDelta, EventDelta, ShownMarket
+from odds_service.workers.messages import (
+    ANEW,
+    BookmakerDelta,
+    EventDelta,
+    RepricedMarket,
+    ShownMarket,
+)
 
 _contents: Final = count(1)  # of all mirrors, so that no two contents have one number
 
@@ -100,21 +106,51 @@ class Mirror:
         held = base.markets
         if type(held) is not ObservedMarkets:
             raise Doubt(f"{base.bookmaker!r} was not sent by a worker")
-        if not (delta.shown or delta.gone or delta.times):
+        changes = bool(delta.shown or delta.repriced or delta.gone)
+        if not (changes or delta.times):
             return held
+        repriced = self._repriced(held, delta.repriced)
         number, since, differing = held.number, held.since, held.differing
-        if delta.shown or delta.gone:
+        if changes:
             number, since = next(_contents), held.number
-            differing = (*(market.key for market in delta.shown), *delta.gone)
+            shown = (market.key for market in delta.shown)
+            differing = (*(market.key for market in repriced), *shown, *delta.gone)
         markets = ObservedMarkets(held, number, since, differing)
+        for market in repriced:
+            markets[market.key] = market
         for key in delta.gone:
             if markets.pop(key, None) is None:
                 raise Doubt(f"{base.bookmaker!r} had no market {key}")
-        for shown in delta.shown:
-            market = self._market(shown)
+        for each in delta.shown:
+            market = self._market(each)
             markets[market.key] = market
         if delta.times:
             _retime(markets, delta)
+        return markets
+
+    def _repriced(
+        self, held: ObservedMarkets, repriced: list[RepricedMarket]
+    ) -> list[ObservedMarket]:
+        """Return markets of the base with other prices. Raises Doubt."""
+        if not repriced:
+            return []
+        shared, base = self._shared, tuple(held.values())
+        markets = []
+        for each in repriced:
+            if not 0 <= each.place < len(base):
+                raise Doubt(f"there is no market {each.place}")
+            market = base[each.place]
+            if len(each.prices) != len(market.outcomes):
+                raise Doubt(f"{len(each.prices)} prices for {market.key}")
+            outcomes = []
+            for outcome, price in zip(market.outcomes, each.prices, strict=True):
+                if outcome.price != price:
+                    given = Outcome(outcome.key, outcome.name, price, outcome.active)
+                    outcome = shared.known_outcome(given) or shared.add_outcome(given)
+                outcomes.append(outcome)
+            markets.append(
+                ObservedMarket(market.key, each.status, tuple(outcomes), each.source_updated_at)
+            )
         return markets
 
     def _market(self, shown: ShownMarket) -> ObservedMarket:

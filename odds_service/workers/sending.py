@@ -7,9 +7,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from odds_service.model.market import MarketKey, ObservedMarket
+from odds_service.model.market import MarketKey, ObservedMarket, Outcome
 from odds_service.model.observation import ObservedBookmaker, ObservedEvent
-from odds_service.workers.messages import ANEW, BookmakerDelta, EventDelta, ShownMarket
+from odds_service.workers.messages import (
+    ANEW,
+    BookmakerDelta,
+    EventDelta,
+    RepricedMarket,
+    ShownMarket,
+)
 
 KEPT_S: Final = 3_600.0  # an event that was not sent for so long is forgotten at both ends
 
@@ -110,23 +116,27 @@ def _since(
         return place, before
     held, markets = before.markets, now.markets
     shown: list[ShownMarket] = []
+    repriced: dict[MarketKey, ObservedMarket] = {}
     added: list[MarketKey] = []
-    moved = False
+    retimed = False
     for key, market in markets.items():
         other = held.get(key)
         if other is market:
             continue
-        if other is None or other.status is not market.status or other.outcomes != market.outcomes:
+        if other is None:
             shown.append(_shown(market))
-            if other is None:
-                added.append(key)
-        elif other.source_updated_at != market.source_updated_at:
-            moved = True
+            added.append(key)
+        elif other.status is market.status and other.outcomes == market.outcomes:
+            retimed = retimed or other.source_updated_at != market.source_updated_at
+        elif _differ_in_prices(other.outcomes, market.outcomes):
+            repriced[key] = market
+        else:
+            shown.append(_shown(market))
     gone: list[MarketKey] = []
     if len(markets) - len(added) < len(held):
         gone = [key for key in held if key not in markets]
     if not (
-        shown or moved or gone
+        shown or repriced or retimed or gone
         or before.source_updated_at != now.source_updated_at
         or before.unreadable != now.unreadable
     ):  # fmt: skip
@@ -135,14 +145,15 @@ def _since(
     ordered.update((key, markets[key]) for key in added)
     times: list[datetime | None] = []
     at = b""
-    if moved:
+    if retimed:
         each = [market.source_updated_at for market in ordered.values()]
         if None in each:  # which one comes first tells then whether the source gives times
             return _anew(now), now
         times, at = _once_each(each)
     delta = BookmakerDelta(
-        place, "", now.source_updated_at, sorted(now.unreadable), shown, gone, times, at
-    )
+        place, "", now.source_updated_at, sorted(now.unreadable), shown,
+        _repriced(held, repriced), gone, times, at,
+    )  # fmt: skip
     return delta, replace(now, markets=ordered)
 
 
@@ -161,6 +172,30 @@ def _anew(shown: ObservedBookmaker) -> BookmakerDelta:
         ANEW, shown.bookmaker, shown.source_updated_at, sorted(shown.unreadable),
         [_shown(market) for market in markets.values()],
     )  # fmt: skip
+
+
+def _differ_in_prices(before: tuple[Outcome, ...], now: tuple[Outcome, ...]) -> bool:
+    """Return whether two outcomes of each place differ in nothing but their prices."""
+    return len(before) == len(now) and all(
+        one.key == other.key and one.name == other.name and one.active == other.active
+        for one, other in zip(before, now, strict=True)
+    )
+
+
+def _repriced(
+    held: Mapping[MarketKey, ObservedMarket], now: Mapping[MarketKey, ObservedMarket]
+) -> list[RepricedMarket]:
+    """Return markets by their place among those of the base."""
+    if not now:
+        return []
+    return [
+        RepricedMarket(
+            place, market.status, tuple(each.price for each in market.outcomes),
+            market.source_updated_at,
+        )
+        for place, key in enumerate(held)
+        if (market := now.get(key)) is not None
+    ]  # fmt: skip
 
 
 def _shown(market: ObservedMarket) -> ShownMarket:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from odds_service.model.market import MarketKey, ObservedMarkets
+from odds_service.model.market import MarketKey, MarketStatus, ObservedMarkets
 from odds_service.model.observation import ANY, Completeness, Observation, ObservedEvent, Scope
-from odds_service.workers.messages import EventDelta
+from odds_service.workers.messages import BookmakerDelta, EventDelta, RepricedMarket
 from odds_service.workers.mirror import Doubt, Mirror
 from odds_service.workers.sending import KEPT_S, Sent
 from tests.detection.offers import offers
@@ -166,6 +166,43 @@ def test_an_event_that_was_not_sent_for_long_is_forgotten_at_both_ends() -> None
 def test_a_difference_that_cannot_stand_alone_is_doubted(delta: EventDelta) -> None:
     with pytest.raises(Doubt):
         Mirror().take(delta)
+
+
+@pytest.mark.parametrize(
+    ("repriced", "reason"),
+    [
+        (RepricedMarket(2, MarketStatus.OPEN, (1.6, 2.5), None), "there is no market 2"),
+        (RepricedMarket(-1, MarketStatus.OPEN, (1.6, 2.5), None), "there is no market -1"),
+        (RepricedMarket(1, MarketStatus.OPEN, (1.6,), None), "1 prices for .*totals"),
+    ],
+    ids=str,
+)
+def test_prices_that_fit_no_market_are_doubted(repriced: RepricedMarket, reason: str) -> None:
+    wire = Wire()
+    wire.pass_on(EVENT)
+    delta = BookmakerDelta(0, "", None, repriced=[repriced])
+    with pytest.raises(Doubt, match=reason):
+        wire.mirror.take(EventDelta("e", 1, 2, None, [delta, 1]))
+
+
+def test_moved_prices_are_sent_without_the_names_and_keep_the_outcomes_that_stay() -> None:
+    wire = Wire()
+    first = wire.pass_on(EVENT)
+    before = wire.bytes
+    (book, other), (home, _) = EVENT.bookmakers, EVENT.bookmakers[0].markets[H2H].outcomes
+    market = book.markets[H2H]
+    moved = replace(
+        market,
+        status=MarketStatus.SUSPENDED,
+        outcomes=(home, replace(market.outcomes[1], price=2.7)),
+        source_updated_at=NOON,
+    )
+    shown = replace(EVENT, bookmakers=(replace(book, markets={**book.markets, H2H: moved}), other))
+    passed = wire.pass_on(shown)
+    assert passed == shown
+    assert wire.bytes - before < 50
+    one, two = (each.bookmakers[0].markets[H2H].outcomes for each in (first, passed))
+    assert one[0] is two[0]
 
 
 def test_odds_that_match_are_not_compared_again() -> None:

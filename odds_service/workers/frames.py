@@ -1,5 +1,6 @@
 """Frames on a stream: messages in msgpack, each after its length in four bytes."""
 
+import os
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
@@ -39,17 +40,19 @@ class Frames(Generic[R]):
         self._buffer = bytearray()
         self._ended = False
         self._room = trio.Semaphore(_WAITING)
-        self._put, self._waiting = trio.open_memory_channel[bytes](_WAITING)
+        self._put, self._waiting = trio.open_memory_channel[memoryview](_WAITING)
+        self._unsent = 0  # frames that `pump` has, or will get
 
     async def send(self, message: msgspec.Struct) -> None:
-        """Enqueue a message once there is room; see send_made."""
+        """Send a message once there is room; see send_made."""
         await self.send_made(lambda: message)
 
     async def send_made(self, make: Callable[[], msgspec.Struct]) -> None:
-        """Make a message once there is room for it, and enqueue it.
+        """Make a message once there is room for it, and send or enqueue it.
 
         No checkpoint lies between the two, so messages are sent in the order in which they are
-        made, and one that is made is sent. After the end of `pump` nothing is made.
+        made, and one that is made is sent. After the end of `pump` nothing is made. Where there is
+        room, this is no checkpoint.
 
         Raises:
             TooLarge: The message exceeds the bound.
@@ -57,7 +60,10 @@ class Frames(Generic[R]):
         Cancellation:
             No message is made.
         """
-        await self._room.acquire()
+        try:
+            self._room.acquire_nowait()
+        except trio.WouldBlock:
+            await self._room.acquire()
         if self._ended:
             self._room.release()
             return
@@ -68,13 +74,29 @@ class Frames(Generic[R]):
         except BaseException:
             self._room.release()
             raise
-        self._put.send_nowait(len(body).to_bytes(_HEAD) + body)
+        frame = memoryview(len(body).to_bytes(_HEAD) + body)
+        rest = frame[self._send_now(frame) :]
+        if rest:
+            self._put.send_nowait(rest)
+            self._unsent += 1
+        else:
+            self._room.release()
+
+    def _send_now(self, frame: memoryview) -> int:
+        """Return the number of bytes that the kernel takes at once, which spares a task's step."""
+        if self._unsent or not isinstance(self._stream, trio.SocketStream):
+            return 0
+        try:
+            return os.write(self._stream.socket.fileno(), frame)
+        except OSError:  # its buffer is full, or the other end is gone, which `pump` meets too
+            return 0
 
     async def pump(self) -> None:
         """Send what is enqueued, until cancelled or the other end is gone."""
         try:
             async for frame in self._waiting:
                 await self._stream.send_all(frame)
+                self._unsent -= 1
                 self._room.release()
         except trio.BrokenResourceError:
             pass  # `receive` sees the end

@@ -166,10 +166,13 @@ class RemoteCalls(CallsInto):
         """
         source = self._source
         for _ in range(2):
-            with trio.move_on_after(WAIT_S) as scope:
-                connection, end = await source.worker.reach(source.number)
-            if scope.cancelled_caught:
+            reached = source.worker.at_hand(source.number)
+            if reached is None:
+                with trio.move_on_after(WAIT_S):
+                    reached = await source.worker.reach(source.number)
+            if reached is None:
                 break
+            connection, end = reached
             if end.refused is not None:  # by the new process alone: a key file may be gone
                 raise SourceError(WORKER_ENDED, end.refused.text)
             if self._moved is not None:

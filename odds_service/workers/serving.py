@@ -120,6 +120,7 @@ class Serving:
         while len(events) > EVENTS:
             end = await self._send(call, events[:EVENTS], end)
             events = events[EVENTS:]
+            await trio.lowlevel.checkpoint()
         await self._send(call, events, end, last=True)
 
     async def _send(

@@ -1,5 +1,10 @@
 """Frames: whole messages in order, bounded, and an end that leaves nobody waiting."""
 
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
 import pytest
 import trio
 import trio.testing
@@ -14,6 +19,17 @@ from odds_service.workers.messages import Cancel, Ping, Start, ToWorker, to_work
 def pair() -> tuple[Frames[ToWorker], Frames[ToWorker]]:
     one, other = trio.testing.memory_stream_pair()
     return Frames(one, to_worker), Frames(other, to_worker)
+
+
+@contextmanager
+def sockets() -> Iterator[tuple[Frames[ToWorker], Frames[ToWorker]]]:
+    """Connect frames by sockets, whose buffers take some messages at once."""
+    ends = socket.socketpair()
+    with ends[0] as one, ends[1] as other:
+        yield tuple(
+            Frames(trio.SocketStream(trio.socket.from_stdlib_socket(each)), to_worker)
+            for each in (one, other)
+        )  # type: ignore[misc]  # two of them
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=30))
@@ -33,6 +49,41 @@ def test_messages_arrive_whole_and_in_order(numbers: list[int]) -> None:
             nursery.cancel_scope.cancel()
 
     trio.run(work)
+
+
+@given(st.lists(st.sampled_from([1, 1_000, 150_000, 700_000]), max_size=12), st.integers(0, 12))
+def test_messages_of_all_sizes_keep_their_order_in_a_socket(sizes: list[int], first: int) -> None:
+    """The kernel takes some at once, some in part, and the rest later, beside many senders."""
+    messages = [Start(number, "x" * size, "json") for number, size in enumerate(sizes)]
+    made: list[Start] = []
+
+    def make(message: Start) -> Start:
+        made.append(message)
+        return message
+
+    async def work() -> None:
+        with sockets() as (one, other):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(one.pump)
+                for message in messages:
+                    nursery.start_soon(one.send_made, partial(make, message))
+                for _ in range(first):  # turns before somebody reads
+                    await trio.lowlevel.checkpoint()
+                got = [await other.receive() for _ in messages]
+                nursery.cancel_scope.cancel()
+        assert got == made
+        assert sorted(each.worker for each in made) == list(range(len(messages)))
+
+    trio.run(work)
+
+
+async def test_a_message_that_the_kernel_takes_needs_no_pump() -> None:
+    with sockets() as (one, other):
+        for number in range(20):  # more than may wait
+            with trio.fail_after(60):
+                await one.send(Cancel(number))
+        for number in range(20):
+            assert await other.receive() == Cancel(number)
 
 
 async def test_a_message_beyond_the_bound_is_refused_and_the_next_one_sent(

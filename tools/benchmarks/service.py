@@ -77,20 +77,22 @@ class Applied:
 
     def __init__(self, queue: WriteQueue) -> None:
         self.fetches = 0
-        self._moved = trio.Event()
+        self._wanted = 0
+        self._reached = trio.Event()
         self._record = queue.record
         queue.record = self._count  # type: ignore[method-assign]  # a look from outside
 
     def _count(self, run: ScrapeRun) -> None:
         self._record(run)
         self.fetches += 1
-        self._moved.set()
-        self._moved = trio.Event()
+        if self.fetches == self._wanted:  # to wake for each would be a part of what is measured
+            self._reached.set()
 
     async def reach(self, fetches: int) -> None:
-        """Wait until this many fetches were applied."""
-        while self.fetches < fetches:
-            await self._moved.wait()
+        """Wait until this many fetches were applied; one task at a time may."""
+        if self.fetches < fetches:
+            self._wanted, self._reached = fetches, trio.Event()
+            await self._reached.wait()
 
 
 def settings_file(

@@ -16,7 +16,9 @@ from odds_service.status import WriterReport
 from odds_service.store import Store, WriteGroup
 
 GROUP_CHANGES: Final = 10_000  # per transaction; with more, a commit's cost per row hardly falls
-GATHER_S: Final = 0.025  # from one transaction to the next one while commits come steadily
+GATHER_S: Final = 0.025  # at least, from one transaction to the next while commits come steadily
+RESTS: Final = 4.0  # the same in durations of the last transaction: it has a fifth of the time
+MOST_GATHER_S: Final = 0.1
 FLUSH_S: Final = 1.0  # between writes of confirmations and scrape runs while nothing changes
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
@@ -62,7 +64,7 @@ class Writer:
         self._log_time = log_time
         self._durable = trio.Condition()
         self._in_hand: list[Commit] = []
-        self._wrote_s = -GATHER_S  # Trio's time at the end of the last transaction
+        self._rests_until = 0.0  # by Trio's clock
         self._awaited = trio.Event()  # somebody waits until a commit is stored
         self._paces: deque[tuple[float, int]] = deque()
         self.dead_letters = dead_letters
@@ -133,11 +135,11 @@ class Writer:
     async def _gather(self) -> None:
         """Let commits come together, since a transaction has a price of its own.
 
-        The first one after a pause does not wait, nor do any that somebody waits for, or that fill
-        a group or the queue.
+        The slower the database, the more of them. The first one after a pause does not wait, nor do
+        any that somebody waits for, or that fill a group or the queue.
         """
         if not (self._queue.full or self._queue.pending_changes >= GROUP_CHANGES):
-            with trio.move_on_at(self._wrote_s + GATHER_S):
+            with trio.move_on_at(self._rests_until):
                 await self._awaited.wait()
         self._awaited = trio.Event()
 
@@ -157,8 +159,11 @@ class Writer:
         group = WriteGroup(batches, self._queue.take_confirmations(upto), self._queue.take_runs())
         if not (batches or group.confirmations or group.runs):
             return
+        began_s = trio.current_time()
         await self._write_until_stored(group)
-        self._wrote_s = trio.current_time()
+        wrote_s = trio.current_time()
+        rest_s = min(max(RESTS * (wrote_s - began_s), GATHER_S), MOST_GATHER_S)
+        self._rests_until = wrote_s + rest_s
         self.groups += 1
         self.confirmations += len(group.confirmations)
         if batches:

@@ -10,7 +10,7 @@ import trio.lowlevel
 import trio.testing
 
 from odds_service.pipeline import write
-from odds_service.pipeline.write import GATHER_S, Writer
+from odds_service.pipeline.write import GATHER_S, MOST_GATHER_S, RESTS, Writer
 from odds_service.storage.memory import Memory
 from odds_service.storage.memory_store import MemoryStore
 from odds_service.store import WriteGroup
@@ -22,15 +22,21 @@ TURN_S = 0.001
 
 
 class Timed(MemoryStore):
-    """A store that notes when each group was written, and up to which revision."""
+    """A store that notes when each group was written, and up to which revision.
 
-    def __init__(self) -> None:
+    Args:
+        takes_s: the duration of each transaction, in seconds.
+    """
+
+    def __init__(self, takes_s: float = 0.0) -> None:
         self.memory = Memory()
         super().__init__(self.memory)
+        self.takes_s = takes_s
         self.groups: list[tuple[float, int | None]] = []
 
     async def write(self, group: WriteGroup) -> int:
         self.groups.append((trio.current_time(), group.last_revision))
+        await trio.sleep(self.takes_s)
         return await super().write(group)
 
 
@@ -51,8 +57,8 @@ class Rig:
 
 
 @asynccontextmanager
-async def writing() -> AsyncIterator[Rig]:
-    store = Timed()
+async def writing(takes_s: float = 0.0) -> AsyncIterator[Rig]:
+    store = Timed(takes_s)
     await store.begin()
     rig = Rig(store)
     async with trio.open_nursery() as nursery:
@@ -74,6 +80,25 @@ async def test_commits_that_come_steadily_share_transactions(
     assert len(times) <= STEADY * TURN_S / GATHER_S + 3
     assert rig.stage.feed.durable_revision == rig.stage.feed.head_revision
     assert rig.writer.report().state == "draining"
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "rest_s"), [(0.001, GATHER_S), (0.01, RESTS * 0.01), (2.0, MOST_GATHER_S)]
+)
+async def test_a_slow_database_gets_larger_groups_within_a_bound(
+    takes_s: float, rest_s: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with writing(takes_s) as rig:
+        for _ in range(4 * STEADY):
+            await rig.commit()
+            await trio.sleep(max(TURN_S, takes_s / STEADY))
+    times = [at for at, _ in rig.store.groups]
+    between = [after - before for before, after in pairwise(times[:-1])]
+    assert len(between) > 1
+    # A commit may come just before the end of the rest, or just after.
+    late = [each - takes_s - rest_s for each in between]
+    assert min(late) > -1e-9
+    assert max(late) < 1e-9 + max(TURN_S, takes_s / STEADY)
 
 
 async def test_the_first_commit_after_a_pause_is_written_at_once(
@@ -103,6 +128,7 @@ async def test_what_is_gathered_at_a_cancellation_is_spilled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(write, "GATHER_S", 60.0)
+    monkeypatch.setattr(write, "MOST_GATHER_S", 60.0)
     store = Timed()
     await store.begin()
     rig = Rig(store)

@@ -3,7 +3,8 @@
 In two forms: one event of one bookmaker a request, as bookmakers' own sites answer, and listings of
 whole sports, in which the bare fetch is next to nothing and what is left is ours. Each form runs
 without workers and, in turns with it, with them. The time of each stage comes from a third service,
-since to take it costs a sixth more.
+since to take it costs a sixth more. Loops of the lowest priority keep the neighbours of all
+processors busy, for all sides alike.
 """
 
 import tempfile
@@ -22,7 +23,7 @@ from tests.support.postgres import postgres_server
 from tools.benchmarks.bookmaker import BARE
 from tools.benchmarks.figures import Bounds, Measured, Report, at_most
 from tools.benchmarks.part import Part
-from tools.benchmarks.processes import READY_S, Helper, helper
+from tools.benchmarks.processes import READY_S, Helper, busy_neighbours, helper
 from tools.benchmarks.service import settings_file
 
 INTERVAL_S: Final = 0.2  # everything is due again at once: the bookmaker holds it until its turn
@@ -60,6 +61,7 @@ def measure(
     for form in FORMS:
         single = ["--by-event"] if form.at_once else []
         with ExitStack() as stack:
+            stack.enter_context(busy_neighbours())
             sides = []
             for number, options in ((0, []), (workers, []), (0, ["--stages"])):
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -17,6 +17,13 @@ import psutil
 ROOT: Final = Path(__file__).resolve().parents[2]
 READY_S: Final = 300.0  # to make the odds of a large simulation, on a loaded machine
 END_S: Final = 60.0
+_LOOP: Final = """
+import os, sys
+os.nice(19)
+while os.getppid() == int(sys.argv[1]):  # it ends with the benchmark
+    for _ in range(1_000_000):
+        pass
+"""
 
 
 class Helper:
@@ -99,6 +106,26 @@ def helper(module: str, *arguments: object) -> Iterator[Helper]:
         yield started
     finally:
         started.end()
+
+
+@contextmanager
+def busy_neighbours() -> Iterator[None]:
+    """Keep every logical processor busy with loops that give way to all other work.
+
+    Two of them may share the units of one core, and the same work then takes up to twice the
+    processor time while the other one is busy. That would count against several processes, which
+    keep each other busy, beside one.
+    """
+    loops: list[subprocess.Popen[bytes]] = []
+    try:
+        for _ in range(os.cpu_count() or 1):
+            command = [sys.executable, "-c", _LOOP, str(os.getpid())]
+            loops.append(subprocess.Popen(command, start_new_session=True))
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def tell(answer: object) -> None:

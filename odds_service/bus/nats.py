@@ -131,6 +131,7 @@ class NatsLog:
         self._options = self._connection.options
         self._readers: set[asyncio.Queue[Msg | None]] = set()
         self._made: str | None = None
+        self._in_order = asyncio.Lock()
         self._closed = False
         self._connection.interrupted.add(self._interrupt)
 
@@ -162,8 +163,9 @@ class NatsLog:
     async def append(self, message: bytes, expect: int) -> int:
         """See Log."""
         options = self._options
-        if self._made is None:
-            await self.info()
+        async with self._in_order:  # it is fair, and answers may come in any order
+            if self._made is None:
+                await self.info()
         headers = {
             "Nats-Expected-Last-Sequence": str(expect),
             "Nats-Expected-Stream": options.stream,

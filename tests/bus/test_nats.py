@@ -70,6 +70,32 @@ async def _holds(log: Log, last: int) -> bool:
     return (await log.info()).last >= last
 
 
+def test_appends_keep_their_order_though_answers_do_not(
+    rig: NatsRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first append looks at the stream, and servers may answer such looks in any order."""
+
+    async def test() -> None:
+        made = await rig.make()
+        request = Connection.request
+        looks = iter(range(10, 0, -1))
+
+        async def later(self: Connection, subject: str, *arguments: Any) -> Msg:
+            answer = await request(self, subject, *arguments)
+            if "STREAM.INFO" in subject:
+                await asyncio.sleep(0.02 * next(looks, 0))  # the earlier, the longer
+            return answer
+
+        monkeypatch.setattr(Connection, "request", later)
+        log = rig.log()
+        appended = [log.append(message, place) for place, message in enumerate(texts(9))]
+        assert await asyncio.gather(*appended) == list(range(1, 10))
+        await log.aclose()
+        await made.aclose()
+
+    run(test())
+
+
 def test_the_stream_is_made_as_designed(rig: NatsRig) -> None:
     async def test() -> None:
         log = await rig.make()

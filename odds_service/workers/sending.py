@@ -1,7 +1,8 @@
 """The worker's end of the differences: what was sent last, and what has to be sent now."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from operator import is_
 from typing import Final
 
 from msgspec import Struct
@@ -115,21 +116,25 @@ def _since(
     if before is now:
         return place, before
     held, markets = before.markets, now.markets
+    # Behind the gate equal keys are one object: where all are in the same places, none is hashed.
+    aligned = len(held) == len(markets) and all(map(is_, held, markets))
+    pairs: Iterable[tuple[ObservedMarket | None, ObservedMarket]] = (
+        zip(held.values(), markets.values(), strict=True) if aligned else _pairs(held, markets)
+    )
     shown: list[ShownMarket] = []
     repriced: dict[MarketKey, ObservedMarket] = {}
     added: list[MarketKey] = []
     retimed = False
-    for key, market in markets.items():
-        other = held.get(key)
+    for other, market in pairs:
         if other is market:
             continue
         if other is None:
             shown.append(_shown(market))
-            added.append(key)
+            added.append(market.key)
         elif other.status is market.status and other.outcomes == market.outcomes:
             retimed = retimed or other.source_updated_at != market.source_updated_at
         elif _differ_in_prices(other.outcomes, market.outcomes):
-            repriced[key] = market
+            repriced[market.key] = market
         else:
             shown.append(_shown(market))
     gone: list[MarketKey] = []
@@ -141,12 +146,15 @@ def _since(
         or before.unreadable != now.unreadable
     ):  # fmt: skip
         return place, before
-    ordered = {key: markets[key] for key in held if key in markets}
-    ordered.update((key, markets[key]) for key in added)
+    kept = now
+    if not aligned:
+        ordered = {key: markets[key] for key in held if key in markets}
+        ordered.update((key, markets[key]) for key in added)
+        kept = replace(now, markets=ordered)
     times: list[datetime | None] = []
     at = b""
     if retimed:
-        each = [market.source_updated_at for market in ordered.values()]
+        each = [market.source_updated_at for market in kept.markets.values()]
         if None in each:  # which one comes first tells then whether the source gives times
             return _anew(now), now
         times, at = _once_each(each)
@@ -154,7 +162,15 @@ def _since(
         place, "", now.source_updated_at, sorted(now.unreadable), shown,
         _repriced(held, repriced), gone, times, at,
     )  # fmt: skip
-    return delta, replace(now, markets=ordered)
+    return delta, kept
+
+
+def _pairs(
+    before: Mapping[MarketKey, ObservedMarket], now: Mapping[MarketKey, ObservedMarket]
+) -> Iterator[tuple[ObservedMarket | None, ObservedMarket]]:
+    """Yield each market with the one before."""
+    for key, market in now.items():
+        yield before.get(key), market
 
 
 def _once_each(each: list[datetime | None]) -> tuple[list[datetime | None], bytes]:

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from odds_service.model.market import MarketKey, MarketStatus, ObservedMarkets
+from odds_service.model.market import (
+    MarketKey,
+    MarketStatus,
+    ObservedMarket,
+    ObservedMarkets,
+    Outcome,
+)
 from odds_service.model.observation import ANY, Completeness, Observation, ObservedEvent, Scope
 from odds_service.workers.messages import BookmakerDelta, EventDelta, RepricedMarket
 from odds_service.workers.mirror import Doubt, Mirror
@@ -25,13 +31,20 @@ encoder, decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(EventDelta
 
 
 class Wire:
-    """Both ends of the differences of one source, with the bytes between them."""
+    """Both ends of the differences of one source, with the bytes between them.
 
-    def __init__(self) -> None:
+    Args:
+        shares: whether equal keys are one object, as behind the gate.
+    """
+
+    def __init__(self, *, shares: bool = True) -> None:
         self.sent, self.mirror = Sent(), Mirror()
         self.bytes = 0
+        self._keys: dict[MarketKey, MarketKey] | None = {} if shares else None
 
     def pass_on(self, event: ObservedEvent, now_s: float = 0.0) -> ObservedEvent:
+        if self._keys is not None:
+            event = with_keys(event, self._keys)
         body = encoder.encode(self.sent.delta(event, now_s))
         self.bytes += len(body)
         return self.mirror.take(decoder.decode(body))
@@ -39,6 +52,19 @@ class Wire:
     def pass_all(self, observation: Observation) -> Observation:
         events = tuple(map(self.pass_on, observation.events))
         return replace(observation, events=events)
+
+
+def with_keys(event: ObservedEvent, known: dict[MarketKey, MarketKey]) -> ObservedEvent:
+    """Return an event whose keys are the known ones, where these are equal."""
+    books = []
+    for shown in event.bookmakers:
+        keys = [known.setdefault(MarketKey(*key), MarketKey(*key)) for key in shown.markets]
+        markets = {
+            key: replace(market, key=key)
+            for key, market in zip(keys, shown.markets.values(), strict=True)
+        }
+        books.append(replace(shown, markets=markets))
+    return replace(event, bookmakers=tuple(books))
 
 
 def at_times(event: ObservedEvent, minute: int | None, apart: bool) -> ObservedEvent:
@@ -86,11 +112,11 @@ def observation_of(look: dict[str, object], before: Offer, number: int) -> Obser
     return observe(events, number, scope=scope, completeness=completeness)
 
 
-@given(st.lists(looks, max_size=8))
+@given(st.lists(looks, max_size=8), st.booleans())
 def test_the_log_of_differences_is_that_of_whole_observations(
-    series: list[dict[str, object]],
+    series: list[dict[str, object]], shares: bool
 ) -> None:
-    wire, plain, mirrored = Wire(), Book(), Book()
+    wire, plain, mirrored = Wire(shares=shares), Book(), Book()
     offer: Offer = {}
     for number, look in enumerate(series):
         observation = observation_of(look, offer, number)
@@ -102,6 +128,42 @@ def test_the_log_of_differences_is_that_of_whole_observations(
             mirrored.see(passed)
             assert mirrored.log == plain.log
             assert mirrored.events == plain.events
+
+
+shown_markets = st.builds(
+    lambda key, prices, names, active, status, minute: ObservedMarket(
+        key,
+        status,
+        tuple(
+            Outcome(*outcome, price, active)
+            for outcome, price in zip(
+                (("over", names[0]), ("under", names[1])), prices, strict=True
+            )
+        ),
+        None if minute is None else NOON + timedelta(minutes=minute),
+    ),
+    st.sampled_from([MarketKey("totals", line) for line in ("1.5", "2.5", "3.5")]),
+    st.tuples(*[st.sampled_from([None, 1.5, 2.0])] * 2),
+    st.sampled_from([("Over", "Under"), ("Over", "Unter")]),
+    st.sampled_from([True, True, True, False]),
+    st.sampled_from([MarketStatus.OPEN, MarketStatus.OPEN, MarketStatus.SUSPENDED]),
+    st.sampled_from([0, 1, 2, None]),
+)
+
+
+@given(
+    st.lists(st.lists(shown_markets, unique_by=lambda market: market.key, max_size=3), max_size=8),
+    st.booleans(),
+)
+def test_markets_of_any_order_arrive_as_they_are_shown(
+    series: list[list[ObservedMarket]], shares: bool
+) -> None:
+    wire = Wire(shares=shares)
+    for markets in series:
+        by_key = {market.key: market for market in markets}
+        book = replace(EVENT.bookmakers[0], markets=by_key)
+        shown = replace(EVENT, bookmakers=(book,))
+        assert wire.pass_on(shown) == shown
 
 
 def test_what_has_not_changed_is_the_same_object_and_a_few_bytes() -> None:

@@ -136,6 +136,7 @@ async def database_away(rig: Cluster, rng: random.Random) -> None:
 
 FAULTS: Final[tuple[Fault, ...]] = (
     bus_killed,
+    leader_killed,
     ingest_killed,
     ingest_paused,
     read_node_cut_off,
@@ -146,4 +147,3 @@ FAULTS: Final[tuple[Fault, ...]] = (
     stream_made_anew,
     database_away,
 )
-OF_CLUSTERS: Final[tuple[Fault, ...]] = (leader_killed,)  # of three servers of the bus

@@ -20,7 +20,7 @@ from tests.faults.database import StruckPostgres
 from tests.faults.processes import Bookmaker
 from tests.faults.witness import Witness
 from tests.support.log_rigs import NatsRig, run
-from tests.support.nats_servers import nats_cluster, nats_server
+from tests.support.nats_servers import nats_cluster
 from tests.support.postgres import free_port
 from tests.support.relay import Relay, relaying
 
@@ -135,8 +135,13 @@ def at(watcher: Witness, revision: int) -> bool:
 
 
 @asynccontextmanager
-async def cluster(folder: Path, servers_of_bus: int) -> AsyncIterator[Cluster]:
-    """Start everything, with one or three servers of the bus, and yield it; end all afterwards."""
+async def cluster(folder: Path, events: int) -> AsyncIterator[Cluster]:
+    """Start everything, and yield it; end all afterwards.
+
+    Args:
+        folder: the place of settings and logs.
+        events: the events of the bookmaker; a fifth of the 40 markets of each move every second.
+    """
     with ExitStack() as ends:
         # Not in the test's own folder, which pytest closes to other users such as PostgreSQL's.
         at_postgres = Path(tempfile.mkdtemp(prefix="odds-postgres-"))
@@ -144,12 +149,9 @@ async def cluster(folder: Path, servers_of_bus: int) -> AsyncIterator[Cluster]:
         postgres = StruckPostgres(at_postgres)
         ends.callback(postgres.stop)
         await trio.to_thread.run_sync(postgres.start)
-        bookmaker = Bookmaker(folder)
+        bookmaker = Bookmaker(folder, events)
         ends.callback(bookmaker.stop)
-        if servers_of_bus == 1:
-            servers = [ends.enter_context(nats_server())]
-        else:
-            servers = ends.enter_context(nats_cluster())
+        servers = ends.enter_context(nats_cluster())
         bus = NatsRig(servers)
         ports = [*(server.port for server in servers), postgres.port]
         async with AsyncExitStack() as stack:

@@ -23,13 +23,18 @@ STOP_S: Final = 60.0
 
 
 class Bookmaker:
-    """A simulated bookmaker that moves on at every poll."""
+    """A simulated bookmaker that moves on at every poll.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: the place of its log.
+        events: the events of all sports.
+    """
+
+    def __init__(self, folder: Path, events: int = 50) -> None:
         command = [
             sys.executable, "-m", "odds_service.demo", "--pace", "poll", "--sports", "2",
-            "--events", "50", "--bookmakers", "4", "--markets", "10", "--change-share", "0.2",
-            "--lead-s", "150", "--in-play-s", "60",
+            "--events", str(events), "--bookmakers", "4", "--markets", "10",
+            "--change-share", "0.2", "--lead-s", "150", "--in-play-s", "60",
         ]  # fmt: skip
         with (folder / "bookmaker.log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)

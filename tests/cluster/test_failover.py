@@ -25,7 +25,7 @@ LATE = 2.0  # a loaded machine takes longer
 @contextmanager
 def two_nodes(site: Site) -> Iterator[tuple[Node, Node]]:
     """Give two ingest nodes with the same sources, not started."""
-    bookmaker = Bookmaker(site.folder)
+    bookmaker = Bookmaker(site.folder, events=10)
     sources = f"""
             [[sources]]
             kind = "the-odds-api"

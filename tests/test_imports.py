@@ -292,7 +292,7 @@ def test_commands_print_through_their_output_alone() -> None:
 
 
 def test_a_service_imports_no_door_or_database_that_it_is_not_asked_for() -> None:
-    unasked = ("asyncpg", "hypercorn", "starlette", "nats", "pyarrow")
+    unasked = ("alembic", "asyncpg", "hypercorn", "starlette", "nats", "pyarrow")
     script = (
         "import sys, odds_service.commands.serve\n"
         f"print(*(name for name in {unasked} if name in sys.modules))"

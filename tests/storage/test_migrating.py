@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import pytest
 import sqlalchemy as sa
-from alembic.script import ScriptDirectory
 
 from odds_service.bridge import aio, open_bridge
 from odds_service.errors import StorageError
@@ -27,8 +26,7 @@ pytestmark = on_bare_databases
 ALL = 10**9
 Rows = dict[str, list[dict[str, Any]]]
 
-_SCRIPTS = ScriptDirectory.from_config(migrating._config())
-EARLIER: Final = [script.revision for script in _SCRIPTS.walk_revisions()][1:]
+EARLIER: Final = migrating.VERSIONS[-2::-1]
 
 
 def database_of(place: DatabasePlace) -> Database:

@@ -32,7 +32,6 @@ _LOCK_S: Final = 30  # wait for a lock that the service or a reader holds
 _CHUNK_BYTES: Final = 2**16
 _AS_TEXT: Final = ("--no-owner", "--no-privileges", "--file=-")  # pg_restore's own output, as SQL
 _LOOK_S: Final = 0.5  # between two looks at the size of a dump
-_VERSION_TABLE: Final = "alembic_version"
 _DUMPED_TABLE: Final = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) (\S+) ", re.MULTILINE)
 
 
@@ -161,7 +160,7 @@ async def _aio_tables(connection: AsyncConnection) -> tuple[str, list[str]]:
 
     def listed(sync: Any) -> list[str]:
         there = set(inspect(sync).get_table_names())
-        return sorted(there & {*metadata.tables, _VERSION_TABLE})
+        return sorted(there & {*metadata.tables, migrating.VERSION_TABLE})
 
     names = await connection.run_sync(listed)
     partitions = await connection.scalars(

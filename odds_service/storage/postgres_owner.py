@@ -59,8 +59,8 @@ SELECT pid, pg_terminate_backend(pid) AS ended, (SELECT node FROM feed_owner) AS
 {_HOLDERS} AND pid = $2 AND {_EXPIRED}
 """  # noqa: S608  # our text
 
-_IS_FRESH: Final = f"""
-SELECT pg_postmaster_start_time() > clock_timestamp() - interval '{AFTER_TROUBLE_S} s'
+_IS_FRESH: Final = """
+SELECT pg_postmaster_start_time() > clock_timestamp() - make_interval(secs => $1)
 """
 
 # $2: the owner's epoch, empty before it fenced. No row comes back if another epoch is in force.
@@ -280,7 +280,7 @@ class _Standby:
 
     async def aio_look(self) -> bool:
         """Take the lock if it is free, and return whether it was; or end a silent owner."""
-        fresh = await self.session.fetchval(_IS_FRESH)
+        fresh = await self.session.fetchval(_IS_FRESH, AFTER_TROUBLE_S)
         self.troubled = False
         if fresh or asyncio.get_running_loop().time() < self._quiet_until:
             return False

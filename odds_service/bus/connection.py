@@ -23,6 +23,8 @@ from odds_service.bus.log import LogError, NotConnected, Unavailable
 from odds_service.secrets import hide, hide_in_url, redact
 
 ANSWER_S: Final = 5.0  # beyond the election of a leader, which takes 1 to 4 s
+# Between two sendings of a question: the servers of a cluster that elect a leader drop questions.
+ASK_AGAIN_S: Final = 0.3
 CONNECT_S: Final = 5.0
 _TRY_S: Final = 0.05  # between looks at the first connection
 RETRY_S: Final = 0.1  # between attempts to reach the bus again
@@ -128,6 +130,7 @@ class Connection:
         body: bytes,
         headers: Mapping[str, str] | None = None,
         within_s: float | None = None,
+        again_s: float | None = None,
     ) -> Msg:
         """Send a request and return its answer.
 
@@ -136,6 +139,7 @@ class Connection:
             body: Its bytes.
             headers: Its headers.
             within_s: The time limit of the answer, in s; None for that of the options.
+            again_s: Send it again after so many s without an answer. The first answer counts.
 
         Raises:
             NoResponders: Nobody listens to the subject.
@@ -148,16 +152,18 @@ class Connection:
         answered: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self._waiting[number] = subject, answered
         try:
-            await in_words(
-                client.publish(
-                    subject,
-                    body,
-                    reply=f"{self._inbox}.{number}",
-                    headers=None if headers is None else dict(headers),
-                )
-            )
             async with asyncio.timeout(within_s):
-                msg = await answered
+                while not answered.done():
+                    await in_words(
+                        client.publish(
+                            subject,
+                            body,
+                            reply=f"{self._inbox}.{number}",
+                            headers=None if headers is None else dict(headers),
+                        )
+                    )
+                    await asyncio.wait([answered], timeout=again_s)
+            msg = answered.result()
         except TimeoutError:
             raise Unavailable(self._silence(subject, within_s)) from None
         finally:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from odds_service.bus.connection import Connection, NatsOptions, NoResponders
+from odds_service.bus.connection import ASK_AGAIN_S, Connection, NatsOptions, NoResponders
 from odds_service.bus.log import Gone, LogError, Stored, Unavailable
 from odds_service.bus.messages import MOST_BYTES
 from odds_service.bus.nats import NEEDED, NatsLog, stream_config
@@ -250,7 +250,7 @@ async def permissions(connection: Connection) -> dict[str, Any] | None:
 
 async def _asked(connection: Connection, subject: str, body: bytes) -> dict[str, Any]:
     try:
-        msg = await connection.request(subject, body)
+        msg = await connection.request(subject, body, again_s=ASK_AGAIN_S)
     except NoResponders:
         raise Unavailable(f"nobody answers {subject}: is JetStream enabled?") from None
     try:

@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from odds_service.bus.connection import (
+    ASK_AGAIN_S,
     RETRY_S,
     Connection,
     NatsOptions,
@@ -361,19 +362,23 @@ class NatsLog:
         raise Unavailable(f"the bus refuses: {error} ({error.code})") from None
 
     async def _ask(self, verb: str, asked: object) -> dict[str, Any]:
-        """Ask JetStream's API. Raises _Failed and Unavailable."""
+        """Ask JetStream's API, which may be asked again. Raises _Failed and Unavailable."""
         body = b"" if asked is None else msgspec.json.encode(asked)
         try:
-            return await self._request(f"$JS.API.{verb}", body)
+            return await self._request(f"$JS.API.{verb}", body, again_s=ASK_AGAIN_S)
         except NoResponders:
             raise Unavailable("JetStream does not answer") from None
 
     async def _request(
-        self, subject: str, body: bytes, headers: dict[str, str] | None = None
+        self,
+        subject: str,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        again_s: float | None = None,
     ) -> dict[str, Any]:
         if self._closed:
             raise Unavailable("the log is closed")
-        msg = await self._connection.request(subject, body, headers)
+        msg = await self._connection.request(subject, body, headers, again_s=again_s)
         try:
             answer = _answer.decode(msg.data)
         except msgspec.MsgspecError:

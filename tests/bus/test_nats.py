@@ -26,7 +26,7 @@ from nats.aio.client import Client  # noqa: E402  # after the skip
 from nats.aio.msg import Msg  # noqa: E402
 
 from odds_service.bus import nats as nats_log  # noqa: E402
-from odds_service.bus.connection import Connection, NatsOptions  # noqa: E402
+from odds_service.bus.connection import ANSWER_S, Connection, NatsOptions  # noqa: E402
 from odds_service.bus.inspecting import permissions, stream_seen  # noqa: E402
 from odds_service.bus.nats import LOOK_S, PULL_MESSAGES, SILENT_S, NatsLog  # noqa: E402
 
@@ -80,8 +80,8 @@ def test_appends_keep_their_order_though_answers_do_not(
         request = Connection.request
         looks = iter(range(10, 0, -1))
 
-        async def later(self: Connection, subject: str, *arguments: Any) -> Msg:
-            answer = await request(self, subject, *arguments)
+        async def later(self: Connection, subject: str, *arguments: Any, **named: Any) -> Msg:
+            answer = await request(self, subject, *arguments, **named)
             if "STREAM.INFO" in subject:
                 await asyncio.sleep(0.02 * next(looks, 0))  # the earlier, the longer
             return answer
@@ -92,6 +92,40 @@ def test_appends_keep_their_order_though_answers_do_not(
         assert await asyncio.gather(*appended) == list(range(1, 10))
         await log.aclose()
         await made.aclose()
+
+    run(test())
+
+
+def test_a_question_that_a_server_drops_is_asked_again_and_a_message_is_not(
+    rig: NatsRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers that elect a leader drop questions; a message sent twice could be stored twice."""
+    publish = Client.publish
+    sent: list[str] = []
+    dropped = {"STREAM.INFO", "CONSUMER.CREATE", "STREAM.MSG.GET", f"{rig.name.lower()}.log"}
+
+    async def lossy(self: Client, subject: str, *arguments: Any, **named: Any) -> None:
+        sent.append(subject)
+        lost = next((part for part in dropped if part in subject), None)
+        if lost is None:
+            await publish(self, subject, *arguments, **named)
+        else:
+            dropped.remove(lost)
+
+    async def test() -> None:
+        log = await rig.make()
+        await send(log, texts(3))
+        monkeypatch.setattr(Client, "publish", lossy)
+        async with asyncio.timeout(ANSWER_S - 1):
+            last = await log.last()
+            assert last is not None
+            assert last.message == texts(3)[-1]
+            assert [stored.message for stored in await take(log, 1, 3)] == texts(3)
+        assert dropped == {f"{rig.name.lower()}.log"}
+        with pytest.raises(Unavailable):
+            await log.append(texts(4)[-1], 3)
+        assert sent.count(f"{rig.name.lower()}.log") == 1
+        await log.aclose()
 
     run(test())
 

@@ -155,10 +155,10 @@ class Servers:
         self._nats: list[Program] = []
 
     def start_nats(self) -> None:
-        """Start the servers of the bus, and wait until they are ready."""
+        """Start the servers of the bus, and wait until they and all their streams are ready."""
         self._nats = [Program(spec, self.folder / f"{spec.name}.log") for spec in self._specs]
         until = time.monotonic() + START_S
-        while not all(map(_healthy, self._monitors)):
+        while not (all(map(_healthy, self._monitors)) and any(map(_has_leaders, self._monitors))):
             ended = [each for each in self._nats if each.code is not None]
             if ended or time.monotonic() > until:
                 raise RuntimeError(f"no NATS: {(ended or self._nats)[0].last_line()}")
@@ -261,9 +261,27 @@ def listens(address: str) -> bool:
         return False
 
 
-def _healthy(port: int) -> bool:
+def _monitored(port: int, path: str) -> dict[str, Any]:
+    """Return what a server of the bus tells of itself; empty without an answer."""
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/healthz", timeout=2) as answer:
-            return bool(msgspec.json.decode(answer.read()).get("status") == "ok")
+        with urllib.request.urlopen(f"http://{HOST}:{port}/{path}", timeout=2) as answer:
+            return msgspec.json.decode(answer.read(), type=dict[str, Any])
     except OSError:
-        return False
+        return {}
+
+
+def _healthy(port: int) -> bool:
+    return _monitored(port, "healthz").get("status") == "ok"
+
+
+def _has_leaders(port: int) -> bool:
+    """Return whether a server knows a leader of each of its streams.
+
+    Those of a cluster elect one after all servers have said that they are healthy.
+    """
+    streams = [
+        stream
+        for account in _monitored(port, "jsz?streams=1").get("account_details") or []
+        for stream in account.get("stream_detail") or []
+    ]
+    return all(stream["cluster"].get("leader") for stream in streams if stream.get("cluster"))

@@ -134,7 +134,7 @@ class Mirror:
         """Return markets of the base with other prices. Raises Doubt."""
         if not repriced:
             return []
-        shared, base = self._shared, tuple(held.values())
+        base = tuple(held.values())
         markets = []
         for each in repriced:
             if not 0 <= each.place < len(base):
@@ -146,7 +146,7 @@ class Mirror:
             for outcome, price in zip(market.outcomes, each.prices, strict=True):
                 if outcome.price != price:
                     given = Outcome(outcome.key, outcome.name, price, outcome.active)
-                    outcome = shared.known_outcome(given) or shared.add_outcome(given)
+                    outcome = self._outcome(given)
                 outcomes.append(outcome)
             markets.append(
                 ObservedMarket(market.key, each.status, tuple(outcomes), each.source_updated_at)
@@ -156,10 +156,12 @@ class Mirror:
     def _market(self, shown: ShownMarket) -> ObservedMarket:
         shared = self._shared
         key = shared.known_key(shown.key) or shared.add_key(shown.key)
-        outcomes = tuple(
-            shared.known_outcome(each) or shared.add_outcome(each) for each in shown.outcomes
-        )
+        outcomes = tuple(map(self._outcome, shown.outcomes))
         return ObservedMarket(key, shown.status, outcomes, shown.source_updated_at)
+
+    def _outcome(self, given: Outcome) -> Outcome:
+        """Return the outcome that equal ones share."""
+        return self._shared.known_outcome(given) or self._shared.add_outcome(given)
 
 
 def _retime(markets: ObservedMarkets, delta: BookmakerDelta) -> None:

@@ -1,6 +1,6 @@
 """The worker's end of the differences: what was sent last, and what has to be sent now."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from operator import is_
 from typing import Final
@@ -118,14 +118,12 @@ def _since(
     held, markets = before.markets, now.markets
     # Behind the gate equal keys are one object: where all are in the same places, none is hashed.
     aligned = len(held) == len(markets) and all(map(is_, held, markets))
-    pairs: Iterable[tuple[ObservedMarket | None, ObservedMarket]] = (
-        zip(held.values(), markets.values(), strict=True) if aligned else _pairs(held, markets)
-    )
+    others: Iterable[ObservedMarket | None] = held.values() if aligned else map(held.get, markets)
     shown: list[ShownMarket] = []
     repriced: dict[MarketKey, ObservedMarket] = {}
     added: list[MarketKey] = []
     retimed = False
-    for other, market in pairs:
+    for other, market in zip(others, markets.values(), strict=True):
         if other is market:
             continue
         if other is None:
@@ -163,14 +161,6 @@ def _since(
         _repriced(held, repriced), gone, times, at,
     )  # fmt: skip
     return delta, kept
-
-
-def _pairs(
-    before: Mapping[MarketKey, ObservedMarket], now: Mapping[MarketKey, ObservedMarket]
-) -> Iterator[tuple[ObservedMarket | None, ObservedMarket]]:
-    """Yield each market with the one before."""
-    for key, market in now.items():
-        yield before.get(key), market
 
 
 def _once_each(each: list[datetime | None]) -> tuple[list[datetime | None], bytes]:

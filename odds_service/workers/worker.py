@@ -126,10 +126,10 @@ class Worker:
     def at_hand(self, source: int) -> tuple[Connection, RemoteEnd] | None:
         """Return the connection over which a source is open, None if `reach` has to wait for it."""
         connection = self._connection
-        end = None if connection is None else connection.ends[source]
-        if connection is None or end is None or end.opened is None or end.refused is not None:
+        if connection is None or connection.ended.is_set():
             return None
-        return None if connection.ended.is_set() else (connection, end)
+        end = connection.ends[source]
+        return (connection, end) if end.opened is not None and end.refused is None else None
 
     async def reach(self, source: int) -> tuple[Connection, RemoteEnd]:
         """Return the connection over which a source is open, or was refused, once there is one.

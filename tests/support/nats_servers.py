@@ -95,12 +95,7 @@ class NatsServer:
 
     def monitored(self, path: str) -> dict[str, object]:
         """Return what the server's monitoring tells; empty without an answer."""
-        url = f"http://127.0.0.1:{self.monitor_port}/{path}"
-        try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                return msgspec.json.decode(answer.read(), type=dict[str, object])
-        except OSError:
-            return {}
+        return monitored(self.monitor_port, path)
 
     def knows(self, servers: int) -> bool:
         """Return whether the server knows so many of its cluster, and who leads them.
@@ -119,12 +114,7 @@ class NatsServer:
 
     def leader_of(self, stream: str) -> str:
         """Return the name of the server that leads a stream; empty if this one knows of none."""
-        accounts: Any = self.monitored("jsz?streams=1").get("account_details") or []
-        for account in accounts:
-            for each in account.get("stream_detail") or []:
-                if each["name"] == stream:
-                    return str((each.get("cluster") or {}).get("leader") or "")
-        return ""
+        return leaders(self.monitor_port).get(stream, "")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End the server, and wait for its end."""
@@ -140,6 +130,32 @@ class NatsServer:
     def log_text(self) -> str:
         """Return what the server has logged."""
         return self._log.read_text("utf-8")
+
+
+def monitored(port: int, path: str) -> dict[str, object]:
+    """Return what a server tells at its monitoring port; empty without an answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=2) as answer:
+            return msgspec.json.decode(answer.read(), type=dict[str, object])
+    except OSError:
+        return {}
+
+
+def leaders(port: int) -> dict[str, str]:
+    """Return the streams of a server's cluster with the names of their leaders, as it knows them.
+
+    Args:
+        port: the server's monitoring port. One that is in no cluster tells of no leader.
+
+    Returns:
+        The name of each stream, with an empty name where the server knows of no leader.
+    """
+    accounts: Any = monitored(port, "jsz?streams=1").get("account_details") or []
+    return {
+        str(stream["name"]): str((stream.get("cluster") or {}).get("leader") or "")
+        for account in accounts
+        for stream in account.get("stream_detail") or []
+    }
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ import psutil
 from odds_service.health import METHOD, REQUEST, SERVING
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from tests.support.nats_servers import leaders, monitored
 from tests.support.postgres import PostgresServer, free_port, postgres_server
 from tools.cluster.programs import Program, Spec
 
@@ -158,11 +158,18 @@ class Servers:
         """Start the servers of the bus, and wait until they and all their streams are ready."""
         self._nats = [Program(spec, self.folder / f"{spec.name}.log") for spec in self._specs]
         until = time.monotonic() + START_S
-        while not (all(map(_healthy, self._monitors)) and any(map(_has_leaders, self._monitors))):
+        while not (all(map(_healthy, self._monitors)) and self._are_led()):
             ended = [each for each in self._nats if each.code is not None]
             if ended or time.monotonic() > until:
                 raise RuntimeError(f"no NATS: {(ended or self._nats)[0].last_line()}")
             time.sleep(LOOK_S)
+
+    def _are_led(self) -> bool:
+        """Return whether some server knows a leader of each of its streams.
+
+        Those of a cluster elect one after all servers have said that they are healthy.
+        """
+        return self._replicas == 1 or any(all(leaders(port).values()) for port in self._monitors)
 
     def kill_nats(self) -> None:
         """End them with SIGKILL."""
@@ -261,27 +268,5 @@ def listens(address: str) -> bool:
         return False
 
 
-def _monitored(port: int, path: str) -> dict[str, Any]:
-    """Return what a server of the bus tells of itself; empty without an answer."""
-    try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/{path}", timeout=2) as answer:
-            return msgspec.json.decode(answer.read(), type=dict[str, Any])
-    except OSError:
-        return {}
-
-
 def _healthy(port: int) -> bool:
-    return _monitored(port, "healthz").get("status") == "ok"
-
-
-def _has_leaders(port: int) -> bool:
-    """Return whether a server knows a leader of each of its streams.
-
-    Those of a cluster elect one after all servers have said that they are healthy.
-    """
-    streams = [
-        stream
-        for account in _monitored(port, "jsz?streams=1").get("account_details") or []
-        for stream in account.get("stream_detail") or []
-    ]
-    return all(stream["cluster"].get("leader") for stream in streams if stream.get("cluster"))
+    return monitored(port, "healthz").get("status") == "ok"

@@ -2,11 +2,9 @@
 
 import gc
 import json
-import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -197,21 +195,15 @@ async def test_only_a_refused_row_costs_savepoints(tmp_path: Path) -> None:
     def note(_connection: object, name: str) -> None:
         opened.append(name)
 
-    path, book = tmp_path / "odds.db", Book()
-    async with open_bridge(), open_store(f"sqlite:///{path}") as store:
-        await store.begin()
+    place, book = SqlitePlace(tmp_path), Book()
+    async with place.begun() as (store, _):
         event.listen(Engine, "savepoint", note)
         try:
             first = book.see(shown(FEW, 0))
             assert await store.write(WriteGroup([Commit(first.changes, first.snapshots)])) == 0
             assert not opened
             moved = book.see(shown(FEW, 1, price=2.0))
-            with closing(sqlite3.connect(path)) as other:
-                other.execute(
-                    "CREATE TRIGGER refused BEFORE INSERT ON odds_history WHEN NEW.kind <> 0 AND"
-                    f" NEW.revision = {moved.changes[0].revision}"
-                    " BEGIN SELECT RAISE(ABORT, 'refused'); END"
-                )
+            place.refuse(f"revision = {moved.changes[0].revision} AND kind <> 0")
             assert await store.write(WriteGroup([Commit(moved.changes, moved.snapshots)])) == 1
             assert opened
         finally:

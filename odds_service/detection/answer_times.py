@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from odds_service.model.market import times_of
 from odds_service.model.match import SourceRef
 from odds_service.model.observation import (
     Completeness,
@@ -137,8 +138,7 @@ def _told_by(shown: ObservedBookmaker) -> tuple[datetime | None, bool]:
     """Return the timestamp of a bookmaker's odds, and whether it is the bookmaker's own."""
     if shown.source_updated_at is not None:
         return shown.source_updated_at, True
-    first = next(iter(shown.markets.values()), None)
-    if first is None or first.source_updated_at is None:
+    times = times_of(shown.markets)
+    if not times or times[0] is None:
         return None, False  # if one market has no time, the source gives none at all
-    times = (market.source_updated_at for market in shown.markets.values())
     return max(at for at in times if at is not None), False

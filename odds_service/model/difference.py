@@ -67,6 +67,8 @@ def compare_markets(
         if matched and matched == seen.since:
             looked_at = {key: seen[key] for key in seen.differing if key in seen}
             held = {key: current[key] for key in seen.differing if key in current}
+        else:
+            looked_at = seen.timed()
     differences: list[Difference] = []
     added = removed = 0
     for key, market in looked_at.items():

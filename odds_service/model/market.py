@@ -1,7 +1,7 @@
 """Markets: their identity, outcomes and odds."""
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -102,15 +102,21 @@ class ChosenMarkets(NamedTuple):
 class ObservedMarkets(dict[MarketKey, ObservedMarket]):
     """A bookmaker's markets that a worker sent as differences, with what it knows of them.
 
-    Markets with one number show the same status and outcomes; the number is of this process.
+    Markets with one number show the same status and outcomes; the number is of this process. Most
+    answers give every market a new time and nothing else. These times are kept beside the markets,
+    which are made anew with them only where somebody needs them (`timed`).
 
     Attributes:
         number: The number of this content.
-        since: The number of the content that it was made from; 0 for none.
-        differing: The keys that were added, removed or changed since then.
+        since: The number of the content that it was made from; 0 if not known.
+        differing: The keys that were added, removed or changed since then. Of these, the markets
+            have their times.
+        times: The source's times of the markets, each once, or in their order; empty if the markets
+            have them.
+        at: For each market its place in `times`; empty if these are in the markets' order.
     """
 
-    __slots__ = ("differing", "number", "since")
+    __slots__ = ("at", "differing", "number", "since", "times")
 
     def __init__(
         self,
@@ -123,6 +129,25 @@ class ObservedMarkets(dict[MarketKey, ObservedMarket]):
         self.number = number
         self.since = since
         self.differing = differing
+        self.times: Sequence[datetime | None] = ()
+        self.at = b""
+
+    def timed(self) -> Mapping[MarketKey, ObservedMarket]:
+        """Return the markets with their times."""
+        if not self.times:
+            return self
+        return {
+            market.key: ObservedMarket(market.key, market.status, market.outcomes, time)
+            for market, time in zip(self.values(), times_of(self), strict=True)
+        }
+
+
+def times_of(markets: Mapping[MarketKey, ObservedMarket]) -> Sequence[datetime | None]:
+    """Return the source's times of markets, in their order."""
+    if type(markets) is ObservedMarkets and markets.times:
+        times = markets.times
+        return list(map(times.__getitem__, markets.at)) if markets.at else times
+    return [market.source_updated_at for market in markets.values()]
 
 
 class Markets(dict[MarketKey, Market]):

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from odds_service.model.market import ObservedMarket, ObservedMarkets, Outcome
+from odds_service.model.market import MarketKey, ObservedMarket, ObservedMarkets, Outcome
 from odds_service.model.observation import ObservedBookmaker, ObservedEvent
 from odds_service.sources.shared_values import SharedValues
 from odds_service.workers.messages import (
@@ -110,12 +110,14 @@ class Mirror:
         if not (changes or delta.times):
             return held
         repriced = self._repriced(held, delta.repriced)
-        number, since, differing = held.number, held.since, held.differing
+        number, since = held.number, 0
+        differing: tuple[MarketKey, ...] = ()
         if changes:
             number, since = next(_contents), held.number
             shown = (market.key for market in delta.shown)
             differing = (*(market.key for market in repriced), *shown, *delta.gone)
-        markets = ObservedMarkets(held, number, since, differing)
+        # New times of all markets replace those of the base; else its markets need them.
+        markets = ObservedMarkets(held if delta.times else held.timed(), number, since, differing)
         for market in repriced:
             markets[market.key] = market
         for key in delta.gone:
@@ -134,6 +136,7 @@ class Mirror:
         """Return markets of the base with other prices. Raises Doubt."""
         if not repriced:
             return []
+        known, add = self._shared.known_outcome, self._shared.add_outcome
         base = tuple(held.values())
         markets = []
         for each in repriced:
@@ -146,7 +149,7 @@ class Mirror:
             for outcome, price in zip(market.outcomes, each.prices, strict=True):
                 if outcome.price != price:
                     given = Outcome(outcome.key, outcome.name, price, outcome.active)
-                    outcome = self._outcome(given)
+                    outcome = known(given) or add(given)
                 outcomes.append(outcome)
             markets.append(
                 ObservedMarket(market.key, each.status, tuple(outcomes), each.source_updated_at)
@@ -166,13 +169,9 @@ class Mirror:
 
 def _retime(markets: ObservedMarkets, delta: BookmakerDelta) -> None:
     """Give all markets their new times. Raises Doubt."""
-    times = delta.times
-    try:
-        each = list(map(times.__getitem__, delta.at)) if delta.at else times
-    except IndexError:
-        raise Doubt("a time that was not sent") from None
-    if len(each) != len(markets):
-        raise Doubt(f"{len(each)} times for {len(markets)} markets")
-    for market, time in zip(markets.values(), each, strict=True):
-        key = market.key
-        markets[key] = ObservedMarket(key, market.status, market.outcomes, time)
+    times, at = delta.times, delta.at
+    if at and max(at) >= len(times):
+        raise Doubt("a time that was not sent")
+    if len(at or times) != len(markets):
+        raise Doubt(f"{len(at or times)} times for {len(markets)} markets")
+    markets.times, markets.at = times, at

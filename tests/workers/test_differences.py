@@ -14,6 +14,7 @@ from odds_service.model.market import (
     ObservedMarket,
     ObservedMarkets,
     Outcome,
+    times_of,
 )
 from odds_service.model.observation import ANY, Completeness, Observation, ObservedEvent, Scope
 from odds_service.workers.messages import BookmakerDelta, EventDelta, RepricedMarket
@@ -49,6 +50,10 @@ class Wire:
         self.bytes += len(body)
         return self.mirror.take(decoder.decode(body))
 
+    def pass_whole(self, event: ObservedEvent) -> ObservedEvent:
+        """Pass an event on, and return it with the times that its markets have."""
+        return whole(self.pass_on(event))
+
     def pass_all(self, observation: Observation) -> Observation:
         events = tuple(map(self.pass_on, observation.events))
         return replace(observation, events=events)
@@ -64,6 +69,17 @@ def with_keys(event: ObservedEvent, known: dict[MarketKey, MarketKey]) -> Observ
             for key, market in zip(keys, shown.markets.values(), strict=True)
         }
         books.append(replace(shown, markets=markets))
+    return replace(event, bookmakers=tuple(books))
+
+
+def whole(event: ObservedEvent) -> ObservedEvent:
+    """Return an event whose markets have the times that are kept beside them."""
+    books = []
+    for shown in event.bookmakers:
+        assert isinstance(shown.markets, ObservedMarkets)
+        timed = shown.markets.timed()
+        assert [market.source_updated_at for market in timed.values()] == times_of(shown.markets)
+        books.append(replace(shown, markets=timed))
     return replace(event, bookmakers=tuple(books))
 
 
@@ -122,7 +138,7 @@ def test_the_log_of_differences_is_that_of_whole_observations(
         observation = observation_of(look, offer, number)
         offer = offer if look["again"] else look["offer"]  # type: ignore[assignment]
         passed = wire.pass_all(observation)
-        assert passed == observation
+        assert replace(passed, events=tuple(map(whole, passed.events))) == observation
         if look["arrives"]:
             plain.see(observation)
             mirrored.see(passed)
@@ -163,7 +179,68 @@ def test_markets_of_any_order_arrive_as_they_are_shown(
         by_key = {market.key: market for market in markets}
         book = replace(EVENT.bookmakers[0], markets=by_key)
         shown = replace(EVENT, bookmakers=(book,))
-        assert wire.pass_on(shown) == shown
+        assert wire.pass_whole(shown) == shown
+
+
+LINES = [MarketKey("totals", line) for line in ("1.5", "2.5", "3.5")]
+EDITS = ("stay", "stay", "time", "price", "price, time stays", "name", "gone")
+
+
+def edited(market: ObservedMarket | None, key: MarketKey, edit: str, at: int) -> ObservedMarket:
+    """Return a market after an edit of a look; `at` is the number of the look."""
+    time = NOON + timedelta(seconds=at)
+    price = 1.5 + at / 100
+    if market is None:
+        return ObservedMarket(key, MarketStatus.OPEN, (Outcome("over", "Over", price),), time)
+    if edit == "time":
+        return replace(market, source_updated_at=time)
+    if edit.startswith("price"):
+        outcomes = (replace(market.outcomes[0], price=price),)
+        stays = edit != "price"
+        return replace(
+            market,
+            outcomes=outcomes,
+            source_updated_at=market.source_updated_at if stays else time,
+        )
+    if edit == "name":
+        return replace(market, outcomes=(replace(market.outcomes[0], name=f"Over {at}"),))
+    return market
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.tuples(*[st.sampled_from(EDITS)] * len(LINES)),
+            st.booleans(),  # every market gets a new time, as most answers of some sources do
+            st.booleans(),  # the bookmaker has a time of its own
+            st.sampled_from([True, True, False]),  # it arrives
+        ),
+        max_size=10,
+    )
+)
+def test_edits_of_the_look_before_arrive_with_their_times(
+    series: list[tuple[tuple[str, ...], bool, bool, bool]],
+) -> None:
+    wire, plain, mirrored = Wire(), Book(), Book()
+    markets: dict[MarketKey, ObservedMarket] = {}
+    for at, (edits, all_retimed, own_time, arrives) in enumerate(series, 1):
+        for key, edit in zip(LINES, edits, strict=True):
+            market = edited(markets.pop(key, None), key, edit, at)
+            if edit != "gone":
+                markets[key] = edited(market, key, "time", at) if all_retimed else market
+        book = replace(
+            EVENT.bookmakers[0],
+            markets=dict(markets),
+            source_updated_at=NOON + timedelta(seconds=at) if own_time else None,
+        )
+        observation = observe([replace(EVENT, bookmakers=(book,))], at)
+        passed = wire.pass_all(observation)
+        assert tuple(map(whole, passed.events)) == observation.events
+        if arrives:
+            plain.see(observation)
+            mirrored.see(passed)
+            assert mirrored.log == plain.log
+            assert mirrored.events == plain.events
 
 
 def test_what_has_not_changed_is_the_same_object_and_a_few_bytes() -> None:
@@ -182,7 +259,7 @@ def test_a_moved_time_of_all_markets_leaves_their_number_and_costs_few_bytes() -
     before = wire.bytes
     moved = at_times(EVENT, 2, apart=False)
     second = wire.pass_on(moved)
-    assert second == moved
+    assert whole(second) == moved
     one, other = (event.bookmakers[0].markets for event in (first, second))
     assert isinstance(one, ObservedMarkets)
     assert isinstance(other, ObservedMarkets)
@@ -198,7 +275,7 @@ def test_a_difference_on_something_unknown_is_doubted() -> None:
     with pytest.raises(Doubt, match="'e' builds on 2"):
         wire.pass_on(EVENT)
     wire.sent.clear()
-    assert wire.pass_on(EVENT) == EVENT
+    assert wire.pass_whole(EVENT) == EVENT
 
 
 def test_an_event_that_was_not_sent_for_long_is_forgotten_at_both_ends() -> None:
@@ -211,7 +288,7 @@ def test_an_event_that_was_not_sent_for_long_is_forgotten_at_both_ends() -> None
     assert gone == "e"
     wire.mirror.forget(gone)
     assert len(wire.mirror) == 1
-    assert wire.pass_on(EVENT) == EVENT
+    assert wire.pass_whole(EVENT) == EVENT
 
 
 @pytest.mark.parametrize(
@@ -261,7 +338,7 @@ def test_moved_prices_are_sent_without_the_names_and_keep_the_outcomes_that_stay
     )
     shown = replace(EVENT, bookmakers=(replace(book, markets={**book.markets, H2H: moved}), other))
     passed = wire.pass_on(shown)
-    assert passed == shown
+    assert whole(passed) == shown
     assert wire.bytes - before < 50
     one, two = (each.bookmakers[0].markets[H2H].outcomes for each in (first, passed))
     assert one[0] is two[0]

@@ -71,6 +71,11 @@ class WriteQueue:
         """True while detect waits for the bus."""
         return self._outbox is not None and self._outbox.full
 
+    @property
+    def has_room(self) -> bool:
+        """True if `room` would not wait."""
+        return not (self.full or self.bus_behind)
+
     async def room(self) -> None:
         """Wait until the queue, and the outbox, are below capacity; cancelling loses nothing."""
         while True:

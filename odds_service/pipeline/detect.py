@@ -101,7 +101,8 @@ class Detector:
         """Apply an observation in slices, each once the write queue has room.
 
         New events beyond the source's bound are left out, and so is the whole answer while the
-        source has made too many changes: the odds held stay as they are, unconfirmed.
+        source has made too many changes: the odds held stay as they are, unconfirmed. Where there
+        is room, one slice takes no checkpoint.
 
         Cancellation:
             Applied slices remain, in both cache and queue; the rest is lost, as if it had not been
@@ -119,8 +120,9 @@ class Detector:
         self.counts.of(observation.source).add_problems({STALE_ANSWER: stale})
         commits: list[Commit] = []
         markets = 0
-        for part, present in slices(observation):
-            await self._queue.room()
+        for place, (part, present) in enumerate(slices(observation)):
+            if place or not self._queue.has_room:  # the first slice follows a checkpoint
+                await self._queue.room()
             applied = self.apply(part, present)
             commits += applied.commits
             markets += applied.markets

@@ -89,7 +89,7 @@ class Scraper:
                 nursery.start_soon(self._look_regularly)
                 while True:
                     pull = await self._next_pull()
-                    nursery.start_soon(self._pull, pull, name=f"pull of {self.source.name}")
+                    nursery.start_soon(self._pull_on, pull, name=f"pull of {self.source.name}")
 
     def take_over(self, other: "Scraper") -> None:
         """Go on with the budget of a scraper of the same account, before the first fetch."""
@@ -305,13 +305,16 @@ class Scraper:
         self._wake()
 
     async def _next_pull(self) -> Pull:
-        while True:
-            now = trio.current_time()
-            if not self._waiting_refreshes:
-                job = self.schedule.take(now)
-                if job is not None:
-                    return self._planned[job.key]
-            await self._sleep_until(self.schedule.next_due(now))
+        while (pull := self._due_pull()) is None:
+            await self._sleep_until(self.schedule.next_due(trio.current_time()))
+        return pull
+
+    def _due_pull(self) -> Pull | None:
+        """Start the most urgent due pull; None if none may start now."""
+        if self._waiting_refreshes:
+            return None
+        job = self.schedule.take(trio.current_time())
+        return None if job is None else self._planned[job.key]
 
     async def _sleep_until(self, at: float | None) -> None:
         """Sleep until a time, or until something changes."""
@@ -326,6 +329,15 @@ class Scraper:
         self._changed.set()
         self._changed = trio.Event()
 
+    async def _pull_on(self, first: Pull) -> None:
+        """Make a pull, and then those that are due; a task for each would cost more."""
+        pull: Pull | None = first
+        while pull is not None:
+            await self._pull(pull)
+            pull = self._due_pull()
+            if pull is None or not self.schedule.access.full:
+                self._wake()
+
     async def _pull(self, pull: Pull) -> None:
         started = trio.current_time()
         scope = Scope(events=frozenset({pull.key})) if pull.event else Scope(listing=pull.key)
@@ -333,11 +345,14 @@ class Scraper:
             lambda problems: self.source.fetch(pull, problems), scope, pull.cost, pull.key
         )
         self.counts.latency_s = trio.current_time() - started
-        # Back-pressure: the pull keeps its place in the budget until detect has room.
-        await self._send.send(Fetched(pull.key, observation))
+        fetched = Fetched(pull.key, observation)
+        try:
+            self._send.send_nowait(fetched)  # spares a step of the loop
+        except trio.WouldBlock:
+            # Back-pressure: the pull keeps its place in the budget until detect has room.
+            await self._send.send(fetched)
         ok = observation.completeness is not Completeness.FAILED
         self.schedule.finished(pull.key, trio.current_time(), ok=ok)
-        self._wake()
 
     async def _observe(
         self,

@@ -105,6 +105,18 @@ async def test_room_lets_a_held_observation_go_on_and_nothing_is_missing() -> No
     assert stage.queue.pending_changes == 0
 
 
+async def test_only_what_waits_for_room_or_has_several_slices_takes_a_checkpoint() -> None:
+    stage = Stage(capacity=2 * SLICE_EVENTS)
+    with trio.testing.assert_no_checkpoints():
+        await stage.detector.observe(observe(offered(big(SLICE_EVENTS))))
+    with trio.testing.assert_checkpoints(), trio.move_on_after(0):
+        await stage.detector.observe(observe(offered(big(1, 3.0)), 1))  # the queue is full
+    assert len(stage.agrees()) == 2 * SLICE_EVENTS + 1
+    several = Stage()
+    with trio.testing.assert_checkpoints():
+        await several.detector.observe(observe(offered(big(SLICE_EVENTS + 1))))
+
+
 async def test_slices_judge_absences_as_the_whole_does() -> None:
     stage = Stage()
     whole = observe(offered(big(3 * SLICE_EVENTS + 1)))

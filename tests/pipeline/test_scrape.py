@@ -349,6 +349,39 @@ async def test_no_more_fetches_at_once_than_allowed(
     assert receive.statistics().current_buffer_used >= 18
 
 
+class _Steps(trio.abc.Instrument):
+    """The steps of all tasks."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        del task
+        self.count += 1
+
+
+async def test_a_pull_costs_a_step_for_each_wait_and_one_of_its_reader() -> None:
+    """A task for each, and the scraper woken by each, are what most of a small pull would cost."""
+
+    async def waits() -> Observation:
+        await trio.lowlevel.checkpoint()
+        return GOOD
+
+    steps = {}
+    for pulls in (20, 100):
+        scraper, receive = scraper_of(Scripted(waits, pulls=pulls, concurrency=3), capacity=100)
+        counted = _Steps()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scraper.run)
+            trio.lowlevel.add_instrument(counted)
+            for _ in range(pulls):
+                await receive.receive()
+            trio.lowlevel.remove_instrument(counted)
+            nursery.cancel_scope.cancel()
+        steps[pulls] = counted.count
+    assert steps[100] - steps[20] <= 2.1 * 80
+
+
 async def test_one_event_on_demand_and_its_failure() -> None:
     scraper, _ = scraper_of(Scripted(good, refused))
     with structlog.testing.capture_logs():

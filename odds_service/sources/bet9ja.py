@@ -12,12 +12,14 @@ import msgspec
 from msgspec import Struct
 from pydantic import Field
 
+from odds_service.decoding import JsonDecoder
 from odds_service.errors import SourceError
 from odds_service.model.observation import ObservedEvent
 from odds_service.sources.base import Pull
 from odds_service.sources.bet9ja_body import read_event
 from odds_service.sources.by_event import ByEvent, ByEventSettings, pull_of
 from odds_service.sources.http_answer import decode_json, require_json, require_ok
+from odds_service.sources.listing_entries import Entries
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import sportradar_id
 
@@ -26,6 +28,7 @@ T = TypeVar("T")
 _PATH: Final = "/desktop/feapi/PalimpsestAjax"
 _SUCCESS: Final = frozenset({"OK", "D"})
 _UNKNOWN: Final = "E"
+_NOTHING: Final = msgspec.Raw(b"{}")
 _START: Final = "%Y-%m-%d %H:%M:%S"  # has no zone; comparison with other bookmakers shows UTC
 
 
@@ -37,15 +40,15 @@ class Bet9jaSettings(ByEventSettings):
 
 
 class _Region(Struct):
-    G: dict[str, msgspec.Raw] = {}
+    G: msgspec.Raw = _NOTHING  # by the id of a group
 
 
 class _Sport(Struct):
-    SG: dict[str, _Region] = {}
+    SG: msgspec.Raw = _NOTHING  # regions by their id
 
 
 class _Tree(Struct):
-    PAL: dict[str, _Sport]
+    PAL: msgspec.Raw  # sports by their id
 
 
 class _TreeAnswer(Struct):
@@ -60,12 +63,17 @@ class _Listed(Struct):
 
 
 class _Group(Struct):
-    E: list[_Listed]
+    E: list[msgspec.Raw]
 
 
 class _GroupAnswer(Struct):
     R: str
     D: _Group | None = None
+
+
+_sport: Final = JsonDecoder(_Sport)
+_region: Final = JsonDecoder(_Region)
+_listed: Final = JsonDecoder(_Listed)
 
 
 class Bet9ja(ByEvent[Bet9jaSettings]):
@@ -74,21 +82,24 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
     kind: ClassVar[str] = "bet9ja"
     settings_type = Bet9jaSettings
 
-    async def tournaments(self) -> list[str]:
+    async def tournaments(self, problems: Counter[str]) -> list[str]:
         """Return the groups of the chosen sports; see ByEvent.tournaments."""
         path = f"{_PATH}/GetSports"
         reply = decode_json(path, await self._http.get(path, {"DISP": "0"}), _TreeAnswer)
         _require_success(path, reply.R)
-        tree = _present(path, reply.D).PAL
-        return [
+        entries = Entries(path, problems)
+        tree = entries.by_key(_present(path, reply.D).PAL)
+        chosen = [tree[sport] for sport in self._settings.sports if sport in tree]
+        groups = [
             group
-            for sport in self._settings.sports
-            if sport in tree
-            for region in tree[sport].SG.values()
-            for group in region.G
+            for sport in entries.read(chosen, _sport)
+            for region in entries.read(entries.by_key(sport.SG).values(), _region)
+            for group in entries.by_key(region.G)
         ]
+        entries.require(groups)
+        return groups
 
-    async def listed(self, tournament: str) -> list[Pull]:
+    async def listed(self, tournament: str, problems: Counter[str]) -> list[Pull]:
         """Return the events of a group; see ByEvent.listed."""
         path = f"{_PATH}/GetEventsInGroupV2"
         params = {"GROUPID": tournament, "DISP": "0", "GROUPMARKETID": "1"}
@@ -96,10 +107,13 @@ class Bet9ja(ByEvent[Bet9jaSettings]):
         if reply.R == _UNKNOWN:
             return []  # the group is gone; its events are pulled until they are gone too
         _require_success(path, reply.R)
-        return [
+        entries = Entries(path, problems)
+        pulls = [
             pull_of(str(event.ID), tournament, _start(event.STARTDATE), sportradar_id(event.EXTID))
-            for event in _present(path, reply.D).E
+            for event in entries.read(_present(path, reply.D).E, _listed)
         ]
+        entries.require(pulls)
+        return pulls
 
     async def read(
         self, event_id: str, *, started: bool, problems: Counter[str], coverage: Coverage

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 from pydantic import Field
 
+from odds_service.decoding import JsonDecoder
 from odds_service.errors import SourceError
 from odds_service.model.observation import ObservedEvent
 from odds_service.sources.base import Pull
@@ -18,6 +19,7 @@ from odds_service.sources.betpawa_body import read_event
 from odds_service.sources.by_event import ByEvent, ByEventSettings, pull_of
 from odds_service.sources.event_answers import UNKNOWN
 from odds_service.sources.http_answer import decode_json, require_json, require_ok
+from odds_service.sources.listing_entries import Entries
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import one_id, sportradar_id
 
@@ -43,16 +45,16 @@ class _Competition(Struct):
 
 
 class _Region(Struct):
-    competitions: list[_Competition] = []
+    competitions: list[msgspec.Raw] = []
 
 
 class _Category(Struct):
     category: _Thing
-    regions: list[_Region] = []
+    regions: list[msgspec.Raw] = []
 
 
 class _Categories(Struct):
-    withRegions: list[_Category]
+    withRegions: list[msgspec.Raw]
 
 
 class _Widget(Struct):
@@ -72,11 +74,17 @@ class _Listed(Struct):
 
 
 class _Page(Struct):
-    responses: list[_Listed]
+    responses: list[msgspec.Raw]
 
 
 class _Pages(Struct):
     responses: list[_Page]
+
+
+_category: Final = JsonDecoder(_Category)
+_region: Final = JsonDecoder(_Region)
+_competition: Final = JsonDecoder(_Competition)
+_listed: Final = JsonDecoder(_Listed)
 
 
 class BetPawa(ByEvent[BetPawaSettings]):
@@ -90,23 +98,26 @@ class BetPawa(ByEvent[BetPawaSettings]):
         """Return the headers of every request, with the country's brand."""
         return {"x-pawa-brand": settings.brand, "devicetype": "web", **settings.headers}
 
-    async def tournaments(self) -> list[str]:
+    async def tournaments(self, problems: Counter[str]) -> list[str]:
         """Return the competitions of the chosen sports; see ByEvent.tournaments."""
-        found = []
+        found: list[str] = []
         for sport in self._settings.sports:
             path = f"{_PATH}/categories/list/{sport}"
             answer = await self._http.get(path, {"includeRegions": "true"})
             reply = decode_json(path, answer, _Categories)
-            found += [
+            entries = Entries(path, problems)
+            here = [
                 each.competition.id
-                for category in reply.withRegions
+                for category in entries.read(reply.withRegions, _category)
                 if category.category.id == sport
-                for region in category.regions
-                for each in region.competitions
+                for region in entries.read(category.regions, _region)
+                for each in entries.read(region.competitions, _competition)
             ]
+            entries.require(here)
+            found += here
         return found
 
-    async def listed(self, tournament: str) -> list[Pull]:
+    async def listed(self, tournament: str, problems: Counter[str]) -> list[Pull]:
         """Return the events of a competition, upcoming and in play; see ByEvent.listed."""
         path = f"{_PATH}/events/lists/by-queries"
         pulls: list[Pull] = []
@@ -125,9 +136,12 @@ class BetPawa(ByEvent[BetPawaSettings]):
                 }
                 text = msgspec.json.encode({"queries": [query]}).decode()
                 reply = decode_json(path, await self._http.get(path, {"q": text}), _Pages)
-                events = [event for part in reply.responses for event in part.responses]
+                listed = [event for part in reply.responses for event in part.responses]
+                entries = Entries(path, problems)
+                events = entries.read(listed, _listed)
+                entries.require(events)
                 pulls += [_pull(event, tournament, in_play=kind == "LIVE") for event in events]
-                if len(events) < PAGE:
+                if len(listed) < PAGE:
                     break
         return pulls
 

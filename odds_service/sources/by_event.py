@@ -124,12 +124,19 @@ class ByEvent(ABC, Generic[S]):
     # -- to be implemented by subclasses -----------------------------------------------------------
 
     @abstractmethod
-    async def tournaments(self) -> list[str]:
-        """Return the provider's ids of its tournaments. Raises SourceError."""
+    async def tournaments(self, problems: Counter[str]) -> list[str]:
+        """Return the provider's ids of its tournaments.
+
+        Args:
+            problems: incremented for every entry that cannot be read; see Entries.
+
+        Raises:
+            SourceError: The request failed, or no entry can be read.
+        """
 
     @abstractmethod
-    async def listed(self, tournament: str) -> list[Pull]:
-        """Return the events of one tournament, from all pages. Raises SourceError."""
+    async def listed(self, tournament: str, problems: Counter[str]) -> list[Pull]:
+        """Return the events of one tournament, from all pages; see `tournaments`."""
 
     @abstractmethod
     async def read(
@@ -157,23 +164,23 @@ class ByEvent(ABC, Generic[S]):
     async def discover(self) -> Offer:
         """Visit all tournaments one by one; see sources.base.Source.discover."""
         chosen = self._settings.tournaments
-        tournaments = (chosen or await self.tournaments())[:MOST_TOURNAMENTS]
         problems: Counter[str] = Counter()
+        tournaments = (chosen or await self.tournaments(problems))[:MOST_TOURNAMENTS]
         parts: dict[str, tuple[Pull, ...]] = {}
-        failure: SourceError | None = None
+        failures: list[SourceError] = []
         for tournament in tournaments:
             try:
-                parts[tournament] = tuple(await self.listed(tournament))
+                parts[tournament] = tuple(await self.listed(tournament, problems))
             except SourceError as error:
-                failure = error
+                failures.append(error)
                 problems[error.kind] += 1
                 if tournament in self._parts:
                     parts[tournament] = self._parts[tournament]
                 if holds_all(error):
                     parts = self._parts | parts
                     break
-        if failure is not None and problems.total() == len(tournaments):
-            raise failure
+        if failures and len(failures) == len(tournaments):
+            raise failures[-1]
         self._parts = parts
         pulls = {pull.key: pull for part in parts.values() for pull in part}
         if len(pulls) > self._settings.max_events:

@@ -19,6 +19,7 @@ from odds_service.sources.base import Pull
 from odds_service.sources.by_event import ByEvent, ByEventSettings, pull_of
 from odds_service.sources.event_answers import UNKNOWN
 from odds_service.sources.http_answer import decode_json, require_json, require_ok
+from odds_service.sources.listing_entries import Entries
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.naming import sportradar_id
 from odds_service.sources.sportybet_body import SUCCESS, EventBody, open_body, read_body
@@ -43,16 +44,16 @@ class _Tournament(Struct):
 
 
 class _Category(Struct):
-    tournaments: list[_Tournament] = []
+    tournaments: list[msgspec.Raw] = []
 
 
 class _Sport(Struct):
     id: str
-    categories: list[_Category] = []
+    categories: list[msgspec.Raw] = []
 
 
 class _Sports(Struct):
-    sportList: list[_Sport]
+    sportList: list[msgspec.Raw]
 
 
 class _Listed(Struct):
@@ -62,7 +63,7 @@ class _Listed(Struct):
 
 
 class _Part(Struct):
-    events: list[_Listed] = []
+    events: list[msgspec.Raw] = []
 
 
 class _SportsAnswer(Struct):
@@ -86,6 +87,10 @@ class _StateAnswer(Struct):
     data: _State | None = None
 
 
+_sport: Final = JsonDecoder(_Sport)
+_category: Final = JsonDecoder(_Category)
+_tournament: Final = JsonDecoder(_Tournament)
+_listed: Final = JsonDecoder(_Listed)
 _state_answer: Final = JsonDecoder(_StateAnswer)
 
 
@@ -95,32 +100,36 @@ class SportyBet(ByEvent[SportyBetSettings]):
     kind: ClassVar[str] = "sportybet"
     settings_type = SportyBetSettings
 
-    async def tournaments(self) -> list[str]:
+    async def tournaments(self, problems: Counter[str]) -> list[str]:
         """Return the tournaments of the chosen sports; see ByEvent.tournaments."""
-        found = []
+        found: list[str] = []
         for sport in self._settings.sports:
             path = self._path("popularAndSportList")
             answer = await self._http.get(path, {"sportId": sport, "productId": BEFORE})
             reply = decode_json(path, answer, _SportsAnswer)
             _require_success(path, reply.bizCode, reply.message)
-            found += [
+            entries = Entries(path, problems)
+            here = [
                 tournament.id
-                for listed in _present(path, reply.data).sportList
+                for listed in entries.read(_present(path, reply.data).sportList, _sport)
                 if listed.id == sport
-                for category in listed.categories
-                for tournament in category.tournaments
+                for category in entries.read(listed.categories, _category)
+                for tournament in entries.read(category.tournaments, _tournament)
             ]
+            entries.require(here)
+            found += here
         return found
 
-    async def listed(self, tournament: str) -> list[Pull]:
+    async def listed(self, tournament: str, problems: Counter[str]) -> list[Pull]:
         """Return the events of a tournament; see ByEvent.listed."""
         path = self._path("pcEvents")
-        pulls = []
+        pulls: list[Pull] = []
         for sport in self._settings.sports:
             query = [{"sportId": sport, "marketId": MAIN_MARKETS, "tournamentId": [[tournament]]}]
             reply = decode_json(path, await self._http.post(path, query), _EventsAnswer)
             _require_success(path, reply.bizCode, reply.message)
-            pulls += [
+            entries = Entries(path, problems)
+            here = [
                 pull_of(
                     event.eventId,
                     tournament,
@@ -129,8 +138,10 @@ class SportyBet(ByEvent[SportyBetSettings]):
                     in_play=_SCHEDULED < event.status < _OVER,
                 )
                 for part in _present(path, reply.data)
-                for event in part.events
+                for event in entries.read(part.events, _listed)
             ]
+            entries.require(here)
+            pulls += here
         return pulls
 
     async def read(

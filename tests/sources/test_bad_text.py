@@ -25,6 +25,7 @@ from odds_service.model.observation import Observation
 from odds_service.model.text import is_text
 from odds_service.sources.base import Pull, Source
 from odds_service.sources.boundary import Gate
+from odds_service.sources.by_event import ByEvent
 from odds_service.sources.http_answer import Answer, decode_json, require_ok
 from odds_service.sources.markets.coverage import Coverage
 from odds_service.sources.recognise import READERS, recognise
@@ -293,6 +294,83 @@ async def test_an_error_in_bad_text_is_refused_by_its_status(damage: bytes) -> N
             await fetch_from(ODDS_API, source)
     assert refused.value.kind == "status_403"
     assert KEY not in str(refused.value)
+
+
+IDS: Final = ("1", "second", "3")
+# The lists of tournaments and of events.
+LISTINGS: Final[dict[str, tuple[object, object]]] = {
+    "sportybet": (
+        {
+            "bizCode": 10_000,
+            "data": {
+                "sportList": [
+                    {"id": "s", "categories": [{"tournaments": [{"id": each} for each in IDS]}]}
+                ]
+            },
+        },
+        {"bizCode": 10_000, "data": [{"events": [{"eventId": each} for each in IDS]}]},
+    ),
+    "betpawa": (
+        {
+            "withRegions": [
+                {
+                    "category": {"id": "s"},
+                    "regions": [{"competitions": [{"competition": {"id": each}} for each in IDS]}],
+                }
+            ]
+        },
+        {"responses": [{"responses": [{"id": each} for each in IDS]}]},
+    ),
+    "bet9ja": (
+        {
+            "R": "OK",
+            "D": {"PAL": {"s": {"SG": {"r": {"G": {each: {} for each in IDS}}}}}},
+        },
+        {"R": "OK", "D": {"E": [{"ID": each} for each in IDS]}},
+    ),
+}
+own_sites = pytest.mark.parametrize("kind", LISTINGS)
+
+
+def with_second(listing: object, written: bytes) -> bytes:
+    return json.dumps(listing).encode().replace(b'"second"', written)
+
+
+@own_sites
+@damages
+async def test_a_tournament_with_bad_text_is_lost_alone(kind: str, damage: bytes) -> None:
+    body = with_second(LISTINGS[kind][0], b'"2%b"' % damage)
+    async with serving(kind, body, sports=["s"]) as source:
+        assert isinstance(source, ByEvent)
+        problems: Counter[str] = Counter()
+        assert await source.tournaments(problems) == ["1", "3"]
+    assert problems == {"bad_pull": 1}
+
+
+@own_sites
+@pytest.mark.parametrize(
+    "written",
+    [*(b'"2%b"' % damage for damage in BAD.values()), b"null", b"[2]", b'{"id": "2"}'],
+)
+async def test_an_entry_of_a_listing_that_cannot_be_read_is_lost_alone(
+    kind: str, written: bytes
+) -> None:
+    body = with_second(LISTINGS[kind][1], written)
+    async with serving(kind, body, sports=["s"], tournaments=["t"]) as source:
+        offer = await source.discover()
+    assert {pull.key for pull in offer.pulls} == {"1", "3"}
+    requests = 2 if kind == "betpawa" else 1  # upcoming and in play
+    assert offer.problems == {"bad_pull": requests}
+
+
+@own_sites
+async def test_a_listing_without_a_readable_entry_is_refused(kind: str) -> None:
+    body = re.sub(rb'"(1|second|3)"', b"null", json.dumps(LISTINGS[kind][1]).encode())
+    reason = r"no entry is readable: Expected .* - at `\$\.\w+`$"
+    async with serving(kind, body, sports=["s"], tournaments=["t"]) as source:
+        with pytest.raises(SourceError, match=reason) as refused:
+            await source.discover()
+    assert refused.value.kind == "wrong_shape"
 
 
 @kinds

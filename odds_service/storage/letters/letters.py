@@ -111,8 +111,11 @@ def _subject(change: Change) -> int:
 
 
 def read_letter(letter: bytes) -> Letter | None:
-    """Decode a letter; return None if it could not be encoded."""
-    return _decode(letter) if letter else None
+    """Decode a letter; return None if it could not be encoded, or is damaged."""
+    try:
+        return _decode(letter) if letter else None
+    except msgspec.MsgspecError:
+        return None
 
 
 async def aio_letters(connection: AsyncConnection, after: int, limit: int) -> list[DeadLetter]:

@@ -51,6 +51,7 @@ class RefusedChanges(Struct):
         sources: source -> its refused change.
         ended: event -> revision of its refused end.
         carried: (event, source) -> the source's view of the event.
+        unreadable: the letters in force that are damaged, or from a later version.
     """
 
     markets: dict[MarketRef, MarketChange] = {}
@@ -58,6 +59,7 @@ class RefusedChanges(Struct):
     sources: dict[str, SourceChange] = {}
     ended: dict[str, int] = {}
     carried: dict[tuple[str, str], EventSource] = {}
+    unreadable: set[bytes] = set()
 
     @property
     def event_ids(self) -> set[str]:
@@ -109,8 +111,13 @@ async def aio_refused_changes(
         condition: ColumnElement[bool], group: Sequence[str], narrow: Narrow
     ) -> list[tuple[Change, Letter]]:
         last = each(func.max, condition, group)
-        read = [decoded(letter) for letter in await aio_letters(connection, last, narrow)]
-        return [each for each in read if each is not None]
+        read = []
+        for letter in await aio_letters(connection, last, narrow):
+            if (change := decoded(letter)) is None:
+                found.unreadable.add(letter)
+            else:
+                read.append(change)
+        return read
 
     of_events, of_markets = and_(letters, OF_EVENT), and_(letters, OF_MARKET)
     carrying = and_(of_events, dead_letters.c.carries > 0)

@@ -20,6 +20,8 @@ async def aio_retry(database: Database, letter_id: int) -> str:
             return "there is no such letter"
         letter = read_letter(row.letter)
         if letter is None:
+            if row.letter:
+                return "it is damaged, or from a later version: inspect or drop it"
             return "it holds text that no database accepts"
         if row.epoch != await aio_epoch_of(connection, row.revision):
             return "its revision now belongs to another change: inspect or drop it"

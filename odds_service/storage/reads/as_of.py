@@ -71,13 +71,13 @@ async def aio_odds_at(
     if refused is None:
         refused = await aio_refused_changes(connection, revision, event_ids)
     later: list[Change] = []
-    unknown = 0
+    unknown = len(refused.unreadable)
     if revision < state.durable_revision:
-        kept, unknown = await aio_first_refused(
+        kept, lost = await aio_first_refused(
             connection, revision, state.durable_revision, event_ids
         )
         firsts, unreadable = await _aio_first_changes(connection, revision, event_ids)
-        unknown += unreadable
+        unknown += lost + unreadable
         later = sorted([*firsts, *kept], key=lambda change: change.revision)
     chosen = frozenset(event_ids)
     described = await _aio_events(connection, event_ids)

@@ -116,6 +116,8 @@ async def _aio_stored(
             states[row.source] = state_from(row.state)
     live = await aio_live_events(database, connection, LoadLog())
     refused = await aio_refused_changes(connection, state.durable_revision)
+    if refused.unreadable:
+        log.error("unreadable_letters", letters=len(refused.unreadable))
     if affected := refused.event_ids:
         # A query takes a limited number of ids.
         ids = sorted(affected) if len(affected) <= _IDS_AT_ONCE else ()

@@ -7,8 +7,9 @@ import pytest
 from odds_service.model.change import Commit
 from odds_service.model.market import MarketKey
 from odds_service.store import Store, WriteGroup
-from tests.support.databases import Place
+from tests.support.databases import DatabasePlace, Place
 from tests.support.observations import Book, cached, observe, offered
+from tests.support.places import on_databases
 from tests.support.stories import SERIES, Story, random_series
 
 pytestmark = pytest.mark.logs_errors  # a refused change is an error to be looked at
@@ -111,6 +112,27 @@ async def test_a_start_and_past_odds_have_what_was_served_though_it_was_refused(
     assert {e: set(entry.sources) for e, entry in warm.items()} == {
         e: set(entry.sources) for e, entry in story.events.items()
     }
+
+
+@on_databases
+@pytest.mark.parametrize("left", ["substr(letter, 1, length(letter) - 1)", "substr(letter, 2)"])
+async def test_a_damaged_letter_stays_unknown_and_stops_nothing(
+    place: DatabasePlace, left: str
+) -> None:
+    story = Story(SERIES + random_series(6, 30))
+    async with place.begun() as (store, _):
+        refused = await stored(store, story, place, "market = 'totals'")
+        place.accept()
+        place.sql(f"UPDATE dead_letters SET letter = {left}")  # noqa: S608  # ours
+        letters = await store.dead_letters()
+        assert [each.revision for each in letters] == refused
+        assert {each.change for each in letters} == {None}
+        assert "damaged" in await store.retry_dead_letter(letters[0].letter_id)
+        assert (await store.odds_at(len(story.log))).unstored
+        assert await store.drop_dead_letter(letters[0].letter_id)
+    async with place.begun() as (_, again):
+        assert again.revision == len(story.log)
+        assert again.dead_letters == len(refused) - 1
 
 
 async def test_a_dropped_letter_leaves_its_place_open(place: Place) -> None:

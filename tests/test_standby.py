@@ -11,7 +11,7 @@ from odds_service.config import MetricsSettings, Role, Settings
 from odds_service.errors import SettingsError
 from odds_service.standby import Standing
 from tests.metrics.scraping import Scrape
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.support.command_line import ENVIRONMENT
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.test_imports import PACKAGE, imported, package_sources
 
 wheel = pytest.importorskip("hatchling.builders.wheel", reason="the build backend is missing")

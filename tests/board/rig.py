@@ -1,7 +1,6 @@
 """A whole service with its HTTP door in a thread, and bookmakers whose offer a test changes."""
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from pydantic import SecretStr
 
 from odds_service.config import HttpSettings, load_settings
 from odds_service.service import Running, run_service
+from tests.support.ports import free_port
 
 SPORT: Final = "soccer_epl"
 WAIT_S: Final = 60.0
@@ -137,7 +137,7 @@ class BoardRig:
         **limits: Any,
     ) -> None:
         self.sites = [Site() for _ in range(sites)]
-        self.address = f"http://127.0.0.1:{_free_port()}"
+        self.address = f"http://127.0.0.1:{free_port()}"
         tables = [
             {
                 "kind": "the-odds-api", "name": f"site-{number}", "sports": [SPORT],
@@ -214,9 +214,3 @@ class BoardRig:
     def head(self) -> int:
         """The newest revision."""
         return self.running.parts.feed.head_revision
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

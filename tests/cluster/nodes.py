@@ -1,6 +1,5 @@
 """The nodes of a cluster: `odds-service serve` in processes, started again when they end."""
 
-import json
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from msgspec import Struct
 
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from tests.support.json_log import entries
 
 AGAIN_S: Final = 0.3  # before a node that has ended is started again
 STOP_S: Final = 60.0
@@ -83,13 +83,7 @@ class Node:
 
     def logged(self, event: str, log: Path | None = None) -> list[dict[str, Any]]:
         """Return the log entries of an event, of the last process or of a given log."""
-        found = []
-        for line in (log or self.log).read_text().splitlines():
-            if f'"{event}"' in line and line[:1] == "{":
-                entry = json.loads(line)
-                if entry.get("event") == event:
-                    found.append(entry)
-        return found
+        return entries(log or self.log, event)
 
     async def status(self) -> pb.GetStatusResponse | None:
         """Call GetStatus; None if the node does not answer now."""

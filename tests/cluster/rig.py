@@ -21,7 +21,7 @@ from tests.faults.processes import Bookmaker
 from tests.faults.witness import Witness
 from tests.support.log_rigs import NatsRig, run
 from tests.support.nats_servers import nats_cluster
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.relay import Relay, relaying
 
 WAIT_S: Final = 120.0

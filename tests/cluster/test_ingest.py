@@ -32,7 +32,7 @@ from odds_service.service import Running, run_service
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from tests.e2e.test_life import BUSY, STILL, bookmaker
 from tests.support.nodes import Site
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.serving import call, service, settings_for, wait_until
 
 

@@ -13,7 +13,7 @@ from odds_service.bus.messages import Batch, Opened, encode
 from tests.support.command_line import complaint, run
 from tests.support.log_rigs import run as on_loop
 from tests.support.nats_servers import NatsServer, nats_cluster, nats_server
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 
 pytest.importorskip("nats", reason="needs the extra bus")
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from odds_service.watchdog import END_S
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tests.support.blocker import LONG_S, Blocking, until
+from tests.support.ports import free_port
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
@@ -164,9 +164,7 @@ def test_a_stopped_process_is_paused_and_no_task_is_blamed(tmp_path: Path) -> No
 
 def test_a_stalled_reader_of_the_log_stalls_nothing_else(tmp_path: Path) -> None:
     service = Blocking(tmp_path)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     settings = tmp_path / "odds.toml"
     settings.write_text(settings.read_text().replace("127.0.0.1:0", address))
     reader, writer = os.pipe()

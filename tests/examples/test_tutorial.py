@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,15 +12,10 @@ from typing import Final
 import pytest
 
 from tests.support.command_line import COMMAND, ENVIRONMENT, ROOT, WITHIN_S, run
+from tests.support.ports import free_port
 
 PAGE: Final = (ROOT / "docs" / "tutorial.md").read_text()
 BLOCKS: Final = re.compile(r"^```(?:python|toml)\n# (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @contextmanager

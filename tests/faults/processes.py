@@ -17,6 +17,7 @@ import trio
 
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
+from tests.support.json_log import entries
 
 START_S: Final = 120.0
 STOP_S: Final = 60.0
@@ -130,10 +131,7 @@ class Served:
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return this run's log entries of an event."""
-        wanted = f'"{event}"'
-        lines = self.log.read_text().splitlines()
-        entries = [json.loads(line) for line in lines if wanted in line and line[:1] == "{"]
-        return [entry for entry in entries if entry.get("event") == event]
+        return entries(self.log, event)
 
     def kill(self) -> None:
         """Send SIGKILL."""

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from tests.faults.database import StruckPostgres
 from tests.faults.processes import Bookmaker, Served
 from tests.faults.proxy import Proxy
 from tests.faults.witness import Witness
+from tests.support.ports import free_port
 
 REFUSED_EVERY: Final = 701  # the database refuses every revision divisible by this
 QUEUE_CHANGES: Final = 4_000
@@ -125,10 +125,7 @@ async def rigged(folder: Path) -> AsyncIterator[Rig]:
         async with trio.open_nursery() as nursery:
             proxy = Proxy(postgres.port)
             await nursery.start(proxy.run)
-            with socket.socket() as free:
-                # One address for all runs: the witness reconnects to it.
-                free.bind(("127.0.0.1", 0))
-                address = f"127.0.0.1:{free.getsockname()[1]}"
+            address = f"127.0.0.1:{free_port()}"  # one for all runs: the witness reconnects to it
             served = Served(folder, _settings(folder, address, proxy.port, bookmaker), address)
             ends.callback(served.discard)
             await served.start()

@@ -1,6 +1,5 @@
 """The targets of the faults of files: a service on a SQLite file, on a disk of its own."""
 
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typing import Final
 from tests.faults.processes import Bookmaker, Served
 from tests.faults.rig import REFUSED_EVERY, WAIT_S, Run, write_settings
 from tests.support.disks import SmallDisk, no_disks, small_disk
+from tests.support.ports import free_port
 
 DISK_BYTES: Final = 4 * 2**30  # memory is taken only as the database grows
 
@@ -60,10 +60,7 @@ async def rigged_sqlite(folder: Path) -> AsyncIterator[SqliteRig]:
         bookmaker = Bookmaker(folder)
         ends.callback(bookmaker.stop)
         _refusing(path)
-        with socket.socket() as free:
-            # One address for all runs: the witness reconnects to it.
-            free.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{free.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"  # one for all runs: the witness reconnects to it
         served = Served(folder, _settings(folder, address, path, bookmaker), address)
         ends.callback(served.discard)
         await served.start()

@@ -11,7 +11,8 @@ from odds_service.storage.opening import parse_url
 from odds_service.storage.postgres_url import read_target
 from odds_service.storage.probing import probe_store
 from tests.support.databases import PostgresPlace
-from tests.support.postgres import PostgresServer, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import PostgresServer
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """`odds-service serve` in a process of its own, with a plug-in that blocks the thread on demand."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final
+
+from tests.support.json_log import entries
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 LONG_S: Final = 120.0
@@ -148,8 +149,7 @@ class Blocking:
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return the log's entries of an event."""
-        lines = self.log.read_text().splitlines()
-        return [entry for entry in map(json.loads, lines) if entry["event"] == event]
+        return entries(self.log, event)
 
     def wait_for(self, event: str) -> dict[str, Any]:
         """Wait for an entry of an event, and return the first one."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 
 START_S: Final = 60.0  # on a loaded machine
 

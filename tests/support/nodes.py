@@ -22,8 +22,10 @@ from odds_service.bus.opening import open_bus
 from odds_service.config import BusSettings, Role, Settings
 from odds_service.model.change import Change
 from odds_service.storage import open_store
+from tests.support.json_log import entries
 from tests.support.nats_servers import NatsServer
-from tests.support.postgres import PostgresServer, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import PostgresServer
 
 START_S: Final = 120.0
 ALL: Final = 10**9
@@ -196,9 +198,7 @@ class Node:
 
     def entries(self, event: str) -> list[dict[str, Any]]:
         """Return the log entries of an event."""
-        lines = self.log.read_text("utf-8").splitlines()
-        found = [json.loads(line) for line in lines if f'"{event}"' in line and line[:1] == "{"]
-        return [entry for entry in found if entry.get("event") == event]
+        return entries(self.log, event)
 
     def logged(self, event: str, within_s: float = START_S) -> dict[str, Any]:
         """Wait for a log entry of an event, and return it."""

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.support.postgres import START_S, PostgresServer, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import START_S, PostgresServer
 from tools.postgres_user import NAME, as_postgres
 
 PROGRAM: Final = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")

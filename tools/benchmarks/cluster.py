@@ -25,7 +25,7 @@ from odds_service.demo.bookmaker import SimulatedBookmaker
 from odds_service.demo.settings import SimulationSettings
 from odds_service.storage import open_store
 from odds_service.store import WriteGroup
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tools.benchmarks.cluster_apply import measure_apply
 from tools.benchmarks.cluster_nodes import HOST, Node, Servers, Table, listens, servers
 from tools.benchmarks.cluster_watcher import Watcher

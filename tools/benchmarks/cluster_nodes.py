@@ -22,7 +22,8 @@ from odds_service.health import METHOD, REQUEST, SERVING
 from odds_service.wire.pb.odds.v1 import odds_pb2 as pb
 from odds_service.wire.pb.odds.v1 import odds_pb2_grpc as pb_grpc
 from tests.support.nats_servers import leaders, monitored
-from tests.support.postgres import PostgresServer, free_port, postgres_server
+from tests.support.ports import free_port
+from tests.support.postgres import PostgresServer, postgres_server
 from tools.cluster.programs import Program, Spec
 
 START_S: Final = 300.0  # with many markets, on a loaded machine

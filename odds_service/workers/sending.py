@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from operator import is_
+from operator import is_, itemgetter
 from typing import Final
 
 from msgspec import Struct
@@ -21,6 +21,7 @@ from odds_service.workers.messages import (
 KEPT_S: Final = 3_600.0  # an event that was not sent for so long is forgotten at both ends
 
 _MOST_PLACES: Final = 256  # of times, so that a place is a byte
+_PLACE: Final = itemgetter(0)
 _FIELDS: Final = tuple(name for name in ObservedEvent.__struct_fields__ if name != "bookmakers")
 
 
@@ -120,10 +121,11 @@ def _since(
     aligned = len(held) == len(markets) and all(map(is_, held, markets))
     others: Iterable[ObservedMarket | None] = held.values() if aligned else map(held.get, markets)
     shown: list[ShownMarket] = []
-    repriced: dict[MarketKey, ObservedMarket] = {}
+    repriced: list[tuple[int, ObservedMarket]] = []
     added: list[MarketKey] = []
     retimed = False
-    for other, market in zip(others, markets.values(), strict=True):
+    pairs = zip(others, markets.values(), strict=True)
+    for place_now, (other, market) in enumerate(pairs):
         if other is market:
             continue
         if other is None:
@@ -132,7 +134,7 @@ def _since(
         elif other.status is market.status and other.outcomes == market.outcomes:
             retimed = retimed or other.source_updated_at != market.source_updated_at
         elif _differ_in_prices(other.outcomes, market.outcomes):
-            repriced[market.key] = market
+            repriced.append((place_now, market))
         else:
             shown.append(_shown(market))
     gone: list[MarketKey] = []
@@ -153,18 +155,20 @@ def _since(
     at = b""
     if retimed:
         each = [market.source_updated_at for market in kept.markets.values()]
-        if None in each:  # which one comes first tells then whether the source gives times
-            return _anew(now), now
         times, at = _once_each(each)
+        if None in times:  # which one comes first tells then whether the source gives times
+            return _anew(now), now
     delta = BookmakerDelta(
         place, "", now.source_updated_at, sorted(now.unreadable), shown,
-        _repriced(held, repriced), gone, times, at,
+        _repriced(repriced, None if aligned else held), gone, times, at,
     )  # fmt: skip
     return delta, kept
 
 
 def _once_each(each: list[datetime | None]) -> tuple[list[datetime | None], bytes]:
     """Return times, each once, and for each given one its place; all times if they are many."""
+    if each.count(each[0]) == len(each):  # as in most answers of the sources that give times
+        return each[:1], bytes(len(each))
     places: dict[datetime | None, int] = {}
     at = [places.setdefault(time, len(places)) for time in each]
     if len(places) > _MOST_PLACES:
@@ -189,18 +193,23 @@ def _differ_in_prices(before: tuple[Outcome, ...], now: tuple[Outcome, ...]) -> 
 
 
 def _repriced(
-    held: Mapping[MarketKey, ObservedMarket], now: Mapping[MarketKey, ObservedMarket]
+    now: list[tuple[int, ObservedMarket]], held: Mapping[MarketKey, ObservedMarket] | None
 ) -> list[RepricedMarket]:
-    """Return markets by their place among those of the base."""
-    if not now:
-        return []
+    """Return markets by their place among those of the base.
+
+    Args:
+        now: the markets with their places in the answer.
+        held: those of the base; None if all are in the same places.
+    """
+    if now and held is not None:
+        places = {key: place for place, key in enumerate(held)}
+        now = sorted(((places[market.key], market) for _, market in now), key=_PLACE)
     return [
         RepricedMarket(
-            place, market.status, tuple(each.price for each in market.outcomes),
+            place, market.status, tuple([each.price for each in market.outcomes]),
             market.source_updated_at,
         )
-        for place, key in enumerate(held)
-        if (market := now.get(key)) is not None
+        for place, market in now
     ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ revision, when that was (CLOCK_MONOTONIC), processor seconds so far by stage, of
 its workers, and the peak of memory in MB.
 """
 
+import gc
 import os
 import resource
 import time
@@ -180,6 +181,7 @@ def serve(
     """Run until SIGTERM."""
     settings = load_settings(config)
     configure_logs("warning", "json")
+    gc.freeze()  # as `serve` does after its imports
     trio.run(_serve, settings, stages)
 
 

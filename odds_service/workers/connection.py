@@ -48,6 +48,8 @@ class Call:
 
     Attributes:
         source: the number of the source.
+        observation: the answer to a fetch, without the events, which came in parts.
+        events: its events so far.
         doubted: true if the answer was lost, since a difference built on something unknown.
         arrived: the times, by the service's clocks, at which the whole answer had arrived.
     """
@@ -60,14 +62,14 @@ class Call:
         self.failed: Failed | None = None
         self.doubted = False
         self.arrived: tuple[datetime, float] | None = None
+        self.events: list[ObservedEvent] = []
         self._clock = clock
-        self._events: list[ObservedEvent] = []
 
     def arrive(self) -> None:
         self.arrived = self._clock.wall(), self._clock.boot_s()
 
     def add(self, events: list[ObservedEvent]) -> None:
-        self._events += events
+        self.events += events
 
     def answer(self, message: Offered | Answered | Failed) -> None:
         match message:
@@ -76,9 +78,7 @@ class Call:
             case Answered():
                 if self.arrived is None:
                     self.arrive()
-                self.observation = msgspec.structs.replace(
-                    message.observation, events=tuple(self._events)
-                )
+                self.observation = message.observation
             case Failed():
                 self.failed = message
         self.done.set()

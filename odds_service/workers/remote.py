@@ -148,15 +148,13 @@ class RemoteCalls(CallsInto):
     async def _observation(
         self, make: Callable[[int], msgspec.Struct], problems: Counter[str]
     ) -> Observation:
-        started_at = self._clock.wall()
         call = await self._call(make, problems)
         if call.observation is None or call.arrived is None:
             raise SourceError(WORKER_ENDED, "the worker answered something else")
         at, boot_s = call.arrived
         problems.update(call.observation.problems)
-        return replace(
-            call.observation, started_at=started_at, observed_at=at, observed_boot_s=boot_s
-        )
+        events = tuple(call.events)
+        return replace(call.observation, events=events, observed_at=at, observed_boot_s=boot_s)
 
     async def _call(self, make: Callable[[int], msgspec.Struct], problems: Counter[str]) -> Call:
         """Make a call, once more if its worker ends.

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -83,7 +84,7 @@ def damaged(body: bytes, places: list[int], odd: Any) -> bytes:
     for number in places:
         found = list(inside(answer))
         holder, key = found[number % len(found)]
-        holder[key] = odd
+        holder[key] = deepcopy(odd)  # a later place may be inside it
     # Half a character becomes bytes that are not UTF-8.
     return json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogatepass")
 

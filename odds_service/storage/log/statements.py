@@ -13,6 +13,7 @@ from odds_service.storage.schema import (
     bookmakers,
     event_sources,
     events,
+    feed_state,
     odds_current,
     odds_history,
     scrape_runs,
@@ -45,6 +46,7 @@ class Statements:
         self.put_state = _put(insert(source_states), source_states, newer_only=True)
         self.put_event = _put_event(insert(events))
         self.confirm = _confirm()
+        self.advance = _advance()
         self.put_current = _put_current(insert(odds_current), distinct=distinct)
 
 
@@ -88,6 +90,13 @@ def _confirm() -> Executable:
             source_updated_at=bindparam("claimed_at", type_=UtcTime()),
             lagging=bindparam("lags"),
         )
+    )
+
+
+def _advance() -> Executable:
+    """Return the update of the durable revision. Parameters: upto, and at (its time)."""
+    return update(feed_state).values(
+        durable_revision=bindparam("upto"), detected_at=bindparam("at", type_=UtcTime())
     )
 
 

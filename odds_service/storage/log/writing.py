@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 from msgspec.structs import replace
-from sqlalchemy import Executable, Row, select, update
+from sqlalchemy import Executable, Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odds_service.errors import StorageUnavailable, Superseded
@@ -22,8 +22,8 @@ from odds_service.storage.rows import Values
 from odds_service.storage.rows.events import carried_row, event_row
 from odds_service.storage.rows.history import history_values, placeholder
 from odds_service.storage.rows.snapshots import packed_lagging, snapshot_values
-from odds_service.storage.rows.sources import run_row, state_row
-from odds_service.storage.schema import feed_state, odds_history, snapshots
+from odds_service.storage.rows.sources import run_row, run_values, state_row
+from odds_service.storage.schema import feed_state, odds_history, scrape_runs, snapshots
 from odds_service.store import WriteGroup
 
 _REASON_CHARS: Final = 500  # of a database's message, in the log
@@ -102,18 +102,23 @@ async def _aio_transaction(
     database: Database, epoch: str, group: WriteGroup, *, isolating: bool
 ) -> int:
     confirmations = [_confirmation(odds) for odds in group.confirmations]
-    runs = [run_row(run) for run in group.runs]
-    statements = database.statements
+    statements, stored_time = database.statements, database.stored_time
     async with database.writing() as connection:
         state = await aio_own_state(database, connection, epoch)
         refused = await aio_write_batches(
             database, connection, state, group.batches, epoch, isolating=isolating
         )
-        for statement, values in ((statements.confirm, confirmations), (statements.add_run, runs)):
-            if isolating:
-                await _aio_each(database, connection, statement, values)
-            elif values:
-                await connection.execute(statement, values)
+        if isolating:
+            await _aio_each(database, connection, statements.confirm, confirmations)
+            await _aio_each(
+                database, connection, statements.add_run, list(map(run_row, group.runs))
+            )
+            return refused
+        if confirmations:
+            await connection.execute(statements.confirm, confirmations)
+        if group.runs:  # one that is stored already is refused here, and skipped above
+            rows = [run_values(run, stored_time) for run in group.runs]
+            await database.aio_append(connection, scrape_runs, rows)
     return refused
 
 
@@ -188,9 +193,8 @@ async def aio_write_batches(
         refused = await _aio_store(database, connection, epoch, stretch)
     else:
         await aio_insert(database, connection, stretch, again=False)
-    await connection.execute(
-        update(feed_state).values(durable_revision=last.revision, detected_at=last.detected_at)
-    )
+    place = {"upto": last.revision, "at": last.detected_at}
+    await connection.execute(database.statements.advance, place)
     return refused
 
 

@@ -1,5 +1,7 @@
 """States of sources, and records of pulls, as rows."""
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -40,6 +42,22 @@ def state_row(change: SourceChange) -> Values:
 
 def run_row(run: ScrapeRun) -> Values:
     return msgspec.structs.asdict(run) | {"problems": _encode(run.problems).decode()}
+
+
+def run_values(run: ScrapeRun, stored_time: Callable[[datetime], Any]) -> tuple[Any, ...]:
+    """Encode a run as the values of a row; see rows.history.history_values()."""
+    return (
+        stored_time(run.started_at),
+        run.source,
+        run.listing,
+        stored_time(run.finished_at),
+        run.outcome,
+        run.reason,
+        run.events,
+        run.markets,
+        run.changes,
+        _encode(run.problems).decode(),
+    )
 
 
 def run_from(row: Row[Any]) -> ScrapeRun:

@@ -171,7 +171,7 @@ class RepricedMarket(Struct, frozen=True, array_like=True, gc=False):
     source_updated_at: datetime | None
 
 
-class BookmakerDelta(Struct, frozen=True, array_like=True):
+class BookmakerDelta(Struct, frozen=True, array_like=True, gc=False):
     """A bookmaker of an event, as the difference from one in the event sent before.
 
     Attributes:
@@ -187,15 +187,15 @@ class BookmakerDelta(Struct, frozen=True, array_like=True):
     base: int
     bookmaker: str
     source_updated_at: datetime | None
-    unreadable: list[str] = []
-    shown: list[ShownMarket] = []
-    repriced: list[RepricedMarket] = []
-    gone: list[MarketKey] = []
-    times: list[datetime | None] = []
+    unreadable: tuple[str, ...] = ()
+    shown: tuple[ShownMarket, ...] = ()
+    repriced: tuple[RepricedMarket, ...] = ()
+    gone: tuple[MarketKey, ...] = ()
+    times: tuple[datetime | None, ...] = ()
     at: bytes = b""
 
 
-class EventDelta(Struct, frozen=True, array_like=True):
+class EventDelta(Struct, frozen=True, array_like=True, gc=False):
     """An event, as the difference from what was sent of it before.
 
     Attributes:
@@ -210,7 +210,7 @@ class EventDelta(Struct, frozen=True, array_like=True):
     base: int
     number: int
     fields: ObservedEvent | None = None
-    bookmakers: list[int | BookmakerDelta] | None = None
+    bookmakers: tuple[int | BookmakerDelta, ...] | None = None
 
 
 class Part(_Message):

@@ -1,5 +1,7 @@
 """The service's end of the differences: observations as the worker's source made them."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from itertools import count
 from typing import Final
 
@@ -64,7 +66,7 @@ class Mirror:
         if fields is None or (places is None and not delta.base):
             raise Doubt(f"{delta.source_event_id!r} has no fields, or no bookmakers")
         bookmakers = (
-            before if places is None else tuple(self._taken(before, each) for each in places)
+            before if places is None else tuple([self._taken(before, each) for each in places])
         )
         if fields.bookmakers is bookmakers:
             event = fields
@@ -114,8 +116,8 @@ class Mirror:
         differing: tuple[MarketKey, ...] = ()
         if changes:
             number, since = next(_contents), held.number
-            shown = (market.key for market in delta.shown)
-            differing = (*(market.key for market in repriced), *shown, *delta.gone)
+            moved = [market.key for market in repriced]
+            differing = (*moved, *[market.key for market in delta.shown], *delta.gone)
         # New times of all markets replace those of the base; else its markets need them.
         markets = ObservedMarkets(held if delta.times else held.timed(), number, since, differing)
         for market in repriced:
@@ -131,7 +133,7 @@ class Mirror:
         return markets
 
     def _repriced(
-        self, held: ObservedMarkets, repriced: list[RepricedMarket]
+        self, held: ObservedMarkets, repriced: Sequence[RepricedMarket]
     ) -> list[ObservedMarket]:
         """Return markets of the base with other prices. Raises Doubt."""
         if not repriced:
@@ -139,6 +141,7 @@ class Mirror:
         known, add = self._shared.known_outcome, self._shared.add_outcome
         base = tuple(held.values())
         markets = []
+        told: datetime | None = None
         for each in repriced:
             if not 0 <= each.place < len(base):
                 raise Doubt(f"there is no market {each.place}")
@@ -146,14 +149,14 @@ class Mirror:
             if len(each.prices) != len(market.outcomes):
                 raise Doubt(f"{len(each.prices)} prices for {market.key}")
             outcomes = []
-            for outcome, price in zip(market.outcomes, each.prices, strict=True):
+            for outcome, price in zip(market.outcomes, each.prices, strict=False):  # as many
                 if outcome.price != price:
                     given = Outcome(outcome.key, outcome.name, price, outcome.active)
                     outcome = known(given) or add(given)
                 outcomes.append(outcome)
-            markets.append(
-                ObservedMarket(market.key, each.status, tuple(outcomes), each.source_updated_at)
-            )
+            # Equal times are one object, as from most readers: delays are counted by it.
+            told = told if each.source_updated_at == told else each.source_updated_at
+            markets.append(ObservedMarket(market.key, each.status, tuple(outcomes), told))
         return markets
 
     def _market(self, shown: ShownMarket) -> ObservedMarket:

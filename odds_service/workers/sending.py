@@ -51,9 +51,9 @@ class Sent:
         known = self._events.pop(event.source_event_id, None)
         self._events[event.source_event_id] = sent = _Sent(self._number, event, now_s)
         if known is None:
-            whole = [_anew(shown) for shown in event.bookmakers]
+            whole = tuple([_anew(shown) for shown in event.bookmakers])
             return EventDelta(
-                event.source_event_id, 0, self._number, replace(event, bookmakers=()), [*whole]
+                event.source_event_id, 0, self._number, replace(event, bookmakers=()), whole
             )
         before = known.event
         fields = None if _same_fields(before, event) else replace(event, bookmakers=())
@@ -87,7 +87,7 @@ def _same_fields(one: ObservedEvent, other: ObservedEvent) -> bool:
 
 def _differing(
     before: tuple[ObservedBookmaker, ...], now: tuple[ObservedBookmaker, ...]
-) -> tuple[list[int | BookmakerDelta] | None, tuple[ObservedBookmaker, ...]]:
+) -> tuple[tuple[int | BookmakerDelta, ...] | None, tuple[ObservedBookmaker, ...]]:
     """Return the differences of an event's bookmakers, None if there are none.
 
     Returns:
@@ -107,7 +107,7 @@ def _differing(
         kept.append(ordered)
     if deltas == list(range(len(before))):
         return None, before
-    return deltas, tuple(kept)
+    return tuple(deltas), tuple(kept)
 
 
 def _since(
@@ -137,9 +137,9 @@ def _since(
             repriced.append((place_now, market))
         else:
             shown.append(_shown(market))
-    gone: list[MarketKey] = []
+    gone: tuple[MarketKey, ...] = ()
     if len(markets) - len(added) < len(held):
-        gone = [key for key in held if key not in markets]
+        gone = tuple([key for key in held if key not in markets])
     if not (
         shown or repriced or retimed or gone
         or before.source_updated_at != now.source_updated_at
@@ -151,7 +151,7 @@ def _since(
         ordered = {key: markets[key] for key in held if key in markets}
         ordered.update((key, markets[key]) for key in added)
         kept = replace(now, markets=ordered)
-    times: list[datetime | None] = []
+    times: tuple[datetime | None, ...] = ()
     at = b""
     if retimed:
         each = [market.source_updated_at for market in kept.markets.values()]
@@ -159,28 +159,28 @@ def _since(
         if None in times:  # which one comes first tells then whether the source gives times
             return _anew(now), now
     delta = BookmakerDelta(
-        place, "", now.source_updated_at, sorted(now.unreadable), shown,
+        place, "", now.source_updated_at, tuple(sorted(now.unreadable)), tuple(shown),
         _repriced(repriced, None if aligned else held), gone, times, at,
     )  # fmt: skip
     return delta, kept
 
 
-def _once_each(each: list[datetime | None]) -> tuple[list[datetime | None], bytes]:
+def _once_each(each: list[datetime | None]) -> tuple[tuple[datetime | None, ...], bytes]:
     """Return times, each once, and for each given one its place; all times if they are many."""
     if each.count(each[0]) == len(each):  # as in most answers of the sources that give times
-        return each[:1], bytes(len(each))
+        return (each[0],), bytes(len(each))
     places: dict[datetime | None, int] = {}
     at = [places.setdefault(time, len(places)) for time in each]
     if len(places) > _MOST_PLACES:
-        return each, b""
-    return list(places), bytes(at)
+        return tuple(each), b""
+    return tuple(places), bytes(at)
 
 
 def _anew(shown: ObservedBookmaker) -> BookmakerDelta:
     markets: Mapping[MarketKey, ObservedMarket] = shown.markets
     return BookmakerDelta(
-        ANEW, shown.bookmaker, shown.source_updated_at, sorted(shown.unreadable),
-        [_shown(market) for market in markets.values()],
+        ANEW, shown.bookmaker, shown.source_updated_at, tuple(sorted(shown.unreadable)),
+        tuple([_shown(market) for market in markets.values()]),
     )  # fmt: skip
 
 
@@ -194,7 +194,7 @@ def _differ_in_prices(before: tuple[Outcome, ...], now: tuple[Outcome, ...]) -> 
 
 def _repriced(
     now: list[tuple[int, ObservedMarket]], held: Mapping[MarketKey, ObservedMarket] | None
-) -> list[RepricedMarket]:
+) -> tuple[RepricedMarket, ...]:
     """Return markets by their place among those of the base.
 
     Args:
@@ -204,13 +204,13 @@ def _repriced(
     if now and held is not None:
         places = {key: place for place, key in enumerate(held)}
         now = sorted(((places[market.key], market) for _, market in now), key=_PLACE)
-    return [
+    return tuple([
         RepricedMarket(
             place, market.status, tuple([each.price for each in market.outcomes]),
             market.source_updated_at,
         )
         for place, market in now
-    ]  # fmt: skip
+    ])  # fmt: skip
 
 
 def _shown(market: ObservedMarket) -> ShownMarket:

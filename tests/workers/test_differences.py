@@ -296,8 +296,8 @@ def test_an_event_that_was_not_sent_for_long_is_forgotten_at_both_ends() -> None
     [
         EventDelta("e", 0, 1),
         EventDelta("e", 0, 1, replace(EVENT, bookmakers=())),
-        EventDelta("e", 0, 1, replace(EVENT, bookmakers=()), [0]),
-        EventDelta("e", 0, 1, replace(EVENT, bookmakers=()), [-1]),
+        EventDelta("e", 0, 1, replace(EVENT, bookmakers=()), (0,)),
+        EventDelta("e", 0, 1, replace(EVENT, bookmakers=()), (-1,)),
         EventDelta("e", 7, 8),
     ],
     ids=str,
@@ -319,9 +319,9 @@ def test_a_difference_that_cannot_stand_alone_is_doubted(delta: EventDelta) -> N
 def test_prices_that_fit_no_market_are_doubted(repriced: RepricedMarket, reason: str) -> None:
     wire = Wire()
     wire.pass_on(EVENT)
-    delta = BookmakerDelta(0, "", None, repriced=[repriced])
+    delta = BookmakerDelta(0, "", None, repriced=(repriced,))
     with pytest.raises(Doubt, match=reason):
-        wire.mirror.take(EventDelta("e", 1, 2, None, [delta, 1]))
+        wire.mirror.take(EventDelta("e", 1, 2, None, (delta, 1)))
 
 
 def test_moved_prices_are_sent_without_the_names_and_keep_the_outcomes_that_stay() -> None:
@@ -342,6 +342,24 @@ def test_moved_prices_are_sent_without_the_names_and_keep_the_outcomes_that_stay
     assert wire.bytes - before < 50
     one, two = (each.bookmakers[0].markets[H2H].outcomes for each in (first, passed))
     assert one[0] is two[0]
+
+
+def test_moved_prices_of_one_time_have_one_object_for_it() -> None:
+    wire = Wire()
+    wire.pass_on(EVENT)
+    book, other = EVENT.bookmakers
+    moved = {
+        key: replace(
+            market,
+            outcomes=tuple(replace(each, price=9.5) for each in market.outcomes),
+            source_updated_at=NOON + timedelta(minutes=1),
+        )
+        for key, market in book.markets.items()
+    }
+    passed = wire.pass_on(replace(EVENT, bookmakers=(replace(book, markets=moved), other)))
+    times = [market.source_updated_at for market in passed.bookmakers[0].markets.values()]
+    assert len(times) == 2
+    assert times[0] is times[1] is not None
 
 
 def test_odds_that_match_are_not_compared_again() -> None:

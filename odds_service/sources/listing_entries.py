@@ -40,15 +40,22 @@ class Entries:
         return found
 
     def by_key(self, part: msgspec.Raw) -> dict[str, msgspec.Raw]:
-        """Return the entries of an object by key, without those whose key is no text."""
+        """Return the entries of an object by key, without those whose key is no text.
+
+        What is no object counts as one entry that cannot be read.
+        """
         try:
-            return _by_key.decode(part)
-        except UndecodableText as error:
-            found = _by_key.decode(with_replacements(part))
-            kept = {key: value for key, value in found.items() if REPLACED not in key}
-            for _ in range(len(found) - len(kept)):
-                self._leave_out(error)
-            return kept
+            try:
+                return _by_key.decode(part)
+            except UndecodableText as error:
+                found = _by_key.decode(with_replacements(part))
+                kept = {key: value for key, value in found.items() if REPLACED not in key}
+                for _ in range(len(found) - len(kept)):
+                    self._leave_out(error)
+                return kept
+        except msgspec.MsgspecError as error:
+            self._leave_out(error)
+            return {}
 
     def require(self, found: Collection[object]) -> None:
         """Refuse a listing of which nothing could be read.

@@ -373,6 +373,30 @@ async def test_a_listing_without_a_readable_entry_is_refused(kind: str) -> None:
     assert refused.value.kind == "wrong_shape"
 
 
+@own_sites
+@pytest.mark.parametrize("wrong", [None, [], "x", 7, {"x": []}], ids=json.dumps)
+async def test_tournaments_of_another_shape_are_read_or_refused(kind: str, wrong: object) -> None:
+    tree = LISTINGS[kind][0]
+    for holder, key in list(parts_below(tree)):
+        if isinstance(holder[key], str | int):
+            continue
+        before, holder[key] = holder[key], wrong
+        body = json.dumps(tree).encode()
+        holder[key] = before
+        async with serving(kind, body, sports=["s"]) as source:
+            assert isinstance(source, ByEvent)
+            with suppress(SourceError):
+                assert set(await source.tournaments(Counter())) <= {*IDS, "x"}
+
+
+def parts_below(part: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield all places below a part, as their holder and key."""
+    keys = range(len(part)) if isinstance(part, list) else part if isinstance(part, dict) else ()
+    for key in list(keys):
+        yield part, key
+        yield from parts_below(part[key])
+
+
 @kinds
 @damages
 async def test_discovery_in_bad_text_has_a_named_failure(kind: str, damage: bytes) -> None:

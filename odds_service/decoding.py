@@ -92,9 +92,24 @@ class JsonDecoder(Generic[T]):
         return self.decode(marked)
 
 
+_by_key: Final = JsonDecoder(dict[str, msgspec.Raw])
+
+
 def decode_as(kind: type[T], json: bytes | msgspec.Raw) -> T:
     """Decode JSON of a shape that is decoded rarely; see JsonDecoder.decode."""
     return JsonDecoder(kind).decode(json)
+
+
+def by_key(json: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """Return the parts of an object by key; what is undecodable in a key is U+FFFD there.
+
+    Raises:
+        msgspec.MsgspecError: See JsonDecoder.decode; never for a text.
+    """
+    try:
+        return _by_key.decode(json)
+    except UndecodableText:  # a key: the others are readable
+        return _by_key.decode(with_replacements(json))
 
 
 def with_replacements(json: bytes | msgspec.Raw) -> bytes:

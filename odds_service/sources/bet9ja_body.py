@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from odds_service.decoding import REPLACED, JsonDecoder, UndecodableText, with_replacements
+from odds_service.decoding import REPLACED, JsonDecoder, by_key
 from odds_service.errors import SourceError
 from odds_service.model.event import EventStatus
 from odds_service.model.market import MarketKey
@@ -82,7 +82,6 @@ _answer = JsonDecoder(_Answer)
 _event = JsonDecoder(_Event)
 _odds = JsonDecoder(_Odds)
 _raw_odds = JsonDecoder(_RawOdds)
-_by_key = JsonDecoder(dict[str, msgspec.Raw])
 _value = JsonDecoder(str | float | _Live)
 _market_names = JsonDecoder(list[_Market])
 
@@ -154,10 +153,7 @@ def _part_by_part(
 ) -> tuple[dict[str, Value], list[_Market], msgspec.Raw]:
     try:
         parts = _raw_odds.decode(raw)
-        try:
-            raw_odds = _by_key.decode(parts.O)
-        except UndecodableText:  # a key: the others are readable
-            raw_odds = _by_key.decode(with_replacements(parts.O))
+        raw_odds = by_key(parts.O)
     except msgspec.MsgspecError as error:
         raise SourceError("wrong_shape", f"Bet9ja: unexpected odds: {error}") from None
     odds: dict[str, Value] = {}

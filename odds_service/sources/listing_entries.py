@@ -6,14 +6,12 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from odds_service.decoding import REPLACED, JsonDecoder, UndecodableText, with_replacements
+from odds_service.decoding import REPLACED, JsonDecoder, by_key
 from odds_service.errors import SourceError
 
 T = TypeVar("T")
 
 BAD_PULL: Final = "bad_pull"  # a problem
-
-_by_key: Final = JsonDecoder(dict[str, msgspec.Raw])
 
 
 class Entries:
@@ -44,18 +42,16 @@ class Entries:
 
         What is no object counts as one entry that cannot be read.
         """
+        kept = {}
         try:
-            try:
-                return _by_key.decode(part)
-            except UndecodableText as error:
-                found = _by_key.decode(with_replacements(part))
-                kept = {key: value for key, value in found.items() if REPLACED not in key}
-                for _ in range(len(found) - len(kept)):
-                    self._leave_out(error)
-                return kept
+            for key, value in by_key(part).items():
+                if REPLACED in key:
+                    self._leave_out("a key that is not UTF-8, or has half a character")
+                else:
+                    kept[key] = value
         except msgspec.MsgspecError as error:
             self._leave_out(error)
-            return {}
+        return kept
 
     def require(self, found: Collection[object]) -> None:
         """Refuse a listing of which nothing could be read.
@@ -69,6 +65,6 @@ class Entries:
         if self._reason and not found:
             raise SourceError("wrong_shape", f"{self._path}: no entry is readable: {self._reason}")
 
-    def _leave_out(self, error: msgspec.MsgspecError) -> None:
+    def _leave_out(self, reason: object) -> None:
         self._problems[BAD_PULL] += 1
-        self._reason = self._reason or str(error)
+        self._reason = self._reason or str(reason)

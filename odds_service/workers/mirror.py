@@ -138,7 +138,6 @@ class Mirror:
         """Return markets of the base with other prices. Raises Doubt."""
         if not repriced:
             return []
-        known, add = self._shared.known_outcome, self._shared.add_outcome
         base = tuple(held.values())
         markets = []
         told: datetime | None = None
@@ -152,7 +151,7 @@ class Mirror:
             for outcome, price in zip(market.outcomes, each.prices, strict=False):  # as many
                 if outcome.price != price:
                     given = Outcome(outcome.key, outcome.name, price, outcome.active)
-                    outcome = known(given) or add(given)
+                    outcome = self._outcome(given)
                 outcomes.append(outcome)
             # Equal times are one object, as from most readers: delays are counted by it.
             told = told if each.source_updated_at == told else each.source_updated_at

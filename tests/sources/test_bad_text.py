@@ -32,7 +32,7 @@ from odds_service.sources.recognise import READERS, recognise
 from odds_service.sources.registry import open_source, recorded_reader
 from tests.sources.serving import Scripted, listening
 from tests.support import payloads
-from tests.support.garbage import SPORT, listed_event
+from tests.support.garbage import SPORT, listed_event, parts_of
 from tests.support.payloads import Match
 
 AT: Final = datetime(2026, 5, 6, 9, tzinfo=UTC)
@@ -377,7 +377,7 @@ async def test_a_listing_without_a_readable_entry_is_refused(kind: str) -> None:
 @pytest.mark.parametrize("wrong", [None, [], "x", 7, {"x": []}], ids=json.dumps)
 async def test_tournaments_of_another_shape_are_read_or_refused(kind: str, wrong: object) -> None:
     tree = LISTINGS[kind][0]
-    for holder, key in list(parts_below(tree)):
+    for holder, key in list(parts_of(tree)):
         if isinstance(holder[key], str | int):
             continue
         before, holder[key] = holder[key], wrong
@@ -387,14 +387,6 @@ async def test_tournaments_of_another_shape_are_read_or_refused(kind: str, wrong
             assert isinstance(source, ByEvent)
             with suppress(SourceError):
                 assert set(await source.tournaments(Counter())) <= {*IDS, "x"}
-
-
-def parts_below(part: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield all places below a part, as their holder and key."""
-    keys = range(len(part)) if isinstance(part, list) else part if isinstance(part, dict) else ()
-    for key in list(keys):
-        yield part, key
-        yield from parts_below(part[key])
 
 
 @kinds

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import cache
 from importlib.resources import files
@@ -22,6 +22,7 @@ from odds_service.sources.markets.table import ProviderTable, Table
 from odds_service.sources.sportybet import SportyBet
 from odds_service.sources.sportybet_body import EventBody, open_body
 from tests.sources.bodies import sportybet, sportybet_market
+from tests.support.garbage import parts_of
 from tests.support.recorded import RECORDED
 
 ODDS = ["1.9", "1.90", "2.0", "0.00", "1.00", "-2", "1_5"]
@@ -82,19 +83,11 @@ def damaged(body: bytes, places: list[int], odd: Any) -> bytes:
     """Return a body with an odd value in some places."""
     answer = json.loads(body)
     for number in places:
-        found = list(inside(answer))
+        found = list(parts_of(answer))
         holder, key = found[number % len(found)]
         holder[key] = deepcopy(odd)  # a later place may be inside it
     # Half a character becomes bytes that are not UTF-8.
     return json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogatepass")
-
-
-def inside(part: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield all places below a part, as their holder and key."""
-    keys = range(len(part)) if isinstance(part, list) else part if isinstance(part, dict) else ()
-    for key in list(keys):
-        yield part, key
-        yield from inside(part[key])
 
 
 Read = tuple[ObservedEvent | str, Counter[str], tuple[int, Counter[str], Mapping[str, Any]]]

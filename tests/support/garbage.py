@@ -66,20 +66,20 @@ SPOILT: Final[st.SearchStrategy[Spoilt]] = st.tuples(
 )
 
 
-def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
+def parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield all parts of a payload below its root, each as its container and its key there."""
     keys = value.keys() if isinstance(value, dict) else range(len(value))
     for key in list(keys):
         yield value, key
         if isinstance(value[key], (dict, list)):
-            yield from _parts(value[key])
+            yield from parts_of(value[key])
 
 
 def spoil(payload: Any, spoilt: Spoilt) -> Any:
     """Return the payload with one part of it replaced."""
     copied = json.loads(json.dumps(payload))
     named: dict[str, list[tuple[Any, Any]]] = {}
-    for container, key in _parts(copied):
+    for container, key in parts_of(copied):
         # By name, so that a field that occurs once is as likely as one that occurs a hundred times.
         named.setdefault(key if isinstance(key, str) else "[]", []).append((container, key))
     which, place, suiting, value = spoilt

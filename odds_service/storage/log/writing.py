@@ -113,12 +113,12 @@ async def _aio_transaction(
             await _aio_each(
                 database, connection, statements.add_run, list(map(run_row, group.runs))
             )
-            return refused
-        if confirmations:
-            await connection.execute(statements.confirm, confirmations)
-        if group.runs:  # one that is stored already is refused here, and skipped above
-            rows = [run_values(run, stored_time) for run in group.runs]
-            await database.aio_append(connection, scrape_runs, rows)
+        else:
+            if confirmations:
+                await connection.execute(statements.confirm, confirmations)
+            if group.runs:  # one that is stored already is refused here, and skipped above
+                rows = [run_values(run, stored_time) for run in group.runs]
+                await database.aio_append(connection, scrape_runs, rows)
     return refused
 
 
